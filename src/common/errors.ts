@@ -1,0 +1,66 @@
+/**
+ * Stable error codes. A script may switch on them; their meaning never changes.
+ *
+ * - `BAD_INPUT`: an argument of a function has the wrong type, shape or range.
+ * - `BAD_CONFIG`: a study file, or an option of a command, is wrong.
+ * - `BAD_MANIFEST`: a cohort's manifest is wrong.
+ * - `BAD_IMAGE`: an image file cannot be read, or says something impossible.
+ * - `BAD_CHECKPOINT`: a file of weights cannot be read, or does not fit the network.
+ * - `LIBTORCH_MISSING`: LibTorch, or the compiled addon, was not found or does not fit.
+ * - `DISPOSED`: a tensor or a network is used after it was disposed.
+ * - `ABORTED`: work was stopped by an `AbortSignal`.
+ * - `BUSY`: another process works in the same study folder.
+ * - `WORKER_DIED`: a worker process ended without a result.
+ * - `INTERNAL`: a mistake of ours, or of LibTorch; please report it.
+ */
+export type ErrorCode =
+  | "BAD_INPUT"
+  | "BAD_CONFIG"
+  | "BAD_MANIFEST"
+  | "BAD_IMAGE"
+  | "BAD_CHECKPOINT"
+  | "LIBTORCH_MISSING"
+  | "DISPOSED"
+  | "ABORTED"
+  | "BUSY"
+  | "WORKER_DIED"
+  | "INTERNAL";
+
+/** The one error class of this package: a stable `code` and a message that says how to mend it. */
+export class TransferLimitsError extends Error {
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "TransferLimitsError";
+    this.code = code;
+  }
+}
+
+/** `Expected X for name but received Y`, the shape of every message about an argument. */
+export function expected(what: string, name: string, received: unknown): TransferLimitsError {
+  return new TransferLimitsError("BAD_INPUT", `Expected ${what} for ${name} but received ${describe(received)}`);
+}
+
+/** A short, safe rendering of any value for an error message. */
+export function describe(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value);
+  if (typeof value === "number" || typeof value === "boolean" || value === null || value === undefined)
+    return String(value);
+  if (Array.isArray(value)) {
+    const text = `[${value.slice(0, 8).map(describe).join(", ")}${value.length > 8 ? ", ..." : ""}]`;
+    return text.length > 120 ? `an array of length ${value.length}` : text;
+  }
+  if (typeof value === "object") return `an object of type ${value.constructor?.name ?? "Object"}`;
+  return `a ${typeof value}`;
+}
+
+/** The message of anything that was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Throws `ABORTED` once `signal` has been aborted. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new TransferLimitsError("ABORTED", "The work was stopped before it was finished");
+}

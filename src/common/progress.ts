@@ -1,0 +1,33 @@
+import type { Comparator, TaskKind } from "./vocabulary.js";
+
+/** Which cell an event is about, in words that a person reads. */
+export interface CellLabel {
+  id: string;
+  kind: "pretraining" | "cell";
+  task: TaskKind | null;
+  model: string;
+  comparator: Comparator | null;
+  seed: number;
+}
+
+/** What a running study tells, in order. A view draws a line a running cell; a log writes a line an epoch. */
+export type StudyEvent =
+  /** A cohort case was preprocessed, or found in the cache. */
+  | { kind: "case"; done: number; total: number; case: string; excluded: string | null }
+  /** The plan is made: so many cells, of which some are already there from an earlier run. */
+  | { kind: "plan"; cells: CellLabel[]; alreadyDone: number }
+  | { kind: "cell-started"; cell: CellLabel; epochs: number; startEpoch: number }
+  | {
+      kind: "epoch";
+      cell: CellLabel;
+      epoch: number;
+      epochs: number;
+      loss: number;
+      metric: { name: string; value: number } | null;
+      /** Seconds left of this cell, from its own epochs so far. */
+      secondsLeft: number;
+    }
+  | { kind: "cell-done"; cell: CellLabel; metric: { name: string; value: number } | null; seconds: number }
+  | { kind: "cell-failed"; cell: CellLabel; reason: string }
+  /** All cells are through; `secondsLeft` of the study is estimated after every cell. */
+  | { kind: "study"; done: number; failed: number; total: number; secondsLeft: number | null };

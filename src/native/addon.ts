@@ -1,0 +1,127 @@
+/**
+ * The whole native surface, typed in one place: what `native/addon.cc` exports, one line each.
+ * Nothing outside `src/native/` imports this file.
+ */
+export type DType = "float32" | "float64" | "int64" | "uint8";
+export type TypedArray = Float32Array | Float64Array | BigInt64Array | Uint8Array;
+
+/** A tensor on a device. Opaque: only the addon looks inside. */
+export interface TensorHandle {
+  readonly shape: number[];
+  readonly dtype: DType;
+  readonly device: string;
+  readonly disposed: boolean;
+  dispose(): void;
+}
+export interface NetworkHandle {
+  readonly disposed: boolean;
+  dispose(): void;
+}
+export interface TrainerHandle {
+  readonly disposed: boolean;
+  dispose(): void;
+}
+
+export interface BuildInfo {
+  libtorch: string;
+  cuda: boolean;
+  cudaVersion: string | null;
+  compiler: string;
+  cpuCapability: string;
+  devices: { name: string; id: string; memoryBytes: number }[];
+}
+
+export interface ParameterInfo {
+  name: string;
+  shape: number[];
+  dtype: DType;
+  buffer: boolean;
+}
+
+/** One file-backed tensor: `offset` and `length` in bytes from the start of the file. */
+export interface TensorLocation {
+  path: string;
+  offset: number;
+  length: number;
+  dtype: DType | "float16" | "bfloat16";
+  shape: number[];
+}
+
+export interface Addon {
+  buildInfo(): BuildInfo;
+  setThreads(count: number): void;
+  threads(): number;
+  liveTensors(): number;
+  peakMemory(device: string): number;
+
+  tensorFrom(data: TypedArray, shape: number[], device: string): TensorHandle;
+  tensorToArray(tensor: TensorHandle): Promise<TypedArray>;
+  tensorGather(bank: TensorHandle[], indices: number[]): Promise<TensorHandle>;
+  tensorMap(location: TensorLocation, device: string): Promise<TensorHandle>;
+  tensorsWrite(path: string, header: Uint8Array, tensors: TensorHandle[]): Promise<void>;
+
+  networkCreate(specification: object, device: string, seed: number): Promise<NetworkHandle>;
+  networkParameters(network: NetworkHandle): ParameterInfo[];
+  networkState(network: NetworkHandle): Promise<{ name: string; tensor: TensorHandle }[]>;
+  networkAssign(network: NetworkHandle, names: string[], tensors: TensorHandle[]): Promise<void>;
+  networkEmbed(network: NetworkHandle, input: TensorHandle): Promise<{ pooled: TensorHandle; stages: TensorHandle[] }>;
+  networkForward(network: NetworkHandle, input: TensorHandle): Promise<TensorHandle>;
+
+  trainerCreate(network: NetworkHandle, options: object): Promise<TrainerHandle>;
+  trainerStep(
+    trainer: TrainerHandle,
+    input: TensorHandle,
+    target: TensorHandle,
+    learningRate: number,
+    seed: number,
+  ): Promise<{ loss: number; gradientNorm: number }>;
+  trainerState(trainer: TrainerHandle): Promise<{ steps: number; tensors: { name: string; tensor: TensorHandle }[] }>;
+  trainerAssign(trainer: TrainerHandle, steps: number, names: string[], tensors: TensorHandle[]): Promise<void>;
+
+  lossGradient(loss: object, prediction: TensorHandle, target: TensorHandle): Promise<{ value: number; gradient: TensorHandle }>;
+  mmd2(a: TensorHandle, b: TensorHandle, sigmas: number[], cancel: CancelFlag | null): Promise<MmdSums>;
+  medianDistance(a: TensorHandle, b: TensorHandle): Promise<number>;
+  ssim3d(a: TensorHandle, b: TensorHandle, dataRange: number): Promise<number[]>;
+  overlap(prediction: TensorHandle, target: TensorHandle, threshold: number): Promise<OverlapCounts[]>;
+
+  cancelFlag(): CancelFlag;
+  cancel(flag: CancelFlag): void;
+
+  volumeResample(
+    volume: TensorHandle,
+    outputToInput: number[],
+    shape: number[],
+    interpolation: "linear" | "nearest" | "label-linear",
+    outside: number,
+  ): Promise<TensorHandle>;
+  volumeNormalise(volume: TensorHandle, method: object): Promise<TensorHandle>;
+  volumeStatistics(volume: TensorHandle): Promise<VolumeStatistics>;
+  volumeBounds(mask: TensorHandle): Promise<{ low: number[]; high: number[] } | null>;
+  phantomRender(scene: object): Promise<Record<string, TensorHandle>>;
+}
+
+/** An atomic flag that long native work polls. */
+export type CancelFlag = object;
+
+/** Per bandwidth, float64: sums over all ordered pairs i != j within A and within B, and over all pairs A x B. */
+export interface MmdSums {
+  rowsA: number;
+  rowsB: number;
+  sumAA: number[];
+  sumBB: number[];
+  sumAB: number[];
+}
+
+export interface OverlapCounts {
+  intersection: number;
+  prediction: number;
+  target: number;
+}
+
+export interface VolumeStatistics {
+  minimum: number;
+  maximum: number;
+  mean: number;
+  standardDeviation: number;
+  notFinite: number;
+}

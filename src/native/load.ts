@@ -1,0 +1,80 @@
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { messageOf, TransferLimitsError } from "../common/errors.js";
+import type { Addon } from "./addon.js";
+import { locateLibTorch, searchReport } from "./libtorch.js";
+
+const packageRoot = fileURLToPath(new URL("../../", import.meta.url));
+const require = createRequire(import.meta.url);
+
+let loaded: Addon | undefined;
+
+/** Where the compiled addon and its loader lie. */
+export const binaryFolder = join(packageRoot, "build", "Release");
+
+/**
+ * The addon, loaded once: first the little loader opens LibTorch's libraries by absolute path, then the addon
+ * itself finds every symbol already there, without rpath or LD_LIBRARY_PATH.
+ */
+export function addon(): Addon {
+  loaded ??= loadAddon();
+  return loaded;
+}
+
+function loadAddon(): Addon {
+  const { found, tried } = locateLibTorch();
+  if (!found) {
+    throw new TransferLimitsError("LIBTORCH_MISSING", `LibTorch was not found.\n${searchReport(tried)}`);
+  }
+  try {
+    const loader = require(join(binaryFolder, "loader.node")) as { open(paths: string[]): void };
+    loader.open(found.libraries);
+    const native = require(join(binaryFolder, "transfer_limits.node")) as Addon;
+    const built = native.buildInfo().libtorch;
+    if (built !== found.version) {
+      throw new TransferLimitsError(
+        "LIBTORCH_MISSING",
+        `The addon was built for LibTorch ${built}, but LibTorch ${found.version} lies in ${found.folder}. ` +
+          "Set LIBTORCH to a folder with the version that it was built for, or build again: npm run build:native",
+      );
+    }
+    return native;
+  } catch (error) {
+    if (error instanceof TransferLimitsError) throw error;
+    throw new TransferLimitsError(
+      "LIBTORCH_MISSING",
+      `The native addon could not be loaded: ${messageOf(error)}\n` +
+        `LibTorch ${found.version} was taken from ${found.folder}.\n` +
+        `Possible solutions:\n  - build the addon: npm run build:native\n  - see what is there: npx transfer-limits doctor`,
+      { cause: error },
+    );
+  }
+}
+
+/**
+ * Awaits a native promise and turns what it rejects with into a `TransferLimitsError` with the native code, whose
+ * stack leads back to the JavaScript that asked for the work.
+ */
+export async function settle<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw nativeError(error);
+  }
+}
+
+/** As `settle`, for a call that answers at once. */
+export function call<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw nativeError(error);
+  }
+}
+
+function nativeError(error: unknown): unknown {
+  const code = (error as { code?: unknown } | null)?.code;
+  if (!(error instanceof Error) || typeof code !== "string" || error instanceof TransferLimitsError) return error;
+  return new TransferLimitsError(code as TransferLimitsError["code"], error.message, { cause: error });
+}

@@ -1,0 +1,228 @@
+import type { NetworkHandle, ParameterInfo, TrainerHandle } from "./addon.js";
+import { addon, call, settle } from "./load.js";
+import { readSafetensors, writeSafetensors } from "./safetensors.js";
+import { Tensor } from "./tensor.js";
+
+export type { ParameterInfo } from "./addon.js";
+
+/** 3D ConvNeXt V2: `stem` 4x4x4, then downsampling 2, 2 and 1 between four stages. */
+export interface ConvNeXtSpec {
+  family: "convnext-v2-3d";
+  channels: number;
+  depths: [number, number, number, number];
+  dims: [number, number, number, number];
+  /** Stochastic depth of the last block while training; linear from 0 over the blocks. Default 0. */
+  dropPath?: number;
+}
+
+/** What stands on an encoder. Every dense head answers at the input's full spatial size. */
+export type HeadSpec =
+  | { kind: "classifier"; classes: number; bottleneck?: number }
+  | { kind: "upernet"; outputs: number; hidden?: number; auxiliary?: number }
+  | { kind: "unetr"; outputs: number; featureSize?: number }
+  /** UNETR features, then a subpixel shuffle that doubles the depth: [N, C, D, H, W] -> [N, outputs, 2 D, H, W]. */
+  | { kind: "subpixel"; outputs: number; featureSize?: number }
+  /** Predicts the normalised voxels of masked patches; trained with the loss `masked-autoencoder`. */
+  | { kind: "masked-autoencoder"; patch?: number; decoderDim?: number; decoderDepth?: number };
+
+/** A 3D U-Net: two convolutions a level, instance norm, leaky ReLU; `depthScale` 2 ends in a subpixel shuffle. */
+export interface UNetSpec {
+  family: "unet-3d";
+  channels: number;
+  outputs: number;
+  /** Channels of the first level; doubled at each level below. */
+  features: number;
+  levels: number;
+  depthScale?: 1 | 2;
+}
+
+/** A whole network: an encoder, alone or with a head, or a specialised model. */
+export type NetworkSpec = { encoder: ConvNeXtSpec; head?: HeadSpec } | { model: UNetSpec };
+
+/** A loss, with its own settings. Predictions are logits where the task is discrete. */
+export type LossSpec =
+  /** 1 - Tversky index of sigmoid(logits), per sample then averaged (Salehi 2017); alpha weighs false positives, beta false negatives. */
+  | { kind: "tversky"; alpha: number; beta: number; smooth?: number }
+  | { kind: "l1" }
+  /** Class-weighted; the target is int64 [N]. */
+  | { kind: "cross-entropy"; weights?: number[] }
+  /** 1 - SSIM (Gaussian 11, sigma 1.5). */
+  | { kind: "ssim"; dataRange: number }
+  | { kind: "l1-ssim"; dataRange: number; ssimWeight: number }
+  /** Mean squared error on masked patches; the target is the mask, uint8 [N, patches], 1 = masked. */
+  | { kind: "masked-autoencoder"; normaliseTargets?: boolean };
+
+export interface TrainerOptions {
+  loss: LossSpec;
+  /** Decoupled weight decay of matrices and kernels; vectors (norms, biases, GRN) have none. Default 0.01. */
+  weightDecay?: number;
+  betas?: [number, number];
+  /** Clip the gradient's global norm to this. Default: no clipping. */
+  gradientClip?: number;
+  /** Only parameters whose name starts with one of these are trained. Default: all. */
+  trainable?: string[];
+  /** Weight of the auxiliary head's loss, where the network has one. Default 0.4. */
+  auxiliaryWeight?: number;
+}
+
+/** What happened to the tensors of a checkpoint. */
+export interface LoadSummary {
+  loaded: string[];
+  missing: string[];
+  unexpected: string[];
+}
+
+/** A network on a device. Work is queued in order; every method answers with a promise. */
+export class Network implements Disposable {
+  /** @internal */
+  readonly handle: NetworkHandle;
+  readonly spec: NetworkSpec;
+  readonly device: string;
+
+  private constructor(handle: NetworkHandle, spec: NetworkSpec, device: string) {
+    this.handle = handle;
+    this.spec = spec;
+    this.device = device;
+  }
+
+  /** Builds the network with fresh weights drawn from `seed`. */
+  static async build(spec: NetworkSpec, options: { device?: string; seed?: number } = {}): Promise<Network> {
+    const device = options.device ?? "cpu";
+    return new Network(await settle(addon().networkCreate(spec, device, options.seed ?? 0)), spec, device);
+  }
+
+  /** Every parameter and buffer: name, shape and type, in the order of the published code. */
+  get parameters(): ParameterInfo[] {
+    return call(() => addon().networkParameters(this.handle));
+  }
+
+  /**
+   * Encoder features of `input` [N, C, D, H, W]: `pooled` [N, features] after the final norm, and the four stages.
+   * The caller disposes all of them.
+   */
+  async embed(input: Tensor): Promise<{ pooled: Tensor; stages: Tensor[] }> {
+    const { pooled, stages } = await settle(addon().networkEmbed(this.handle, input.handle));
+    return { pooled: new Tensor(pooled), stages: stages.map((stage) => new Tensor(stage)) };
+  }
+
+  /** The network's answer to `input` [N, C, D, H, W], in evaluation mode and without gradients. */
+  async forward(input: Tensor): Promise<Tensor> {
+    return new Tensor(await settle(addon().networkForward(this.handle, input.handle)));
+  }
+
+  /** Replaces parameters and buffers by name. @throws `BAD_CHECKPOINT` on an unknown name or another shape. */
+  async assign(tensors: Record<string, Tensor>): Promise<void> {
+    const names = Object.keys(tensors);
+    await settle(addon().networkAssign(this.handle, names, names.map((name) => (tensors[name] as Tensor).handle)));
+  }
+
+  /** Copies of all parameters and buffers by name; the caller disposes them. */
+  async state(): Promise<Record<string, Tensor>> {
+    const entries = await settle(addon().networkState(this.handle));
+    return Object.fromEntries(entries.map(({ name, tensor }) => [name, new Tensor(tensor)]));
+  }
+
+  /** Writes all parameters and buffers as safetensors, atomically. */
+  async save(path: string, metadata: Record<string, string> = {}): Promise<void> {
+    const state = await this.state();
+    try {
+      await writeSafetensors(path, state, metadata);
+    } finally {
+      for (const tensor of Object.values(state)) tensor.dispose();
+    }
+  }
+
+  /**
+   * Loads a safetensors checkpoint: tensors whose name, after `rename`, and shape fit are taken.
+   *
+   * @param rename the network's name for a tensor of the file, or null to leave it out. Default: the same name.
+   * @throws `BAD_CHECKPOINT` when the file cannot be read, or a tensor of a known name has another shape.
+   */
+  async loadCheckpoint(path: string, rename: (name: string) => string | null = (name) => name): Promise<LoadSummary> {
+    const own = new Set(this.parameters.map((parameter) => parameter.name));
+    const file = await readSafetensors(path);
+    const found: Record<string, Tensor> = {};
+    const unexpected: string[] = [];
+    try {
+      for (const name of file.names) {
+        const target = rename(name);
+        if (target !== null && own.has(target)) found[target] = await file.tensor(name);
+        else unexpected.push(name);
+      }
+      await this.assign(found);
+    } finally {
+      for (const tensor of Object.values(found)) tensor.dispose();
+    }
+    const loaded = Object.keys(found);
+    return { loaded, missing: [...own].filter((name) => !(name in found)), unexpected };
+  }
+
+  dispose(): void {
+    this.handle.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/** Trains a network step by step with AdamW. The schedule is the caller's: each step names its learning rate. */
+export class Trainer implements Disposable {
+  /** @internal */
+  readonly handle: TrainerHandle;
+
+  private constructor(handle: TrainerHandle) {
+    this.handle = handle;
+  }
+
+  static async create(network: Network, options: TrainerOptions): Promise<Trainer> {
+    return new Trainer(await settle(addon().trainerCreate(network.handle, options)));
+  }
+
+  /**
+   * One step: forward in training mode, loss, backward, clipping, AdamW.
+   *
+   * @param step.seed seeds what is drawn inside the step (stochastic depth, dropout)
+   * @returns the loss before the step, and the gradient's global norm before clipping
+   */
+  async step(
+    input: Tensor,
+    target: Tensor,
+    step: { learningRate: number; seed: number },
+  ): Promise<{ loss: number; gradientNorm: number }> {
+    return settle(addon().trainerStep(this.handle, input.handle, target.handle, step.learningRate, step.seed));
+  }
+
+  /** Writes the optimiser's moments and step count as safetensors, atomically. */
+  async save(path: string, metadata: Record<string, string> = {}): Promise<void> {
+    const { steps, tensors } = await settle(addon().trainerState(this.handle));
+    const named = Object.fromEntries(tensors.map(({ name, tensor }) => [name, new Tensor(tensor)]));
+    try {
+      await writeSafetensors(path, named, { ...metadata, steps: String(steps) });
+    } finally {
+      for (const tensor of Object.values(named)) tensor.dispose();
+    }
+  }
+
+  /** Restores what `save` wrote, so that training goes on bit for bit. */
+  async load(path: string): Promise<Record<string, string>> {
+    const file = await readSafetensors(path);
+    const tensors: Tensor[] = [];
+    try {
+      for (const name of file.names) tensors.push(await file.tensor(name));
+      const handles = tensors.map((tensor) => tensor.handle);
+      await settle(addon().trainerAssign(this.handle, Number(file.metadata.steps), file.names, handles));
+    } finally {
+      for (const tensor of tensors) tensor.dispose();
+    }
+    return file.metadata;
+  }
+
+  dispose(): void {
+    this.handle.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

@@ -1,0 +1,139 @@
+import { open } from "node:fs/promises";
+import { z } from "zod";
+import { describe, messageOf, TransferLimitsError } from "../common/errors.js";
+import type { TensorLocation } from "./addon.js";
+import { addon, settle } from "./load.js";
+import { Tensor } from "./tensor.js";
+
+/** The header may not be longer than this, as in the reference implementation. */
+const longestHeader = 100_000_000;
+
+const itemSize = { float64: 8, int64: 8, float32: 4, float16: 2, bfloat16: 2, uint8: 1 } as const;
+const dtypeOf = { F64: "float64", I64: "int64", F32: "float32", F16: "float16", BF16: "bfloat16", U8: "uint8" } as const;
+const nameOf = { float64: "F64", int64: "I64", float32: "F32", uint8: "U8" } as const;
+
+const size = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
+const entrySchema = z.strictObject({
+  dtype: z.enum(["F64", "I64", "F32", "F16", "BF16", "U8"]),
+  shape: z.array(size).max(16),
+  data_offsets: z.tuple([size, size]),
+});
+
+/** An open safetensors file: its header is checked, its tensors are mapped from the disk when asked for. */
+export interface SafetensorsFile {
+  readonly path: string;
+  readonly names: string[];
+  readonly metadata: Record<string, string>;
+  shape(name: string): number[];
+  /** Maps one tensor from the file: pages are read when touched and shared between processes. */
+  tensor(name: string, device?: string): Promise<Tensor>;
+}
+
+/**
+ * Reads the header of a safetensors file and checks all of it: lengths, types, overlaps and gaps.
+ *
+ * @throws `BAD_CHECKPOINT`, with the file's name and what is wrong.
+ */
+export async function readSafetensors(path: string): Promise<SafetensorsFile> {
+  const refuse = (reason: string, cause?: unknown) =>
+    new TransferLimitsError("BAD_CHECKPOINT", `${path} is not a sound safetensors file: ${reason}`, { cause });
+  const { header, dataStart, dataLength } = await readHeader(path, refuse);
+  const metadata = z.record(z.string(), z.string()).safeParse(header.__metadata__ ?? {});
+  if (!metadata.success) throw refuse("__metadata__ is not a table of strings");
+
+  const locations = new Map<string, TensorLocation>();
+  for (const [name, value] of Object.entries(header)) {
+    if (name === "__metadata__") continue;
+    const entry = entrySchema.safeParse(value);
+    if (!entry.success) throw refuse(`the entry of ${describe(name)} is malformed: ${z.prettifyError(entry.error)}`);
+    const { shape, data_offsets: offsets } = entry.data;
+    const dtype = dtypeOf[entry.data.dtype];
+    const length = shape.reduce((product, extent) => product * extent, itemSize[dtype]);
+    if (offsets[1] - offsets[0] !== length || offsets[1] > dataLength) {
+      throw refuse(
+        `${describe(name)} (${dtype} [${shape.join(", ")}]) needs ${length} bytes, but its offsets are ` +
+          `${offsets[0]} to ${offsets[1]} of ${dataLength}`,
+      );
+    }
+    locations.set(name, { path, offset: dataStart + offsets[0], length, dtype, shape });
+  }
+  const ordered = [...locations.values()].sort((a, b) => a.offset - b.offset || a.length - b.length);
+  let end = dataStart;
+  for (const location of ordered) {
+    if (location.offset !== end) throw refuse("its tensors overlap or leave gaps");
+    end += location.length;
+  }
+  if (end !== dataStart + dataLength) throw refuse(`${dataStart + dataLength - end} bytes belong to no tensor`);
+
+  const locate = (name: string): TensorLocation => {
+    const location = locations.get(name);
+    if (!location) throw new TransferLimitsError("BAD_CHECKPOINT", `${path} has no tensor ${describe(name)}`);
+    return location;
+  };
+  return {
+    path,
+    names: [...locations.keys()],
+    metadata: metadata.data,
+    shape: (name) => [...locate(name).shape],
+    tensor: async (name, device = "cpu") => new Tensor(await settle(addon().tensorMap(locate(name), device))),
+  };
+}
+
+async function readHeader(path: string, refuse: (reason: string, cause?: unknown) => TransferLimitsError) {
+  let file: Awaited<ReturnType<typeof open>>;
+  try {
+    file = await open(path, "r");
+  } catch (error) {
+    throw new TransferLimitsError("BAD_CHECKPOINT", `${path} cannot be opened: ${messageOf(error)}`, { cause: error });
+  }
+  try {
+    const { size: fileLength } = await file.stat();
+    if (fileLength < 8) throw refuse(`it has ${fileLength} bytes, fewer than the 8 of the header's length`);
+    const prefix = Buffer.alloc(8);
+    await file.read(prefix, 0, 8, 0);
+    const headerLength = Number(prefix.readBigUInt64LE());
+    if (headerLength > longestHeader || headerLength > fileLength - 8) {
+      throw refuse(`its header claims ${headerLength} bytes, but the file has ${fileLength}`);
+    }
+    const bytes = Buffer.alloc(headerLength);
+    await file.read(bytes, 0, headerLength, 8);
+    let header: unknown;
+    try {
+      header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    } catch (error) {
+      throw refuse(`its header is not JSON: ${messageOf(error)}`, error);
+    }
+    if (typeof header !== "object" || header === null || Array.isArray(header)) {
+      throw refuse("its header is not a JSON object");
+    }
+    return {
+      header: header as Record<string, unknown>,
+      dataStart: 8 + headerLength,
+      dataLength: fileLength - 8 - headerLength,
+    };
+  } finally {
+    await file.close();
+  }
+}
+
+/** Writes tensors as safetensors: complete or absent. Names are kept in the order given. */
+export async function writeSafetensors(
+  path: string,
+  tensors: Record<string, Tensor>,
+  metadata: Record<string, string> = {},
+): Promise<void> {
+  const header: Record<string, unknown> = { __metadata__: metadata };
+  let offset = 0;
+  for (const [name, tensor] of Object.entries(tensors)) {
+    const length = tensor.shape.reduce((product, extent) => product * extent, itemSize[tensor.dtype]);
+    header[name] = { dtype: nameOf[tensor.dtype], shape: tensor.shape, data_offsets: [offset, offset + length] };
+    offset += length;
+  }
+  let json = JSON.stringify(header);
+  json += " ".repeat((8 - (Buffer.byteLength(json) % 8)) % 8); // so that every tensor starts on 8 bytes
+  const bytes = Buffer.from(json);
+  const prefix = Buffer.alloc(8);
+  prefix.writeBigUInt64LE(BigInt(bytes.length));
+  const handles = Object.values(tensors).map((tensor) => tensor.handle);
+  await settle(addon().tensorsWrite(path, Buffer.concat([prefix, bytes]), handles));
+}

@@ -1,0 +1,85 @@
+import { expected } from "../common/errors.js";
+import type { DType, TensorHandle, TypedArray } from "./addon.js";
+import { addon, call, settle } from "./load.js";
+
+export type { DType, TypedArray } from "./addon.js";
+
+/**
+ * An n-dimensional array that lives on a device, outside of JavaScript's heap. Dispose it when done, or declare it
+ * with `using`; `Tensor.live` counts those that are not yet disposed.
+ *
+ * @example
+ * using x = Tensor.from(new Float32Array(24), [1, 1, 2, 3, 4]);
+ * await x.toArray();
+ */
+export class Tensor implements Disposable {
+  /** @internal The native handle: only `src/native/` looks at it. */
+  readonly handle: TensorHandle;
+
+  /** @internal Wraps a native handle; use `Tensor.from`. */
+  constructor(handle: TensorHandle) {
+    this.handle = handle;
+  }
+
+  /**
+   * Copies `data` into a new tensor of `shape`, row-major. The type follows the array: Float32Array, Float64Array,
+   * BigInt64Array (int64) or Uint8Array.
+   *
+   * @throws `BAD_INPUT` when the number of elements is not the product of `shape`.
+   */
+  static from(data: TypedArray, shape: readonly number[], device = "cpu"): Tensor {
+    const known = [Float32Array, Float64Array, BigInt64Array, Uint8Array].some((type) => data instanceof type);
+    if (!known) throw expected("a Float32Array, Float64Array, BigInt64Array or Uint8Array", "data", data);
+    if (!Array.isArray(shape) || !shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
+      throw expected("an array of whole numbers >= 0", "shape", shape);
+    }
+    const count = shape.reduce((product, size) => product * size, 1);
+    if (count !== data.length) {
+      throw expected(`${count} elements, the product of the shape [${shape.join(", ")}],`, "data", data.length);
+    }
+    return new Tensor(call(() => addon().tensorFrom(data, [...shape], device)));
+  }
+
+  /**
+   * Rows of several tensors of one shape, as one new tensor: `[indices.length, ...shape]`, on their device.
+   * Indices refer to `bank`.
+   */
+  static async gather(bank: readonly Tensor[], indices: readonly number[]): Promise<Tensor> {
+    return new Tensor(await settle(addon().tensorGather(bank.map((tensor) => tensor.handle), [...indices])));
+  }
+
+  /** How many tensors of this process have not been disposed. */
+  static get live(): number {
+    return addon().liveTensors();
+  }
+
+  get shape(): number[] {
+    return this.handle.shape;
+  }
+
+  get dtype(): DType {
+    return this.handle.dtype;
+  }
+
+  get device(): string {
+    return this.handle.device;
+  }
+
+  get disposed(): boolean {
+    return this.handle.disposed;
+  }
+
+  /** The elements in row-major order, copied to the host once all work queued before has finished. */
+  async toArray(): Promise<TypedArray> {
+    return settle(addon().tensorToArray(this.handle));
+  }
+
+  /** Frees the memory. Calling it again does nothing. */
+  dispose(): void {
+    this.handle.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

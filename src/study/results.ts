@@ -1,0 +1,136 @@
+/**
+ * What a study leaves on disk, as types: `cells/<id>/cell.json`, `results.json`. Times and memory stand only under keys
+ * named `cost`, so that two runs of one study can be compared byte for byte without them.
+ */
+import type { Comparator, TaskKind } from "../common/vocabulary.js";
+
+export type { Comparator, TaskKind } from "../common/vocabulary.js";
+
+export interface CaseScore {
+  case: string;
+  value: number;
+}
+
+export interface EpochRecord {
+  epoch: number;
+  learningRate: number;
+  trainingLoss: number;
+  /** Mean of the task's metric over the validation set; null where the epoch was not validated. */
+  validationMetric: number | null;
+}
+
+export interface Cost {
+  wallSeconds: number;
+  /** Seconds during which the device worked for this cell; on a CPU the wall seconds of native work. */
+  deviceSeconds: number;
+  peakMemoryBytes: number;
+  epochSeconds: number[];
+  device: string;
+  threads: number;
+}
+
+/** One cell: a task, a model, a comparator and a seed, trained where the comparator trains, and tested. */
+export interface CellResult {
+  id: string;
+  task: TaskKind;
+  /** The foundation model that the cell belongs to; for `specialised` the specialised architecture. */
+  model: string;
+  comparator: Comparator;
+  seed: number;
+  network: { architecture: string; parameters: number; trainable: number };
+  /** Test metric: the mean over cases, their sample standard deviation (0 for one case), and each case. */
+  metric: { name: string; mean: number; standardDeviation: number; cases: CaseScore[] };
+  curve: EpochRecord[];
+  bestEpoch: number | null;
+  cost: Cost;
+}
+
+export type CellStatus = "done" | "failed" | "pending";
+
+/** A row of the plan with what became of it. */
+export interface CellSummary {
+  id: string;
+  task: TaskKind;
+  model: string;
+  comparator: Comparator;
+  seed: number;
+  status: CellStatus;
+  /** Why it failed, where it did. */
+  reason?: string;
+  result?: CellResult;
+}
+
+export type GainReference = "random-weights" | "pretrained" | "from-scratch" | "specialised";
+
+/** Relative performance gain of the fine-tuned model over a reference, in percent (equation 2 of the paper). */
+export interface Gain {
+  task: TaskKind;
+  model: string;
+  seed: number;
+  reference: GainReference;
+  fineTuned: number;
+  referenceValue: number;
+  /** Null where the reference is 0, and the gain undefined. */
+  percent: number | null;
+}
+
+export type DistanceName = "D2R" | "D2P" | "D2S";
+
+export interface KernelDistance {
+  sigma: number;
+  biased: number;
+  /** Null for fewer than two rows. */
+  unbiased: number | null;
+  /** Mean kernel value over pairs of different rows, within and between the sets: near 0 or 1, MMD says nothing. */
+  offDiagonalMean: number;
+  saturated: boolean;
+}
+
+export interface Distance {
+  task: TaskKind;
+  model: string;
+  seed: number;
+  name: DistanceName;
+  rows: number;
+  features: number;
+  /** As in the paper: sigma from the study, biased. */
+  paper: KernelDistance;
+  medianHeuristic: KernelDistance;
+  /** Sum over the bandwidths {1/4, 1/2, 1, 2, 4} x the median distance. */
+  multiBandwidth: { biased: number; unbiased: number | null };
+  /** A plain sentence where the number means nothing; null where it does. */
+  warning: string | null;
+}
+
+export interface Exclusion {
+  case: string;
+  /** The file that was refused, relative to the manifest; null where the reason is not one file. */
+  file: string | null;
+  reason: string;
+}
+
+export interface StudyResults {
+  format: "transfer-limits/results@1";
+  name: string;
+  complete: boolean;
+  cohort: {
+    manifest: string;
+    cases: number;
+    patients: number;
+    split: { train: number; validation: number; test: number };
+    excluded: Exclusion[];
+  };
+  cells: CellSummary[];
+  gains: Gain[];
+  distances: Distance[];
+  /** One entry a foundation model that the study pretrained itself. */
+  pretraining: { model: string; seed: number; status: CellStatus; reason?: string; curve: EpochRecord[]; cost?: Cost }[];
+  software: { package: string; libtorch: string; node: string; device: string; threads: number };
+}
+
+/**
+ * `cells/<id>/examples.safetensors`: one axial slice of every test case, float32 [cases, H, W] each, for the report's
+ * pictures. Metadata: `cases` (JSON array of ids), `slices` (JSON array of indices), `spacing` (JSON [height, width] in
+ * mm a pixel), `kind` ("mask": target and prediction are masks or probabilities; "image": they are images in [0, 1]).
+ */
+export type ExampleTensors = "input" | "target" | "prediction";
