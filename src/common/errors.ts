@@ -39,12 +39,16 @@ export class TransferLimitsError extends Error {
 
 /** `Expected X for name but received Y`, the shape of every message about an argument. */
 export function expected(what: string, name: string, received: unknown): TransferLimitsError {
-  return new TransferLimitsError("BAD_INPUT", `Expected ${what} for ${name} but received ${describe(received)}`);
+  return new TransferLimitsError(
+    "BAD_INPUT",
+    `Expected ${what} for ${name} but received ${describe(received)}`,
+  );
 }
 
 /** A short, safe rendering of any value for an error message. */
 export function describe(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value);
+  if (typeof value === "string")
+    return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value);
   if (typeof value === "number" || typeof value === "boolean" || value === null || value === undefined)
     return String(value);
   if (Array.isArray(value)) {
@@ -62,5 +66,6 @@ export function messageOf(error: unknown): string {
 
 /** Throws `ABORTED` once `signal` has been aborted. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new TransferLimitsError("ABORTED", "The work was stopped before it was finished");
+  if (signal?.aborted)
+    throw new TransferLimitsError("ABORTED", "The work was stopped before it was finished");
 }

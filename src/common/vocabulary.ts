@@ -3,5 +3,11 @@ export const taskKinds = ["lesion-segmentation", "super-resolution"] as const;
 export type TaskKind = (typeof taskKinds)[number];
 
 /** What a foundation model is compared with, in the order of the paper. */
-export const comparators = ["fine-tuned", "pretrained", "random-weights", "from-scratch", "specialised"] as const;
+export const comparators = [
+  "fine-tuned",
+  "pretrained",
+  "random-weights",
+  "from-scratch",
+  "specialised",
+] as const;
 export type Comparator = (typeof comparators)[number];

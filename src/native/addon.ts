@@ -57,6 +57,10 @@ export interface Addon {
   tensorFrom(data: TypedArray, shape: number[], device: string): TensorHandle;
   tensorToArray(tensor: TensorHandle): Promise<TypedArray>;
   tensorGather(bank: TensorHandle[], indices: number[]): Promise<TensorHandle>;
+  tensorPoolDepth(tensor: TensorHandle, factor: number, method: "mean" | "first"): Promise<TensorHandle>;
+  tensorThreshold(tensor: TensorHandle, value: number): Promise<TensorHandle>;
+  tensorSelect(tensor: TensorHandle, axis: number, index: number): Promise<TensorHandle>;
+  tensorSliceSums(tensor: TensorHandle): Promise<number[]>;
   tensorMap(location: TensorLocation, device: string): Promise<TensorHandle>;
   tensorsWrite(path: string, header: Uint8Array, tensors: TensorHandle[]): Promise<void>;
 
@@ -64,7 +68,10 @@ export interface Addon {
   networkParameters(network: NetworkHandle): ParameterInfo[];
   networkState(network: NetworkHandle): Promise<{ name: string; tensor: TensorHandle }[]>;
   networkAssign(network: NetworkHandle, names: string[], tensors: TensorHandle[]): Promise<void>;
-  networkEmbed(network: NetworkHandle, input: TensorHandle): Promise<{ pooled: TensorHandle; stages: TensorHandle[] }>;
+  networkEmbed(
+    network: NetworkHandle,
+    input: TensorHandle,
+  ): Promise<{ pooled: TensorHandle; stages: TensorHandle[] }>;
   networkForward(network: NetworkHandle, input: TensorHandle): Promise<TensorHandle>;
 
   trainerCreate(network: NetworkHandle, options: object): Promise<TrainerHandle>;
@@ -75,10 +82,21 @@ export interface Addon {
     learningRate: number,
     seed: number,
   ): Promise<{ loss: number; gradientNorm: number }>;
-  trainerState(trainer: TrainerHandle): Promise<{ steps: number; tensors: { name: string; tensor: TensorHandle }[] }>;
-  trainerAssign(trainer: TrainerHandle, steps: number, names: string[], tensors: TensorHandle[]): Promise<void>;
+  trainerState(
+    trainer: TrainerHandle,
+  ): Promise<{ steps: number; tensors: { name: string; tensor: TensorHandle }[] }>;
+  trainerAssign(
+    trainer: TrainerHandle,
+    steps: number,
+    names: string[],
+    tensors: TensorHandle[],
+  ): Promise<void>;
 
-  lossGradient(loss: object, prediction: TensorHandle, target: TensorHandle): Promise<{ value: number; gradient: TensorHandle }>;
+  lossGradient(
+    loss: object,
+    prediction: TensorHandle,
+    target: TensorHandle,
+  ): Promise<{ value: number; gradient: TensorHandle }>;
   mmd2(a: TensorHandle, b: TensorHandle, sigmas: number[], cancel: CancelFlag | null): Promise<MmdSums>;
   medianDistance(a: TensorHandle, b: TensorHandle): Promise<number>;
   ssim3d(a: TensorHandle, b: TensorHandle, dataRange: number): Promise<number[]>;
@@ -94,6 +112,7 @@ export interface Addon {
     interpolation: "linear" | "nearest" | "label-linear",
     outside: number,
   ): Promise<TensorHandle>;
+  volumeSmooth(volume: TensorHandle, sigmas: number[]): Promise<TensorHandle>;
   volumeNormalise(volume: TensorHandle, method: object): Promise<TensorHandle>;
   volumeStatistics(volume: TensorHandle): Promise<VolumeStatistics>;
   volumeBounds(mask: TensorHandle): Promise<{ low: number[]; high: number[] } | null>;

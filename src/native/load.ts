@@ -75,6 +75,7 @@ export function call<T>(work: () => T): T {
 
 function nativeError(error: unknown): unknown {
   const code = (error as { code?: unknown } | null)?.code;
-  if (!(error instanceof Error) || typeof code !== "string" || error instanceof TransferLimitsError) return error;
+  if (!(error instanceof Error) || typeof code !== "string" || error instanceof TransferLimitsError)
+    return error;
   return new TransferLimitsError(code as TransferLimitsError["code"], error.message, { cause: error });
 }

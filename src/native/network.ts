@@ -79,7 +79,7 @@ export class Network implements Disposable {
   readonly spec: NetworkSpec;
   readonly device: string;
 
-  private constructor(handle: NetworkHandle, spec: NetworkSpec, device: string) {
+  protected constructor(handle: NetworkHandle, spec: NetworkSpec, device: string) {
     this.handle = handle;
     this.spec = spec;
     this.device = device;
@@ -88,7 +88,8 @@ export class Network implements Disposable {
   /** Builds the network with fresh weights drawn from `seed`. */
   static async build(spec: NetworkSpec, options: { device?: string; seed?: number } = {}): Promise<Network> {
     const device = options.device ?? "cpu";
-    return new Network(await settle(addon().networkCreate(spec, device, options.seed ?? 0)), spec, device);
+    // biome-ignore lint/complexity/noThisInStatic: a subclass builds itself
+    return new this(await settle(addon().networkCreate(spec, device, options.seed ?? 0)), spec, device);
   }
 
   /** Every parameter and buffer: name, shape and type, in the order of the published code. */
@@ -113,7 +114,13 @@ export class Network implements Disposable {
   /** Replaces parameters and buffers by name. @throws `BAD_CHECKPOINT` on an unknown name or another shape. */
   async assign(tensors: Record<string, Tensor>): Promise<void> {
     const names = Object.keys(tensors);
-    await settle(addon().networkAssign(this.handle, names, names.map((name) => (tensors[name] as Tensor).handle)));
+    await settle(
+      addon().networkAssign(
+        this.handle,
+        names,
+        names.map((name) => (tensors[name] as Tensor).handle),
+      ),
+    );
   }
 
   /** Copies of all parameters and buffers by name; the caller disposes them. */
@@ -138,7 +145,10 @@ export class Network implements Disposable {
    * @param rename the network's name for a tensor of the file, or null to leave it out. Default: the same name.
    * @throws `BAD_CHECKPOINT` when the file cannot be read, or a tensor of a known name has another shape.
    */
-  async loadCheckpoint(path: string, rename: (name: string) => string | null = (name) => name): Promise<LoadSummary> {
+  async loadCheckpoint(
+    path: string,
+    rename: (name: string) => string | null = (name) => name,
+  ): Promise<LoadSummary> {
     const own = new Set(this.parameters.map((parameter) => parameter.name));
     const file = await readSafetensors(path);
     const found: Record<string, Tensor> = {};
@@ -190,7 +200,9 @@ export class Trainer implements Disposable {
     target: Tensor,
     step: { learningRate: number; seed: number },
   ): Promise<{ loss: number; gradientNorm: number }> {
-    return settle(addon().trainerStep(this.handle, input.handle, target.handle, step.learningRate, step.seed));
+    return settle(
+      addon().trainerStep(this.handle, input.handle, target.handle, step.learningRate, step.seed),
+    );
   }
 
   /** Writes the optimiser's moments and step count as safetensors, atomically. */

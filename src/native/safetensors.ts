@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises";
 import { z } from "zod";
-import { describe, messageOf, TransferLimitsError } from "../common/errors.js";
+import { describe, expected, messageOf, TransferLimitsError } from "../common/errors.js";
 import type { TensorLocation } from "./addon.js";
 import { addon, settle } from "./load.js";
 import { Tensor } from "./tensor.js";
@@ -9,8 +9,17 @@ import { Tensor } from "./tensor.js";
 const longestHeader = 100_000_000;
 
 const itemSize = { float64: 8, int64: 8, float32: 4, float16: 2, bfloat16: 2, uint8: 1 } as const;
-const dtypeOf = { F64: "float64", I64: "int64", F32: "float32", F16: "float16", BF16: "bfloat16", U8: "uint8" } as const;
+const dtypeOf = {
+  F64: "float64",
+  I64: "int64",
+  F32: "float32",
+  F16: "float16",
+  BF16: "bfloat16",
+  U8: "uint8",
+} as const;
 const nameOf = { float64: "F64", int64: "I64", float32: "F32", uint8: "U8" } as const;
+
+export type SafetensorsType = keyof typeof itemSize;
 
 const size = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
 const entrySchema = z.strictObject({
@@ -25,6 +34,11 @@ export interface SafetensorsFile {
   readonly names: string[];
   readonly metadata: Record<string, string>;
   shape(name: string): number[];
+  dtype(name: string): SafetensorsType;
+  /**
+   * The bytes of one tensor, or `length` of them from byte `start` on, read without LibTorch; little-endian, row-major.
+   */
+  bytes(name: string, start?: number, length?: number): Promise<Buffer>;
   /** Maps one tensor from the file: pages are read when touched and shared between processes. */
   tensor(name: string, device?: string): Promise<Tensor>;
 }
@@ -36,7 +50,9 @@ export interface SafetensorsFile {
  */
 export async function readSafetensors(path: string): Promise<SafetensorsFile> {
   const refuse = (reason: string, cause?: unknown) =>
-    new TransferLimitsError("BAD_CHECKPOINT", `${path} is not a sound safetensors file: ${reason}`, { cause });
+    new TransferLimitsError("BAD_CHECKPOINT", `${path} is not a sound safetensors file: ${reason}`, {
+      cause,
+    });
   const { header, dataStart, dataLength } = await readHeader(path, refuse);
   const metadata = z.record(z.string(), z.string()).safeParse(header.__metadata__ ?? {});
   if (!metadata.success) throw refuse("__metadata__ is not a table of strings");
@@ -45,7 +61,8 @@ export async function readSafetensors(path: string): Promise<SafetensorsFile> {
   for (const [name, value] of Object.entries(header)) {
     if (name === "__metadata__") continue;
     const entry = entrySchema.safeParse(value);
-    if (!entry.success) throw refuse(`the entry of ${describe(name)} is malformed: ${z.prettifyError(entry.error)}`);
+    if (!entry.success)
+      throw refuse(`the entry of ${describe(name)} is malformed: ${z.prettifyError(entry.error)}`);
     const { shape, data_offsets: offsets } = entry.data;
     const dtype = dtypeOf[entry.data.dtype];
     const length = shape.reduce((product, extent) => product * extent, itemSize[dtype]);
@@ -63,7 +80,8 @@ export async function readSafetensors(path: string): Promise<SafetensorsFile> {
     if (location.offset !== end) throw refuse("its tensors overlap or leave gaps");
     end += location.length;
   }
-  if (end !== dataStart + dataLength) throw refuse(`${dataStart + dataLength - end} bytes belong to no tensor`);
+  if (end !== dataStart + dataLength)
+    throw refuse(`${dataStart + dataLength - end} bytes belong to no tensor`);
 
   const locate = (name: string): TensorLocation => {
     const location = locations.get(name);
@@ -75,6 +93,27 @@ export async function readSafetensors(path: string): Promise<SafetensorsFile> {
     names: [...locations.keys()],
     metadata: metadata.data,
     shape: (name) => [...locate(name).shape],
+    dtype: (name) => locate(name).dtype,
+    bytes: async (name, start = 0, length = locate(name).length - start) => {
+      const location = locate(name);
+      const inside = [start, length].every((value) => Number.isSafeInteger(value) && value >= 0);
+      if (!inside || start + length > location.length) {
+        throw expected(`a range within the ${location.length} bytes of ${describe(name)}`, "bytes", [
+          start,
+          length,
+        ]);
+      }
+      const file = await open(path, "r");
+      try {
+        const buffer = Buffer.alloc(length);
+        const { bytesRead } = await file.read(buffer, 0, length, location.offset + start);
+        if (bytesRead !== length)
+          throw refuse(`it ended after ${bytesRead} of ${length} bytes of ${describe(name)}`);
+        return buffer;
+      } finally {
+        await file.close();
+      }
+    },
     tensor: async (name, device = "cpu") => new Tensor(await settle(addon().tensorMap(locate(name), device))),
   };
 }
@@ -84,7 +123,9 @@ async function readHeader(path: string, refuse: (reason: string, cause?: unknown
   try {
     file = await open(path, "r");
   } catch (error) {
-    throw new TransferLimitsError("BAD_CHECKPOINT", `${path} cannot be opened: ${messageOf(error)}`, { cause: error });
+    throw new TransferLimitsError("BAD_CHECKPOINT", `${path} cannot be opened: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
   try {
     const { size: fileLength } = await file.stat();
@@ -126,7 +167,11 @@ export async function writeSafetensors(
   let offset = 0;
   for (const [name, tensor] of Object.entries(tensors)) {
     const length = tensor.shape.reduce((product, extent) => product * extent, itemSize[tensor.dtype]);
-    header[name] = { dtype: nameOf[tensor.dtype], shape: tensor.shape, data_offsets: [offset, offset + length] };
+    header[name] = {
+      dtype: nameOf[tensor.dtype],
+      shape: tensor.shape,
+      data_offsets: [offset, offset + length],
+    };
     offset += length;
   }
   let json = JSON.stringify(header);

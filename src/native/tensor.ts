@@ -28,14 +28,20 @@ export class Tensor implements Disposable {
    * @throws `BAD_INPUT` when the number of elements is not the product of `shape`.
    */
   static from(data: TypedArray, shape: readonly number[], device = "cpu"): Tensor {
-    const known = [Float32Array, Float64Array, BigInt64Array, Uint8Array].some((type) => data instanceof type);
+    const known = [Float32Array, Float64Array, BigInt64Array, Uint8Array].some(
+      (type) => data instanceof type,
+    );
     if (!known) throw expected("a Float32Array, Float64Array, BigInt64Array or Uint8Array", "data", data);
     if (!Array.isArray(shape) || !shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
       throw expected("an array of whole numbers >= 0", "shape", shape);
     }
     const count = shape.reduce((product, size) => product * size, 1);
     if (count !== data.length) {
-      throw expected(`${count} elements, the product of the shape [${shape.join(", ")}],`, "data", data.length);
+      throw expected(
+        `${count} elements, the product of the shape [${shape.join(", ")}],`,
+        "data",
+        data.length,
+      );
     }
     return new Tensor(call(() => addon().tensorFrom(data, [...shape], device)));
   }
@@ -45,7 +51,37 @@ export class Tensor implements Disposable {
    * Indices refer to `bank`.
    */
   static async gather(bank: readonly Tensor[], indices: readonly number[]): Promise<Tensor> {
-    return new Tensor(await settle(addon().tensorGather(bank.map((tensor) => tensor.handle), [...indices])));
+    return new Tensor(
+      await settle(
+        addon().tensorGather(
+          bank.map((tensor) => tensor.handle),
+          [...indices],
+        ),
+      ),
+    );
+  }
+
+  /**
+   * Fewer slices, as a new tensor: [..., D, H, W] -> [..., D / factor, H, W], each the mean of `factor` consecutive
+   * slices, or the first of them.
+   */
+  async poolDepth(factor: number, method: "mean" | "first"): Promise<Tensor> {
+    return new Tensor(await settle(addon().tensorPoolDepth(this.handle, factor, method)));
+  }
+
+  /** 1 where an element is greater than `value` and 0 elsewhere, float32, as a new tensor. */
+  async threshold(value: number): Promise<Tensor> {
+    return new Tensor(await settle(addon().tensorThreshold(this.handle, value)));
+  }
+
+  /** The part at `index` along `axis`, which goes away, as a new tensor. */
+  async select(axis: number, index: number): Promise<Tensor> {
+    return new Tensor(await settle(addon().tensorSelect(this.handle, axis, index)));
+  }
+
+  /** The sum of each slice of a volume [D, H, W], in order. */
+  async sliceSums(): Promise<number[]> {
+    return settle(addon().tensorSliceSums(this.handle));
   }
 
   /** How many tensors of this process have not been disposed. */

@@ -26,8 +26,18 @@ export interface ResampleOptions {
 export async function resample(volume: Tensor, options: ResampleOptions): Promise<Tensor> {
   const { outputToInput, shape, interpolation, outside = 0 } = options;
   return new Tensor(
-    await settle(addon().volumeResample(volume.handle, [...outputToInput], [...shape], interpolation, outside)),
+    await settle(
+      addon().volumeResample(volume.handle, [...outputToInput], [...shape], interpolation, outside),
+    ),
   );
+}
+
+/**
+ * The volume [D, H, W] filtered by a Gaussian along each axis, as a new tensor: against aliasing, before it is sampled
+ * more coarsely. `sigmas`: standard deviations [D, H, W] in voxels; 0 leaves an axis as it is.
+ */
+export async function smooth(volume: Tensor, sigmas: readonly number[]): Promise<Tensor> {
+  return new Tensor(await settle(addon().volumeSmooth(volume.handle, [...sigmas])));
 }
 
 /** The volume with its values normalised, as a new tensor. */
@@ -55,6 +65,8 @@ export interface PhantomTissue {
   /** Amplitude of smooth texture, as a share of T2, and its size in mm. */
   texture: number;
   textureSize: number;
+  /** Share of the signal that comes from fat, which diffusion imaging suppresses. Default 0. */
+  fat?: number;
   /** A power: 2 is an ellipsoid, more is boxier. */
   roundness?: number;
 }
@@ -85,10 +97,11 @@ export interface PhantomScene {
  * Renders a phantom: T2W on its grid, ADC and high-b on theirs by S = PD exp(-TE / T2) exp(-b ADC) with Rician noise,
  * and the label map on the T2W grid. Tensors `t2w`, `adc`, `hbv`, `labels`, each [D, H, W]; ADC in 1e-6 mm²/s.
  */
-export async function renderPhantom(scene: PhantomScene): Promise<Record<"t2w" | "adc" | "hbv" | "labels", Tensor>> {
+export async function renderPhantom(
+  scene: PhantomScene,
+): Promise<Record<"t2w" | "adc" | "hbv" | "labels", Tensor>> {
   const rendered = await settle(addon().phantomRender(scene));
-  return Object.fromEntries(Object.entries(rendered).map(([name, handle]) => [name, new Tensor(handle)])) as Record<
-    "t2w" | "adc" | "hbv" | "labels",
-    Tensor
-  >;
+  return Object.fromEntries(
+    Object.entries(rendered).map(([name, handle]) => [name, new Tensor(handle)]),
+  ) as Record<"t2w" | "adc" | "hbv" | "labels", Tensor>;
 }

@@ -1,0 +1,81 @@
+// What the addon exports, one line each; src/native/addon.ts has the types. Nothing else lives here.
+#include <napi.h>
+
+#include "bridge/environment.h"
+#include "bridge/errors.h"
+#include "bridge/functions.h"
+#include "bridge/handles.h"
+
+namespace transfer_limits {
+namespace {
+
+using Function = Napi::Value (*)(const Napi::CallbackInfo&);
+
+// An exported function: whatever C++ throws in it becomes a JavaScript error with a code.
+template <Function function>
+Napi::Value guard(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&info] { return function(info); });
+}
+
+template <Function function>
+void add(Napi::Object exports, const char* name) {
+  exports.Set(name, Napi::Function::New<guard<function>>(exports.Env(), name));
+}
+
+Napi::Object initialise(Napi::Env env, Napi::Object exports) {
+  Environment::create(env);
+  const auto environment = Environment::of(env);
+  environment->tensor_class = Napi::Persistent(TensorHandle::define(env));
+  environment->network_class = Napi::Persistent(NetworkHandle::define(env, "NetworkHandle"));
+  environment->trainer_class = Napi::Persistent(TrainerHandle::define(env, "TrainerHandle"));
+  environment->cancel_class = Napi::Persistent(CancelHandle::define(env, "CancelHandle"));
+
+  add<functions::build_info>(exports, "buildInfo");
+  add<functions::set_threads>(exports, "setThreads");
+  add<functions::threads>(exports, "threads");
+  add<functions::live_tensors>(exports, "liveTensors");
+  add<functions::peak_memory>(exports, "peakMemory");
+  add<functions::cancel_flag>(exports, "cancelFlag");
+  add<functions::cancel>(exports, "cancel");
+
+  add<functions::tensor_from>(exports, "tensorFrom");
+  add<functions::tensor_to_array>(exports, "tensorToArray");
+  add<functions::tensor_gather>(exports, "tensorGather");
+  add<functions::tensor_pool_depth>(exports, "tensorPoolDepth");
+  add<functions::tensor_threshold>(exports, "tensorThreshold");
+  add<functions::tensor_select>(exports, "tensorSelect");
+  add<functions::tensor_slice_sums>(exports, "tensorSliceSums");
+  add<functions::tensor_map>(exports, "tensorMap");
+  add<functions::tensors_write>(exports, "tensorsWrite");
+
+  add<functions::network_create>(exports, "networkCreate");
+  add<functions::network_parameters>(exports, "networkParameters");
+  add<functions::network_state>(exports, "networkState");
+  add<functions::network_assign>(exports, "networkAssign");
+  add<functions::network_embed>(exports, "networkEmbed");
+  add<functions::network_forward>(exports, "networkForward");
+
+  add<functions::trainer_create>(exports, "trainerCreate");
+  add<functions::trainer_step>(exports, "trainerStep");
+  add<functions::trainer_state>(exports, "trainerState");
+  add<functions::trainer_assign>(exports, "trainerAssign");
+  add<functions::loss_gradient>(exports, "lossGradient");
+
+  add<functions::mmd2>(exports, "mmd2");
+  add<functions::median_distance>(exports, "medianDistance");
+  add<functions::ssim3d>(exports, "ssim3d");
+  add<functions::overlap>(exports, "overlap");
+
+  add<functions::volume_resample>(exports, "volumeResample");
+  add<functions::volume_smooth>(exports, "volumeSmooth");
+  add<functions::volume_normalise>(exports, "volumeNormalise");
+  add<functions::volume_statistics>(exports, "volumeStatistics");
+  add<functions::volume_bounds>(exports, "volumeBounds");
+  add<functions::phantom_render>(exports, "phantomRender");
+  return exports;
+}
+
+NODE_API_MODULE(transfer_limits, initialise)
+
+}  // namespace
+}  // namespace transfer_limits

@@ -1,0 +1,128 @@
+#include "bridge/arguments.h"
+
+#include <cmath>
+
+#include "bridge/handles.h"
+
+namespace transfer_limits {
+namespace {
+
+[[noreturn]] void unexpected(const std::string& what, const std::string& name) {
+  throw Error("BAD_INPUT", "Expected " + what + " for " + name + " but received another type");
+}
+
+template <typename Item, typename Read>
+std::vector<Item> list(const Napi::Value& value, const std::string& name, Read read) {
+  if (!value.IsArray()) unexpected("an array", name);
+  const auto array = value.As<Napi::Array>();
+  std::vector<Item> result;
+  result.reserve(array.Length());
+  for (uint32_t index = 0; index < array.Length(); ++index) {
+    result.push_back(read(Napi::Value(array[index]), name + "[" + std::to_string(index) + "]"));
+  }
+  return result;
+}
+
+}  // namespace
+
+std::string dtype_name(at::ScalarType type) {
+  switch (type) {
+    case at::kFloat: return "float32";
+    case at::kDouble: return "float64";
+    case at::kLong: return "int64";
+    case at::kByte: return "uint8";
+    default: throw Error("INTERNAL", std::string("A tensor of type ") + at::toString(type) + " has no name here");
+  }
+}
+
+at::ScalarType dtype_named(const std::string& name) {
+  if (name == "float32") return at::kFloat;
+  if (name == "float64") return at::kDouble;
+  if (name == "int64") return at::kLong;
+  if (name == "uint8") return at::kByte;
+  if (name == "float16") return at::kHalf;
+  if (name == "bfloat16") return at::kBFloat16;
+  throw Error("BAD_INPUT", "Expected float32, float64, float16, bfloat16, int64 or uint8 for dtype but received " + name);
+}
+
+torch::Device device_named(const std::string& name) {
+  if (name == "cpu") return {torch::kCPU};
+  const bool cuda = name == "cuda" || (name.rfind("cuda:", 0) == 0 && name.size() > 5 && name.size() < 8 &&
+                                       name.find_first_not_of("0123456789", 5) == std::string::npos);
+  if (!cuda) throw Error("BAD_INPUT", "Expected cpu, cuda or cuda:<number> for device but received " + name);
+  if (!torch::cuda::is_available()) {
+    throw Error("BAD_INPUT", "Expected a device of this machine but received " + name +
+                                 ": this build, or this machine, has no CUDA. Use cpu, or see: transfer-limits doctor");
+  }
+  const torch::Device device(name == "cuda" ? "cuda:0" : name);
+  require(device.index() < torch::cuda::device_count(), "Expected a CUDA device below ", torch::cuda::device_count(),
+          " for device but received ", name);
+  return device;
+}
+
+Napi::Array to_array(Napi::Env env, const std::vector<int64_t>& values) {
+  auto array = Napi::Array::New(env, values.size());
+  for (size_t index = 0; index < values.size(); ++index) array.Set(uint32_t(index), double(values[index]));
+  return array;
+}
+
+Napi::Array to_array(Napi::Env env, const std::vector<double>& values) {
+  auto array = Napi::Array::New(env, values.size());
+  for (size_t index = 0; index < values.size(); ++index) array.Set(uint32_t(index), values[index]);
+  return array;
+}
+
+double number(const Napi::Value& value, const std::string& name) {
+  if (!value.IsNumber()) unexpected("a number", name);
+  return value.As<Napi::Number>().DoubleValue();
+}
+
+int64_t integer(const Napi::Value& value, const std::string& name) {
+  const double given = number(value, name);
+  require(std::nearbyint(given) == given && std::abs(given) <= 9007199254740991.0, "Expected a whole number for ", name,
+          " but received ", given);
+  return int64_t(given);
+}
+
+std::string text(const Napi::Value& value, const std::string& name) {
+  if (!value.IsString()) unexpected("a string", name);
+  return value.As<Napi::String>();
+}
+
+std::vector<double> numbers(const Napi::Value& value, const std::string& name) { return list<double>(value, name, number); }
+std::vector<int64_t> integers(const Napi::Value& value, const std::string& name) {
+  return list<int64_t>(value, name, integer);
+}
+std::vector<std::string> texts(const Napi::Value& value, const std::string& name) {
+  return list<std::string>(value, name, text);
+}
+std::vector<at::Tensor> tensors(const Napi::Value& value, const char* name) {
+  return list<at::Tensor>(value, name, [](const Napi::Value& item, const std::string& item_name) {
+    return TensorHandle::get(item, item_name.c_str());
+  });
+}
+
+Napi::Object object(const Napi::Value& value, const std::string& name) {
+  if (!value.IsObject()) unexpected("an object", name);
+  return value.As<Napi::Object>();
+}
+
+bool has(const Napi::Object& object, const char* key) {
+  const Napi::Value value = object.Get(key);
+  return !value.IsUndefined() && !value.IsNull();
+}
+
+double number_or(const Napi::Object& object, const char* key, double otherwise) {
+  return has(object, key) ? number(object.Get(key), key) : otherwise;
+}
+int64_t integer_or(const Napi::Object& object, const char* key, int64_t otherwise) {
+  return has(object, key) ? integer(object.Get(key), key) : otherwise;
+}
+bool boolean_or(const Napi::Object& object, const char* key, bool otherwise) {
+  if (!has(object, key)) return otherwise;
+  const Napi::Value value = object.Get(key);
+  if (!value.IsBoolean()) unexpected("true or false", key);
+  return value.As<Napi::Boolean>();
+}
+
+}  // namespace transfer_limits

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <napi.h>
+#include <torch/torch.h>
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include "error.h"
+
+namespace transfer_limits {
+
+// Reading JavaScript values with errors that name them. Everything here runs on the JavaScript thread.
+
+std::string dtype_name(at::ScalarType type);
+at::ScalarType dtype_named(const std::string& name);
+torch::Device device_named(const std::string& name);
+
+Napi::Array to_array(Napi::Env env, const std::vector<int64_t>& values);
+Napi::Array to_array(Napi::Env env, const std::vector<double>& values);
+
+double number(const Napi::Value& value, const std::string& name);
+int64_t integer(const Napi::Value& value, const std::string& name);
+std::string text(const Napi::Value& value, const std::string& name);
+std::vector<double> numbers(const Napi::Value& value, const std::string& name);
+std::vector<int64_t> integers(const Napi::Value& value, const std::string& name);
+std::vector<std::string> texts(const Napi::Value& value, const std::string& name);
+std::vector<at::Tensor> tensors(const Napi::Value& value, const char* name);
+Napi::Object object(const Napi::Value& value, const std::string& name);
+
+// A list of exactly `Size` numbers.
+template <size_t Size>
+std::array<double, Size> fixed_numbers(const Napi::Value& value, const std::string& name) {
+  const std::vector<double> list = numbers(value, name);
+  require(list.size() == Size, "Expected ", Size, " numbers for ", name, " but received ", list.size());
+  std::array<double, Size> result;
+  std::copy(list.begin(), list.end(), result.begin());
+  return result;
+}
+
+template <size_t Size>
+std::array<int64_t, Size> fixed_integers(const Napi::Value& value, const std::string& name) {
+  const std::vector<int64_t> list = integers(value, name);
+  require(list.size() == Size, "Expected ", Size, " whole numbers for ", name, " but received ", list.size());
+  std::array<int64_t, Size> result;
+  std::copy(list.begin(), list.end(), result.begin());
+  return result;
+}
+
+// A property that may be absent.
+bool has(const Napi::Object& object, const char* key);
+double number_or(const Napi::Object& object, const char* key, double otherwise);
+int64_t integer_or(const Napi::Object& object, const char* key, int64_t otherwise);
+bool boolean_or(const Napi::Object& object, const char* key, bool otherwise);
+
+}  // namespace transfer_limits

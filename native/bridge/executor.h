@@ -1,0 +1,30 @@
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+
+#include <torch/torch.h>
+
+namespace transfer_limits {
+
+// The one thread that runs all LibTorch work of a device, in the order in which it was asked for: OpenMP keeps one
+// pool of threads, CUDA one stream, and JavaScript never waits.
+class Executor {
+ public:
+  // The executor of that device; it starts with the first use and lives as long as the process.
+  static Executor& of(const torch::Device& device);
+
+  void post(std::function<void()> task);
+
+ private:
+  Executor();
+  void run();
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::function<void()>> tasks_;
+};
+
+}  // namespace transfer_limits

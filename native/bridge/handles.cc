@@ -1,0 +1,77 @@
+#include "bridge/handles.h"
+
+#include "bridge/arguments.h"
+#include "bridge/errors.h"
+
+namespace transfer_limits {
+
+std::atomic<int64_t> TensorHandle::live_ = 0;
+
+Napi::Function TensorHandle::define(Napi::Env env) {
+  return DefineClass(env, "TensorHandle",
+                     {InstanceMethod("dispose", &TensorHandle::dispose),
+                      InstanceAccessor("shape", &TensorHandle::shape, nullptr),
+                      InstanceAccessor("dtype", &TensorHandle::dtype, nullptr),
+                      InstanceAccessor("device", &TensorHandle::device, nullptr),
+                      InstanceAccessor("disposed", &TensorHandle::disposed, nullptr)});
+}
+
+Napi::Object TensorHandle::create(Napi::Env env, at::Tensor tensor) {
+  return Environment::of(env)->tensor_class.New({Napi::External<at::Tensor>::New(env, &tensor)});
+}
+
+TensorHandle::TensorHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TensorHandle>(info) {
+  if (info.Length() != 1 || !info[0].IsExternal()) {
+    throw Napi::TypeError::New(info.Env(), "Tensors are made by Tensor.from and by the addon only");
+  }
+  tensor_ = info[0].As<Napi::External<at::Tensor>>().Data()->detach();
+  shape_ = tensor_.sizes().vec();
+  bytes_ = int64_t(tensor_.nbytes());
+  ++live_;
+  // Tells V8 what hangs on this small object, so that it collects forgotten tensors before memory is short.
+  Napi::MemoryManagement::AdjustExternalMemory(info.Env(), bytes_);
+}
+
+TensorHandle::~TensorHandle() { release(); }
+
+void TensorHandle::release() {
+  if (!tensor_.defined()) return;
+  tensor_.reset();
+  --live_;
+  Napi::MemoryManagement::AdjustExternalMemory(Env(), -bytes_);
+}
+
+at::Tensor TensorHandle::get(const Napi::Value& value, const char* name) {
+  if (!value.IsObject() ||
+      !value.As<Napi::Object>().InstanceOf(Environment::of(value.Env())->tensor_class.Value())) {
+    throw Error("BAD_INPUT", std::string("Expected a Tensor for ") + name);
+  }
+  const auto* handle = Unwrap(value.As<Napi::Object>());
+  if (!handle->tensor_.defined()) {
+    std::ostringstream message;
+    message << "The tensor " << name << " " << at::IntArrayRef(handle->shape_) << " was disposed before this call";
+    throw Error("DISPOSED", message.str());
+  }
+  return handle->tensor_;
+}
+
+Napi::Value TensorHandle::shape(const Napi::CallbackInfo& info) { return to_array(info.Env(), shape_); }
+
+Napi::Value TensorHandle::dtype(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    return Napi::String::New(info.Env(), dtype_name(get(info.This(), "this").scalar_type()));
+  });
+}
+
+Napi::Value TensorHandle::device(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(),
+                 [&] { return Napi::String::New(info.Env(), get(info.This(), "this").device().str()); });
+}
+
+Napi::Value TensorHandle::disposed(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), !tensor_.defined());
+}
+
+void TensorHandle::dispose(const Napi::CallbackInfo&) { release(); }
+
+}  // namespace transfer_limits

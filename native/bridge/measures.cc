@@ -1,0 +1,82 @@
+#include "bridge/arguments.h"
+#include "bridge/functions.h"
+#include "bridge/handles.h"
+#include "bridge/promise.h"
+#include "kernels/mmd.h"
+#include "kernels/overlap.h"
+#include "kernels/ssim.h"
+
+namespace transfer_limits::functions {
+namespace {
+
+Napi::Value to_number(Napi::Env env, double value) { return Napi::Number::New(env, value); }
+
+}  // namespace
+
+Napi::Value mmd2(const Napi::CallbackInfo& info) {
+  const at::Tensor a = TensorHandle::get(info[0], "a");
+  const at::Tensor b = TensorHandle::get(info[1], "b");
+  const std::vector<double> sigmas = numbers(info[2], "sigmas");
+  std::shared_ptr<CancelFlag> flag;
+  if (!info[3].IsNull() && !info[3].IsUndefined()) {
+    flag = CancelHandle::get(Environment::of(info.Env())->cancel_class, info[3], "cancel");
+  }
+  return promise(
+      info.Env(), a.device(),
+      [a, b, sigmas, flag] {
+        return gaussian_kernel_sums(a, b, sigmas, [flag] { return flag && flag->load(); });
+      },
+      [](Napi::Env env, KernelSums sums) {
+        auto result = Napi::Object::New(env);
+        result.Set("rowsA", double(sums.rows_a));
+        result.Set("rowsB", double(sums.rows_b));
+        result.Set("sumAA", to_array(env, sums.within_a));
+        result.Set("sumBB", to_array(env, sums.within_b));
+        result.Set("sumAB", to_array(env, sums.between));
+        return Napi::Value(result);
+      });
+}
+
+Napi::Value median_distance(const Napi::CallbackInfo& info) {
+  const at::Tensor a = TensorHandle::get(info[0], "a");
+  const at::Tensor b = TensorHandle::get(info[1], "b");
+  return promise(
+      info.Env(), a.device(), [a, b] { return transfer_limits::median_distance(a, b); }, &to_number);
+}
+
+Napi::Value ssim3d(const Napi::CallbackInfo& info) {
+  const at::Tensor a = TensorHandle::get(info[0], "a");
+  const at::Tensor b = TensorHandle::get(info[1], "b");
+  const double data_range = number(info[2], "dataRange");
+  const auto as_batch = [](const at::Tensor& x) { return x.dim() == 3 ? x.unsqueeze(0).unsqueeze(0) : x; };
+  return promise(
+      info.Env(), a.device(),
+      [a = as_batch(a), b = as_batch(b), data_range] {
+        const torch::NoGradGuard no_grad;
+        const at::Tensor values = transfer_limits::ssim3d(a, b, data_range).to(at::kDouble).cpu().contiguous();
+        return std::vector<double>(values.data_ptr<double>(), values.data_ptr<double>() + values.numel());
+      },
+      [](Napi::Env env, std::vector<double> values) { return Napi::Value(to_array(env, values)); });
+}
+
+Napi::Value overlap(const Napi::CallbackInfo& info) {
+  const at::Tensor prediction = TensorHandle::get(info[0], "prediction");
+  const at::Tensor target = TensorHandle::get(info[1], "target");
+  const double threshold = number(info[2], "threshold");
+  return promise(
+      info.Env(), prediction.device(),
+      [prediction, target, threshold] { return transfer_limits::overlap(prediction, target, threshold); },
+      [](Napi::Env env, std::vector<Overlap> list) {
+        auto result = Napi::Array::New(env, list.size());
+        for (size_t index = 0; index < list.size(); ++index) {
+          auto entry = Napi::Object::New(env);
+          entry.Set("intersection", double(list[index].intersection));
+          entry.Set("prediction", double(list[index].prediction));
+          entry.Set("target", double(list[index].target));
+          result.Set(uint32_t(index), entry);
+        }
+        return Napi::Value(result);
+      });
+}
+
+}  // namespace transfer_limits::functions

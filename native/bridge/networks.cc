@@ -1,0 +1,172 @@
+#include <algorithm>
+#include <unordered_map>
+
+#include "bridge/arguments.h"
+#include "bridge/functions.h"
+#include "bridge/handles.h"
+#include "bridge/promise.h"
+#include "bridge/specifications.h"
+
+namespace transfer_limits::functions {
+namespace {
+
+std::shared_ptr<PlacedNetwork> network_of(const Napi::Value& value) {
+  return NetworkHandle::get(Environment::of(value.Env())->network_class, value, "network");
+}
+
+struct NamedTensor {
+  std::string name;
+  at::Tensor tensor;
+  bool buffer;
+};
+
+// Parameters and buffers in the order in which the published code lists them: each module's own, then its children's.
+void collect(const torch::nn::Module& module, const std::string& prefix, std::vector<NamedTensor>& result) {
+  for (const auto& item : module.named_parameters(/*recurse=*/false)) {
+    result.push_back({prefix + item.key(), item.value(), false});
+  }
+  for (const auto& item : module.named_buffers(/*recurse=*/false)) {
+    result.push_back({prefix + item.key(), item.value(), true});
+  }
+  for (const auto& child : module.named_children()) collect(*child.value(), prefix + child.key() + ".", result);
+}
+
+std::vector<NamedTensor> collect(const torch::nn::Module& module) {
+  std::vector<NamedTensor> result;
+  collect(module, "", result);
+  return result;
+}
+
+at::Tensor as_input(const at::Tensor& tensor, const torch::Device& device) {
+  require(tensor.device() == device, "Expected an input on ", device.str(), ", where the network is, but received one on ",
+          tensor.device().str());
+  require(tensor.scalar_type() == at::kFloat, "Expected a float32 input but received ",
+          dtype_name(tensor.scalar_type()));
+  require(tensor.dim() == 5, "Expected an input [N, C, D, H, W] but received ", tensor.sizes());
+  return tensor;
+}
+
+}  // namespace
+
+Napi::Value network_create(const Napi::CallbackInfo& info) {
+  const NetworkSpecification specification = read_network(info[0]);
+  const torch::Device device = device_named(text(info[1], "device"));
+  const auto seed = uint64_t(integer(info[2], "seed"));
+  return promise(
+      info.Env(), device,
+      [specification, device, seed] {
+        // Weights are drawn on the host, so that a seed means the same network on every device.
+        torch::manual_seed(seed);
+        auto network = build_network(specification);
+        network->to(device);
+        network->eval();
+        return std::make_shared<PlacedNetwork>(PlacedNetwork{network, device});
+      },
+      [](Napi::Env env, std::shared_ptr<PlacedNetwork> network) {
+        return Napi::Value(NetworkHandle::create(env, Environment::of(env)->network_class, std::move(network)));
+      });
+}
+
+Napi::Value network_parameters(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto result = Napi::Array::New(env);
+  for (const NamedTensor& item : collect(*network_of(info[0])->network)) {
+    auto entry = Napi::Object::New(env);
+    entry.Set("name", item.name);
+    entry.Set("shape", to_array(env, item.tensor.sizes().vec()));
+    entry.Set("dtype", dtype_name(item.tensor.scalar_type()));
+    entry.Set("buffer", item.buffer);
+    result.Set(result.Length(), entry);
+  }
+  return result;
+}
+
+Napi::Value network_state(const Napi::CallbackInfo& info) {
+  const auto placed = network_of(info[0]);
+  return promise(
+      info.Env(), placed->device,
+      [placed] {
+        std::vector<NamedTensor> state = collect(*placed->network);
+        const torch::NoGradGuard no_grad;
+        for (NamedTensor& item : state) item.tensor = item.tensor.clone(at::MemoryFormat::Contiguous);
+        return state;
+      },
+      [](Napi::Env env, std::vector<NamedTensor> state) {
+        auto result = Napi::Array::New(env);
+        for (NamedTensor& item : state) {
+          auto entry = Napi::Object::New(env);
+          entry.Set("name", item.name);
+          entry.Set("tensor", TensorHandle::create(env, item.tensor));
+          result.Set(result.Length(), entry);
+        }
+        return Napi::Value(result);
+      });
+}
+
+Napi::Value network_assign(const Napi::CallbackInfo& info) {
+  const auto placed = network_of(info[0]);
+  const std::vector<std::string> names = texts(info[1], "names");
+  const std::vector<at::Tensor> list = tensors(info[2], "tensors");
+  require(names.size() == list.size(), "Expected as many names as tensors, but received ", names.size(), " and ",
+          list.size());
+  return promise(
+      info.Env(), placed->device,
+      [placed, names, list] {
+        std::unordered_map<std::string, at::Tensor> own;
+        for (NamedTensor& item : collect(*placed->network)) own.emplace(item.name, item.tensor);
+        // Everything is checked before anything is changed: a checkpoint is taken as a whole or not at all.
+        for (size_t index = 0; index < names.size(); ++index) {
+          const auto found = own.find(names[index]);
+          if (found == own.end()) {
+            throw Error("BAD_CHECKPOINT", "The network has no parameter named " + names[index]);
+          }
+          if (found->second.sizes() != list[index].sizes()) {
+            std::ostringstream message;
+            message << "Expected shape " << found->second.sizes() << " for " << names[index] << " but received "
+                    << list[index].sizes();
+            throw Error("BAD_CHECKPOINT", message.str());
+          }
+        }
+        const torch::NoGradGuard no_grad;
+        for (size_t index = 0; index < names.size(); ++index) own.at(names[index]).copy_(list[index]);
+        return Nothing{};
+      },
+      &to_undefined);
+}
+
+Napi::Value network_embed(const Napi::CallbackInfo& info) {
+  const auto placed = network_of(info[0]);
+  const at::Tensor input = as_input(TensorHandle::get(info[1], "input"), placed->device);
+  return promise(
+      info.Env(), placed->device,
+      [placed, input] {
+        const torch::NoGradGuard no_grad;
+        placed->network->eval();
+        Features features = placed->network->embed(input);
+        for (at::Tensor& stage : features.stages) stage = stage.contiguous();
+        return features;
+      },
+      [](Napi::Env env, Features features) {
+        auto result = Napi::Object::New(env);
+        auto stages = Napi::Array::New(env);
+        for (at::Tensor& stage : features.stages) stages.Set(stages.Length(), TensorHandle::create(env, stage));
+        result.Set("pooled", TensorHandle::create(env, features.pooled));
+        result.Set("stages", stages);
+        return Napi::Value(result);
+      });
+}
+
+Napi::Value network_forward(const Napi::CallbackInfo& info) {
+  const auto placed = network_of(info[0]);
+  const at::Tensor input = as_input(TensorHandle::get(info[1], "input"), placed->device);
+  return promise(
+      info.Env(), placed->device,
+      [placed, input] {
+        const torch::NoGradGuard no_grad;
+        placed->network->eval();
+        return placed->network->forward(input).contiguous();
+      },
+      &TensorHandle::create);
+}
+
+}  // namespace transfer_limits::functions

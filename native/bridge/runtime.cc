@@ -1,0 +1,73 @@
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <sys/resource.h>
+#include <torch/version.h>
+
+#include <atomic>
+#include <thread>
+
+#include "bridge/arguments.h"
+#include "bridge/executor.h"
+#include "bridge/functions.h"
+#include "bridge/handles.h"
+
+namespace transfer_limits::functions {
+namespace {
+
+std::atomic<int64_t> thread_count = 0;
+
+}  // namespace
+
+Napi::Value build_info(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto result = Napi::Object::New(env);
+  result.Set("libtorch", TORCH_VERSION_MAJOR >= 0 ? std::to_string(TORCH_VERSION_MAJOR) + "." +
+                                                        std::to_string(TORCH_VERSION_MINOR) + "." +
+                                                        std::to_string(TORCH_VERSION_PATCH)
+                                                  : "");
+  const bool cuda = torch::cuda::is_available();
+  result.Set("cuda", cuda);
+  result.Set("cudaVersion", env.Null());
+  result.Set("compiler", "g++ " __VERSION__);
+  result.Set("cpuCapability", at::get_cpu_capability());
+  auto devices = Napi::Array::New(env);
+  result.Set("devices", devices);
+  return result;
+}
+
+Napi::Value set_threads(const Napi::CallbackInfo& info) {
+  const int64_t count = integer(info[0], "count");
+  require(count >= 1 && count <= 1024, "Expected 1 to 1024 for the number of threads but received ", count);
+  thread_count = count;
+  // OpenMP keeps the number per calling thread, and the executor is the one that calls.
+  Executor::of(torch::kCPU).post([count] { at::set_num_threads(int(count)); });
+  return info.Env().Undefined();
+}
+
+Napi::Value threads(const Napi::CallbackInfo& info) {
+  const int64_t chosen = thread_count;
+  return Napi::Number::New(info.Env(), double(chosen > 0 ? chosen : at::get_num_threads()));
+}
+
+Napi::Value live_tensors(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), double(TensorHandle::live()));
+}
+
+Napi::Value peak_memory(const Napi::CallbackInfo& info) {
+  device_named(text(info[0], "device"));
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return Napi::Number::New(info.Env(), double(usage.ru_maxrss) * 1024.0);  // the kernel counts in KiB
+}
+
+Napi::Value cancel_flag(const Napi::CallbackInfo& info) {
+  return CancelHandle::create(info.Env(), Environment::of(info.Env())->cancel_class,
+                              std::make_shared<CancelFlag>(false));
+}
+
+Napi::Value cancel(const Napi::CallbackInfo& info) {
+  *CancelHandle::get(Environment::of(info.Env())->cancel_class, info[0], "flag") = true;
+  return info.Env().Undefined();
+}
+
+}  // namespace transfer_limits::functions

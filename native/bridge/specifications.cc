@@ -1,0 +1,115 @@
+#include "bridge/specifications.h"
+
+#include "bridge/arguments.h"
+
+namespace transfer_limits {
+namespace {
+
+ConvNeXtSpecification read_encoder(const Napi::Value& value) {
+  const Napi::Object object = transfer_limits::object(value, "encoder");
+  const std::string family = text(object.Get("family"), "encoder.family");
+  require(family == "convnext-v2-3d", "Expected convnext-v2-3d for encoder.family but received ", family);
+  ConvNeXtSpecification result;
+  result.channels = integer(object.Get("channels"), "encoder.channels");
+  result.depths = fixed_integers<4>(object.Get("depths"), "encoder.depths");
+  result.dims = fixed_integers<4>(object.Get("dims"), "encoder.dims");
+  result.drop_path = number_or(object, "dropPath", 0.0);
+  return result;
+}
+
+EncoderSpecification read_headed(const Napi::Object& object) {
+  EncoderSpecification result;
+  result.encoder = read_encoder(object.Get("encoder"));
+  if (!has(object, "head")) return result;
+  const Napi::Object head = transfer_limits::object(object.Get("head"), "head");
+  const std::string kind = text(head.Get("kind"), "head.kind");
+  if (kind == "classifier") {
+    result.head = ClassifierSpecification{integer(head.Get("classes"), "head.classes"),
+                                          integer_or(head, "bottleneck", 256)};
+  } else if (kind == "upernet") {
+    result.head = UperNetSpecification{integer(head.Get("outputs"), "head.outputs"), integer_or(head, "hidden", 512),
+                                       integer_or(head, "auxiliary", 256)};
+  } else if (kind == "unetr" || kind == "subpixel") {
+    result.head = UnetrSpecification{integer(head.Get("outputs"), "head.outputs"),
+                                     integer_or(head, "featureSize", 16), kind == "subpixel"};
+  } else if (kind == "masked-autoencoder") {
+    result.head = MaskedAutoencoderSpecification{integer_or(head, "patch", 16), integer_or(head, "decoderDim", 512),
+                                                 integer_or(head, "decoderDepth", 1)};
+  } else {
+    throw Error("BAD_INPUT",
+                "Expected classifier, upernet, unetr, subpixel or masked-autoencoder for head.kind but received " + kind);
+  }
+  return result;
+}
+
+UNetSpecification read_unet(const Napi::Value& value) {
+  const Napi::Object object = transfer_limits::object(value, "model");
+  const std::string family = text(object.Get("family"), "model.family");
+  require(family == "unet-3d", "Expected unet-3d for model.family but received ", family);
+  const int64_t depth_scale = integer_or(object, "depthScale", 1);
+  require(depth_scale == 1 || depth_scale == 2, "Expected 1 or 2 for model.depthScale but received ", depth_scale);
+  return {integer(object.Get("channels"), "model.channels"), integer(object.Get("outputs"), "model.outputs"),
+          integer(object.Get("features"), "model.features"), integer(object.Get("levels"), "model.levels"),
+          depth_scale == 2};
+}
+
+}  // namespace
+
+NetworkSpecification read_network(const Napi::Value& value) {
+  const Napi::Object object = transfer_limits::object(value, "specification");
+  if (has(object, "model")) return read_unet(object.Get("model"));
+  return read_headed(object);
+}
+
+Loss read_loss(const Napi::Value& value) {
+  const Napi::Object object = transfer_limits::object(value, "loss");
+  const std::string kind = text(object.Get("kind"), "loss.kind");
+  Loss loss;
+  if (kind == "tversky") {
+    loss.kind = Loss::Kind::kTversky;
+  } else if (kind == "l1") {
+    loss.kind = Loss::Kind::kL1;
+  } else if (kind == "cross-entropy") {
+    loss.kind = Loss::Kind::kCrossEntropy;
+  } else if (kind == "ssim") {
+    loss.kind = Loss::Kind::kSsim;
+  } else if (kind == "l1-ssim") {
+    loss.kind = Loss::Kind::kL1Ssim;
+  } else if (kind == "masked-autoencoder") {
+    loss.kind = Loss::Kind::kMaskedAutoencoder;
+  } else {
+    throw Error("BAD_INPUT",
+                "Expected tversky, l1, cross-entropy, ssim, l1-ssim or masked-autoencoder for loss.kind but received " +
+                    kind);
+  }
+  loss.alpha = number_or(object, "alpha", loss.alpha);
+  loss.beta = number_or(object, "beta", loss.beta);
+  loss.smooth = number_or(object, "smooth", loss.smooth);
+  loss.data_range = number_or(object, "dataRange", loss.data_range);
+  loss.ssim_weight = number_or(object, "ssimWeight", loss.ssim_weight);
+  if (has(object, "weights")) loss.weights = numbers(object.Get("weights"), "loss.weights");
+  loss.normalise_targets = boolean_or(object, "normaliseTargets", loss.normalise_targets);
+  return loss;
+}
+
+TrainerOptions read_trainer_options(const Napi::Value& value) {
+  const Napi::Object object = transfer_limits::object(value, "options");
+  TrainerOptions options;
+  options.loss = read_loss(object.Get("loss"));
+  options.weight_decay = number_or(object, "weightDecay", options.weight_decay);
+  if (has(object, "betas")) {
+    const auto betas = fixed_numbers<2>(object.Get("betas"), "betas");
+    options.beta1 = betas[0];
+    options.beta2 = betas[1];
+  }
+  if (has(object, "gradientClip")) {
+    options.gradient_clip = number(object.Get("gradientClip"), "gradientClip");
+    require(*options.gradient_clip > 0.0, "Expected a number above 0 for gradientClip but received ",
+            *options.gradient_clip);
+  }
+  if (has(object, "trainable")) options.trainable = texts(object.Get("trainable"), "trainable");
+  options.auxiliary_weight = number_or(object, "auxiliaryWeight", options.auxiliary_weight);
+  return options;
+}
+
+}  // namespace transfer_limits

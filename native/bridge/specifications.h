@@ -1,0 +1,15 @@
+#pragma once
+
+#include <napi.h>
+
+#include "models/specification.h"
+#include "training/trainer.h"
+
+namespace transfer_limits {
+
+// Reads the objects of src/native/network.ts: NetworkSpec, LossSpec, TrainerOptions. Throws BAD_INPUT.
+NetworkSpecification read_network(const Napi::Value& value);
+Loss read_loss(const Napi::Value& value);
+TrainerOptions read_trainer_options(const Napi::Value& value);
+
+}  // namespace transfer_limits

@@ -1,0 +1,148 @@
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "bridge/arguments.h"
+#include "bridge/functions.h"
+#include "bridge/handles.h"
+#include "bridge/promise.h"
+
+namespace transfer_limits::functions {
+namespace {
+
+// A file descriptor that closes itself.
+class File {
+ public:
+  File(const std::string& path, int flags) : path_(path), descriptor_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
+    if (descriptor_ < 0) fail("cannot be opened");
+  }
+  ~File() { ::close(descriptor_); }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+
+  int descriptor() const { return descriptor_; }
+  [[noreturn]] void fail(const std::string& what) const {
+    throw Error("BAD_CHECKPOINT", path_ + " " + what + ": " + std::strerror(errno));
+  }
+  int64_t size() const {
+    struct stat status {};
+    if (::fstat(descriptor_, &status) != 0) fail("cannot be looked at");
+    return status.st_size;
+  }
+  void write(const void* data, size_t length) const {
+    const auto* bytes = static_cast<const char*>(data);
+    while (length > 0) {
+      const ssize_t written = ::write(descriptor_, bytes, std::min<size_t>(length, size_t(1) << 30));
+      if (written < 0) {
+        if (errno == EINTR) continue;
+        fail("cannot be written");
+      }
+      bytes += written;
+      length -= size_t(written);
+    }
+  }
+  void sync() const {
+    if (::fsync(descriptor_) != 0) fail("cannot be brought to the disk");
+  }
+
+ private:
+  std::string path_;
+  int descriptor_;
+};
+
+struct Location {
+  std::string path;
+  int64_t offset, length;
+  at::ScalarType type;
+  std::vector<int64_t> shape;
+};
+
+// Maps the tensor's bytes copy-on-write: they are read when touched, and shared with every process that maps them.
+at::Tensor map(const Location& location) {
+  const File file(location.path, O_RDONLY);
+  if (location.offset < 0 || location.length < 0 || location.offset > file.size() - location.length) {
+    throw Error("BAD_CHECKPOINT", location.path + " was truncated: a tensor ends at byte " +
+                                      std::to_string(location.offset + location.length) + " of " +
+                                      std::to_string(file.size()));
+  }
+  if (location.length == 0) return at::empty(location.shape, location.type);
+  const int64_t page = ::sysconf(_SC_PAGESIZE);
+  const int64_t start = location.offset / page * page;
+  const auto bytes = size_t(location.offset - start + location.length);
+  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, file.descriptor(), start);
+  if (memory == MAP_FAILED) file.fail("cannot be mapped");
+  void* data = static_cast<char*>(memory) + (location.offset - start);
+  const auto unmap = [memory, bytes](void*) { ::munmap(memory, bytes); };
+  if (location.offset % int64_t(at::elementSize(location.type)) != 0) {  // tensors must be aligned: copy this one
+    at::Tensor copy = at::empty(location.shape, location.type);
+    std::memcpy(copy.data_ptr(), data, size_t(location.length));
+    unmap(nullptr);
+    return copy;
+  }
+  return at::from_blob(data, location.shape, unmap, at::TensorOptions().dtype(location.type));
+}
+
+void write_file(const std::string& path, const std::vector<uint8_t>& header, const std::vector<at::Tensor>& list) {
+  const std::string temporary = path + "." + std::to_string(::getpid()) + ".partial";
+  try {
+    {
+      const File file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+      file.write(header.data(), header.size());
+      for (const at::Tensor& tensor : list) {
+        const at::Tensor bytes = tensor.cpu().contiguous();
+        if (bytes.numel() > 0) file.write(bytes.data_ptr(), bytes.nbytes());
+      }
+      file.sync();
+    }
+    if (::rename(temporary.c_str(), path.c_str()) != 0) {
+      throw Error("BAD_CHECKPOINT", path + " cannot be put in place: " + std::strerror(errno));
+    }
+    const size_t slash = path.rfind('/');
+    const File folder(slash == std::string::npos ? "." : path.substr(0, slash + 1), O_RDONLY | O_DIRECTORY);
+    folder.sync();  // so that the new name survives a power cut, too
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+}
+
+}  // namespace
+
+Napi::Value tensor_map(const Napi::CallbackInfo& info) {
+  const Napi::Object object = transfer_limits::object(info[0], "location");
+  const Location location = {text(object.Get("path"), "path"), integer(object.Get("offset"), "offset"),
+                             integer(object.Get("length"), "length"), dtype_named(text(object.Get("dtype"), "dtype")),
+                             integers(object.Get("shape"), "shape")};
+  const torch::Device device = device_named(text(info[1], "device"));
+  return promise(
+      info.Env(), device,
+      [location, device] {
+        at::Tensor tensor = map(location);
+        // Half precision is for storage: everything computes in float32 or more.
+        if (tensor.scalar_type() == at::kHalf || tensor.scalar_type() == at::kBFloat16) tensor = tensor.to(at::kFloat);
+        return tensor.to(device);
+      },
+      &TensorHandle::create);
+}
+
+Napi::Value tensors_write(const Napi::CallbackInfo& info) {
+  const std::string path = text(info[0], "path");
+  if (!info[1].IsTypedArray()) throw Error("BAD_INPUT", "Expected a Uint8Array for header");
+  const auto array = info[1].As<Napi::Uint8Array>();
+  const std::vector<uint8_t> header(array.Data(), array.Data() + array.ElementLength());
+  const std::vector<at::Tensor> list = tensors(info[2], "tensors");
+  const torch::Device device = list.empty() ? torch::Device(torch::kCPU) : list[0].device();
+  return promise(
+      info.Env(), device,
+      [path, header, list] {
+        write_file(path, header, list);
+        return Nothing{};
+      },
+      &to_undefined);
+}
+
+}  // namespace transfer_limits::functions

@@ -1,0 +1,111 @@
+#include "bridge/arguments.h"
+#include "bridge/functions.h"
+#include "bridge/handles.h"
+#include "bridge/promise.h"
+#include "bridge/specifications.h"
+
+namespace transfer_limits::functions {
+namespace {
+
+std::shared_ptr<PlacedTrainer> trainer_of(const Napi::Value& value) {
+  return TrainerHandle::get(Environment::of(value.Env())->trainer_class, value, "trainer");
+}
+
+struct LossAndGradient {
+  double value;
+  at::Tensor gradient;
+};
+
+}  // namespace
+
+Napi::Value trainer_create(const Napi::CallbackInfo& info) {
+  const auto placed = NetworkHandle::get(Environment::of(info.Env())->network_class, info[0], "network");
+  const TrainerOptions options = read_trainer_options(info[1]);
+  return promise(
+      info.Env(), placed->device,
+      [placed, options] {
+        return std::make_shared<PlacedTrainer>(
+            PlacedTrainer{std::make_shared<Trainer>(placed->network, options), placed->device});
+      },
+      [](Napi::Env env, std::shared_ptr<PlacedTrainer> trainer) {
+        return Napi::Value(TrainerHandle::create(env, Environment::of(env)->trainer_class, std::move(trainer)));
+      });
+}
+
+Napi::Value trainer_step(const Napi::CallbackInfo& info) {
+  const auto placed = trainer_of(info[0]);
+  const at::Tensor input = TensorHandle::get(info[1], "input");
+  const at::Tensor target = TensorHandle::get(info[2], "target");
+  const double learning_rate = number(info[3], "learningRate");
+  const auto seed = uint64_t(integer(info[4], "seed"));
+  require(input.dim() == 5 && input.scalar_type() == at::kFloat, "Expected a float32 input [N, C, D, H, W] but received ",
+          input.sizes());
+  require(learning_rate >= 0.0, "Expected a number >= 0 for learningRate but received ", learning_rate);
+  return promise(
+      info.Env(), placed->device,
+      [placed, input, target, learning_rate, seed] { return placed->trainer->step(input, target, learning_rate, seed); },
+      [](Napi::Env env, StepResult step) {
+        auto result = Napi::Object::New(env);
+        result.Set("loss", step.loss);
+        result.Set("gradientNorm", step.gradient_norm);
+        return Napi::Value(result);
+      });
+}
+
+Napi::Value trainer_state(const Napi::CallbackInfo& info) {
+  const auto placed = trainer_of(info[0]);
+  using State = std::pair<int64_t, std::vector<std::pair<std::string, at::Tensor>>>;
+  return promise(
+      info.Env(), placed->device, [placed] { return State{placed->trainer->steps(), placed->trainer->state()}; },
+      [](Napi::Env env, State state) {
+        auto list = Napi::Array::New(env);
+        for (auto& [name, tensor] : state.second) {
+          auto entry = Napi::Object::New(env);
+          entry.Set("name", name);
+          entry.Set("tensor", TensorHandle::create(env, tensor));
+          list.Set(list.Length(), entry);
+        }
+        auto result = Napi::Object::New(env);
+        result.Set("steps", double(state.first));
+        result.Set("tensors", list);
+        return Napi::Value(result);
+      });
+}
+
+Napi::Value trainer_assign(const Napi::CallbackInfo& info) {
+  const auto placed = trainer_of(info[0]);
+  const int64_t steps = integer(info[1], "steps");
+  const std::vector<std::string> names = texts(info[2], "names");
+  const std::vector<at::Tensor> list = tensors(info[3], "tensors");
+  require(names.size() == list.size(), "Expected as many names as tensors, but received ", names.size(), " and ",
+          list.size());
+  return promise(
+      info.Env(), placed->device,
+      [placed, steps, names, list] {
+        placed->trainer->assign(steps, names, list);
+        return Nothing{};
+      },
+      &to_undefined);
+}
+
+Napi::Value loss_gradient(const Napi::CallbackInfo& info) {
+  const Loss loss = read_loss(info[0]);
+  const at::Tensor prediction = TensorHandle::get(info[1], "prediction");
+  const at::Tensor target = TensorHandle::get(info[2], "target");
+  return promise(
+      info.Env(), prediction.device(),
+      [loss, prediction, target] {
+        const at::Tensor leaf = prediction.detach().clone().requires_grad_();
+        const at::Tensor value = loss_value(loss, leaf, target);
+        value.backward();
+        return LossAndGradient{value.item<double>(), leaf.grad().contiguous()};
+      },
+      [](Napi::Env env, LossAndGradient computed) {
+        auto result = Napi::Object::New(env);
+        result.Set("value", computed.value);
+        result.Set("gradient", TensorHandle::create(env, computed.gradient));
+        return Napi::Value(result);
+      });
+}
+
+}  // namespace transfer_limits::functions

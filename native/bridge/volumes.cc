@@ -1,0 +1,144 @@
+#include "bridge/arguments.h"
+#include "bridge/functions.h"
+#include "bridge/handles.h"
+#include "bridge/promise.h"
+#include "volumes/normalise.h"
+#include "volumes/phantom.h"
+#include "volumes/resample.h"
+#include "volumes/smooth.h"
+#include "volumes/statistics.h"
+
+namespace transfer_limits::functions {
+namespace {
+
+volumes::Interpolation interpolation_named(const std::string& name) {
+  if (name == "linear") return volumes::Interpolation::kLinear;
+  if (name == "nearest") return volumes::Interpolation::kNearest;
+  if (name == "label-linear") return volumes::Interpolation::kLabelLinear;
+  throw Error("BAD_INPUT", "Expected linear, nearest or label-linear for interpolation but received " + name);
+}
+
+volumes::Grid read_grid(const Napi::Value& value, const std::string& name) {
+  const Napi::Object object = transfer_limits::object(value, name);
+  return {fixed_integers<3>(object.Get("shape"), name + ".shape"),
+          fixed_numbers<12>(object.Get("voxelToPatient"), name + ".voxelToPatient"),
+          fixed_numbers<3>(object.Get("spacing"), name + ".spacing")};
+}
+
+volumes::Tissue read_tissue(const Napi::Value& value) {
+  const Napi::Object object = transfer_limits::object(value, "tissue");
+  volumes::Tissue tissue;
+  tissue.label = integer(object.Get("label"), "tissue.label");
+  tissue.centre = fixed_numbers<3>(object.Get("centre"), "tissue.centre");
+  tissue.radii = fixed_numbers<3>(object.Get("radii"), "tissue.radii");
+  tissue.rotation = number(object.Get("rotation"), "tissue.rotation");
+  tissue.t2_milliseconds = number(object.Get("t2Milliseconds"), "tissue.t2Milliseconds");
+  tissue.adc = number(object.Get("adc"), "tissue.adc");
+  tissue.proton_density = number(object.Get("protonDensity"), "tissue.protonDensity");
+  tissue.texture = number(object.Get("texture"), "tissue.texture");
+  tissue.texture_size = number(object.Get("textureSize"), "tissue.textureSize");
+  tissue.roundness = number_or(object, "roundness", tissue.roundness);
+  return tissue;
+}
+
+volumes::Scene read_scene(const Napi::Value& value) {
+  const Napi::Object object = transfer_limits::object(value, "scene");
+  volumes::Scene scene;
+  const Napi::Object background = transfer_limits::object(object.Get("background"), "background");
+  scene.background = {number(background.Get("t2Milliseconds"), "background.t2Milliseconds"),
+                      number(background.Get("adc"), "background.adc"),
+                      number(background.Get("protonDensity"), "background.protonDensity")};
+  const auto tissues = transfer_limits::object(object.Get("tissues"), "tissues").As<Napi::Array>();
+  for (uint32_t index = 0; index < tissues.Length(); ++index) scene.tissues.push_back(read_tissue(tissues[index]));
+  const Napi::Object t2w = transfer_limits::object(object.Get("t2w"), "t2w");
+  scene.t2w_grid = read_grid(t2w.Get("grid"), "t2w.grid");
+  scene.t2w_echo_milliseconds = number(t2w.Get("echoMilliseconds"), "t2w.echoMilliseconds");
+  const Napi::Object diffusion = transfer_limits::object(object.Get("diffusion"), "diffusion");
+  scene.diffusion_grid = read_grid(diffusion.Get("grid"), "diffusion.grid");
+  scene.diffusion_echo_milliseconds = number(diffusion.Get("echoMilliseconds"), "diffusion.echoMilliseconds");
+  scene.high_b = number(diffusion.Get("highB"), "diffusion.highB");
+  scene.noise = number(object.Get("noise"), "noise");
+  scene.bias_field = number(object.Get("biasField"), "biasField");
+  scene.seed = uint64_t(integer(object.Get("seed"), "seed"));
+  return scene;
+}
+
+}  // namespace
+
+Napi::Value volume_resample(const Napi::CallbackInfo& info) {
+  const at::Tensor volume = TensorHandle::get(info[0], "volume");
+  const auto map = fixed_numbers<16>(info[1], "outputToInput");
+  const auto shape = fixed_integers<3>(info[2], "shape");
+  const auto interpolation = interpolation_named(text(info[3], "interpolation"));
+  const double outside = number(info[4], "outside");
+  return promise(
+      info.Env(), volume.device(), [=] { return volumes::resample(volume, map, shape, interpolation, outside); },
+      &TensorHandle::create);
+}
+
+Napi::Value volume_smooth(const Napi::CallbackInfo& info) {
+  const at::Tensor volume = TensorHandle::get(info[0], "volume");
+  const auto sigmas = fixed_numbers<3>(info[1], "sigmas");
+  return promise(
+      info.Env(), volume.device(), [=] { return volumes::smooth(volume, sigmas); }, &TensorHandle::create);
+}
+
+Napi::Value volume_normalise(const Napi::CallbackInfo& info) {
+  const at::Tensor volume = TensorHandle::get(info[0], "volume");
+  const Napi::Object method = transfer_limits::object(info[1], "method");
+  const std::string kind = text(method.Get("kind"), "method.kind");
+  if (kind == "z-score") {
+    return promise(
+        info.Env(), volume.device(), [volume] { return volumes::normalise_z_score(volume); }, &TensorHandle::create);
+  }
+  require(kind == "percentiles", "Expected percentiles or z-score for method.kind but received ", kind);
+  const double low = number(method.Get("low"), "method.low");
+  const double high = number(method.Get("high"), "method.high");
+  return promise(
+      info.Env(), volume.device(), [=] { return volumes::normalise_percentiles(volume, low, high); },
+      &TensorHandle::create);
+}
+
+Napi::Value volume_statistics(const Napi::CallbackInfo& info) {
+  const at::Tensor volume = TensorHandle::get(info[0], "volume");
+  return promise(
+      info.Env(), volume.device(), [volume] { return volumes::statistics(volume); },
+      [](Napi::Env env, volumes::Statistics statistics) {
+        auto result = Napi::Object::New(env);
+        result.Set("minimum", statistics.minimum);
+        result.Set("maximum", statistics.maximum);
+        result.Set("mean", statistics.mean);
+        result.Set("standardDeviation", statistics.standard_deviation);
+        result.Set("notFinite", double(statistics.not_finite));
+        return Napi::Value(result);
+      });
+}
+
+Napi::Value volume_bounds(const Napi::CallbackInfo& info) {
+  const at::Tensor mask = TensorHandle::get(info[0], "mask");
+  return promise(
+      info.Env(), mask.device(), [mask] { return volumes::bounds(mask); },
+      [](Napi::Env env, std::optional<volumes::Bounds> bounds) {
+        if (!bounds) return Napi::Value(env.Null());
+        auto result = Napi::Object::New(env);
+        result.Set("low", to_array(env, std::vector<int64_t>(bounds->low.begin(), bounds->low.end())));
+        result.Set("high", to_array(env, std::vector<int64_t>(bounds->high.begin(), bounds->high.end())));
+        return Napi::Value(result);
+      });
+}
+
+Napi::Value phantom_render(const Napi::CallbackInfo& info) {
+  const volumes::Scene scene = read_scene(info[0]);
+  return promise(
+      info.Env(), torch::Device(torch::kCPU), [scene] { return volumes::render_phantom(scene); },
+      [](Napi::Env env, volumes::Rendering rendering) {
+        auto result = Napi::Object::New(env);
+        result.Set("t2w", TensorHandle::create(env, rendering.t2w));
+        result.Set("adc", TensorHandle::create(env, rendering.adc));
+        result.Set("hbv", TensorHandle::create(env, rendering.hbv));
+        result.Set("labels", TensorHandle::create(env, rendering.labels));
+        return Napi::Value(result);
+      });
+}
+
+}  // namespace transfer_limits::functions

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+namespace transfer_limits {
+
+// What every form of the squared maximum mean discrepancy is made of: sums of k(u, v) = exp(-|u - v|^2 /
+// sigma^2), one entry a sigma. Ordered pairs count, so (i, j) and (j, i) are two; the N pairs (i, i), each
+// exactly 1, are left out, because the biased and the unbiased form treat them differently.
+struct KernelSums {
+  int64_t rows_a = 0;
+  int64_t rows_b = 0;
+  std::vector<double> within_a;  // over i != j
+  std::vector<double> within_b;  // over i != j
+  std::vector<double> between;   // over all pairs of a row of A and a row of B
+};
+
+// Sums of the Gaussian kernel within and between `a` [N, d] and `b` [M, d], float32 or float64.
+//
+// Works tile by tile and never holds more than one tile of distances. Distances are taken from differences,
+// not from |u|^2 + |v|^2 - 2 u.v, whose cancellation would swamp the distance of two close rows far from the
+// origin. All sums are float64 and in an order that does not depend on the number of threads. Throws
+// BAD_INPUT for other shapes, a value that is not finite or a sigma that is not positive, and ABORTED as soon
+// as `cancelled` answers true.
+KernelSums gaussian_kernel_sums(const at::Tensor& a, const at::Tensor& b, const std::vector<double>& sigmas,
+                                const std::function<bool()>& cancelled);
+
+// The median Euclidean distance over all pairs of different rows of `a` [N, d] and `b` [M, d] taken together,
+// of at most the first 1,000 rows of each; with an even number of pairs the mean of the two middle ones. 0
+// where at least half of the pairs are equal rows.
+double median_distance(const at::Tensor& a, const at::Tensor& b);
+
+}  // namespace transfer_limits

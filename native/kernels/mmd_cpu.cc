@@ -1,0 +1,120 @@
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "error.h"
+#include "kernels/mmd.h"
+
+namespace transfer_limits {
+namespace {
+
+constexpr int64_t kTileRows = 256;      // a tile of distances is then 512 KiB, and stays in the cache
+constexpr int64_t kMedianRows = 1000;   // of each set: 2 million pairs
+constexpr int64_t kDirectDistance = 2;  // at::cdist: by differences, never by a matrix product
+
+void check_rows(const at::Tensor& rows, const char* name) {
+  require(rows.dim() == 2, "Expected ", name, " of shape [rows, features] but received ", rows.sizes());
+  require(rows.size(0) >= 1 && rows.size(1) >= 1, "Expected at least one row and one feature for ", name,
+          " but received ", rows.sizes());
+  require(rows.scalar_type() == at::kFloat || rows.scalar_type() == at::kDouble,
+          "Expected float32 or float64 for ", name, " but received ", at::toString(rows.scalar_type()));
+  require(at::isfinite(rows).all().item<bool>(), "Expected finite values for ", name,
+          " but received NaN or infinity: look at the network that made these features");
+}
+
+void check_pair(const at::Tensor& a, const at::Tensor& b) {
+  check_rows(a, "a");
+  check_rows(b, "b");
+  require(a.size(1) == b.size(1), "Expected as many features in b as in a, ", a.size(1), ", but received ",
+          b.size(1));
+  require(a.device() == b.device(), "Expected a and b on one device but received ", a.device().str(), " and ",
+          b.device().str());
+}
+
+at::Tensor tile_of(const at::Tensor& rows, int64_t first) {
+  return rows.narrow(0, first, std::min(kTileRows, rows.size(0) - first)).to(at::kDouble).contiguous();
+}
+
+// Adds the kernel values of one tile of distances [n, m] to `sums`, one entry a sigma; of a tile on the
+// diagonal only those right of it. Each row is summed on its own and the rows in order: no thread decides the
+// rounding.
+void add_tile(const at::Tensor& distances, bool on_diagonal, const std::vector<double>& factors,
+              double weight, std::vector<double>& sums) {
+  const int64_t n = distances.size(0), m = distances.size(1);
+  const int64_t count = static_cast<int64_t>(factors.size());
+  const double* values = distances.const_data_ptr<double>();
+  std::vector<double> rows(n * count, 0.0);
+  at::parallel_for(0, n, 8, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      for (int64_t j = on_diagonal ? i + 1 : 0; j < m; ++j) {
+        const double squared = values[i * m + j] * values[i * m + j];
+        for (int64_t s = 0; s < count; ++s) rows[i * count + s] += std::exp(squared * factors[s]);
+      }
+    }
+  });
+  for (int64_t s = 0; s < count; ++s) {
+    double tile = 0;
+    for (int64_t i = 0; i < n; ++i) tile += rows[i * count + s];
+    sums[s] += weight * tile;
+  }
+}
+
+// The kernel is symmetric: within a set only tiles on and right of the diagonal are computed, and count
+// twice.
+std::vector<double> sum_pairs(const at::Tensor& left, const at::Tensor& right, bool same_set,
+                              const std::vector<double>& factors, const std::function<bool()>& cancelled) {
+  std::vector<double> sums(factors.size(), 0.0);
+  for (int64_t i = 0; i < left.size(0); i += kTileRows) {
+    const at::Tensor rows = tile_of(left, i);  // [n, d]
+    for (int64_t j = same_set ? i : 0; j < right.size(0); j += kTileRows) {
+      if (cancelled && cancelled()) throw Error("ABORTED", "The work was stopped before it was finished");
+      const at::Tensor distances = at::cdist(rows, tile_of(right, j), 2.0, kDirectDistance);  // [n, m]
+      add_tile(distances.cpu().contiguous(), same_set && i == j, factors, same_set ? 2.0 : 1.0, sums);
+    }
+  }
+  return sums;
+}
+
+}  // namespace
+
+KernelSums gaussian_kernel_sums(const at::Tensor& a, const at::Tensor& b, const std::vector<double>& sigmas,
+                                const std::function<bool()>& cancelled) {
+  const at::NoGradGuard no_grad;
+  check_pair(a, b);
+  require(!sigmas.empty(), "Expected at least one sigma but received none");
+  std::vector<double> factors;
+  for (const double sigma : sigmas) {
+    const double factor = -1.0 / (sigma * sigma);
+    require(std::isfinite(sigma) && sigma > 0 && std::isfinite(factor) && factor < 0,
+            "Expected a positive number whose square is neither 0 nor infinite for sigma but received ",
+            sigma);
+    factors.push_back(factor);
+  }
+  KernelSums sums;
+  sums.rows_a = a.size(0);
+  sums.rows_b = b.size(0);
+  sums.within_a = sum_pairs(a, a, true, factors, cancelled);
+  sums.within_b = sum_pairs(b, b, true, factors, cancelled);
+  sums.between = sum_pairs(a, b, false, factors, cancelled);
+  return sums;
+}
+
+double median_distance(const at::Tensor& a, const at::Tensor& b) {
+  const at::NoGradGuard no_grad;
+  const auto head = [](const at::Tensor& rows) {
+    return rows.narrow(0, 0, std::min(kMedianRows, rows.size(0))).to(at::kDouble);
+  };
+  check_pair(a, b);
+  const at::Tensor pooled = at::cat({head(a), head(b)}).contiguous();  // [N + M, d]
+  at::Tensor distances = at::pdist(pooled, 2.0).cpu().contiguous();    // [pairs i < j]
+  double* first = distances.data_ptr<double>();
+  double* last = first + distances.numel();
+  double* middle = first + distances.numel() / 2;
+  std::nth_element(first, middle, last);
+  if (distances.numel() % 2 == 1) return *middle;
+  return (*std::max_element(first, middle) + *middle) / 2;
+}
+
+}  // namespace transfer_limits

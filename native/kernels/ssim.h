@@ -1,0 +1,21 @@
+#pragma once
+
+#include <torch/torch.h>
+
+namespace transfer_limits {
+
+// The side of SSIM's Gaussian window: no spatial size may be smaller.
+constexpr int64_t kSsimWindow = 11;
+
+// Structural similarity in three dimensions (Wang et al., "Image quality assessment: from error visibility to
+// structural similarity", 2004): a Gaussian window of 11 x 11 x 11 voxels with sigma 1.5, K1 = 0.01, K2 =
+// 0.03, weighted population (co)variances.
+//
+// `a`, `b`: one shape, [N, C, D, H, W], or [D, H, W] for one volume of one channel; float32 or float64.
+// `data_range` is the width of the range of possible values, not of those present. Answers [N] in float64:
+// the mean over channels and over the windows that lie fully inside. Computed in float64 throughout, since
+// the variance of a flat window is a difference of two nearly equal numbers. Differentiable with respect to
+// both volumes.
+at::Tensor ssim3d(const at::Tensor& a, const at::Tensor& b, double data_range);
+
+}  // namespace transfer_limits

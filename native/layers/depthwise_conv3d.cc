@@ -1,0 +1,54 @@
+#include "layers/depthwise_conv3d.h"
+
+namespace transfer_limits {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::tensor_list;
+
+at::Tensor convolve(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  return at::conv3d(x, weight, bias, /*stride=*/1, /*padding=*/weight.size(2) / 2, /*dilation=*/1,
+                    /*groups=*/weight.size(0));
+}
+
+// The gradient with respect to the input is the same convolution with the kernel flipped. LibTorch's own path for it
+// is several times slower than its forward, so the backward pass is written out here.
+class DepthwiseFunction : public torch::autograd::Function<DepthwiseFunction> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+                            const at::Tensor& bias) {
+    context->save_for_backward({x, weight});
+    return convolve(x, weight, bias);
+  }
+
+  static tensor_list backward(AutogradContext* context, tensor_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor& x = saved[0];
+    const at::Tensor& weight = saved[1];
+    const at::Tensor gradient = gradients[0].contiguous(x.suggest_memory_format());
+    at::Tensor to_x;
+    at::Tensor to_weight;
+    at::Tensor to_bias;
+    if (context->needs_input_grad(0)) to_x = convolve(gradient, weight.flip({2, 3, 4}), {});
+    if (context->needs_input_grad(1)) {
+      const int64_t padding = weight.size(2) / 2;
+      const std::vector<int64_t> bias_sizes = {weight.size(0)};
+      std::tie(std::ignore, to_weight, to_bias) = at::convolution_backward(
+          gradient, x, weight, at::OptionalIntArrayRef(bias_sizes), {1, 1, 1}, {padding, padding, padding}, {1, 1, 1},
+          /*transposed=*/false, {0, 0, 0}, weight.size(0), {false, true, true});
+    }
+    return {to_x, to_weight, to_bias};
+  }
+};
+
+}  // namespace
+
+DepthwiseConv3dImpl::DepthwiseConv3dImpl(int64_t channels, int64_t kernel)
+    : weight(register_parameter("weight", torch::empty({channels, 1, kernel, kernel, kernel}))),
+      bias(register_parameter("bias", torch::zeros({channels}))) {
+  torch::nn::init::normal_(weight, 0.0, 0.02);
+}
+
+at::Tensor DepthwiseConv3dImpl::forward(const at::Tensor& x) { return DepthwiseFunction::apply(x, weight, bias); }
+
+}  // namespace transfer_limits

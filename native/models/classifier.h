@@ -1,0 +1,23 @@
+#pragma once
+
+#include "models/convnext_v2.h"
+
+namespace transfer_limits {
+
+// ProFound's classifier: encoder, linear bottleneck, batch norm, ReLU, linear layer of classes.
+class Classifier : public Network {
+ public:
+  Classifier(const ConvNeXtSpecification& encoder, const ClassifierSpecification& head);
+
+  // Logits [N, classes].
+  at::Tensor forward(const at::Tensor& input) override;
+  Features embed(const at::Tensor& input) override { return encoder_->embed(input); }
+
+ private:
+  std::shared_ptr<ConvNeXtV2> encoder_;
+  torch::nn::Linear bottleneck_ = nullptr;
+  torch::nn::BatchNorm1d norm_ = nullptr;
+  torch::nn::Linear classes_ = nullptr;
+};
+
+}  // namespace transfer_limits

@@ -1,0 +1,63 @@
+#include "models/masked_autoencoder.h"
+
+#include <string>
+
+#include "layers/padding.h"
+
+namespace transfer_limits {
+namespace {
+
+torch::nn::Conv3d pointwise(int64_t in, int64_t out) {
+  torch::nn::Conv3d layer(torch::nn::Conv3dOptions(in, out, 1));
+  torch::nn::init::normal_(layer->weight, 0.0, 0.02);
+  torch::nn::init::zeros_(layer->bias);
+  return layer;
+}
+
+}  // namespace
+
+MaskedAutoencoder::MaskedAutoencoder(const ConvNeXtSpecification& encoder,
+                                     const MaskedAutoencoderSpecification& head)
+    : specification_(head), encoder_(register_module("encoder", std::make_shared<ConvNeXtV2>(encoder))) {
+  proj_ = register_module("proj", pointwise(encoder.dims[3], head.decoder_dim));
+  mask_token_ = register_parameter("mask_token", 0.02 * torch::randn({1, head.decoder_dim, 1, 1, 1}));
+  auto decoder = register_module("decoder", std::make_shared<torch::nn::Module>());
+  for (int64_t block = 0; block < head.decoder_depth; ++block) {
+    decoder_.push_back(decoder->register_module(std::to_string(block), ConvNeXtBlock(head.decoder_dim, 0.0)));
+  }
+  const int64_t voxels = head.patch * head.patch * head.patch * encoder.channels;
+  pred_ = register_module("pred", pointwise(head.decoder_dim, voxels));
+}
+
+at::Tensor MaskedAutoencoder::predict(const at::Tensor& volume, const at::Tensor& mask) {
+  at::Tensor x = proj_(encoder_->stages(volume, 1.0 - mask).back());  // [N, dim, D / 16, H / 16, W / 16]
+  x = x * (1.0 - mask) + mask_token_ * mask;
+  for (auto& block : decoder_) x = block(x);
+  return pred_(x);  // [N, patch^3 * C, D / 16, H / 16, W / 16]
+}
+
+at::Tensor MaskedAutoencoder::forward(const at::Tensor& input) {
+  const at::Tensor volume = pad_to_multiple(input, specification_.patch);
+  const int64_t patch = specification_.patch;
+  return predict(volume, at::zeros({volume.size(0), 1, volume.size(2) / patch, volume.size(3) / patch,
+                                    volume.size(4) / patch},
+                                   volume.options()));
+}
+
+at::Tensor MaskedAutoencoder::loss(const at::Tensor& input, const at::Tensor& target, const Loss& loss,
+                                   double auxiliary_weight) {
+  require(loss.kind == Loss::Kind::kMaskedAutoencoder,
+          "Expected the loss masked-autoencoder for a masked autoencoder but received another");
+  const int64_t patch = specification_.patch;
+  const at::Tensor volume = pad_to_multiple(input, patch);
+  const std::vector<int64_t> grid = {volume.size(0), 1, volume.size(2) / patch, volume.size(3) / patch,
+                                     volume.size(4) / patch};
+  require(target.dim() == 2 && target.size(0) == grid[0] && target.size(1) == grid[2] * grid[3] * grid[4],
+          "Expected a mask [", grid[0], ", ", grid[2] * grid[3] * grid[4], "], one value a patch of ", patch,
+          " voxels, but received ", target.sizes());
+  const at::Tensor mask = target.to(volume.scalar_type());
+  const at::Tensor prediction = predict(volume, mask.reshape(grid));
+  return masked_patch_loss(prediction, volume, mask, patch, loss.normalise_targets);
+}
+
+}  // namespace transfer_limits

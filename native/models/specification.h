@@ -1,0 +1,59 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <variant>
+
+#include "models/network.h"
+
+namespace transfer_limits {
+
+struct ConvNeXtSpecification {
+  int64_t channels = 3;
+  std::array<int64_t, 4> depths = {3, 3, 9, 3};
+  std::array<int64_t, 4> dims = {96, 192, 384, 768};
+  double drop_path = 0.0;
+};
+
+struct ClassifierSpecification {
+  int64_t classes = 4;
+  int64_t bottleneck = 256;
+};
+struct UperNetSpecification {
+  int64_t outputs = 1;
+  int64_t hidden = 512;
+  int64_t auxiliary = 256;
+};
+struct UnetrSpecification {
+  int64_t outputs = 1;
+  int64_t feature_size = 16;
+  bool doubles_depth = false;  // the subpixel head
+};
+struct MaskedAutoencoderSpecification {
+  int64_t patch = 16;
+  int64_t decoder_dim = 512;
+  int64_t decoder_depth = 1;
+};
+struct UNetSpecification {
+  int64_t channels = 2;
+  int64_t outputs = 1;
+  int64_t features = 32;
+  int64_t levels = 4;
+  bool doubles_depth = false;
+};
+
+struct EncoderSpecification {
+  ConvNeXtSpecification encoder;
+  std::variant<std::monostate, ClassifierSpecification, UperNetSpecification, UnetrSpecification,
+               MaskedAutoencoderSpecification>
+      head;
+};
+using NetworkSpecification = std::variant<EncoderSpecification, UNetSpecification>;
+
+// Builds a network with fresh weights, drawn from LibTorch's generator.
+// Throws BAD_INPUT for sizes that no such network can have.
+std::shared_ptr<Network> build_network(const NetworkSpecification& specification);
+
+}  // namespace transfer_limits

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <vector>
+
+#include "layers/unetr_blocks.h"
+#include "models/network.h"
+#include "models/specification.h"
+
+namespace transfer_limits {
+
+// A 3D U-Net (Ronneberger 2015, Çiçek 2016): a residual block a level, max pooling by 2, transposed convolutions back.
+// Spatial sizes are padded by replication to what the levels need. Where it doubles the depth, the answer is the
+// input's first channel, each slice twice, plus what the network adds: the same contract as the subpixel head.
+class UNet : public Network {
+ public:
+  explicit UNet(const UNetSpecification& specification);
+
+  at::Tensor forward(const at::Tensor& input) override;
+
+ private:
+  UNetSpecification specification_;
+  std::vector<ResidualBlock> down_;
+  std::vector<UpBlock> up_;
+  torch::nn::Conv3d out_ = nullptr;
+};
+
+}  // namespace transfer_limits

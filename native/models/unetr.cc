@@ -1,0 +1,60 @@
+#include "models/unetr.h"
+
+#include <string>
+
+#include "layers/padding.h"
+
+namespace transfer_limits {
+namespace {
+
+std::shared_ptr<torch::nn::Module> container() { return std::make_shared<torch::nn::Module>(); }
+
+}  // namespace
+
+Unetr::Unetr(const ConvNeXtSpecification& encoder, const UnetrSpecification& head)
+    : doubles_depth_(head.doubles_depth),
+      encoder_(register_module("encoder", std::make_shared<ConvNeXtV2>(encoder))) {
+  const auto& dims = encoder.dims;
+  const int64_t features = head.feature_size;
+  for (size_t stage = 0; stage < 3; ++stage) {
+    norm_[stage] = register_module("norm" + std::to_string(stage + 1), ChannelNorm(dims[stage]));
+  }
+  auto decoder = register_module("decoder", container());
+  auto encoder1 = decoder->register_module("encoder1", container());
+  skip1_ = encoder1->register_module("layer", ResidualBlock(encoder.channels, features));
+  for (size_t stage = 0; stage < 3; ++stage) {
+    auto block = decoder->register_module("encoder" + std::to_string(stage + 2), container());
+    skip_[stage] = register_up(*block, "transp_conv_init", dims[stage], features << (stage + 1));
+  }
+  const std::array<int64_t, 5> widths = {dims[3], 8 * features, 4 * features, 2 * features, features};
+  for (size_t level = 0; level < 4; ++level) {
+    up_[level] = decoder->register_module("decoder" + std::to_string(5 - level),
+                                          UpBlock(widths[level], widths[level + 1]));
+  }
+  auto conv = decoder->register_module("out", container())->register_module("conv", container());
+  const int64_t outputs = doubles_depth_ ? 2 * head.outputs : head.outputs;
+  out_ = conv->register_module("conv", torch::nn::Conv3d(torch::nn::Conv3dOptions(features, outputs, 1)));
+}
+
+at::Tensor Unetr::decode(const at::Tensor& input) {
+  const std::vector<at::Tensor> stages = encoder_->stages(input);
+  at::Tensor x = encoder_->norm_features(stages[3]);  // [N, dims[3], D / 16, H / 16, W / 16]
+  for (size_t level = 0; level < 3; ++level) {
+    const size_t stage = 2 - level;
+    x = up_[level](x, skip_[stage](norm_[stage](stages[stage])));
+  }
+  return out_(up_[3](x, skip1_(input)));  // [N, outputs, D, H, W]
+}
+
+at::Tensor Unetr::forward(const at::Tensor& input) {
+  const std::array<int64_t, 3> size = {input.size(2), input.size(3), input.size(4)};
+  const at::Tensor answer = crop_to(decode(pad_to_multiple(input, ConvNeXtV2::kStride)), size);
+  if (!doubles_depth_) return answer;
+  return shuffle_into_depth(answer) + input.narrow(1, 0, 1).repeat_interleave(2, /*dim=*/2);
+}
+
+Features Unetr::embed(const at::Tensor& input) {
+  return encoder_->embed(pad_to_multiple(input, ConvNeXtV2::kStride));
+}
+
+}  // namespace transfer_limits

@@ -1,0 +1,110 @@
+#include "models/upernet.h"
+
+#include <string>
+
+namespace transfer_limits {
+namespace {
+
+constexpr std::array<int64_t, 4> kPoolScales = {1, 2, 3, 6};
+constexpr size_t kAuxiliaryStage = 2;
+
+at::Tensor resize_to(const at::Tensor& x, at::IntArrayRef size) {
+  return at::upsample_trilinear3d(x, size, /*align_corners=*/false);
+}
+
+std::shared_ptr<torch::nn::Module> container() { return std::make_shared<torch::nn::Module>(); }
+
+torch::nn::Conv3d pointwise(int64_t in, int64_t out) {
+  return torch::nn::Conv3d(torch::nn::Conv3dOptions(in, out, 1));
+}
+
+}  // namespace
+
+ConvNormGeluImpl::ConvNormGeluImpl(int64_t in, int64_t out, int64_t kernel)
+    : conv_(register_module("conv", torch::nn::Conv3d(torch::nn::Conv3dOptions(in, out, kernel)
+                                                          .padding(kernel / 2)
+                                                          .bias(false)))),
+      norm_(register_module("batch_norm", ChannelNorm(out))) {}
+
+at::Tensor ConvNormGeluImpl::forward(const at::Tensor& x) { return at::gelu(norm_(conv_(x))); }
+
+UperNet::UperNet(const ConvNeXtSpecification& encoder, const UperNetSpecification& head)
+    : encoder_(register_module("encoder", std::make_shared<ConvNeXtV2>(encoder))) {
+  const auto& dims = encoder.dims;
+  const int64_t hidden = head.hidden;
+
+  auto decode_head = register_module("decode_head", container());
+  classifier_ = decode_head->register_module("classifier", pointwise(hidden, head.outputs));
+  auto pooling = decode_head->register_module("psp_modules", container());
+  for (size_t scale = 0; scale < kPoolScales.size(); ++scale) {
+    auto module = pooling->register_module(std::to_string(scale), container());
+    pyramid_pooling_.push_back(module->register_module("1", ConvNormGelu(dims[3], hidden, 1)));
+  }
+  const int64_t pooled = dims[3] + int64_t(kPoolScales.size()) * hidden;
+  bottleneck_ = decode_head->register_module("bottleneck", ConvNormGelu(pooled, hidden, 3));
+  auto laterals = decode_head->register_module("lateral_convs", container());
+  auto fpn = decode_head->register_module("fpn_convs", container());
+  for (size_t stage = 0; stage < 3; ++stage) {
+    lateral_.push_back(laterals->register_module(std::to_string(stage), ConvNormGelu(dims[stage], hidden, 1)));
+    fpn_.push_back(fpn->register_module(std::to_string(stage), ConvNormGelu(hidden, hidden, 3)));
+  }
+  fpn_bottleneck_ = decode_head->register_module("fpn_bottleneck", ConvNormGelu(4 * hidden, hidden, 3));
+
+  auto auxiliary_head = register_module("auxiliary_head", container());
+  auto convs = auxiliary_head->register_module("convs", container());
+  auxiliary_ = convs->register_module("0", ConvNormGelu(dims[kAuxiliaryStage], head.auxiliary, 3));
+  auxiliary_classifier_ = auxiliary_head->register_module("classifier", pointwise(head.auxiliary, head.outputs));
+
+  auto norms = register_module("hidden_norm", container());
+  for (size_t stage = 0; stage < 4; ++stage) {
+    stage_norm_.push_back(norms->register_module(std::to_string(stage), ChannelNorm(dims[stage])));
+  }
+}
+
+std::vector<at::Tensor> UperNet::normed_stages(const at::Tensor& input) {
+  std::vector<at::Tensor> stages = encoder_->stages(input);
+  for (size_t stage = 0; stage < 4; ++stage) stages[stage] = stage_norm_[stage](stages[stage]);
+  return stages;
+}
+
+at::Tensor UperNet::decode(const std::vector<at::Tensor>& stages) {
+  const at::Tensor& deepest = stages[3];
+  std::vector<at::Tensor> pooled = {deepest};
+  for (size_t scale = 0; scale < kPoolScales.size(); ++scale) {
+    const int64_t size = kPoolScales[scale];
+    const at::Tensor context = pyramid_pooling_[scale](at::adaptive_avg_pool3d(deepest, {size, size, size}));
+    pooled.push_back(resize_to(context, deepest.sizes().slice(2)));
+  }
+
+  std::array<at::Tensor, 4> pyramid;
+  for (size_t stage = 0; stage < 3; ++stage) pyramid[stage] = lateral_[stage](stages[stage]);
+  pyramid[3] = bottleneck_(at::cat(pooled, 1));
+  for (size_t stage = 3; stage > 0; --stage) {  // top down
+    pyramid[stage - 1] = pyramid[stage - 1] + resize_to(pyramid[stage], pyramid[stage - 1].sizes().slice(2));
+  }
+
+  std::vector<at::Tensor> fused;
+  for (size_t stage = 0; stage < 4; ++stage) {
+    const at::Tensor level = stage < 3 ? fpn_[stage](pyramid[stage]) : pyramid[stage];
+    fused.push_back(stage == 0 ? level : resize_to(level, pyramid[0].sizes().slice(2)));
+  }
+  return classifier_(fpn_bottleneck_(at::cat(fused, 1)));  // [N, outputs, D / 4, H / 4, W / 4]
+}
+
+at::Tensor UperNet::forward(const at::Tensor& input) {
+  return resize_to(decode(normed_stages(input)), input.sizes().slice(2));
+}
+
+at::Tensor UperNet::loss(const at::Tensor& input, const at::Tensor& target, const Loss& loss,
+                         double auxiliary_weight) {
+  const std::vector<at::Tensor> stages = normed_stages(input);
+  const auto size = input.sizes().slice(2);
+  at::Tensor value = loss_value(loss, resize_to(decode(stages), size), target);
+  if (auxiliary_weight > 0.0) {
+    const at::Tensor auxiliary = auxiliary_classifier_(auxiliary_(stages[kAuxiliaryStage]));
+    value = value + auxiliary_weight * loss_value(loss, resize_to(auxiliary, size), target);
+  }
+  return value;
+}
+
+}  // namespace transfer_limits

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <vector>
+
+#include "models/convnext_v2.h"
+
+namespace transfer_limits {
+
+// Convolution without bias, channel norm, GELU. The norm is called batch_norm for its name in published checkpoints.
+class ConvNormGeluImpl : public torch::nn::Module {
+ public:
+  ConvNormGeluImpl(int64_t in, int64_t out, int64_t kernel);
+  at::Tensor forward(const at::Tensor& x);
+
+ private:
+  torch::nn::Conv3d conv_;
+  ChannelNorm norm_;
+};
+TORCH_MODULE(ConvNormGelu);
+
+// UperNet (Xiao 2018) in 3D on the four stages: pyramid pooling of the deepest, a feature pyramid over all, a fused
+// prediction at the finest stage, upsampled to the input; and in training a second prediction from the third stage.
+class UperNet : public Network {
+ public:
+  UperNet(const ConvNeXtSpecification& encoder, const UperNetSpecification& head);
+
+  // Logits [N, outputs, D, H, W] at the input's size.
+  at::Tensor forward(const at::Tensor& input) override;
+  Features embed(const at::Tensor& input) override { return encoder_->embed(input); }
+  at::Tensor loss(const at::Tensor& input, const at::Tensor& target, const Loss& loss,
+                  double auxiliary_weight) override;
+
+ private:
+  std::vector<at::Tensor> normed_stages(const at::Tensor& input);
+  at::Tensor decode(const std::vector<at::Tensor>& stages);
+
+  std::shared_ptr<ConvNeXtV2> encoder_;
+  torch::nn::Conv3d classifier_ = nullptr;
+  std::vector<ConvNormGelu> pyramid_pooling_, lateral_, fpn_;
+  ConvNormGelu bottleneck_ = nullptr, fpn_bottleneck_ = nullptr, auxiliary_ = nullptr;
+  torch::nn::Conv3d auxiliary_classifier_ = nullptr;
+  std::vector<ChannelNorm> stage_norm_;
+};
+
+}  // namespace transfer_limits

@@ -1,0 +1,140 @@
+#include "training/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <unordered_map>
+
+namespace transfer_limits {
+namespace {
+
+// A tensor with one long axis at most: a norm's weight, a bias, a token, GRN's gamma.
+bool is_vector(const at::Tensor& parameter) {
+  const auto sizes = parameter.sizes();
+  return std::count_if(sizes.begin(), sizes.end(), [](int64_t size) { return size > 1; }) <= 1;
+}
+
+bool starts_with_any(const std::string& name, const std::vector<std::string>& prefixes) {
+  return prefixes.empty() || std::any_of(prefixes.begin(), prefixes.end(), [&name](const std::string& prefix) {
+           return name.rfind(prefix, 0) == 0;
+         });
+}
+
+}  // namespace
+
+Trainer::Trainer(std::shared_ptr<Network> network, TrainerOptions options)
+    : network_(std::move(network)), options_(std::move(options)) {
+  groups_.resize(2);
+  groups_[0].weight_decay = options_.weight_decay;
+  for (const auto& item : network_->named_parameters()) {
+    at::Tensor parameter = item.value();
+    const bool trained = starts_with_any(item.key(), options_.trainable);
+    parameter.set_requires_grad(trained);
+    if (!trained) continue;
+    Group& group = groups_[is_vector(parameter) ? 1 : 0];
+    group.names.push_back(item.key());
+    group.parameters.push_back(parameter);
+    group.first.push_back(at::zeros_like(parameter, at::MemoryFormat::Preserve));
+    group.second.push_back(at::zeros_like(parameter, at::MemoryFormat::Preserve));
+    group.steps.push_back(at::zeros({}, parameter.options().dtype(at::kFloat)));
+  }
+  require(!groups_[0].parameters.empty() || !groups_[1].parameters.empty(),
+          "Expected trainable to name at least one parameter, but no parameter's name starts with any of its ",
+          options_.trainable.size(), " prefixes");
+}
+
+StepResult Trainer::step(const at::Tensor& input, const at::Tensor& target, double learning_rate, uint64_t seed) {
+  torch::manual_seed(seed);
+  network_->train();
+  for (const Group& group : groups_) {
+    for (const at::Tensor& parameter : group.parameters) parameter.mutable_grad().reset();
+  }
+
+  const at::Tensor loss = network_->loss(input, target, options_.loss, options_.auxiliary_weight);
+  loss.backward();
+
+  StepResult result;
+  result.loss = loss.item<double>();
+  if (!std::isfinite(result.loss)) {
+    throw Error("INTERNAL", "The training loss became " + std::to_string(result.loss) + " at step " +
+                                std::to_string(steps_ + 1) + ": lower the learning rate, or clip gradients");
+  }
+
+  // Parameters that this step did not use (an auxiliary head with weight 0) have no gradient and are left alone.
+  std::vector<Group> used(groups_.size());
+  std::vector<at::Tensor> gradients[2];
+  std::vector<at::Tensor> norms;
+  for (size_t index = 0; index < groups_.size(); ++index) {
+    const Group& group = groups_[index];
+    used[index].weight_decay = group.weight_decay;
+    for (size_t item = 0; item < group.parameters.size(); ++item) {
+      const at::Tensor gradient = group.parameters[item].grad();
+      if (!gradient.defined()) continue;
+      used[index].parameters.push_back(group.parameters[item]);
+      used[index].first.push_back(group.first[item]);
+      used[index].second.push_back(group.second[item]);
+      used[index].steps.push_back(group.steps[item]);
+      gradients[index].push_back(gradient);
+    }
+    if (!gradients[index].empty()) {
+      for (const at::Tensor& norm : at::_foreach_norm(gradients[index])) norms.push_back(norm);
+    }
+  }
+  at::Tensor norm = at::linalg_vector_norm(at::stack(norms), 2);
+  result.gradient_norm = norm.item<double>();
+
+  const torch::NoGradGuard no_grad;
+  if (options_.gradient_clip && result.gradient_norm > *options_.gradient_clip) {
+    const double scale = *options_.gradient_clip / (result.gradient_norm + 1e-6);
+    for (auto& list : gradients) {
+      if (!list.empty()) at::_foreach_mul_(list, scale);
+    }
+  }
+  for (size_t index = 0; index < used.size(); ++index) {
+    Group& group = used[index];
+    if (group.parameters.empty()) continue;
+    at::_foreach_add_(group.steps, 1);
+    at::_fused_adamw_(group.parameters, gradients[index], group.first, group.second, /*max_exp_avg_sqs=*/{},
+                      group.steps, learning_rate, options_.beta1, options_.beta2, group.weight_decay,
+                      /*eps=*/1e-8, /*amsgrad=*/false, /*maximize=*/false);
+  }
+  ++steps_;
+  return result;
+}
+
+std::vector<std::pair<std::string, at::Tensor>> Trainer::state() const {
+  std::vector<std::pair<std::string, at::Tensor>> result;
+  for (const Group& group : groups_) {
+    for (size_t item = 0; item < group.names.size(); ++item) {
+      result.emplace_back("first." + group.names[item], group.first[item].clone());
+      result.emplace_back("second." + group.names[item], group.second[item].clone());
+      result.emplace_back("steps." + group.names[item], group.steps[item].clone());
+    }
+  }
+  return result;
+}
+
+void Trainer::assign(int64_t steps, const std::vector<std::string>& names, const std::vector<at::Tensor>& tensors) {
+  std::unordered_map<std::string, at::Tensor> given;
+  for (size_t index = 0; index < names.size(); ++index) given.emplace(names[index], tensors[index]);
+  const auto restore = [&given](const std::string& name, at::Tensor& own) {
+    const auto found = given.find(name);
+    if (found == given.end()) throw Error("BAD_CHECKPOINT", "The optimiser's state has no tensor " + name);
+    if (found->second.sizes() != own.sizes()) {
+      std::ostringstream message;
+      message << "Expected shape " << own.sizes() << " for " << name << " in the optimiser's state but received "
+              << found->second.sizes();
+      throw Error("BAD_CHECKPOINT", message.str());
+    }
+    own.copy_(found->second);
+  };
+  for (Group& group : groups_) {
+    for (size_t item = 0; item < group.names.size(); ++item) {
+      restore("first." + group.names[item], group.first[item]);
+      restore("second." + group.names[item], group.second[item]);
+      restore("steps." + group.names[item], group.steps[item]);
+    }
+  }
+  steps_ = steps;
+}
+
+}  // namespace transfer_limits

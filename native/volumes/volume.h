@@ -1,0 +1,18 @@
+// What every function on volumes asks of its argument, in one place: a wrong tensor is an error that says so, never a
+// read past the end.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+
+namespace transfer_limits::volumes {
+
+// Throws BAD_INPUT unless `volume` is a float32 tensor [D, H, W] on the CPU without an empty axis; returns it contiguous.
+at::Tensor require_volume(const at::Tensor& volume, const char* name);
+
+// Voxels a task: sums are formed over blocks of this size and added in the order of the blocks, so that they do not
+// depend on the number of threads.
+inline constexpr int64_t kBlock = 1 << 16;
+
+}  // namespace transfer_limits::volumes

@@ -1,0 +1,158 @@
+import { randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir, rename, rm, statfs, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { TransferLimitsError } from "../../common/errors.js";
+import { type LibTorch, locateLibTorch, searchReport } from "../libtorch.js";
+import { withFolderLock } from "./folder-lock.js";
+import { cacheFolder, fetchedFolder, type LibTorchLock, readLock } from "./lock.js";
+import { requirePip, runPython } from "./python.js";
+import { downloadWheel } from "./wheels.js";
+
+/** What a fetch tells while it works. */
+export type FetchEvent =
+  | { kind: "waiting"; reason: string }
+  | { kind: "download"; wheel: string; bytes: number; total: number }
+  | { kind: "unpack"; wheel: string }
+  | { kind: "done"; folder: string };
+
+export interface FetchOptions {
+  onProgress?: (event: FetchEvent) => void;
+  /** Where `XDG_CACHE_HOME` and pip's settings are read from. */
+  environment?: NodeJS.ProcessEnv;
+  /** What to fetch; left out, what the package pins. */
+  lock?: LibTorchLock;
+}
+
+/**
+ * Fetches the pinned LibTorch into the package's cache, once: pip downloads the locked wheels, from whatever index
+ * pip is set up with; their SHA-256 is checked; `lib/`, `include/` and `share/` are unpacked into a temporary folder
+ * that then takes its name, so that it is complete or absent. What is already there is not fetched again: a whole
+ * LibTorch, or a wheel that an interrupted fetch had finished. Several processes may fetch at once: one works, the
+ * others wait for it.
+ *
+ * @throws `LIBTORCH_MISSING`, with what is missing (Python, pip, network, disk space) and how to mend it.
+ */
+export async function fetchLibTorch(options: FetchOptions = {}): Promise<LibTorch> {
+  const { onProgress = () => {}, environment = process.env, lock = readLock() } = options;
+  const folder = fetchedFolder(lock, environment);
+  if (!existsSync(folder)) {
+    requireSupportedHost();
+    const cache = cacheFolder(environment);
+    await mkdir(cache, { recursive: true });
+    await withFolderLock(
+      `${folder}.lock`,
+      () => onProgress({ kind: "waiting", reason: "another process fetches LibTorch" }),
+      async () => {
+        if (!existsSync(folder)) await fetchInto(folder, cache, lock, environment, onProgress);
+      },
+    );
+  }
+  const { found, tried } = locateLibTorch({ ...environment, LIBTORCH: folder });
+  if (!found) {
+    throw new TransferLimitsError(
+      "LIBTORCH_MISSING",
+      `The fetched LibTorch cannot be used. Delete ${folder} and fetch again.\n${searchReport(tried)}`,
+    );
+  }
+  onProgress({ kind: "done", folder });
+  return found;
+}
+
+/** One line of plain words for an event, as a build script or a command prints it. */
+export function describeFetch(event: FetchEvent): string {
+  switch (event.kind) {
+    case "waiting":
+      return `Waiting: ${event.reason}`;
+    case "download":
+      return `Downloading ${event.wheel}: ${(event.bytes / 1e6).toFixed(0)} of ${(event.total / 1e6).toFixed(0)} MB`;
+    case "unpack":
+      return `Unpacking ${event.wheel}`;
+    case "done":
+      return `LibTorch is in ${event.folder}`;
+  }
+}
+
+async function fetchInto(
+  folder: string,
+  cache: string,
+  lock: LibTorchLock,
+  environment: NodeJS.ProcessEnv,
+  onProgress: (event: FetchEvent) => void,
+): Promise<void> {
+  const pip = await requirePip(environment);
+  await requireSpace(cache, lock);
+
+  const downloads = join(cache, "downloads");
+  await mkdir(downloads, { recursive: true });
+  const wheels: { name: string; path: string; unpack: { from: string; to: string }[] }[] = [];
+  for (const wheel of lock.wheels) {
+    const name = `${wheel.name} ${wheel.version}`;
+    const path = await downloadWheel(wheel, lock, downloads, { pip, environment }, (bytes) =>
+      onProgress({ kind: "download", wheel: name, bytes, total: wheel.bytes }),
+    );
+    wheels.push({ name, path, unpack: wheel.unpack });
+  }
+
+  const temporary = `${folder}.${randomUUID()}.partial`;
+  try {
+    await mkdir(temporary);
+    for (const { name, path, unpack } of wheels) {
+      onProgress({ kind: "unpack", wheel: name });
+      await runPython(["-c", unpackScript, path, temporary, JSON.stringify(unpack)], environment);
+    }
+    await writeFile(join(temporary, "build-version"), `${lock.version}+${lock.flavour}\n`);
+    await rename(temporary, folder);
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    // Someone whom the lock did not hold back was first: theirs is as good as ours.
+    if (!existsSync(folder)) throw error;
+  }
+  await Promise.all(wheels.map(({ path }) => rm(path, { force: true })));
+}
+
+/** Unpacks the entries that the rules name: `from` is a folder (ends in a slash) or one file. */
+const unpackScript = `
+import json, os, shutil, sys, zipfile
+wheel, folder, rules = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+with zipfile.ZipFile(wheel) as archive:
+    for rule in rules:
+        start, end = rule["from"], rule["to"]
+        names = [n for n in archive.namelist() if n == start or (start.endswith("/") and n.startswith(start))]
+        if not names:
+            sys.exit(f"{wheel} holds no {start}")
+        for name in names:
+            inside = name[len(start):]
+            if name.endswith("/") or ".." in inside.split("/"):
+                continue
+            target = os.path.join(folder, end + inside)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            with archive.open(name) as source, open(target, "wb") as sink:
+                shutil.copyfileobj(source, sink, 1 << 22)
+`;
+
+/** The locked wheels are for Linux on x86-64 with glibc 2.28 or newer. */
+function requireSupportedHost(): void {
+  const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
+  const glibc = report.header?.glibcVersionRuntime;
+  const [major = 0, minor = 0] = (glibc ?? "").split(".").map(Number);
+  if (process.platform === "linux" && process.arch === "x64" && major * 1000 + minor >= 2028) return;
+  throw new TransferLimitsError(
+    "LIBTORCH_MISSING",
+    "The pinned LibTorch is for Linux on x86-64 with glibc 2.28 or newer, but this is " +
+      `${process.platform} on ${process.arch}${glibc ? ` with glibc ${glibc}` : ""}. ` +
+      "Set LIBTORCH to a LibTorch that was built for this machine.",
+  );
+}
+
+async function requireSpace(cache: string, lock: LibTorchLock): Promise<void> {
+  const wheels = lock.wheels.reduce((sum, wheel) => sum + wheel.bytes, 0);
+  const needed = wheels + lock.unpackedBytes;
+  const { bavail, bsize } = await statfs(cache);
+  if (bavail * bsize >= needed) return;
+  throw new TransferLimitsError(
+    "LIBTORCH_MISSING",
+    `LibTorch needs ${(needed / 1e9).toFixed(1)} GB in ${cache} while it is fetched, but ` +
+      `${((bavail * bsize) / 1e9).toFixed(1)} GB are free. Make space, or set XDG_CACHE_HOME to a folder on a larger disk.`,
+  );
+}

@@ -1,0 +1,108 @@
+import { createHash, randomUUID } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { TransferLimitsError } from "../../common/errors.js";
+import type { LibTorchLock, LockedWheel } from "./lock.js";
+import { lastLines, run } from "./python.js";
+
+export interface Pip {
+  /** [major, minor] */
+  pip: [number, number];
+  environment: NodeJS.ProcessEnv;
+}
+
+/**
+ * The path of a locked wheel in `downloads`: the one that lies there already, when its SHA-256 is the locked one, or
+ * else downloaded by pip. A wheel takes its name only once it is whole and checked.
+ */
+export async function downloadWheel(
+  wheel: LockedWheel,
+  lock: LibTorchLock,
+  downloads: string,
+  pip: Pip,
+  onBytes: (bytes: number) => void,
+): Promise<string> {
+  const target = join(downloads, `${wheel.name}-${wheel.version}-${wheel.sha256.slice(0, 16)}.whl`);
+  if ((await digestOf(target)) === wheel.sha256) return target;
+  await rm(target, { force: true });
+
+  const workshop = join(downloads, `.${randomUUID()}.partial`);
+  await mkdir(join(workshop, "temporary"), { recursive: true });
+  const ticker = setInterval(() => {
+    sizeOf(workshop).then(
+      (bytes) => onBytes(Math.min(bytes, wheel.bytes - 1)),
+      () => {},
+    );
+  }, 1000);
+  try {
+    await download(wheel, lock, workshop, pip);
+    const files = (await readdir(join(workshop, "wheels"))).filter((name) => name.endsWith(".whl"));
+    const path = join(workshop, "wheels", files[0] ?? "missing.whl");
+    const digest = await digestOf(path);
+    if (digest !== wheel.sha256) {
+      throw new TransferLimitsError(
+        "LIBTORCH_MISSING",
+        `The wheel of ${wheel.name} ${wheel.version} that pip brought is not the locked one: expected SHA-256 ` +
+          `${wheel.sha256} but it has ${digest ?? "no file"}. Nothing of it was used.`,
+      );
+    }
+    await rename(path, target);
+    onBytes(wheel.bytes);
+    return target;
+  } finally {
+    clearInterval(ticker);
+    await rm(workshop, { recursive: true, force: true });
+  }
+}
+
+/**
+ * One wheel into `workshop/wheels`, by name, version, tags and hash, whatever Python runs pip. pip keeps its own
+ * temporary files in the workshop too: the system's folder for them may be too small for a wheel.
+ */
+async function download(wheel: LockedWheel, lock: LibTorchLock, workshop: string, { pip, environment }: Pip) {
+  const requirements = join(workshop, "requirements.txt");
+  await writeFile(requirements, `${wheel.name}==${wheel.version} --hash=sha256:${wheel.sha256}\n`);
+  const resumes = pip[0] > 25 || (pip[0] === 25 && pip[1] >= 1);
+  const { code, stderr } = await run(
+    "python3",
+    [
+      ...["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input", "--no-cache-dir"],
+      ...["--retries", "5", ...(resumes ? ["--resume-retries", "20"] : [])],
+      ...["--require-hashes", "--no-deps", "--only-binary=:all:"],
+      ...lock.platforms.flatMap((platform) => ["--platform", platform]),
+      ...["--python-version", lock.python.version, "--implementation", lock.python.implementation],
+      ...["--abi", lock.python.abi, "--dest", join(workshop, "wheels"), "--requirement", requirements],
+    ],
+    { ...environment, TMPDIR: join(workshop, "temporary") },
+  );
+  if (code === 0) return;
+  throw new TransferLimitsError(
+    "LIBTORCH_MISSING",
+    `pip could not download ${wheel.name} ${wheel.version} (exit status ${code}):\n${lastLines(stderr)}\n` +
+      "Check the network and pip's index settings (python3 -m pip config list), then run this again: what was " +
+      "finished is kept. Without a network, set LIBTORCH to an unpacked LibTorch.",
+  );
+}
+
+async function digestOf(path: string): Promise<string | null> {
+  const hash = createHash("sha256");
+  try {
+    await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw error;
+  }
+  return hash.digest("hex");
+}
+
+/** Bytes of the largest file under a folder: the wheel that pip is writing. */
+async function sizeOf(folder: string): Promise<number> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile());
+  const sizes = await Promise.all(
+    files.map(async (file) => (await stat(join(file.parentPath, file.name))).size),
+  );
+  return Math.max(0, ...sizes);
+}
