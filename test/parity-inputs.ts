@@ -1,29 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Tensor } from "../dist/native/tensor.js";
+import { hashFill } from "./hash-fill.js";
 import { shared } from "./shared.js";
-
-/** 32-bit FNV-1a of a name, as ../shared/parity/README.md has it. */
-function fnv1a(name: string): number {
-  let hash = 0x811c9dc5;
-  for (const byte of Buffer.from(name)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
-  return hash;
-}
-
-/** `u(name, i)` for i < count: the hash that fills inputs and weights on both sides, in [-1, 1). */
-export function uniform(name: string, count: number): Float64Array {
-  const offset = fnv1a(name);
-  const values = new Float64Array(count);
-  for (let index = 0; index < count; index++) {
-    let hash = (Math.imul(index, 2654435761 | 0) + offset) >>> 0;
-    hash ^= hash >>> 15;
-    hash = Math.imul(hash, 2246822519 | 0) >>> 0;
-    hash ^= hash >>> 13;
-    hash = Math.imul(hash, 3266489917 | 0) >>> 0;
-    hash ^= hash >>> 16;
-    values[index] = ((hash >>> 0) / 2 ** 32) * 2 - 1;
-  }
-  return values;
-}
 
 export interface ParityInput {
   name: string;

@@ -37,6 +37,7 @@ volumes::Tissue read_tissue(const Napi::Value& value) {
   tissue.proton_density = number(object.Get("protonDensity"), "tissue.protonDensity");
   tissue.texture = number(object.Get("texture"), "tissue.texture");
   tissue.texture_size = number(object.Get("textureSize"), "tissue.textureSize");
+  tissue.fat = number_or(object, "fat", tissue.fat);
   tissue.roundness = number_or(object, "roundness", tissue.roundness);
   return tissue;
 }
@@ -91,9 +92,15 @@ Napi::Value volume_normalise(const Napi::CallbackInfo& info) {
     return promise(
         info.Env(), volume.device(), [volume] { return volumes::normalise_z_score(volume); }, &TensorHandle::create);
   }
-  require(kind == "percentiles", "Expected percentiles or z-score for method.kind but received ", kind);
+  require(kind == "percentiles" || kind == "range",
+          "Expected percentiles, range or z-score for method.kind but received ", kind);
   const double low = number(method.Get("low"), "method.low");
   const double high = number(method.Get("high"), "method.high");
+  if (kind == "range") {
+    return promise(
+        info.Env(), volume.device(), [=] { return volumes::normalise_range(volume, low, high); },
+        &TensorHandle::create);
+  }
   return promise(
       info.Env(), volume.device(), [=] { return volumes::normalise_percentiles(volume, low, high); },
       &TensorHandle::create);

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <vector>
 
 #include "error.h"
 #include "kernels/ssim.h"
@@ -16,9 +17,10 @@ constexpr double kK2 = 0.03;
 at::Tensor filter_matrix(int64_t size, const at::Device& device) {
   const int64_t windows = size - kSsimWindow + 1;
   std::vector<double> taps(kSsimWindow);
+  constexpr int64_t kCentre = kSsimWindow / 2;
   double sum = 0;
   for (int64_t i = 0; i < kSsimWindow; ++i) {
-    const double offset = static_cast<double>(i - kSsimWindow / 2);
+    const double offset = static_cast<double>(i - kCentre);
     taps[i] = std::exp(-offset * offset / (2 * kSigma * kSigma));
     sum += taps[i];
   }

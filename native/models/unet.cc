@@ -25,7 +25,9 @@ at::Tensor UNet::forward(const at::Tensor& input) {
   require(input.dim() == 5 && input.size(1) == specification_.channels, "Expected an input [N, ",
           specification_.channels, ", D, H, W] for the U-Net but received ", input.sizes());
   const std::array<int64_t, 3> size = {input.size(2), input.size(3), input.size(4)};
-  at::Tensor x = pad_to_multiple(input, int64_t(1) << (specification_.levels - 1));
+  // Channels-last: the convolutions are about twice as fast in it.
+  at::Tensor x = pad_to_multiple(input, int64_t(1) << (specification_.levels - 1))
+                     .contiguous(at::MemoryFormat::ChannelsLast3d);
   std::vector<at::Tensor> skips;
   for (size_t level = 0; level < down_.size(); ++level) {
     if (level > 0) x = at::max_pool3d(x, 2);  // [N, C, D / 2, H / 2, W / 2]

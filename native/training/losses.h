@@ -2,13 +2,14 @@
 
 #include <torch/torch.h>
 
+#include <cstdint>
 #include <vector>
 
 namespace transfer_limits {
 
 // A loss and its settings; those that a kind does not name are ignored.
 struct Loss {
-  enum class Kind {
+  enum class Kind : std::uint8_t {
     kTversky,            // alpha, beta, smooth
     kL1,                 //
     kCrossEntropy,       // weights

@@ -7,10 +7,10 @@
 namespace transfer_limits {
 namespace {
 
-// A tensor with one long axis at most: a norm's weight, a bias, a token, GRN's gamma.
-bool is_vector(const at::Tensor& parameter) {
-  const auto sizes = parameter.sizes();
-  return std::count_if(sizes.begin(), sizes.end(), [](int64_t size) { return size > 1; }) <= 1;
+// Matrices and kernels: a norm's weight has one axis, and GRN's vectors and tokens have names of their own.
+bool has_weight_decay(const std::string& name, const at::Tensor& parameter) {
+  const size_t dot = name.rfind('.');
+  return name.substr(dot == std::string::npos ? 0 : dot + 1) == "weight" && parameter.dim() > 1;
 }
 
 bool starts_with_any(const std::string& name, const std::vector<std::string>& prefixes) {
@@ -30,7 +30,7 @@ Trainer::Trainer(std::shared_ptr<Network> network, TrainerOptions options)
     const bool trained = starts_with_any(item.key(), options_.trainable);
     parameter.set_requires_grad(trained);
     if (!trained) continue;
-    Group& group = groups_[is_vector(parameter) ? 1 : 0];
+    Group& group = groups_[has_weight_decay(item.key(), parameter) ? 0 : 1];
     group.names.push_back(item.key());
     group.parameters.push_back(parameter);
     group.first.push_back(at::zeros_like(parameter, at::MemoryFormat::Preserve));

@@ -16,8 +16,8 @@ namespace {
 at::Tensor require_finite_volume(const at::Tensor& volume) {
   const at::Tensor input = require_volume(volume, "volume");
   const int64_t not_finite = statistics(input).not_finite;
-  require(not_finite == 0, "Expected finite voxels for volume but received ", not_finite, " of ", input.numel(),
-          " that are NaN or infinite");
+  require(not_finite == 0, "Expected finite voxels for volume but received ", not_finite, " of ",
+          input.numel(), " that are NaN or infinite");
   return input;
 }
 
@@ -47,8 +47,8 @@ at::Tensor map_voxels(const at::Tensor& input, const Map& map) {
 }  // namespace
 
 at::Tensor normalise_percentiles(const at::Tensor& volume, double low, double high) {
-  require(low >= 0 && low < high && high <= 100, "Expected 0 <= low < high <= 100 for percentiles but received ", low,
-          " and ", high);
+  require(low >= 0 && low < high && high <= 100,
+          "Expected 0 <= low < high <= 100 for percentiles but received ", low, " and ", high);
   const at::Tensor input = require_finite_volume(volume);
   const float* data = input.const_data_ptr<float>();
   std::vector<float> values(data, data + input.numel());
@@ -58,11 +58,20 @@ at::Tensor normalise_percentiles(const at::Tensor& volume, double low, double hi
   return map_voxels(input, [floor, scale](double v) { return std::clamp((v - floor) * scale, 0.0, 1.0); });
 }
 
+at::Tensor normalise_range(const at::Tensor& volume, double low, double high) {
+  require(std::isfinite(low) && std::isfinite(high) && low < high,
+          "Expected two finite numbers, low < high, for the range but received ", low, " and ", high);
+  const at::Tensor input = require_finite_volume(volume);
+  const double scale = 1 / (high - low);
+  return map_voxels(input, [low, scale](double v) { return std::clamp((v - low) * scale, 0.0, 1.0); });
+}
+
 at::Tensor normalise_z_score(const at::Tensor& volume) {
   const at::Tensor input = require_finite_volume(volume);
   const Moments above = moments_above(input, 0);
   // A spread that is nothing but rounding is none.
-  if (above.count == 0 || above.standard_deviation <= 1e-12 * std::abs(above.mean)) return at::zeros_like(input);
+  if (above.count == 0 || above.standard_deviation <= 1e-12 * std::abs(above.mean))
+    return at::zeros_like(input);
   const double scale = 1 / above.standard_deviation;
   return map_voxels(input, [&](double v) { return (v - above.mean) * scale; });
 }

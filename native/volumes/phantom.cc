@@ -30,7 +30,9 @@ uint64_t mix(uint64_t x) {
   return x ^ (x >> 31);
 }
 
-uint64_t hash(uint64_t seed, uint64_t stream, uint64_t counter) { return mix(mix(mix(seed) ^ stream) ^ counter); }
+uint64_t hash(uint64_t seed, uint64_t stream, uint64_t counter) {
+  return mix(mix(mix(seed) ^ stream) ^ counter);
+}
 
 // In (0, 1]: its logarithm is finite.
 double unit(uint64_t bits) { return (static_cast<double>(bits >> 11) + 1) * 0x1p-53; }
@@ -92,11 +94,11 @@ void check_grid(const Grid& grid, const char* name) {
             "Expected the lengths of the columns of voxelToPatient for ", name, ".spacing but received ",
             grid.spacing[axis], " where column ", axis, " has length ", length);
     const double origin = grid.voxel_to_patient[4 * axis + 3];
-    require(near(origin), "Expected an origin within ", kFarthest, " mm for ", name, ".voxelToPatient but received ",
-            origin);
+    require(near(origin), "Expected an origin within ", kFarthest, " mm for ", name,
+            ".voxelToPatient but received ", origin);
   }
-  require(voxels <= kMostVoxels, "Expected at most ", kMostVoxels, " voxels for ", name, ".shape but received ",
-          voxels);
+  require(voxels <= kMostVoxels, "Expected at most ", kMostVoxels, " voxels for ", name,
+          ".shape but received ", voxels);
 }
 
 void check_substance(double t2, double adc, double proton_density, const char* name) {
@@ -113,21 +115,22 @@ void check(const Scene& scene) {
   check_substance(background.t2_milliseconds, background.adc, background.proton_density, "background");
   for (const Tissue& tissue : scene.tissues) {
     check_substance(tissue.t2_milliseconds, tissue.adc, tissue.proton_density, "a tissue");
-    require(std::isfinite(tissue.rotation), "Expected a finite rotation for a tissue but received ", tissue.rotation);
+    require(std::isfinite(tissue.rotation), "Expected a finite rotation for a tissue but received ",
+            tissue.rotation);
     for (int axis = 0; axis < 3; ++axis) {
-      require(near(tissue.centre[axis]), "Expected a centre within ", kFarthest, " mm for a tissue but received ",
-              tissue.centre[axis]);
-      require(near(tissue.radii[axis]) && tissue.radii[axis] > 0, "Expected radii > 0 mm for a tissue but received ",
-              tissue.radii[axis]);
+      require(near(tissue.centre[axis]), "Expected a centre within ", kFarthest,
+              " mm for a tissue but received ", tissue.centre[axis]);
+      require(near(tissue.radii[axis]) && tissue.radii[axis] > 0,
+              "Expected radii > 0 mm for a tissue but received ", tissue.radii[axis]);
     }
-    require(tissue.texture >= 0 && tissue.texture < 1, "Expected a texture in [0, 1) for a tissue but received ",
-            tissue.texture);
+    require(tissue.texture >= 0 && tissue.texture < 1,
+            "Expected a texture in [0, 1) for a tissue but received ", tissue.texture);
     require(tissue.texture_size >= 0.01 && std::isfinite(tissue.texture_size),
             "Expected a texture size >= 0.01 mm for a tissue but received ", tissue.texture_size);
     require(tissue.roundness >= 1 && tissue.roundness <= 100,
             "Expected a roundness from 1 to 100 for a tissue but received ", tissue.roundness);
-    require(tissue.fat >= 0 && tissue.fat <= 1, "Expected a share of fat from 0 to 1 for a tissue but received ",
-            tissue.fat);
+    require(tissue.fat >= 0 && tissue.fat <= 1,
+            "Expected a share of fat from 0 to 1 for a tissue but received ", tissue.fat);
     require(tissue.label >= 0 && tissue.label < 1 << 24, "Expected a label >= 0 for a tissue but received ",
             tissue.label);
   }
@@ -149,20 +152,24 @@ struct Shape {
   uint64_t stream;
   double cosine, sine;
   Vector half_box;  // of the box that surely holds the shape, in the patient's axes
+  double steepest;  // the largest gradient of f, for powers from 2 on
 
   Shape(const Tissue& tissue, uint64_t stream) : tissue(&tissue), stream(stream) {
     const double angle = tissue.rotation * std::numbers::pi / 180;
     cosine = std::cos(angle);
     sine = std::sin(angle);
     const Vector& r = tissue.radii;
-    half_box = {std::abs(cosine) * r[0] + std::abs(sine) * r[1], std::abs(sine) * r[0] + std::abs(cosine) * r[1], r[2]};
+    steepest = 1 / std::min({r[0], r[1], r[2]});
+    half_box = {std::abs(cosine) * r[0] + std::abs(sine) * r[1],
+                std::abs(sine) * r[0] + std::abs(cosine) * r[1], r[2]};
   }
 };
 
 // The share of a voxel at `p` that lies in the shape. The surface is taken as a plane across the voxel: with
 // f(p) = (|x/a|^p + |y/b|^p + |z/c|^p)^(1/p), f = 1 on the surface, and a voxel spans about |grad f . column| of f along
-// each of its axes.
-double coverage(const Shape& shape, const Grid& grid, const Vector& margin, const Vector& p) {
+// each of its axes. `reach` is the length of a voxel's diagonal: a voxel whose span cannot meet the surface is settled
+// without computing powers, as max |u| <= f <= |u| for powers from 2 on.
+double coverage(const Shape& shape, const Grid& grid, const Vector& margin, double reach, const Vector& p) {
   const Tissue& tissue = *shape.tissue;
   const Vector d{p[0] - tissue.centre[0], p[1] - tissue.centre[1], p[2] - tissue.centre[2]};
   for (int axis = 0; axis < 3; ++axis) {
@@ -170,12 +177,19 @@ double coverage(const Shape& shape, const Grid& grid, const Vector& margin, cons
   }
   const Vector local{shape.cosine * d[0] + shape.sine * d[1], shape.cosine * d[1] - shape.sine * d[0], d[2]};
   const double power = tissue.roundness;
+  Vector u;
+  for (int axis = 0; axis < 3; ++axis) u[axis] = std::abs(local[axis]) / tissue.radii[axis];
+  if (power >= 2) {
+    const double half_span = 0.5 * reach * shape.steepest;
+    if (std::max({u[0], u[1], u[2]}) > 1 + half_span) return 0;
+    if (half_span < 1 && u[0] * u[0] + u[1] * u[1] + u[2] * u[2] < (1 - half_span) * (1 - half_span))
+      return 1;
+  }
   double sum = 0;
   Vector slope;  // of f, up to the factor f^(1 - power)
   for (int axis = 0; axis < 3; ++axis) {
-    const double u = std::abs(local[axis]) / tissue.radii[axis];
-    const double lower = power == 2 ? u : std::pow(u, power - 1);
-    sum += lower * u;
+    const double lower = power == 2 ? u[axis] : std::pow(u[axis], power - 1);
+    sum += lower * u[axis];
     slope[axis] = std::copysign(lower, local[axis]) / tissue.radii[axis];
   }
   if (sum <= 0) return 1;
@@ -218,9 +232,13 @@ void for_each_voxel(const Grid& grid, const std::vector<Shape>& shapes, const Pa
   for (int row = 0; row < 3; ++row) {
     margin[row] = std::abs(m[4 * row]) + std::abs(m[4 * row + 1]) + std::abs(m[4 * row + 2]);
   }
+  double reach = 0;
+  for (const double entry : {m[0], m[1], m[2], m[4], m[5], m[6], m[8], m[9], m[10]}) reach += entry * entry;
+  reach = std::sqrt(reach);
   const auto position = [&m](double k, double j, double i) {
     Vector p;
-    for (int row = 0; row < 3; ++row) p[row] = m[4 * row] * k + m[4 * row + 1] * j + m[4 * row + 2] * i + m[4 * row + 3];
+    for (int row = 0; row < 3; ++row)
+      p[row] = m[4 * row] * k + m[4 * row + 1] * j + m[4 * row + 2] * i + m[4 * row + 3];
     return p;
   };
   at::parallel_for(0, grid.shape[0] * height, 8, [&](int64_t begin, int64_t end) {
@@ -237,7 +255,7 @@ void for_each_voxel(const Grid& grid, const std::vector<Shape>& shapes, const Pa
         const Vector p = position(k, j, static_cast<double>(i));
         layers.clear();
         for (const Shape* shape : near_line) {
-          const double share = coverage(*shape, grid, margin, p);
+          const double share = coverage(*shape, grid, margin, reach, p);
           if (share > 0) layers.push_back({shape, share});
           if (share >= 1) break;
         }
@@ -247,7 +265,9 @@ void for_each_voxel(const Grid& grid, const std::vector<Shape>& shapes, const Pa
   });
 }
 
-double spin_echo(double proton_density, double echo, double t2) { return proton_density * std::exp(-echo / t2); }
+double spin_echo(double proton_density, double echo, double t2) {
+  return proton_density * std::exp(-echo / t2);
+}
 
 double diffusion_weight(double b, double adc) { return std::exp(-b * adc * 1e-6); }
 
@@ -297,7 +317,9 @@ class BiasField {
   std::array<double, kWaves> phase_;
 };
 
-at::Tensor new_volume(const Grid& grid) { return at::empty({grid.shape[0], grid.shape[1], grid.shape[2]}, at::kFloat); }
+at::Tensor new_volume(const Grid& grid) {
+  return at::empty({grid.shape[0], grid.shape[1], grid.shape[2]}, at::kFloat);
+}
 
 void render_t2w(const Scene& scene, const std::vector<Shape>& shapes, Rendering& rendering) {
   const double echo = scene.t2w_echo_milliseconds, sigma = scene.noise * brightest(scene, echo, false);
@@ -307,18 +329,19 @@ void render_t2w(const Scene& scene, const std::vector<Shape>& shapes, Rendering&
   rendering.labels = new_volume(scene.t2w_grid);
   float* t2w = rendering.t2w.data_ptr<float>();
   float* labels = rendering.labels.data_ptr<float>();
-  for_each_voxel(scene.t2w_grid, shapes, [&](int64_t index, const Vector& p, const std::vector<Layer>& layers) {
-    double signal = empty;
-    int64_t label = 0;
-    for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
-      const Tissue& tissue = *layer->shape->tissue;
-      const double t2 = textured_t2(tissue, *layer->shape, p, scene.seed);
-      signal += layer->share * (spin_echo(tissue.proton_density, echo, t2) - signal);
-      if (layer->share >= 0.5) label = tissue.label;
-    }
-    t2w[index] = static_cast<float>(rician(signal * bias.at(p), sigma, scene.seed, kT2wNoise, index));
-    labels[index] = static_cast<float>(label);
-  });
+  for_each_voxel(
+      scene.t2w_grid, shapes, [&](int64_t index, const Vector& p, const std::vector<Layer>& layers) {
+        double signal = empty;
+        int64_t label = 0;
+        for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
+          const Tissue& tissue = *layer->shape->tissue;
+          const double t2 = textured_t2(tissue, *layer->shape, p, scene.seed);
+          signal += layer->share * (spin_echo(tissue.proton_density, echo, t2) - signal);
+          if (layer->share >= 0.5) label = tissue.label;
+        }
+        t2w[index] = static_cast<float>(rician(signal * bias.at(p), sigma, scene.seed, kT2wNoise, index));
+        labels[index] = static_cast<float>(label);
+      });
 }
 
 void render_diffusion(const Scene& scene, const std::vector<Shape>& shapes, Rendering& rendering) {
@@ -329,23 +352,24 @@ void render_diffusion(const Scene& scene, const std::vector<Shape>& shapes, Rend
   rendering.hbv = new_volume(scene.diffusion_grid);
   float* adc = rendering.adc.data_ptr<float>();
   float* hbv = rendering.hbv.data_ptr<float>();
-  for_each_voxel(scene.diffusion_grid, shapes, [&](int64_t index, const Vector& p, const std::vector<Layer>& layers) {
-    double low_signal = empty * diffusion_weight(kLowB, background.adc);
-    double high_signal = empty * diffusion_weight(scene.high_b, background.adc);
-    for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
-      const Tissue& tissue = *layer->shape->tissue;
-      const double t2 = textured_t2(tissue, *layer->shape, p, scene.seed);
-      const double signal = (1 - tissue.fat) * spin_echo(tissue.proton_density, echo, t2);
-      low_signal += layer->share * (signal * diffusion_weight(kLowB, tissue.adc) - low_signal);
-      high_signal += layer->share * (signal * diffusion_weight(scene.high_b, tissue.adc) - high_signal);
-    }
-    const double low = rician(low_signal, sigma, scene.seed, kLowBNoise, index);
-    const double high = rician(high_signal, sigma, scene.seed, kHighBNoise, index);
-    const bool measurable = low > kMaskBelow * sigma && high > 0;
-    const double ratio = measurable ? std::log(low / high) / (scene.high_b - kLowB) * 1e6 : 0;
-    adc[index] = static_cast<float>(std::clamp(ratio, 0.0, kLargestAdc));
-    hbv[index] = static_cast<float>(high);
-  });
+  for_each_voxel(
+      scene.diffusion_grid, shapes, [&](int64_t index, const Vector& p, const std::vector<Layer>& layers) {
+        double low_signal = empty * diffusion_weight(kLowB, background.adc);
+        double high_signal = empty * diffusion_weight(scene.high_b, background.adc);
+        for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
+          const Tissue& tissue = *layer->shape->tissue;
+          const double t2 = textured_t2(tissue, *layer->shape, p, scene.seed);
+          const double signal = (1 - tissue.fat) * spin_echo(tissue.proton_density, echo, t2);
+          low_signal += layer->share * (signal * diffusion_weight(kLowB, tissue.adc) - low_signal);
+          high_signal += layer->share * (signal * diffusion_weight(scene.high_b, tissue.adc) - high_signal);
+        }
+        const double low = rician(low_signal, sigma, scene.seed, kLowBNoise, index);
+        const double high = rician(high_signal, sigma, scene.seed, kHighBNoise, index);
+        const bool measurable = low > kMaskBelow * sigma && high > 0;
+        const double ratio = measurable ? std::log(low / high) / (scene.high_b - kLowB) * 1e6 : 0;
+        adc[index] = static_cast<float>(std::clamp(ratio, 0.0, kLargestAdc));
+        hbv[index] = static_cast<float>(high);
+      });
 }
 
 }  // namespace
@@ -354,7 +378,8 @@ Rendering render_phantom(const Scene& scene) {
   check(scene);
   std::vector<Shape> shapes;
   shapes.reserve(scene.tissues.size());
-  for (size_t index = 0; index < scene.tissues.size(); ++index) shapes.emplace_back(scene.tissues[index], kTexture + index);
+  for (size_t index = 0; index < scene.tissues.size(); ++index)
+    shapes.emplace_back(scene.tissues[index], kTexture + index);
   Rendering rendering;
   render_t2w(scene, shapes, rendering);
   render_diffusion(scene, shapes, rendering);

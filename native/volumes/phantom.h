@@ -31,9 +31,9 @@ struct Background {
 };
 
 struct Grid {
-  std::array<int64_t, 3> shape{};                // [D, H, W]
-  std::array<double, 12> voxel_to_patient{};     // row-major 3x4: (k, j, i, 1) -> (x, y, z) in mm
-  std::array<double, 3> spacing{};               // [D, H, W] in mm; the lengths of the first three columns above
+  std::array<int64_t, 3> shape{};             // [D, H, W]
+  std::array<double, 12> voxel_to_patient{};  // row-major 3x4: (k, j, i, 1) -> (x, y, z) in mm
+  std::array<double, 3> spacing{};            // [D, H, W] in mm; the lengths of the first three columns above
 };
 
 struct Scene {
@@ -43,8 +43,8 @@ struct Scene {
   double t2w_echo_milliseconds = 0;
   Grid diffusion_grid;
   double diffusion_echo_milliseconds = 0;
-  double high_b = 0;      // s/mm²
-  double noise = 0;       // standard deviation of the complex noise, as a share of the image's brightest tissue
+  double high_b = 0;  // s/mm²
+  double noise = 0;   // standard deviation of the complex noise, as a share of the image's brightest tissue
   double bias_field = 0;  // relative amplitude of the smooth coil sensitivity
   uint64_t seed = 0;
 };

@@ -96,7 +96,8 @@ float sample_labels(const Source& source, const std::array<double, 3>& position)
       inside = inside && index[axis] >= 0 && index[axis] < source.size[axis];
     }
     const float label = inside ? source.at(index[0], index[1], index[2]) : source.outside;
-    const int known = static_cast<int>(std::find(labels.begin(), labels.begin() + found, label) - labels.begin());
+    const int known =
+        static_cast<int>(std::find(labels.begin(), labels.begin() + found, label) - labels.begin());
     if (known == found) {
       labels[found] = label;
       weights[found++] = 0;
@@ -136,14 +137,17 @@ void fill(at::Tensor& output, const std::array<double, 16>& map, const Sample& s
 at::Tensor resample(const at::Tensor& volume, const std::array<double, 16>& output_to_input,
                     const std::array<int64_t, 3>& shape, Interpolation interpolation, double outside) {
   const at::Tensor input = require_volume(volume, "volume");
-  require(shape[0] > 0 && shape[1] > 0 && shape[2] > 0, "Expected three sizes > 0 for shape but received [", shape[0],
-          ", ", shape[1], ", ", shape[2], "]");
-  require(std::all_of(output_to_input.begin(), output_to_input.end(), [](double v) { return std::isfinite(v); }),
-          "Expected 16 finite numbers for outputToInput but received NaN or infinity among them");
-  require(output_to_input[12] == 0 && output_to_input[13] == 0 && output_to_input[14] == 0 && output_to_input[15] == 1,
+  require(shape[0] > 0 && shape[1] > 0 && shape[2] > 0, "Expected three sizes > 0 for shape but received [",
+          shape[0], ", ", shape[1], ", ", shape[2], "]");
+  require(
+      std::all_of(output_to_input.begin(), output_to_input.end(), [](double v) { return std::isfinite(v); }),
+      "Expected 16 finite numbers for outputToInput but received NaN or infinity among them");
+  require(output_to_input[12] == 0 && output_to_input[13] == 0 && output_to_input[14] == 0 &&
+              output_to_input[15] == 1,
           "Expected the last row 0, 0, 0, 1 for outputToInput: the map must be affine");
 
-  const Source source{input.const_data_ptr<float>(), {input.size(0), input.size(1), input.size(2)},
+  const Source source{input.const_data_ptr<float>(),
+                      {input.size(0), input.size(1), input.size(2)},
                       static_cast<float>(outside)};
   at::Tensor output = at::empty({shape[0], shape[1], shape[2]}, at::kFloat);
   switch (interpolation) {
@@ -151,7 +155,8 @@ at::Tensor resample(const at::Tensor& volume, const std::array<double, 16>& outp
       fill(output, output_to_input, [&](const std::array<double, 3>& p) { return sample_linear(source, p); });
       break;
     case Interpolation::kNearest:
-      fill(output, output_to_input, [&](const std::array<double, 3>& p) { return sample_nearest(source, p); });
+      fill(output, output_to_input,
+           [&](const std::array<double, 3>& p) { return sample_nearest(source, p); });
       break;
     case Interpolation::kLabelLinear:
       fill(output, output_to_input, [&](const std::array<double, 3>& p) { return sample_labels(source, p); });

@@ -77,7 +77,8 @@ Moments moments_above(const at::Tensor& volume, double threshold) {
 
 Statistics statistics(const at::Tensor& volume) {
   const Moments moments = moments_above(volume, -kInfinity);
-  return {moments.minimum, moments.maximum, moments.mean, moments.standard_deviation, volume.numel() - moments.count};
+  return {moments.minimum, moments.maximum, moments.mean, moments.standard_deviation,
+          volume.numel() - moments.count};
 }
 
 std::optional<Bounds> bounds(const at::Tensor& mask) {

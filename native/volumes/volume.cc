@@ -6,9 +6,11 @@ namespace transfer_limits::volumes {
 
 at::Tensor require_volume(const at::Tensor& volume, const char* name) {
   require(volume.defined(), "Expected a tensor for ", name, " but received nothing");
-  require(volume.dim() == 3 && volume.numel() > 0 && volume.scalar_type() == at::kFloat && volume.device().is_cpu(),
-          "Expected a float32 tensor [D, H, W] on the CPU with at least one voxel for ", name, " but received ",
-          c10::toString(volume.scalar_type()), " ", volume.sizes(), " on ", volume.device().str());
+  require(volume.dim() == 3 && volume.numel() > 0 && volume.scalar_type() == at::kFloat &&
+              volume.device().is_cpu(),
+          "Expected a float32 tensor [D, H, W] on the CPU with at least one voxel for ", name,
+          " but received ", c10::toString(volume.scalar_type()), " ", volume.sizes(), " on ",
+          volume.device().str());
   return volume.contiguous();
 }
 

@@ -1,0 +1,198 @@
+import { createHash } from "node:crypto";
+import { appendFile, mkdir, readFile, stat } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { z } from "zod";
+import { TransferLimitsError } from "../common/errors.js";
+import { readSafetensors, writeSafetensors } from "../native/safetensors.js";
+import type { Tensor } from "../native/tensor.js";
+import { locateDataFile, readPrefix } from "./formats/attached-data.js";
+import type { Image } from "./image.js";
+import { type VolumeRole, volumeRoles } from "./manifest.js";
+
+/** Raised whenever the same originals and options would give other voxels: entries of before are then never found. */
+const formatVersion = "transfer-limits/prepared@1";
+
+const fileStateSchema = z.object({
+  path: z.string(),
+  size: z.number(),
+  /** Nanoseconds since 1970, and the inode, as decimal text: both exceed what a JSON number holds exactly. */
+  modified: z.string(),
+  inode: z.string(),
+});
+/** What the file system says about a file without opening it. */
+export type FileState = z.infer<typeof fileStateSchema>;
+
+const recordSchema = z.object({
+  path: z.string(),
+  /** The image's file, and the data file that its header names. */
+  files: z.array(fileStateSchema).min(1),
+  content: z.string().regex(/^[0-9a-f]{64}$/),
+});
+
+const metadataSchema = z.object({
+  format: z.literal(formatVersion),
+  key: z.string(),
+  volumes: z.array(z.enum(volumeRoles)),
+  spacing: z.tuple([z.number(), z.number(), z.number()]),
+  voxelToPatient: z.array(z.number()).length(16),
+});
+
+/** What an entry says about itself. */
+export type EntryMetadata = z.infer<typeof metadataSchema>;
+
+/**
+ * Preprocessed volumes on disk, named after what they were made from: SHA-256 over the format's version, the options and
+ * the content of each original. So that a run need not read the originals to know their content, `originals.jsonl`
+ * keeps what was found for each, together with size, time of change and inode: while those stay, the content is
+ * taken to be the same.
+ *
+ * Several processes may share a folder: entries appear atomically, and the index only ever grows by whole lines.
+ */
+export class VolumeCache {
+  readonly folder: string;
+  readonly #known: Map<string, z.infer<typeof recordSchema>>;
+
+  private constructor(folder: string, known: Map<string, z.infer<typeof recordSchema>>) {
+    this.folder = folder;
+    this.#known = known;
+  }
+
+  /** Opens the cache in a folder, which is made where it is missing. */
+  static async open(folder: string): Promise<VolumeCache> {
+    const place = resolve(folder);
+    await mkdir(place, { recursive: true });
+    const known = new Map<string, z.infer<typeof recordSchema>>();
+    for (const line of (await textOf(join(place, "originals.jsonl"))).split("\n")) {
+      const record = recordSchema.safeParse(parseJson(line)); // a line that a crash tore is passed over
+      if (record.success) known.set(record.data.path, record.data);
+    }
+    return new VolumeCache(place, known);
+  }
+
+  /** The content of an original that was read before and has not changed since; null where that is not known. */
+  async contentOf(path: string): Promise<string | null> {
+    const record = this.#known.get(path);
+    if (!record) return null;
+    for (const before of record.files) if (!sameState(before, await stateOf(before.path))) return null;
+    return record.content;
+  }
+
+  /** Keeps the content of an original that lay in `files` when it was read. */
+  async remember(path: string, files: FileState[], content: string): Promise<void> {
+    const record = { path, files, content };
+    this.#known.set(path, record);
+    // The newline in front ends a line that a crash may have torn.
+    await appendFile(join(this.folder, "originals.jsonl"), `\n${JSON.stringify(record)}\n`);
+  }
+
+  /** The file of an entry, whether it is there or not. */
+  pathOf(key: string): string {
+    return join(this.folder, `${key}.safetensors`);
+  }
+
+  /** What a complete, undamaged entry says about itself; null where there is none. */
+  async find(key: string, shape: readonly number[]): Promise<EntryMetadata | null> {
+    const file = await readSafetensors(this.pathOf(key)).catch((error: unknown) => {
+      if (error instanceof TransferLimitsError && error.code === "BAD_CHECKPOINT") return null;
+      throw error;
+    });
+    const metadata = metadataSchema.safeParse(parseJson(file?.metadata.entry ?? ""));
+    if (file === null || !metadata.success || metadata.data.key !== key) return null;
+    const { volumes } = metadata.data;
+    const complete =
+      file.names.length === volumes.length &&
+      volumes.every((role) => file.names.includes(role) && file.shape(role).join() === shape.join());
+    return complete ? metadata.data : null;
+  }
+
+  /** Writes an entry: complete or absent. */
+  async write(
+    metadata: Omit<EntryMetadata, "format">,
+    tensors: Partial<Record<VolumeRole, Tensor>>,
+  ): Promise<void> {
+    const entry = JSON.stringify({ format: formatVersion, ...metadata });
+    await writeSafetensors(this.pathOf(metadata.key), tensors as Record<string, Tensor>, { entry });
+  }
+}
+
+/** The name of an entry. `options` must be the same text for the same options. */
+export function entryKey(options: string, contents: Partial<Record<VolumeRole, string>>): string {
+  const parts = volumeRoles.map((role) => [role, contents[role] ?? null]);
+  return createHash("sha256")
+    .update(JSON.stringify([formatVersion, options, parts]))
+    .digest("hex");
+}
+
+/** The content of an image: SHA-256 over its grid and its voxels, however they are stored. */
+export function contentHash({ shape, voxelToPatient, data }: Image): string {
+  return createHash("sha256")
+    .update(JSON.stringify([shape, voxelToPatient]))
+    .update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
+    .digest("hex");
+}
+
+/**
+ * The state of the files that an image lies in: its own, and the data file that a MetaImage or NRRD header names. Null
+ * for what is missing.
+ */
+export async function statesOf(path: string): Promise<(FileState | null)[]> {
+  const own = await stateOf(path);
+  if (own === null) return [null];
+  const data = await dataFileOf(path);
+  return data === null ? [own] : [own, await stateOf(data)];
+}
+
+export const sameStates = (
+  before: (FileState | null)[],
+  after: (FileState | null)[],
+): before is FileState[] =>
+  before.length === after.length && before.every((state, index) => sameState(state, after[index] ?? null));
+
+function sameState(a: FileState | null, b: FileState | null): boolean {
+  return (
+    a !== null &&
+    b !== null &&
+    a.path === b.path &&
+    a.size === b.size &&
+    a.modified === b.modified &&
+    a.inode === b.inode
+  );
+}
+
+async function stateOf(path: string): Promise<FileState | null> {
+  try {
+    const { size, mtimeNs, ino } = await stat(path, { bigint: true });
+    return { path, size: Number(size), modified: String(mtimeNs), inode: String(ino) };
+  } catch {
+    return null; // reading the image says why
+  }
+}
+
+/** The separate data file of a text header, where it is one that may be read. */
+async function dataFileOf(path: string): Promise<string | null> {
+  try {
+    const header = (await readPrefix(path)).toString("utf8");
+    const name = /^(?:ElementDataFile\s*=|data ?file:)[ \t]*(.+?)[ \t]*\r?$/im.exec(header)?.[1];
+    if (!name || /^local$/i.test(name)) return null;
+    return (await locateDataFile(path, name, dirname(path))).path;
+  } catch {
+    return null; // reading the image says why
+  }
+}
+
+async function textOf(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
+    throw error;
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,62 @@
+import { stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import { describe } from "../../common/errors.js";
+import { readPrefix } from "./attached-data.js";
+import { badImage, fileSystemReason } from "./bad-image.js";
+import { ByteSource } from "./byte-source.js";
+import { looksLikeMetaImage, openMetaImage } from "./meta-image.js";
+import { niftiHeaderBytes, niftiVersion, openNifti } from "./nifti.js";
+import { looksLikeNrrd, openNrrd } from "./nrrd.js";
+import type { OpenedImage } from "./opened-image.js";
+
+/**
+ * Finds out from its content, not its name, what an image file is, and reads its header.
+ *
+ * @param path the file; only it, and a data file inside `root` that its header names, is opened
+ * @param root the folder that a header's data file must lie in; the file's own where absent
+ * @throws TransferLimitsError `BAD_IMAGE`, naming the file and the reason
+ */
+export async function openImage(path: string, root: string = dirname(path)): Promise<OpenedImage> {
+  const fileBytes = await sizeOf(path);
+  const start = await first(path, fileBytes);
+  const compressed = start[0] === 0x1f && start[1] === 0x8b;
+  const location = { path, fileBytes, start: 0, compressed };
+  const prefix = compressed ? await decompressedStart(location) : start;
+  const version = niftiVersion(prefix);
+  if (version !== undefined) return openNifti(location, prefix, version);
+  if (!compressed && looksLikeNrrd(prefix)) return openNrrd(path, fileBytes, root);
+  if (!compressed && (looksLikeMetaImage(prefix) || /\.mh[ad]$/i.test(path)))
+    return openMetaImage(path, fileBytes, root);
+  const beginning = prefix.toString("latin1", 0, 16).replace(/[^\x20-\x7e]/g, "?");
+  throw badImage(
+    path,
+    `it is not an image of a known format: ${compressed ? "decompressed, " : ""}it begins with ${describe(beginning)}; ` +
+      "expected NIfTI (.nii, .nii.gz), MetaImage (.mha, .mhd) or NRRD (.nrrd)",
+  );
+}
+
+async function sizeOf(path: string): Promise<number> {
+  const found = await stat(path).catch((error: unknown) => {
+    throw badImage(path, fileSystemReason(error), error);
+  });
+  if (!found.isFile()) throw badImage(path, "it is not a regular file");
+  if (found.size === 0) throw badImage(path, "the file is empty");
+  return found.size;
+}
+
+async function first(path: string, fileBytes: number): Promise<Buffer> {
+  const prefix = await readPrefix(path, Math.min(fileBytes, niftiHeaderBytes)).catch((error: unknown) => {
+    throw badImage(path, fileSystemReason(error), error);
+  });
+  if (prefix.length === 0) throw badImage(path, "the file is empty");
+  return prefix;
+}
+
+async function decompressedStart(location: ConstructorParameters<typeof ByteSource>[0]): Promise<Buffer> {
+  const source = new ByteSource(location);
+  try {
+    return await source.readUpTo(niftiHeaderBytes);
+  } finally {
+    source.close();
+  }
+}
