@@ -8,6 +8,8 @@ export type { VolumeStatistics } from "./addon.js";
 export type Normalisation =
   /** Linear, so that the given percentiles of the volume become 0 and 1; clipped there. */
   | { kind: "percentiles"; low: number; high: number }
+  /** Linear, so that the given values become 0 and 1; clipped there. For images with a unit, such as ADC. */
+  | { kind: "range"; low: number; high: number }
   /** Zero mean and unit standard deviation over the voxels above zero. */
   | { kind: "z-score" };
 

@@ -1,0 +1,57 @@
+import { TransferLimitsError } from "../common/errors.js";
+import type { CellResult, Gain, GainReference } from "../study/results.js";
+
+/** In the order in which results and reports list them. */
+const references: readonly GainReference[] = ["random-weights", "pretrained", "from-scratch", "specialised"];
+
+/**
+ * Relative performance gain in percent, equation 2 of the paper: (P_ft - P_ref) / P_ref x 100.
+ *
+ * Null where the reference is 0 or less: a ratio to 0 is undefined, and one to a negative number (an SSIM can be
+ * one) would call an improvement a loss.
+ */
+export function relativePerformanceGain(fineTuned: number, reference: number): number | null {
+  if (!(reference > 0)) return null;
+  return ((fineTuned - reference) / reference) * 100;
+}
+
+/**
+ * The gain of every fine-tuned cell over each reference cell that is there: of the same task, seed and foundation
+ * model, or, for the specialised model, of the same task and seed. In the order of the fine-tuned cells.
+ *
+ * @throws `BAD_INPUT` when a cell and its reference were not measured by the same metric
+ */
+export function computeGains(cells: readonly CellResult[]): Gain[] {
+  const gains: Gain[] = [];
+  for (const cell of cells.filter(({ comparator }) => comparator === "fine-tuned")) {
+    for (const reference of references) {
+      const others = cells.filter(
+        (other) =>
+          other.comparator === reference &&
+          other.task === cell.task &&
+          other.seed === cell.seed &&
+          (reference === "specialised" || other.model === cell.model),
+      );
+      for (const other of others) gains.push(gainOver(cell, other, reference));
+    }
+  }
+  return gains;
+}
+
+function gainOver(cell: CellResult, other: CellResult, reference: GainReference): Gain {
+  if (cell.metric.name !== other.metric.name) {
+    const message =
+      `Expected one metric for a gain but received ${cell.metric.name} of cell ${cell.id} ` +
+      `and ${other.metric.name} of cell ${other.id}`;
+    throw new TransferLimitsError("BAD_INPUT", message);
+  }
+  return {
+    task: cell.task,
+    model: cell.model,
+    seed: cell.seed,
+    reference,
+    fineTuned: cell.metric.mean,
+    referenceValue: other.metric.mean,
+    percent: relativePerformanceGain(cell.metric.mean, other.metric.mean),
+  };
+}

@@ -1,0 +1,104 @@
+import { mean as libraryMean, sampleStandardDeviation } from "simple-statistics";
+import { expected, TransferLimitsError } from "../common/errors.js";
+import { randomStream } from "../common/random.js";
+
+/** Arithmetic mean. @throws `BAD_INPUT` for no values, or one that is not finite. */
+export function mean(values: readonly number[]): number {
+  requireValues(values);
+  return libraryMean([...values]);
+}
+
+/** Sample standard deviation (n - 1); 0 for one value. @throws `BAD_INPUT` as `mean`. */
+export function standardDeviation(values: readonly number[]): number {
+  requireValues(values);
+  return values.length === 1 ? 0 : sampleStandardDeviation([...values]);
+}
+
+/**
+ * The value below which the fraction `probability` of `values` lies, linear between neighbours (type 7 of Hyndman &
+ * Fan 1996, as in R and NumPy). @throws `BAD_INPUT` as `mean`, or for a probability outside [0, 1].
+ */
+export function quantile(values: readonly number[], probability: number): number {
+  requireValues(values);
+  if (!(probability >= 0 && probability <= 1))
+    throw expected("a number in [0, 1]", "probability", probability);
+  const sorted = [...values].sort((a, b) => a - b);
+  const position = probability * (sorted.length - 1);
+  const below = Math.floor(position);
+  const low = sorted[below] as number;
+  const high = sorted[Math.min(below + 1, sorted.length - 1)] as number;
+  return low + (position - below) * (high - low);
+}
+
+/**
+ * A percentile bootstrap interval (Efron 1979) of `options.statistic` of `values`, by default their mean: the
+ * statistic of many resamples drawn with replacement, cut off at both ends. The same seed gives the same interval.
+ *
+ * @param options.level coverage; default 0.95
+ * @param options.resamples default 10,000
+ * @throws `BAD_INPUT` as `mean`, or for a level outside (0, 1)
+ */
+export function bootstrapInterval(
+  values: readonly number[],
+  options: {
+    seed: number;
+    level?: number;
+    resamples?: number;
+    statistic?: (resample: readonly number[]) => number;
+  },
+): [low: number, high: number] {
+  const {
+    seed,
+    level = 0.95,
+    resamples = 10_000,
+    statistic = libraryMean as (v: readonly number[]) => number,
+  } = options;
+  requireValues(values);
+  if (!(level > 0 && level < 1)) throw expected("a number between 0 and 1", "level", level);
+  if (!(Number.isSafeInteger(resamples) && resamples >= 1)) {
+    throw expected("a whole number of at least 1", "resamples", resamples);
+  }
+  const random = randomStream(seed, "bootstrap");
+  const statistics = Array.from({ length: resamples }, () =>
+    statistic(values.map(() => values[random.integer(0, values.length - 1)] as number)),
+  );
+  return [quantile(statistics, (1 - level) / 2), quantile(statistics, (1 + level) / 2)];
+}
+
+/** How much the first of two methods is better on the same cases. */
+export interface PairedDifference {
+  n: number;
+  mean: number;
+  /** 95 % percentile bootstrap interval of the mean difference, over cases. */
+  interval: [low: number, high: number];
+}
+
+/**
+ * The mean of `first - second` over cases, with its bootstrap interval. Entry i of both belongs to the same case.
+ *
+ * @throws `BAD_INPUT` when the lengths differ, or as `mean`
+ */
+export function pairedDifference(
+  first: readonly number[],
+  second: readonly number[],
+  options: { seed: number },
+): PairedDifference {
+  if (first.length !== second.length) {
+    const message = `Expected a value of both for every case but received ${first.length} and ${second.length}`;
+    throw new TransferLimitsError("BAD_INPUT", message);
+  }
+  requireValues(first);
+  requireValues(second);
+  const differences = first.map((value, i) => value - (second[i] as number));
+  return {
+    n: differences.length,
+    mean: mean(differences),
+    interval: bootstrapInterval(differences, options),
+  };
+}
+
+function requireValues(values: readonly number[]): void {
+  if (!Array.isArray(values) || values.length === 0) throw expected("at least one number", "values", values);
+  const wrong = values.findIndex((value) => !Number.isFinite(value));
+  if (wrong >= 0) throw expected("a finite number", `values[${wrong}]`, values[wrong]);
+}

@@ -1,0 +1,137 @@
+import { describe, expect, it } from "vitest";
+import { computeGains, relativePerformanceGain } from "../dist/statistics/gains.js";
+import {
+  bootstrapInterval,
+  mean,
+  pairedDifference,
+  quantile,
+  standardDeviation,
+} from "../dist/statistics/summary.js";
+import type { CellResult, Comparator } from "../dist/study/results.js";
+import { hashFill } from "./hash-fill.js";
+
+function cell(comparator: Comparator, value: number, change: Partial<CellResult> = {}): CellResult {
+  const model = comparator === "specialised" ? "unet" : "profound";
+  return {
+    id: `lesion-segmentation--${model}--${comparator}--1`,
+    task: "lesion-segmentation",
+    model,
+    comparator,
+    seed: 1,
+    network: { architecture: model, parameters: 10, trainable: 10 },
+    metric: { name: "Dice", mean: value, standardDeviation: 0, cases: [{ case: "a", value }] },
+    curve: [],
+    bestEpoch: null,
+    cost: {
+      wallSeconds: 1,
+      deviceSeconds: 1,
+      peakMemoryBytes: 1,
+      epochSeconds: [],
+      device: "cpu",
+      threads: 1,
+    },
+    ...change,
+  };
+}
+
+describe("the relative performance gain", () => {
+  it("is the paper's equation 2, in percent", () => {
+    expect(relativePerformanceGain(0.6, 0.5)).toBeCloseTo(20, 12);
+    expect(relativePerformanceGain(0.25, 0.5)).toBe(-50);
+    expect(relativePerformanceGain(0.5, 0.5)).toBe(0);
+  });
+
+  it("is undefined over a reference that is not above 0", () => {
+    expect(relativePerformanceGain(0.6, 0)).toBeNull();
+    expect(relativePerformanceGain(0.6, -0.1)).toBeNull();
+  });
+
+  it("is computed over every reference of the same task, model and seed", () => {
+    const gains = computeGains([
+      cell("specialised", 0.4),
+      cell("random-weights", 0),
+      cell("from-scratch", 0.5),
+      cell("fine-tuned", 0.6),
+      cell("pretrained", 0.3),
+      cell("pretrained", 0.1, { seed: 2 }),
+      cell("pretrained", 0.1, { task: "super-resolution" }),
+      cell("from-scratch", 0.1, { model: "provicnet" }),
+    ]);
+    expect(gains.map(({ reference, referenceValue }) => [reference, referenceValue])).toEqual([
+      ["random-weights", 0],
+      ["pretrained", 0.3],
+      ["from-scratch", 0.5],
+      ["specialised", 0.4],
+    ]);
+    const percents = gains.map(({ percent }) => percent);
+    expect(percents[0]).toBeNull();
+    expect(percents[1]).toBeCloseTo(100, 12);
+    expect(percents[2]).toBeCloseTo(20, 12);
+    expect(percents[3]).toBeCloseTo(50, 12);
+    expect(gains[0]).toMatchObject({
+      task: "lesion-segmentation",
+      model: "profound",
+      seed: 1,
+      fineTuned: 0.6,
+    });
+  });
+
+  it("waits for what is missing: no fine-tuned cell, no gain", () => {
+    expect(computeGains([cell("pretrained", 0.3)])).toEqual([]);
+    expect(computeGains([cell("fine-tuned", 0.3)])).toEqual([]);
+  });
+
+  it("refuses to compare two metrics", () => {
+    const other = cell("pretrained", 0.9);
+    other.metric.name = "SSIM";
+    expect(() => computeGains([cell("fine-tuned", 0.6), other])).toThrow("received Dice of cell");
+  });
+});
+
+describe("summaries", () => {
+  const values = [3.1, 2.2, 5.9, 4.4, 4.4, 0.3, 7.7];
+
+  it("have NumPy's mean, sample standard deviation and quantiles", () => {
+    expect(mean(values)).toBeCloseTo(4, 14);
+    expect(standardDeviation(values)).toBeCloseTo(2.4276188608044165, 14);
+    expect(standardDeviation([2])).toBe(0);
+    const wanted = { 0.025: 0.585, 0.25: 2.65, 0.5: 4.4, 0.9: 6.62, 0: 0.3, 1: 7.7 };
+    for (const [p, value] of Object.entries(wanted))
+      expect(quantile(values, Number(p))).toBeCloseTo(value, 13);
+  });
+
+  it("refuse nothing at all, and values that are not finite", () => {
+    expect(() => mean([])).toThrow("at least one number");
+    expect(() => mean([1, Number.POSITIVE_INFINITY])).toThrow("values[1] but received Infinity");
+    expect(() => quantile(values, 2)).toThrow("in [0, 1] for probability but received 2");
+  });
+
+  it("a bootstrap interval is the same for the same seed, and close to the normal one for many values", () => {
+    const many = Array.from(hashFill("bootstrap", 400));
+    const [low, high] = bootstrapInterval(many, { seed: 7, resamples: 4000 });
+    expect(bootstrapInterval(many, { seed: 7, resamples: 4000 })).toEqual([low, high]);
+    expect(bootstrapInterval(many, { seed: 8, resamples: 4000 })).not.toEqual([low, high]);
+    const half = (1.96 * standardDeviation(many)) / 20;
+    expect(low).toBeCloseTo(mean(many) - half, 2);
+    expect(high).toBeCloseTo(mean(many) + half, 2);
+  });
+
+  it("a bootstrap interval of equal values has no width, a wider level is wider", () => {
+    expect(bootstrapInterval([2, 2, 2], { seed: 1, resamples: 100 })).toEqual([2, 2]);
+    const narrow = bootstrapInterval(values, { seed: 1, level: 0.5 });
+    const wide = bootstrapInterval(values, { seed: 1, level: 0.99 });
+    expect(wide[0]).toBeLessThan(narrow[0]);
+    expect(wide[1]).toBeGreaterThan(narrow[1]);
+  });
+
+  it("a paired difference sees a small gain that all cases share", () => {
+    const second = Array.from(hashFill("paired", 30));
+    const first = second.map((value, i) => value + 0.1 + 0.001 * (i % 3));
+    const { n, mean: difference, interval } = pairedDifference(first, second, { seed: 3 });
+    expect(n).toBe(30);
+    expect(difference).toBeCloseTo(0.101, 12);
+    expect(interval[0]).toBeGreaterThan(0.1);
+    expect(interval[1]).toBeLessThan(0.102);
+    expect(() => pairedDifference([1, 2], [1], { seed: 3 })).toThrow("received 2 and 1");
+  });
+});
