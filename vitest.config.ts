@@ -6,6 +6,7 @@ export default defineConfig({
     // The native addon keeps process-wide state (executor threads, live-tensor count): one process a test file.
     pool: "forks",
     maxWorkers: 2,
+    reporters: ["default", "./scripts/count-reporter.mjs"],
     testTimeout: 120_000,
     hookTimeout: 120_000,
   },

@@ -124,7 +124,14 @@ export interface StudyResults {
   gains: Gain[];
   distances: Distance[];
   /** One entry a foundation model that the study pretrained itself. */
-  pretraining: { model: string; seed: number; status: CellStatus; reason?: string; curve: EpochRecord[]; cost?: Cost }[];
+  pretraining: {
+    model: string;
+    seed: number;
+    status: CellStatus;
+    reason?: string;
+    curve: EpochRecord[];
+    cost?: Cost;
+  }[];
   software: { package: string; libtorch: string; node: string; device: string; threads: number };
 }
 

@@ -1,0 +1,46 @@
+import type { Command } from "commander";
+import { describeFetch, fetchLibTorch } from "../../native/libtorch/fetch.js";
+import { answer } from "../answer.js";
+import { examineMachine, type Finding } from "../doctor/examine.js";
+
+/** `doctor`: what this machine has, and what to do about what it lacks. */
+export function addDoctor(program: Command): void {
+  program
+    .command("doctor")
+    .description(
+      "say what was found: LibTorch, the addon, threads, CUDA devices, compiler; and what to do about the rest",
+    )
+    .option("--fetch", "fetch the pinned LibTorch into the package's cache first, when it is not there")
+    .option("--json", "write one JSON document to stdout")
+    .addHelpText("after", "\nExample:\n  transfer-limits doctor --fetch")
+    .action((options: { fetch?: boolean; json?: boolean }) =>
+      answer(options, async () => {
+        if (options.fetch) await fetchLibTorch({ onProgress: printProgress() });
+        const examination = await examineMachine();
+        return {
+          value: examination,
+          text: examination.findings.map(findingText).join("\n"),
+          failed: !examination.ok,
+        };
+      }),
+    );
+}
+
+const marks = { ok: "ok     ", note: "note   ", missing: "MISSING" } as const;
+
+const findingText = ({ name, status, detail, remedy }: Finding): string =>
+  [
+    `${marks[status]}  ${name}: ${detail.replaceAll("\n", "\n           ")}`,
+    ...(remedy ? [`           → ${remedy}`] : []),
+  ].join("\n");
+
+/** A line every few seconds while a wheel is downloaded, and every other event at once. */
+function printProgress(): (event: Parameters<typeof describeFetch>[0]) => void {
+  let printedAt = 0;
+  return (event) => {
+    const underWay = event.kind === "download" && event.bytes < event.total;
+    if (underWay && Date.now() - printedAt < 3000) return;
+    printedAt = Date.now();
+    process.stderr.write(`${describeFetch(event)}\n`);
+  };
+}

@@ -1,0 +1,82 @@
+import type { Command } from "commander";
+import type { ImageInspection } from "../../cohort/inspect-image.js";
+import { type Answer, answer } from "../answer.js";
+import { number, printable, table } from "../format.js";
+import { inspectWeights, type WeightsInspection } from "../inspect-weights.js";
+
+/** `inspect FILE`: what an image or a file of weights is. */
+export function addInspect(program: Command): void {
+  program
+    .command("inspect")
+    .description(
+      "say what a file is. An image: format, shape, spacing, orientation, range; weights: every tensor",
+    )
+    .argument("<file>", "an image (NIfTI, MHA, MHD, NRRD), or weights (safetensors)")
+    .option(
+      "--of <image>",
+      "the file is a mask: check that it lies on this image, by position in the patient",
+    )
+    .option("--json", "write one JSON document to stdout")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  transfer-limits inspect t2w.nii.gz --json\n  transfer-limits inspect lesion.nii.gz --of t2w.nii.gz\n" +
+        "\nAn image with voxels that are not finite is described, but refused by a study: exit status 1.",
+    )
+    .action((file: string, options: { of?: string; json?: boolean }) =>
+      answer(options, async () => {
+        if (file.endsWith(".safetensors")) {
+          const weights = await inspectWeights(file);
+          return { value: weights, text: weightsText(weights) };
+        }
+        return inspectAsImage(file, options.of);
+      }),
+    );
+}
+
+async function inspectAsImage(file: string, of: string | undefined): Promise<Answer> {
+  const { inspectImage } = await import("../../cohort/inspect-image.js");
+  const image = await inspectImage(file);
+  if (of !== undefined) {
+    const { checkCovers, readImage } = await import("../../cohort/image.js");
+    checkCovers(await readImage(file), await readImage(of));
+  }
+  const notFinite = image.nanVoxels + image.infiniteVoxels > 0;
+  if (notFinite) process.stderr.write(`${printable(`${file}: ${image.warnings.join(" ")}`)}\n`);
+  return { value: image, text: imageText(image), failed: notFinite };
+}
+
+function imageText(image: ImageInspection): string {
+  const triple = (values: readonly number[]) =>
+    values.map((value) => Number(value.toPrecision(5))).join(" x ");
+  const range = image.range
+    ? `${image.range.map(number).join(" to ")}, mean ${number(image.mean ?? 0)}`
+    : "none";
+  const rows = [
+    ["file", printable(image.path)],
+    [
+      "format",
+      `${image.format}${image.compressed ? ", compressed" : ""}, voxels stored as ${image.storedType}`,
+    ],
+    ["shape", `${image.shape.join(" x ")} (depth x height x width)`],
+    ...(image.volumes.length > 1 ? [["volumes", String(image.volumes.length)]] : []),
+    ["spacing", `${triple(image.spacing)} mm`],
+    ["orientation", `${image.orientation} (where the axes i, j, k point)`],
+    ["origin", `${image.origin.map((value) => Number(value.toPrecision(6))).join(", ")} mm (LPS)`],
+    ["range", range],
+    ...image.warnings.map((warning) => ["warning", printable(warning)]),
+  ];
+  return rows.map(([name, value]) => `${name?.padEnd(12)} ${value}`).join("\n");
+}
+
+function weightsText({ path, parameters, tensors, metadata }: WeightsInspection): string {
+  const rows = tensors.map(({ name, dtype, shape }) => [
+    printable(name),
+    dtype,
+    shape.join(" x ") || "scalar",
+  ]);
+  return [
+    `${printable(path)}: safetensors, ${tensors.length} tensors, ${parameters.toLocaleString("en")} numbers`,
+    ...Object.entries(metadata).map(([key, value]) => printable(`  ${key}: ${value}`)),
+    table(["tensor", "type", "shape"], rows),
+  ].join("\n");
+}

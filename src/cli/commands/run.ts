@@ -1,0 +1,29 @@
+import type { Command } from "commander";
+import { answer } from "../answer.js";
+import { wholeNumber } from "../numbers.js";
+import { runWithProgress } from "../run-with-progress.js";
+
+/** `run STUDY`: runs what is not there yet, and writes the report. */
+export function addRun(program: Command): void {
+  program
+    .command("run")
+    .description("run a study, or go on with one that was interrupted, and write its report")
+    .argument("<study>", "the study file (YAML)")
+    .option(
+      "--jobs <number>",
+      "cells that run side by side, instead of the study's execution.jobs",
+      wholeNumber(1),
+    )
+    .option("--json", "write one JSON document to stdout")
+    .addHelpText("after", "\nExample:\n  transfer-limits run study.yaml")
+    .action((path: string, { jobs, ...options }: { jobs?: number; json?: boolean }) =>
+      answer(options, async () => {
+        const { loadStudy } = await import("../../study/load.js");
+        return runWithProgress(
+          await loadStudy(path),
+          `transfer-limits run ${path}`,
+          jobs === undefined ? {} : { jobs },
+        );
+      }),
+    );
+}

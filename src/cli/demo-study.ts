@@ -1,0 +1,90 @@
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { writeFileAtomically } from "../common/atomic-file.js";
+import { TransferLimitsError } from "../common/errors.js";
+import { count } from "./format.js";
+
+/** Height, width and depth of the phantoms' T2W images, in voxels. */
+const voxels = [64, 64, 24] as const;
+
+/** The phantoms of the demo: two cohorts of different patients. */
+const cohorts = {
+  "pretraining-cohort": { cases: 24, prefix: "pretraining", seedOffset: 1_000_000 },
+  cohort: { cases: 16, prefix: "case", seedOffset: 0 },
+} as const;
+
+/** The study of the demo, as a person would write it for a cohort of their own. */
+const studyText = (
+  seed: number,
+): string => `# The study that \`transfer-limits demo\` runs: small, so that two CPU cores finish it in minutes.
+# Every field is explained in docs/configuration.md.
+name: demo
+seed: ${seed}
+seeds: [${seed}]
+cohort:
+  manifest: cohort/manifest.csv
+  voxels: [48, 48, 16] # height x width x depth
+split: { train: 8, validation: 2, test: 6 } # patients
+models:
+  - name: profound
+    encoder: profound-demo
+    pretrain:
+      manifest: pretraining-cohort/manifest.csv # disjoint from the study's cohort
+      epochs: 20
+      batchSize: 4
+      learningRate: 0.001
+      decoderDim: 64
+    decoder: { kind: upernet, hidden: 32, auxiliary: 16 }
+    subpixel: { featureSize: 8 }
+tasks: [lesion-segmentation, super-resolution]
+specialised:
+  lesion-segmentation: unet-3d-demo
+  super-resolution: unet-3d-demo
+training:
+  epochs: 10
+  batchSize: 2
+  learningRate: 0.001
+  validateEvery: 2
+execution:
+  output: results
+`;
+
+/**
+ * Writes the demo's study and its phantom cohorts into `folder`, where they are not there yet, and gives the study's
+ * path. A cohort is there when its manifest is, which is written last; the study stands first, so that cohorts of
+ * another seed are never taken for its own.
+ *
+ * @throws `BAD_CONFIG` when the folder holds a demo of another seed, or of another version
+ */
+export async function prepareDemo(
+  folder: string,
+  seed: number,
+  say: (text: string) => void,
+): Promise<string> {
+  const path = join(folder, "study.yaml");
+  const text = studyText(seed);
+  await refuseAnother(folder, path, text);
+  await writeFileAtomically(path, text);
+  for (const [name, { cases, prefix, seedOffset }] of Object.entries(cohorts)) {
+    const target = join(folder, name);
+    if (existsSync(join(target, "manifest.csv"))) continue;
+    say(`Making ${count(cases, "phantom")} in ${target}`);
+    const { writePhantomCohort } = await import("../cohort/phantom.js");
+    await writePhantomCohort(target, { cases, prefix, seed: seed + seedOffset, voxels });
+  }
+  return path;
+}
+
+async function refuseAnother(folder: string, path: string, text: string): Promise<void> {
+  const present = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return null;
+    throw error;
+  });
+  if (present === null || present === text) return;
+  throw new TransferLimitsError(
+    "BAD_CONFIG",
+    `${path} is not the study of this demo: it was made with another seed or version, or edited. Choose another ` +
+      `folder with --out, or run that study as it is: transfer-limits run ${path}. Nothing in ${folder} was changed.`,
+  );
+}

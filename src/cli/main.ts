@@ -1,0 +1,49 @@
+#!/usr/bin/env node
+import { readFileSync } from "node:fs";
+import { Command } from "commander";
+import { reportFailure } from "./answer.js";
+import { addAlign } from "./commands/align.js";
+import { addDemo } from "./commands/demo.js";
+import { addDoctor } from "./commands/doctor.js";
+import { addEmbed } from "./commands/embed.js";
+import { addInspect } from "./commands/inspect.js";
+import { addPlan } from "./commands/plan.js";
+import { addPretrain } from "./commands/pretrain.js";
+import { addReport } from "./commands/report.js";
+import { addRun } from "./commands/run.js";
+
+const { version, description } = JSON.parse(
+  readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+) as { version: string; description: string };
+
+const program = new Command("transfer-limits")
+  .description(description)
+  .version(version)
+  .showHelpAfterError("(--help shows how to call it)")
+  .addHelpText("after", "\nExit status: 0 done, 1 something failed, 2 bad use or a bad study file.")
+  .exitOverride();
+
+for (const add of [
+  addDemo,
+  addRun,
+  addPlan,
+  addReport,
+  addPretrain,
+  addEmbed,
+  addAlign,
+  addInspect,
+  addDoctor,
+]) {
+  add(program);
+}
+
+// Whoever reads the answer may have read enough: `... | head` is no failure.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+});
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  reportFailure(error, process.argv.includes("--json"));
+}

@@ -1,0 +1,37 @@
+import type { StudyResults } from "../study/results.js";
+import type { RunOptions } from "../study/run.js";
+import type { Study } from "../study/schema.js";
+import type { Answer } from "./answer.js";
+import { abortOnInterrupt } from "./interrupt.js";
+import { createProgressView } from "./progress-view.js";
+import { studySummary } from "./study-summary.js";
+
+/**
+ * Runs a study with progress on stderr, stopping cleanly at Ctrl-C, and writes its report.
+ *
+ * @param howToGoOn the command that continues the study once it was stopped
+ */
+export async function runWithProgress(
+  study: Study,
+  howToGoOn: string,
+  options: Pick<RunOptions, "only" | "jobs"> = {},
+): Promise<Answer> {
+  const { runStudy } = await import("../study/run.js");
+  const { writeReport } = await import("../report/index.js");
+  const { signal, dispose } = abortOnInterrupt(howToGoOn);
+  const view = createProgressView(process.stderr);
+  let results: StudyResults;
+  try {
+    results = await runStudy(study, { ...options, signal, onProgress: view.show });
+  } finally {
+    view.close();
+    dispose();
+  }
+  const folder = study.execution.output;
+  const report = options.only === undefined ? await writeReport(folder) : null;
+  return {
+    value: { output: folder, report, results },
+    text: studySummary(results, report),
+    failed: [...results.cells, ...results.pretraining].some(({ status }) => status === "failed"),
+  };
+}

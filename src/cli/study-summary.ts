@@ -1,0 +1,82 @@
+import { comparators } from "../common/vocabulary.js";
+import type { CellSummary, Gain, StudyResults } from "../study/results.js";
+import { count, number, printable, table } from "./format.js";
+
+/** A study in words: the test metric of every task, model and comparator, the gains, and what is not there. */
+export function studySummary(results: StudyResults, report: string | null): string {
+  return [
+    metricTable(results.cells),
+    gainTable(results.gains),
+    ...shortcomings(results),
+    report === null ? "" : `Report: ${report}`,
+  ]
+    .filter((part) => part !== "")
+    .join("\n\n");
+}
+
+/** One row a task, model and seed; one column a comparator; the mean over the test set ± its spread over cases. */
+function metricTable(cells: readonly CellSummary[]): string {
+  const specialised = cells.filter((cell) => cell.comparator === "specialised");
+  const groups = new Map<string, CellSummary[]>();
+  for (const cell of cells.filter(({ comparator }) => comparator !== "specialised")) {
+    const key = JSON.stringify([cell.task, cell.model, cell.seed]);
+    groups.set(key, [...(groups.get(key) ?? []), cell]);
+  }
+  const rows = [...groups.values()].map((group) => {
+    const first = group[0] as CellSummary;
+    const shared = specialised.filter((cell) => cell.task === first.task && cell.seed === first.seed);
+    const byComparator = comparators.map((name) =>
+      [...group, ...shared].find((cell) => cell.comparator === name),
+    );
+    const metric = byComparator.find((cell) => cell?.result)?.result?.metric.name ?? "";
+    return [first.task, first.model, String(first.seed), metric, ...byComparator.map(scoreOf)].map(printable);
+  });
+  return rows.length === 0 ? "" : table(["task", "model", "seed", "metric", ...comparators], rows);
+}
+
+function scoreOf(cell: CellSummary | undefined): string {
+  if (!cell) return "–";
+  if (!cell.result) return `– ${cell.status}`;
+  const { mean, standardDeviation } = cell.result.metric;
+  return `${number(mean)} ± ${number(standardDeviation)}`;
+}
+
+function gainTable(gains: readonly Gain[]): string {
+  if (gains.length === 0) return "";
+  const rows = gains.map((gain) => [
+    gain.task,
+    gain.model,
+    String(gain.seed),
+    `over ${gain.reference}`,
+    gain.percent === null
+      ? "– (reference is 0)"
+      : `${gain.percent >= 0 ? "+" : ""}${gain.percent.toFixed(1)} %`,
+  ]);
+  return `Relative gain of the fine-tuned model:\n${table(["task", "model", "seed", "reference", "gain"], rows)}`;
+}
+
+function shortcomings({ cells, pretraining, cohort, complete }: StudyResults): string[] {
+  const lines: string[] = [];
+  if (cohort.excluded.length > 0) {
+    lines.push(
+      `${count(cohort.excluded.length, "case")} left out:`,
+      ...cohort.excluded.map(({ case: name, reason }) => `  ${printable(name)}: ${printable(reason)}`),
+    );
+  }
+  const failed = [
+    ...pretraining
+      .filter(({ status }) => status === "failed")
+      .map(({ model, reason }) => ({ id: model, reason })),
+    ...cells.filter(({ status }) => status === "failed"),
+  ];
+  if (failed.length > 0) {
+    lines.push(
+      `${count(failed.length, "cell")} failed:`,
+      ...failed.map(
+        ({ id, reason }) => `  ${printable(id)}: ${printable(reason ?? "no reason was recorded")}`,
+      ),
+    );
+  }
+  if (!complete && failed.length === 0) lines.push("The study is not complete.");
+  return lines.length > 0 ? [lines.join("\n")] : [];
+}

@@ -1,0 +1,16 @@
+/** What a Node script imports from `transfer-limits`. */
+export { mmd2 } from "./alignment/mmd.js";
+export { type PhantomCohortOptions, writePhantomCohort } from "./cohort/phantom.js";
+export { type ErrorCode, TransferLimitsError } from "./common/errors.js";
+export type { CellLabel, StudyEvent } from "./common/progress.js";
+export { Network, type NetworkOptions } from "./models/network.js";
+export type { HeadSpec, LoadSummary, LossSpec, TrainerOptions } from "./native/network.js";
+export { Trainer } from "./native/network.js";
+export { type DType, Tensor, type TypedArray } from "./native/tensor.js";
+export * as statistics from "./statistics/index.js";
+export { loadStudy } from "./study/load.js";
+export { type PlannedCell, planStudy, type StudyPlan } from "./study/plan.js";
+export type * from "./study/results.js";
+export { type RunOptions, runStudy } from "./study/run.js";
+export { type Study, type StudyInput, studySchema } from "./study/schema.js";
+export * as metrics from "./tasks/metrics.js";

@@ -1,0 +1,52 @@
+import type { z } from "zod";
+import { expected, TransferLimitsError } from "../common/errors.js";
+import { faultsOf, pathName } from "../common/validation.js";
+import { type HeadSpec, Network as NativeNetwork } from "../native/network.js";
+import {
+  type EncoderChoice,
+  encoderOf,
+  encoderSchema,
+  headSchema,
+  withoutUndefined,
+} from "./specification.js";
+
+export interface NetworkOptions {
+  /** The name of a preset such as `"profound-tiny"`, or a specification. */
+  encoder: EncoderChoice;
+  /** What stands on the encoder; without one, the network only embeds. */
+  head?: HeadSpec;
+  /** `"cpu"` (default), `"cuda"` or `"cuda:1"`. */
+  device?: string;
+  /** Seeds the fresh weights; the encoder's are drawn first, so they do not depend on the head. Default 0. */
+  seed?: number;
+}
+
+/** A network on a device: an encoder, alone or with a head. */
+export class Network extends NativeNetwork {
+  /**
+   * Builds a network with fresh weights.
+   *
+   * @example
+   * using network = await Network.create({ encoder: "profound-tiny", head: { kind: "upernet", outputs: 1 } });
+   * using logits = await network.forward(x); // x: [N, 3, D, H, W]
+   *
+   * @throws `BAD_INPUT` on an unknown preset or a specification that makes no sense
+   */
+  static async create(options: NetworkOptions): Promise<Network> {
+    const { device = "cpu", seed = 0 } = options;
+    if (!Number.isSafeInteger(seed) || seed < 0) throw expected("a whole number >= 0", "seed", seed);
+    const encoder = encoderOf(checked(encoderSchema, options.encoder, "encoder"));
+    if (options.head === undefined) return (await Network.build({ encoder }, { device, seed })) as Network;
+    const head = withoutUndefined(checked(headSchema, options.head, "head")) as HeadSpec;
+    return (await Network.build({ encoder, head }, { device, seed })) as Network;
+  }
+}
+
+function checked<Schema extends z.ZodType>(schema: Schema, value: unknown, name: string): z.output<Schema> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const faults = faultsOf(result.error, value).map(
+    ({ path, message }) => `${pathName([name, ...path])}: ${message}`,
+  );
+  throw new TransferLimitsError("BAD_INPUT", faults.join("\n"));
+}

@@ -1,0 +1,56 @@
+import { TransferLimitsError } from "../common/errors.js";
+import type { Network, ParameterInfo } from "../native/network.js";
+
+const prefix = "encoder.";
+
+/** How much of the encoder a file of weights must hold, as a share of its parameters. */
+const leastCoverage = 0.95;
+
+const elements = ({ shape }: ParameterInfo): number => shape.reduce((product, extent) => product * extent, 1);
+
+/** How many parameters a network has, buffers not counted. */
+export const parameterCount = (network: Network): number =>
+  network.parameters.filter(({ buffer }) => !buffer).reduce((sum, parameter) => sum + elements(parameter), 0);
+
+/** The names of the parameters that do not belong to the encoder. */
+export const headParameters = (network: Network): string[] =>
+  network.parameters
+    .filter(({ name, buffer }) => !buffer && !name.startsWith(prefix))
+    .map(({ name }) => name);
+
+/** Of these names, how many single parameters. */
+export function countOf(network: Network, names: readonly string[]): number {
+  const wanted = new Set(names);
+  return network.parameters
+    .filter(({ name }) => wanted.has(name))
+    .reduce((sum, parameter) => sum + elements(parameter), 0);
+}
+
+/**
+ * Loads the encoder of a network with a head from safetensors, whose names may or may not begin with `encoder.`;
+ * anything else in the file is left alone.
+ *
+ * @throws `BAD_CHECKPOINT` when the file holds less than 95 % of the encoder's parameters
+ */
+export async function loadEncoder(network: Network, path: string): Promise<void> {
+  const { loaded } = await network.loadCheckpoint(path, (name) => {
+    const target = name.startsWith(prefix) ? name : prefix + name;
+    return target;
+  });
+  const found = new Set(loaded);
+  const own = network.parameters.filter(({ name }) => name.startsWith(prefix));
+  const missing = own.filter(({ name }) => !found.has(name));
+  const total = own.reduce((sum, parameter) => sum + elements(parameter), 0);
+  const lacking = missing.reduce((sum, parameter) => sum + elements(parameter), 0);
+  if (total - lacking >= leastCoverage * total) return;
+  const percent = (((total - lacking) / total) * 100).toFixed(1);
+  throw new TransferLimitsError(
+    "BAD_CHECKPOINT",
+    `Expected at least ${leastCoverage * 100} % of the encoder's parameters in ${path} but found ${percent} %. ` +
+      `Missing are ${missing.length} tensors, such as ${missing
+        .slice(0, 3)
+        .map(({ name }) => name)
+        .join(", ")}. ` +
+      "Do the weights belong to this encoder?",
+  );
+}

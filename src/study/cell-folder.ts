@@ -1,0 +1,121 @@
+import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { writeJson } from "../common/atomic-file.js";
+import type { CellResult, Cost, EpochRecord } from "./results.js";
+
+/** `cells/<id>/pretraining.json`: what pretraining a model gave. */
+export interface PretrainingResult {
+  id: string;
+  model: string;
+  seed: number;
+  network: { architecture: string; parameters: number; trainable: number };
+  curve: EpochRecord[];
+  cost: Cost;
+}
+
+/** `cells/<id>.failed.json`: why a cell has no result. The next run tries it again. */
+export interface CellFailure {
+  id: string;
+  code: string;
+  reason: string;
+}
+
+/** Where everything of a study lies. */
+export const studyPaths = (folder: string) => ({
+  cells: join(folder, "cells"),
+  cell: (id: string) => join(folder, "cells", id),
+  /** The state of a training that is not finished. */
+  allProgress: join(folder, "progress"),
+  progress: (id: string) => join(folder, "progress", id),
+  failure: (id: string) => join(folder, "cells", `${id}.failed.json`),
+  results: join(folder, "results.json"),
+  table: join(folder, "results.csv"),
+  resolved: join(folder, "study.resolved.json"),
+  splits: join(folder, "splits.json"),
+});
+
+export const encoderFile = "encoder.safetensors";
+
+/**
+ * Fills a cell's folder and gives it its name in one step: it is complete or absent. `fill` writes into a folder that
+ * no one else sees.
+ */
+export async function completeCell(folder: string, id: string, fill: (partial: string) => Promise<void>) {
+  const paths = studyPaths(folder);
+  const partial = join(paths.cells, `.${id}.partial-${process.pid}`);
+  await rm(partial, { recursive: true, force: true });
+  await mkdir(partial, { recursive: true });
+  try {
+    await fill(partial);
+    await synchronise(partial);
+    await rm(paths.cell(id), { recursive: true, force: true });
+    await rename(partial, paths.cell(id));
+    await synchronise(paths.cells);
+  } catch (error) {
+    await rm(partial, { recursive: true, force: true });
+    throw error;
+  }
+  await rm(paths.failure(id), { force: true });
+  await rm(paths.progress(id), { recursive: true, force: true });
+}
+
+/** Makes what a folder lists reach the disk. */
+async function synchronise(folder: string): Promise<void> {
+  const handle = await open(folder, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Removes what killed processes left behind. Only the holder of the study's lock may call it. */
+export async function removeLeftovers(folder: string, done: ReadonlySet<string>): Promise<void> {
+  const paths = studyPaths(folder);
+  for (const name of await list(paths.cells)) {
+    if (/^\..*\.partial-\d+$/.test(name)) await rm(join(paths.cells, name), { recursive: true, force: true });
+  }
+  for (const id of done) {
+    await rm(paths.progress(id), { recursive: true, force: true });
+    await rm(paths.failure(id), { force: true });
+  }
+}
+
+const list = async (folder: string): Promise<string[]> => {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
+};
+
+export const writeFailure = (folder: string, failure: CellFailure): Promise<void> =>
+  writeJson(studyPaths(folder).failure(failure.id), failure);
+
+export const readFailure = (folder: string, id: string): Promise<CellFailure | null> =>
+  readJson<CellFailure>(studyPaths(folder).failure(id));
+
+export const readCell = (folder: string, id: string): Promise<CellResult | null> =>
+  readJson<CellResult>(join(studyPaths(folder).cell(id), "cell.json"));
+
+export const readPretraining = (folder: string, id: string): Promise<PretrainingResult | null> =>
+  readJson<PretrainingResult>(join(studyPaths(folder).cell(id), "pretraining.json"));
+
+/** A file that this package wrote; null where it is not there. */
+export async function readJson<T>(path: string): Promise<T | null> {
+  try {
+    return JSON.parse(await readFile(path, "utf8")) as T;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw error;
+  }
+}
+
+/** The training curve as a table. */
+export function curveCsv(curve: readonly EpochRecord[]): string {
+  const rows = curve.map(({ epoch, learningRate, trainingLoss, validationMetric }) =>
+    [epoch, learningRate, trainingLoss, validationMetric ?? ""].join(","),
+  );
+  return ["epoch,learning_rate,training_loss,validation_metric", ...rows, ""].join("\n");
+}

@@ -1,0 +1,321 @@
+import { link } from "node:fs/promises";
+import { join } from "node:path";
+import type { PreparedCase } from "../cohort/preprocess.js";
+import { writeFileAtomically, writeJson } from "../common/atomic-file.js";
+import { TransferLimitsError } from "../common/errors.js";
+import type { CellLabel, StudyEvent } from "../common/progress.js";
+import { randomStream, seedFor } from "../common/random.js";
+import { countOf, headParameters, loadEncoder, parameterCount } from "../models/weights.js";
+import { Network, type NetworkSpec } from "../native/network.js";
+import { peakMemory } from "../native/runtime.js";
+import { writeSafetensors } from "../native/safetensors.js";
+import { Tensor } from "../native/tensor.js";
+import { mean, standardDeviation } from "../statistics/summary.js";
+import { type CaseVolumes, openCase } from "../tasks/case-volumes.js";
+import { taskOf } from "../tasks/index.js";
+import type { Picture, Task } from "../tasks/task.js";
+import { BusyClock } from "./busy-clock.js";
+import { completeCell, curveCsv, encoderFile, studyPaths } from "./cell-folder.js";
+import { CheckpointFolder, type TrainingState } from "./checkpoint.js";
+import type { StudyCohort } from "./cohort-file.js";
+import { collate, evaluate } from "./evaluate.js";
+import { type PlannedCell, pretrainingId } from "./plan.js";
+import type { CellResult, Cost } from "./results.js";
+import type { Study, TaskConfig } from "./schema.js";
+import { nothingSpent, type Trained, train } from "./train.js";
+
+/** Everything that working on one cell needs. */
+export interface CellJob {
+  study: Study;
+  cell: PlannedCell;
+  cohort: StudyCohort;
+  threads: number;
+}
+
+export interface CellContext extends CellJob {
+  signal: AbortSignal;
+  tell(event: Extract<StudyEvent, { kind: "cell-started" | "epoch" }>): void;
+}
+
+/** What stands in an event about a cell. */
+export const labelOf = ({ id, kind, task, model, comparator, seed }: CellLabel): CellLabel => ({
+  id,
+  kind,
+  task,
+  model,
+  comparator,
+  seed,
+});
+
+/** Where the pretrained encoder of a model lies. */
+function encoderPath(study: Study, model: string): string {
+  const config = study.models.find(({ name }) => name === model);
+  return config?.weights ?? join(studyPaths(study.execution.output).cell(pretrainingId(model)), encoderFile);
+}
+
+/** Words for a network: its encoder with its head, or its family. */
+export const architectureOf = (spec: NetworkSpec): string =>
+  "model" in spec ? spec.model.family : `${spec.encoder.family}${spec.head ? ` + ${spec.head.kind}` : ""}`;
+
+/** Adds what a process spent outside of training to what training spent, over all processes. */
+export class CostMeter {
+  readonly clock = new BusyClock();
+  readonly #started = performance.now();
+
+  total({ study, threads }: CellJob, trained: Trained | null): Cost {
+    const { state, here } = trained ?? { state: { cost: nothingSpent() }, here: nothingSpent() };
+    const outside = {
+      wallSeconds: (performance.now() - this.#started) / 1000 - here.wallSeconds,
+      deviceSeconds: this.clock.seconds - here.deviceSeconds,
+    };
+    return {
+      wallSeconds: state.cost.wallSeconds + outside.wallSeconds,
+      deviceSeconds: state.cost.deviceSeconds + outside.deviceSeconds,
+      peakMemoryBytes: Math.max(state.cost.peakMemoryBytes, peakMemory(study.execution.device)),
+      epochSeconds: state.cost.epochSeconds,
+      device: study.execution.device,
+      threads,
+    };
+  }
+}
+
+/**
+ * Works on a cell that belongs to a task: builds its network, trains what its comparator trains, tests the best epoch
+ * on the test set, and writes the cell's folder. Every comparator of a model and a seed starts from the same drawn
+ * weights, and sees the same cases in the same order with the same draws.
+ */
+export async function runTaskCell(
+  context: CellContext,
+): Promise<{ metric: { name: string; value: number } }> {
+  const { study, cell, cohort, signal } = context;
+  const { device, output: folder } = study.execution;
+  const config = study.tasks.find(({ kind }) => kind === cell.task) as TaskConfig;
+  const task = taskOf(config);
+  const sets = await openSets(task, cohort, cell, device);
+  const meter = new CostMeter();
+  const { clock } = meter;
+
+  const channels = "model" in cell.network ? cell.network.model.channels : cell.network.encoder.channels;
+  const weightSeed = seedFor(study.seed, "weights", cell.model, cell.seed);
+  using network = await clock.during(Network.build(cell.network, { device, seed: weightSeed }));
+  if (cell.startsFrom === "pretrained")
+    await clock.during(loadEncoder(network, encoderPath(study, cell.model)));
+
+  const head = headParameters(network);
+  const checkpoints = new CheckpointFolder(studyPaths(folder).progress(cell.id));
+  const present = { task, network, channels, seed: study.seed, clock };
+  const name = ["train", task.kind, cell.seed];
+  const { training } = config;
+  const trained =
+    cell.trains === "nothing"
+      ? null
+      : await train({
+          network,
+          optimiser: {
+            loss: task.loss,
+            weightDecay: training.weightDecay,
+            ...(training.gradientClip === null ? {} : { gradientClip: training.gradientClip }),
+            ...(cell.trains === "head" ? { trainable: head } : {}),
+          },
+          schedule: training,
+          cases: sets.train.length,
+          random: { seed: study.seed, name },
+          batch: async (cases, epoch) => {
+            const samples = cases.map((index) => {
+              const volumes = sets.train[index] as CaseVolumes;
+              return task.sample(
+                volumes,
+                channels,
+                randomStream(study.seed, ...name, "case", epoch, volumes.case),
+              );
+            });
+            return collate(await Promise.all(samples));
+          },
+          validate:
+            sets.validation.length === 0
+              ? null
+              : async () =>
+                  mean((await evaluate(present, sets.validation, signal)).map(({ value }) => value)),
+          checkpoints,
+          clock,
+          signal,
+          ...listeners(context, task.metric),
+        });
+  const state = trained?.state ?? null;
+  if (state === null) context.tell({ kind: "cell-started", cell: labelOf(cell), epochs: 0, startEpoch: 0 });
+  if (state?.best && state.best.epoch !== state.epoch) {
+    await clock.during(network.loadCheckpoint(checkpoints.best(state.best.epoch)));
+  }
+
+  const tested = await test(present, sets.test, signal, "encoder" in cell.network);
+  try {
+    const values = tested.scores.map(({ value }) => value);
+    const wrong = tested.scores.find(({ value }) => !Number.isFinite(value));
+    if (wrong) {
+      throw new TransferLimitsError(
+        "INTERNAL",
+        `${task.metric} of test case ${wrong.case} became ${wrong.value}`,
+      );
+    }
+    const parameters = parameterCount(network);
+    const trainable = { everything: parameters, head: countOf(network, head), nothing: 0 }[cell.trains];
+    const metric = { name: task.metric, mean: mean(values), standardDeviation: standardDeviation(values) };
+    await completeCell(folder, cell.id, async (partial) => {
+      if (state) await keepWeights(checkpoints, state, partial);
+      await tested.write(partial, sets.testCases);
+      await writeFileAtomically(join(partial, "curve.csv"), curveCsv(state?.curve ?? []));
+      const result: CellResult = {
+        id: cell.id,
+        task: task.kind,
+        model: cell.model,
+        comparator: cell.comparator as CellResult["comparator"],
+        seed: cell.seed,
+        network: { architecture: architectureOf(cell.network), parameters, trainable },
+        metric: { ...metric, cases: tested.scores },
+        curve: state?.curve ?? [],
+        bestEpoch: state?.best?.epoch ?? null,
+        cost: meter.total(context, trained),
+      };
+      await writeJson(join(partial, "cell.json"), result);
+    });
+    return { metric: { name: metric.name, value: metric.mean } };
+  } finally {
+    tested.dispose();
+  }
+}
+
+/** What a training tells about a cell. */
+export function listeners({ cell, tell }: CellContext, metric: string | null) {
+  const label = labelOf(cell);
+  return {
+    onStart: (startEpoch: number) =>
+      tell({ kind: "cell-started", cell: label, epochs: cell.epochs, startEpoch }),
+    onEpoch: (
+      record: { epoch: number; trainingLoss: number; validationMetric: number | null },
+      secondsLeft: number,
+    ) =>
+      tell({
+        kind: "epoch",
+        cell: label,
+        epoch: record.epoch,
+        epochs: cell.epochs,
+        loss: record.trainingLoss,
+        metric:
+          metric !== null && record.validationMetric !== null
+            ? { name: metric, value: record.validationMetric }
+            : null,
+        secondsLeft,
+      }),
+  };
+}
+
+async function openSets(task: Task, cohort: StudyCohort, cell: PlannedCell, device: string) {
+  const fitting = (cases: readonly PreparedCase[]) =>
+    cases.filter(({ volumes }) => task.missing(volumes) === null);
+  const { train: trainCases, validation, test: testCases } = cohort.split;
+  const sets = { train: fitting(trainCases), validation: fitting(validation), test: fitting(testCases) };
+  for (const name of ["train", "test"] as const) {
+    if (sets[name].length > 0 || (name === "train" && cell.trains === "nothing")) continue;
+    throw new TransferLimitsError(
+      "BAD_MANIFEST",
+      `Expected at least one case in the ${name} set that has what ${task.kind} needs, but of ` +
+        `${cohort.split[name].length} cases there is none`,
+    );
+  }
+  const open = (cases: readonly PreparedCase[]) =>
+    Promise.all(cases.map((prepared) => openCase(prepared, device)));
+  return {
+    train: await open(sets.train),
+    validation: await open(sets.validation),
+    test: await open(sets.test),
+    testCases: sets.test,
+  };
+}
+
+async function keepWeights(
+  checkpoints: CheckpointFolder,
+  state: TrainingState,
+  partial: string,
+): Promise<void> {
+  await link(checkpoints.network(state.epoch), join(partial, "last.safetensors"));
+  if (state.best) await link(checkpoints.best(state.best.epoch), join(partial, "best.safetensors"));
+}
+
+/** Tests a network: the metric of each case, its embedding, and a picture of it. */
+async function test(
+  present: Parameters<typeof evaluate>[0],
+  cases: readonly CaseVolumes[],
+  signal: AbortSignal,
+  embeds: boolean,
+) {
+  const { task, network } = present;
+  const embeddings: Tensor[] = [];
+  const pictures: Picture[] = [];
+  const dispose = () => {
+    for (const part of [...embeddings, ...pictures]) part[Symbol.dispose]();
+  };
+  try {
+    const scores = await evaluate(present, cases, signal, async (sample, input, prediction) => {
+      pictures.push(await task.picture(sample, prediction));
+      if (!embeds) return;
+      const { pooled, stages } = await network.embed(input);
+      try {
+        embeddings.push(await pooled.select(0, 0));
+      } finally {
+        for (const tensor of [pooled, ...stages]) tensor.dispose();
+      }
+    });
+    const write = async (partial: string, prepared: readonly PreparedCase[]) => {
+      await writeEmbeddings(join(partial, "embeddings.safetensors"), embeddings, prepared);
+      await writePictures(join(partial, "examples.safetensors"), pictures, prepared, task.pictures);
+    };
+    return { scores, write, dispose };
+  } catch (error) {
+    dispose();
+    throw error;
+  }
+}
+
+/** `embeddings` [cases, features] and, as metadata, the cases' ids in order. */
+async function writeEmbeddings(
+  path: string,
+  rows: readonly Tensor[],
+  cases: readonly PreparedCase[],
+): Promise<void> {
+  if (rows.length === 0) return;
+  using embeddings = await Tensor.gather(
+    rows,
+    rows.map((_, index) => index),
+  );
+  await writeSafetensors(path, { embeddings }, { cases: JSON.stringify(cases.map(({ id }) => id)) });
+}
+
+async function writePictures(
+  path: string,
+  pictures: readonly Picture[],
+  cases: readonly PreparedCase[],
+  kind: "mask" | "image",
+): Promise<void> {
+  const indices = pictures.map((_, index) => index);
+  using input = await Tensor.gather(
+    pictures.map((picture) => picture.input),
+    indices,
+  );
+  using target = await Tensor.gather(
+    pictures.map((picture) => picture.target),
+    indices,
+  );
+  using prediction = await Tensor.gather(
+    pictures.map((picture) => picture.prediction),
+    indices,
+  );
+  const inPlane = cases.map(({ spacing }) => [spacing[1], spacing[2]]);
+  const metadata = {
+    cases: JSON.stringify(cases.map(({ id }) => id)),
+    slices: JSON.stringify(pictures.map(({ slice }) => slice)),
+    spacing: JSON.stringify(inPlane[0]),
+    spacings: JSON.stringify(inPlane),
+    kind,
+  };
+  await writeSafetensors(path, { input, target, prediction }, metadata);
+}

@@ -1,0 +1,115 @@
+import { link, mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { writeJson } from "../common/atomic-file.js";
+import { messageOf, TransferLimitsError } from "../common/errors.js";
+import type { Network, Trainer } from "../native/network.js";
+import type { EpochRecord } from "./results.js";
+
+/** What a cell has spent so far, over every process that worked on it. */
+export interface Spent {
+  wallSeconds: number;
+  deviceSeconds: number;
+  peakMemoryBytes: number;
+  epochSeconds: number[];
+}
+
+/** How far a training has come. */
+export interface TrainingState {
+  /** Epochs that are finished. */
+  epoch: number;
+  best: { epoch: number; metric: number | null } | null;
+  curve: EpochRecord[];
+  cost: Spent;
+}
+
+const stateSchema = z.object({
+  epoch: z.int().min(1),
+  best: z.object({ epoch: z.int().min(1), metric: z.number().nullable() }).nullable(),
+  curve: z.array(
+    z.object({
+      epoch: z.int(),
+      learningRate: z.number(),
+      trainingLoss: z.number(),
+      validationMetric: z.number().nullable(),
+    }),
+  ),
+  cost: z.object({
+    wallSeconds: z.number(),
+    deviceSeconds: z.number(),
+    peakMemoryBytes: z.number(),
+    epochSeconds: z.array(z.number()),
+  }),
+});
+
+/**
+ * The folder in which a training keeps its state after each epoch. New files are written beside the old ones, and only
+ * then does `progress.json` name them: a kill at any instant leaves a state that is whole.
+ */
+export class CheckpointFolder {
+  constructor(readonly path: string) {}
+
+  network(epoch: number): string {
+    return join(this.path, `network-${epoch}.safetensors`);
+  }
+
+  best(epoch: number): string {
+    return join(this.path, `best-${epoch}.safetensors`);
+  }
+
+  private optimiser(epoch: number): string {
+    return join(this.path, `optimiser-${epoch}.safetensors`);
+  }
+
+  private get pointer(): string {
+    return join(this.path, "progress.json");
+  }
+
+  /** The state that was saved last; null where there is none. */
+  async read(): Promise<TrainingState | null> {
+    let text: string;
+    try {
+      text = await readFile(this.pointer, "utf8");
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+      throw error;
+    }
+    try {
+      return stateSchema.parse(JSON.parse(text));
+    } catch (error) {
+      throw new TransferLimitsError(
+        "BAD_CHECKPOINT",
+        `${this.pointer} is damaged (${messageOf(error)}). Delete its folder to train this cell from the start`,
+        { cause: error },
+      );
+    }
+  }
+
+  /** Brings network and optimiser to a state that was read. */
+  async restore(state: TrainingState, network: Network, trainer: Trainer): Promise<void> {
+    await network.loadCheckpoint(this.network(state.epoch));
+    await trainer.load(this.optimiser(state.epoch));
+  }
+
+  /** Saves the state after an epoch. `state.best.epoch === state.epoch` keeps its weights as the best ones. */
+  async save(state: TrainingState, network: Network, trainer: Trainer): Promise<void> {
+    await mkdir(this.path, { recursive: true });
+    await network.save(this.network(state.epoch));
+    await trainer.save(this.optimiser(state.epoch));
+    if (state.best?.epoch === state.epoch) {
+      await rm(this.best(state.epoch), { force: true });
+      await link(this.network(state.epoch), this.best(state.epoch));
+    }
+    await writeJson(this.pointer, state);
+    await this.removeAllBut(state);
+  }
+
+  private async removeAllBut(state: TrainingState): Promise<void> {
+    const kept = new Set([this.pointer, this.network(state.epoch), this.optimiser(state.epoch)]);
+    if (state.best) kept.add(this.best(state.best.epoch));
+    for (const name of await readdir(this.path)) {
+      const file = join(this.path, name);
+      if (!kept.has(file)) await rm(file, { force: true });
+    }
+  }
+}

@@ -1,0 +1,208 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { measureDistance } from "../alignment/distances.js";
+import { writeFileAtomically, writeJson } from "../common/atomic-file.js";
+import { buildInfo } from "../native/runtime.js";
+import { readSafetensors } from "../native/safetensors.js";
+import { computeGains } from "../statistics/gains.js";
+import { taskOf } from "../tasks/index.js";
+import { readCell, readFailure, readPretraining, studyPaths } from "./cell-folder.js";
+import type { StudyCohort } from "./cohort-file.js";
+import type { PlannedCell, StudyPlan } from "./plan.js";
+import type {
+  CellResult,
+  CellSummary,
+  Comparator,
+  Distance,
+  DistanceName,
+  Exclusion,
+  StudyResults,
+} from "./results.js";
+import type { Study } from "./schema.js";
+
+/** Which comparator's embeddings each distance measures from. */
+const references: readonly [DistanceName, Comparator][] = [
+  ["D2R", "random-weights"],
+  ["D2P", "pretrained"],
+  ["D2S", "from-scratch"],
+];
+
+/**
+ * Gathers what the cells of a study left on disk into `results.json` and `results.csv`, whether or not all are done.
+ * Distances are computed once each.
+ */
+export class ResultsCollector {
+  readonly #distances = new Map<string, Distance>();
+
+  constructor(
+    private readonly study: Study,
+    private readonly plan: StudyPlan,
+    private readonly cohort: StudyCohort,
+    private readonly threads: number,
+  ) {}
+
+  /** Writes both files anew. */
+  async write(signal?: AbortSignal): Promise<StudyResults> {
+    const results = await this.collect(signal);
+    const paths = studyPaths(this.study.execution.output);
+    await writeJson(paths.results, results);
+    await writeFileAtomically(paths.table, resultsCsv(results));
+    return results;
+  }
+
+  private async collect(signal: AbortSignal | undefined): Promise<StudyResults> {
+    const { study, plan, cohort } = this;
+    const cells: CellSummary[] = [];
+    const pretraining: StudyResults["pretraining"] = [];
+    for (const cell of plan.cells) {
+      if (cell.kind === "pretraining") pretraining.push(await this.pretraining(cell));
+      else cells.push(await this.summary(cell));
+    }
+    const done = cells.flatMap(({ result }) => (result ? [result] : []));
+    return {
+      format: "transfer-limits/results@1",
+      name: study.name,
+      complete: [...cells, ...pretraining].every(({ status }) => status === "done"),
+      cohort: {
+        manifest: cohort.manifest,
+        cases: cohort.cases,
+        patients: cohort.patients,
+        split: {
+          train: cohort.split.train.length,
+          validation: cohort.split.validation.length,
+          test: cohort.split.test.length,
+        },
+        excluded: [...cohort.excluded, ...leftOutOfTasks(study, cohort)],
+      },
+      cells,
+      gains: computeGains(done),
+      distances: await this.distances(done, signal),
+      pretraining,
+      software: {
+        package: packageVersion,
+        libtorch: buildInfo().libtorch,
+        node: process.version,
+        device: study.execution.device,
+        threads: this.threads,
+      },
+    };
+  }
+
+  private async summary(cell: PlannedCell): Promise<CellSummary> {
+    const folder = this.study.execution.output;
+    const result = await readCell(folder, cell.id);
+    const failure = result ? null : await readFailure(folder, cell.id);
+    return {
+      id: cell.id,
+      task: cell.task as CellSummary["task"],
+      model: cell.model,
+      comparator: cell.comparator as Comparator,
+      seed: cell.seed,
+      status: result ? "done" : failure ? "failed" : "pending",
+      ...(failure ? { reason: failure.reason } : {}),
+      ...(result ? { result } : {}),
+    };
+  }
+
+  private async pretraining({ id, model, seed }: PlannedCell): Promise<StudyResults["pretraining"][number]> {
+    const folder = this.study.execution.output;
+    const result = await readPretraining(folder, id);
+    if (result) return { model, seed, status: "done", curve: result.curve, cost: result.cost };
+    const failure = await readFailure(folder, id);
+    return failure
+      ? { model, seed, status: "failed", reason: failure.reason, curve: [] }
+      : { model, seed, status: "pending", curve: [] };
+  }
+
+  private async distances(done: readonly CellResult[], signal: AbortSignal | undefined): Promise<Distance[]> {
+    const distances: Distance[] = [];
+    for (const cell of done.filter(({ comparator }) => comparator === "fine-tuned")) {
+      for (const [name, comparator] of references) {
+        const other = done.find(
+          ({ task, model, seed, comparator: its }) =>
+            task === cell.task && model === cell.model && seed === cell.seed && its === comparator,
+        );
+        if (other) distances.push(await this.distance(name, cell, other, signal));
+      }
+    }
+    return distances;
+  }
+
+  private async distance(
+    name: DistanceName,
+    fineTuned: CellResult,
+    reference: CellResult,
+    signal: AbortSignal | undefined,
+  ): Promise<Distance> {
+    const key = `${name} ${fineTuned.id}`;
+    const known = this.#distances.get(key);
+    if (known) return known;
+    const { task, model, seed } = fineTuned;
+    using a = await this.embeddings(fineTuned.id);
+    using b = await this.embeddings(reference.id);
+    const options = { sigma: this.study.alignment.sigma, ...(signal ? { signal } : {}) };
+    const distance = await measureDistance(name, task, model, seed, a, b, options);
+    this.#distances.set(key, distance);
+    return distance;
+  }
+
+  private async embeddings(id: string) {
+    const folder = studyPaths(this.study.execution.output).cell(id);
+    const file = await readSafetensors(join(folder, "embeddings.safetensors"));
+    return file.tensor("embeddings");
+  }
+}
+
+const packageVersion = (
+  JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }
+).version;
+
+/** Cases that were prepared but lack what a task needs, with the reason. */
+function leftOutOfTasks(study: Study, cohort: StudyCohort): Exclusion[] {
+  const prepared = Object.values(cohort.split).flat();
+  return study.tasks.flatMap((config) =>
+    prepared.flatMap(({ id, volumes }) => {
+      const reason = taskOf(config).missing(volumes);
+      return reason === null
+        ? []
+        : [{ case: id, file: null, reason: `left out of ${config.kind}: ${reason}` }];
+    }),
+  );
+}
+
+const csvHeader = ["quantity", "task", "model", "comparator", "reference", "seed", "case", "value"] as const;
+type CsvRow = Partial<Record<(typeof csvHeader)[number], string | number | null>>;
+
+/** The numbers of a study in long format: one row a number. Gains are percents; times are not among them. */
+export function resultsCsv({ cells, gains, distances }: StudyResults): string {
+  const rows: CsvRow[] = [];
+  for (const { task, model, comparator, seed, result } of cells) {
+    if (!result) continue;
+    const { name, mean, standardDeviation, cases } = result.metric;
+    const cell = { task, model, comparator, seed };
+    for (const { case: id, value } of cases) rows.push({ ...cell, quantity: name, case: id, value });
+    rows.push({ ...cell, quantity: `${name} mean`, value: mean });
+    rows.push({ ...cell, quantity: `${name} standard deviation`, value: standardDeviation });
+  }
+  for (const { task, model, seed, reference, percent } of gains) {
+    rows.push({ quantity: "RPG", task, model, comparator: "fine-tuned", reference, seed, value: percent });
+  }
+  for (const { task, model, seed, name, paper, medianHeuristic, multiBandwidth } of distances) {
+    const reference = references.find(([known]) => known === name)?.[1] ?? "";
+    const row = { task, model, comparator: "fine-tuned", reference, seed };
+    rows.push({ ...row, quantity: name, value: paper.biased });
+    rows.push({ ...row, quantity: `${name} unbiased`, value: paper.unbiased });
+    rows.push({ ...row, quantity: `${name} off-diagonal mean`, value: paper.offDiagonalMean });
+    rows.push({ ...row, quantity: `${name} median heuristic`, value: medianHeuristic.biased });
+    rows.push({ ...row, quantity: `${name} multi-bandwidth`, value: multiBandwidth.biased });
+  }
+  const lines = rows.map((row) => csvHeader.map((column) => csvField(row[column] ?? "")).join(","));
+  return `${[csvHeader.join(","), ...lines].join("\n")}\n`;
+}
+
+/** Quoted where it must be; an apostrophe keeps a spreadsheet from reading text as a formula. */
+function csvField(value: string | number): string {
+  if (typeof value === "number") return String(value);
+  const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}

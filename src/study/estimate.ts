@@ -1,0 +1,51 @@
+import type { NetworkSpec } from "../native/network.js";
+
+/**
+ * Roughly how many multiplications a network's answer to one input of `voxels` (height x width x depth, after the
+ * task) takes. It orders cells and estimates the time left, nothing else.
+ */
+export function forwardCost(spec: NetworkSpec, voxels: number): number {
+  if ("model" in spec) {
+    const { features, levels } = spec.model;
+    let cost = 0;
+    // Four convolutions 3x3x3 a level: two going down, two coming up.
+    for (let level = 0; level < levels; level++)
+      cost += ((4 * 27 * voxels) / 8 ** level) * (features * 2 ** level) ** 2;
+    return cost;
+  }
+  return encoderCost(spec.encoder, voxels) + headCost(spec, voxels);
+}
+
+/** Positions of stage `index`: the stem divides each axis by 4, then twice by 2, then not at all. */
+const positions = (voxels: number, index: number): number => voxels / 64 / 8 ** Math.min(index, 2);
+
+function encoderCost(
+  encoder: { channels: number; depths: number[]; dims: number[] },
+  voxels: number,
+): number {
+  let cost = voxels * encoder.channels * (encoder.dims[0] as number);
+  encoder.depths.forEach((depth, index) => {
+    const dim = encoder.dims[index] as number;
+    cost += depth * positions(voxels, index) * (343 * dim + 8 * dim ** 2);
+  });
+  return cost;
+}
+
+function headCost({ encoder, head }: Extract<NetworkSpec, { encoder: unknown }>, voxels: number): number {
+  switch (head?.kind) {
+    case undefined:
+    case "classifier":
+      return 0;
+    case "upernet":
+      // Three convolutions 3x3x3 of `hidden` at the finest stage and the fusion of four.
+      return 27 * positions(voxels, 0) * (head.hidden ?? 512) ** 2 * 6;
+    case "unetr":
+    case "subpixel":
+      return 27 * voxels * (head.featureSize ?? 16) ** 2 * 5;
+    case "masked-autoencoder": {
+      const dim = head.decoderDim ?? 512;
+      const patches = voxels / 4096;
+      return patches * dim * ((head.decoderDepth ?? 1) * (343 + 8 * dim) + 4096 * encoder.channels);
+    }
+  }
+}

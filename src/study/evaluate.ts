@@ -1,0 +1,80 @@
+import { throwIfAborted } from "../common/errors.js";
+import { type RandomStream, randomStream } from "../common/random.js";
+import type { Network } from "../native/network.js";
+import { Tensor } from "../native/tensor.js";
+import type { CaseVolumes } from "../tasks/case-volumes.js";
+import type { Sample, Task } from "../tasks/task.js";
+import type { BusyClock } from "./busy-clock.js";
+import type { CaseScore } from "./results.js";
+import type { Batch } from "./train.js";
+
+/** A task, for one network: what is needed to show it a case. */
+export interface Presentation {
+  task: Task;
+  network: Network;
+  /** Channels that the network takes. */
+  channels: number;
+  /** The study's seed. */
+  seed: number;
+  clock: BusyClock;
+}
+
+/**
+ * What chance decides when a case is tested is drawn from a stream of the case's own: every comparator and every seed
+ * is tested on the same inputs.
+ */
+const evaluationDraw = (seed: number, task: Task, caseId: string): RandomStream =>
+  randomStream(seed, "evaluation", task.kind, caseId);
+
+/** Stacks samples to a batch [N, C, D, H, W] and disposes of them. */
+export async function collate(samples: readonly Sample[]): Promise<Batch> {
+  const indices = samples.map((_, index) => index);
+  try {
+    const input = await Tensor.gather(
+      samples.map((sample) => sample.input),
+      indices,
+    );
+    try {
+      return {
+        input,
+        target: await Tensor.gather(
+          samples.map((sample) => sample.target),
+          indices,
+        ),
+      };
+    } catch (error) {
+      input.dispose();
+      throw error;
+    }
+  } finally {
+    for (const sample of samples) sample[Symbol.dispose]();
+  }
+}
+
+/**
+ * The metric of every case. `visit` sees each sample with the network's answer to it, and the batch of one that was
+ * its input.
+ */
+export async function evaluate(
+  { task, network, channels, seed, clock }: Presentation,
+  cases: readonly CaseVolumes[],
+  signal: AbortSignal,
+  visit?: (sample: Sample, input: Tensor, prediction: Tensor) => Promise<void>,
+): Promise<CaseScore[]> {
+  const scores: CaseScore[] = [];
+  for (const volumes of cases) {
+    throwIfAborted(signal);
+    await clock.during(
+      (async () => {
+        using sample = await task.sample(volumes, channels, evaluationDraw(seed, task, volumes.case));
+        using input = await Tensor.gather([sample.input], [0]);
+        using target = await Tensor.gather([sample.target], [0]);
+        using prediction = await network.forward(input);
+        const [value] = await task.score(prediction, target);
+        scores.push({ case: volumes.case, value: value as number });
+        await visit?.(sample, input, prediction);
+      })(),
+    );
+  }
+  return scores;
+}

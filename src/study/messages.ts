@@ -1,0 +1,12 @@
+import type { StudyEvent } from "../common/progress.js";
+import type { CellJob } from "./cell.js";
+
+/** What the study tells a worker. */
+export type ToWorker = { kind: "run"; job: CellJob } | { kind: "stop" };
+
+/** What a worker tells the study. One of `done`, `failed` and `stopped` is its last word. */
+export type FromWorker =
+  | { kind: "event"; event: StudyEvent }
+  | { kind: "done"; metric: { name: string; value: number } | null; liveTensors: number }
+  | { kind: "failed"; code: string; reason: string }
+  | { kind: "stopped" };

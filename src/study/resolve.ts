@@ -1,0 +1,191 @@
+import { resolve } from "node:path";
+import { describe } from "../common/errors.js";
+import { type Fault, faultsOf } from "../common/validation.js";
+import { encoderOf } from "../models/specification.js";
+import { type TaskSpec, taskOf } from "../tasks/index.js";
+import {
+  type Study,
+  type StudyConfig,
+  studySchema,
+  type TaskConfig,
+  type TrainingSettings,
+  taskSchema,
+} from "./schema.js";
+
+/**
+ * Checks a study, fills in every default and makes every path absolute, relative to `base`. What it returns resolves
+ * to itself.
+ */
+export function resolveStudy(input: unknown, base: string): { study: Study } | { faults: Fault[] } {
+  const parsed = studySchema.safeParse(input);
+  if (!parsed.success) return { faults: faultsOf(parsed.error, input) };
+  const config = parsed.data;
+  const faults = contradictionsOf(config);
+  return faults.length > 0 ? { faults } : { study: complete(config, base) };
+}
+
+function complete(config: StudyConfig, base: string): Study {
+  const output = resolve(base, config.execution.output ?? `${config.name}-results`);
+  return {
+    ...config,
+    cohort: { ...config.cohort, manifest: resolve(base, config.cohort.manifest) },
+    models: config.models.map((model) => ({
+      ...model,
+      encoder: encoderOf(model.encoder),
+      ...(model.weights === undefined ? {} : { weights: resolve(base, model.weights) }),
+      ...(model.pretrain === undefined
+        ? {}
+        : {
+            pretrain: {
+              ...model.pretrain,
+              manifest: model.pretrain.manifest === null ? null : resolve(base, model.pretrain.manifest),
+            },
+          }),
+    })),
+    tasks: config.tasks.map((task) => completeTask(task, config.training)),
+    execution: {
+      ...config.execution,
+      output,
+      cache:
+        config.execution.cache === undefined
+          ? resolve(output, "cache")
+          : resolve(base, config.execution.cache),
+    },
+  };
+}
+
+function completeTask(task: StudyConfig["tasks"][number], training: TrainingSettings): TaskConfig {
+  const spec = typeof task === "string" ? taskSchema.parse({ kind: task }) : task;
+  const changes = Object.entries(spec.training).filter(([, value]) => value !== undefined);
+  return { ...spec, training: { ...training, ...Object.fromEntries(changes) } };
+}
+
+const kindOf = (task: StudyConfig["tasks"][number]): TaskConfig["kind"] =>
+  typeof task === "string" ? task : task.kind;
+
+/** What no single field shows: fields that contradict each other. */
+function contradictionsOf(config: StudyConfig): Fault[] {
+  const faults: Fault[] = [];
+  const fault = (path: PropertyKey[], message: string) => faults.push({ path, message, unknownKey: null });
+
+  const unique = (path: PropertyKey[], values: readonly unknown[], inner: PropertyKey[] = []) =>
+    values.forEach((value, index) => {
+      if (values.indexOf(value) < index)
+        fault([...path, index, ...inner], `${describe(value)} stands here twice`);
+    });
+  unique(
+    ["models"],
+    config.models.map(({ name }) => name),
+    ["name"],
+  );
+  unique(["tasks"], config.tasks.map(kindOf));
+  unique(["seeds"], config.seeds);
+  unique(["comparators"], config.comparators);
+
+  checkSplit(config, fault);
+  checkModels(config, fault);
+  checkTasks(config, fault);
+  return faults;
+}
+
+type Report = (path: PropertyKey[], message: string) => void;
+
+function checkSplit({ split }: StudyConfig, fault: Report): void {
+  const shares = Object.entries(split);
+  const sum = shares.reduce((total, [, share]) => total + share, 0);
+  if (shares.every(([, share]) => Number.isInteger(share))) {
+    if (split.train < 1) fault(["split", "train"], `expected at least 1 patient but received ${split.train}`);
+    if (split.test < 1) fault(["split", "test"], `expected at least 1 patient but received ${split.test}`);
+    return;
+  }
+  const mixed = shares.find(([, share]) => share > 1);
+  if (mixed) {
+    fault(
+      ["split", mixed[0]],
+      `expected either whole numbers of patients for all of train, validation and test, or fractions below 1 for all, ` +
+        `but received ${shares.map(([name, share]) => `${name} ${share}`).join(", ")}`,
+    );
+  } else if (sum > 1 + 1e-9) {
+    fault(["split"], `expected fractions that add up to at most 1 but received ${Number(sum.toFixed(6))}`);
+  } else {
+    if (split.train === 0) fault(["split", "train"], "expected more than 0 but received 0");
+    if (split.test === 0) fault(["split", "test"], "expected more than 0 but received 0");
+  }
+}
+
+function checkModels(config: StudyConfig, fault: Report): void {
+  const needsWeights = config.comparators.filter((name) => name === "fine-tuned" || name === "pretrained");
+  config.models.forEach((model, index) => {
+    if (model.weights !== undefined && model.pretrain !== undefined) {
+      fault(["models", index, "weights"], 'expected either "weights" or "pretrain" but received both');
+    }
+    if (model.weights === undefined && model.pretrain === undefined && needsWeights.length > 0) {
+      fault(
+        ["models", index],
+        `expected "weights" (a safetensors file) or "pretrain", which ${needsWeights.join(" and ")} start from, ` +
+          "but received neither",
+      );
+    }
+    if (model.weights !== undefined && !model.weights.endsWith(".safetensors")) {
+      fault(
+        ["models", index, "weights"],
+        `expected a .safetensors file but received ${describe(model.weights)}`,
+      );
+    }
+    if (model.pretrain && model.pretrain.warmupEpochs >= model.pretrain.epochs) {
+      const { warmupEpochs, epochs } = model.pretrain;
+      fault(
+        ["models", index, "pretrain", "warmupEpochs"],
+        `expected fewer than the ${epochs} epochs but received ${warmupEpochs}`,
+      );
+    }
+    const encoder = encoderOf(model.encoder);
+    config.tasks.forEach((task) => {
+      const { channels } = taskOf(completeTask(task, config.training) as TaskSpec).shape;
+      if (encoder.channels < channels) {
+        fault(
+          ["models", index, "encoder"],
+          `expected an encoder of at least ${channels} channels for ${kindOf(task)} but received ${encoder.channels}`,
+        );
+      }
+    });
+  });
+}
+
+/** SSIM looks through windows of this edge. */
+const ssimWindow = 11;
+
+function checkTasks(config: StudyConfig, fault: Report): void {
+  const { voxels, normalise } = config.cohort;
+  config.tasks.forEach((task, index) => {
+    const { training } = completeTask(task, config.training);
+    if (training.warmupEpochs >= training.epochs) {
+      const changed = typeof task !== "string" && task.training.warmupEpochs !== undefined;
+      fault(
+        changed ? ["tasks", index, "training", "warmupEpochs"] : ["training", "warmupEpochs"],
+        `expected fewer than the ${training.epochs} epochs of ${kindOf(task)} but received ${training.warmupEpochs}`,
+      );
+    }
+    if (kindOf(task) !== "super-resolution") return;
+    if (voxels[2] % 2 !== 0) {
+      fault(
+        ["cohort", "voxels", 2],
+        `expected an even depth, which super-resolution halves, but received ${voxels[2]}`,
+      );
+    }
+    voxels.forEach((extent, axis) => {
+      if (extent < ssimWindow) {
+        fault(
+          ["cohort", "voxels", axis],
+          `expected at least ${ssimWindow}, the window of super-resolution's SSIM, but received ${extent}`,
+        );
+      }
+    });
+    if (normalise.t2w.kind === "z-score") {
+      fault(
+        ["cohort", "normalise", "t2w", "kind"],
+        `expected "percentiles" or "range", as super-resolution compares T2W in [0, 1], but received ${describe(normalise.t2w.kind)}`,
+      );
+    }
+  });
+}

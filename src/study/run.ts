@@ -1,0 +1,200 @@
+import { mkdir, rm } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { writeJson } from "../common/atomic-file.js";
+import { expected, TransferLimitsError } from "../common/errors.js";
+import type { StudyEvent } from "../common/progress.js";
+import { Tensor } from "../native/tensor.js";
+import { labelOf } from "./cell.js";
+import {
+  readCell,
+  readJson,
+  readPretraining,
+  removeLeftovers,
+  studyPaths,
+  writeFailure,
+} from "./cell-folder.js";
+import { refuseChanges } from "./changes.js";
+import { differingCases, readCohort, type StudyCohort, writeCohort } from "./cohort-file.js";
+import { ResultsCollector } from "./collect.js";
+import { checkStudy } from "./load.js";
+import { lockStudy } from "./lock.js";
+import { type PlannedCell, planStudy, type StudyPlan } from "./plan.js";
+import { prepareStudyCohort } from "./prepare.js";
+import type { StudyResults } from "./results.js";
+import { type Outcome, runSchedule } from "./schedule.js";
+import type { Study, StudyInput } from "./schema.js";
+import { runInWorker } from "./worker-process.js";
+
+export interface RunOptions {
+  /** Stops the study: workers end after their present step, and running it again goes on from their last epochs. */
+  signal?: AbortSignal;
+  onProgress?: (event: StudyEvent) => void;
+  /** Cells that run side by side, instead of `execution.jobs`. */
+  jobs?: number;
+  /** Only these cells; the rest stays pending. */
+  only?: "pretraining";
+}
+
+/**
+ * Runs a study, or goes on with one that was interrupted: prepares the cohort, hands every cell that is not there yet
+ * to a worker process of its own, and gathers the results, also after each cell. A cell that fails does not stop the
+ * others: it stands in the results with its reason, and the next run tries it again.
+ *
+ * @param study from `loadStudy`, or an object as a study file would hold it, with paths relative to the working folder
+ * @returns what `results.json` in the study's folder says
+ * @throws `BAD_CONFIG` before any work where the study is wrong, or is not the one whose results lie in its folder;
+ *   `BUSY` when another process works there; `ABORTED`, after which running it again goes on
+ */
+export async function runStudy(study: Study | StudyInput, options: RunOptions = {}): Promise<StudyResults> {
+  const { signal, onProgress = () => {} } = options;
+  if (options.jobs !== undefined && !(Number.isSafeInteger(options.jobs) && options.jobs >= 1)) {
+    throw expected("a whole number of at least 1", "jobs", options.jobs);
+  }
+  const checked = await checkStudy(study);
+  const folder = checked.execution.output;
+  await mkdir(studyPaths(folder).cells, { recursive: true });
+  const unlock = await lockStudy(folder);
+  const liveBefore = Tensor.live;
+  try {
+    return await runLocked(checked, options, signal, onProgress);
+  } finally {
+    await unlock();
+    const alive = Tensor.live - liveBefore;
+    if (alive > 0) {
+      const message = `${alive} tensors that the study made were still alive when it ended`;
+      process.emitWarning(message, { code: "TRANSFER_LIMITS_LEAK" });
+    }
+  }
+}
+
+async function runLocked(
+  study: Study,
+  { jobs = study.execution.jobs, only }: RunOptions,
+  signal: AbortSignal | undefined,
+  onProgress: (event: StudyEvent) => void,
+): Promise<StudyResults> {
+  const folder = study.execution.output;
+  const threads = await settleStudy(study, jobs);
+  const cohort = await prepareStudyCohort(study, { signal, onProgress });
+  const plan = planStudy(study);
+  const done = await finishedCells(folder, plan);
+  await settleCohort(folder, cohort, done.size > 0);
+  await removeLeftovers(folder, done);
+
+  const cells = plan.cells.filter(({ kind }) => only === undefined || kind === only);
+  for (const { id } of cells) if (!done.has(id)) await rm(studyPaths(folder).failure(id), { force: true });
+  const alreadyDone = cells.filter(({ id }) => done.has(id)).length;
+  onProgress({ kind: "plan", cells: cells.map(labelOf), alreadyDone });
+
+  const collector = new ResultsCollector(study, plan, cohort, threads);
+  let results = await collector.write(signal);
+  const tally = new Tally(cells, done, jobs);
+  const abort = signal ?? new AbortController().signal;
+  // Cells that end at the same time are written down one after the other.
+  let writing = Promise.resolve();
+  await runSchedule(cells, {
+    jobs,
+    done,
+    signal: abort,
+    run: (cell) => runInWorker({ study, cell, cohort, threads }, abort, onProgress),
+    settled: (cell, outcome) => {
+      const step = writing.then(async () => {
+        if (outcome.kind === "stopped") return;
+        if (outcome.kind === "failed") await writeFailure(folder, { id: cell.id, ...withoutKind(outcome) });
+        results = await collector.write();
+        onProgress(eventOf(cell, outcome));
+        onProgress(tally.after(cell, outcome));
+      });
+      writing = step.catch(() => {});
+      return step;
+    },
+  });
+  if (signal?.aborted) {
+    throw new TransferLimitsError(
+      "ABORTED",
+      `The study was stopped. What is finished lies in ${folder}; run the study again to go on from there`,
+    );
+  }
+  return results;
+}
+
+/**
+ * Writes the study as it is run into its folder, unless the folder holds another one. The number of threads, on which
+ * the last bits of every number depend, stays what it was when the study was first run, unless the study names one.
+ */
+async function settleStudy(study: Study, jobs: number): Promise<number> {
+  const { resolved } = studyPaths(study.execution.output);
+  const before = await readJson<Study>(resolved);
+  if (before) refuseChanges(before, study);
+  const share = Math.max(1, Math.floor(availableParallelism() / jobs));
+  const threads = study.execution.threads ?? before?.execution.threads ?? share;
+  await writeJson(resolved, { ...study, execution: { ...study.execution, threads } });
+  return threads;
+}
+
+/** Refuses to mix results of one cohort with those of another. */
+async function settleCohort(folder: string, cohort: StudyCohort, hasResults: boolean): Promise<void> {
+  const before = await readCohort(folder);
+  const differing = before ? differingCases(before, cohort) : [];
+  if (hasResults && differing.length > 0) {
+    const shown = differing.slice(0, 5).join(", ") + (differing.length > 5 ? " and others" : "");
+    throw new TransferLimitsError(
+      "BAD_CONFIG",
+      `The cohort is not the one whose results lie in ${folder}: ${differing.length} cases differ (${shown}), because ` +
+        "their files or the manifest changed. Choose another execution.output, or put the files back as they were",
+    );
+  }
+  if (differing.length > 0) await rm(studyPaths(folder).allProgress, { recursive: true, force: true });
+  await writeCohort(folder, cohort);
+}
+
+async function finishedCells(folder: string, { cells }: StudyPlan): Promise<Set<string>> {
+  const done = new Set<string>();
+  for (const { id, kind } of cells) {
+    const result = await (kind === "pretraining" ? readPretraining(folder, id) : readCell(folder, id));
+    if (result) done.add(id);
+  }
+  return done;
+}
+
+const withoutKind = ({ code, reason }: Extract<Outcome, { kind: "failed" }>) => ({ code, reason });
+
+function eventOf(cell: PlannedCell, outcome: Exclude<Outcome, { kind: "stopped" }>): StudyEvent {
+  return outcome.kind === "done"
+    ? { kind: "cell-done", cell: labelOf(cell), metric: outcome.metric, seconds: outcome.seconds }
+    : { kind: "cell-failed", cell: labelOf(cell), reason: outcome.reason };
+}
+
+/** Counts cells, and estimates the time left from what those of this run took for their cost. */
+class Tally {
+  #done: number;
+  #failed = 0;
+  #costLeft: number;
+  #costDone = 0;
+  #secondsDone = 0;
+
+  constructor(
+    private readonly cells: readonly PlannedCell[],
+    done: ReadonlySet<string>,
+    private readonly jobs: number,
+  ) {
+    const left = cells.filter(({ id }) => !done.has(id));
+    this.#done = cells.length - left.length;
+    this.#costLeft = left.reduce((sum, { cost }) => sum + cost, 0);
+  }
+
+  after(cell: PlannedCell, outcome: Exclude<Outcome, { kind: "stopped" }>): StudyEvent {
+    this.#costLeft -= cell.cost;
+    if (outcome.kind === "failed") this.#failed++;
+    else {
+      this.#done++;
+      this.#costDone += cell.cost;
+      this.#secondsDone += outcome.seconds;
+    }
+    const pace = this.#costDone > 0 ? this.#secondsDone / this.#costDone : null;
+    const left = this.cells.length - this.#done - this.#failed;
+    const secondsLeft =
+      pace === null ? null : (pace * Math.max(0, this.#costLeft)) / Math.min(this.jobs, left || 1);
+    return { kind: "study", done: this.#done, failed: this.#failed, total: this.cells.length, secondsLeft };
+  }
+}

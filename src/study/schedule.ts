@@ -1,0 +1,84 @@
+import type { PlannedCell } from "./plan.js";
+
+/** What became of a cell. */
+export type Outcome =
+  | { kind: "done"; metric: { name: string; value: number } | null; seconds: number }
+  | { kind: "failed"; code: string; reason: string }
+  /** Stopped on request; the next run goes on. */
+  | { kind: "stopped" };
+
+export interface Schedule {
+  jobs: number;
+  /** Ids of cells that are there already. */
+  done: ReadonlySet<string>;
+  signal: AbortSignal;
+  run(cell: PlannedCell): Promise<Outcome>;
+  /** Called once a cell, also for those that fail because of another; the next cells start after it has returned. */
+  settled(cell: PlannedCell, outcome: Outcome): Promise<void>;
+}
+
+/**
+ * Hands out cells, up to `jobs` at once: of those that are ready, the one first from which the longest chain of work
+ * hangs. A cell whose dependency failed fails with its reason. Nothing new starts once the signal is aborted.
+ */
+export async function runSchedule(cells: readonly PlannedCell[], schedule: Schedule): Promise<void> {
+  const { jobs, signal } = schedule;
+  const done = new Set(schedule.done);
+  const waiting = new Map(cells.filter(({ id }) => !done.has(id)).map((cell) => [cell.id, cell]));
+  const priority = priorities(cells);
+  const running = new Map<string, Promise<void>>();
+  const failed = new Map<string, string>();
+
+  const settle = async (cell: PlannedCell, outcome: Outcome): Promise<void> => {
+    if (outcome.kind === "done") done.add(cell.id);
+    if (outcome.kind === "failed") failed.set(cell.id, outcome.reason);
+    await schedule.settled(cell, outcome);
+  };
+  const start = async (cell: PlannedCell): Promise<void> => {
+    const outcome = await schedule.run(cell);
+    await settle(cell, outcome);
+  };
+
+  for (;;) {
+    for (const cell of [...waiting.values()]) {
+      const broken = cell.dependsOn.find((id) => failed.has(id));
+      if (broken === undefined) continue;
+      waiting.delete(cell.id);
+      const reason = `It starts from ${broken}, which failed: ${failed.get(broken)}`;
+      await settle(cell, { kind: "failed", code: "WORKER_DIED", reason });
+    }
+    const ready = [...waiting.values()]
+      .filter(({ dependsOn }) => dependsOn.every((id) => done.has(id)))
+      .sort((a, b) => (priority.get(b.id) as number) - (priority.get(a.id) as number));
+    for (const cell of ready) {
+      if (running.size >= jobs || signal.aborted) break;
+      waiting.delete(cell.id);
+      running.set(
+        cell.id,
+        start(cell).finally(() => running.delete(cell.id)),
+      );
+    }
+    if (running.size === 0) return;
+    try {
+      await Promise.race(running.values());
+    } catch (error) {
+      await Promise.allSettled(running.values());
+      throw error;
+    }
+  }
+}
+
+/** Of each cell, its own cost and that of the costliest chain of cells that wait for it. */
+function priorities(cells: readonly PlannedCell[]): Map<string, number> {
+  const known = new Map<string, number>();
+  const of = (cell: PlannedCell): number => {
+    const before = known.get(cell.id);
+    if (before !== undefined) return before;
+    const dependents = cells.filter(({ dependsOn }) => dependsOn.includes(cell.id));
+    const value = cell.cost + Math.max(0, ...dependents.map(of));
+    known.set(cell.id, value);
+    return value;
+  };
+  for (const cell of cells) of(cell);
+  return known;
+}

@@ -1,0 +1,183 @@
+import { z } from "zod";
+import { section } from "../common/validation.js";
+import { comparators, type TaskKind, taskKinds } from "../common/vocabulary.js";
+import { decoderSchema, encoderSchema, specialisedSchema, subpixelSchema } from "../models/specification.js";
+import { taskOptions } from "../tasks/index.js";
+import { cropSchema, masksSchema, normaliseSchema, splitSchema, voxelsSchema } from "./cohort-schema.js";
+
+const fileName = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9](?:[A-Za-z0-9._]|-(?!-))*$/,
+    "expected letters, digits, '.', '_' and single '-', as it becomes part of file names",
+  )
+  .max(60);
+const positive = z.number().positive();
+const count = z.int().min(1).max(1_000_000);
+const seed = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
+const path = z.string().min(1);
+
+/** How a network is trained, without defaults: the paper's are filled in below. */
+const trainingFields = {
+  /** Passes over the training set. */
+  epochs: count,
+  batchSize: count,
+  /** Of AdamW, at the top of the schedule. */
+  learningRate: positive,
+  /** Decoupled, on matrices and kernels only. */
+  weightDecay: z.number().min(0),
+  /** `cosine` falls to 0 over all steps after the warm-up. */
+  schedule: z.enum(["cosine", "constant"]),
+  /** Epochs over which the learning rate rises from 0. */
+  warmupEpochs: z.int().min(0),
+  /** Largest global norm of the gradient; null: no clipping. */
+  gradientClip: positive.nullable(),
+  /** Validate every so many epochs, and after the last. */
+  validateEvery: count,
+};
+
+const trainingSchema = section({
+  epochs: trainingFields.epochs.default(100),
+  batchSize: trainingFields.batchSize.default(1),
+  learningRate: trainingFields.learningRate.default(1e-4),
+  weightDecay: trainingFields.weightDecay.default(0.01),
+  schedule: trainingFields.schedule.default("cosine"),
+  warmupEpochs: trainingFields.warmupEpochs.default(0),
+  gradientClip: trainingFields.gradientClip.default(null),
+  validateEvery: trainingFields.validateEvery.default(1),
+});
+
+/** What a task changes of the study's `training`. */
+const trainingChanges = section({
+  epochs: trainingFields.epochs.optional(),
+  batchSize: trainingFields.batchSize.optional(),
+  learningRate: trainingFields.learningRate.optional(),
+  weightDecay: trainingFields.weightDecay.optional(),
+  schedule: trainingFields.schedule.optional(),
+  warmupEpochs: trainingFields.warmupEpochs.optional(),
+  gradientClip: trainingFields.gradientClip.optional(),
+  validateEvery: trainingFields.validateEvery.optional(),
+});
+
+/** Masked-autoencoder pretraining of an encoder (He et al. 2022; Woo et al. 2023). */
+export const pretrainSchema = section({
+  method: z.literal("masked-autoencoder").default("masked-autoencoder"),
+  epochs: trainingFields.epochs.default(100),
+  batchSize: trainingFields.batchSize.default(1),
+  learningRate: trainingFields.learningRate.default(1.5e-4),
+  weightDecay: trainingFields.weightDecay.default(0.05),
+  schedule: trainingFields.schedule.default("cosine"),
+  warmupEpochs: trainingFields.warmupEpochs.default(0),
+  gradientClip: trainingFields.gradientClip.default(null),
+  /** Share of the patches that the encoder does not see. */
+  maskRatio: z.number().gt(0).lt(1).default(0.6),
+  /** Edge of a patch in voxels: the encoder's stride. */
+  patch: z.literal(16).default(16),
+  decoderDim: z.int().min(1).max(65_536).default(512),
+  decoderDepth: z.int().min(1).max(1000).default(1),
+  /** Each patch's voxels are predicted with zero mean and unit variance. */
+  normaliseTargets: z.boolean().default(true),
+  /** Another cohort, disjoint from the study's; null: the study's training split. */
+  manifest: path.nullable().default(null),
+});
+
+const modelSchema = section({
+  name: fileName,
+  encoder: encoderSchema,
+  /** A safetensors file with the encoder's weights; or `pretrain`. */
+  weights: path.optional(),
+  pretrain: pretrainSchema.optional(),
+  /** What of the pretrained model fine-tuning trains. The paper says frozen and reports what only `full` can give. */
+  finetune: z.enum(["full", "frozen"]).default("full"),
+  decoder: decoderSchema.prefault({ kind: "upernet" }),
+  subpixel: subpixelSchema.prefault({}),
+});
+
+export const taskSchema = z.discriminatedUnion("kind", [
+  section({
+    kind: z.literal("lesion-segmentation"),
+    ...taskOptions["lesion-segmentation"],
+    training: trainingChanges.default({}),
+  }),
+  section({
+    kind: z.literal("super-resolution"),
+    ...taskOptions["super-resolution"],
+    training: trainingChanges.default({}),
+  }),
+]);
+
+const specialisedByTask = Object.fromEntries(
+  taskKinds.map((kind) => [kind, specialisedSchema.default("unet-3d")]),
+) as Record<TaskKind, z.ZodDefault<typeof specialisedSchema>>;
+
+/**
+ * A study: which cohort, models, tasks and comparators, how they are trained, and where. The file `study.yaml` holds
+ * one; defaults are those of the paper. Unknown keys are errors.
+ */
+export const studySchema = section({
+  name: fileName,
+  /** Everything random follows from it: splits, masks, weights, the order of cases. */
+  seed: seed.default(1),
+  /** Repetitions: each trains every cell again, from other weights and in another order. */
+  seeds: z.array(seed).min(1).default([1]),
+  cohort: section({
+    /** The cohort's CSV. */
+    manifest: path,
+    /** Height x width x depth, as the paper writes it. */
+    voxels: voxelsSchema.default([200, 200, 96]),
+    crop: cropSchema.prefault({}),
+    normalise: normaliseSchema.prefault({}),
+    masks: masksSchema.default("label-linear"),
+  }),
+  /** Patients in each set, as counts or as fractions. The paper's: 555 / 37 / 148. */
+  split: splitSchema.prefault({}),
+  models: z.array(modelSchema).min(1),
+  tasks: z
+    .array(z.union([z.enum(taskKinds), taskSchema]))
+    .min(1)
+    .default([...taskKinds]),
+  comparators: z
+    .array(z.enum(comparators))
+    .min(1)
+    .default([...comparators]),
+  /** The specialised model of each task. */
+  specialised: section(specialisedByTask).prefault({}),
+  /**
+   * The head of `pretrained` and `random-weights`: as drawn, or trained on the frozen encoder. The paper says "without
+   * task-specific fine-tuning" and no more.
+   */
+  untrainedHead: z.enum(["random", "trained"]).default("random"),
+  training: trainingSchema.prefault({}),
+  alignment: section({
+    /** Of the kernel exp(-|u - v|² / sigma²). */
+    sigma: positive.default(1),
+  }).prefault({}),
+  execution: section({
+    device: z
+      .string()
+      .regex(/^(cpu|cuda(:\d+)?)$/, 'expected "cpu", "cuda" or "cuda:N"')
+      .default("cpu"),
+    /** Cells that run side by side. */
+    jobs: z.int().min(1).max(256).default(1),
+    /** Threads of each; null: the machine's cores divided among the jobs, kept when the study is continued. */
+    threads: z.int().min(1).max(1024).nullable().default(null),
+    /** Where the results go; default: `<name>-results` beside the study file. */
+    output: path.optional(),
+    /** Preprocessed volumes; default: `cache` in the output folder. */
+    cache: path.optional(),
+  }).prefault({}),
+});
+
+/** A study as a person writes it, defaults left out. */
+export type StudyInput = z.input<typeof studySchema>;
+export type StudyConfig = z.output<typeof studySchema>;
+export type TrainingSettings = z.output<typeof trainingSchema>;
+export type PretrainSettings = z.output<typeof pretrainSchema>;
+export type ModelConfig = z.output<typeof modelSchema>;
+export type TaskConfig = z.output<typeof taskSchema> & { training: TrainingSettings };
+
+/** A study with every default filled in and every path absolute. It parses to itself. */
+export interface Study extends Omit<StudyConfig, "tasks" | "execution"> {
+  tasks: TaskConfig[];
+  execution: Omit<StudyConfig["execution"], "output" | "cache"> & { output: string; cache: string };
+}

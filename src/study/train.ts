@@ -1,0 +1,188 @@
+import { TransferLimitsError, throwIfAborted } from "../common/errors.js";
+import { randomStream, seedFor } from "../common/random.js";
+import { type Network, Trainer, type TrainerOptions } from "../native/network.js";
+import { peakMemory } from "../native/runtime.js";
+import type { Tensor } from "../native/tensor.js";
+import type { BusyClock } from "./busy-clock.js";
+import type { CheckpointFolder, Spent, TrainingState } from "./checkpoint.js";
+import type { EpochRecord } from "./results.js";
+
+export interface Batch {
+  input: Tensor;
+  target: Tensor;
+}
+
+export interface TrainingSchedule {
+  epochs: number;
+  batchSize: number;
+  learningRate: number;
+  schedule: "cosine" | "constant";
+  warmupEpochs: number;
+  validateEvery: number;
+}
+
+/** A training, without knowledge of what is trained: a task or a masked autoencoder. */
+export interface Training {
+  network: Network;
+  optimiser: TrainerOptions;
+  schedule: TrainingSchedule;
+  /** Cases of the training set. */
+  cases: number;
+  /** Under which seed and name the order of cases, and what is drawn inside a step, are drawn. */
+  random: { seed: number; name: (string | number)[] };
+  /** The batch of these cases (indices), as it is in this epoch. The loop disposes it. */
+  batch(cases: readonly number[], epoch: number): Promise<Batch>;
+  /** The metric on the validation set, larger is better; null where there is none: the last epoch is the best. */
+  validate: (() => Promise<number>) | null;
+  checkpoints: CheckpointFolder;
+  clock: BusyClock;
+  signal: AbortSignal;
+  onStart(startEpoch: number): void;
+  onEpoch(record: EpochRecord, secondsLeft: number): void;
+}
+
+export interface Trained {
+  /** After the last epoch. */
+  state: TrainingState;
+  /** What of `state.cost` this process spent. */
+  here: { wallSeconds: number; deviceSeconds: number };
+}
+
+/** Steps that may be queued before the first of them is waited for: the device never idles, memory stays bounded. */
+const stepsAhead = 3;
+
+/**
+ * Trains for `schedule.epochs`, from where the checkpoints stand. Everything random is drawn from streams named after
+ * the epoch, so that a training that was interrupted ends in the same bits as one that was not.
+ */
+export async function train(training: Training): Promise<Trained> {
+  const { network, schedule, checkpoints, clock, signal } = training;
+  const resumed = await checkpoints.read();
+  const state: TrainingState = resumed ?? { epoch: 0, best: null, curve: [], cost: nothingSpent() };
+  using trainer = await Trainer.create(network, training.optimiser);
+  if (resumed) await checkpoints.restore(resumed, network, trainer);
+  training.onStart(state.epoch);
+  const here = { wallSeconds: 0, deviceSeconds: 0 };
+
+  let before = { wall: performance.now(), device: clock.seconds };
+  while (state.epoch < schedule.epochs) {
+    throwIfAborted(signal);
+    const epoch = state.epoch + 1;
+    const trainingLoss = await trainEpoch(training, trainer, epoch);
+    const due = epoch % schedule.validateEvery === 0 || epoch === schedule.epochs;
+    const metric = training.validate && due ? await training.validate() : null;
+    throwIfAborted(signal);
+
+    state.epoch = epoch;
+    const steps = Math.ceil(training.cases / schedule.batchSize);
+    const learningRate = learningRateAt(schedule, (epoch - 1) * steps, steps);
+    state.curve.push({ epoch, learningRate, trainingLoss, validationMetric: metric });
+    if (isBest(state, metric, training.validate === null)) state.best = { epoch, metric };
+
+    const now = { wall: performance.now(), device: clock.seconds };
+    state.cost.epochSeconds.push((now.wall - before.wall) / 1000);
+    for (const spent of [state.cost, here]) {
+      spent.wallSeconds += (now.wall - before.wall) / 1000;
+      spent.deviceSeconds += now.device - before.device;
+    }
+    state.cost.peakMemoryBytes = Math.max(state.cost.peakMemoryBytes, peakMemory(network.device));
+    before = now;
+    await checkpoints.save(state, network, trainer);
+
+    const recent = state.cost.epochSeconds.slice(-5);
+    const pace = recent.reduce((sum, seconds) => sum + seconds, 0) / recent.length;
+    training.onEpoch(state.curve.at(-1) as EpochRecord, pace * (schedule.epochs - epoch));
+  }
+  return { state, here };
+}
+
+export const nothingSpent = (): Spent => ({
+  wallSeconds: 0,
+  deviceSeconds: 0,
+  peakMemoryBytes: 0,
+  epochSeconds: [],
+});
+
+/**
+ * Without a validation set every epoch is taken, so that the last one stays. Of equals the latest: early in training
+ * Dice is often 0 epoch after epoch, while the loss falls.
+ */
+function isBest({ best }: TrainingState, metric: number | null, takeLast: boolean): boolean {
+  if (takeLast) return true;
+  if (metric === null) return false;
+  return best === null || best.metric === null || metric >= best.metric;
+}
+
+/** One pass over the training set; the mean loss, each case weighing the same. */
+async function trainEpoch(training: Training, trainer: Trainer, epoch: number): Promise<number> {
+  const { schedule, random, clock, signal } = training;
+  const indices = Array.from({ length: training.cases }, (_, index) => index);
+  const order = randomStream(random.seed, ...random.name, "order", epoch).shuffle(indices);
+  const batches: number[][] = [];
+  for (let start = 0; start < order.length; start += schedule.batchSize) {
+    batches.push(order.slice(start, start + schedule.batchSize));
+  }
+  const steps = batches.length;
+  const losses: number[] = [];
+  const queue: Promise<void>[] = [];
+
+  const prepare = (step: number): Promise<Batch> | undefined => {
+    const cases = batches[step];
+    return cases && handled(clock.during(training.batch(cases, epoch)));
+  };
+  const step = async ({ input, target }: Batch, index: number): Promise<void> => {
+    try {
+      const learningRate = learningRateAt(schedule, (epoch - 1) * steps + index, steps);
+      const seed = seedFor(random.seed, ...random.name, "step", epoch, index);
+      const { loss } = await trainer.step(input, target, { learningRate, seed });
+      if (!Number.isFinite(loss)) throw diverged(epoch, index + 1, loss);
+      losses[index] = loss * (batches[index] as number[]).length;
+    } finally {
+      input.dispose();
+      target.dispose();
+    }
+  };
+
+  let next = prepare(0);
+  try {
+    for (let index = 0; next; index++) {
+      throwIfAborted(signal);
+      const batch = await next;
+      next = prepare(index + 1); // its volumes are read while the step runs
+      queue.push(handled(clock.during(step(batch, index))));
+      if (queue.length >= stepsAhead) await queue.shift();
+    }
+    await Promise.all(queue);
+  } catch (error) {
+    // Nothing may be left alive or under way when the error leaves.
+    const [unused] = await Promise.allSettled([next, ...queue]);
+    if (unused?.status === "fulfilled" && unused.value) {
+      unused.value.input.dispose();
+      unused.value.target.dispose();
+    }
+    throw error;
+  }
+  return losses.reduce((sum, loss) => sum + loss, 0) / training.cases;
+}
+
+/** A promise that may fail before anyone waits for it, without that being an unhandled rejection. */
+function handled<T>(work: Promise<T>): Promise<T> {
+  work.catch(() => {});
+  return work;
+}
+
+/** The learning rate of a step, counted from 0 over the whole training: linear warm-up, then a half cosine to 0. */
+export function learningRateAt(schedule: TrainingSchedule, step: number, stepsPerEpoch: number): number {
+  const warmup = schedule.warmupEpochs * stepsPerEpoch;
+  if (step < warmup) return (schedule.learningRate * (step + 1)) / warmup;
+  if (schedule.schedule === "constant") return schedule.learningRate;
+  const total = schedule.epochs * stepsPerEpoch - warmup;
+  return schedule.learningRate * 0.5 * (1 + Math.cos((Math.PI * (step - warmup)) / total));
+}
+
+const diverged = (epoch: number, step: number, loss: number): TransferLimitsError =>
+  new TransferLimitsError(
+    "BAD_INPUT",
+    `The training loss became ${loss} in epoch ${epoch}, step ${step}. Lower training.learningRate, or set ` +
+      "training.gradientClip",
+  );

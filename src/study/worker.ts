@@ -1,0 +1,48 @@
+/**
+ * The program of a worker process: works on one cell and ends. It knows its study by messages alone, and dies with it,
+ * so that no orphan goes on writing.
+ */
+import { messageOf, TransferLimitsError } from "../common/errors.js";
+import { setThreads } from "../native/runtime.js";
+import { Tensor } from "../native/tensor.js";
+import { type CellJob, runTaskCell } from "./cell.js";
+import type { FromWorker, ToWorker } from "./messages.js";
+import { runPretrainingCell } from "./pretraining-cell.js";
+
+const controller = new AbortController();
+
+const say = (message: FromWorker): Promise<void> =>
+  new Promise((resolve) => {
+    if (process.send) process.send(message, undefined, undefined, () => resolve());
+    else resolve();
+  });
+
+async function work(job: CellJob): Promise<FromWorker> {
+  try {
+    setThreads(job.threads);
+    const run = job.cell.kind === "pretraining" ? runPretrainingCell : runTaskCell;
+    const { metric } = await run({
+      ...job,
+      signal: controller.signal,
+      tell: (event) => void say({ kind: "event", event }),
+    });
+    return { kind: "done", metric, liveTensors: Tensor.live };
+  } catch (error) {
+    if (controller.signal.aborted) return { kind: "stopped" };
+    const code = error instanceof TransferLimitsError ? error.code : "INTERNAL";
+    const stack = code === "INTERNAL" && error instanceof Error ? `\n${error.stack}` : "";
+    return { kind: "failed", code, reason: messageOf(error) + stack };
+  }
+}
+
+process.on("message", (message: ToWorker) => {
+  if (message.kind === "stop") controller.abort();
+  else
+    void work(message.job).then(async (last) => {
+      await say(last);
+      process.exit(0);
+    });
+});
+process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
+// Ctrl-C reaches the whole group of processes; the study decides what it means and says so.
+process.on("SIGINT", () => {});

@@ -1,0 +1,69 @@
+import { overlap } from "../native/kernels.js";
+import { Tensor } from "../native/tensor.js";
+import { type ChannelFill, disposable, stackChannels, type Task } from "./task.js";
+
+export interface LesionSegmentationOptions {
+  /** Weight of false positives in the Tversky index. Salehi 2017: 0.3. */
+  alpha: number;
+  /** Weight of false negatives. Salehi 2017: 0.7. */
+  beta: number;
+  channelFill: ChannelFill;
+}
+
+/**
+ * Lesion segmentation (task 2 of the paper): T2W and one of ADC or high-b, drawn at random, to a mask of any lesion.
+ * Tversky loss (Salehi 2017); Dice of sigmoid > 0.5. Where prediction and target are both empty, Dice is 1.
+ */
+export const lesionSegmentation = (options: LesionSegmentationOptions): Task => ({
+  kind: "lesion-segmentation",
+  shape: { channels: 2, outputs: 1, depthScale: 1 },
+  loss: { kind: "tversky", alpha: options.alpha, beta: options.beta },
+  metric: "Dice",
+  pictures: "mask",
+
+  missing(volumes) {
+    if (!volumes.includes("t2w")) return "it has no T2W volume";
+    if (!volumes.includes("lesion")) return "it has no lesion mask";
+    return volumes.includes("adc") || volumes.includes("hbv") ? null : "it has neither ADC nor high-b";
+  },
+
+  async sample(volumes, channels, draw) {
+    const diffusionRoles = (["adc", "hbv"] as const).filter((role) => volumes.roles.includes(role));
+    const role = draw.pick(diffusionRoles);
+    using t2w = await volumes.load("t2w");
+    using diffusion = await volumes.load(role);
+    using lesion = await volumes.load("lesion");
+    using mask = await lesion.threshold(0.5); // any grade is a lesion
+    const input = await stackChannels([t2w, diffusion], channels, options.channelFill);
+    try {
+      return disposable({ input, target: await Tensor.gather([mask], [0]) });
+    } catch (error) {
+      input.dispose();
+      throw error;
+    }
+  },
+
+  async score(logits, target) {
+    const counts = await overlap(logits, target, 0); // a logit above 0 is a probability above 0.5
+    return counts.map(({ intersection, prediction, target: reference }) =>
+      prediction + reference === 0 ? 1 : (2 * intersection) / (prediction + reference),
+    );
+  },
+
+  async picture(sample, logits) {
+    using mask = await sample.target.select(0, 0); // [D, H, W]
+    const areas = await mask.sliceSums();
+    const largest = Math.max(...areas);
+    const slice = largest > 0 ? areas.indexOf(largest) : Math.floor(areas.length / 2);
+    using input = await sample.input.select(0, 0);
+    using answer = await logits.select(0, 0); // [1, D, H, W]
+    using answerVolume = await answer.select(0, 0);
+    using answerSlice = await answerVolume.select(0, slice);
+    return disposable({
+      slice,
+      input: await input.select(0, slice),
+      target: await mask.select(0, slice),
+      prediction: await answerSlice.threshold(0),
+    });
+  },
+});

@@ -1,0 +1,69 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const main = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
+
+export interface Finished {
+  status: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** Starts the command line in a process of its own, as a shell does. */
+export function startCli(args: string[], environment: NodeJS.ProcessEnv = process.env) {
+  const child = spawn(process.execPath, [main, ...args], {
+    env: environment,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const texts = { stdout: "", stderr: "" };
+  for (const name of ["stdout", "stderr"] as const) {
+    child[name].setEncoding("utf8").on("data", (chunk: string) => {
+      texts[name] += chunk;
+    });
+  }
+  const finished = new Promise<Finished>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (status) => resolve({ status, ...texts }));
+  });
+  return { child: child as ChildProcess, texts, finished };
+}
+
+export const cli = (...args: string[]): Promise<Finished> => startCli(args).finished;
+
+/** A safetensors file made by hand: float32 tensors, row-major. */
+export function writeFloats(
+  path: string,
+  tensors: Record<string, { shape: number[]; data: number[] }>,
+): void {
+  let offset = 0;
+  const header: Record<string, unknown> = {};
+  for (const [name, { shape, data }] of Object.entries(tensors)) {
+    header[name] = { dtype: "F32", shape, data_offsets: [offset, offset + 4 * data.length] };
+    offset += 4 * data.length;
+  }
+  const json = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(json.length));
+  const data = Buffer.from(Float32Array.from(Object.values(tensors).flatMap((tensor) => tensor.data)).buffer);
+  writeFileSync(path, Buffer.concat([length, json, data]));
+}
+
+/** An NRRD of 4 x 3 x 2 voxels (i, j, k), 0 to 23, of 1 x 2 x 3 mm. */
+export function writeSmallImage(path: string): void {
+  const header = [
+    "NRRD0004",
+    "type: short",
+    "dimension: 3",
+    "space: left-posterior-superior",
+    "sizes: 4 3 2",
+    "space directions: (1,0,0) (0,2,0) (0,0,3)",
+    "space origin: (0,0,0)",
+    "endian: little",
+    "encoding: raw",
+    "",
+    "",
+  ].join("\n");
+  const voxels = Buffer.from(Int16Array.from({ length: 24 }, (_, index) => index).buffer);
+  writeFileSync(path, Buffer.concat([Buffer.from(header), voxels]));
+}

@@ -1,0 +1,290 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { cli, startCli, writeFloats, writeSmallImage } from "./cli-fixture.js";
+import { temporaryFolder } from "./libtorch-fixture.js";
+import { shared, sharedMissing } from "./shared.js";
+
+const commands = ["demo", "run", "plan", "report", "pretrain", "embed", "align", "inspect", "doctor"];
+
+const studyOf = (training: string) => `name: small
+cohort: { manifest: cohort/manifest.csv, voxels: [16, 16, 16] }
+split: { train: 2, validation: 1, test: 1 }
+models:
+  - name: profound
+    encoder: { family: convnext-v2-3d, channels: 3, depths: [1, 1, 1, 1], dims: [4, 4, 8, 8] }
+    pretrain: { epochs: 1, decoderDim: 8 }
+    decoder: { kind: upernet, hidden: 4, auxiliary: 4 }
+tasks: [lesion-segmentation]
+comparators: [fine-tuned, random-weights]
+training: ${training}
+`;
+
+describe("every command", () => {
+  it.each(commands)("%s explains itself with an example and exit status 0", async (command) => {
+    const { status, stdout } = await cli(command, "--help");
+    expect(status).toBe(0);
+    expect(stdout).toMatch(new RegExp(`Examples?:\\n\\s+transfer-limits ${command}`));
+    expect(stdout).toContain("--json");
+  });
+
+  it.each([
+    ["an unknown command", ["halp"]],
+    ["a missing argument", ["run"]],
+    ["an unknown option", ["doctor", "--fast"]],
+    ["a number that is none", ["align", "a", "b", "--sigma", "wide"]],
+    ["an unknown encoder", ["embed", "m.csv", "--out", "o", "--encoder", "resnet"]],
+  ])("answers %s with exit status 2, and with JSON where asked for", async (_, args) => {
+    const { status, stdout, stderr } = await cli(...args, "--json");
+    expect(status).toBe(2);
+    expect(JSON.parse(stdout)).toMatchObject({
+      error: { code: expect.any(String), message: expect.any(String) },
+    });
+    expect(stderr).not.toBe("");
+    expect((await cli(...args)).stdout).toBe("");
+  });
+});
+
+describe("inspect", () => {
+  it("says what an image is", async () => {
+    const path = join(temporaryFolder(), "small.nrrd");
+    writeSmallImage(path);
+    const { status, stdout } = await cli("inspect", path, "--json");
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({
+      kind: "image",
+      format: "NRRD",
+      storedType: "int16",
+      shape: [2, 3, 4],
+      spacing: [3, 2, 1],
+      orientation: "LPS",
+      range: [0, 23],
+      mean: 11.5,
+    });
+    expect((await cli("inspect", path)).stdout).toContain("2 x 3 x 4 (depth x height x width)");
+  });
+
+  it("says what a file of weights is, without loading it", async () => {
+    const path = join(temporaryFolder(), "weights.safetensors");
+    writeFloats(path, { "stem.weight": { shape: [2, 3], data: [1, 2, 3, 4, 5, 6] } });
+    const { status, stdout } = await cli("inspect", path, "--json");
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({
+      kind: "weights",
+      parameters: 6,
+      tensors: [{ name: "stem.weight", dtype: "float32", shape: [2, 3] }],
+    });
+  });
+
+  it.each([
+    ["absent.nii.gz", null, "BAD_IMAGE"],
+    ["text.nii", "this is no image", "BAD_IMAGE"],
+    ["absent.safetensors", null, "BAD_CHECKPOINT"],
+    ["short.safetensors", "abc", "BAD_CHECKPOINT"],
+  ])("answers %s with exit status 1, naming the file", async (name, contents, code) => {
+    const path = join(temporaryFolder(), name);
+    if (contents !== null) writeFileSync(path, contents);
+    const { status, stdout } = await cli("inspect", path, "--json");
+    expect(status).toBe(1);
+    const { error } = JSON.parse(stdout);
+    expect(error.code).toBe(code);
+    expect(error.message).toContain(name);
+  });
+
+  it("prints no control character that a file's header holds", async () => {
+    const path = join(temporaryFolder(), "evil.mhd");
+    writeFileSync(
+      path,
+      "ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementType = MET_SHORT\nElementDataFile = \u001b[2Jx\n",
+    );
+    const { status, stderr } = await cli("inspect", path);
+    expect(status).toBe(1);
+    expect(stderr).not.toContain("\u001b");
+  });
+});
+
+describe.skipIf(sharedMissing)("inspect on odd files (needs the shared folder beside the checkout)", () => {
+  it.each([
+    "complex_voxels.nii.gz",
+    "data_file_missing.mhd",
+    "empty.nii.gz",
+    "five_dimensional.mha",
+    "header_only.nii",
+    "invalid_utf8.mhd",
+    "nan_voxels.nii",
+    "referring_to_system_file.mhd",
+    "text.nii",
+    "truncated.nii.gz",
+  ])("refuses %s with exit status 1, naming file and reason", async (name) => {
+    const { status, stderr } = await cli("inspect", shared("data", "odd", "refused", name));
+    expect(status).toBe(1);
+    expect(stderr).toMatch(new RegExp(`${name.replaceAll(".", "\\.")}: \\S+ .*\\S`));
+    expect(stderr).not.toContain("    at ");
+  });
+
+  it("refuses a mask that does not lie on its image", async () => {
+    const mask = shared("data", "odd", "refused", "mask_off_the_image_11373.nii.gz");
+    const image = shared("data", "prostate", "11373_1001396", "t2w.mha");
+    const { status, stderr } = await cli("inspect", mask, "--of", image);
+    expect(status).toBe(1);
+    expect(stderr).toContain("mask_off_the_image_11373.nii.gz");
+    const right = shared("data", "prostate", "11373_1001396", "lesion.nii.gz");
+    expect((await cli("inspect", right, "--of", image)).status).toBe(0);
+  });
+});
+
+describe("align", () => {
+  it("computes MMD² of two files of embeddings as the formula gives it", async () => {
+    const folder = temporaryFolder();
+    writeFloats(join(folder, "a.safetensors"), { embeddings: { shape: [2, 1], data: [0, 1] } });
+    writeFloats(join(folder, "b.safetensors"), { other: { shape: [2, 1], data: [0, 2] } });
+    const { status, stdout } = await cli(
+      ...["align", join(folder, "a.safetensors"), join(folder, "b.safetensors"), "--sigma", "2", "--json"],
+    );
+    expect(status).toBe(0);
+    const k = (distance: number) => Math.exp(-(distance ** 2) / 4);
+    const within = (2 + 2 * k(1)) / 4 + (2 + 2 * k(2)) / 4;
+    const between = (k(0) + k(2) + k(1) + k(1)) / 4;
+    const answer = JSON.parse(stdout);
+    expect(answer).toMatchObject({ rows: [2, 2], features: 1, given: { sigma: 2, saturated: false } });
+    expect(answer.given.biased).toBeCloseTo(within - 2 * between, 10);
+  });
+
+  it("asks for a name where a file holds several tensors, and refuses sets of other features", async () => {
+    const folder = temporaryFolder();
+    const data = [1, 2, 3, 4];
+    writeFloats(join(folder, "two.safetensors"), { x: { shape: [2, 2], data }, y: { shape: [1, 4], data } });
+    writeFloats(join(folder, "one.safetensors"), { z: { shape: [2, 2], data } });
+    const [two, one] = [join(folder, "two.safetensors"), join(folder, "one.safetensors")];
+    const unnamed = await cli("align", two, one);
+    expect(unnamed.status).toBe(1);
+    expect(unnamed.stderr).toMatch(/2 tensors and none is called "embeddings"; name one with --tensor/);
+    writeFloats(join(folder, "wide.safetensors"), { embeddings: { shape: [1, 4], data } });
+    const uneven = await cli("align", one, join(folder, "wide.safetensors"));
+    expect(uneven.status).toBe(1);
+    expect(uneven.stderr).toMatch(/Expected as many features/);
+  });
+});
+
+describe("a bad study", () => {
+  it.each(["run", "plan", "pretrain"])(
+    "stops %s before any work with exit status 2 and names the field",
+    async (command) => {
+      const folder = temporaryFolder();
+      writeFileSync(join(folder, "study.yaml"), studyOf("{ epoch: 3 }"));
+      const { status, stdout, stderr } = await cli(command, join(folder, "study.yaml"), "--json");
+      expect(status).toBe(2);
+      expect(JSON.parse(stdout).error).toMatchObject({
+        code: "BAD_CONFIG",
+        message: expect.stringContaining("training"),
+      });
+      expect(stderr).toMatch(/unknown key "epoch"\. Did you mean "epochs"\?/);
+      expect(existsSync(join(folder, "small-results"))).toBe(false);
+    },
+  );
+
+  it("is one that is not there", async () => {
+    const { status, stderr } = await cli("run", join(temporaryFolder(), "absent.yaml"));
+    expect(status).toBe(2);
+    expect(stderr).toContain("absent.yaml");
+  });
+});
+
+describe("demo", () => {
+  it("does not touch a folder that holds another study", async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "study.yaml"), "name: mine\n");
+    const { status, stdout } = await cli("demo", "--out", folder, "--json");
+    expect(status).toBe(2);
+    expect(JSON.parse(stdout).error.message).toContain("Choose another folder with --out");
+    expect(readFileSync(join(folder, "study.yaml"), "utf8")).toBe("name: mine\n");
+    expect(existsSync(join(folder, "cohort"))).toBe(false);
+  });
+});
+
+describe("a small study on phantoms", () => {
+  let folder: string;
+  let study: string;
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), "transfer-limits-test-"));
+    const { writePhantomCohort } = await import("../dist/cohort/phantom.js");
+    await writePhantomCohort(join(folder, "cohort"), { cases: 4, seed: 5, voxels: [24, 24, 12] });
+    study = join(folder, "study.yaml");
+    writeFileSync(study, studyOf("{ epochs: 25 }"));
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  it("is planned without any work", async () => {
+    const { status, stdout } = await cli("plan", study, "--json");
+    expect(status).toBe(0);
+    const { cells, output } = JSON.parse(stdout);
+    expect(cells.map(({ id }: { id: string }) => id)).toEqual([
+      "profound--pretraining",
+      "profound--lesion-segmentation--fine-tuned--seed1",
+      "profound--lesion-segmentation--random-weights--seed1",
+    ]);
+    expect(existsSync(output)).toBe(false);
+    expect((await cli("plan", study)).stdout).toContain("3 cells");
+  });
+
+  it("is pretrained alone", async () => {
+    const { status, stdout, stderr } = await cli("pretrain", study, "--json");
+    expect(stderr).toContain("pretraining · profound: epoch 1 of 1");
+    expect(status).toBe(0);
+    const { results, report } = JSON.parse(stdout);
+    expect(report).toBeNull();
+    expect(results.pretraining).toMatchObject([{ model: "profound", status: "done" }]);
+    expect(results.cells.map(({ status }: { status: string }) => status)).toEqual(["pending", "pending"]);
+  });
+
+  it("stops at Ctrl-C and says how to go on", async () => {
+    const { child, texts, finished } = startCli(["run", study]);
+    while (!texts.stderr.includes("fine-tuned: epoch 1 of 25")) {
+      if (child.exitCode !== null) throw new Error(`It ended by itself: ${texts.stderr}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    child.kill("SIGINT");
+    const { status, stderr } = await finished;
+    expect(status).toBe(1);
+    expect(stderr).toContain(`To go on later: transfer-limits run ${study}`);
+    expect(stderr).toContain("error (ABORTED)");
+  });
+
+  it("goes on from there to its report", async () => {
+    const { status, stdout, stderr } = await cli("run", study, "--json");
+    expect(status).toBe(0);
+    expect(stderr).toMatch(/fine-tuned: started, goes on at epoch \d+ of 25/);
+    const { results, report } = JSON.parse(stdout);
+    expect(results.complete).toBe(true);
+    expect(existsSync(report)).toBe(true);
+  });
+
+  it("is summed up in a table, and run again computes nothing", async () => {
+    const { status, stdout, stderr } = await cli("run", study);
+    expect(status).toBe(0);
+    expect(stderr).not.toContain("epoch");
+    expect(stdout).toMatch(/task +model +seed +metric +fine-tuned/);
+    expect(stdout).toMatch(/Report: .*report\.html/);
+  });
+
+  it("is reported again from its folder", async () => {
+    const { status, stdout } = await cli("report", join(folder, "small-results"), "--json");
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toEqual({ report: join(folder, "small-results", "report.html") });
+  });
+
+  it("has a cohort that an encoder embeds, each case with its name", async () => {
+    const out = join(folder, "embeddings.safetensors");
+    const args = ["--encoder", "profound-demo", "--voxels", "16x16x16", "--out", out, "--json"];
+    const { status, stdout, stderr } = await cli("embed", join(folder, "cohort", "manifest.csv"), ...args);
+    expect(status, stderr).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ output: out, features: 128, excluded: [] });
+    const { metadata, tensors } = JSON.parse((await cli("inspect", out, "--json")).stdout);
+    expect(JSON.parse(metadata.cases)).toEqual(["phantom-001", "phantom-002", "phantom-003", "phantom-004"]);
+    expect(tensors).toEqual([{ name: "embeddings", dtype: "float32", shape: [4, 128] }]);
+    const same = JSON.parse((await cli("align", out, out, "--json")).stdout);
+    expect(same.given.biased).toBeLessThan(1e-12);
+  });
+});

@@ -1,0 +1,261 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { editDistance, nearest } from "../dist/common/validation.js";
+import { refuseChanges } from "../dist/study/changes.js";
+import { checkStudy, loadStudy } from "../dist/study/load.js";
+import type { Study } from "../dist/study/schema.js";
+
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "transfer-limits-config-"));
+  const rows = ["a", "b", "c", "d"].map(
+    (id) => `${id},${id}/t2w.nii.gz,${id}/adc.nii.gz,${id}/lesion.nii.gz`,
+  );
+  await writeFile(join(folder, "manifest.csv"), `case,t2w,adc,lesion\n${rows.join("\n")}\n`);
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const sound = `name: small
+cohort: { manifest: manifest.csv, voxels: [32, 32, 16] }
+split: { train: 2, validation: 1, test: 1 }
+models:
+  - name: profound
+    encoder: profound-demo
+    pretrain: { epochs: 2 }
+`;
+
+const load = async (text: string): Promise<Study> => {
+  const path = join(folder, "study.yaml");
+  await writeFile(path, text);
+  return loadStudy(path);
+};
+
+const refused = async (text: string): Promise<{ code: string; message: string }> => {
+  try {
+    await load(text);
+  } catch (error) {
+    const { code, message } = error as { code: string; message: string };
+    return { code, message };
+  }
+  throw new Error("the study was accepted");
+};
+
+describe("a study file", () => {
+  it("gets the paper's defaults for what it leaves out, and absolute paths", async () => {
+    const study = await load(sound);
+    expect(study).toMatchObject({
+      seed: 1,
+      seeds: [1],
+      cohort: { manifest: join(folder, "manifest.csv"), crop: { around: "gland", fieldOfView: "whole" } },
+      comparators: ["fine-tuned", "pretrained", "random-weights", "from-scratch", "specialised"],
+      untrainedHead: "random",
+      alignment: { sigma: 1 },
+      execution: {
+        device: "cpu",
+        jobs: 1,
+        threads: null,
+        output: join(folder, "small-results"),
+        cache: join(folder, "small-results", "cache"),
+      },
+    });
+    expect(study.models[0]).toMatchObject({
+      encoder: { family: "convnext-v2-3d", channels: 3, dims: [16, 32, 64, 128] },
+      finetune: "full",
+      decoder: { kind: "upernet", hidden: 512, auxiliary: 256 },
+      pretrain: { maskRatio: 0.6, patch: 16, normaliseTargets: true, manifest: null },
+    });
+    const training = { epochs: 100, learningRate: 1e-4, schedule: "cosine", gradientClip: null };
+    expect(study.tasks).toMatchObject([
+      { kind: "lesion-segmentation", alpha: 0.3, beta: 0.7, channelFill: "repeat", training },
+      { kind: "super-resolution", downsampling: "average", training },
+    ]);
+  });
+
+  it("resolves to itself once it is resolved", async () => {
+    const study = await load(sound);
+    expect(await checkStudy(study, "/nowhere")).toEqual(study);
+  });
+
+  it("takes a task's own training settings over the study's", async () => {
+    const study = await load(
+      `${sound}training: { epochs: 7, batchSize: 3 }\ntasks: [super-resolution, { kind: lesion-segmentation, training: { epochs: 9 } }]\n`,
+    );
+    expect(study.tasks.map(({ kind, training }) => [kind, training.epochs, training.batchSize])).toEqual([
+      ["super-resolution", 7, 3],
+      ["lesion-segmentation", 9, 3],
+    ]);
+  });
+
+  const cases: [name: string, text: string, ...parts: string[]][] = [
+    [
+      "an unknown key",
+      sound.replace("split:", "splits:"),
+      "line 3",
+      'unknown key "splits". Did you mean "split"?',
+    ],
+    [
+      "an unknown key deep inside",
+      sound.replace("epochs: 2", "epoch: 2"),
+      "line 7",
+      "models[0].pretrain",
+      '"epochs"',
+    ],
+    ["a key that resembles none", `${sound}zzzzzzzz: 1\n`, "line 8", 'unknown key "zzzzzzzz". Known: "name"'],
+    ["a wrong type", `${sound}seed: soon\n`, 'line 8: seed: expected a number but received "soon"'],
+    ["a missing field", sound.replace("name: small\n", ""), "name: expected a string but received nothing"],
+    [
+      "an unknown preset",
+      sound.replace("profound-demo", "profound-tinny"),
+      "line 6: models[0].encoder",
+      'Did you mean "profound-tiny"?',
+    ],
+    [
+      "an unknown task",
+      `${sound}tasks: [lesion-segmentaton]\n`,
+      "line 8: tasks[0]",
+      'Did you mean "lesion-segmentation"?',
+    ],
+    [
+      "an unknown comparator",
+      `${sound}comparators: [finetuned]\n`,
+      "comparators[0]",
+      'Did you mean "fine-tuned"?',
+    ],
+    [
+      "a number out of range",
+      `${sound}training: { learningRate: -1 }\n`,
+      "training.learningRate: expected a number of more than 0 but received -1",
+    ],
+    [
+      "a half epoch",
+      `${sound}training: { epochs: 1.5 }\n`,
+      "training.epochs: expected a whole number but received 1.5",
+    ],
+    [
+      "an odd depth for super-resolution",
+      sound.replace("32, 16]", "32, 15]"),
+      "cohort.voxels[2]",
+      "even depth",
+      "15",
+    ],
+    ["a depth too small for SSIM", sound.replace("32, 16]", "32, 10]"), "cohort.voxels[2]", "at least 11"],
+    [
+      "two models of one name",
+      `${sound}  - { name: profound, encoder: profound-demo, pretrain: {} }\n`,
+      "line 8: models[1].name",
+      "twice",
+    ],
+    [
+      "a model without weights",
+      sound.replace("    pretrain: { epochs: 2 }\n", ""),
+      "models[0]",
+      '"weights"',
+      '"pretrain"',
+      "neither",
+    ],
+    [
+      "weights that are not there",
+      sound.replace("pretrain: { epochs: 2 }", "weights: no.safetensors"),
+      "line 7: models[0].weights",
+      "no.safetensors",
+    ],
+    [
+      "weights of another format",
+      sound.replace("pretrain: { epochs: 2 }", "weights: w.pth"),
+      "models[0].weights: expected a .safetensors file",
+    ],
+    [
+      "an encoder of too few channels",
+      sound.replace(
+        "encoder: profound-demo",
+        "encoder: { family: convnext-v2-3d, channels: 1, depths: [1, 1, 1, 1], dims: [8, 8, 8, 8] }",
+      ),
+      "models[0].encoder",
+      "at least 2 channels",
+      "received 1",
+    ],
+    [
+      "a mixture of counts and fractions",
+      sound.replace("train: 2", "train: 2.5"),
+      "split.train",
+      "fractions",
+    ],
+    ["more cases than there are", sound.replace("train: 2", "train: 20"), "line 3: split", "4 cases"],
+    [
+      "no test cases",
+      sound.replace("test: 1", "test: 0"),
+      "split.test: expected at least 1 patient but received 0",
+    ],
+    [
+      "a longer warm-up than training",
+      `${sound}training: { epochs: 3, warmupEpochs: 3 }\n`,
+      "training.warmupEpochs: expected fewer than the 3 epochs",
+    ],
+    [
+      "T2W that is not in [0, 1]",
+      sound.replace("16] }", "16], normalise: { t2w: { kind: z-score } } }"),
+      "cohort.normalise.t2w.kind",
+      "super-resolution",
+    ],
+    ["a device of another kind", `${sound}execution: { device: tpu }\n`, "execution.device", '"cuda:N"'],
+    ["a name that is a path", sound.replace("name: small", "name: ../small"), "line 1: name"],
+    ["broken YAML", `${sound}training: { epochs: 1\n`, "is not YAML", "line"],
+    ["a list", "- a\n- b\n", "expected a table of keys"],
+    ["nothing", "", "expected a table of keys"],
+  ];
+  it.each(cases)(
+    "with %s is refused, saying where, what was expected and what came",
+    async (_, text, ...parts) => {
+      const { code, message } = await refused(text);
+      expect(code).toBe("BAD_CONFIG");
+      for (const part of parts) expect(message).toContain(part);
+    },
+  );
+
+  it("names every wrong field at once", async () => {
+    const { message } = await refused(`${sound}seed: soon\ntraining: { epochs: 0 }\n`);
+    expect(message.split("\n")).toHaveLength(3);
+  });
+
+  it("that is not there is refused", async () => {
+    await expect(loadStudy(join(folder, "absent.yaml"))).rejects.toMatchObject({ code: "BAD_CONFIG" });
+  });
+
+  it("with a missing or broken manifest is refused before any work", async () => {
+    await expect(load(sound.replace("manifest.csv", "absent.csv"))).rejects.toMatchObject({
+      code: "BAD_MANIFEST",
+    });
+  });
+});
+
+describe("going on in a folder with results", () => {
+  it("is refused for another study, naming the fields that changed", async () => {
+    const study = await load(sound);
+    const changed = structuredClone(study);
+    changed.tasks[0].training.epochs = 3;
+    changed.seeds = [1, 2];
+    expect(() => refuseChanges(study, changed)).toThrow(/tasks\[0\]\.training\.epochs: was 100, is 3/);
+    expect(() => refuseChanges(study, changed)).toThrow(/seeds\[1\]: was absent, is 2/);
+  });
+
+  it("is allowed where only the execution changed", async () => {
+    const study = await load(sound);
+    expect(() =>
+      refuseChanges(study, { ...study, execution: { ...study.execution, jobs: 8 } }),
+    ).not.toThrow();
+  });
+});
+
+describe("the nearest known word", () => {
+  it("is found by the number of edits", () => {
+    // Textbook values of Levenshtein's distance.
+    expect(editDistance("kitten", "sitting")).toBe(3);
+    expect(editDistance("flaw", "lawn")).toBe(2);
+    expect(editDistance("", "abc")).toBe(3);
+    expect(nearest("traning", ["training", "tasks"])).toBe("training");
+    expect(nearest("colour", ["training", "tasks"])).toBeNull();
+  });
+});

@@ -1,0 +1,222 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { lockStudy } from "../dist/study/lock.js";
+import { type PlannedCell, planStudy } from "../dist/study/plan.js";
+import { resolveStudy } from "../dist/study/resolve.js";
+import { type Outcome, runSchedule } from "../dist/study/schedule.js";
+import type { Study, StudyInput } from "../dist/study/schema.js";
+
+const studyOf = (changes: Partial<StudyInput> = {}): Study => {
+  const input: StudyInput = {
+    name: "small",
+    cohort: { manifest: "manifest.csv", voxels: [32, 32, 16] },
+    split: { train: 4, validation: 1, test: 1 },
+    models: [{ name: "profound", encoder: "profound-demo", pretrain: {} }],
+    ...changes,
+  };
+  const result = resolveStudy(input, "/data");
+  if ("faults" in result) throw new Error(JSON.stringify(result.faults));
+  return result.study;
+};
+
+const cell = (id: string, cost: number, dependsOn: string[] = []): PlannedCell => ({
+  ...(planStudy(studyOf()).cells[0] as PlannedCell),
+  id,
+  cost,
+  dependsOn,
+});
+
+describe("the plan of a study", () => {
+  it("lists pretraining once a model, then seed, task, model and comparator, the specialised model once a task", () => {
+    const study = studyOf({
+      seeds: [1, 7],
+      tasks: ["super-resolution", "lesion-segmentation"],
+      models: [
+        { name: "one", encoder: "profound-demo", pretrain: {} },
+        { name: "two", encoder: "profound-demo", weights: "two.safetensors" },
+      ],
+      comparators: ["specialised", "random-weights", "fine-tuned"],
+    });
+    const ofSeed = (seed: number) =>
+      ["super-resolution", "lesion-segmentation"].flatMap((task) => [
+        ...["one", "two"].flatMap((model) =>
+          ["fine-tuned", "random-weights"].map(
+            (comparator) => `${model}--${task}--${comparator}--seed${seed}`,
+          ),
+        ),
+        `unet-3d--${task}--specialised--seed${seed}`,
+      ]);
+    expect(planStudy(study).cells.map(({ id }) => id)).toEqual([
+      "one--pretraining",
+      ...ofSeed(1),
+      ...ofSeed(7),
+    ]);
+  });
+
+  it("says what each comparator trains, from where it starts and what it waits for", () => {
+    const rows = planStudy(studyOf({ tasks: ["lesion-segmentation"] })).cells.map(
+      ({ comparator, trains, startsFrom, dependsOn, epochs }) => [
+        comparator,
+        trains,
+        startsFrom,
+        dependsOn,
+        epochs,
+      ],
+    );
+    expect(rows).toEqual([
+      [null, "everything", "random", [], 100],
+      ["fine-tuned", "everything", "pretrained", ["profound--pretraining"], 100],
+      ["pretrained", "nothing", "pretrained", ["profound--pretraining"], 0],
+      ["random-weights", "nothing", "random", [], 0],
+      ["from-scratch", "everything", "random", [], 100],
+      ["specialised", "everything", "random", [], 100],
+    ]);
+  });
+
+  it("trains heads alone where the study says so", () => {
+    const frozen = { name: "profound", encoder: "profound-demo", pretrain: {}, finetune: "frozen" } as const;
+    const study = studyOf({ tasks: ["lesion-segmentation"], untrainedHead: "trained", models: [frozen] });
+    const trains = Object.fromEntries(
+      planStudy(study).cells.map(({ comparator, trains }) => [comparator, trains]),
+    );
+    expect(trains).toMatchObject({
+      "fine-tuned": "head",
+      pretrained: "head",
+      "random-weights": "head",
+      "from-scratch": "everything",
+    });
+  });
+
+  it("pretrains nothing that no comparator starts from", () => {
+    const { cells } = planStudy(studyOf({ comparators: ["from-scratch"] }));
+    expect(cells.every(({ kind }) => kind === "cell")).toBe(true);
+  });
+
+  it("gives each task the head that answers it", () => {
+    const heads = planStudy(studyOf({ comparators: ["from-scratch", "specialised"] })).cells.map(
+      ({ network }) => ("model" in network ? network.model : network.head),
+    );
+    expect(heads).toEqual([
+      { kind: "upernet", hidden: 512, auxiliary: 256, outputs: 1 },
+      { family: "unet-3d", features: 32, levels: 5, channels: 2, outputs: 1, depthScale: 1 },
+      { kind: "subpixel", featureSize: 16, outputs: 1 },
+      { family: "unet-3d", features: 32, levels: 5, channels: 1, outputs: 1, depthScale: 2 },
+    ]);
+  });
+});
+
+describe("handing out cells", () => {
+  const run = async (
+    cells: PlannedCell[],
+    jobs: number,
+    outcomeOf: (cell: PlannedCell) => Outcome = () => ({ kind: "done", metric: null, seconds: 0 }),
+    signal = new AbortController().signal,
+  ) => {
+    const order: string[] = [];
+    const outcomes = new Map<string, Outcome>();
+    let running = 0;
+    let most = 0;
+    await runSchedule(cells, {
+      jobs,
+      done: new Set(),
+      signal,
+      run: async (cell) => {
+        order.push(cell.id);
+        most = Math.max(most, ++running);
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        running--;
+        return outcomeOf(cell);
+      },
+      settled: async (cell, outcome) => void outcomes.set(cell.id, outcome),
+    });
+    return { order, outcomes, most };
+  };
+
+  it("starts with the longest, counting what waits for it", async () => {
+    const cells = [cell("small", 1), cell("large", 5), cell("first", 1, []), cell("after", 6, ["first"])];
+    const { order } = await run(cells, 1);
+    expect(order).toEqual(["first", "after", "large", "small"]);
+  });
+
+  it("runs as many at once as there are jobs, and no more", async () => {
+    const cells = Array.from({ length: 7 }, (_, index) => cell(`cell-${index}`, 1));
+    expect((await run(cells, 3)).most).toBe(3);
+  });
+
+  it("fails what depends on a failed cell, with its reason, and runs the rest", async () => {
+    const cells = [cell("a", 1), cell("b", 1, ["a"]), cell("c", 1, ["b"]), cell("d", 1)];
+    const { order, outcomes } = await run(cells, 2, ({ id }) =>
+      id === "a"
+        ? { kind: "failed", code: "BAD_INPUT", reason: "no luck" }
+        : { kind: "done", metric: null, seconds: 0 },
+    );
+    expect(order.sort()).toEqual(["a", "d"]);
+    expect(outcomes.get("c")).toMatchObject({ kind: "failed", reason: expect.stringContaining("no luck") });
+    expect(outcomes.get("d")).toMatchObject({ kind: "done" });
+  });
+
+  it("starts nothing more once it is aborted", async () => {
+    const controller = new AbortController();
+    const cells = Array.from({ length: 5 }, (_, index) => cell(`cell-${index}`, 1));
+    const { order } = await run(
+      cells,
+      2,
+      () => {
+        controller.abort();
+        return { kind: "stopped" };
+      },
+      controller.signal,
+    );
+    expect(order).toHaveLength(2);
+  });
+});
+
+describe("the lock of a study's folder", () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "transfer-limits-lock-"));
+  });
+  afterEach(() => rm(folder, { recursive: true, force: true }));
+
+  it("is held by one at a time, and named in the error", async () => {
+    const unlock = await lockStudy(folder);
+    await expect(lockStudy(folder)).rejects.toMatchObject({
+      code: "BUSY",
+      message: expect.stringContaining(`Process ${process.pid}`),
+    });
+    await unlock();
+    await (await lockStudy(folder))();
+  });
+
+  it("is taken over from a process that is dead", async () => {
+    const child = spawn(process.execPath, ["-e", ""]);
+    await once(child, "exit");
+    await writeFile(
+      join(folder, ".lock"),
+      JSON.stringify({ host: hostname(), pid: child.pid, started: "1" }),
+    );
+    await (await lockStudy(folder))();
+  });
+
+  it("is taken over from a process whose id belongs to another one now", async () => {
+    await writeFile(
+      join(folder, ".lock"),
+      JSON.stringify({ host: hostname(), pid: process.pid, started: "1" }),
+    );
+    const unlock = await lockStudy(folder);
+    expect(JSON.parse(await readFile(join(folder, ".lock"), "utf8")).started).not.toBe("1");
+    await unlock();
+  });
+
+  it("of another host stands, with what to do about it", async () => {
+    await writeFile(join(folder, ".lock"), JSON.stringify({ host: "elsewhere", pid: 1, started: "1" }));
+    await expect(lockStudy(folder)).rejects.toMatchObject({
+      code: "BUSY",
+      message: expect.stringContaining("delete"),
+    });
+  });
+});

@@ -1,0 +1,70 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import type { StudyEvent } from "../dist/common/progress.js";
+import type { StudyResults } from "../dist/study/results.js";
+import type { StudyInput } from "../dist/study/schema.js";
+
+/** A study of seconds: an encoder of a few thousand parameters on six phantoms of 32 x 32 x 16 voxels. */
+export const tinyStudy = (folder: string, output: string, changes: Partial<StudyInput> = {}): StudyInput => ({
+  name: "tiny",
+  cohort: { manifest: join(folder, "cohort", "manifest.csv"), voxels: [32, 32, 16] },
+  split: { train: 3, validation: 1, test: 2 },
+  models: [
+    {
+      name: "profound",
+      encoder: { family: "convnext-v2-3d", channels: 3, depths: [1, 1, 1, 1], dims: [4, 8, 8, 16] },
+      pretrain: { epochs: 3, batchSize: 2, learningRate: 1e-3, decoderDim: 8 },
+      decoder: { kind: "upernet", hidden: 8, auxiliary: 4 },
+      subpixel: { featureSize: 4 },
+    },
+  ],
+  specialised: {
+    "lesion-segmentation": { family: "unet-3d", features: 4, levels: 3 },
+    "super-resolution": { family: "unet-3d", features: 4, levels: 3 },
+  },
+  training: { epochs: 2, learningRate: 1e-3 },
+  ...changes,
+  execution: {
+    jobs: 2,
+    threads: 1,
+    cache: join(folder, "cache"),
+    output: join(folder, output),
+    ...changes.execution,
+  },
+});
+
+/** What two runs of one study must have in common: everything but times and memory. */
+export const withoutCost = (value: unknown): unknown =>
+  JSON.parse(JSON.stringify(value, (key, entry) => (key === "cost" ? undefined : entry)));
+
+export const readResults = async (output: string): Promise<StudyResults> =>
+  JSON.parse(await readFile(join(output, "results.json"), "utf8")) as StudyResults;
+
+/** Runs a study in a process group of its own, so that it can be killed with all its workers. */
+export function spawnStudy(study: StudyInput, onEvent: (event: StudyEvent, kill: () => void) => void) {
+  const program = `
+    const { runStudy } = await import(${JSON.stringify(new URL("../dist/study/run.js", import.meta.url).href)});
+    const onProgress = (event) => process.stdout.write(JSON.stringify(event) + "\\n");
+    await runStudy(JSON.parse(process.argv[1]), { onProgress });
+  `;
+  const child: ChildProcess = spawn(
+    process.execPath,
+    ["--input-type=module", "-e", program, JSON.stringify(study)],
+    {
+      detached: true,
+      stdio: ["ignore", "pipe", "inherit"],
+      cwd: fileURLToPath(new URL("..", import.meta.url)),
+    },
+  );
+  const kill = () => process.kill(-(child.pid as number), "SIGKILL");
+  createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (line) =>
+    onEvent(JSON.parse(line) as StudyEvent, kill),
+  );
+  return once(child, "close").then(
+    ([code, signal]) => ({ code, signal }) as { code: number | null; signal: string | null },
+  );
+}
