@@ -11,7 +11,7 @@ export interface ParityInput {
 
 /** The input that a parity file describes. */
 export function parityInput({ name, shape, scale }: ParityInput): Tensor {
-  const values = uniform(
+  const values = hashFill(
     name,
     shape.reduce((a, b) => a * b, 1),
   );
@@ -24,7 +24,7 @@ export function parityInput({ name, shape, scale }: ParityInput): Tensor {
 /** The value that every parameter of that name has in the parity files. */
 export function parityParameter(name: string, shape: number[]): Float32Array {
   const leaf = name.slice(name.lastIndexOf(".") + 1);
-  const values = uniform(
+  const values = hashFill(
     name,
     shape.reduce((a, b) => a * b, 1),
   );

@@ -1,17 +1,17 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { type LossSpec, Network, type NetworkSpec, Trainer } from "../dist/native/network.js";
+import { type ConvNeXtSpec, type LossSpec, Network, type NetworkSpec, Trainer } from "../dist/native/network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { hashFill } from "./hash-fill.js";
 import { temporaryFolder } from "./temporary-folder.js";
 
-const encoder = {
+const encoder: ConvNeXtSpec = {
   family: "convnext-v2-3d",
   channels: 2,
   depths: [1, 1, 1, 1],
   dims: [8, 8, 16, 16],
-} as const;
+};
 const unet: NetworkSpec = { model: { family: "unet-3d", channels: 2, outputs: 1, features: 4, levels: 2 } };
 const shape = [2, 2, 16, 16, 16];
 

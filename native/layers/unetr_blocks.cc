@@ -1,5 +1,7 @@
 #include "layers/unetr_blocks.h"
 
+#include "layers/conv3d.h"
+
 namespace transfer_limits {
 namespace {
 
@@ -41,8 +43,8 @@ ResidualBlockImpl::ResidualBlockImpl(int64_t in, int64_t out) {
 }
 
 at::Tensor ResidualBlockImpl::forward(const at::Tensor& x) {
-  at::Tensor y = activate(instance_norm(conv1_(x)));
-  y = instance_norm(conv2_(y));
+  at::Tensor y = activate(instance_norm(conv3d_same(x, conv1_->weight)));
+  y = instance_norm(conv3d_same(y, conv2_->weight));
   return activate(y + (conv3_.is_empty() ? x : instance_norm(conv3_(x))));
 }
 

@@ -35,7 +35,7 @@ at::Tensor UNet::forward(const at::Tensor& input) {
     skips.push_back(x);
   }
   for (size_t index = 0; index < up_.size(); ++index) x = up_[index](x, skips[skips.size() - 2 - index]);
-  const at::Tensor answer = crop_to(out_(x), size);
+  at::Tensor answer = crop_to(out_(x), size);
   if (!specification_.doubles_depth) return answer;
   return shuffle_into_depth(answer) + input.narrow(1, 0, 1).repeat_interleave(2, /*dim=*/2);
 }

@@ -50,7 +50,7 @@ at::Tensor Unetr::forward(const at::Tensor& input) {
   const std::array<int64_t, 3> size = {input.size(2), input.size(3), input.size(4)};
   const at::Tensor padded =
       pad_to_multiple(input, ConvNeXtV2::kStride).contiguous(at::MemoryFormat::ChannelsLast3d);
-  const at::Tensor answer = crop_to(decode(padded), size);
+  at::Tensor answer = crop_to(decode(padded), size);
   if (!doubles_depth_) return answer;
   return shuffle_into_depth(answer) + input.narrow(1, 0, 1).repeat_interleave(2, /*dim=*/2);
 }

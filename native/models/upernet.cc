@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "layers/conv3d.h"
+
 namespace transfer_limits {
 namespace {
 
@@ -26,7 +28,7 @@ ConvNormGeluImpl::ConvNormGeluImpl(int64_t in, int64_t out, int64_t kernel)
                                                           .bias(false)))),
       norm_(register_module("batch_norm", ChannelNorm(out))) {}
 
-at::Tensor ConvNormGeluImpl::forward(const at::Tensor& x) { return at::gelu(norm_(conv_(x))); }
+at::Tensor ConvNormGeluImpl::forward(const at::Tensor& x) { return at::gelu(norm_(conv3d_same(x, conv_->weight))); }
 
 UperNet::UperNet(const ConvNeXtSpecification& encoder, const UperNetSpecification& head)
     : encoder_(register_module("encoder", std::make_shared<ConvNeXtV2>(encoder))) {

@@ -27,38 +27,36 @@ struct Loss {
   bool normalise_targets = true;
 };
 
-// The loss of a batch as a scalar of the prediction's type (float32 or float64), differentiable with respect
-// to the prediction. Shapes must be equal: nothing is broadcast.
+// The loss of a batch as a scalar of the prediction's type (float32 or float64), differentiable with respect to the
+// prediction. Shapes must be equal: nothing is broadcast.
 //
-//   kTversky       prediction: logits [N, channels, ..]; target: a mask of that shape, 0 or 1 (or in
-//   between).
+//   kTversky       prediction: logits [N, channels, ..]; target: a mask of that shape, 0 or 1 (or in between).
 //                  1 - mean over samples and channels of (TP + s) / (TP + alpha FP + beta FN + s), where with
 //                  p = sigmoid(logits): TP = sum p t, FP = sum p (1 - t), FN = sum (1 - p) t, s = smooth.
-//                  alpha weighs false positives, beta false negatives; 0.5 and 0.5 are the Dice loss. (Salehi
-//                  et al., "Tversky loss function for image segmentation using 3D fully convolutional deep
-//                  networks", 2017.) Where the target is empty the index is s / (alpha FP + s): near 0 until
-//                  almost nothing is predicted.
+//                  alpha weighs false positives, beta false negatives; 0.5 and 0.5 are the Dice loss.
+//                  (Salehi et al., "Tversky loss function for image segmentation using 3D fully convolutional
+//                  deep networks", 2017.) Where the target is empty the index is s / (alpha FP + s): near 0
+//                  until almost nothing is predicted.
 //   kL1            mean |prediction - target|.
-//   kCrossEntropy  prediction: logits [N, K, ..]; target: int64 [N, ..], in [0, K). The mean of -log softmax
-//   at the
-//                  target's class, weighted with the weight of that class (divided by the sum of the weights
-//                  used).
+//   kCrossEntropy  prediction: logits [N, K, ..]; target: int64 [N, ..], in [0, K). The mean of -log softmax at
+//                  the target's class, weighted with the weight of that class (divided by the sum of the
+//                  weights used).
 //   kSsim          1 - mean SSIM over the batch; prediction and target [N, C, D, H, W] (kernels/ssim.h).
 //   kL1Ssim        kL1 + ssim_weight * kSsim.
 //
-// kMaskedAutoencoder needs the input as well and is an error here. Throws BAD_INPUT when shapes, types,
-// settings or classes do not fit.
+// kMaskedAutoencoder needs the input as well and is an error here. Throws BAD_INPUT when shapes, types, settings or
+// classes do not fit.
 at::Tensor loss_value(const Loss& loss, const at::Tensor& prediction, const at::Tensor& target);
 
-// The masked autoencoder's loss (He et al., "Masked autoencoders are scalable vision learners", 2022): the
-// mean squared error of each patch, averaged over the masked patches of the batch.
+// The masked autoencoder's loss (He et al., "Masked autoencoders are scalable vision learners", 2022): the mean squared
+// error of each patch, averaged over the masked patches of the batch.
 //
-//   prediction  [N, P, gd, gh, gw], P = patch^3 C: the voxels of a patch in the order (pd, ph, pw, c), c
-//   fastest volume      [N, C, gd patch, gh patch, gw patch]: what was to be predicted mask        [N, gd gh
-//   gw], row-major over the grid; not 0 where the patch was hidden from the encoder
+//   prediction  [N, P, gd, gh, gw], P = patch^3 C: the voxels of a patch in the order (pd, ph, pw, c), c fastest
+//   volume      [N, C, gd patch, gh patch, gw patch]: what was to be predicted
+//   mask        [N, gd gh gw], row-major over the grid; not 0 where the patch was hidden from the encoder
 //
-// With `normalise_targets` each patch of the target has its mean taken away and is divided by sqrt(v + 1e-6),
-// v its unbiased variance. Throws BAD_INPUT when the shapes do not fit or no patch is masked.
+// With `normalise_targets` each patch of the target has its mean taken away and is divided by sqrt(v + 1e-6), v its
+// unbiased variance. Throws BAD_INPUT when the shapes do not fit or no patch is masked.
 at::Tensor masked_patch_loss(const at::Tensor& prediction, const at::Tensor& volume, const at::Tensor& mask,
                              int64_t patch, bool normalise_targets);
 

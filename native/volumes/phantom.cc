@@ -89,7 +89,7 @@ void check_grid(const Grid& grid, const char* name) {
             ".shape but received ", grid.shape[axis]);
     voxels *= grid.shape[axis];
     double length = 0;
-    for (int row = 0; row < 3; ++row) length = std::hypot(length, grid.voxel_to_patient[4 * row + axis]);
+    for (size_t row = 0; row < 3; ++row) length = std::hypot(length, grid.voxel_to_patient[4 * row + axis]);
     require(near(length) && length > 0 && std::abs(length - grid.spacing[axis]) <= 1e-3 * length,
             "Expected the lengths of the columns of voxelToPatient for ", name, ".spacing but received ",
             grid.spacing[axis], " where column ", axis, " has length ", length);
@@ -200,7 +200,7 @@ double coverage(const Shape& shape, const Grid& grid, const Vector& margin, doub
   double span = 0;
   for (int axis = 0; axis < 3; ++axis) {
     double change = 0;
-    for (int row = 0; row < 3; ++row) change += gradient[row] * grid.voxel_to_patient[4 * row + axis];
+    for (size_t row = 0; row < 3; ++row) change += gradient[row] * grid.voxel_to_patient[4 * row + axis];
     span += change * change;
   }
   return std::clamp(0.5 + (1 - f) / std::sqrt(span), 0.0, 1.0);
@@ -229,7 +229,7 @@ void for_each_voxel(const Grid& grid, const std::vector<Shape>& shapes, const Pa
   const std::array<double, 12>& m = grid.voxel_to_patient;
   const int64_t height = grid.shape[1], width = grid.shape[2];
   Vector margin;  // how far a voxel reaches from its centre, in the patient's axes
-  for (int row = 0; row < 3; ++row) {
+  for (size_t row = 0; row < 3; ++row) {
     margin[row] = std::abs(m[4 * row]) + std::abs(m[4 * row + 1]) + std::abs(m[4 * row + 2]);
   }
   double reach = 0;
@@ -237,7 +237,7 @@ void for_each_voxel(const Grid& grid, const std::vector<Shape>& shapes, const Pa
   reach = std::sqrt(reach);
   const auto position = [&m](double k, double j, double i) {
     Vector p;
-    for (int row = 0; row < 3; ++row)
+    for (size_t row = 0; row < 3; ++row)
       p[row] = m[4 * row] * k + m[4 * row + 1] * j + m[4 * row + 2] * i + m[4 * row + 3];
     return p;
   };
@@ -245,7 +245,8 @@ void for_each_voxel(const Grid& grid, const std::vector<Shape>& shapes, const Pa
     std::vector<const Shape*> near_line;
     std::vector<Layer> layers;
     for (int64_t line = begin; line < end; ++line) {
-      const auto k = static_cast<double>(line / height), j = static_cast<double>(line % height);
+      const int64_t slice = line / height;
+      const auto k = static_cast<double>(slice), j = static_cast<double>(line % height);
       const Vector first = position(k, j, 0), last = position(k, j, static_cast<double>(width - 1));
       near_line.clear();
       for (auto shape = shapes.rbegin(); shape != shapes.rend(); ++shape) {

@@ -138,8 +138,8 @@ export function orderedAxes(grid: VoxelGrid): { directions: Triple[]; extents: [
 }
 
 /**
- * The grid of a crop: `shape` voxels [D, H, W] over `fieldOfView` mm [D, H, W] ("whole": as far as the image reaches),
- * with its middle at `centre` (patient, mm). Its axes are those of `image`, in the order and direction closest to
+ * The grid of a crop: `shape` voxels [D, H, W] over `fieldOfView` mm [D, H, W] with its middle at `centre` (patient,
+ * mm); "whole" is all that the image reaches, about its own middle. Its axes are those of `image`, in the order and direction closest to
  * k to the head, j to the back, i to the left: axial slices as a radiologist sees them.
  */
 export function cropGrid(
@@ -149,12 +149,13 @@ export function cropGrid(
   centre: Triple = middleOf(image),
 ): VoxelGrid {
   const { directions, extents } = orderedAxes(image);
-  const reach = fieldOfView === "whole" ? extents : fieldOfView;
+  const whole = fieldOfView === "whole";
+  const reach = whole ? extents : fieldOfView;
   const steps = directions.map((direction, axis): Triple => {
     const size = (reach[axis] as number) / (shape[axis] as number);
     return direction.map((value) => value * size) as unknown as Triple;
   });
-  return { shape: [...shape], voxelToPatient: centredAffine(shape, steps, centre) };
+  return { shape: [...shape], voxelToPatient: centredAffine(shape, steps, whole ? middleOf(image) : centre) };
 }
 
 /** Voxel index of the output -> voxel index of the input, through the patient. */

@@ -27,6 +27,9 @@ function loadAddon(): Addon {
   if (!found) {
     throw new TransferLimitsError("LIBTORCH_MISSING", `LibTorch was not found.\n${searchReport(tried)}`);
   }
+  // OpenMP's threads wait asleep rather than spinning: beside other work on the same cores, spinning makes every
+  // operation many times slower. It changes no number. libgomp reads this when it is opened.
+  process.env.OMP_WAIT_POLICY ??= "PASSIVE";
   try {
     const loader = require(join(binaryFolder, "loader.node")) as { open(paths: string[]): void };
     loader.open(found.libraries);

@@ -68,12 +68,7 @@ export function runInWorker(
   });
 }
 
-/**
- * OpenMP's threads wait asleep rather than spinning: beside other work on the same cores, spinning makes every step
- * many times slower. It changes no number.
- */
 const environment = (threads: number): NodeJS.ProcessEnv => ({
-  OMP_WAIT_POLICY: "PASSIVE",
   ...process.env,
   OMP_NUM_THREADS: String(threads),
   MKL_NUM_THREADS: String(threads),

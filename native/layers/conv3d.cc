@@ -1,0 +1,53 @@
+#include "layers/conv3d.h"
+
+namespace transfer_limits {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::tensor_list;
+
+at::Tensor by_onednn(const at::Tensor& x, const at::Tensor& weight) {
+  const std::vector<int64_t> padding(3, weight.size(2) / 2);
+  const std::vector<int64_t> ones(3, 1);
+  return at::mkldnn_convolution(x, weight, /*bias=*/std::nullopt, padding, ones, ones, /*groups=*/1);
+}
+
+// As at::conv3d, but by oneDNN whatever the size; see the header.
+class SmallConvolution : public torch::autograd::Function<SmallConvolution> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight) {
+    context->save_for_backward({x, weight});
+    return by_onednn(x, weight);
+  }
+
+  static tensor_list backward(AutogradContext* context, tensor_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor& x = saved[0];
+    const at::Tensor& weight = saved[1];
+    const at::Tensor gradient = gradients[0].contiguous(x.suggest_memory_format());
+    at::Tensor to_x;
+    at::Tensor to_weight;
+    // With respect to the input it is the convolution with the flipped kernel, channels exchanged.
+    if (context->needs_input_grad(0)) to_x = by_onednn(gradient, weight.flip({2, 3, 4}).transpose(0, 1));
+    if (context->needs_input_grad(1)) {
+      // A batch of two, each sample half of the gradient, is enough to be given to oneDNN.
+      const int64_t padding = weight.size(2) / 2;
+      const auto twice = [](const at::Tensor& tensor) { return at::cat({tensor, tensor}, 0); };
+      std::tie(std::ignore, to_weight, std::ignore) = at::convolution_backward(
+          twice(gradient * 0.5), twice(x), weight, at::OptionalIntArrayRef(), {1, 1, 1}, {padding, padding, padding},
+          {1, 1, 1}, /*transposed=*/false, {0, 0, 0}, /*groups=*/1, {false, true, false});
+    }
+    return {to_x, to_weight};
+  }
+};
+
+}  // namespace
+
+at::Tensor conv3d_same(const at::Tensor& x, const at::Tensor& weight) {
+  const bool small = x.device().is_cpu() && x.scalar_type() == at::kFloat && x.size(0) == 1 &&
+                     x.size(1) * x.size(2) * x.size(3) <= 20480;
+  if (!small || weight.size(2) == 1) return at::conv3d(x, weight, {}, /*stride=*/1, weight.size(2) / 2);
+  return SmallConvolution::apply(x, weight);
+}
+
+}  // namespace transfer_limits
