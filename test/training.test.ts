@@ -1,5 +1,11 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { type ConvNeXtSpec, type LossSpec, Network, type NetworkSpec, Trainer } from "../dist/native/network.js";
+import {
+  type ConvNeXtSpec,
+  type LossSpec,
+  Network,
+  type NetworkSpec,
+  Trainer,
+} from "../dist/native/network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";

@@ -27,11 +27,16 @@ std::vector<Item> list(const Napi::Value& value, const std::string& name, Read r
 
 std::string dtype_name(at::ScalarType type) {
   switch (type) {
-    case at::kFloat: return "float32";
-    case at::kDouble: return "float64";
-    case at::kLong: return "int64";
-    case at::kByte: return "uint8";
-    default: throw Error("INTERNAL", std::string("A tensor of type ") + at::toString(type) + " has no name here");
+    case at::kFloat:
+      return "float32";
+    case at::kDouble:
+      return "float64";
+    case at::kLong:
+      return "int64";
+    case at::kByte:
+      return "uint8";
+    default:
+      throw Error("INTERNAL", std::string("A tensor of type ") + at::toString(type) + " has no name here");
   }
 }
 
@@ -42,7 +47,8 @@ at::ScalarType dtype_named(const std::string& name) {
   if (name == "uint8") return at::kByte;
   if (name == "float16") return at::kHalf;
   if (name == "bfloat16") return at::kBFloat16;
-  throw Error("BAD_INPUT", "Expected float32, float64, float16, bfloat16, int64 or uint8 for dtype but received " + name);
+  throw Error("BAD_INPUT",
+              "Expected float32, float64, float16, bfloat16, int64 or uint8 for dtype but received " + name);
 }
 
 torch::Device device_named(const std::string& name) {
@@ -51,12 +57,13 @@ torch::Device device_named(const std::string& name) {
                                        name.find_first_not_of("0123456789", 5) == std::string::npos);
   if (!cuda) throw Error("BAD_INPUT", "Expected cpu, cuda or cuda:<number> for device but received " + name);
   if (!torch::cuda::is_available()) {
-    throw Error("BAD_INPUT", "Expected a device of this machine but received " + name +
-                                 ": this build, or this machine, has no CUDA. Use cpu, or see: transfer-limits doctor");
+    throw Error("BAD_INPUT",
+                "Expected a device of this machine but received " + name +
+                    ": this build, or this machine, has no CUDA. Use cpu, or see: transfer-limits doctor");
   }
   const torch::Device device(name == "cuda" ? "cuda:0" : name);
-  require(device.index() < torch::cuda::device_count(), "Expected a CUDA device below ", torch::cuda::device_count(),
-          " for device but received ", name);
+  require(device.index() < torch::cuda::device_count(), "Expected a CUDA device below ",
+          torch::cuda::device_count(), " for device but received ", name);
   return device;
 }
 
@@ -79,8 +86,8 @@ double number(const Napi::Value& value, const std::string& name) {
 
 int64_t integer(const Napi::Value& value, const std::string& name) {
   const double given = number(value, name);
-  require(std::nearbyint(given) == given && std::abs(given) <= 9007199254740991.0, "Expected a whole number for ", name,
-          " but received ", given);
+  require(std::nearbyint(given) == given && std::abs(given) <= 9007199254740991.0,
+          "Expected a whole number for ", name, " but received ", given);
   return int64_t(given);
 }
 
@@ -89,7 +96,9 @@ std::string text(const Napi::Value& value, const std::string& name) {
   return value.As<Napi::String>();
 }
 
-std::vector<double> numbers(const Napi::Value& value, const std::string& name) { return list<double>(value, name, number); }
+std::vector<double> numbers(const Napi::Value& value, const std::string& name) {
+  return list<double>(value, name, number);
+}
 std::vector<int64_t> integers(const Napi::Value& value, const std::string& name) {
   return list<int64_t>(value, name, integer);
 }

@@ -11,7 +11,8 @@ Environment::Environment(Napi::Env env) : env_(env) {
   const napi_status status = napi_create_threadsafe_function(
       env, nullptr, nullptr, Napi::String::New(env, "transfer-limits"), /*max_queue_size=*/0,
       /*initial_thread_count=*/1, nullptr, nullptr, this, &Environment::deliver, &function_);
-  if (status != napi_ok) throw Napi::Error::New(env, "The way back to the JavaScript thread could not be made");
+  if (status != napi_ok)
+    throw Napi::Error::New(env, "The way back to the JavaScript thread could not be made");
   napi_unref_threadsafe_function(env, function_);  // an idle addon does not keep the process alive
 }
 

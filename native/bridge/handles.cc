@@ -49,7 +49,8 @@ at::Tensor TensorHandle::get(const Napi::Value& value, const char* name) {
   const auto* handle = Unwrap(value.As<Napi::Object>());
   if (!handle->tensor_.defined()) {
     std::ostringstream message;
-    message << "The tensor " << name << " " << at::IntArrayRef(handle->shape_) << " was disposed before this call";
+    message << "The tensor " << name << " " << at::IntArrayRef(handle->shape_)
+            << " was disposed before this call";
     throw Error("DISPOSED", message.str());
   }
   return handle->tensor_;

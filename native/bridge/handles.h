@@ -56,7 +56,8 @@ class SharedHandle : public Napi::ObjectWrap<SharedHandle<T>> {
     return type.New({Napi::External<std::shared_ptr<T>>::New(env, &shared)});
   }
 
-  static std::shared_ptr<T> get(const Napi::FunctionReference& type, const Napi::Value& value, const char* name) {
+  static std::shared_ptr<T> get(const Napi::FunctionReference& type, const Napi::Value& value,
+                                const char* name) {
     if (!value.IsObject() || !value.As<Napi::Object>().InstanceOf(type.Value())) {
       throw Error("BAD_INPUT", std::string("Expected a handle made by this addon for ") + name);
     }

@@ -53,7 +53,8 @@ Napi::Value ssim3d(const Napi::CallbackInfo& info) {
       info.Env(), a.device(),
       [a = as_batch(a), b = as_batch(b), data_range] {
         const torch::NoGradGuard no_grad;
-        const at::Tensor values = transfer_limits::ssim3d(a, b, data_range).to(at::kDouble).cpu().contiguous();
+        const at::Tensor values =
+            transfer_limits::ssim3d(a, b, data_range).to(at::kDouble).cpu().contiguous();
         return std::vector<double>(values.data_ptr<double>(), values.data_ptr<double>() + values.numel());
       },
       [](Napi::Env env, std::vector<double> values) { return Napi::Value(to_array(env, values)); });

@@ -28,7 +28,8 @@ void collect(const torch::nn::Module& module, const std::string& prefix, std::ve
   for (const auto& item : module.named_buffers(/*recurse=*/false)) {
     result.push_back({prefix + item.key(), item.value(), true});
   }
-  for (const auto& child : module.named_children()) collect(*child.value(), prefix + child.key() + ".", result);
+  for (const auto& child : module.named_children())
+    collect(*child.value(), prefix + child.key() + ".", result);
 }
 
 std::vector<NamedTensor> collect(const torch::nn::Module& module) {
@@ -38,8 +39,8 @@ std::vector<NamedTensor> collect(const torch::nn::Module& module) {
 }
 
 at::Tensor as_input(const at::Tensor& tensor, const torch::Device& device) {
-  require(tensor.device() == device, "Expected an input on ", device.str(), ", where the network is, but received one on ",
-          tensor.device().str());
+  require(tensor.device() == device, "Expected an input on ", device.str(),
+          ", where the network is, but received one on ", tensor.device().str());
   require(tensor.scalar_type() == at::kFloat, "Expected a float32 input but received ",
           dtype_name(tensor.scalar_type()));
   require(tensor.dim() == 5, "Expected an input [N, C, D, H, W] but received ", tensor.sizes());
@@ -63,7 +64,8 @@ Napi::Value network_create(const Napi::CallbackInfo& info) {
         return std::make_shared<PlacedNetwork>(PlacedNetwork{network, device});
       },
       [](Napi::Env env, std::shared_ptr<PlacedNetwork> network) {
-        return Napi::Value(NetworkHandle::create(env, Environment::of(env)->network_class, std::move(network)));
+        return Napi::Value(
+            NetworkHandle::create(env, Environment::of(env)->network_class, std::move(network)));
       });
 }
 
@@ -107,8 +109,8 @@ Napi::Value network_assign(const Napi::CallbackInfo& info) {
   const auto placed = network_of(info[0]);
   const std::vector<std::string> names = texts(info[1], "names");
   const std::vector<at::Tensor> list = tensors(info[2], "tensors");
-  require(names.size() == list.size(), "Expected as many names as tensors, but received ", names.size(), " and ",
-          list.size());
+  require(names.size() == list.size(), "Expected as many names as tensors, but received ", names.size(),
+          " and ", list.size());
   return promise(
       info.Env(), placed->device,
       [placed, names, list] {
@@ -122,8 +124,8 @@ Napi::Value network_assign(const Napi::CallbackInfo& info) {
           }
           if (found->second.sizes() != list[index].sizes()) {
             std::ostringstream message;
-            message << "Expected shape " << found->second.sizes() << " for " << names[index] << " but received "
-                    << list[index].sizes();
+            message << "Expected shape " << found->second.sizes() << " for " << names[index]
+                    << " but received " << list[index].sizes();
             throw Error("BAD_CHECKPOINT", message.str());
           }
         }
@@ -149,7 +151,8 @@ Napi::Value network_embed(const Napi::CallbackInfo& info) {
       [](Napi::Env env, Features features) {
         auto result = Napi::Object::New(env);
         auto stages = Napi::Array::New(env);
-        for (at::Tensor& stage : features.stages) stages.Set(stages.Length(), TensorHandle::create(env, stage));
+        for (at::Tensor& stage : features.stages)
+          stages.Set(stages.Length(), TensorHandle::create(env, stage));
         result.Set("pooled", TensorHandle::create(env, features.pooled));
         result.Set("stages", stages);
         return Napi::Value(result);

@@ -21,28 +21,29 @@ Napi::Value promise(Napi::Env env, const torch::Device& device, Work work, Conve
   auto environment = Environment::of(env);
   environment->begin();
   const Napi::Value answer = deferred->Promise();
-  Executor::of(device).post([environment, deferred, work = std::move(work), convert = std::move(convert)]() mutable {
-    auto result = std::make_shared<std::optional<Result>>();
-    auto failure = std::make_shared<std::optional<Failure>>();
-    try {
-      result->emplace(work());
-    } catch (...) {
-      failure->emplace(current_failure());
-    }
-    environment->finish([deferred, result, failure, convert = std::move(convert)](Napi::Env env) mutable {
-      if (*failure) {
-        deferred->Reject(to_javascript(env, **failure).Value());
-        return;
-      }
-      try {
-        deferred->Resolve(convert(env, std::move(**result)));
-      } catch (const Napi::Error& error) {
-        deferred->Reject(error.Value());
-      } catch (...) {
-        deferred->Reject(to_javascript(env, current_failure()).Value());
-      }
-    });
-  });
+  Executor::of(device).post(
+      [environment, deferred, work = std::move(work), convert = std::move(convert)]() mutable {
+        auto result = std::make_shared<std::optional<Result>>();
+        auto failure = std::make_shared<std::optional<Failure>>();
+        try {
+          result->emplace(work());
+        } catch (...) {
+          failure->emplace(current_failure());
+        }
+        environment->finish([deferred, result, failure, convert = std::move(convert)](Napi::Env env) mutable {
+          if (*failure) {
+            deferred->Reject(to_javascript(env, **failure).Value());
+            return;
+          }
+          try {
+            deferred->Resolve(convert(env, std::move(**result)));
+          } catch (const Napi::Error& error) {
+            deferred->Reject(error.Value());
+          } catch (...) {
+            deferred->Reject(to_javascript(env, current_failure()).Value());
+          }
+        });
+      });
   return answer;
 }
 

@@ -27,17 +27,20 @@ EncoderSpecification read_headed(const Napi::Object& object) {
     result.head = ClassifierSpecification{integer(head.Get("classes"), "head.classes"),
                                           integer_or(head, "bottleneck", 256)};
   } else if (kind == "upernet") {
-    result.head = UperNetSpecification{integer(head.Get("outputs"), "head.outputs"), integer_or(head, "hidden", 512),
-                                       integer_or(head, "auxiliary", 256)};
+    result.head = UperNetSpecification{integer(head.Get("outputs"), "head.outputs"),
+                                       integer_or(head, "hidden", 512), integer_or(head, "auxiliary", 256)};
   } else if (kind == "unetr" || kind == "subpixel") {
     result.head = UnetrSpecification{integer(head.Get("outputs"), "head.outputs"),
                                      integer_or(head, "featureSize", 16), kind == "subpixel"};
   } else if (kind == "masked-autoencoder") {
-    result.head = MaskedAutoencoderSpecification{integer_or(head, "patch", 16), integer_or(head, "decoderDim", 512),
-                                                 integer_or(head, "decoderDepth", 1)};
+    result.head =
+        MaskedAutoencoderSpecification{integer_or(head, "patch", 16), integer_or(head, "decoderDim", 512),
+                                       integer_or(head, "decoderDepth", 1)};
   } else {
-    throw Error("BAD_INPUT",
-                "Expected classifier, upernet, unetr, subpixel or masked-autoencoder for head.kind but received " + kind);
+    throw Error(
+        "BAD_INPUT",
+        "Expected classifier, upernet, unetr, subpixel or masked-autoencoder for head.kind but received " +
+            kind);
   }
   return result;
 }
@@ -47,7 +50,8 @@ UNetSpecification read_unet(const Napi::Value& value) {
   const std::string family = text(object.Get("family"), "model.family");
   require(family == "unet-3d", "Expected unet-3d for model.family but received ", family);
   const int64_t depth_scale = integer_or(object, "depthScale", 1);
-  require(depth_scale == 1 || depth_scale == 2, "Expected 1 or 2 for model.depthScale but received ", depth_scale);
+  require(depth_scale == 1 || depth_scale == 2, "Expected 1 or 2 for model.depthScale but received ",
+          depth_scale);
   return {integer(object.Get("channels"), "model.channels"), integer(object.Get("outputs"), "model.outputs"),
           integer(object.Get("features"), "model.features"), integer(object.Get("levels"), "model.levels"),
           depth_scale == 2};
@@ -79,7 +83,8 @@ Loss read_loss(const Napi::Value& value) {
     loss.kind = Loss::Kind::kMaskedAutoencoder;
   } else {
     throw Error("BAD_INPUT",
-                "Expected tversky, l1, cross-entropy, ssim, l1-ssim or masked-autoencoder for loss.kind but received " +
+                "Expected tversky, l1, cross-entropy, ssim, l1-ssim or masked-autoencoder for loss.kind but "
+                "received " +
                     kind);
   }
   loss.alpha = number_or(object, "alpha", loss.alpha);

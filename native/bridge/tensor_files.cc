@@ -17,7 +17,8 @@ namespace {
 // A file descriptor that closes itself.
 class File {
  public:
-  File(const std::string& path, int flags) : path_(path), descriptor_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
+  File(const std::string& path, int flags)
+      : path_(path), descriptor_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
     if (descriptor_ < 0) fail("cannot be opened");
   }
   ~File() { ::close(descriptor_); }
@@ -29,7 +30,7 @@ class File {
     throw Error("BAD_CHECKPOINT", path_ + " " + what + ": " + std::strerror(errno));
   }
   int64_t size() const {
-    struct stat status {};
+    struct stat status{};
     if (::fstat(descriptor_, &status) != 0) fail("cannot be looked at");
     return status.st_size;
   }
@@ -77,7 +78,8 @@ at::Tensor map(const Location& location) {
   if (memory == MAP_FAILED) file.fail("cannot be mapped");
   void* data = static_cast<char*>(memory) + (location.offset - start);
   const auto unmap = [memory, bytes](void*) { ::munmap(memory, bytes); };
-  if (location.offset % int64_t(at::elementSize(location.type)) != 0) {  // tensors must be aligned: copy this one
+  if (location.offset % int64_t(at::elementSize(location.type)) !=
+      0) {  // tensors must be aligned: copy this one
     at::Tensor copy = at::empty(location.shape, location.type);
     std::memcpy(copy.data_ptr(), data, size_t(location.length));
     unmap(nullptr);
@@ -86,7 +88,8 @@ at::Tensor map(const Location& location) {
   return at::from_blob(data, location.shape, unmap, at::TensorOptions().dtype(location.type));
 }
 
-void write_file(const std::string& path, const std::vector<uint8_t>& header, const std::vector<at::Tensor>& list) {
+void write_file(const std::string& path, const std::vector<uint8_t>& header,
+                const std::vector<at::Tensor>& list) {
   const std::string temporary = path + "." + std::to_string(::getpid()) + ".partial";
   try {
     {
@@ -115,7 +118,8 @@ void write_file(const std::string& path, const std::vector<uint8_t>& header, con
 Napi::Value tensor_map(const Napi::CallbackInfo& info) {
   const Napi::Object object = transfer_limits::object(info[0], "location");
   const Location location = {text(object.Get("path"), "path"), integer(object.Get("offset"), "offset"),
-                             integer(object.Get("length"), "length"), dtype_named(text(object.Get("dtype"), "dtype")),
+                             integer(object.Get("length"), "length"),
+                             dtype_named(text(object.Get("dtype"), "dtype")),
                              integers(object.Get("shape"), "shape")};
   const torch::Device device = device_named(text(info[1], "device"));
   return promise(
@@ -123,7 +127,8 @@ Napi::Value tensor_map(const Napi::CallbackInfo& info) {
       [location, device] {
         at::Tensor tensor = map(location);
         // Half precision is for storage: everything computes in float32 or more.
-        if (tensor.scalar_type() == at::kHalf || tensor.scalar_type() == at::kBFloat16) tensor = tensor.to(at::kFloat);
+        if (tensor.scalar_type() == at::kHalf || tensor.scalar_type() == at::kBFloat16)
+          tensor = tensor.to(at::kFloat);
         return tensor.to(device);
       },
       &TensorHandle::create);

@@ -8,10 +8,14 @@ namespace {
 
 at::ScalarType type_of(const Napi::TypedArray& array) {
   switch (array.TypedArrayType()) {
-    case napi_float32_array: return at::kFloat;
-    case napi_float64_array: return at::kDouble;
-    case napi_bigint64_array: return at::kLong;
-    case napi_uint8_array: return at::kByte;
+    case napi_float32_array:
+      return at::kFloat;
+    case napi_float64_array:
+      return at::kDouble;
+    case napi_bigint64_array:
+      return at::kLong;
+    case napi_uint8_array:
+      return at::kByte;
     default:
       throw Error("BAD_INPUT", "Expected a Float32Array, Float64Array, BigInt64Array or Uint8Array for data");
   }
@@ -30,10 +34,14 @@ Napi::Value to_typed_array(Napi::Env env, at::Tensor tensor) {
     buffer = Napi::ArrayBuffer::New(env, 0);
   }
   switch (tensor.scalar_type()) {
-    case at::kFloat: return Napi::Float32Array::New(env, count, buffer, 0);
-    case at::kDouble: return Napi::Float64Array::New(env, count, buffer, 0);
-    case at::kLong: return Napi::BigInt64Array::New(env, count, buffer, 0);
-    default: return Napi::Uint8Array::New(env, count, buffer, 0);
+    case at::kFloat:
+      return Napi::Float32Array::New(env, count, buffer, 0);
+    case at::kDouble:
+      return Napi::Float64Array::New(env, count, buffer, 0);
+    case at::kLong:
+      return Napi::BigInt64Array::New(env, count, buffer, 0);
+    default:
+      return Napi::Uint8Array::New(env, count, buffer, 0);
   }
 }
 
@@ -42,7 +50,8 @@ template <typename Work>
 Napi::Value transform(const Napi::CallbackInfo& info, Work work) {
   const at::Tensor tensor = TensorHandle::get(info[0], "tensor");
   return promise(
-      info.Env(), tensor.device(), [tensor, work] { return at::Tensor(work(tensor)); }, &TensorHandle::create);
+      info.Env(), tensor.device(), [tensor, work] { return at::Tensor(work(tensor)); },
+      &TensorHandle::create);
 }
 
 }  // namespace
@@ -82,11 +91,12 @@ Napi::Value tensor_gather(const Napi::CallbackInfo& info) {
   require(!indices.empty(), "Expected at least one index for gather");
   std::vector<at::Tensor> chosen;
   for (const int64_t index : indices) {
-    require(index >= 0 && index < int64_t(bank.size()), "Expected indices below ", bank.size(), " but received ",
-            index);
+    require(index >= 0 && index < int64_t(bank.size()), "Expected indices below ", bank.size(),
+            " but received ", index);
     const at::Tensor& tensor = bank[size_t(index)];
-    require(tensor.sizes() == bank[size_t(indices[0])].sizes(), "Expected tensors of one shape for gather, but received ",
-            bank[size_t(indices[0])].sizes(), " and ", tensor.sizes());
+    require(tensor.sizes() == bank[size_t(indices[0])].sizes(),
+            "Expected tensors of one shape for gather, but received ", bank[size_t(indices[0])].sizes(),
+            " and ", tensor.sizes());
     chosen.push_back(tensor);
   }
   return promise(
@@ -99,8 +109,8 @@ Napi::Value tensor_pool_depth(const Napi::CallbackInfo& info) {
   require(method == "mean" || method == "first", "Expected mean or first for method but received ", method);
   return transform(info, [factor, mean = method == "mean"](const at::Tensor& tensor) {
     require(tensor.dim() >= 3, "Expected a volume [..., D, H, W] but received ", tensor.sizes());
-    require(factor >= 1 && tensor.size(-3) % factor == 0, "Expected a number of slices that is a multiple of ", factor,
-            " but received ", tensor.size(-3));
+    require(factor >= 1 && tensor.size(-3) % factor == 0,
+            "Expected a number of slices that is a multiple of ", factor, " but received ", tensor.size(-3));
     std::vector<int64_t> shape = tensor.sizes().vec();
     const size_t depth = shape.size() - 3;
     shape[depth] /= factor;
@@ -119,9 +129,10 @@ Napi::Value tensor_select(const Napi::CallbackInfo& info) {
   const int64_t axis = integer(info[1], "axis");
   const int64_t index = integer(info[2], "index");
   return transform(info, [axis, index](const at::Tensor& tensor) {
-    require(axis >= 0 && axis < tensor.dim(), "Expected an axis below ", tensor.dim(), " but received ", axis);
-    require(index >= 0 && index < tensor.size(axis), "Expected an index below ", tensor.size(axis), " but received ",
-            index);
+    require(axis >= 0 && axis < tensor.dim(), "Expected an axis below ", tensor.dim(), " but received ",
+            axis);
+    require(index >= 0 && index < tensor.size(axis), "Expected an index below ", tensor.size(axis),
+            " but received ", index);
     return tensor.select(axis, index).clone(at::MemoryFormat::Contiguous);
   });
 }

@@ -28,7 +28,8 @@ Napi::Value trainer_create(const Napi::CallbackInfo& info) {
             PlacedTrainer{std::make_shared<Trainer>(placed->network, options), placed->device});
       },
       [](Napi::Env env, std::shared_ptr<PlacedTrainer> trainer) {
-        return Napi::Value(TrainerHandle::create(env, Environment::of(env)->trainer_class, std::move(trainer)));
+        return Napi::Value(
+            TrainerHandle::create(env, Environment::of(env)->trainer_class, std::move(trainer)));
       });
 }
 
@@ -38,12 +39,14 @@ Napi::Value trainer_step(const Napi::CallbackInfo& info) {
   const at::Tensor target = TensorHandle::get(info[2], "target");
   const double learning_rate = number(info[3], "learningRate");
   const auto seed = uint64_t(integer(info[4], "seed"));
-  require(input.dim() == 5 && input.scalar_type() == at::kFloat, "Expected a float32 input [N, C, D, H, W] but received ",
-          input.sizes());
+  require(input.dim() == 5 && input.scalar_type() == at::kFloat,
+          "Expected a float32 input [N, C, D, H, W] but received ", input.sizes());
   require(learning_rate >= 0.0, "Expected a number >= 0 for learningRate but received ", learning_rate);
   return promise(
       info.Env(), placed->device,
-      [placed, input, target, learning_rate, seed] { return placed->trainer->step(input, target, learning_rate, seed); },
+      [placed, input, target, learning_rate, seed] {
+        return placed->trainer->step(input, target, learning_rate, seed);
+      },
       [](Napi::Env env, StepResult step) {
         auto result = Napi::Object::New(env);
         result.Set("loss", step.loss);
@@ -56,7 +59,8 @@ Napi::Value trainer_state(const Napi::CallbackInfo& info) {
   const auto placed = trainer_of(info[0]);
   using State = std::pair<int64_t, std::vector<std::pair<std::string, at::Tensor>>>;
   return promise(
-      info.Env(), placed->device, [placed] { return State{placed->trainer->steps(), placed->trainer->state()}; },
+      info.Env(), placed->device,
+      [placed] { return State{placed->trainer->steps(), placed->trainer->state()}; },
       [](Napi::Env env, State state) {
         auto list = Napi::Array::New(env);
         for (auto& [name, tensor] : state.second) {
@@ -77,8 +81,8 @@ Napi::Value trainer_assign(const Napi::CallbackInfo& info) {
   const int64_t steps = integer(info[1], "steps");
   const std::vector<std::string> names = texts(info[2], "names");
   const std::vector<at::Tensor> list = tensors(info[3], "tensors");
-  require(names.size() == list.size(), "Expected as many names as tensors, but received ", names.size(), " and ",
-          list.size());
+  require(names.size() == list.size(), "Expected as many names as tensors, but received ", names.size(),
+          " and ", list.size());
   return promise(
       info.Env(), placed->device,
       [placed, steps, names, list] {

@@ -50,7 +50,8 @@ volumes::Scene read_scene(const Napi::Value& value) {
                       number(background.Get("adc"), "background.adc"),
                       number(background.Get("protonDensity"), "background.protonDensity")};
   const auto tissues = transfer_limits::object(object.Get("tissues"), "tissues").As<Napi::Array>();
-  for (uint32_t index = 0; index < tissues.Length(); ++index) scene.tissues.push_back(read_tissue(tissues[index]));
+  for (uint32_t index = 0; index < tissues.Length(); ++index)
+    scene.tissues.push_back(read_tissue(tissues[index]));
   const Napi::Object t2w = transfer_limits::object(object.Get("t2w"), "t2w");
   scene.t2w_grid = read_grid(t2w.Get("grid"), "t2w.grid");
   scene.t2w_echo_milliseconds = number(t2w.Get("echoMilliseconds"), "t2w.echoMilliseconds");
@@ -73,8 +74,8 @@ Napi::Value volume_resample(const Napi::CallbackInfo& info) {
   const auto interpolation = interpolation_named(text(info[3], "interpolation"));
   const double outside = number(info[4], "outside");
   return promise(
-      info.Env(), volume.device(), [=] { return volumes::resample(volume, map, shape, interpolation, outside); },
-      &TensorHandle::create);
+      info.Env(), volume.device(),
+      [=] { return volumes::resample(volume, map, shape, interpolation, outside); }, &TensorHandle::create);
 }
 
 Napi::Value volume_smooth(const Napi::CallbackInfo& info) {
@@ -90,7 +91,8 @@ Napi::Value volume_normalise(const Napi::CallbackInfo& info) {
   const std::string kind = text(method.Get("kind"), "method.kind");
   if (kind == "z-score") {
     return promise(
-        info.Env(), volume.device(), [volume] { return volumes::normalise_z_score(volume); }, &TensorHandle::create);
+        info.Env(), volume.device(), [volume] { return volumes::normalise_z_score(volume); },
+        &TensorHandle::create);
   }
   require(kind == "percentiles" || kind == "range",
           "Expected percentiles, range or z-score for method.kind but received ", kind);

@@ -33,9 +33,10 @@ class SmallConvolution : public torch::autograd::Function<SmallConvolution> {
       // A batch of two, each sample half of the gradient, is enough to be given to oneDNN.
       const int64_t padding = weight.size(2) / 2;
       const auto twice = [](const at::Tensor& tensor) { return at::cat({tensor, tensor}, 0); };
-      std::tie(std::ignore, to_weight, std::ignore) = at::convolution_backward(
-          twice(gradient * 0.5), twice(x), weight, at::OptionalIntArrayRef(), {1, 1, 1}, {padding, padding, padding},
-          {1, 1, 1}, /*transposed=*/false, {0, 0, 0}, /*groups=*/1, {false, true, false});
+      std::tie(std::ignore, to_weight, std::ignore) =
+          at::convolution_backward(twice(gradient * 0.5), twice(x), weight, at::OptionalIntArrayRef(),
+                                   {1, 1, 1}, {padding, padding, padding}, {1, 1, 1}, /*transposed=*/false,
+                                   {0, 0, 0}, /*groups=*/1, {false, true, false});
     }
     return {to_x, to_weight};
   }

@@ -33,9 +33,10 @@ class DepthwiseFunction : public torch::autograd::Function<DepthwiseFunction> {
     if (context->needs_input_grad(1)) {
       const int64_t padding = weight.size(2) / 2;
       const std::vector<int64_t> bias_sizes = {weight.size(0)};
-      std::tie(std::ignore, to_weight, to_bias) = at::convolution_backward(
-          gradient, x, weight, at::OptionalIntArrayRef(bias_sizes), {1, 1, 1}, {padding, padding, padding}, {1, 1, 1},
-          /*transposed=*/false, {0, 0, 0}, weight.size(0), {false, true, true});
+      std::tie(std::ignore, to_weight, to_bias) =
+          at::convolution_backward(gradient, x, weight, at::OptionalIntArrayRef(bias_sizes), {1, 1, 1},
+                                   {padding, padding, padding}, {1, 1, 1},
+                                   /*transposed=*/false, {0, 0, 0}, weight.size(0), {false, true, true});
     }
     return {to_x, to_weight, to_bias};
   }
@@ -49,6 +50,8 @@ DepthwiseConv3dImpl::DepthwiseConv3dImpl(int64_t channels, int64_t kernel)
   torch::nn::init::normal_(weight, 0.0, 0.02);
 }
 
-at::Tensor DepthwiseConv3dImpl::forward(const at::Tensor& x) { return DepthwiseFunction::apply(x, weight, bias); }
+at::Tensor DepthwiseConv3dImpl::forward(const at::Tensor& x) {
+  return DepthwiseFunction::apply(x, weight, bias);
+}
 
 }  // namespace transfer_limits

@@ -13,7 +13,8 @@ at::Tensor pad_to(const at::Tensor& x, std::array<int64_t, 3> sizes) {
 }
 
 at::Tensor pad_to_minimum(const at::Tensor& x, int64_t minimum) {
-  return pad_to(x, {std::max(x.size(2), minimum), std::max(x.size(3), minimum), std::max(x.size(4), minimum)});
+  return pad_to(x,
+                {std::max(x.size(2), minimum), std::max(x.size(3), minimum), std::max(x.size(4), minimum)});
 }
 
 at::Tensor pad_to_multiple(const at::Tensor& x, int64_t multiple) {

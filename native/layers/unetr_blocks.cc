@@ -26,14 +26,16 @@ at::Tensor activate(const at::Tensor& x) { return at::leaky_relu(x, 0.01); }
 at::Tensor shuffle_into_depth(const at::Tensor& x) {
   const int64_t samples = x.size(0), channels = x.size(1) / 2, depth = x.size(2);
   return x.reshape({samples, channels, 2, depth, x.size(3), x.size(4)})
-      .permute({0, 1, 3, 2, 4, 5})                                        // [N, C, D, 2, H, W]
-      .reshape({samples, channels, 2 * depth, x.size(3), x.size(4)});     // [N, C, 2 D, H, W]
+      .permute({0, 1, 3, 2, 4, 5})                                     // [N, C, D, 2, H, W]
+      .reshape({samples, channels, 2 * depth, x.size(3), x.size(4)});  // [N, C, 2 D, H, W]
 }
 
-torch::nn::ConvTranspose3d register_up(torch::nn::Module& parent, const std::string& name, int64_t in, int64_t out) {
+torch::nn::ConvTranspose3d register_up(torch::nn::Module& parent, const std::string& name, int64_t in,
+                                       int64_t out) {
   auto module = parent.register_module(name, container());
   return module->register_module(
-      "conv", torch::nn::ConvTranspose3d(torch::nn::ConvTranspose3dOptions(in, out, 2).stride(2).bias(false)));
+      "conv",
+      torch::nn::ConvTranspose3d(torch::nn::ConvTranspose3dOptions(in, out, 2).stride(2).bias(false)));
 }
 
 ResidualBlockImpl::ResidualBlockImpl(int64_t in, int64_t out) {

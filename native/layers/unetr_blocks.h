@@ -31,6 +31,7 @@ class UpBlockImpl : public torch::nn::Module {
 TORCH_MODULE(UpBlock);
 
 // A transposed 2x2x2 convolution of stride 2 without bias, registered as `<name>.conv` in `parent`.
-torch::nn::ConvTranspose3d register_up(torch::nn::Module& parent, const std::string& name, int64_t in, int64_t out);
+torch::nn::ConvTranspose3d register_up(torch::nn::Module& parent, const std::string& name, int64_t in,
+                                       int64_t out);
 
 }  // namespace transfer_limits

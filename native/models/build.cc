@@ -9,7 +9,8 @@ namespace transfer_limits {
 namespace {
 
 void check_size(int64_t value, int64_t low, int64_t high, const char* name) {
-  require(value >= low && value <= high, "Expected ", low, " to ", high, " for ", name, " but received ", value);
+  require(value >= low && value <= high, "Expected ", low, " to ", high, " for ", name, " but received ",
+          value);
 }
 
 void check(const ConvNeXtSpecification& encoder) {

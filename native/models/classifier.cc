@@ -13,7 +13,8 @@ Classifier::Classifier(const ConvNeXtSpecification& encoder, const ClassifierSpe
 
 at::Tensor Classifier::forward(const at::Tensor& input) {
   require(!is_training() || input.size(0) > 1,
-          "Expected at least 2 samples a batch for training a classifier, whose batch norm needs them, but received ",
+          "Expected at least 2 samples a batch for training a classifier, whose batch norm needs them, but "
+          "received ",
           input.size(0));
   return classes_(at::relu(norm_(bottleneck_(encoder_->embed(input).pooled))));
 }

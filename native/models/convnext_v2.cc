@@ -45,13 +45,13 @@ ConvNeXtBlockImpl::ConvNeXtBlockImpl(int64_t dim, double drop_path)
 
 at::Tensor ConvNeXtBlockImpl::forward(const at::Tensor& x, const at::Tensor& keep) {
   const at::Tensor keep_last = keep.defined() ? keep.movedim(1, -1) : at::Tensor();  // [N, D, H, W, 1]
-  at::Tensor y = dwconv_(x).movedim(1, -1);                                           // [N, D, H, W, C]
+  at::Tensor y = dwconv_(x).movedim(1, -1);                                          // [N, D, H, W, C]
   y = at::layer_norm(y, {norm_weight_.size(0)}, norm_weight_, norm_bias_, /*eps=*/1e-6);
-  y = at::gelu(pwconv1_(y));                                                          // [N, D, H, W, 4 C]
+  y = at::gelu(pwconv1_(y));              // [N, D, H, W, 4 C]
   if (keep.defined()) y = y * keep_last;  // biases filled masked voxels, and GRN takes norms over all of them
-  y = pwconv2_(grn_(y));                                                              // [N, D, H, W, C]
+  y = pwconv2_(grn_(y));                  // [N, D, H, W, C]
   if (keep.defined()) y = y * keep_last;
-  return x + drop_path(y.movedim(-1, 1), drop_path_, is_training());                  // [N, C, D, H, W]
+  return x + drop_path(y.movedim(-1, 1), drop_path_, is_training());  // [N, C, D, H, W]
 }
 
 ConvNeXtV2::ConvNeXtV2(const ConvNeXtSpecification& specification) : specification_(specification) {
@@ -64,7 +64,8 @@ ConvNeXtV2::ConvNeXtV2(const ConvNeXtSpecification& specification) : specificati
       downsample_norm_[0] = layer->register_module("1", ChannelNorm(dims[0]));
     } else {
       downsample_norm_[stage] = layer->register_module("0", ChannelNorm(dims[stage - 1]));
-      downsample_[stage] = layer->register_module("1", strided(dims[stage - 1], dims[stage], stage == 3 ? 1 : 2));
+      downsample_[stage] =
+          layer->register_module("1", strided(dims[stage - 1], dims[stage], stage == 3 ? 1 : 2));
     }
     initialise(downsample_[stage]);
   }
@@ -91,7 +92,7 @@ std::vector<at::Tensor> ConvNeXtV2::stages(const at::Tensor& input, const at::Te
   // Channels-last from the first layer on: the depthwise convolutions and norms are several times faster in it.
   at::Tensor x = pad_to_minimum(input, kStride).contiguous(at::MemoryFormat::ChannelsLast3d);
   for (size_t stage = 0; stage < 4; ++stage) {
-    x = stage == 0 ? downsample_norm_[0](downsample_[0](x))       // [N, dims[0], D / 4, H / 4, W / 4]
+    x = stage == 0 ? downsample_norm_[0](downsample_[0](x))  // [N, dims[0], D / 4, H / 4, W / 4]
                    : downsample_[stage](downsample_norm_[stage](x));
     at::Tensor stage_keep;
     if (keep.defined()) {

@@ -23,7 +23,7 @@ class Unetr : public Network {
   bool doubles_depth_;
   std::shared_ptr<ConvNeXtV2> encoder_;
   std::array<ChannelNorm, 3> norm_ = {nullptr, nullptr, nullptr};
-  ResidualBlock skip1_ = nullptr;                                   // the input at full size
+  ResidualBlock skip1_ = nullptr;  // the input at full size
   std::array<torch::nn::ConvTranspose3d, 3> skip_ = {nullptr, nullptr, nullptr};
   std::array<UpBlock, 4> up_ = {nullptr, nullptr, nullptr, nullptr};  // deepest first
   torch::nn::Conv3d out_ = nullptr;

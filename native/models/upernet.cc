@@ -23,12 +23,14 @@ torch::nn::Conv3d pointwise(int64_t in, int64_t out) {
 }  // namespace
 
 ConvNormGeluImpl::ConvNormGeluImpl(int64_t in, int64_t out, int64_t kernel)
-    : conv_(register_module("conv", torch::nn::Conv3d(torch::nn::Conv3dOptions(in, out, kernel)
-                                                          .padding(kernel / 2)
-                                                          .bias(false)))),
+    : conv_(register_module(
+          "conv",
+          torch::nn::Conv3d(torch::nn::Conv3dOptions(in, out, kernel).padding(kernel / 2).bias(false)))),
       norm_(register_module("batch_norm", ChannelNorm(out))) {}
 
-at::Tensor ConvNormGeluImpl::forward(const at::Tensor& x) { return at::gelu(norm_(conv3d_same(x, conv_->weight))); }
+at::Tensor ConvNormGeluImpl::forward(const at::Tensor& x) {
+  return at::gelu(norm_(conv3d_same(x, conv_->weight)));
+}
 
 UperNet::UperNet(const ConvNeXtSpecification& encoder, const UperNetSpecification& head)
     : encoder_(register_module("encoder", std::make_shared<ConvNeXtV2>(encoder))) {
@@ -47,7 +49,8 @@ UperNet::UperNet(const ConvNeXtSpecification& encoder, const UperNetSpecificatio
   auto laterals = decode_head->register_module("lateral_convs", container());
   auto fpn = decode_head->register_module("fpn_convs", container());
   for (size_t stage = 0; stage < 3; ++stage) {
-    lateral_.push_back(laterals->register_module(std::to_string(stage), ConvNormGelu(dims[stage], hidden, 1)));
+    lateral_.push_back(
+        laterals->register_module(std::to_string(stage), ConvNormGelu(dims[stage], hidden, 1)));
     fpn_.push_back(fpn->register_module(std::to_string(stage), ConvNormGelu(hidden, hidden, 3)));
   }
   fpn_bottleneck_ = decode_head->register_module("fpn_bottleneck", ConvNormGelu(4 * hidden, hidden, 3));
@@ -55,7 +58,8 @@ UperNet::UperNet(const ConvNeXtSpecification& encoder, const UperNetSpecificatio
   auto auxiliary_head = register_module("auxiliary_head", container());
   auto convs = auxiliary_head->register_module("convs", container());
   auxiliary_ = convs->register_module("0", ConvNormGelu(dims[kAuxiliaryStage], head.auxiliary, 3));
-  auxiliary_classifier_ = auxiliary_head->register_module("classifier", pointwise(head.auxiliary, head.outputs));
+  auxiliary_classifier_ =
+      auxiliary_head->register_module("classifier", pointwise(head.auxiliary, head.outputs));
 
   auto norms = register_module("hidden_norm", container());
   for (size_t stage = 0; stage < 4; ++stage) {

@@ -14,9 +14,9 @@ bool has_weight_decay(const std::string& name, const at::Tensor& parameter) {
 }
 
 bool starts_with_any(const std::string& name, const std::vector<std::string>& prefixes) {
-  return prefixes.empty() || std::any_of(prefixes.begin(), prefixes.end(), [&name](const std::string& prefix) {
-           return name.rfind(prefix, 0) == 0;
-         });
+  return prefixes.empty() ||
+         std::any_of(prefixes.begin(), prefixes.end(),
+                     [&name](const std::string& prefix) { return name.rfind(prefix, 0) == 0; });
 }
 
 }  // namespace
@@ -37,12 +37,14 @@ Trainer::Trainer(std::shared_ptr<Network> network, TrainerOptions options)
     group.second.push_back(at::zeros_like(parameter, at::MemoryFormat::Preserve));
     group.steps.push_back(at::zeros({}, parameter.options().dtype(at::kFloat)));
   }
-  require(!groups_[0].parameters.empty() || !groups_[1].parameters.empty(),
-          "Expected trainable to name at least one parameter, but no parameter's name starts with any of its ",
-          options_.trainable.size(), " prefixes");
+  require(
+      !groups_[0].parameters.empty() || !groups_[1].parameters.empty(),
+      "Expected trainable to name at least one parameter, but no parameter's name starts with any of its ",
+      options_.trainable.size(), " prefixes");
 }
 
-StepResult Trainer::step(const at::Tensor& input, const at::Tensor& target, double learning_rate, uint64_t seed) {
+StepResult Trainer::step(const at::Tensor& input, const at::Tensor& target, double learning_rate,
+                         uint64_t seed) {
   torch::manual_seed(seed);
   network_->train();
   for (const Group& group : groups_) {
@@ -113,7 +115,8 @@ std::vector<std::pair<std::string, at::Tensor>> Trainer::state() const {
   return result;
 }
 
-void Trainer::assign(int64_t steps, const std::vector<std::string>& names, const std::vector<at::Tensor>& tensors) {
+void Trainer::assign(int64_t steps, const std::vector<std::string>& names,
+                     const std::vector<at::Tensor>& tensors) {
   std::unordered_map<std::string, at::Tensor> given;
   for (size_t index = 0; index < names.size(); ++index) given.emplace(names[index], tensors[index]);
   const auto restore = [&given](const std::string& name, at::Tensor& own) {
@@ -121,8 +124,8 @@ void Trainer::assign(int64_t steps, const std::vector<std::string>& names, const
     if (found == given.end()) throw Error("BAD_CHECKPOINT", "The optimiser's state has no tensor " + name);
     if (found->second.sizes() != own.sizes()) {
       std::ostringstream message;
-      message << "Expected shape " << own.sizes() << " for " << name << " in the optimiser's state but received "
-              << found->second.sizes();
+      message << "Expected shape " << own.sizes() << " for " << name
+              << " in the optimiser's state but received " << found->second.sizes();
       throw Error("BAD_CHECKPOINT", message.str());
     }
     own.copy_(found->second);

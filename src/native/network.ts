@@ -88,7 +88,6 @@ export class Network implements Disposable {
   /** Builds the network with fresh weights drawn from `seed`. */
   static async build(spec: NetworkSpec, options: { device?: string; seed?: number } = {}): Promise<Network> {
     const device = options.device ?? "cpu";
-    // biome-ignore lint/complexity/noThisInStatic: a subclass builds itself
     return new this(await settle(addon().networkCreate(spec, device, options.seed ?? 0)), spec, device);
   }
 

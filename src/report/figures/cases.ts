@@ -1,0 +1,161 @@
+import type { TopLevelSpec } from "vega-lite";
+import { type Comparator, comparators, type TaskKind } from "../../common/vocabulary.js";
+import { count, significant } from "../format.js";
+import { html } from "../html.js";
+import { comparatorLabel, metricLabel, metricWithDirection, taskInProse } from "../labels.js";
+import { roles } from "../palette.js";
+import type { Summary, TaskRow } from "../summary.js";
+import { comparatorColours, comparatorShapes, type Figure, panel } from "./figure.js";
+
+interface Point {
+  model: string;
+  comparator: string;
+  case: string;
+  value: number;
+  spread: number;
+}
+
+// The three that were trained on the task side by side, so that lines join what is compared most.
+const order: readonly Comparator[] = [
+  "fine-tuned",
+  "from-scratch",
+  "specialised",
+  "pretrained",
+  "random-weights",
+];
+
+/** Every test case under every comparator, a thin line joining what belongs to one case. */
+export function casesFigure(summary: Summary, task: TaskKind): Figure | null {
+  const rows = summary.rows.filter((row) => row.task === task);
+  const points = rows.flatMap(pointsOf);
+  if (points.length === 0) return null;
+  const metric = rows.find((row) => row.metric !== null)?.metric ?? "metric";
+  const values = points.map((point) => point.value);
+  const shown = rows.filter((row) => pointsOf(row).length > 0);
+  return {
+    name: `cases-${task}`,
+    title: `Every test case, ${taskInProse(task)}`,
+    caption: html`${metricWithDirection(metric)}. A point is a test case${summary.seeds.length > 1 ? ", averaged over seeds" : ""}; a thin line
+follows it from comparator to comparator; the bar is the mean.`,
+    panels: shown.map((row) => ({
+      label: finding(row),
+      title: row.model,
+      parts: [spec(row, pointsOf(row), [Math.min(...values), Math.max(...values)])],
+    })),
+    columns: Math.min(3, shown.length),
+    legend: [],
+    key: "point",
+    columnsOfCsv: ["task", "model", "comparator", "case", "value"],
+    rows: points.map(({ model, comparator, case: id, value }) => ({
+      task,
+      model,
+      comparator,
+      case: id,
+      value,
+    })),
+  };
+}
+
+function pointsOf(row: TaskRow): Point[] {
+  const ids = [
+    ...new Set(comparators.flatMap((comparator) => [...(row.entries[comparator].score?.cases.keys() ?? [])])),
+  ];
+  return order.flatMap((comparator) =>
+    [...(row.entries[comparator].score?.cases ?? [])]
+      .filter(([, value]) => Number.isFinite(value))
+      .map(([id, value]) => ({
+        model: row.model,
+        comparator,
+        case: id,
+        value,
+        // Spread evenly over the row's height and the same for a case everywhere, so that points do not hide each other.
+        spread: ids.length < 3 ? 0.5 : (ids.indexOf(id) * 0.6180339887498949) % 1,
+      })),
+  );
+}
+
+function spec(row: TaskRow, points: Point[], range: [number, number]): TopLevelSpec {
+  const present = order.filter((comparator) => points.some((point) => point.comparator === comparator));
+  const place = (comparator: string) => present.indexOf(comparator as Comparator);
+  const placed = points.map((point) => ({
+    ...point,
+    place: place(point.comparator) + (point.spread - 0.5) * 0.56,
+  }));
+  const means = present.map((comparator) => ({
+    value: row.entries[comparator].score?.mean ?? null,
+    from: place(comparator) - 0.38,
+    to: place(comparator) + 0.38,
+  }));
+  const x = {
+    field: "value",
+    type: "quantitative" as const,
+    title: metricLabel(row.metric ?? "metric"),
+    scale: { domain: range, nice: true, zero: false },
+    axis: { tickCount: 5 },
+  };
+  const scaleY = { domain: [-0.5, present.length - 0.5], reverse: true, nice: false, zero: false };
+  const y = {
+    field: "place",
+    type: "quantitative" as const,
+    title: null,
+    scale: scaleY,
+    axis: {
+      values: present.map((_, index) => index),
+      labelExpr: `${JSON.stringify(present.map((comparator) => comparatorLabel[comparator]))}[datum.value]`,
+      ticks: false,
+      domain: false,
+      grid: false,
+      labelFontSize: 11.5,
+      labelLimit: 0,
+      labelPadding: 6,
+      minExtent: 92,
+      maxExtent: 92,
+    },
+  };
+  const many = points.length / present.length > 60;
+  return {
+    ...panel(44 + present.length * 42),
+    layer: [
+      {
+        name: "case_lines",
+        data: { values: placed },
+        mark: { type: "line", color: roles.axis.light, opacity: many ? 0.15 : 0.4, strokeWidth: 1 },
+        encoding: {
+          x,
+          y,
+          detail: { field: "case", type: "nominal" },
+          order: { field: "place", type: "quantitative" },
+        },
+      },
+      {
+        name: "points",
+        data: { values: placed },
+        mark: { type: "point", filled: true, size: many ? 22 : 42, opacity: many ? 0.55 : 0.85 },
+        encoding: {
+          x,
+          y,
+          color: { field: "comparator", type: "nominal", scale: comparatorColours, legend: null },
+          shape: { field: "comparator", type: "nominal", scale: comparatorShapes, legend: null },
+        },
+      },
+      {
+        name: "means",
+        data: { values: means },
+        mark: { type: "rule", strokeWidth: 3, color: roles.ink.light },
+        encoding: { x, y: { ...y, field: "from" }, y2: { field: "to" } },
+      },
+    ],
+  };
+}
+
+function finding(row: TaskRow): string {
+  const means = comparators.flatMap((comparator) => {
+    const score = row.entries[comparator].score;
+    return score ? [`${comparatorLabel[comparator]} ${significant(score.mean)}`] : [];
+  });
+  const paired = row.paired["from-scratch"];
+  const better = paired
+    ? ` The fine-tuned model is better than from scratch on ${paired.better} of ${count(paired.n, "case")}.`
+    : "";
+  return `${row.model}: mean ${means.join(", ")}.${better}`;
+}

@@ -1,0 +1,281 @@
+import type { TopLevelSpec } from "vega-lite";
+import { type Comparator, comparators, type TaskKind } from "../../common/vocabulary.js";
+import type { CellResult, EpochRecord, StudyResults } from "../../study/results.js";
+import type { CsvRow } from "../csv.js";
+import { count, significant } from "../format.js";
+import { html } from "../html.js";
+import { comparatorLabel, metricLabel, taskInProse, taskLabel } from "../labels.js";
+import { roles } from "../palette.js";
+import type { Summary, TaskRow } from "../summary.js";
+import {
+  axisRoom,
+  comparatorColours,
+  comparatorDashes,
+  comparatorShapes,
+  type Figure,
+  type Panel,
+  panel,
+} from "./figure.js";
+
+interface Point extends Record<string, string | number> {
+  task: TaskKind;
+  model: string;
+  comparator: Comparator;
+  seed: number;
+  epoch: number;
+  quantity: "training loss" | "validation metric";
+  value: number;
+}
+
+const columnsOfCsv = ["task", "model", "comparator", "seed", "epoch", "quantity", "value"];
+
+/** Figure 3 of the paper for one foundation model: training loss above, validation metric below, a column a task. */
+export function curvesFigure(summary: Summary, model: string): Figure | null {
+  return figureOf(
+    summary.rows.filter((row) => row.model === model),
+    `figure-3-${identifier(model)}`,
+    `Training of ${model}, by epoch`,
+    (row) => taskLabel(row.task),
+  );
+}
+
+/** The same for one task, a column a foundation model. */
+export function taskCurvesFigure(summary: Summary, task: TaskKind): Figure | null {
+  return figureOf(
+    summary.rows.filter((row) => row.task === task),
+    `curves-${task}`,
+    `Training curves, ${taskInProse(task)}`,
+    (row) => row.model,
+  );
+}
+
+function figureOf(
+  rows: TaskRow[],
+  name: string,
+  title: string,
+  panelTitle: (row: TaskRow) => string,
+): Figure | null {
+  const points: Point[] = [];
+  const panels: Panel[] = [];
+  const epochs = rows.flatMap(curvePoints).map((point) => point.epoch);
+  const domain = [Math.min(...epochs), Math.max(...epochs)]; // shared, so that panels line up
+  for (const row of rows) {
+    const mine = curvePoints(row);
+    if (mine.length === 0) continue;
+    points.push(...mine);
+    panels.push({
+      label: curvesFinding(row, panelTitle(row)),
+      title: panelTitle(row),
+      parts: (["training loss", "validation metric"] as const)
+        .map((quantity) => mine.filter((point) => point.quantity === quantity))
+        .filter((part) => part.length > 0)
+        .map((part) =>
+          curve(
+            part,
+            domain,
+            part[0]?.quantity === "training loss"
+              ? "Training loss"
+              : `Validation ${metricLabel(row.metric ?? "metric")}`,
+          ),
+        ),
+    });
+  }
+  if (points.length === 0) return null;
+  return {
+    name,
+    title,
+    caption: html`Training loss above, validation metric below; one line a seed. Where a line starts high and rises
+early, the pretrained weights already fit the task.${name.startsWith("figure-3") ? " Figure 3 of the paper." : null}`,
+    panels,
+    columns: Math.min(5, panels.length),
+    legend: comparators.filter((comparator) => points.some((point) => point.comparator === comparator)),
+    key: "line",
+    columnsOfCsv,
+    rows: points,
+  };
+}
+
+/** Loss of the pretraining that the study did itself. */
+export function pretrainingFigure(pretraining: StudyResults["pretraining"]): Figure | null {
+  const withCurve = pretraining.filter((run) =>
+    run.curve.some((epoch) => Number.isFinite(epoch.trainingLoss)),
+  );
+  if (withCurve.length === 0) return null;
+  const rows: CsvRow[] = [];
+  const panels = withCurve.map((run): Panel => {
+    const values = run.curve.filter((epoch) => Number.isFinite(epoch.trainingLoss));
+    rows.push(
+      ...values.map((epoch) => ({
+        model: run.model,
+        seed: run.seed,
+        epoch: epoch.epoch,
+        trainingLoss: epoch.trainingLoss,
+      })),
+    );
+    const [first, last] = [values[0], values.at(-1)];
+    return {
+      label: `Pretraining of ${run.model}: the loss goes from ${significant(first?.trainingLoss)} to ${significant(last?.trainingLoss)} in ${count(values.length, "epoch")}.`,
+      title: `${run.model}, seed ${run.seed}`,
+      parts: [
+        {
+          ...panel(160),
+          data: { values: values.map(({ epoch, trainingLoss }) => ({ epoch, trainingLoss })) },
+          encoding: {
+            x: {
+              field: "epoch",
+              type: "quantitative",
+              title: "Epoch",
+              axis: { tickMinStep: 1, tickCount: 6, format: "d", grid: false },
+            },
+            y: {
+              field: "trainingLoss",
+              type: "quantitative",
+              scale: { zero: false },
+              title: "Loss",
+              axis: { tickCount: 5 },
+            },
+          },
+          layer: [
+            { mark: { type: "line", color: roles.ink.light, strokeWidth: 1.75 } },
+            {
+              name: "points",
+              mark: { type: "point", filled: true, color: roles.ink.light, size: 20, opacity: 1 },
+            },
+          ],
+        },
+      ],
+    };
+  });
+  return {
+    name: "pretraining",
+    title: "Pretraining",
+    caption: html`Loss of the pretraining that this study did itself, by epoch.`,
+    panels,
+    columns: Math.min(3, panels.length),
+    legend: [],
+    key: "line",
+    columnsOfCsv: ["model", "seed", "epoch", "trainingLoss"],
+    rows,
+  };
+}
+
+function curvePoints(row: TaskRow): Point[] {
+  const points: Point[] = [];
+  for (const comparator of comparators) {
+    for (const cell of row.entries[comparator].cells) {
+      for (const epoch of cell.result?.curve ?? []) {
+        const common = { task: row.task, model: cell.model, comparator, seed: cell.seed, epoch: epoch.epoch };
+        if (Number.isFinite(epoch.trainingLoss)) {
+          points.push({ ...common, quantity: "training loss", value: epoch.trainingLoss });
+        }
+        if (epoch.validationMetric !== null && Number.isFinite(epoch.validationMetric)) {
+          points.push({ ...common, quantity: "validation metric", value: epoch.validationMetric });
+        }
+      }
+    }
+  }
+  return points;
+}
+
+function curve(points: Point[], domain: number[], titleY: string): TopLevelSpec {
+  const epochs = new Set(points.map((point) => point.epoch)).size;
+  const values = points.map((point) => ({ ...point, line: `${point.comparator} ${point.seed}` }));
+  const encoding = {
+    x: {
+      field: "epoch",
+      type: "quantitative" as const,
+      scale: { domain, zero: false, nice: false, padding: 6 },
+      title: "Epoch",
+      axis: { tickMinStep: 1, tickCount: 6, format: "d", grid: false },
+    },
+    y: {
+      field: "value",
+      type: "quantitative" as const,
+      scale: { zero: false },
+      title: titleY,
+      axis: { tickCount: 5, minExtent: axisRoom - 14, maxExtent: axisRoom - 14 },
+    },
+    color: { field: "comparator", type: "nominal" as const, scale: comparatorColours, legend: null },
+    detail: { field: "line", type: "nominal" as const },
+  };
+  return {
+    ...panel(170),
+    data: { values },
+    layer: [
+      {
+        name: "lines",
+        mark: { type: "line", strokeWidth: 1.75, strokeCap: "butt" },
+        encoding: {
+          ...encoding,
+          strokeDash: { field: "comparator", type: "nominal", scale: comparatorDashes, legend: null },
+        },
+      },
+      {
+        name: "markers",
+        // Long curves get a marker now and then, to be told apart without colour; each value is a corner of its line.
+        ...(epochs > 30 ? { transform: [{ filter: `datum.epoch % ${Math.ceil(epochs / 10)} === 0` }] } : {}),
+        mark: { type: "point", filled: true, opacity: 1, size: 26 },
+        encoding: {
+          ...encoding,
+          shape: { field: "comparator", type: "nominal", scale: comparatorShapes, legend: null },
+        },
+      },
+    ],
+  };
+}
+
+/** The finding of a panel of curves: where each comparator's validation metric ends, and how soon it was there. */
+function curvesFinding(row: TaskRow, title: string): string {
+  const findings = comparators.flatMap((comparator) => {
+    const result = row.entries[comparator].cells.find(
+      (cell) => cell.result && cell.result.curve.length > 0,
+    )?.result;
+    if (!result) return [];
+    const converged = convergence(result, row.higherIsBetter);
+    const last = result.curve.at(-1) as EpochRecord;
+    const end =
+      converged === null
+        ? `ends at loss ${significant(last.trainingLoss)}`
+        : `best ${significant(converged.best)}, within 1 % of it from epoch ${converged.epoch}`;
+    return [`${comparatorLabel[comparator]}: ${end}`];
+  });
+  return `${title}. ${findings.join("; ")}.`;
+}
+
+export interface Convergence {
+  best: number;
+  /** The first epoch whose validation metric lies within 1 % of the best. */
+  epoch: number;
+  /** Seconds of training until then; null where the epochs' times are not known. */
+  seconds: number | null;
+}
+
+/** When training was as good as done: the first epoch within 1 % of the best validation metric. */
+export function convergence(result: CellResult, higher: boolean): Convergence | null {
+  const validated = result.curve.filter(
+    (epoch): epoch is EpochRecord & { validationMetric: number } =>
+      epoch.validationMetric !== null && Number.isFinite(epoch.validationMetric),
+  );
+  if (validated.length === 0) return null;
+  const metrics = validated.map((epoch) => epoch.validationMetric);
+  const best = higher ? Math.max(...metrics) : Math.min(...metrics);
+  const limit = higher ? best - Math.abs(best) * 0.01 : best + Math.abs(best) * 0.01;
+  const first = validated.find((epoch) =>
+    higher ? epoch.validationMetric >= limit : epoch.validationMetric <= limit,
+  ) as (typeof validated)[number];
+  const upTo = result.curve.findIndex((epoch) => epoch.epoch === first.epoch) + 1;
+  const times = result.cost.epochSeconds.slice(0, upTo);
+  const known = times.length === upTo && times.every(Number.isFinite);
+  return { best, epoch: first.epoch, seconds: known ? times.reduce((sum, time) => sum + time, 0) : null };
+}
+
+/** A name from outside as part of a file name or an id. */
+export function identifier(name: string): string {
+  return (
+    name
+      .toLowerCase()
+      .replace(/[^a-z0-9]+/g, "-")
+      .replace(/^-+|-+$/g, "")
+      .slice(0, 60) || "model"
+  );
+}

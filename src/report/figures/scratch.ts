@@ -1,0 +1,119 @@
+import type { TopLevelSpec } from "vega-lite";
+import { significant } from "../format.js";
+import { html } from "../html.js";
+import { taskLabel } from "../labels.js";
+import { roles, taskShape } from "../palette.js";
+import type { Summary, TaskRow } from "../summary.js";
+import { airyDomain, axisRoom, type Figure, panel, panelWidth } from "./figure.js";
+import { type Labelled, labelLayers, placeLabels } from "./point-labels.js";
+
+const height = 310;
+
+interface Point extends Labelled {
+  model: string;
+  task: string;
+  fromScratch: number;
+  fineTuned: number;
+  D2S: number | null;
+  area: number;
+  shape: string;
+}
+
+/** Figure 1b of the paper: trained from scratch against fine-tuned, a point a task, its area growing with D2S. */
+export function scratchFigure(summary: Summary): Figure | null {
+  const shown = summary.rows.filter(
+    (row) => Number.isFinite(scratch(row)) && Number.isFinite(fineTuned(row)),
+  );
+  if (shown.length === 0) return null;
+  const [low, high] = airyDomain(
+    shown.flatMap((row) => [scratch(row), fineTuned(row)]),
+    0.18,
+  );
+  const largest = Math.max(0, ...shown.map((row) => row.distances.D2S?.biased ?? 0));
+  const points = shown.map((row): Point => {
+    const D2S = row.distances.D2S?.biased ?? null;
+    const area = D2S === null || largest === 0 ? 60 : 60 + 440 * Math.max(0, D2S / largest);
+    return {
+      model: row.model,
+      task: row.task,
+      fromScratch: scratch(row),
+      fineTuned: fineTuned(row),
+      D2S,
+      area,
+      radius: Math.sqrt(area / Math.PI),
+      shape: taskShape(row.task),
+      x: scratch(row),
+      y: fineTuned(row),
+      label: `${taskLabel(row.task)}${D2S === null ? "" : `\nD2S ${significant(D2S)}`}`,
+    };
+  });
+  const models = summary.models.filter((model) => points.some((point) => point.model === model));
+  return {
+    name: "figure-1b",
+    title: "Trained from scratch against fine-tuned",
+    caption: html`Test metric of each task; above the diagonal, pretraining helped. The area of a point grows with D2S,
+how far the fine-tuned representation lies from the one trained from scratch. Figure 1b of the paper.`,
+    panels: models.map((model) => {
+      const mine = points.filter((point) => point.model === model);
+      const above = mine.filter((point) => point.fineTuned > point.fromScratch).length;
+      return {
+        label: `${model}: fine-tuned against from scratch. ${above} of ${mine.length} tasks lie above the diagonal.`,
+        title: model,
+        parts: [spec(mine, low, high)],
+      };
+    }),
+    columns: Math.min(3, models.length),
+    legend: [],
+    key: "point",
+    columnsOfCsv: ["model", "task", "fromScratch", "fineTuned", "D2S"],
+    rows: points.map(({ model, task, fromScratch, fineTuned, D2S }) => ({
+      model,
+      task,
+      fromScratch,
+      fineTuned,
+      D2S,
+    })),
+  };
+}
+
+const scratch = (row: TaskRow) => row.entries["from-scratch"].score?.mean ?? Number.NaN;
+const fineTuned = (row: TaskRow) => row.entries["fine-tuned"].score?.mean ?? Number.NaN;
+
+function spec(points: Point[], low: number, high: number): TopLevelSpec {
+  const scale = { domain: [low, high], nice: false, zero: false };
+  const frame = { low, high, width: panelWidth - axisRoom - 22, height: height - 50 };
+  const labels = placeLabels(points, { x: [low, high], y: [low, high], ...frame });
+  return {
+    ...panel(height),
+    layer: [
+      {
+        data: { values: [{ a: low, b: high }] },
+        mark: { type: "rule", strokeDash: [4, 4], color: roles.axis.light },
+        encoding: {
+          x: { field: "a", type: "quantitative", scale, title: "Trained from scratch" },
+          x2: { field: "b" },
+          y: {
+            field: "a",
+            type: "quantitative",
+            scale,
+            title: "Fine-tuned",
+            axis: { minExtent: axisRoom - 14, maxExtent: axisRoom - 14 },
+          },
+          y2: { field: "b" },
+        },
+      },
+      {
+        name: "points",
+        data: { values: points },
+        mark: { type: "point", filled: true, color: roles.ink.light, opacity: 0.8 },
+        encoding: {
+          x: { field: "fromScratch", type: "quantitative", scale },
+          y: { field: "fineTuned", type: "quantitative", scale },
+          size: { field: "area", type: "quantitative", scale: null },
+          shape: { field: "shape", type: "nominal", scale: null },
+        },
+      },
+      ...labelLayers(labels, scale, scale),
+    ],
+  };
+}

@@ -1,0 +1,91 @@
+import { join } from "node:path";
+import { writeFileAtomically } from "../common/atomic-file.js";
+import { Assets } from "./assets.js";
+import { type Gallery, readGalleries } from "./gallery.js";
+import { type Html, html } from "./html.js";
+import { taskLabel } from "./labels.js";
+import { page } from "./page.js";
+import { readStudyFolder, type StudyFolder } from "./read.js";
+import { alignmentSection } from "./sections/alignment.js";
+import { answerSection } from "./sections/answer.js";
+import { costSection } from "./sections/cost.js";
+import { everythingSection } from "./sections/everything.js";
+import { figuresSection } from "./sections/figures.js";
+import { drawGallery } from "./sections/pictures.js";
+import { provenanceSection } from "./sections/provenance.js";
+import { taskSection } from "./sections/task.js";
+import { type Summary, summarise, type TaskRow } from "./summary.js";
+
+/** Longer sides of the pictures in CSS pixels, from the one that reads best down to what a large study affords. */
+const sides = [150, 128, 104, 84, 64];
+/** Base64 characters that all pictures together may take, so that a report stays below 10 MB. */
+const pictureBudget = 4_500_000;
+
+/**
+ * Writes the report of a study, finished or not: `report.html`, one file that opens from its path without a network,
+ * and beside it `figures/<name>.svg` and `.csv` for every figure and `tables/<name>.csv` for every table. Needs
+ * `results.json`; what else is missing is said on the first screen. Each file is complete or absent.
+ *
+ * @returns the path of `report.html`
+ * @throws `BAD_INPUT` where `results.json` is missing or broken
+ */
+export async function writeReport(studyFolder: string): Promise<string> {
+  const study = await readStudyFolder(studyFolder);
+  const { contents, files } = await buildReport(study);
+  for (const [name, text] of files) await writeFileAtomically(join(studyFolder, name), text);
+  const path = join(studyFolder, "report.html");
+  await writeFileAtomically(path, contents);
+  return path;
+}
+
+/** The page and the files beside it, without writing anything. */
+async function buildReport(study: StudyFolder): Promise<{ contents: string; files: Map<string, string> }> {
+  const { results } = study;
+  const summary = summarise(results);
+  const assets = new Assets();
+  const answer = await answerSection(study, summary, assets);
+  const sections = [everythingSection(summary, assets), await figuresSection(summary, assets)];
+  sections.push(...(await taskSections(study, summary, assets)));
+  sections.push(
+    alignmentSection(summary, assets),
+    costSection(results, summary, assets),
+    await provenanceSection(study, summary, assets),
+  );
+  const links = [
+    { id: "results", label: "Results" },
+    { id: "figures", label: "Figures" },
+    ...summary.tasks.map((task) => ({ id: `task-${task}`, label: taskLabel(task) })),
+    { id: "alignment", label: "Alignment" },
+    { id: "cost", label: "Cost" },
+    { id: "provenance", label: "Provenance" },
+  ];
+  const footer = html`<p>transfer-limits ${results.software.package}. Every figure and table has its numbers beside this page, in
+figures/ and tables/.</p>`;
+  return { contents: page(results.name, answer, links, sections, footer), files: assets.files };
+}
+
+async function taskSections(study: StudyFolder, summary: Summary, assets: Assets): Promise<Html[]> {
+  const pictures = drawWithinBudget(await readGalleries(study, summary));
+  const sections: Html[] = [];
+  for (const task of summary.tasks) sections.push(await taskSection(summary, task, pictures, assets));
+  return sections;
+}
+
+/** All pictures, as large as the budget allows. */
+function drawWithinBudget(galleries: ReadonlyMap<TaskRow, Gallery | string>): Map<TaskRow, Html> {
+  let drawn = new Map<TaskRow, Html>();
+  for (const side of sides) {
+    let bytes = 0;
+    drawn = new Map();
+    for (const [row, gallery] of galleries) {
+      const one =
+        typeof gallery === "string"
+          ? { html: html`<p>${gallery}</p>`, bytes: 0 }
+          : drawGallery(gallery, side);
+      bytes += one.bytes;
+      drawn.set(row, one.html);
+    }
+    if (bytes <= pictureBudget) break;
+  }
+  return drawn;
+}

@@ -1,0 +1,64 @@
+import type { Comparator, TaskKind } from "../common/vocabulary.js";
+import type { DistanceName, GainReference } from "../study/results.js";
+
+/** `lesion-segmentation` as a person writes it. */
+export function taskLabel(task: TaskKind): string {
+  if (task === "super-resolution") return "Super-resolution";
+  const words = task.replaceAll("-", " ").replace(/^pi rads/, "PI-RADS");
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+/** The same inside a sentence. */
+export function taskInProse(task: TaskKind): string {
+  const label = taskLabel(task);
+  return label.startsWith("PI-RADS") ? label : label.toLowerCase();
+}
+
+export const comparatorLabel: Record<Comparator, string> = {
+  "fine-tuned": "Fine-tuned",
+  pretrained: "Pretrained",
+  "random-weights": "Random weights",
+  "from-scratch": "From scratch",
+  specialised: "Specialised",
+};
+
+/** What each comparator is, in one line, for legends and notes. */
+export const comparatorMeaning: Record<Comparator, string> = {
+  "fine-tuned": "the foundation model, fine-tuned on the task from its pretrained weights",
+  pretrained: "its pretrained weights, without training on the task",
+  "random-weights": "the same network with random weights, without any training",
+  "from-scratch": "the same network, trained on the task from random weights",
+  specialised: "an architecture made for the task, trained on the task",
+};
+
+/** A reference inside a sentence: "helps ... over training from scratch". */
+export const referenceInProse: Record<GainReference, string> = {
+  "from-scratch": "training from scratch",
+  "random-weights": "random weights",
+  specialised: "the specialised model",
+  pretrained: "the pretrained model as it is",
+};
+
+export const distanceMeaning: Record<DistanceName, string> = {
+  D2R: "fine-tuned vs random weights",
+  D2P: "fine-tuned vs pretrained",
+  D2S: "fine-tuned vs trained from scratch",
+};
+
+// Every metric of the paper is better when higher; these are the usual ones that are not.
+const lowerIsBetter = /(^|[^a-z])(l1|mae|mse|rmse|nrmse|lpips|hausdorff|hd95|loss|error)([^a-z]|$)/i;
+
+/** Whether a larger value of that metric is the better one. */
+export function higherIsBetter(metric: string): boolean {
+  return !lowerIsBetter.test(metric);
+}
+
+const metricNames: Record<string, string> = { dice: "Dice", ssim: "SSIM" };
+
+export function metricLabel(metric: string): string {
+  return metricNames[metric.toLowerCase()] ?? metric;
+}
+
+export function metricWithDirection(metric: string): string {
+  return `${metricLabel(metric)}, ${higherIsBetter(metric) ? "higher" : "lower"} is better`;
+}

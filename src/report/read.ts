@@ -1,0 +1,83 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import { z } from "zod";
+import { messageOf, TransferLimitsError } from "../common/errors.js";
+import type { StudyResults } from "../study/results.js";
+import { resultsSchema, type Splits, splitsSchema } from "./schema.js";
+
+/** What a report is made from, as far as the study has come. */
+export interface StudyFolder {
+  path: string;
+  results: StudyResults;
+  /** The resolved study as YAML; null where the file is missing or broken. */
+  resolved: string | null;
+  splits: Splits | null;
+  /** What could not be read, in words for the first screen. */
+  problems: string[];
+}
+
+/**
+ * Reads a study's folder. Only `results.json` must be there and sound; what else is missing is told in `problems`.
+ *
+ * @throws `BAD_INPUT` with the file and what is wrong with it.
+ */
+export async function readStudyFolder(path: string): Promise<StudyFolder> {
+  const file = join(path, "results.json");
+  let contents: string;
+  try {
+    contents = await readFile(file, "utf8");
+  } catch (error) {
+    throw new TransferLimitsError(
+      "BAD_INPUT",
+      `Expected the folder of a study, but ${file} cannot be read: ${messageOf(error)}. ` +
+        "A study writes it as soon as its first cell is done",
+      { cause: error },
+    );
+  }
+  const results = check(file, contents, resultsSchema) as StudyResults;
+  const problems: string[] = [];
+  const optional = async <T>(
+    name: string,
+    read: (contents: string, file: string) => T,
+  ): Promise<T | null> => {
+    try {
+      return read(await readFile(join(path, name), "utf8"), join(path, name));
+    } catch (error) {
+      const absent = (error as { code?: unknown }).code === "ENOENT";
+      problems.push(absent ? `${name} is missing.` : `${name} cannot be read: ${reasonOnly(error, path)}`);
+      return null;
+    }
+  };
+  return {
+    path,
+    results,
+    resolved: await optional("study.resolved.json", (text) =>
+      stringify(JSON.parse(text), { lineWidth: 100 }),
+    ),
+    splits: await optional("splits.json", (text, name) => check(name, text, splitsSchema)),
+    problems,
+  };
+}
+
+/** The message without the folder, which is the reader's business and not the report's. */
+export function reasonOnly(error: unknown, folder: string): string {
+  return messageOf(error).replaceAll(`${folder}/`, "");
+}
+
+function check<Schema extends z.ZodType>(file: string, contents: string, schema: Schema): z.infer<Schema> {
+  let value: unknown;
+  try {
+    value = JSON.parse(contents);
+  } catch (error) {
+    throw new TransferLimitsError("BAD_INPUT", `${file} is not JSON: ${messageOf(error)}`, { cause: error });
+  }
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) {
+    throw new TransferLimitsError(
+      "BAD_INPUT",
+      `${file} does not hold what it should:\n${z.prettifyError(parsed.error)}`,
+    );
+  }
+  return parsed.data;
+}

@@ -1,0 +1,137 @@
+import { z } from "zod";
+import { comparators, taskKinds } from "../common/vocabulary.js";
+import type { StudyResults } from "../study/results.js";
+
+/** JSON has no NaN: a loss that was not finite stands as null in the file, and as NaN here. */
+const number = z
+  .number()
+  .nullable()
+  .transform((value) => value ?? Number.NaN);
+const whole = z.number().int();
+const text = z.string().max(100_000);
+const task = z.enum(taskKinds);
+const status = z.enum(["done", "failed", "pending"]);
+
+const cost = z.object({
+  wallSeconds: number,
+  deviceSeconds: number,
+  peakMemoryBytes: number,
+  epochSeconds: z.array(number),
+  device: text,
+  threads: number,
+});
+
+const epoch = z.object({
+  epoch: whole,
+  learningRate: number,
+  trainingLoss: number,
+  validationMetric: z.number().nullable(),
+});
+
+const cell = z.object({
+  id: text,
+  task,
+  model: text,
+  comparator: z.enum(comparators),
+  seed: whole,
+  network: z.object({ architecture: text, parameters: number, trainable: number }),
+  metric: z.object({
+    name: text,
+    mean: number,
+    standardDeviation: number,
+    cases: z.array(z.object({ case: text, value: number })),
+  }),
+  curve: z.array(epoch),
+  bestEpoch: whole.nullable(),
+  cost,
+});
+
+const kernel = z.object({
+  sigma: number,
+  biased: number,
+  unbiased: z.number().nullable(),
+  offDiagonalMean: number,
+  saturated: z.boolean(),
+});
+
+/** `results.json`, as `src/study/results.ts` describes it. Keys that a later version adds are passed over. */
+export const resultsSchema = z.object({
+  format: z.literal("transfer-limits/results@1"),
+  name: text,
+  complete: z.boolean(),
+  cohort: z.object({
+    manifest: text,
+    cases: whole,
+    patients: whole,
+    split: z.object({ train: whole, validation: whole, test: whole }),
+    excluded: z.array(z.object({ case: text, file: text.nullable(), reason: text })),
+  }),
+  cells: z.array(
+    z.object({
+      id: text,
+      task,
+      model: text,
+      comparator: z.enum(comparators),
+      seed: whole,
+      status,
+      reason: text.optional(),
+      result: cell.optional(),
+    }),
+  ),
+  gains: z.array(
+    z.object({
+      task,
+      model: text,
+      seed: whole,
+      reference: z.enum(["random-weights", "pretrained", "from-scratch", "specialised"]),
+      fineTuned: number,
+      referenceValue: number,
+      percent: z.number().nullable(),
+    }),
+  ),
+  distances: z.array(
+    z.object({
+      task,
+      model: text,
+      seed: whole,
+      name: z.enum(["D2R", "D2P", "D2S"]),
+      rows: whole,
+      features: whole,
+      paper: kernel,
+      medianHeuristic: kernel,
+      multiBandwidth: z.object({ biased: number, unbiased: z.number().nullable() }),
+      warning: text.nullable(),
+    }),
+  ),
+  pretraining: z.array(
+    z.object({
+      model: text,
+      seed: whole,
+      status,
+      reason: text.optional(),
+      curve: z.array(epoch),
+      cost: cost.optional(),
+    }),
+  ),
+  software: z.object({ package: text, libtorch: text, node: text, device: text, threads: number }),
+});
+
+/** Fails to compile where the schema and the types of `results.ts` part ways. */
+export type SchemaAgrees = z.infer<typeof resultsSchema> extends DeepOptional<StudyResults> ? true : never;
+export const schemaAgrees: SchemaAgrees = true;
+
+type DeepOptional<T> = T extends readonly (infer Item)[]
+  ? DeepOptional<Item>[]
+  : T extends object
+    ? { [Key in keyof T]: undefined extends T[Key] ? DeepOptional<T[Key]> | undefined : DeepOptional<T[Key]> }
+    : T;
+
+/** `splits.json`: which case went where. */
+export const splitsSchema = z.object({
+  train: z.array(text),
+  validation: z.array(text),
+  test: z.array(text),
+  unused: z.array(text).default([]),
+});
+
+export type Splits = z.infer<typeof splitsSchema>;

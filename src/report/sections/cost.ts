@@ -1,0 +1,242 @@
+import { type Comparator, comparators } from "../../common/vocabulary.js";
+import type { CellResult, StudyResults } from "../../study/results.js";
+import type { Assets } from "../assets.js";
+import type { CsvRow } from "../csv.js";
+import { convergence } from "../figures/curves.js";
+import { duration, fixed, type TimeUnit, timeUnit } from "../format.js";
+import { type Html, html } from "../html.js";
+import { comparatorLabel, taskLabel } from "../labels.js";
+import { average } from "../means.js";
+import type { Summary, TaskRow } from "../summary.js";
+import { absent, type TableCell } from "../table.js";
+
+/** What it cost: the paper's Table 1, and every cell's time, memory and pace. */
+export function costSection(results: StudyResults, summary: Summary, assets: Assets): Html {
+  const done = results.cells.flatMap((cell) => cell.result ?? []);
+  if (done.length === 0) {
+    return html`<section id="cost"><h2>Cost</h2><p>No cell is done yet.</p></section>`;
+  }
+  const devices = [...new Set(done.map((cell) => cell.cost.device))];
+  const threads = [...new Set(done.map((cell) => cell.cost.threads))];
+  const wall = [...done, ...results.pretraining].reduce((sum, { cost }) => sum + (cost?.wallSeconds || 0), 0);
+  return html`<section id="cost"><h2>Cost</h2>
+<p>All cells and the pretraining together took ${duration(wall)} of wall time on ${devices.join(", ")}, with ${threads.join(" or ")}
+${threads.length === 1 && threads[0] === 1 ? "thread" : "threads"} a cell.</p>
+${ratioTable(summary, assets, devices)}
+${cellTable(results, summary, assets)}
+<p class="quiet">Converged: the first epoch whose validation metric lies within 1 % of the cell’s best. Device time is
+the time during which the device worked for the cell.</p></section>`;
+}
+
+function ratioTable(summary: Summary, assets: Assets, devices: string[]): Html | null {
+  const rows = summary.rows.flatMap((row) => {
+    const fineTuned = deviceSeconds(row, "fine-tuned");
+    const scratch = deviceSeconds(row, "from-scratch");
+    return fineTuned === null && scratch === null ? [] : [{ row, fineTuned, scratch }];
+  });
+  if (rows.length === 0) return null;
+  const unit = timeUnit(rows.flatMap(({ fineTuned, scratch }) => [fineTuned ?? 0, scratch ?? 0]));
+  const hours = devices.every((device) => device.startsWith("cuda")) ? "GPU time" : "Device time";
+  return assets.table({
+    name: "table-1",
+    caption: `${hours} of fine-tuning and of training from scratch, in ${unit.name} (Table 1 of the paper)`,
+    columns: [
+      { label: "Task", kind: "text" },
+      { label: "Model", kind: "text" },
+      { label: `Fine-tuned, ${unit.short}`, kind: "number" },
+      { label: `From scratch, ${unit.short}`, kind: "number" },
+      { label: "Ratio", kind: "number" },
+    ],
+    rows: rows.map(({ row, fineTuned, scratch }): TableCell[] => [
+      { shown: taskLabel(row.task) },
+      { shown: row.model },
+      time(fineTuned, unit),
+      time(scratch, unit),
+      fineTuned === null || scratch === null || scratch === 0
+        ? absent
+        : { shown: fixed(fineTuned / scratch, 2), sort: fineTuned / scratch },
+    ]),
+    csvColumns: ["task", "model", "fine-tuned (s)", "from-scratch (s)", "ratio"],
+    csvRows: rows.map(({ row, fineTuned, scratch }) => ({
+      task: row.task,
+      model: row.model,
+      "fine-tuned (s)": fineTuned,
+      "from-scratch (s)": scratch,
+      ratio: fineTuned === null || scratch === null ? null : fineTuned / scratch,
+    })),
+  });
+}
+
+function deviceSeconds(row: TaskRow, comparator: Comparator): number | null {
+  const values = row.entries[comparator].cells.flatMap((cell) => cell.result?.cost.deviceSeconds ?? []);
+  return values.length === 0 ? null : average(values);
+}
+
+interface CellCost {
+  task: string;
+  model: string;
+  comparator: string;
+  shownTask: string;
+  shownComparator: Comparator | null;
+  wall: number;
+  device: number;
+  memory: number;
+  pace: number | null;
+  convergedEpoch: number | null;
+  convergedSeconds: number | null;
+  parameters: number | null;
+  trainable: number | null;
+  seeds: number;
+}
+
+function cellTable(results: StudyResults, summary: Summary, assets: Assets): Html {
+  const groups = new Map<string, CellResult[]>();
+  for (const { result } of results.cells) {
+    if (!result) continue;
+    const key = JSON.stringify([result.task, result.model, result.comparator]);
+    groups.set(key, [...(groups.get(key) ?? []), result]);
+  }
+  const costs = [
+    ...[...groups.values()].map((cells) => cellCost(cells, summary)).sort(byTaskAndComparator),
+    ...pretrainingCosts(results),
+  ];
+  const unit = timeUnit(costs.map((cost) => cost.wall));
+  const converged = { label: "Converged at", class: "plain" };
+  const parameters = { label: "Parameters, millions", class: "plain" };
+  const trainUnit = timeUnit(costs.map((cost) => cost.convergedSeconds ?? 0));
+  return assets.table({
+    name: "cost",
+    caption: `Cost of every cell${summary.seeds.length > 1 ? ", averaged over seeds" : ""}`,
+    columns: [
+      { label: "Task", kind: "text" },
+      { label: "Model", kind: "text" },
+      { label: "Comparator", kind: "text" },
+      { label: `Wall, ${unit.short}`, kind: "number" },
+      { label: `Device, ${unit.short}`, kind: "number" },
+      { label: "Epochs/s", kind: "number" },
+      { label: "MiB", group: { label: "Peak memory", class: "plain" }, kind: "number" },
+      { label: "epoch", group: converged, kind: "number" },
+      { label: trainUnit.short, group: converged, kind: "number" },
+      { label: "all", group: parameters, kind: "number" },
+      { label: "trained", group: parameters, kind: "number" },
+    ],
+    rows: costs.map((cost): TableCell[] => [
+      { shown: cost.shownTask },
+      { shown: cost.model },
+      cost.shownComparator
+        ? {
+            shown: html`<span class="swatch ${cost.shownComparator}">${comparatorLabel[cost.shownComparator]}</span>`,
+            sort: cost.shownComparator,
+          }
+        : { shown: cost.comparator },
+      time(cost.wall, unit),
+      time(cost.device, unit),
+      number(cost.pace, 2),
+      number(cost.memory / 2 ** 20, 0),
+      number(cost.convergedEpoch, 0),
+      time(cost.convergedSeconds, trainUnit),
+      number(cost.parameters === null ? null : cost.parameters / 1e6, 2),
+      number(cost.trainable === null ? null : cost.trainable / 1e6, 2),
+    ]),
+    csvColumns: [
+      "task",
+      "model",
+      "comparator",
+      "seeds",
+      "wall (s)",
+      "device (s)",
+      "peak memory (bytes)",
+      "epochs a second",
+      "converged epoch",
+      "converged (s)",
+      "parameters",
+      "trainable parameters",
+    ],
+    csvRows: costs.map(
+      (cost): CsvRow => ({
+        task: cost.task,
+        model: cost.model,
+        comparator: cost.comparator,
+        seeds: cost.seeds,
+        "wall (s)": cost.wall,
+        "device (s)": cost.device,
+        "peak memory (bytes)": cost.memory,
+        "epochs a second": cost.pace,
+        "converged epoch": cost.convergedEpoch,
+        "converged (s)": cost.convergedSeconds,
+        parameters: cost.parameters,
+        "trainable parameters": cost.trainable,
+      }),
+    ),
+  });
+}
+
+function cellCost(cells: CellResult[], summary: Summary): CellCost {
+  const first = cells[0] as CellResult;
+  const higher = summary.rows.find((row) => row.task === first.task)?.higherIsBetter ?? true;
+  const converged = cells.flatMap((cell) => convergence(cell, higher) ?? []);
+  return {
+    task: first.task,
+    model: first.model,
+    comparator: first.comparator,
+    shownTask: taskLabel(first.task),
+    shownComparator: first.comparator,
+    wall: average(cells.map((cell) => cell.cost.wallSeconds)),
+    device: average(cells.map((cell) => cell.cost.deviceSeconds)),
+    memory: Math.max(...cells.map((cell) => cell.cost.peakMemoryBytes)),
+    pace: pace(cells.flatMap((cell) => cell.cost.epochSeconds)),
+    convergedEpoch: meanOrNull(converged.map((one) => one.epoch)),
+    convergedSeconds: meanOrNull(converged.flatMap((one) => one.seconds ?? [])),
+    parameters: first.network.parameters,
+    trainable: first.network.trainable,
+    seeds: cells.length,
+  };
+}
+
+function pretrainingCosts(results: StudyResults): CellCost[] {
+  return results.pretraining.flatMap(({ model, cost }) =>
+    cost
+      ? [
+          {
+            task: "pretraining",
+            model,
+            comparator: "",
+            shownTask: "Pretraining",
+            shownComparator: null,
+            wall: cost.wallSeconds,
+            device: cost.deviceSeconds,
+            memory: cost.peakMemoryBytes,
+            pace: pace(cost.epochSeconds),
+            convergedEpoch: null,
+            convergedSeconds: null,
+            parameters: null,
+            trainable: null,
+            seeds: 1,
+          },
+        ]
+      : [],
+  );
+}
+
+function byTaskAndComparator(a: CellCost, b: CellCost): number {
+  const place = (cost: CellCost) =>
+    cost.shownComparator ? comparators.indexOf(cost.shownComparator) : comparators.length;
+  return a.task.localeCompare(b.task, "en") || place(a) - place(b) || a.model.localeCompare(b.model, "en");
+}
+
+function pace(epochSeconds: number[]): number | null {
+  const known = epochSeconds.filter((seconds) => seconds > 0);
+  return known.length === 0 ? null : 1 / average(known);
+}
+
+const meanOrNull = (values: number[]) => (values.length === 0 ? null : average(values));
+
+function number(value: number | null, digits: number): TableCell {
+  return value === null || !Number.isFinite(value) ? absent : { shown: fixed(value, digits), sort: value };
+}
+
+function time(seconds: number | null, unit: TimeUnit): TableCell {
+  if (seconds === null || !Number.isFinite(seconds)) return absent;
+  const value = seconds / unit.seconds;
+  return { shown: fixed(value, unit.short === "h" ? 2 : 1), sort: value };
+}

@@ -1,0 +1,155 @@
+import { type Comparator, comparators } from "../../common/vocabulary.js";
+import type { GainReference } from "../../study/results.js";
+import type { Assets } from "../assets.js";
+import type { CsvRow } from "../csv.js";
+import { fixed, signed } from "../format.js";
+import { type Html, html } from "../html.js";
+import { comparatorLabel, comparatorMeaning, higherIsBetter, metricLabel, taskLabel } from "../labels.js";
+import type { Summary, TaskRow } from "../summary.js";
+import { absent, type Column, type TableCell } from "../table.js";
+
+const references: readonly GainReference[] = ["from-scratch", "random-weights", "specialised"];
+const shortReference: Record<GainReference, string> = {
+  "from-scratch": "scratch",
+  "random-weights": "random",
+  pretrained: "pretrained",
+  specialised: "specialised",
+};
+
+/** One table of everything: tasks down, comparators across, the metric with its spread, the gains beside it. */
+export function everythingSection(summary: Summary, assets: Assets): Html {
+  const severalSeeds = summary.seeds.length > 1;
+  const columns: Column[] = [
+    { label: "Task", kind: "text" },
+    { label: "Model", kind: "text" },
+    { label: "Metric", kind: "text" },
+    ...comparators.flatMap((comparator): Column[] => {
+      const group = { label: comparatorLabel[comparator], class: comparator };
+      return [
+        { label: "mean", group, kind: "number" },
+        { label: severalSeeds ? "± cases" : "± SD", group, kind: "spread" },
+        ...(severalSeeds ? [{ label: "± seeds", group, kind: "spread" } as const] : []),
+      ];
+    }),
+    ...references.map(
+      (reference): Column => ({
+        label: shortReference[reference],
+        group: { label: "RPG over, %", class: "plain" },
+        kind: "number",
+      }),
+    ),
+  ];
+  const rows = summary.rows.map((row): TableCell[] => [
+    { shown: taskLabel(row.task) },
+    { shown: row.model },
+    metricCell(row),
+    ...comparators.flatMap((comparator) => scoreCells(row, comparator, severalSeeds)),
+    ...references.map((reference) => gainCell(row, reference)),
+  ]);
+  return html`<section id="results"><h2>Results</h2>
+<p>Test metric of each comparator, mean and standard deviation over test cases${severalSeeds ? " and over seeds" : ""}; the best
+of a row is bold. RPG is the relative performance gain of the fine-tuned model over a reference.</p>
+${assets.table({
+  name: "results",
+  caption: "Test metric and gain, by task and model",
+  columns,
+  rows,
+  csvColumns: csvColumns(),
+  csvRows: summary.rows.map(csvRow),
+})}
+<details><summary>What the comparators are</summary><dl class="meanings">${comparators.map(
+    (comparator) =>
+      html`<div><dt class="swatch ${comparator}">${comparatorLabel[comparator]}</dt><dd>${comparatorMeaning[comparator]}${
+        comparator === "specialised" ? specialisedNames(summary) : ""
+      }</dd></div>`,
+  )}</dl></details></section>`;
+}
+
+function specialisedNames(summary: Summary): string {
+  const names = [...new Set(summary.rows.flatMap((row) => row.specialisedModels))];
+  return names.length > 0 ? ` (here: ${names.join(", ")})` : "";
+}
+
+function metricCell(row: TaskRow): TableCell {
+  if (row.metric === null) return absent;
+  const higher = higherIsBetter(row.metric);
+  return {
+    shown: html`${metricLabel(row.metric)} <span class="direction" role="img" aria-label="${higher ? "higher" : "lower"} is better" title="${higher ? "higher" : "lower"} is better">${higher ? "↑" : "↓"}</span>`,
+    sort: metricLabel(row.metric),
+  };
+}
+
+function scoreCells(row: TaskRow, comparator: Comparator, severalSeeds: boolean): TableCell[] {
+  const { score, status, cells } = row.entries[comparator];
+  const spreads = severalSeeds ? 2 : 1;
+  if (!score) {
+    const reason = cells.find((cell) => cell.reason)?.reason;
+    const word: TableCell =
+      status === "absent"
+        ? absent
+        : {
+            shown: status,
+            sort: null,
+            quiet: true,
+            ...(reason === undefined ? {} : { note: reason.slice(0, 300) }),
+          };
+    return [word, ...Array.from({ length: spreads }, () => ({ shown: "", sort: null }))];
+  }
+  const several = cells.length > score.seeds.length;
+  const spread = (value: number | null): TableCell =>
+    value === null ? { shown: "", sort: null } : { shown: fixed(value, 3), sort: value };
+  return [
+    {
+      shown: html`${fixed(score.mean, 3)}${several ? html`<sup>*</sup>` : null}`,
+      sort: Number.isFinite(score.mean) ? score.mean : null,
+      best: row.best !== null && fixed(score.mean, 3) === fixed(row.best, 3),
+      ...(several ? { note: `${score.seeds.length} of ${cells.length} seeds done` } : {}),
+    },
+    spread(score.caseDeviation),
+    ...(severalSeeds ? [spread(score.seedDeviation)] : []),
+  ];
+}
+
+function gainCell(row: TaskRow, reference: GainReference): TableCell {
+  const gain = row.gains[reference];
+  if (gain) return { shown: signed(gain.percent, 1), sort: gain.percent };
+  const zero = row.entries[reference].score?.mean === 0;
+  return zero ? { ...absent, note: "undefined: the reference is 0" } : absent;
+}
+
+function csvColumns(): string[] {
+  return [
+    "task",
+    "model",
+    "metric",
+    "better",
+    ...comparators.flatMap((comparator) => [
+      `${comparator} mean`,
+      `${comparator} SD over cases`,
+      `${comparator} SD over seeds`,
+      `${comparator} cases`,
+      `${comparator} seeds`,
+    ]),
+    ...references.map((reference) => `RPG over ${reference} (%)`),
+  ];
+}
+
+function csvRow(row: TaskRow): CsvRow {
+  const result: CsvRow = {
+    task: row.task,
+    model: row.model,
+    metric: row.metric,
+    better: row.higherIsBetter ? "higher" : "lower",
+  };
+  for (const comparator of comparators) {
+    const score = row.entries[comparator].score;
+    result[`${comparator} mean`] = score?.mean ?? null;
+    result[`${comparator} SD over cases`] = score?.caseDeviation ?? null;
+    result[`${comparator} SD over seeds`] = score?.seedDeviation ?? null;
+    result[`${comparator} cases`] = score?.cases.size ?? null;
+    result[`${comparator} seeds`] = score?.seeds.length ?? null;
+  }
+  for (const reference of references)
+    result[`RPG over ${reference} (%)`] = row.gains[reference]?.percent ?? null;
+  return result;
+}

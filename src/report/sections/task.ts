@@ -1,0 +1,113 @@
+import { comparators, type TaskKind } from "../../common/vocabulary.js";
+import type { GainReference } from "../../study/results.js";
+import type { Assets } from "../assets.js";
+import { casesFigure } from "../figures/cases.js";
+import { taskCurvesFigure } from "../figures/curves.js";
+import { fixed, signed } from "../format.js";
+import { type Html, html } from "../html.js";
+import { comparatorLabel, metricLabel, metricWithDirection, taskLabel } from "../labels.js";
+import { median } from "../means.js";
+import type { Summary, TaskRow } from "../summary.js";
+import { absent, type TableCell } from "../table.js";
+
+/** One task: how sure the differences are, its training, every case, and pictures. */
+export async function taskSection(
+  summary: Summary,
+  task: TaskKind,
+  pictures: ReadonlyMap<TaskRow, Html>,
+  assets: Assets,
+): Promise<Html> {
+  const rows = summary.rows.filter((row) => row.task === task);
+  const metric = rows.find((row) => row.metric !== null)?.metric ?? null;
+  const curves = await assets.figure(taskCurvesFigure(summary, task));
+  const cases = await assets.figure(casesFigure(summary, task));
+  return html`<section id="task-${task}" class="task"><h2>${taskLabel(task)}</h2>
+${metric === null ? html`<p>No cell of this task is done yet.</p>` : comparisonTable(rows, task, metric, assets)}
+<div class="figures">${cases}${curves}</div>${rows.map((row) => html`<h3>Pictures${rows.length > 1 ? `, ${row.model}` : null}</h3>${pictures.get(row)}`)}</section>`;
+}
+
+/** Spread over cases, and the difference to the fine-tuned model case by case. */
+function comparisonTable(rows: TaskRow[], task: TaskKind, metric: string, assets: Assets): Html {
+  const lines = rows.flatMap((row) =>
+    comparators.flatMap((comparator) => {
+      const { score } = row.entries[comparator];
+      if (!score) return [];
+      const values = [...score.cases.values()].filter(Number.isFinite);
+      const paired = comparator === "fine-tuned" ? undefined : row.paired[comparator as GainReference];
+      return [{ row, comparator, score, values, paired }];
+    }),
+  );
+  const spread = { label: `${metricLabel(metric)} over cases`, class: "plain" };
+  const difference = { label: "Fine-tuned is better by, case by case", class: "plain" };
+  const number = (value: number | null | undefined, text = fixed(value, 3)): TableCell =>
+    value === null || value === undefined || !Number.isFinite(value) ? absent : { shown: text, sort: value };
+  return html`<p>${metricWithDirection(metric)}. A difference whose 95 % interval leaves out 0 is more than chance over
+these cases.</p>
+${assets.table({
+  name: `comparison-${task}`,
+  caption: `${taskLabel(task)}: comparators over the test cases`,
+  columns: [
+    { label: "Comparator", kind: "text" },
+    { label: "Model", kind: "text" },
+    { label: "cases", kind: "number" },
+    { label: "mean", group: spread, kind: "number" },
+    { label: "SD", group: spread, kind: "number" },
+    { label: "median", group: spread, kind: "number" },
+    { label: "lowest", group: spread, kind: "number" },
+    { label: "highest", group: spread, kind: "number" },
+    { label: "mean", group: difference, kind: "number" },
+    { label: "95 % from", group: difference, kind: "number" },
+    { label: "to", group: difference, kind: "number" },
+    { label: "better on", group: difference, kind: "number" },
+  ],
+  rows: lines.map(({ row, comparator, score, values, paired }): TableCell[] => [
+    {
+      shown: html`<span class="swatch ${comparator}">${comparatorLabel[comparator]}</span>`,
+      sort: comparatorLabel[comparator],
+    },
+    { shown: comparator === "specialised" ? row.specialisedModels.join(", ") : row.model },
+    { shown: String(values.length), sort: values.length },
+    number(score.mean),
+    number(score.caseDeviation),
+    number(median(values)),
+    number(values.length === 0 ? null : Math.min(...values)),
+    number(values.length === 0 ? null : Math.max(...values)),
+    ...(paired
+      ? [
+          number(paired.mean, signed(paired.mean, 3)),
+          number(paired.low, signed(paired.low, 3)),
+          number(paired.high, signed(paired.high, 3)),
+          { shown: `${paired.better} of ${paired.n}`, sort: paired.better / paired.n },
+        ]
+      : [absent, absent, absent, absent]),
+  ]),
+  csvColumns: [
+    "foundation model",
+    "comparator",
+    "cases",
+    "mean",
+    "SD",
+    "median",
+    "lowest",
+    "highest",
+    "fine-tuned better by",
+    "95% from",
+    "95% to",
+    "fine-tuned better on",
+  ],
+  csvRows: lines.map(({ row, comparator, score, values, paired }) => ({
+    "foundation model": row.model,
+    comparator,
+    cases: values.length,
+    mean: score.mean,
+    SD: score.caseDeviation,
+    median: values.length === 0 ? null : median(values),
+    lowest: values.length === 0 ? null : Math.min(...values),
+    highest: values.length === 0 ? null : Math.max(...values),
+    "fine-tuned better by": paired?.mean ?? null,
+    "95% from": paired?.low ?? null,
+    "95% to": paired?.high ?? null,
+    "fine-tuned better on": paired?.better ?? null,
+  })),
+})}`;
+}

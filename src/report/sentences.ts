@@ -1,0 +1,169 @@
+import { type Comparator, comparators } from "../common/vocabulary.js";
+import type { GainReference, StudyResults } from "../study/results.js";
+import { count, listing, percent, significant } from "./format.js";
+import { comparatorLabel, metricLabel, referenceInProse, taskInProse } from "./labels.js";
+import { distanceNames, type Summary, type TaskRow, verdict } from "./summary.js";
+
+/** What is said of one foundation model on the first screen. */
+export interface ModelAnswer {
+  model: string;
+  /** Whether pretraining helped, in one sentence. */
+  answer: string;
+  /** By how much on each task, and how sure. */
+  details: string[];
+}
+
+/** The answer in words, computed from the numbers: one sentence a foundation model. */
+export function modelAnswers(summary: Summary): ModelAnswer[] {
+  return summary.models.map((model) => {
+    const rows = summary.rows.filter((row) => row.model === model);
+    return { model, answer: answer(model, rows), details: details(rows) };
+  });
+}
+
+function answer(model: string, rows: TaskRow[]): string {
+  const compared = rows.filter((row) => verdict(row, "from-scratch").verdict !== "unknown");
+  const others = (["random-weights", "specialised"] as const).flatMap((reference) => tally(rows, reference));
+  if (compared.length === 0) {
+    const rest = others.length > 0 ? ` It helps ${listing(others)}.` : "";
+    return `Whether ${model} helps over training from scratch cannot be said yet: no task has both results.${rest}`;
+  }
+  const better = compared.filter((row) => verdict(row, "from-scratch").verdict === "better").length;
+  const sure = compared.filter((row) => {
+    const { verdict: word, sure } = verdict(row, "from-scratch");
+    return word === "better" && sure;
+  }).length;
+  const chance =
+    sure === better
+      ? ""
+      : `, but on ${sure === 0 ? "none" : `only ${sure}`} of them beyond the spread over test cases`;
+  const share = `${better === 0 ? "none" : better} of ${count(compared.length, "task")}`;
+  const missing = rows.filter((row) => !compared.includes(row)).map((row) => taskInProse(row.task));
+  const absent = missing.length > 0 ? ` ${sentence(listing(missing))} could not be compared.` : "";
+  const rest = others.length > 0 ? `; ${listing(others)}` : "";
+  return `${model} helps on ${share} over training from scratch${chance}${rest}.${absent}`;
+}
+
+/** `over random weights on 2 of 2`; nothing where no task can be compared. */
+function tally(rows: TaskRow[], reference: GainReference): string[] {
+  const compared = rows.map((row) => verdict(row, reference).verdict).filter((word) => word !== "unknown");
+  if (compared.length === 0) return [];
+  const better = compared.filter((word) => word === "better").length;
+  return [`over ${referenceInProse[reference]} on ${better === 0 ? "none" : better} of ${compared.length}`];
+}
+
+function details(rows: TaskRow[]): string[] {
+  return rows.flatMap((row) => {
+    const fineTuned = row.entries["fine-tuned"].score;
+    const scratch = row.entries["from-scratch"].score;
+    const { verdict: word, sure } = verdict(row, "from-scratch");
+    if (word === "unknown" || !fineTuned || !scratch) return [];
+    const gain = row.gains["from-scratch"];
+    const values = `${metricLabel(row.metric ?? "metric")} ${significant(fineTuned.mean)} against ${significant(scratch.mean)}`;
+    const paired = row.paired["from-scratch"];
+    const certainty =
+      paired?.low == null || paired.high == null
+        ? "too few cases for an interval"
+        : sure
+          ? `beyond the spread over ${count(paired.n, "case")}`
+          : `within the spread over ${count(paired.n, "case")}, so it may be chance`;
+    const change = gain ? percent(gain.percent) : word;
+    return [`${sentence(taskInProse(row.task))}: ${change} (${values}), ${certainty}.`];
+  });
+}
+
+const fewCases = 10;
+
+/** What a reader must not conclude, and why, in full sentences. */
+export function caveats(results: StudyResults, summary: Summary): string[] {
+  const list: string[] = [];
+  const tests = results.cohort.split.test;
+  if (summary.seeds.length === 1) {
+    list.push(
+      "One seed: how much the numbers move from training to training is not known. Every ± is over test cases.",
+    );
+  }
+  if (tests < fewCases) {
+    list.push(`${count(tests, "test case")}: means are rough, and differences between models may be chance.`);
+  }
+  for (const n of [0, 1, 2]) {
+    const models = summary.models.filter(
+      (model) =>
+        summary.rows.filter((row) => row.model === model && Object.keys(row.distances).length > 0).length ===
+        n,
+    );
+    if (models.length === 0) continue;
+    list.push(
+      `${listing(models)} ${models.length === 1 ? "has" : "have"} distances on ${n === 0 ? "no task" : count(n, "task")}: ` +
+        "whether gain goes with distance needs at least 3, so no correlation is computed.",
+    );
+  }
+  const all = summary.rows.flatMap((row) => distanceNames.flatMap((name) => row.distances[name] ?? []));
+  const saturated = all.filter((distance) => distance.saturated).length;
+  if (saturated > 0) {
+    list.push(
+      `${saturated === all.length ? "All" : `${saturated} of ${all.length}`} distances are saturated at the paper’s kernel width: ` +
+        "they say how many cases there are, not how far the representation moved.",
+    );
+  }
+  const undefinedGains = results.gains.filter((gain) => gain.percent === null).length;
+  if (undefinedGains > 0)
+    list.push(`${count(undefinedGains, "gain")} over a reference of 0 cannot be given in percent.`);
+  return list;
+}
+
+/** Failed, pending and left-out work, as counts and one line each. */
+export function missingWork(results: StudyResults): { headline: string | null; lines: string[] } {
+  const failed = results.cells.filter((cell) => cell.status === "failed");
+  const pending = results.cells.filter((cell) => cell.status === "pending");
+  const pretraining = results.pretraining.filter((run) => run.status !== "done");
+  const excluded = results.cohort.excluded;
+  const lines = [
+    ...failed.map(
+      (cell) => `Failed: ${cellName(cell)}. ${firstLine(cell.reason ?? "No reason was recorded.")}`,
+    ),
+    ...pretraining.map(
+      (run) =>
+        `${run.status === "failed" ? "Failed" : "Not done yet"}: pretraining of ${run.model}. ${firstLine(run.reason ?? "")}`,
+    ),
+    ...groupedPending(pending),
+    ...excluded.map(
+      (one) =>
+        `Left out: case ${one.case}${one.file === null ? "" : ` (${one.file})`}. ${firstLine(one.reason)}`,
+    ),
+  ];
+  const done = results.cells.length - failed.length - pending.length;
+  const unfinished = !results.complete || pending.length > 0;
+  const headline =
+    unfinished || failed.length > 0
+      ? `${unfinished ? "This study is not finished" : "Not all of this study succeeded"}: ${done} of ${count(results.cells.length, "cell")} done` +
+        `${failed.length > 0 ? `, ${failed.length} failed` : ""}${pending.length > 0 ? `, ${pending.length} still to come` : ""}.`
+      : null;
+  return { headline, lines: lines.map((line) => line.trim()) };
+}
+
+function groupedPending(pending: StudyResults["cells"]): string[] {
+  return comparators.flatMap((comparator) => {
+    const cells = pending.filter((cell) => cell.comparator === comparator);
+    if (cells.length === 0) return [];
+    const where = [...new Set(cells.map((cell) => `${taskInProse(cell.task)}, ${cell.model}`))];
+    const named = where.length > 4 ? [...where.slice(0, 4), `${where.length - 4} more`] : where;
+    return [`Still to come: ${comparatorLabel[comparator].toLowerCase()} (${named.join("; ")}).`];
+  });
+}
+
+function cellName(cell: {
+  task: StudyResults["cells"][number]["task"];
+  model: string;
+  comparator: Comparator;
+  seed: number;
+}) {
+  return `${taskInProse(cell.task)}, ${cell.model}, ${comparatorLabel[cell.comparator].toLowerCase()}, seed ${cell.seed}`;
+}
+
+const firstLine = (text: string) => {
+  const line = text.trim().split("\n", 1)[0] ?? "";
+  return line.length > 240 ? `${line.slice(0, 237)}...` : line;
+};
+
+const sentence = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);

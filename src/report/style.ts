@@ -1,0 +1,146 @@
+import { comparators } from "../common/vocabulary.js";
+import { customProperties, looks, targetColour } from "./palette.js";
+
+function variables(theme: "light" | "dark"): string {
+  return customProperties(theme)
+    .map(([name, colour]) => `${name}:${colour}`)
+    .join(";");
+}
+
+const light = `${variables("light")};--page:#ffffff;--card:#f7f8fa;--rule:#dde2e7;--link:#0b5a94;--notice:#fff4dc;--notice-ink:#5c3b00`;
+const dark = `${variables("dark")};--page:#14181d;--card:#1b2026;--rule:#333b44;--link:#7fbdf0;--notice:#3a2d10;--notice-ink:#ffdf9e`;
+
+/** The page's one style sheet. */
+export const style = `
+:root{color-scheme:light dark;${light}}
+@media (prefers-color-scheme:dark){:root{${dark}}}
+*{box-sizing:border-box}
+html{-webkit-text-size-adjust:100%;text-size-adjust:100%}
+body{margin:0;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
+main,footer{max-width:1240px;margin:0 auto;padding:0 16px}
+h1,h2,h3{line-height:1.25;overflow-wrap:anywhere}
+h1{font-size:1.75rem;margin:.1em 0 .5em}
+h2{font-size:1.35rem;margin:2em 0 .5em;padding-top:.7em;border-top:1px solid var(--rule)}
+h2.small{font-size:1rem;margin:0 0 .4em;padding:0;border:0}
+h3{font-size:1.05rem;margin:1.8em 0 .4em}
+p{margin:.5em 0;max-width:76ch;overflow-wrap:anywhere}
+li{overflow-wrap:anywhere}
+a{color:var(--link)}
+:focus-visible{outline:2px solid var(--link);outline-offset:2px}
+.kicker{margin:28px 0 0;color:var(--muted);font-size:.9rem}
+.quiet{color:var(--muted)}
+p.quiet{font-size:.9rem}
+.spoken{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
+.answer{font-size:1.3rem;line-height:1.4;margin:.4em 0 .3em;max-width:60ch;font-weight:600}
+.details{margin:.2em 0 1em;padding-left:1.2em;max-width:80ch}
+.notice{background:var(--notice);color:var(--notice-ink);padding:.5em .8em;border-radius:6px;max-width:none}
+nav{position:sticky;top:0;background:var(--page);border-bottom:1px solid var(--rule);max-width:none;z-index:3}
+nav ul{display:flex;flex-wrap:wrap;gap:0 20px;list-style:none;margin:0 auto;padding:8px 16px;max-width:1240px;font-size:.9rem}
+nav a{text-decoration:none;white-space:nowrap}
+nav a:hover{text-decoration:underline}
+section[id],figure[id]{scroll-margin-top:3.2em}
+.facts{display:flex;flex-wrap:wrap;gap:10px 32px;margin:1em 0}
+.facts dt,.meanings dt{color:var(--muted);font-size:.85rem}
+.facts dd,.meanings dd{margin:0;overflow-wrap:anywhere}
+.meanings div{margin:.5em 0}
+.meanings dt{color:inherit;font-weight:600;font-size:1rem}
+.columns{display:grid;grid-template-columns:minmax(0,1fr);gap:8px 32px;align-items:start}
+@media (min-width:860px){.columns{grid-template-columns:minmax(340px,1fr) minmax(0,1.35fr)}.columns.single{grid-template-columns:minmax(0,1fr)}}
+.notes ul{margin:.2em 0 1.4em;padding-left:1.2em}
+.notes li{margin:.25em 0}
+.columns .figure{margin:0}
+.columns .figure h3{font-size:1rem;margin:0}
+details{margin:.6em 0}
+summary{cursor:pointer}
+summary h3{display:inline;margin:0}
+.fold{border-bottom:1px solid var(--rule);padding:.5em 0}
+.table{margin:1em 0 1.6em}
+.scroll{position:relative;overflow-x:auto;max-width:100%}
+table{border-collapse:collapse;font-size:.84rem;font-variant-numeric:tabular-nums lining-nums}
+caption{text-align:left;color:var(--muted);padding:0 0 .4em;font-size:.9rem;white-space:nowrap}
+th,td{padding:5px 8px;text-align:left;vertical-align:baseline;white-space:nowrap;border-bottom:1px solid var(--rule)}
+thead th{font-weight:600;border-bottom:1px solid var(--axis);vertical-align:bottom}
+thead td{border-bottom:0}
+thead th.group{white-space:normal;border-bottom:3px solid var(--rule);text-align:left;border-left:8px solid var(--page)}
+tbody th{font-weight:600;position:sticky;left:0;background:var(--page);z-index:1}
+.number,.spread{text-align:right}
+.spread{color:var(--muted);padding-left:0}
+.spread{padding-right:6px}.number{padding-left:6px}
+td.spread:not(:empty)::before{content:"± "}
+td.best strong{font-weight:750}
+td.quiet,.warn{font-style:italic}
+td.reason{white-space:normal;min-width:16em}
+.direction{color:var(--muted)}
+th button{all:unset;cursor:pointer;white-space:nowrap;position:relative;text-decoration:underline dotted var(--axis);text-underline-offset:3px}
+th button:focus-visible{outline:2px solid var(--link)}
+th[aria-sort] button{text-decoration:underline solid var(--ink)}
+th[aria-sort] button::after{position:absolute;left:100%;font-size:.75em}
+th[aria-sort=ascending] button::after{content:"▲"}
+th[aria-sort=descending] button::after{content:"▼"}
+.figure{margin:1.6em 0 2.2em;break-inside:avoid}
+.figure h3{margin:0}
+.figure figcaption p{margin:.2em 0 .6em;color:var(--muted);font-size:.9rem}
+.figures{display:flex;flex-wrap:wrap;gap:0 28px}
+.figures .figure{flex:3 1 920px;min-width:0}
+.figures .panels-1{flex:1 1 300px}
+.figures .panels-2{flex:2 1 600px}
+.panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,300px),1fr));gap:12px 20px}
+.panel{min-width:0}
+.drawing{display:block;width:100%;max-width:340px;height:auto}
+.legend{display:flex;flex-wrap:wrap;gap:2px 18px;list-style:none;padding:0;margin:.3em 0 .6em;font-size:.875rem}
+.legend .drawing{display:inline-block;width:28px;height:16px;vertical-align:-3px;margin-right:3px}
+.downloads{font-size:.8rem;color:var(--muted);margin:.4em 0 0;max-width:none}
+.downloads a{margin:0 .2em}
+.swatch{white-space:nowrap}
+.swatch::before{content:"";display:inline-block;width:.7em;height:.7em;margin-right:.4em;border-radius:2px}
+${comparators
+  .map(
+    (name) =>
+      `.swatch.${name}::before{background:var(--${name})}thead th.group.${name}{border-bottom-color:var(--${name})}.outline.${name}{stroke:${looks[name].dark}}`,
+  )
+  .join("\n")}
+.gallery>p{color:var(--muted);font-size:.9rem}
+.gallery{margin:.4em 0 1.5em}
+.case{margin:0 0 1.6em;break-inside:avoid}
+.case figcaption{font-size:.9rem;margin-bottom:.5em;overflow-wrap:anywhere;max-width:100ch}
+.images{display:flex;flex-wrap:wrap;gap:10px}
+.image{flex:none;width:min-content;max-width:100%}
+.image p{font-size:.8rem;margin:.25em 0 0;line-height:1.35}
+.frame{position:relative;display:block;width:fit-content;line-height:0;background:#000}
+.frame+.frame{margin-top:4px}
+.frame img{display:block}
+.overlay{position:absolute;inset:0;width:100%;height:100%}
+.overlay path{fill:none;vector-effect:non-scaling-stroke;stroke-linejoin:round}
+.halo{stroke:#000;stroke-opacity:.55;stroke-width:3.2px}
+.outline{stroke-width:1.8px}
+.outline.target{stroke:${targetColour};stroke-width:1.4px;stroke-dasharray:4 3}
+.outline.cut{stroke:#fff;stroke-width:1px}
+.scale{display:inline-flex;align-items:center;gap:6px;font-variant-numeric:tabular-nums;white-space:nowrap}
+pre{font:.8rem/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;margin:.6em 0}
+code{font:.95em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
+footer{color:var(--muted);font-size:.85rem;margin-top:3em;padding-bottom:2em}
+@media (max-width:500px){h1{font-size:1.4rem}.answer{font-size:1.12rem}nav{position:static}.images{display:grid;grid-template-columns:1fr 1fr;gap:8px}.image,.frame{width:auto}.frame img{width:100%;height:auto}tbody th{max-width:9.5em;white-space:normal}}
+@page{size:A4;margin:14mm}
+@media print{
+:root{color-scheme:light;${light}}
+body{font-size:10pt}
+nav,.downloads{display:none}
+main,footer{max-width:none;padding:0}
+h2,h3{break-after:avoid}
+.scroll{overflow:visible}
+table{font-size:6.2pt}
+th,td,.number,.spread{padding:2px 3px}
+td:first-child,td.text,th,th button{white-space:normal}
+tbody th{position:static}
+th button,th[aria-sort] button{text-decoration:none}
+caption{white-space:normal}
+tr,.image,.figure,.panel,.case{break-inside:avoid}
+thead{display:table-header-group}
+.panels{grid-template-columns:repeat(auto-fill,minmax(210px,1fr));gap:8px}
+.frame img{width:86px;height:auto}
+.gallery>p{break-after:avoid}
+.frame,.swatch::before,.notice{print-color-adjust:exact;-webkit-print-color-adjust:exact}
+a{color:inherit;text-decoration:none}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;font-size:7pt}
+}
+`;

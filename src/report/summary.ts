@@ -1,0 +1,233 @@
+import { type Comparator, comparators, type TaskKind, taskKinds } from "../common/vocabulary.js";
+import type { CellSummary, Distance, DistanceName, GainReference, StudyResults } from "../study/results.js";
+import { higherIsBetter } from "./labels.js";
+import { average, deviation, type MeanInterval, meanInterval } from "./means.js";
+
+/** A test metric over cases and seeds. */
+export interface Score {
+  /** Mean over seeds of the mean over cases. */
+  mean: number;
+  /** Standard deviation over cases, each averaged over the seeds first; null for fewer than two cases. */
+  caseDeviation: number | null;
+  /** Standard deviation over the seeds' means; null for one seed. */
+  seedDeviation: number | null;
+  /** Each case's value, averaged over seeds. */
+  cases: ReadonlyMap<string, number>;
+  seeds: number[];
+}
+
+/** One comparator of a task and a model: what became of its cells, one a seed. */
+export interface Entry {
+  comparator: Comparator;
+  cells: CellSummary[];
+  /** `absent` where the plan has no such cell. With several seeds, the worst of them. */
+  status: "done" | "failed" | "pending" | "absent";
+  score: Score | null;
+}
+
+/** Relative performance gain in percent, averaged over the seeds for which it is defined. */
+export interface MeanGain {
+  percent: number;
+  seedDeviation: number | null;
+  seeds: number;
+}
+
+export interface MeanDistance {
+  name: DistanceName;
+  /** The paper's: its sigma, biased. */
+  biased: number;
+  saturated: boolean;
+  lowest: number;
+  highest: number;
+  bySeed: Distance[];
+}
+
+/** Case by case, how much better the fine-tuned model is than a reference, in the metric's unit. */
+export interface PairedDifference extends MeanInterval {
+  /** On how many of the `n` cases the fine-tuned model is the better one. */
+  better: number;
+}
+
+/** A task under a foundation model: a row of the report's main table. */
+export interface TaskRow {
+  task: TaskKind;
+  model: string;
+  metric: string | null;
+  higherIsBetter: boolean;
+  entries: Record<Comparator, Entry>;
+  specialisedModels: string[];
+  gains: Partial<Record<GainReference, MeanGain>>;
+  distances: Partial<Record<DistanceName, MeanDistance>>;
+  paired: Partial<Record<GainReference, PairedDifference>>;
+  /** The best mean among the comparators; null where none is there. */
+  best: number | null;
+}
+
+export interface Summary {
+  models: string[];
+  tasks: TaskKind[];
+  seeds: number[];
+  rows: TaskRow[];
+}
+
+export const gainReferences: readonly GainReference[] = [
+  "from-scratch",
+  "random-weights",
+  "pretrained",
+  "specialised",
+];
+export const distanceNames: readonly DistanceName[] = ["D2R", "D2P", "D2S"];
+
+/** Everything that the report says, computed once from the results. */
+export function summarise(results: StudyResults): Summary {
+  const ofModels = results.cells.filter((cell) => cell.comparator !== "specialised");
+  const models = [...new Set(ofModels.map((cell) => cell.model))];
+  const tasks = taskKinds.filter((task) => results.cells.some((cell) => cell.task === task));
+  const seeds = [...new Set(results.cells.map((cell) => cell.seed))].sort((a, b) => a - b);
+  const rows = models.flatMap((model) =>
+    tasks
+      .filter((task) => ofModels.some((cell) => cell.task === task && cell.model === model))
+      .map((task) => taskRow(results, models, task, model)),
+  );
+  return { models, tasks, seeds, rows };
+}
+
+function taskRow(results: StudyResults, models: string[], task: TaskKind, model: string): TaskRow {
+  // The specialised model is shared by all foundation models, under its own name.
+  const mine = results.cells.filter(
+    (cell) =>
+      cell.task === task &&
+      (cell.model === model || (cell.comparator === "specialised" && !models.includes(cell.model))),
+  );
+  const entries = Object.fromEntries(
+    comparators.map((comparator) => [
+      comparator,
+      entry(
+        comparator,
+        mine.filter((cell) => cell.comparator === comparator),
+      ),
+    ]),
+  ) as Record<Comparator, Entry>;
+  const metric = mine.find((cell) => cell.result)?.result?.metric.name ?? null;
+  const higher = metric === null || higherIsBetter(metric);
+  const means = comparators
+    .flatMap((comparator) => entries[comparator].score?.mean ?? [])
+    .filter(Number.isFinite);
+  return {
+    task,
+    model,
+    metric,
+    higherIsBetter: higher,
+    entries,
+    specialisedModels: [...new Set(entries.specialised.cells.map((cell) => cell.model))],
+    gains: table(gainReferences, (reference) => meanGain(results, task, model, reference)),
+    distances: table(distanceNames, (name) => meanDistance(results, task, model, name)),
+    paired: table(gainReferences, (reference) =>
+      pairedDifference(entries["fine-tuned"].score, entries[reference].score, higher),
+    ),
+    best: means.length === 0 ? null : higher ? Math.max(...means) : Math.min(...means),
+  };
+}
+
+function table<Key extends string, Value>(keys: readonly Key[], of: (key: Key) => Value | null) {
+  const result: Partial<Record<Key, Value>> = {};
+  for (const key of keys) {
+    const value = of(key);
+    if (value !== null) result[key] = value;
+  }
+  return result;
+}
+
+function entry(comparator: Comparator, cells: CellSummary[]): Entry {
+  const worst = (["failed", "pending", "done"] as const).find((status) =>
+    cells.some((cell) => cell.status === status),
+  );
+  return { comparator, cells, status: worst ?? "absent", score: score(cells) };
+}
+
+function score(cells: CellSummary[]): Score | null {
+  const done = cells.flatMap((cell) => (cell.status === "done" && cell.result ? [cell.result] : []));
+  if (done.length === 0) return null;
+  const values = new Map<string, number[]>();
+  for (const result of done) {
+    for (const { case: id, value } of result.metric.cases) {
+      const list = values.get(id);
+      if (list) list.push(value);
+      else values.set(id, [value]);
+    }
+  }
+  const cases = new Map([...values].map(([id, list]) => [id, average(list)]));
+  const means = done.map((result) => result.metric.mean);
+  return {
+    mean: average(means),
+    caseDeviation: deviation([...cases.values()]),
+    seedDeviation: deviation(means),
+    cases,
+    seeds: done.map((result) => result.seed),
+  };
+}
+
+function meanGain(
+  results: StudyResults,
+  task: TaskKind,
+  model: string,
+  reference: GainReference,
+): MeanGain | null {
+  const percents = results.gains
+    .filter((gain) => gain.task === task && gain.model === model && gain.reference === reference)
+    .flatMap((gain) => gain.percent ?? []);
+  if (percents.length === 0) return null;
+  return { percent: average(percents), seedDeviation: deviation(percents), seeds: percents.length };
+}
+
+function meanDistance(
+  results: StudyResults,
+  task: TaskKind,
+  model: string,
+  name: DistanceName,
+): MeanDistance | null {
+  const bySeed = results.distances.filter(
+    (one) => one.task === task && one.model === model && one.name === name,
+  );
+  const values = bySeed.map((one) => one.paper.biased).filter(Number.isFinite);
+  if (values.length === 0) return null;
+  return {
+    name,
+    biased: average(values),
+    saturated: bySeed.some((one) => one.paper.saturated),
+    lowest: Math.min(...values),
+    highest: Math.max(...values),
+    bySeed,
+  };
+}
+
+function pairedDifference(
+  fineTuned: Score | null,
+  reference: Score | null,
+  higher: boolean,
+): PairedDifference | null {
+  if (!fineTuned || !reference) return null;
+  const differences: number[] = [];
+  for (const [id, value] of fineTuned.cases) {
+    const other = reference.cases.get(id);
+    if (other === undefined || !Number.isFinite(value - other)) continue;
+    differences.push(higher ? value - other : other - value);
+  }
+  if (differences.length === 0) return null;
+  return { ...meanInterval(differences), better: differences.filter((difference) => difference > 0).length };
+}
+
+/** Whether a fine-tuned model did better than a reference, and whether its cases are enough to be sure. */
+export type Verdict = "better" | "worse" | "equal" | "unknown";
+
+export function verdict(row: TaskRow, reference: GainReference): { verdict: Verdict; sure: boolean } {
+  const fineTuned = row.entries["fine-tuned"].score?.mean;
+  const other = row.entries[reference].score?.mean;
+  if (fineTuned === undefined || other === undefined || !Number.isFinite(fineTuned - other)) {
+    return { verdict: "unknown", sure: false };
+  }
+  const difference = row.higherIsBetter ? fineTuned - other : other - fineTuned;
+  const paired = row.paired[reference];
+  const sure = paired?.low != null && paired.high != null && (paired.low > 0 || paired.high < 0);
+  return { verdict: difference > 0 ? "better" : difference < 0 ? "worse" : "equal", sure };
+}

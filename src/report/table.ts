@@ -1,0 +1,91 @@
+import { type CsvRow, csv } from "./csv.js";
+import type { Embed } from "./data-uri.js";
+import { downloads } from "./figures/figure.js";
+import { type Html, html } from "./html.js";
+
+export interface Column {
+  label: string;
+  /** Columns side by side with one group share a heading above theirs. */
+  group?: { label: string; class?: string };
+  kind: "text" | "number" | "spread";
+}
+
+export interface TableCell {
+  shown: string | Html;
+  /** What the column is sorted by; null sorts last. Left out, the cell sorts by the text shown. */
+  sort?: string | number | null;
+  best?: boolean;
+  /** A word instead of a number: failed, pending. */
+  quiet?: boolean;
+  /** Why, for whoever points at it or has it read aloud. */
+  note?: string;
+}
+
+export interface Table {
+  /** Name of its file: letters, digits and hyphens. */
+  name: string;
+  caption: string;
+  columns: Column[];
+  /** The first cell of a row is its heading. */
+  rows: TableCell[][];
+  csvColumns: string[];
+  csvRows: CsvRow[];
+}
+
+export interface DrawnTable {
+  name: string;
+  html: Html;
+  csv: string;
+}
+
+/**
+ * A table that scrolls inside its own box, with its CSV beside it. The page's script makes the headings of its last
+ * row sort; without the script it is simply a table.
+ */
+export function drawTable(table: Table, embed: Embed): DrawnTable {
+  const contents = csv(table.csvColumns, table.csvRows);
+  const grouped = table.columns.some((column) => column.group);
+  return {
+    name: table.name,
+    csv: contents,
+    html: html`<div class="table" id="table-${table.name}">
+<div class="scroll" role="region" aria-label="${table.caption}" tabindex="0"><table data-sortable>
+<caption>${table.caption}</caption>
+<thead>${grouped ? groupRow(table.columns) : null}<tr>${table.columns.map(
+      (column) => html`<th scope="col" class="${column.kind}" data-column>${column.label}</th>`,
+    )}</tr></thead>
+<tbody>${table.rows.map((row) => html`<tr>${row.map((cell, index) => drawCell(cell, table.columns[index] as Column, index))}</tr>\n`)}</tbody>
+</table></div>
+${downloads("tables", table.name, [["csv", embed("text/csv", contents)]])}</div>`,
+  };
+}
+
+function groupRow(columns: readonly Column[]): Html {
+  const cells: Html[] = [];
+  for (let start = 0; start < columns.length; ) {
+    const group = columns[start]?.group;
+    let end = start + 1;
+    while (end < columns.length && group !== undefined && columns[end]?.group?.label === group.label) end++;
+    cells.push(
+      group === undefined
+        ? html`<td></td>`
+        : html`<th scope="colgroup" colspan="${end - start}" class="group ${group.class}">${group.label}</th>`,
+    );
+    start = end;
+  }
+  return html`<tr>${cells}</tr>`;
+}
+
+function drawCell(cell: TableCell, column: Column, index: number): Html {
+  const sort = cell.sort === undefined ? null : html` data-sort="${cell.sort === null ? "" : cell.sort}"`;
+  const classes = [column.kind, cell.best && "best", cell.quiet && "quiet"].filter(Boolean).join(" ");
+  const note = cell.note === undefined ? null : html` title="${cell.note}"`;
+  const spoken =
+    cell.note === undefined || cell.quiet !== true ? null : html`<span class="spoken"> (${cell.note})</span>`;
+  const contents = cell.best ? html`<strong>${cell.shown}</strong>` : cell.shown;
+  return index === 0
+    ? html`<th scope="row" class="${classes}"${sort}${note}>${contents}${spoken}</th>`
+    : html`<td class="${classes}"${sort}${note}>${contents}${spoken}</td>`;
+}
+
+export const absent: TableCell = { shown: "—", sort: null, quiet: true };

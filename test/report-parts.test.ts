@@ -1,0 +1,354 @@
+import { PNG } from "pngjs";
+import { describe, expect, it } from "vitest";
+import { outline } from "../dist/report/contours.js";
+import { csv } from "../dist/report/csv.js";
+import { alignmentFigure } from "../dist/report/figures/alignment.js";
+import { convergence } from "../dist/report/figures/curves.js";
+import { drawFigure } from "../dist/report/figures/figure.js";
+import { duration, listing, percent, signed, significant } from "../dist/report/format.js";
+import { chooseCases } from "../dist/report/gallery.js";
+import { html, trusted } from "../dist/report/html.js";
+import { meanInterval, median, studentQuantile } from "../dist/report/means.js";
+import { looks } from "../dist/report/palette.js";
+import { differencePicture, greyPicture, percentileWindow, shownSize } from "../dist/report/pictures.js";
+import { type Summary, summarise, type TaskRow } from "../dist/report/summary.js";
+import type { CellResult, TaskKind } from "../dist/study/results.js";
+import { studyResults } from "./report-fixture.js";
+
+describe("a template of HTML", () => {
+  it("escapes text and quoted attributes, and leaves markup as it is", () => {
+    const inner = html`<b>${"<i> & 'q' \"d\""}</b>`;
+    expect(String(html`<p title="${'a" onclick="x'}">${inner}${[1, " ", "<"]}${null}${false}</p>`)).toBe(
+      '<p title="a&quot; onclick=&quot;x"><b>&lt;i&gt; &amp; &#39;q&#39; &quot;d&quot;</b>1 &lt;</p>',
+    );
+    expect(String(html`${trusted("<hr>")}`)).toBe("<hr>");
+  });
+
+  it("takes no object that only looks like markup", () => {
+    const forged = { toString: () => "<script>" } as unknown as string;
+    expect(() => String(html`${forged}`)).toThrow();
+  });
+});
+
+describe("numbers in words and columns", () => {
+  it("are written as a reader expects them", () => {
+    expect(percent(12.345)).toBe("+12.3\u00a0%");
+    expect(percent(-0.04)).toBe("0.0\u00a0%");
+    expect(percent(750.2)).toBe("+750\u00a0%");
+    expect(percent(Number.NaN)).toBe("\u2014");
+    expect(signed(-0.0004, 3)).toBe("0.000");
+    expect(significant(0.0802)).toBe("0.0802");
+    expect(significant(123.4)).toBe("123");
+    expect(duration(8.24)).toBe("8.2\u00a0s");
+    expect(duration(245)).toBe("4\u00a0min 05\u00a0s");
+    expect(duration(3599.7)).toBe("1\u00a0h 00\u00a0min");
+    expect(listing(["a", "b", "c"])).toBe("a, b and c");
+  });
+
+  it("stand in CSV at full precision, and nothing where there is no number", () => {
+    expect(csv(["a", "b"], [{ a: 0.1 + 0.2, b: Number.NaN }])).toBe("a,b\n0.30000000000000004,\n");
+  });
+});
+
+describe("the interval of a mean", () => {
+  // scipy.stats.t.ppf(0.975, degrees), SciPy 1.17.1
+  it.each([
+    [1, 12.706204736174694],
+    [2, 4.302652729749462],
+    [9, 2.262157162798205],
+    [30, 2.0422724563012378],
+  ])("uses Student's t with %i degrees of freedom", (degrees, quantile) => {
+    expect(studentQuantile(degrees)).toBeCloseTo(quantile, 7);
+  });
+
+  it("is mean ± t s / sqrt(n), and absent for one value", () => {
+    const { mean, low, high } = meanInterval([1, 2, 3]); // s = 1
+    expect(mean).toBe(2);
+    expect(high).toBeCloseTo(2 + 4.302652729749462 / Math.sqrt(3), 7);
+    expect(low).toBeCloseTo(2 - 4.302652729749462 / Math.sqrt(3), 7);
+    expect(meanInterval([5])).toEqual({ n: 1, mean: 5, low: null, high: null });
+  });
+
+  it("is taken of differences paired by case", () => {
+    const [row] = summarise(studyResults()).rows;
+    const cases = (name: "fine-tuned" | "from-scratch") =>
+      row.entries[name].score?.cases ?? new Map<string, number>();
+    const differences = [...cases("fine-tuned")].map(
+      ([id, value]) => value - (cases("from-scratch").get(id) ?? 0),
+    );
+    expect(row.paired["from-scratch"]).toEqual({
+      ...meanInterval(differences),
+      better: differences.filter((difference) => difference > 0).length,
+    });
+  });
+
+  it("has a median for even and odd numbers of values", () => {
+    expect(median([3, 1, 2])).toBe(2);
+    expect(median([4, 1, 3, 2])).toBe(2.5);
+    expect(median([])).toBeNaN();
+  });
+});
+
+describe("convergence", () => {
+  const result = (metrics: (number | null)[]): CellResult => ({
+    ...(studyResults().cells[0].result as CellResult),
+    curve: metrics.map((validationMetric, index) => ({
+      epoch: index + 1,
+      learningRate: 1e-4,
+      trainingLoss: 1,
+      validationMetric,
+    })),
+    cost: { ...(studyResults().cells[0].result as CellResult).cost, epochSeconds: metrics.map(() => 2) },
+  });
+
+  it("is the first epoch within 1 % of the best, and the seconds until it was done", () => {
+    expect(convergence(result([0.5, 0.79, 0.793, 0.8, 0.75]), true)).toEqual({
+      best: 0.8,
+      epoch: 3,
+      seconds: 6,
+    });
+    expect(convergence(result([0.5, 0.4, 0.402]), false)).toEqual({ best: 0.4, epoch: 2, seconds: 4 });
+  });
+
+  it("passes over epochs that were not validated", () => {
+    expect(convergence(result([null, 0.7, null]), true)).toEqual({ best: 0.7, epoch: 2, seconds: 4 });
+    expect(convergence(result([null]), true)).toBeNull();
+  });
+});
+
+describe("the outline of a mask", () => {
+  it("is nothing for an empty mask", () => {
+    expect(outline(new Float32Array(12), 4, 3)).toBe("");
+  });
+
+  it("runs half a pixel around a single voxel of 1", () => {
+    const mask = new Float32Array(9);
+    mask[4] = 1;
+    const points = vertices(outline(mask, 3, 3));
+    expect(points).toHaveLength(4);
+    expect(points).toEqual(
+      expect.arrayContaining([
+        [1.5, 1],
+        [2, 1.5],
+        [1.5, 2],
+        [1, 1.5],
+      ]),
+    );
+  });
+
+  it("closes at the border and goes around holes", () => {
+    const full = new Float32Array(25).fill(1);
+    expect(outline(full, 5, 5).match(/Z/g)).toHaveLength(1);
+    full[12] = 0;
+    expect(outline(full, 5, 5).match(/Z/g)).toHaveLength(2);
+  });
+
+  it("keeps voxels that touch only at a corner apart, each a ring of its own", () => {
+    expect(outline([1, 0, 0, 1], 2, 2).match(/Z/g)).toHaveLength(2);
+  });
+
+  it("lies on a disc of probabilities to a hundredth of a pixel, and encloses its area", () => {
+    const size = 64;
+    const radius = 17.3;
+    const values = Float32Array.from({ length: size * size }, (_, pixel) => {
+      const distance = Math.hypot((pixel % size) + 0.5 - 32, Math.floor(pixel / size) + 0.5 - 32);
+      return 0.5 + (radius - distance) / 100;
+    });
+    const points = vertices(outline(values, size, size));
+    for (const [x, y] of points) expect(Math.abs(Math.hypot(x - 32, y - 32) - radius)).toBeLessThan(0.02);
+    const area = points.reduce((sum, [x, y], index) => {
+      const [nextX, nextY] = points[(index + 1) % points.length];
+      return sum + (x * nextY - nextX * y) / 2;
+    }, 0);
+    expect(Math.abs(area) / (Math.PI * radius ** 2)).toBeCloseTo(1, 2);
+  });
+
+  function vertices(path: string): [number, number][] {
+    return [...path.matchAll(/[ML]([\d.]+) ([\d.]+)/g)].map((match) => [Number(match[1]), Number(match[2])]);
+  }
+});
+
+describe("a picture", () => {
+  const slice = (
+    width: number,
+    height: number,
+    values: (pixel: number) => number,
+    spacing = { width: 1, height: 1 },
+  ) => ({
+    values: Float32Array.from({ length: width * height }, (_, pixel) => values(pixel)),
+    width,
+    height,
+    spacing,
+  });
+  const decode = (uri: string) =>
+    PNG.sync.read(Buffer.from(uri.slice("data:image/png;base64,".length), "base64"));
+
+  it("is shown true to its physical shape", () => {
+    expect(
+      shownSize(
+        slice(64, 32, () => 0, { width: 0.5, height: 2 }),
+        150,
+      ),
+    ).toEqual({ width: 75, height: 150 });
+  });
+
+  it("maps its window to black and white", () => {
+    const { data, width, height } = decode(
+      greyPicture(
+        slice(4, 1, (pixel) => [0, 0.5, 1, Number.NaN][pixel]),
+        { low: 0, high: 1 },
+        150,
+      ).uri,
+    );
+    expect([width, height]).toEqual([4, 1]);
+    expect([0, 1, 2, 3].map((pixel) => data[pixel * 4])).toEqual([0, 128, 255, 0]);
+  });
+
+  it("keeps mean brightness when it is made smaller", () => {
+    const { data, width } = decode(
+      greyPicture(
+        slice(300, 300, (pixel) => pixel % 2),
+        { low: 0, high: 1 },
+        100,
+      ).uri,
+    );
+    expect(width).toBe(100);
+    const mean =
+      data.filter((_, index) => index % 4 === 0).reduce((sum, value) => sum + value, 0) / (100 * 100);
+    expect(mean).toBeCloseTo(127.5, 0);
+  });
+
+  it("is blue below the target, orange above it and black at it", () => {
+    const { data } = decode(
+      differencePicture(
+        slice(3, 1, (pixel) => [-0.2, 0, 0.2][pixel]),
+        0.2,
+        150,
+      ).uri,
+    );
+    const pixel = (index: number) => [...data.subarray(index * 4, index * 4 + 3)];
+    expect(pixel(0)).toEqual([96, 190, 255]);
+    expect(pixel(1)).toEqual([12, 12, 12]);
+    expect(pixel(2)).toEqual([255, 176, 64]);
+  });
+
+  it("takes its window from the 1st to the 99th percentile", () => {
+    expect(percentileWindow(Float32Array.from({ length: 101 }, (_, index) => 100 - index))).toEqual({
+      low: 1,
+      high: 99,
+    });
+    expect(percentileWindow([3, 3, 3])).toEqual({ low: 2.5, high: 3.5 });
+  });
+});
+
+describe("the cases in pictures", () => {
+  const scores = new Map([
+    ["a", 0.2],
+    ["b", 0.9],
+    ["c", 0.5],
+    ["d", 0.7],
+  ]);
+
+  it("are the best, the median and the worst of those stored", () => {
+    expect(chooseCases(scores, ["a", "b", "c"], true).map(({ id }) => id)).toEqual(["b", "c", "a"]);
+    expect(chooseCases(scores, ["a", "b", "c", "d"], false).map(({ id }) => id)).toEqual(["a", "c", "b"]);
+  });
+
+  it("are each shown once when there are fewer than three", () => {
+    expect(chooseCases(scores, ["a", "d"], true).map(({ id }) => id)).toEqual(["d", "a"]);
+    expect(chooseCases(scores, ["c"], true)).toEqual([{ rank: "The only case", id: "c" }]);
+  });
+});
+
+describe("gain against distance", () => {
+  /** Five tasks that do not exist yet, with distances and gains of our own. */
+  function summary(distances: number[], gains: number[]): Summary {
+    const [row] = summarise(studyResults()).rows;
+    const rows = distances.map(
+      (biased, index): TaskRow => ({
+        ...row,
+        task: `task-${index}` as TaskKind,
+        distances: { D2P: { ...(row.distances.D2P as NonNullable<TaskRow["distances"]["D2P"]>), biased } },
+        gains: { specialised: { percent: gains[index], seedDeviation: null, seeds: 1 } },
+      }),
+    );
+    return { models: [row.model], tasks: rows.map((one) => one.task), seeds: [7], rows };
+  }
+
+  it("states r, p and n, and the smallest |r| that n can show", () => {
+    // SciPy 1.17.1: pearsonr gives r = -0.93660, p = 0.018978; t.ppf(0.975, 3) gives the smallest |r|, 0.87834.
+    const figure = alignmentFigure(
+      summary([0.8, 0.54, 0.1, 0.02, 0.3], [1.2, 9, 15.9, 20.7, 8]),
+      "specialised",
+    );
+    expect(figure?.panels).toHaveLength(1);
+    expect(figure?.panels[0].label).toContain(
+      "r = \u22120.94, p = 0.019, n = 5; p < 0.05 needs |r| > 0.878 at this n",
+    );
+  });
+
+  it("draws r on its own strip, and only where there is one", async () => {
+    const five = alignmentFigure(
+      summary([0.8, 0.54, 0.1, 0.02, 0.3], [1.2, 9, 15.9, 20.7, 8]),
+      "specialised",
+    );
+    expect(five?.panels[0].parts).toHaveLength(2);
+    const two = alignmentFigure(summary([0.8, 0.54], [1.2, 9]), "specialised");
+    expect(two?.panels[0].parts).toHaveLength(1);
+    expect(two?.panels[0].label).toContain("n = 2: too few tasks for a correlation");
+    const flat = alignmentFigure(summary([0, 0, 0], [1, 2, 3]), "specialised");
+    expect(flat?.panels[0].label).toContain("no correlation of what does not vary");
+  });
+
+  it("labels every point, and no label covers another", async () => {
+    const figure = alignmentFigure(summary([0.5, 0.5, 0.5, 0.5, 0.9], [5, 5.2, 5.4, 5.1, 20]), "specialised");
+    const { svg } = await drawFigure(figure as NonNullable<typeof figure>, () => null);
+    const labels = [...svg.matchAll(/transform="translate\(([\d.]+),([\d.]+)\)"[^>]*>(Task \d)</g)];
+    expect(labels.map((match) => match[3]).sort()).toEqual([
+      "Task 0",
+      "Task 1",
+      "Task 2",
+      "Task 3",
+      "Task 4",
+    ]);
+    const heights = labels.map((match) => [Number(match[1]), Number(match[2])]);
+    heights.forEach(([x, y], index) => {
+      for (const [otherX, otherY] of heights.slice(index + 1)) {
+        expect(Math.abs(x - otherX) > 30 || Math.abs(y - otherY) >= 12).toBe(true);
+      }
+    });
+  });
+});
+
+describe("the palette", () => {
+  const luminance = (colour: string) => {
+    const [red, green, blue] = [1, 3, 5]
+      .map((at) => Number.parseInt(colour.slice(at, at + 2), 16) / 255)
+      .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const lightness = (colour: string) => 116 * Math.cbrt(luminance(colour)) - 16;
+
+  it.each([
+    ["light", "#ffffff"],
+    ["dark", "#14181d"],
+  ] as const)("stands out on the %s page: a contrast of 3 or more (WCAG 1.4.11)", (theme, ground) => {
+    for (const look of Object.values(looks)) {
+      const [high, low] = [luminance(look[theme]), luminance(ground)].sort((a, b) => b - a);
+      expect((high + 0.05) / (low + 0.05)).toBeGreaterThan(3);
+    }
+  });
+
+  it.each(["light", "dark"] as const)("differs in lightness on a grey printer, %s", (theme) => {
+    const values = Object.values(looks)
+      .map((look) => lightness(look[theme]))
+      .sort((a, b) => a - b);
+    for (const [index, value] of values.slice(1).entries())
+      expect(value - values[index]).toBeGreaterThan(3.5);
+  });
+
+  it("gives every comparator a shape and a dash of its own", () => {
+    expect(new Set(Object.values(looks).map((look) => look.shape)).size).toBe(5);
+    expect(new Set(Object.values(looks).map((look) => look.dash.join())).size).toBe(5);
+  });
+});

@@ -1,0 +1,444 @@
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { parse } from "csv-parse/sync";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { writeReport } from "../dist/report/index.js";
+import { resultsSchema } from "../dist/report/schema.js";
+import { caveats, missingWork, modelAnswers } from "../dist/report/sentences.js";
+import { summarise } from "../dist/report/summary.js";
+import { type FixtureOptions, studyResults, temporaryFolder, writeStudyFolder } from "./report-fixture.js";
+
+let folder: string;
+let remove: () => Promise<void>;
+beforeEach(async () => {
+  ({ folder, remove } = await temporaryFolder());
+});
+afterEach(() => remove());
+
+const answers = (options: FixtureOptions) => modelAnswers(summarise(studyResults(options)));
+const page = async (options: FixtureOptions = {}) => {
+  await writeStudyFolder(folder, options);
+  return readFile(await writeReport(folder), "utf8");
+};
+/** The page as a reader has it: without tags, entities resolved. */
+const textOf = (html: string) =>
+  html
+    .replace(/<(style|script)>.*?<\/\1>/gs, "")
+    .replace(/<[^>]*>/g, "")
+    .replaceAll("&lt;", "<")
+    .replaceAll("&gt;", ">")
+    .replaceAll("&quot;", '"')
+    .replaceAll("&#39;", "'")
+    .replaceAll("&amp;", "&")
+    .replaceAll("\u00a0", " ");
+
+describe("the sentence about a foundation model", () => {
+  const better = (tasks: string[]) => (task: string, comparator: string) =>
+    comparator === "from-scratch"
+      ? tasks.includes(task)
+        ? 0.4
+        : 0.6
+      : comparator === "fine-tuned"
+        ? 0.5
+        : 0.45;
+
+  it("says that it helps on all tasks where it does", () => {
+    const [one] = answers({ mean: better(["lesion-segmentation", "super-resolution"]) });
+    expect(one.answer).toBe(
+      "profound-tiny helps on 2 of 2 tasks over training from scratch; over random weights on 2 of 2 and over the specialised model on 2 of 2.",
+    );
+  });
+
+  it("says on how many it helps where the tasks differ", () => {
+    const [one] = answers({ mean: better(["lesion-segmentation"]) });
+    expect(one.answer).toMatch(/^profound-tiny helps on 1 of 2 tasks over training from scratch;/);
+    expect(one.details[0]).toMatch(
+      /^Lesion segmentation: \+2\d\.\d\u00a0% \(Dice 0\.\d+ against 0\.\d+\), beyond/,
+    );
+    expect(one.details[1]).toMatch(/^Super-resolution: \u22121\d\.\d\u00a0%/);
+  });
+
+  it("says that it helps on none where it does not", () => {
+    expect(answers({ mean: better([]) })[0].answer).toMatch(
+      /^profound-tiny helps on none of 2 tasks over training/,
+    );
+  });
+
+  it("names the tasks that could not be compared because a cell failed", () => {
+    const [one] = answers({
+      status: ({ task, comparator }) =>
+        task === "super-resolution" && comparator === "from-scratch" ? "failed" : "done",
+    });
+    expect(one.answer).toMatch(/^profound-tiny helps on 1 of 1 task over training from scratch;/);
+    expect(one.answer).toMatch(/Super-resolution could not be compared\.$/);
+  });
+
+  it("claims nothing where no task has both results", () => {
+    const [one] = answers({ status: ({ comparator }) => (comparator === "fine-tuned" ? "done" : "pending") });
+    expect(one.answer).toBe(
+      "Whether profound-tiny helps over training from scratch cannot be said yet: no task has both results.",
+    );
+    expect(one.details).toEqual([]);
+  });
+
+  it("calls a difference chance where its interval over cases holds zero", () => {
+    const [one] = answers({
+      testCases: 3,
+      mean: (_, comparator) => (comparator === "fine-tuned" ? 0.501 : 0.5),
+    });
+    expect(one.details[0]).toMatch(/within the spread over 3 cases, so it may be chance\.$/);
+    expect(one.answer).toMatch(
+      /over training from scratch, but on none of them beyond the spread over test cases;/,
+    );
+  });
+
+  it("is written once a foundation model", () => {
+    const all = answers({ models: ["profound-tiny", "provicnet-small"], seeds: [1, 2] });
+    expect(all.map((one) => one.model)).toEqual(["profound-tiny", "provicnet-small"]);
+    expect(all[1].answer).toMatch(/over the specialised model on 1 of 2\.$/); // the specialised model is shared
+  });
+});
+
+describe("what could not be concluded", () => {
+  const list = (options: FixtureOptions) => {
+    const results = studyResults(options);
+    return caveats(results, summarise(results));
+  };
+
+  it("names one seed, few cases, too few tasks for a correlation, and saturated distances", () => {
+    const text = list({ testCases: 3, saturated: true }).join("\n");
+    expect(text).toMatch(/^One seed:/m);
+    expect(text).toMatch(/^3 test cases:/m);
+    expect(text).toMatch(/^profound-tiny has distances on 2 tasks: .* needs at least 3/m);
+    expect(text).toMatch(/^All distances are saturated/m);
+  });
+
+  it("does not name what is not the case", () => {
+    const text = list({ testCases: 40, seeds: [1, 2, 3] }).join("\n");
+    expect(text).not.toMatch(/One seed|test cases:|saturated/);
+  });
+
+  it("counts gains that have no percentage because the reference is 0", () => {
+    expect(list({ mean: (_, comparator) => (comparator === "pretrained" ? 0 : 0.5) })).toContain(
+      "2 gains over a reference of 0 cannot be given in percent.",
+    );
+  });
+
+  it("lists failed cells with their reason, pending ones and left-out cases", () => {
+    const { headline, lines } = missingWork(
+      studyResults({
+        failure: "CUDA ran out of memory\nat step 12",
+        status: ({ comparator }) =>
+          comparator === "specialised" ? "pending" : comparator === "pretrained" ? "failed" : "done",
+      }),
+    );
+    expect(headline).toBe("This study is not finished: 6 of 10 cells done, 2 failed, 2 still to come.");
+    expect(lines).toContain(
+      "Failed: super-resolution, profound-tiny, pretrained, seed 7. CUDA ran out of memory",
+    );
+    expect(lines).toContain(
+      "Still to come: specialised (lesion segmentation, unet-3d; super-resolution, unet-3d).",
+    );
+    expect(lines.at(-1)).toMatch(/^Left out: case p-019 \(p-019\/adc\.nii\.gz\)\. The file ends/);
+  });
+});
+
+describe("a report", () => {
+  it("reads every results file that the types allow", () => {
+    const results = studyResults({ seeds: [1, 2], status: ({ seed }) => (seed === 1 ? "done" : "failed") });
+    expect(resultsSchema.parse(JSON.parse(JSON.stringify(results)))).toEqual(results);
+  });
+
+  it("shows the numbers of results.json in its main table and its CSV", async () => {
+    const html = await page();
+    const results = studyResults();
+    const [row] = parse(await readFile(join(folder, "tables/results.csv"), "utf8"), {
+      columns: true,
+    }) as Record<string, string>[];
+    const cell = results.cells.find(
+      (one) => one.comparator === "fine-tuned" && one.task === "lesion-segmentation",
+    );
+    const gain = results.gains.find(
+      (one) => one.reference === "from-scratch" && one.task === "lesion-segmentation",
+    );
+    expect(Number(row["fine-tuned mean"])).toBe(cell?.result?.metric.mean);
+    expect(Number(row["fine-tuned SD over cases"])).toBeCloseTo(
+      cell?.result?.metric.standardDeviation ?? 0,
+      12,
+    );
+    expect(Number(row["RPG over from-scratch (%)"])).toBe(gain?.percent);
+    expect(html).toContain(`<strong>${cell?.result?.metric.mean.toFixed(3)}</strong>`);
+  });
+
+  it("averages seeds and tells their spread", async () => {
+    const results = await writeStudyFolder(folder, { seeds: [1, 2, 3] });
+    await writeReport(folder);
+    const rows = parse(await readFile(join(folder, "tables/results.csv"), "utf8"), {
+      columns: true,
+    }) as Record<string, string>[];
+    const means = results.cells
+      .filter((one) => one.comparator === "from-scratch" && one.task === "super-resolution")
+      .map((one) => one.result?.metric.mean ?? Number.NaN);
+    const mean = means.reduce((a, b) => a + b) / 3;
+    const deviation = Math.sqrt(means.reduce((sum, value) => sum + (value - mean) ** 2, 0) / 2);
+    expect(Number(rows[1]["from-scratch mean"])).toBeCloseTo(mean, 12);
+    expect(Number(rows[1]["from-scratch SD over seeds"])).toBeCloseTo(deviation, 12);
+    expect(rows[1]["from-scratch seeds"]).toBe("3");
+  });
+
+  it("has a CSV and an SVG for every figure, whose rows are the points drawn", async () => {
+    const html = await page({ models: ["profound-tiny", "provicnet-small"], seeds: [1, 2], saturated: true });
+    const figures = [...html.matchAll(/<figure class="figure[^"]*" id="([^"]+)"/g)].map((match) => match[1]);
+    expect(figures).toEqual([
+      "gain",
+      "figure-1b",
+      "figure-3-profound-tiny",
+      "figure-3-provicnet-small",
+      "figure-2-specialised",
+      "figure-2-random-weights",
+      "cases-lesion-segmentation",
+      "curves-lesion-segmentation",
+      "cases-super-resolution",
+      "curves-super-resolution",
+      "pretraining",
+    ]);
+    expect((await readdir(join(folder, "figures"))).sort()).toEqual(
+      figures.flatMap((name) => [`${name}.csv`, `${name}.svg`]).sort(),
+    );
+    for (const name of figures) {
+      const rows = parse(await readFile(join(folder, `figures/${name}.csv`), "utf8"), { columns: true });
+      const svg = await readFile(join(folder, `figures/${name}.svg`), "utf8");
+      expect(rows.length, name).toBeGreaterThan(0);
+      expect(pointsDrawn(svg), name).toBe(rows.length);
+      expect(html).toContain(`href="figures/${name}.svg"`);
+      expect(html).toContain(`download="${name}.csv" href="data:text/csv`);
+    }
+  });
+
+  it("keeps curves whole when they are too long for a marker an epoch", async () => {
+    await page({ epochs: 100 });
+    const rows = parse(await readFile(join(folder, "figures/figure-3-profound-tiny.csv"), "utf8"), {
+      columns: true,
+    });
+    const svg = await readFile(join(folder, "figures/figure-3-profound-tiny.svg"), "utf8");
+    expect(rows.length).toBe(2 * 3 * 100 * 2);
+    expect(pointsDrawn(svg)).toBe(rows.length);
+  });
+
+  it("offers each table as CSV, inside the page and beside it", async () => {
+    const html = await page();
+    for (const name of ["results", "comparison-super-resolution", "distances", "table-1", "cost"]) {
+      const file = await readFile(join(folder, `tables/${name}.csv`), "utf8");
+      const uri = new RegExp(`download="${name}\\.csv" href="data:text/csv;charset=utf-8,([^"]*)"`).exec(
+        html,
+      )?.[1];
+      expect(decodeURIComponent((uri ?? "").replaceAll("&#39;", "'")), name).toBe(file);
+    }
+  });
+
+  it("shows each case in its own physical shape where spacings differ", async () => {
+    const spacings: [number, number][] = [
+      [1, 1],
+      [0.5, 1],
+      [1, 0.25],
+    ];
+    const html = await page({ testCases: 3, spacings, tasks: ["super-resolution"] });
+    for (const [index, [height, width]] of spacings.entries()) {
+      const row = new RegExp(`p-${101 + index}, axial slice.*?</figure>`, "s").exec(html)?.[0] ?? "";
+      expect(row).toContain(`${width} × ${height} mm a pixel`);
+      const sizes = [...row.matchAll(/<img [^>]*width="(\d+)" height="(\d+)"/g)];
+      expect(sizes.length).toBe(12);
+      for (const size of sizes) expect(Number(size[1]) / Number(size[2])).toBeCloseTo(width / height, 1);
+    }
+  });
+
+  it("is the same, byte for byte, when written again", async () => {
+    const first = await page();
+    expect(await readFile(await writeReport(folder), "utf8")).toBe(first);
+  });
+
+  it("stays below 10 MB for many cases, seeds, models and large slices", async () => {
+    const html = await page({
+      models: ["profound-tiny", "provicnet-small"],
+      seeds: [1, 2, 3],
+      testCases: 148,
+      storedCases: 3,
+      epochs: 100,
+      size: [200, 200],
+    });
+    expect(html.length).toBeLessThan(10_000_000);
+  });
+
+  it("leaves no unfinished file behind", async () => {
+    await page();
+    const names = [...(await readdir(folder)), ...(await readdir(join(folder, "figures")))];
+    expect(names.filter((name) => name.endsWith(".partial"))).toEqual([]);
+  });
+});
+
+describe("text from outside", () => {
+  const attack = `"><script>alert(1)</script><img src=x onerror=alert(1)>`;
+
+  it("never becomes markup, wherever it stands", async () => {
+    const html = await page({
+      name: `study ${attack}`,
+      models: [`model ${attack}`],
+      caseIds: [`case ${attack}`, "p-2", "p-3"],
+      failure: `failed ${attack}`,
+      status: ({ comparator, task }) =>
+        comparator === "specialised" && task === "super-resolution" ? "failed" : "done",
+      excluded: [{ case: `left out ${attack}`, file: `file ${attack}`, reason: `reason ${attack}` }],
+    });
+    expect(html.match(/<script/g)).toHaveLength(1);
+    expect(html).not.toMatch(/<img src=x/);
+    for (const tag of html.match(/<[a-z][^>]*>/g) ?? []) expect(tag).not.toMatch(/\son[a-z]+\s*=\s*(?!.*")/i);
+    const text = textOf(html);
+    for (const word of ["study", "model", "case", "failed", "left out", "file", "reason"]) {
+      expect(text, word).toContain(`${word} ${attack}`);
+    }
+    for (const name of await readdir(join(folder, "figures"))) {
+      expect(name).toMatch(/^[a-z0-9-]+\.(svg|csv)$/);
+      if (!name.endsWith(".svg")) continue;
+      expect(await readFile(join(folder, "figures", name), "utf8")).not.toMatch(
+        /<script|<img|onerror=alert\(1\)>/,
+      );
+    }
+  });
+
+  it("meets a policy that names the one script and the one style sheet, and nothing else", async () => {
+    const html = await page();
+    const policy = /http-equiv="Content-Security-Policy" content="([^"]*)"/
+      .exec(html)?.[1]
+      .replaceAll("&#39;", "'");
+    expect(policy).toMatch(
+      /^default-src 'none'; img-src data:; style-src 'sha256-[^']+'; script-src 'sha256-[^']+'; base-uri 'none'; form-action 'none'$/,
+    );
+    expect(html).not.toMatch(/<[a-z][^>]*\sstyle="/);
+    expect(html).not.toMatch(/(?:src|href)="(?:https?:)?\/\//);
+  });
+
+  it("loses characters that cannot be seen but turn text around", async () => {
+    const html = await page({ name: "safe\u202etxt.exe\u0000" });
+    expect(html).not.toContain("\u202e");
+    expect(html).not.toContain("\u0000");
+    expect(html).toContain("<h1>safe\ufffdtxt.exe\ufffd</h1>");
+  });
+
+  it("cannot run as a formula in a spreadsheet", async () => {
+    await page({ caseIds: ["=cmd|' /C calc'!A0", "-p2", "@p3", "+p4", 'quoted "p5", with comma'] });
+    const rows = parse(await readFile(join(folder, "figures/cases-super-resolution.csv"), "utf8"), {
+      columns: true,
+    }) as Record<string, string>[];
+    expect([...new Set(rows.map((row) => row.case))]).toEqual([
+      "'=cmd|' /C calc'!A0",
+      "'-p2",
+      "'@p3",
+      "'+p4",
+      'quoted "p5", with comma',
+    ]);
+  });
+
+  it("cannot lead out of the study's folder through the id of a cell", async () => {
+    const results = await writeStudyFolder(folder);
+    for (const cell of results.cells) {
+      if (cell.comparator === "pretrained") cell.id = "../../../etc";
+    }
+    await writeFile(join(folder, "results.json"), JSON.stringify(results));
+    const text = textOf(await readFile(await writeReport(folder), "utf8"));
+    expect(text).toContain('No pictures of pretrained: The cell\'s id "../../../etc" is no name of a folder');
+  });
+});
+
+describe("a study that is not whole", () => {
+  it("is reported while it runs: what is there, and what is missing", async () => {
+    const html = await page({
+      status: ({ task, comparator }) =>
+        task === "lesion-segmentation" && comparator !== "specialised" ? "done" : "pending",
+    });
+    const text = textOf(html);
+    expect(text).toContain("This study is not finished: 4 of 10 cells done, 6 still to come.");
+    expect(text).toContain("Super-resolution could not be compared.");
+    expect(text).toContain("No cell of this task is done yet.");
+    expect(html).toContain('<td class="number quiet" data-sort="">pending</td>');
+  });
+
+  it("is reported before its first cell is done", async () => {
+    const text = textOf(await page({ status: () => "pending" }));
+    expect(text).toContain("0 of 10 cells done, 10 still to come.");
+    expect(text).toContain("cannot be said yet");
+    expect(text).toContain("No cell is done yet.");
+  });
+
+  it("is reported where every cell failed, with the reason in the table", async () => {
+    const html = await page({ status: () => "failed", failure: 'The file "weights.pth" is missing' });
+    expect(textOf(html)).toContain("Not all of this study succeeded: 0 of 10 cells done, 10 failed.");
+    expect(html).toContain('title="The file &quot;weights.pth&quot; is missing"');
+  });
+
+  it("says which of its files are missing", async () => {
+    await writeStudyFolder(folder);
+    await rm(join(folder, "splits.json"));
+    await writeFile(join(folder, "study.resolved.json"), "{ not json");
+    await rm(join(folder, "cells", "super-resolution-profound-tiny-from-scratch-7"), { recursive: true });
+    const text = textOf(await readFile(await writeReport(folder), "utf8"));
+    expect(text).toContain("splits.json is missing.");
+    expect(text).toContain("study.resolved.json cannot be read:");
+    expect(text).toMatch(
+      /No pictures of from scratch: cells\/super-resolution-profound-tiny-from-scratch-7\/examples/,
+    );
+    expect(text).not.toContain(folder);
+  });
+
+  it("has no pictures where the fine-tuned cell's slices are broken, and says why", async () => {
+    await writeStudyFolder(folder);
+    const cell = join(folder, "cells", "lesion-segmentation-profound-tiny-fine-tuned-7");
+    await mkdir(cell, { recursive: true });
+    await writeFile(join(cell, "examples.safetensors"), "no tensors here");
+    expect(textOf(await readFile(await writeReport(folder), "utf8"))).toMatch(
+      /No pictures of fine-tuned: cells\/\S+ is not a sound safetensors file/,
+    );
+  });
+
+  it("keeps a loss that was not finite out of its figures", async () => {
+    const results = await writeStudyFolder(folder);
+    const curve = results.cells[0].result?.curve ?? [];
+    curve[3].trainingLoss = Number.NaN; // null in the file
+    await writeFile(join(folder, "results.json"), JSON.stringify(results));
+    await writeReport(folder);
+    const rows = parse(await readFile(join(folder, "figures/figure-3-profound-tiny.csv"), "utf8"), {
+      columns: true,
+    }) as Record<string, string>[];
+    expect(rows).toHaveLength(2 * 3 * 12 * 2 - 1);
+  });
+
+  it("refuses a folder without results, naming the file", async () => {
+    await expect(writeReport(folder)).rejects.toMatchObject({
+      code: "BAD_INPUT",
+      message: expect.stringContaining("results.json cannot be read"),
+    });
+  });
+
+  it("refuses results of another shape, naming the field", async () => {
+    const results = studyResults();
+    await writeFile(join(folder, "results.json"), JSON.stringify({ ...results, cells: [{ id: 3 }] }));
+    await expect(writeReport(folder)).rejects.toMatchObject({
+      code: "BAD_INPUT",
+      message: expect.stringContaining("cells[0].id"),
+    });
+  });
+});
+
+/** Points of a figure as its SVG draws them: symbols; where it has none of its own, the corners of its lines. */
+function pointsDrawn(svg: string): number {
+  const marks = (pattern: string) => [
+    ...svg.matchAll(new RegExp(`<g class="${pattern}"[^>]*>(.*?)</g>`, "gs")),
+  ];
+  const symbols = marks("mark-symbol role-mark (?:points|hollow)_marks");
+  if (symbols.length > 0) {
+    return symbols.reduce((sum, [, inside]) => sum + (inside.match(/<(?:path|use) /g) ?? []).length, 0);
+  }
+  return marks('mark-line role-mark [^"]*marks').reduce(
+    (sum, [, inside]) => sum + (inside.match(/ d="([^"]*)"/)?.[1].match(/[ML]/g) ?? []).length,
+    0,
+  );
+}
