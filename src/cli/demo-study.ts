@@ -10,8 +10,8 @@ const voxels = [64, 64, 24] as const;
 
 /** The phantoms of the demo: two cohorts of different patients. */
 const cohorts = {
-  "pretraining-cohort": { cases: 24, prefix: "pretraining", seedOffset: 1_000_000 },
-  cohort: { cases: 16, prefix: "case", seedOffset: 0 },
+  "pretraining-cohort": { cases: 40, prefix: "pretraining", seedOffset: 1_000_000 },
+  cohort: { cases: 40, prefix: "case", seedOffset: 0 },
 } as const;
 
 /** The study of the demo, as a person would write it for a cohort of their own. */
@@ -25,28 +25,32 @@ seeds: [${seed}]
 cohort:
   manifest: cohort/manifest.csv
   voxels: [48, 48, 16] # height x width x depth
-split: { train: 8, validation: 2, test: 6 } # patients
+  crop: { around: gland, fieldOfView: [64, 64, 60] } # mm
+split: { train: 24, validation: 6, test: 10 } # cases
 models:
   - name: profound
     encoder: profound-demo
     pretrain:
       manifest: pretraining-cohort/manifest.csv # disjoint from the study's cohort
-      epochs: 20
+      epochs: 80
       batchSize: 4
-      learningRate: 0.001
+      learningRate: 0.002
       decoderDim: 64
     decoder: { kind: upernet, hidden: 32, auxiliary: 16 }
     subpixel: { featureSize: 8 }
-tasks: [lesion-segmentation, super-resolution]
+tasks:
+  - kind: lesion-segmentation
+    training: { epochs: 40, learningRate: 0.003, batchSize: 4 }
+  - kind: super-resolution
+    training: { epochs: 8, learningRate: 0.002, batchSize: 2 }
 specialised:
   lesion-segmentation: unet-3d-demo
   super-resolution: unet-3d-demo
 training:
-  epochs: 10
-  batchSize: 2
-  learningRate: 0.001
   validateEvery: 2
 execution:
+  jobs: 2
+  threads: 1
   output: results
 `;
 
