@@ -40,7 +40,7 @@ models:
     subpixel: { featureSize: 8 }
 tasks:
   - kind: lesion-segmentation
-    training: { epochs: 40, learningRate: 0.003, batchSize: 4 }
+    training: { epochs: 60, learningRate: 0.0015, batchSize: 4, validateEvery: 4 }
   - kind: super-resolution
     training: { epochs: 8, learningRate: 0.002, batchSize: 2 }
 specialised:
