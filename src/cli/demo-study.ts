@@ -28,7 +28,7 @@ cohort:
   crop: { around: gland, fieldOfView: [64, 64, 60] } # mm
 split: { train: 24, validation: 6, test: 10 } # cases
 models:
-  - name: profound
+  - name: ProFound
     encoder: profound-demo
     pretrain:
       manifest: pretraining-cohort/manifest.csv # disjoint from the study's cohort
