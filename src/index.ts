@@ -7,6 +7,7 @@ export { Network, type NetworkOptions } from "./models/network.js";
 export type { HeadSpec, LoadSummary, LossSpec, TrainerOptions } from "./native/network.js";
 export { Trainer } from "./native/network.js";
 export { type DType, Tensor, type TypedArray } from "./native/tensor.js";
+export { writeReport } from "./report/index.js";
 export * as statistics from "./statistics/index.js";
 export { loadStudy } from "./study/load.js";
 export { type PlannedCell, planStudy, type StudyPlan } from "./study/plan.js";

@@ -318,6 +318,30 @@ describe("the masked autoencoder", () => {
     expect(Math.abs((await lossWith("one")) - (await lossWith("two")))).toBeGreaterThan(1e-4);
   });
 
+  it.each([true, false])(
+    "has the gradient that finite differences give (targets normalised: %s)",
+    async (normalise) => {
+      // With a decoder of one channel the mask token is a single number, and the gradient's norm its size.
+      const thin: NetworkSpec = { encoder, head: { kind: "masked-autoencoder", decoderDim: 1 } };
+      using network = await Network.build(thin, { seed: 2 });
+      await livelyNetwork(network);
+      using trainer = await Trainer.create(network, {
+        loss: { kind: "masked-autoencoder", normaliseTargets: normalise },
+        trainable: ["mask_token"],
+      });
+      using input = filled("volume", [1, 2, 16, 32, 32]);
+      using masked = Tensor.from(Uint8Array.of(1, 0, 1, 0), [1, 4]);
+      const lossAt = async (token: number) => {
+        await assign(network, "mask_token", Float32Array.of(token), [1, 1, 1, 1, 1]);
+        return trainer.step(input, masked, { learningRate: 0, seed: 1 });
+      };
+      const slope = ((await lossAt(0.7 + 0.05)).loss - (await lossAt(0.7 - 0.05)).loss) / 0.1;
+      const { gradientNorm } = await lossAt(0.7);
+      expect(gradientNorm).toBeGreaterThan(0.01);
+      expect(Math.abs(Math.abs(slope) - gradientNorm) / gradientNorm).toBeLessThan(1e-2);
+    },
+  );
+
   it("lowers its loss, and pads a volume that is no multiple of the patch", async () => {
     using network = await Network.build(spec, { seed: 2 });
     using trainer = await Trainer.create(network, { loss: { kind: "masked-autoencoder" } });

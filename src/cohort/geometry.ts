@@ -91,7 +91,8 @@ export const middleOf = (grid: VoxelGrid): [number, number, number] =>
     grid.shape.map((size) => (size - 1) / 2),
   );
 
-const permutations = [
+/** The orders of three axes. */
+export const permutations = [
   [0, 1, 2],
   [0, 2, 1],
   [1, 0, 2],

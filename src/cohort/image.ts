@@ -2,7 +2,7 @@ import { expected } from "../common/errors.js";
 import { badImage } from "./formats/bad-image.js";
 import { openImage } from "./formats/open-image.js";
 import type { ImageFormat, OpenedImage } from "./formats/opened-image.js";
-import { axisLength, spacingOf } from "./geometry.js";
+import { axisLength, permutations, spacingOf } from "./geometry.js";
 
 export type { ImageFormat } from "./formats/opened-image.js";
 export { checkCovers } from "./mask-coverage.js";
@@ -85,14 +85,6 @@ export const spacing = (image: Pick<Image, "voxelToPatient">): [number, number, 
   spacingOf(image.voxelToPatient);
 
 const letters = ["LR", "PA", "SI"] as const;
-const permutations = [
-  [0, 1, 2],
-  [0, 2, 1],
-  [1, 0, 2],
-  [1, 2, 0],
-  [2, 0, 1],
-  [2, 1, 0],
-] as const;
 
 /**
  * Where the axes i, j and k (in this order) point, as three letters: L left, R right, P posterior, A anterior, S superior,
