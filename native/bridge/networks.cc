@@ -113,9 +113,9 @@ Napi::Value network_state(const Napi::CallbackInfo& info) {
         for (NamedTensor& item : state) item.tensor = item.tensor.clone(at::MemoryFormat::Contiguous);
         return state;
       },
-      [](Napi::Env env, std::vector<NamedTensor> state) {
+      [](Napi::Env env, const std::vector<NamedTensor>& state) {
         auto result = Napi::Array::New(env);
-        for (NamedTensor& item : state) {
+        for (const NamedTensor& item : state) {
           auto entry = Napi::Object::New(env);
           entry.Set("name", item.name);
           entry.Set("tensor", TensorHandle::create(env, item.tensor));
