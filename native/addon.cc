@@ -54,6 +54,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::network_assign>(exports, "networkAssign");
   add<functions::network_embed>(exports, "networkEmbed");
   add<functions::network_forward>(exports, "networkForward");
+  add<functions::network_project>(exports, "networkProject");
 
   add<functions::trainer_create>(exports, "trainerCreate");
   add<functions::trainer_step>(exports, "trainerStep");

@@ -4,7 +4,16 @@ export { type PhantomCohortOptions, writePhantomCohort } from "./cohort/phantom.
 export { type ErrorCode, TransferLimitsError } from "./common/errors.js";
 export type { CellLabel, StudyEvent } from "./common/progress.js";
 export { Network, type NetworkOptions } from "./models/network.js";
-export type { HeadSpec, LoadSummary, LossSpec, TrainerOptions } from "./native/network.js";
+export type {
+  EncoderSpec,
+  HeadSpec,
+  LoadSummary,
+  LossSpec,
+  SliceFeatures,
+  SliceOptions,
+  TrainerOptions,
+  VolumeFeatures,
+} from "./native/network.js";
 export { Trainer } from "./native/network.js";
 export { type DType, Tensor, type TypedArray } from "./native/tensor.js";
 export { writeReport } from "./report/index.js";

@@ -287,4 +287,15 @@ describe("a small study on phantoms", () => {
     const same = JSON.parse((await cli("align", out, out, "--json")).stdout);
     expect(same.given.biased).toBeLessThan(1e-12);
   });
+
+  it("has a cohort that an encoder of slices embeds, with one image or with as many as its channels", async () => {
+    const out = join(folder, "slices.safetensors");
+    const args = ["--encoder", "provicnet-small", "--voxels", "14x14x8", "--out", out, "--json"];
+    for (const images of [["t2w"], ["t2w", "adc", "hbv"]]) {
+      const manifest = join(folder, "cohort", "manifest.csv");
+      const { status, stdout, stderr } = await cli("embed", manifest, ...args, "--images", ...images);
+      expect(status, stderr).toBe(0);
+      expect(JSON.parse(stdout)).toMatchObject({ features: 384, excluded: [] });
+    }
+  });
 });

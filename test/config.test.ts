@@ -178,6 +178,12 @@ describe("a study file", () => {
       "received 1",
     ],
     [
+      "an encoder of slices, which no decoder of a study stands on",
+      sound.replace("encoder: profound-demo", "encoder: provicnet-small"),
+      "models[0].encoder",
+      'expected an encoder of the family "convnext-v2-3d" but received one of "dino-vit"',
+    ],
+    [
       "a mixture of counts and fractions",
       sound.replace("train: 2", "train: 2.5"),
       "split.train",

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { Network, type NetworkSpec } from "../dist/native/network.js";
 import { Tensor } from "../dist/native/tensor.js";
-import { parity, parityInput, parityParameter, relativeError } from "./parity-inputs.js";
+import { expectSample, fillParameters, parity, parityInput, relativeError } from "./parity-inputs.js";
 import { sharedMissing } from "./shared.js";
 
 const encoder = {
@@ -11,40 +11,11 @@ const encoder = {
   dims: [96, 192, 384, 768],
 };
 
-interface Sample {
-  shape: number[];
-  mean: number;
-  std: number;
-  l2: number;
-  index: number[];
-  value: number[];
-}
-
 /** Builds the network and gives every parameter the value that follows from its name. */
 async function filled(head?: object): Promise<Network> {
   const network = await Network.build({ encoder, ...(head && { head }) } as NetworkSpec);
-  for (const { name, shape, dtype } of network.parameters) {
-    const values = parityParameter(name, shape);
-    using tensor =
-      dtype === "int64" ? Tensor.from(BigInt64Array.from(values, BigInt), shape) : Tensor.from(values, shape);
-    await network.assign({ [name]: tensor });
-  }
+  await fillParameters(network);
   return network;
-}
-
-async function expectSample(tensor: Tensor, sample: Sample): Promise<void> {
-  expect(tensor.shape).toEqual(sample.shape);
-  const values = (await tensor.toArray()) as Float32Array;
-  expect(
-    relativeError(
-      sample.index.map((index) => values[index]),
-      sample.value,
-    ),
-  ).toBeLessThan(1e-4);
-  const norm = Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
-  expect(Math.abs(norm - sample.l2) / sample.l2).toBeLessThan(1e-4);
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  expect(Math.abs(mean - sample.mean)).toBeLessThan(1e-4 * sample.std);
 }
 
 describe.skipIf(sharedMissing)(

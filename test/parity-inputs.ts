@@ -1,4 +1,6 @@
 import { readFileSync } from "node:fs";
+import { expect } from "vitest";
+import type { Network } from "../dist/native/network.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { hashFill } from "./hash-fill.js";
 import { shared } from "./shared.js";
@@ -40,6 +42,16 @@ export function parityParameter(name: string, shape: number[]): Float32Array {
   return Float32Array.from(values, fill);
 }
 
+/** Gives every parameter and buffer of a network the value that follows from its name. */
+export async function fillParameters(network: Network): Promise<void> {
+  for (const { name, shape, dtype } of network.parameters) {
+    const values = parityParameter(name, shape);
+    using tensor =
+      dtype === "int64" ? Tensor.from(BigInt64Array.from(values, BigInt), shape) : Tensor.from(values, shape);
+    await network.assign({ [name]: tensor });
+  }
+}
+
 export const parity = (file: string) => JSON.parse(readFileSync(shared("parity", file), "utf8"));
 
 /** |a - b| / |b|, in L2. */
@@ -51,4 +63,34 @@ export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<num
     norm += expected[index] ** 2;
   }
   return Math.sqrt(difference / norm);
+}
+
+/** What a parity file keeps of a large tensor; indices are flat and row-major. */
+export interface Sample {
+  shape: number[];
+  mean: number;
+  std: number;
+  l2: number;
+  index: number[];
+  value: number[];
+}
+
+/** The relative L2 error of a tensor at the sampled indices. */
+export async function sampleError(tensor: Tensor, sample: Sample): Promise<number> {
+  const values = (await tensor.toArray()) as Float32Array;
+  return relativeError(
+    sample.index.map((index) => values[index]),
+    sample.value,
+  );
+}
+
+/** Expects a tensor of the sampled shape, values, length and mean, within 1e-4. */
+export async function expectSample(tensor: Tensor, sample: Sample): Promise<void> {
+  expect(tensor.shape).toEqual(sample.shape);
+  expect(await sampleError(tensor, sample)).toBeLessThan(1e-4);
+  const values = (await tensor.toArray()) as Float32Array;
+  const norm = Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
+  expect(Math.abs(norm - sample.l2) / sample.l2).toBeLessThan(1e-4);
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  expect(Math.abs(mean - sample.mean)).toBeLessThan(1e-4 * sample.std);
 }

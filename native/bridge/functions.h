@@ -35,6 +35,7 @@ Napi::Value network_state(const Napi::CallbackInfo& info);
 Napi::Value network_assign(const Napi::CallbackInfo& info);
 Napi::Value network_embed(const Napi::CallbackInfo& info);
 Napi::Value network_forward(const Napi::CallbackInfo& info);
+Napi::Value network_project(const Napi::CallbackInfo& info);
 
 // training.cc
 Napi::Value trainer_create(const Napi::CallbackInfo& info);

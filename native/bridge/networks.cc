@@ -38,13 +38,33 @@ std::vector<NamedTensor> collect(const torch::nn::Module& module) {
   return result;
 }
 
-at::Tensor as_input(const at::Tensor& tensor, const torch::Device& device) {
-  require(tensor.device() == device, "Expected an input on ", device.str(),
+at::Tensor placed_float(const at::Tensor& tensor, const torch::Device& device, const char* name) {
+  require(tensor.device() == device, "Expected ", name, " on ", device.str(),
           ", where the network is, but received one on ", tensor.device().str());
-  require(tensor.scalar_type() == at::kFloat, "Expected a float32 input but received ",
+  require(tensor.scalar_type() == at::kFloat, "Expected float32 for ", name, " but received ",
           dtype_name(tensor.scalar_type()));
-  require(tensor.dim() == 5, "Expected an input [N, C, D, H, W] but received ", tensor.sizes());
   return tensor;
+}
+
+// Volumes, or slices and perhaps their position.
+struct Input {
+  at::Tensor tensor;
+  at::Tensor position;
+  bool slices;
+};
+
+Input read_input(const Napi::CallbackInfo& info, const torch::Device& device) {
+  Input input;
+  input.tensor = placed_float(TensorHandle::get(info[1], "input"), device, "the input");
+  require(input.tensor.dim() == 4 || input.tensor.dim() == 5,
+          "Expected an input [N, C, D, H, W], or slices [N, C, H, W], but received ", input.tensor.sizes());
+  input.slices = input.tensor.dim() == 4;
+  if (!info[2].IsNull() && !info[2].IsUndefined()) {
+    input.position = placed_float(TensorHandle::get(info[2], "position"), device, "the position");
+    require(input.slices, "Expected slices [N, C, H, W] where a position is given but received ",
+            input.tensor.sizes());
+  }
+  return input;
 }
 
 }  // namespace
@@ -93,9 +113,9 @@ Napi::Value network_state(const Napi::CallbackInfo& info) {
         for (NamedTensor& item : state) item.tensor = item.tensor.clone(at::MemoryFormat::Contiguous);
         return state;
       },
-      [](Napi::Env env, std::vector<NamedTensor> state) {
+      [](Napi::Env env, const std::vector<NamedTensor>& state) {
         auto result = Napi::Array::New(env);
-        for (NamedTensor& item : state) {
+        for (const NamedTensor& item : state) {
           auto entry = Napi::Object::New(env);
           entry.Set("name", item.name);
           entry.Set("tensor", TensorHandle::create(env, item.tensor));
@@ -138,14 +158,22 @@ Napi::Value network_assign(const Napi::CallbackInfo& info) {
 
 Napi::Value network_embed(const Napi::CallbackInfo& info) {
   const auto placed = network_of(info[0]);
-  const at::Tensor input = as_input(TensorHandle::get(info[1], "input"), placed->device);
+  const Input input = read_input(info, placed->device);
   return promise(
       info.Env(), placed->device,
       [placed, input] {
         const torch::NoGradGuard no_grad;
         placed->network->eval();
-        Features features = placed->network->embed(input);
+        Features features = input.slices ? placed->network->embed_slices(input.tensor, input.position)
+                                         : placed->network->embed(input.tensor);
         for (at::Tensor& stage : features.stages) stage = stage.contiguous();
+        if (features.tokens) {
+          // Copies: a view of a few tokens would keep all of them.
+          for (at::Tensor* part :
+               {&features.tokens->cls, &features.tokens->patches, &features.tokens->axis}) {
+            *part = part->clone(at::MemoryFormat::Contiguous);
+          }
+        }
         return features;
       },
       [](Napi::Env env, Features features) {
@@ -155,19 +183,42 @@ Napi::Value network_embed(const Napi::CallbackInfo& info) {
           stages.Set(stages.Length(), TensorHandle::create(env, stage));
         result.Set("pooled", TensorHandle::create(env, features.pooled));
         result.Set("stages", stages);
+        if (features.tokens) {
+          auto tokens = Napi::Object::New(env);
+          tokens.Set("cls", TensorHandle::create(env, features.tokens->cls));
+          tokens.Set("patches", TensorHandle::create(env, features.tokens->patches));
+          tokens.Set("axis", TensorHandle::create(env, features.tokens->axis));
+          result.Set("tokens", tokens);
+        }
         return Napi::Value(result);
       });
 }
 
 Napi::Value network_forward(const Napi::CallbackInfo& info) {
   const auto placed = network_of(info[0]);
-  const at::Tensor input = as_input(TensorHandle::get(info[1], "input"), placed->device);
+  const Input input = read_input(info, placed->device);
   return promise(
       info.Env(), placed->device,
       [placed, input] {
         const torch::NoGradGuard no_grad;
         placed->network->eval();
-        return placed->network->forward(input).contiguous();
+        const at::Tensor answer = input.slices ? placed->network->forward_slices(input.tensor, input.position)
+                                               : placed->network->forward(input.tensor);
+        return answer.contiguous();
+      },
+      &TensorHandle::create);
+}
+
+Napi::Value network_project(const Napi::CallbackInfo& info) {
+  const auto placed = network_of(info[0]);
+  const at::Tensor features =
+      placed_float(TensorHandle::get(info[1], "features"), placed->device, "the features");
+  return promise(
+      info.Env(), placed->device,
+      [placed, features] {
+        const torch::NoGradGuard no_grad;
+        placed->network->eval();
+        return placed->network->project(features).contiguous();
       },
       &TensorHandle::create);
 }

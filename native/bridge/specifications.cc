@@ -5,10 +5,22 @@
 namespace transfer_limits {
 namespace {
 
-ConvNeXtSpecification read_encoder(const Napi::Value& value) {
+std::variant<ConvNeXtSpecification, DinoVitSpecification> read_encoder(const Napi::Value& value) {
   const Napi::Object object = transfer_limits::object(value, "encoder");
   const std::string family = text(object.Get("family"), "encoder.family");
-  require(family == "convnext-v2-3d", "Expected convnext-v2-3d for encoder.family but received ", family);
+  if (family == "dino-vit") {
+    DinoVitSpecification result;
+    result.channels = integer(object.Get("channels"), "encoder.channels");
+    result.patch = integer(object.Get("patch"), "encoder.patch");
+    result.embed_dim = integer(object.Get("embedDim"), "encoder.embedDim");
+    result.depth = integer(object.Get("depth"), "encoder.depth");
+    result.heads = integer(object.Get("heads"), "encoder.heads");
+    result.registers = integer(object.Get("registers"), "encoder.registers");
+    result.axis_tokens = integer(object.Get("axisTokens"), "encoder.axisTokens");
+    return result;
+  }
+  require(family == "convnext-v2-3d", "Expected convnext-v2-3d or dino-vit for encoder.family but received ",
+          family);
   ConvNeXtSpecification result;
   result.channels = integer(object.Get("channels"), "encoder.channels");
   result.depths = fixed_integers<4>(object.Get("depths"), "encoder.depths");
@@ -36,11 +48,18 @@ EncoderSpecification read_headed(const Napi::Object& object) {
     result.head =
         MaskedAutoencoderSpecification{integer_or(head, "patch", 16), integer_or(head, "decoderDim", 512),
                                        integer_or(head, "decoderDepth", 1)};
+  } else if (kind == "conv1") {
+    result.head = ConvHeadSpecification{integer(head.Get("outputs"), "head.outputs")};
+  } else if (kind == "contrastive") {
+    result.head = ContrastiveSpecification{{integer(head.Get("outputs"), "head.outputs")},
+                                           integer_or(head, "hidden", 2048),
+                                           integer_or(head, "bottleneck", 256),
+                                           integer_or(head, "prototypes", 65536)};
   } else {
-    throw Error(
-        "BAD_INPUT",
-        "Expected classifier, upernet, unetr, subpixel or masked-autoencoder for head.kind but received " +
-            kind);
+    throw Error("BAD_INPUT",
+                "Expected classifier, upernet, unetr, subpixel, masked-autoencoder, conv1 or contrastive for "
+                "head.kind but received " +
+                    kind);
   }
   return result;
 }

@@ -3,6 +3,7 @@
 #include <torch/torch.h>
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "error.h"
@@ -10,10 +11,18 @@
 
 namespace transfer_limits {
 
-// What an encoder makes of a volume.
+// The tokens that a vision transformer makes of slices, after the final norm.
+struct SliceTokens {
+  at::Tensor cls;      // [N, features]
+  at::Tensor patches;  // [N, patches, features], row-major
+  at::Tensor axis;     // [N, axis tokens, features]
+};
+
+// What an encoder makes of volumes, or of slices.
 struct Features {
-  at::Tensor pooled;               // [N, features], after the final norm
-  std::vector<at::Tensor> stages;  // the feature maps, finest first
+  at::Tensor pooled;                  // [N, features], after the final norm
+  std::vector<at::Tensor> stages;     // the feature maps of a convolutional encoder, finest first
+  std::optional<SliceTokens> tokens;  // where slices were embedded
 };
 
 // Every network of this package: one architecture a file, parameters named as the published code names them.
@@ -25,6 +34,22 @@ class Network : public torch::nn::Module {
   // Encoder features. Specialised models have no encoder to compare.
   virtual Features embed(const at::Tensor& input) {
     throw Error("BAD_INPUT", "Expected a network with an encoder for embed but received a specialised model");
+  }
+
+  // As forward and embed, for slices [N, C, H, W] with their position [N, 2] (index of the slice, number of slices),
+  // undefined where none was given. Only encoders that go slice by slice have them.
+  virtual at::Tensor forward_slices(const at::Tensor& slices, const at::Tensor& position) {
+    throw Error("BAD_INPUT",
+                "Expected an input [N, C, D, H, W] for a network of volumes but received slices");
+  }
+  virtual Features embed_slices(const at::Tensor& slices, const at::Tensor& position) {
+    throw Error("BAD_INPUT",
+                "Expected an input [N, C, D, H, W] for an encoder of volumes but received slices");
+  }
+
+  // The contrastive head's answer [M, prototypes] to features [M, features].
+  virtual at::Tensor project(const at::Tensor& features) {
+    throw Error("BAD_INPUT", "Expected a network with the head contrastive for project but received another");
   }
 
   // The loss of one training step. A network with an auxiliary head adds its loss with that weight.

@@ -17,6 +17,17 @@ struct ConvNeXtSpecification {
   double drop_path = 0.0;
 };
 
+// A vision transformer over slices; see models/dino_vit.h.
+struct DinoVitSpecification {
+  int64_t channels = 3;
+  int64_t patch = 14;
+  int64_t embed_dim = 384;
+  int64_t depth = 12;
+  int64_t heads = 6;
+  int64_t registers = 4;
+  int64_t axis_tokens = 2;  // 0 or 2
+};
+
 struct ClassifierSpecification {
   int64_t classes = 4;
   int64_t bottleneck = 256;
@@ -36,6 +47,15 @@ struct MaskedAutoencoderSpecification {
   int64_t decoder_dim = 512;
   int64_t decoder_depth = 1;
 };
+struct ConvHeadSpecification {
+  int64_t outputs = 1;
+};
+struct ContrastiveSpecification {
+  ConvHeadSpecification segmentation;  // the published network has both
+  int64_t hidden = 2048;
+  int64_t bottleneck = 256;
+  int64_t prototypes = 65536;
+};
 struct UNetSpecification {
   int64_t channels = 2;
   int64_t outputs = 1;
@@ -45,9 +65,9 @@ struct UNetSpecification {
 };
 
 struct EncoderSpecification {
-  ConvNeXtSpecification encoder;
+  std::variant<ConvNeXtSpecification, DinoVitSpecification> encoder;
   std::variant<std::monostate, ClassifierSpecification, UperNetSpecification, UnetrSpecification,
-               MaskedAutoencoderSpecification>
+               MaskedAutoencoderSpecification, ConvHeadSpecification, ContrastiveSpecification>
       head;
 };
 using NetworkSpecification = std::variant<EncoderSpecification, UNetSpecification>;

@@ -1,8 +1,9 @@
-import type { ConvNeXtSpec } from "../native/network.js";
+import type { EncoderSpec } from "../native/network.js";
 
 /**
  * Encoders by name. `profound-tiny` is the published size (ConvNeXt V2 Tiny in 3D, three channels);
- * `profound-demo` is the same architecture small enough to pretrain on two CPU cores in a minute.
+ * `profound-demo` is the same architecture small enough to pretrain on two CPU cores in a minute. `provicnet-small` is
+ * the published ViT-S/14 over slices, each seen with its two neighbours.
  */
 export const encoders = {
   "profound-tiny": {
@@ -17,7 +18,17 @@ export const encoders = {
     depths: [1, 1, 2, 1],
     dims: [16, 32, 64, 128],
   },
-} as const satisfies Record<string, Readonly<ConvNeXtSpec>>;
+  "provicnet-small": {
+    family: "dino-vit",
+    channels: 3,
+    patch: 14,
+    embedDim: 384,
+    depth: 12,
+    heads: 6,
+    registers: 4,
+    axisTokens: 2,
+  },
+} as const satisfies Record<string, Readonly<EncoderSpec>>;
 
 export type EncoderName = keyof typeof encoders;
 

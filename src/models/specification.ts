@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { section } from "../common/validation.js";
-import type { ConvNeXtSpec, HeadSpec, UNetSpec } from "../native/network.js";
+import type { EncoderSpec, HeadSpec, UNetSpec } from "../native/network.js";
 import { encoderNames, encoders, specialisedModels, specialisedNames } from "./catalogue.js";
 
 const size = z.int().min(1).max(65_536);
@@ -15,8 +15,23 @@ export const convNeXtSchema = section({
   dropPath: z.number().min(0).lt(1).optional(),
 });
 
+/** A vision transformer over slices (Oquab et al. 2024), with ProViCNet's axis tokens. */
+export const dinoVitSchema = section({
+  family: z.literal("dino-vit"),
+  channels: size,
+  patch: size,
+  embedDim: size,
+  depth: size,
+  heads: size,
+  registers: z.int().min(0).max(65_536),
+  axisTokens: z.union([z.literal(0), z.literal(2)]),
+});
+
 /** An encoder: the name of a preset, or a specification. */
-export const encoderSchema = z.union([z.enum(encoderNames), convNeXtSchema]);
+export const encoderSchema = z.union([
+  z.enum(encoderNames),
+  z.discriminatedUnion("family", [convNeXtSchema, dinoVitSchema]),
+]);
 
 /** What stands on the encoder for tasks that answer voxel by voxel; the defaults are those published with ProFound. */
 export const decoderSchema = z.discriminatedUnion("kind", [
@@ -58,6 +73,14 @@ export const headSchema = z.discriminatedUnion("kind", [
     decoderDim: size.optional(),
     decoderDepth: size.optional(),
   }),
+  section({ kind: z.literal("conv1"), outputs: size }),
+  section({
+    kind: z.literal("contrastive"),
+    outputs: size,
+    hidden: size.optional(),
+    bottleneck: size.optional(),
+    prototypes: size.optional(),
+  }),
 ]);
 
 export type EncoderChoice = z.infer<typeof encoderSchema>;
@@ -66,9 +89,9 @@ export type SubpixelSpec = z.infer<typeof subpixelSchema>;
 export type SpecialisedChoice = z.infer<typeof specialisedSchema>;
 
 /** The specification behind a preset's name; a specification stays as it is. */
-export function encoderOf(choice: EncoderChoice): ConvNeXtSpec {
+export function encoderOf(choice: EncoderChoice): EncoderSpec {
   if (typeof choice === "string") return encoders[choice];
-  return withoutUndefined(choice) as ConvNeXtSpec;
+  return withoutUndefined(choice) as EncoderSpec;
 }
 
 /** Without the keys whose value is undefined: what the native side reads as given. */

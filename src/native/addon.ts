@@ -71,8 +71,18 @@ export interface Addon {
   networkEmbed(
     network: NetworkHandle,
     input: TensorHandle,
-  ): Promise<{ pooled: TensorHandle; stages: TensorHandle[] }>;
-  networkForward(network: NetworkHandle, input: TensorHandle): Promise<TensorHandle>;
+    position: TensorHandle | null,
+  ): Promise<{
+    pooled: TensorHandle;
+    stages: TensorHandle[];
+    tokens?: { cls: TensorHandle; patches: TensorHandle; axis: TensorHandle };
+  }>;
+  networkForward(
+    network: NetworkHandle,
+    input: TensorHandle,
+    position: TensorHandle | null,
+  ): Promise<TensorHandle>;
+  networkProject(network: NetworkHandle, features: TensorHandle): Promise<TensorHandle>;
 
   trainerCreate(network: NetworkHandle, options: object): Promise<TrainerHandle>;
   trainerStep(

@@ -1,3 +1,4 @@
+import { expected } from "../common/errors.js";
 import type { NetworkHandle, ParameterInfo, TrainerHandle } from "./addon.js";
 import { addon, call, settle } from "./load.js";
 import { readSafetensors, writeSafetensors } from "./safetensors.js";
@@ -15,7 +16,32 @@ export interface ConvNeXtSpec {
   dropPath?: number;
 }
 
-/** What stands on an encoder. Every dense head answers at the input's full spatial size. */
+/**
+ * A vision transformer over slices: DINOv2 (Oquab et al. 2024) with register tokens, and ProViCNet's two axis tokens.
+ * Its channels hold adjacent slices: a volume of one channel and an encoder of three make each slice be seen with its
+ * neighbours.
+ */
+export interface DinoVitSpec {
+  family: "dino-vit";
+  channels: number;
+  /** Edge of a patch in pixels; a slice's height and width are multiples of it. */
+  patch: number;
+  embedDim: number;
+  /** Transformer blocks. */
+  depth: number;
+  /** Attention heads; they divide `embedDim`. */
+  heads: number;
+  registers: number;
+  /** 2: tokens of the slice's position and of the number of slices; 0: none. */
+  axisTokens: 0 | 2;
+}
+
+export type EncoderSpec = ConvNeXtSpec | DinoVitSpec;
+
+/**
+ * What stands on an encoder. Every dense head answers to a volume at the volume's full spatial size. `conv1` and
+ * `contrastive` stand on a `dino-vit`, the others on a `convnext-v2-3d`.
+ */
 export type HeadSpec =
   | { kind: "classifier"; classes: number; bottleneck?: number }
   | { kind: "upernet"; outputs: number; hidden?: number; auxiliary?: number }
@@ -23,7 +49,14 @@ export type HeadSpec =
   /** UNETR features, then a subpixel shuffle that doubles the depth: [N, C, D, H, W] -> [N, outputs, 2 D, H, W]. */
   | { kind: "subpixel"; outputs: number; featureSize?: number }
   /** Predicts the normalised voxels of masked patches; trained with the loss `masked-autoencoder`. */
-  | { kind: "masked-autoencoder"; patch?: number; decoderDim?: number; decoderDepth?: number };
+  | { kind: "masked-autoencoder"; patch?: number; decoderDim?: number; decoderDepth?: number }
+  /** ProViCNet's decoder: three times upsampling by 2 and a convolution. */
+  | { kind: "conv1"; outputs: number }
+  /**
+   * ProViCNet as it is pretrained: the `conv1` head, which `forward` answers with, and beside it the contrastive head
+   * on patch features, which `project` answers with. Sizes left out are the published ones: 2048, 256, 65536.
+   */
+  | { kind: "contrastive"; outputs: number; hidden?: number; bottleneck?: number; prototypes?: number };
 
 /** A 3D U-Net: two convolutions a level, instance norm, leaky ReLU; `depthScale` 2 ends in a subpixel shuffle. */
 export interface UNetSpec {
@@ -37,7 +70,7 @@ export interface UNetSpec {
 }
 
 /** A whole network: an encoder, alone or with a head, or a specialised model. */
-export type NetworkSpec = { encoder: ConvNeXtSpec; head?: HeadSpec } | { model: UNetSpec };
+export type NetworkSpec = { encoder: EncoderSpec; head?: HeadSpec } | { model: UNetSpec };
 
 /** A loss, with its own settings. Predictions are logits where the task is discrete. */
 export type LossSpec =
@@ -63,6 +96,23 @@ export interface TrainerOptions {
   trainable?: string[];
   /** Weight of the auxiliary head's loss, where the network has one. Default 0.4. */
   auxiliaryWeight?: number;
+}
+
+/** Encoder features of volumes: `pooled` [N, features], and the feature maps of a convolutional encoder. */
+export interface VolumeFeatures {
+  pooled: Tensor;
+  stages: Tensor[];
+}
+
+/** Encoder features of slices; `pooled` [N, features] is the mean of the patch tokens. */
+export interface SliceFeatures extends VolumeFeatures {
+  /** After the final norm: `cls` [N, features], `patches` [N, patches, features], `axis` [N, axis tokens, features]. */
+  tokens: { cls: Tensor; patches: Tensor; axis: Tensor };
+}
+
+/** Where slices lie: [N, 2], the index of the slice from 0 and the number of slices; for an encoder with axis tokens. */
+export interface SliceOptions {
+  position?: Tensor;
 }
 
 /** What happened to the tensors of a checkpoint. */
@@ -97,17 +147,49 @@ export class Network implements Disposable {
   }
 
   /**
-   * Encoder features of `input` [N, C, D, H, W]: `pooled` [N, features] after the final norm, and the four stages.
+   * Encoder features of volumes [N, C, D, H, W]: `pooled` [N, features] after the final norm, and the four stages.
    * The caller disposes all of them.
+   *
+   * A vision transformer has no stages and takes the volume slice by slice, each with channels / C adjacent ones (those
+   * beyond the volume repeat its first or last) and its position; slices are enlarged to a multiple of the patch.
+   * `pooled` is then the mean over patch tokens and slices.
    */
-  async embed(input: Tensor): Promise<{ pooled: Tensor; stages: Tensor[] }> {
-    const { pooled, stages } = await settle(addon().networkEmbed(this.handle, input.handle));
-    return { pooled: new Tensor(pooled), stages: stages.map((stage) => new Tensor(stage)) };
+  async embed(input: Tensor): Promise<VolumeFeatures>;
+  /**
+   * Features of slices [N, C, H, W] by a vision transformer, H and W multiples of its patch. The caller disposes all of
+   * them, the tokens too.
+   */
+  async embed(input: Tensor, options: SliceOptions): Promise<SliceFeatures>;
+  async embed(input: Tensor, options?: SliceOptions): Promise<VolumeFeatures | SliceFeatures> {
+    if (options !== undefined && input.shape.length !== 4)
+      throw expected("slices [N, C, H, W] where options are given", "the input", input.shape);
+    if (options === undefined && input.shape.length === 4)
+      throw expected("a volume [N, C, D, H, W], or slices and { position },", "the input", input.shape);
+    const { pooled, stages, tokens } = await settle(
+      addon().networkEmbed(this.handle, input.handle, options?.position?.handle ?? null),
+    );
+    const features = { pooled: new Tensor(pooled), stages: stages.map((stage) => new Tensor(stage)) };
+    if (tokens === undefined) return features;
+    const { cls, patches, axis } = tokens;
+    return {
+      ...features,
+      tokens: { cls: new Tensor(cls), patches: new Tensor(patches), axis: new Tensor(axis) },
+    };
   }
 
-  /** The network's answer to `input` [N, C, D, H, W], in evaluation mode and without gradients. */
-  async forward(input: Tensor): Promise<Tensor> {
-    return new Tensor(await settle(addon().networkForward(this.handle, input.handle)));
+  /**
+   * The network's answer to volumes [N, C, D, H, W], or to slices [N, C, H, W] with their position, in evaluation mode
+   * and without gradients. `conv1` answers to slices at 8 / patch of their size, to volumes at their own, slice by slice.
+   */
+  async forward(input: Tensor, { position }: SliceOptions = {}): Promise<Tensor> {
+    return new Tensor(
+      await settle(addon().networkForward(this.handle, input.handle, position?.handle ?? null)),
+    );
+  }
+
+  /** The contrastive head's answer [M, prototypes] to features [M, embedDim], such as patch tokens. */
+  async project(features: Tensor): Promise<Tensor> {
+    return new Tensor(await settle(addon().networkProject(this.handle, features.handle)));
   }
 
   /** Replaces parameters and buffers by name. @throws `BAD_CHECKPOINT` on an unknown name or another shape. */

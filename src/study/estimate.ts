@@ -1,4 +1,4 @@
-import type { NetworkSpec } from "../native/network.js";
+import type { ConvNeXtSpec, DinoVitSpec, NetworkSpec } from "../native/network.js";
 
 /**
  * Roughly how many multiplications a network's answer to one input of `voxels` (height x width x depth, after the
@@ -19,10 +19,15 @@ export function forwardCost(spec: NetworkSpec, voxels: number): number {
 /** Positions of stage `index`: the stem divides each axis by 4, then twice by 2, then not at all. */
 const positions = (voxels: number, index: number): number => voxels / 64 / 8 ** Math.min(index, 2);
 
-function encoderCost(
-  encoder: { channels: number; depths: number[]; dims: number[] },
-  voxels: number,
-): number {
+const encoderCost = (encoder: ConvNeXtSpec | DinoVitSpec, voxels: number): number =>
+  encoder.family === "dino-vit" ? transformerCost(encoder, voxels) : convolutionalCost(encoder, voxels);
+
+/** Every slice's patches through the embedding and the linear layers; attention between them is left out. */
+function transformerCost({ channels, patch, embedDim, depth }: DinoVitSpec, voxels: number): number {
+  return voxels * channels * embedDim + (voxels / patch ** 2) * depth * 12 * embedDim ** 2;
+}
+
+function convolutionalCost(encoder: ConvNeXtSpec, voxels: number): number {
   let cost = voxels * encoder.channels * (encoder.dims[0] as number);
   encoder.depths.forEach((depth, index) => {
     const dim = encoder.dims[index] as number;
@@ -42,6 +47,13 @@ function headCost({ encoder, head }: Extract<NetworkSpec, { encoder: unknown }>,
     case "unetr":
     case "subpixel":
       return 27 * voxels * (head.featureSize ?? 16) ** 2 * 5;
+    case "conv1":
+    case "contrastive": {
+      if (encoder.family !== "dino-vit") return 0;
+      // Convolutions 3x3 at 2, 4 and 8 times the grid of patches.
+      const patches = voxels / encoder.patch ** 2;
+      return patches * 9 * (4 * encoder.embedDim * 128 + 16 * 128 * 64 + 64 * 64 * head.outputs);
+    }
     case "masked-autoencoder": {
       const dim = head.decoderDim ?? 512;
       const patches = voxels / 4096;

@@ -140,6 +140,13 @@ function checkModels(config: StudyConfig, fault: Report): void {
       );
     }
     const encoder = encoderOf(model.encoder);
+    if (encoder.family === "dino-vit") {
+      fault(
+        ["models", index, "encoder"],
+        'expected an encoder of the family "convnext-v2-3d" but received one of "dino-vit", ' +
+          "which the decoders of a study do not stand on; a script can embed and train it",
+      );
+    }
     config.tasks.forEach((task) => {
       const { channels } = taskOf(completeTask(task, config.training) as TaskSpec).shape;
       if (encoder.channels < channels) {

@@ -87,7 +87,10 @@ async function embed(path: string, options: Options, cache: string, signal: Abor
   const { writeSafetensors } = await import("../../native/safetensors.js");
 
   const encoder = oneOf(encoderNames, options.encoder, "--encoder");
+  const { family } = encoders[encoder];
   const images = options.images.map((image) => oneOf(["t2w", "adc", "hbv"] as const, image, "--images"));
+  // An encoder of slices fills its channels with adjacent slices itself.
+  const channels = family === "dino-vit" ? images.length : encoders[encoder].channels;
   const manifest = await readManifest(path);
   const prepared = await prepareCohort(
     manifest,
@@ -108,7 +111,7 @@ async function embed(path: string, options: Options, cache: string, signal: Abor
         excluded.push({ case: one.id, file: null, reason: `it has no ${lacking}` });
         continue;
       }
-      rows.push(await embedCase(network, one, images, encoders[encoder].channels, options.device));
+      rows.push(await embedCase(network, one, images, channels, options.device));
       cases.push(one.id);
     }
     if (rows.length === 0)

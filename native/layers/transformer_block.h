@@ -1,0 +1,69 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include "layers/attention.h"
+
+namespace transfer_limits {
+
+// A learnt factor a feature on a residual branch (Touvron 2021). 1 at first, as in the published architecture.
+class LayerScaleImpl : public torch::nn::Module {
+ public:
+  explicit LayerScaleImpl(int64_t dim) : gamma_(register_parameter("gamma", torch::ones({dim}))) {}
+  at::Tensor forward(const at::Tensor& x) { return x * gamma_; }
+
+ private:
+  at::Tensor gamma_;
+};
+TORCH_MODULE(LayerScale);
+
+// Two linear layers with GELU between them.
+class PerceptronImpl : public torch::nn::Module {
+ public:
+  PerceptronImpl(int64_t dim, int64_t hidden)
+      : fc1_(register_module("fc1", torch::nn::Linear(dim, hidden))),
+        fc2_(register_module("fc2", torch::nn::Linear(hidden, dim))) {
+    for (torch::nn::Linear* layer : {&fc1_, &fc2_}) {
+      torch::nn::init::normal_((*layer)->weight, 0.0, 0.02);
+      torch::nn::init::zeros_((*layer)->bias);
+    }
+  }
+  at::Tensor forward(const at::Tensor& x) { return fc2_(at::gelu(fc1_(x))); }
+
+ private:
+  torch::nn::Linear fc1_, fc2_;
+};
+TORCH_MODULE(Perceptron);
+
+// A layer norm as vision transformers have it.
+inline torch::nn::LayerNorm token_norm(int64_t dim) {
+  return torch::nn::LayerNorm(torch::nn::LayerNormOptions({dim}).eps(1e-6));
+}
+
+// A pre-norm transformer block with layer scale over tokens [N, T, E], named as DINOv2 names it.
+class TransformerBlockImpl : public torch::nn::Module {
+ public:
+  TransformerBlockImpl(int64_t dim, int64_t heads)
+      : norm1_(register_module("norm1", token_norm(dim))),
+        attn_(register_module("attn", Attention(dim, heads))),
+        ls1_(register_module("ls1", LayerScale(dim))),
+        norm2_(register_module("norm2", token_norm(dim))),
+        mlp_(register_module("mlp", Perceptron(dim, 4 * dim))),
+        ls2_(register_module("ls2", LayerScale(dim))) {}
+
+  at::Tensor forward(const at::Tensor& x) {
+    const at::Tensor y = x + ls1_(attn_(norm1_(x)));
+    return y + ls2_(mlp_(norm2_(y)));
+  }
+
+ private:
+  torch::nn::LayerNorm norm1_;
+  Attention attn_;
+  LayerScale ls1_;
+  torch::nn::LayerNorm norm2_;
+  Perceptron mlp_;
+  LayerScale ls2_;
+};
+TORCH_MODULE(TransformerBlock);
+
+}  // namespace transfer_limits

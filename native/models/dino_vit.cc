@@ -1,0 +1,244 @@
+#include "models/dino_vit.h"
+
+#include <algorithm>
+#include <string>
+
+namespace transfer_limits {
+namespace {
+
+// Slices of a volume that go through the network at once where no gradient is kept: enough to fill the device, few
+// enough that a volume's activations fit.
+constexpr int64_t kSlicesAtOnce = 16;
+
+int64_t next_multiple(int64_t size, int64_t factor) { return (size + factor - 1) / factor * factor; }
+
+torch::nn::Linear axis_layer(int64_t dim) {
+  torch::nn::Linear layer(1, dim);
+  torch::nn::init::normal_(layer->weight, 0.0, 0.02);
+  torch::nn::init::zeros_(layer->bias);
+  return layer;
+}
+
+}  // namespace
+
+DinoBackboneImpl::DinoBackboneImpl(const DinoVitSpecification& specification) {
+  const int64_t dim = specification.embed_dim;
+  cls_token_ = register_parameter("cls_token", torch::randn({1, 1, dim}) * 1e-6);
+  pos_embed_ = register_parameter("pos_embed", torch::randn({1, 1 + kGrid * kGrid, dim}) * 0.02);
+  if (specification.registers > 0) {
+    register_tokens_ =
+        register_parameter("register_tokens", torch::randn({1, specification.registers, dim}) * 1e-6);
+  }
+  // Stands in for masked patches in DINOv2's pretraining; here it is only kept, for published checkpoints have it.
+  register_parameter("mask_token", torch::zeros({1, dim}));
+  auto patch_embed = register_module("patch_embed", std::make_shared<torch::nn::Module>());
+  projection_ = patch_embed->register_module(
+      "proj", torch::nn::Conv2d(torch::nn::Conv2dOptions(specification.channels, dim, specification.patch)
+                                    .stride(specification.patch)));
+  auto blocks = register_module("blocks", std::make_shared<torch::nn::Module>());
+  for (int64_t index = 0; index < specification.depth; ++index) {
+    blocks_.push_back(
+        blocks->register_module(std::to_string(index), TransformerBlock(dim, specification.heads)));
+  }
+  norm_ = register_module("norm", token_norm(dim));
+}
+
+at::Tensor DinoBackboneImpl::position_embedding(int64_t rows, int64_t columns) {
+  if (rows == kGrid && columns == kGrid) return pos_embed_;
+  const int64_t dim = pos_embed_.size(2);
+  const at::Tensor grid =
+      pos_embed_.narrow(1, 1, kGrid * kGrid).reshape({1, kGrid, kGrid, dim}).permute({0, 3, 1, 2});
+  const at::Tensor resized = at::_upsample_bicubic2d_aa(grid, {rows, columns}, /*align_corners=*/false);
+  return at::cat({pos_embed_.narrow(1, 0, 1), resized.flatten(2).transpose(1, 2)}, 1);
+}
+
+at::Tensor DinoBackboneImpl::forward(const at::Tensor& x, const at::Tensor& extra) {
+  const int64_t batch = x.size(0);
+  const at::Tensor patches = projection_(x);  // [N, E, H / patch, W / patch]
+  const at::Tensor position = position_embedding(patches.size(2), patches.size(3));
+  const int64_t count = position.size(1) - 1;
+
+  // Registers and extra tokens have no position.
+  std::vector<at::Tensor> sequence = {(cls_token_ + position.narrow(1, 0, 1)).expand({batch, -1, -1})};
+  if (register_tokens_.defined()) sequence.push_back(register_tokens_.expand({batch, -1, -1}));
+  if (extra.defined()) sequence.push_back(extra);
+  sequence.push_back(patches.flatten(2).transpose(1, 2) + position.narrow(1, 1, count));
+
+  at::Tensor tokens = at::cat(sequence, 1);  // [N, T, E]
+  for (auto& block : blocks_) tokens = block(tokens);
+  return norm_(tokens);
+}
+
+DinoVit::DinoVit(const DinoVitSpecification& specification)
+    : DinoVit(specification, static_cast<const ConvHeadSpecification*>(nullptr), nullptr) {}
+
+DinoVit::DinoVit(const DinoVitSpecification& specification, const ConvHeadSpecification& head)
+    : DinoVit(specification, &head, nullptr) {}
+
+DinoVit::DinoVit(const DinoVitSpecification& specification, const ContrastiveSpecification& head)
+    : DinoVit(specification, &head.segmentation, &head) {}
+
+DinoVit::DinoVit(const DinoVitSpecification& specification, const ConvHeadSpecification* head,
+                 const ContrastiveSpecification* contrastive)
+    : specification_(specification), backbone_(specification) {
+  // The encoder's weights are drawn first, so that they don't depend on the head; the order of registration is that of
+  // the published network.
+  const int64_t dim = specification.embed_dim;
+  if (specification.axis_tokens > 0) {
+    axis_pos_ = axis_layer(dim);
+    axis_max_ = axis_layer(dim);
+  }
+  if (head != nullptr) head_ = ConvHead(dim, head->outputs);
+  if (contrastive != nullptr) contrastive_ = ContrastiveHead(dim, *contrastive);
+
+  if (contrastive_) register_module("CL_Head", contrastive_);
+  register_module("backbone", backbone_);
+  if (head_) register_module("head", head_);
+  if (axis_pos_) {
+    register_module("axis_pos", axis_pos_);
+    register_module("axis_max", axis_max_);
+  }
+}
+
+DinoVit::Tokens DinoVit::tokens(const at::Tensor& slices, const at::Tensor& position) {
+  const int64_t axis_tokens = specification_.axis_tokens;
+  at::Tensor axis;
+  if (axis_tokens > 0) {
+    axis = at::stack({axis_pos_(position.narrow(1, 0, 1)), axis_max_(position.narrow(1, 1, 1))},
+                     1);  // [N, 2, E]
+  }
+  const at::Tensor all = backbone_->forward(slices, axis);  // [N, T, E]
+  const int64_t before = 1 + specification_.registers;
+  return {all.select(1, 0), all.narrow(1, before, axis_tokens),
+          all.narrow(1, before + axis_tokens, all.size(1) - before - axis_tokens)};
+}
+
+at::Tensor DinoVit::answer(const at::Tensor& slices, const at::Tensor& position) {
+  const at::Tensor patches = tokens(slices, position).patches;  // [N, P, E]
+  if (!head_) return patches.mean(1);
+  const int64_t rows = slices.size(2) / specification_.patch;
+  const int64_t columns = slices.size(3) / specification_.patch;
+  return head_(patches.transpose(1, 2).unflatten(2, {rows, columns}));
+}
+
+namespace {
+
+void check_slices(const DinoVitSpecification& specification, const at::Tensor& slices,
+                  const at::Tensor& position) {
+  const int64_t patch = specification.patch;
+  require(slices.dim() == 4 && slices.size(0) > 0 && slices.size(1) == specification.channels,
+          "Expected slices [N, ", specification.channels, ", H, W] for the encoder but received ",
+          slices.sizes());
+  require(
+      slices.size(2) > 0 && slices.size(3) > 0 && slices.size(2) % patch == 0 && slices.size(3) % patch == 0,
+      "Expected a height and a width that are multiples of the patch of ", patch, " but received ",
+      slices.size(2), " x ", slices.size(3));
+  if (specification.axis_tokens == 0) {
+    require(!position.defined(), "Expected no position for an encoder without axis tokens but received one");
+    return;
+  }
+  require(position.defined(), "Expected a position [", slices.size(0),
+          ", 2] (index of the slice, number of slices) for an encoder with axis tokens but received none");
+  require(position.dim() == 2 && position.size(0) == slices.size(0) && position.size(1) == 2,
+          "Expected a position [", slices.size(0),
+          ", 2] (index of the slice, number of slices), one row a slice, but received ", position.sizes());
+}
+
+}  // namespace
+
+at::Tensor DinoVit::forward_slices(const at::Tensor& slices, const at::Tensor& position) {
+  check_slices(specification_, slices, position);
+  return answer(slices, position);
+}
+
+Features DinoVit::embed_slices(const at::Tensor& slices, const at::Tensor& position) {
+  check_slices(specification_, slices, position);
+  const Tokens all = tokens(slices, position);
+  Features features;
+  features.pooled = all.patches.mean(1);  // [N, E]
+  features.tokens = SliceTokens{all.cls, all.patches, all.axis};
+  return features;
+}
+
+DinoVit::Slices DinoVit::slices_of(const at::Tensor& volume) const {
+  const int64_t channels = specification_.channels;
+  require(volume.dim() == 5 && volume.numel() > 0, "Expected a volume [N, C, D, H, W] but received ",
+          volume.sizes());
+  const int64_t images = volume.size(1);
+  const int64_t adjacent = channels / images;
+  require(channels % images == 0 && adjacent % 2 == 1,
+          "Expected a volume whose channels C divide the encoder's ", channels,
+          " into an odd number of adjacent slices but received ", volume.sizes());
+  const int64_t depth = volume.size(2);
+  const int64_t height = volume.size(3);
+  const int64_t width = volume.size(4);
+
+  const int64_t reach = adjacent / 2;
+  at::Tensor slices = reach == 0 ? volume : at::replication_pad3d(volume, {0, 0, 0, 0, reach, reach});
+  slices = slices
+               .unfold(2, adjacent, 1)       // [N, C, D, H, W, adjacent]
+               .permute({0, 2, 1, 5, 3, 4})  // [N, D, C, adjacent, H, W]
+               .reshape({volume.size(0) * depth, channels, height, width});
+  const int64_t full_height = next_multiple(height, specification_.patch);
+  const int64_t full_width = next_multiple(width, specification_.patch);
+  if (full_height != height || full_width != width) {
+    slices = at::upsample_bilinear2d(slices, {full_height, full_width}, /*align_corners=*/false);
+  }
+
+  at::Tensor position;
+  if (specification_.axis_tokens > 0) {
+    const at::Tensor index = at::arange(depth, volume.options());
+    position =
+        at::stack({index, at::full_like(index, double(depth))}, 1).repeat({volume.size(0), 1});  // [N D, 2]
+  }
+  return {slices, position};
+}
+
+int64_t DinoVit::slices_at_once(int64_t total) const {
+  // With a gradient every activation is kept anyway, and batch norm should see all slices of the batch.
+  return is_training() || at::GradMode::is_enabled() ? total : std::min(total, kSlicesAtOnce);
+}
+
+at::Tensor DinoVit::forward(const at::Tensor& volume) {
+  if (!head_) return embed(volume).pooled;
+  const Slices slices = slices_of(volume);
+  const int64_t total = slices.images.size(0);
+  const int64_t step = slices_at_once(total);
+  std::vector<at::Tensor> answers;
+  for (int64_t start = 0; start < total; start += step) {
+    const int64_t end = std::min(total, start + step);
+    const at::Tensor position =
+        slices.position.defined() ? slices.position.slice(0, start, end) : at::Tensor();
+    answers.push_back(at::upsample_bilinear2d(answer(slices.images.slice(0, start, end), position),
+                                              {volume.size(3), volume.size(4)}, /*align_corners=*/false));
+  }
+  return at::cat(answers, 0)                           // [N D, outputs, H, W]
+      .unflatten(0, {volume.size(0), volume.size(2)})  // [N, D, outputs, H, W]
+      .movedim(1, 2);                                  // [N, outputs, D, H, W]
+}
+
+Features DinoVit::embed(const at::Tensor& volume) {
+  const Slices slices = slices_of(volume);
+  const int64_t total = slices.images.size(0);
+  const int64_t step = slices_at_once(total);
+  std::vector<at::Tensor> means;
+  for (int64_t start = 0; start < total; start += step) {
+    const int64_t end = std::min(total, start + step);
+    const at::Tensor position =
+        slices.position.defined() ? slices.position.slice(0, start, end) : at::Tensor();
+    means.push_back(tokens(slices.images.slice(0, start, end), position).patches.mean(1));
+  }
+  // Every slice has as many patches: the mean of the slices' means is the mean over all tokens.
+  Features features;
+  features.pooled = at::cat(means, 0).unflatten(0, {volume.size(0), volume.size(2)}).mean(1);  // [N, E]
+  return features;
+}
+
+at::Tensor DinoVit::project(const at::Tensor& features) {
+  if (!contrastive_) return Network::project(features);
+  require(features.dim() == 2 && features.size(1) == specification_.embed_dim, "Expected features [M, ",
+          specification_.embed_dim, "] for the contrastive head but received ", features.sizes());
+  return contrastive_(features);
+}
+
+}  // namespace transfer_limits

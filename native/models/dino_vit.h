@@ -1,0 +1,90 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include <vector>
+
+#include "layers/transformer_block.h"
+#include "models/network.h"
+#include "models/provicnet_heads.h"
+#include "models/specification.h"
+
+namespace transfer_limits {
+
+// The vision transformer of DINOv2 (Oquab 2024) with registers (Darcet 2024): patches, a class token, register tokens.
+class DinoBackboneImpl : public torch::nn::Module {
+ public:
+  explicit DinoBackboneImpl(const DinoVitSpecification& specification);
+
+  // Tokens after the final norm, in the order class, registers, `extra` [N, X, E], patches in row-major order:
+  // [N, 1 + registers + X + (H / patch) (W / patch), E]. x: [N, C, H, W], H and W multiples of the patch.
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& extra);
+
+  // Edge of the grid of patches that the position embedding is stored for: 518 pixels in patches of 14.
+  static constexpr int64_t kGrid = 37;
+
+ private:
+  // The position embedding [1, 1 + rows columns, E], resized from the stored grid.
+  at::Tensor position_embedding(int64_t rows, int64_t columns);
+
+  at::Tensor cls_token_, pos_embed_, register_tokens_;
+  torch::nn::Conv2d projection_ = nullptr;
+  std::vector<TransformerBlock> blocks_;
+  torch::nn::LayerNorm norm_ = nullptr;
+};
+TORCH_MODULE(DinoBackbone);
+
+// ProViCNet (Lee 2025): that transformer over slices, whose channels hold adjacent slices, with two further tokens that
+// say where the slice lies: linear in the slice's index and in the number of slices. Alone, or with the published
+// network's heads: `conv1`, and beside it the contrastive one.
+//
+// A slice's features are its patch tokens' mean; a volume is taken slice by slice, and its features are the mean over
+// patch tokens and slices.
+class DinoVit : public Network {
+ public:
+  explicit DinoVit(const DinoVitSpecification& specification);
+  DinoVit(const DinoVitSpecification& specification, const ConvHeadSpecification& head);
+  DinoVit(const DinoVitSpecification& specification, const ContrastiveSpecification& head);
+
+  // Slices [N, channels, H, W] with position [N, 2]: logits [N, outputs, 8 H / patch, 8 W / patch], or, without a head,
+  // the pooled features [N, E].
+  at::Tensor forward_slices(const at::Tensor& slices, const at::Tensor& position) override;
+  Features embed_slices(const at::Tensor& slices, const at::Tensor& position) override;
+
+  // A volume [N, C, D, H, W], each slice seen with channels / C adjacent ones, of which those beyond the volume repeat
+  // its first or last. Slices whose size is no multiple of the patch are enlarged to the next one. Logits
+  // [N, outputs, D, H, W], slice by slice, resized to the input; or, without a head, the pooled features [N, E].
+  at::Tensor forward(const at::Tensor& volume) override;
+  Features embed(const at::Tensor& volume) override;
+
+  // The contrastive head's answer [M, prototypes] to features [M, E].
+  at::Tensor project(const at::Tensor& features) override;
+
+ private:
+  struct Tokens {
+    at::Tensor cls;      // [N, E]
+    at::Tensor axis;     // [N, axis tokens, E]
+    at::Tensor patches;  // [N, P, E]
+  };
+  struct Slices {
+    at::Tensor images;    // [N D, channels, H', W'], sizes multiples of the patch
+    at::Tensor position;  // [N D, 2]: index and number of slices; undefined without axis tokens
+  };
+
+  DinoVit(const DinoVitSpecification& specification, const ConvHeadSpecification* head,
+          const ContrastiveSpecification* contrastive);
+
+  Tokens tokens(const at::Tensor& slices, const at::Tensor& position);
+  at::Tensor answer(const at::Tensor& slices, const at::Tensor& position);
+  Slices slices_of(const at::Tensor& volume) const;
+  // How many slices go through the network at once.
+  int64_t slices_at_once(int64_t total) const;
+
+  DinoVitSpecification specification_;
+  DinoBackbone backbone_ = nullptr;
+  torch::nn::Linear axis_pos_ = nullptr, axis_max_ = nullptr;
+  ConvHead head_ = nullptr;
+  ContrastiveHead contrastive_ = nullptr;
+};
+
+}  // namespace transfer_limits

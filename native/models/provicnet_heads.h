@@ -1,0 +1,38 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include "models/specification.h"
+
+namespace transfer_limits {
+
+// ProViCNet's `conv1` head: three times nearest upsampling by 2 and a 3x3 convolution, batch norm and ReLU between.
+class ConvHeadImpl : public torch::nn::Module {
+ public:
+  ConvHeadImpl(int64_t features, int64_t outputs);
+
+  // x: [N, features, h, w] -> logits [N, outputs, 8 h, 8 w]
+  at::Tensor forward(const at::Tensor& x);
+
+ private:
+  torch::nn::Conv2d conv1_ = nullptr, conv2_ = nullptr, conv3_ = nullptr;
+  torch::nn::BatchNorm2d norm1_ = nullptr, norm2_ = nullptr;
+};
+TORCH_MODULE(ConvHead);
+
+// ProViCNet's contrastive head, DINO's (Caron 2021): three linear layers, L2 normalisation, and a weight-normalised
+// layer whose rows keep the length that `weight_g` has: it is stored, but gets no gradient.
+class ContrastiveHeadImpl : public torch::nn::Module {
+ public:
+  ContrastiveHeadImpl(int64_t features, const ContrastiveSpecification& head);
+
+  // x: [M, features] -> [M, prototypes]
+  at::Tensor forward(const at::Tensor& x);
+
+ private:
+  torch::nn::Linear layer1_ = nullptr, layer2_ = nullptr, layer3_ = nullptr;
+  at::Tensor weight_g_, weight_v_;
+};
+TORCH_MODULE(ContrastiveHead);
+
+}  // namespace transfer_limits
