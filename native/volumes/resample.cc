@@ -119,7 +119,8 @@ void fill(at::Tensor& output, const std::array<double, 16>& map, const Sample& s
   const int64_t rows = output.size(0) * height;
   at::parallel_for(0, rows, std::max<int64_t>(1, 4096 / width), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      const auto k = static_cast<double>(row / height), j = static_cast<double>(row % height);
+      const int64_t slice = row / height;
+      const auto k = static_cast<double>(slice), j = static_cast<double>(row % height);
       std::array<double, 3> start;
       for (int axis = 0; axis < 3; ++axis) {
         start[axis] = map[4 * axis] * k + map[4 * axis + 1] * j + map[4 * axis + 3];

@@ -16,7 +16,7 @@ constexpr double kTruncate = 4;
 constexpr double kLargestSigma = 1000;
 
 std::vector<double> gaussian_kernel(double sigma) {
-  const auto radius = static_cast<int64_t>(kTruncate * sigma + 0.5);
+  const auto radius = static_cast<int64_t>(std::lround(kTruncate * sigma));
   std::vector<double> kernel(2 * radius + 1);
   double sum = 0;
   for (int64_t offset = -radius; offset <= radius; ++offset) {
