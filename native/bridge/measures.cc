@@ -26,7 +26,7 @@ Napi::Value mmd2(const Napi::CallbackInfo& info) {
       [a, b, sigmas, flag] {
         return gaussian_kernel_sums(a, b, sigmas, [flag] { return flag && flag->load(); });
       },
-      [](Napi::Env env, KernelSums sums) {
+      [](Napi::Env env, const KernelSums& sums) {
         auto result = Napi::Object::New(env);
         result.Set("rowsA", double(sums.rows_a));
         result.Set("rowsB", double(sums.rows_b));
@@ -57,7 +57,7 @@ Napi::Value ssim3d(const Napi::CallbackInfo& info) {
             transfer_limits::ssim3d(a, b, data_range).to(at::kDouble).cpu().contiguous();
         return std::vector<double>(values.data_ptr<double>(), values.data_ptr<double>() + values.numel());
       },
-      [](Napi::Env env, std::vector<double> values) { return Napi::Value(to_array(env, values)); });
+      [](Napi::Env env, const std::vector<double>& values) { return Napi::Value(to_array(env, values)); });
 }
 
 Napi::Value overlap(const Napi::CallbackInfo& info) {

@@ -21,7 +21,7 @@ at::ScalarType type_of(const Napi::TypedArray& array) {
   }
 }
 
-Napi::Value to_typed_array(Napi::Env env, at::Tensor tensor) {
+Napi::Value to_typed_array(Napi::Env env, const at::Tensor& tensor) {
   const auto count = size_t(tensor.numel());
   // The array takes the memory over: nothing is copied on the JavaScript thread.
   auto* owner = new at::Tensor(tensor);
@@ -146,7 +146,7 @@ Napi::Value tensor_slice_sums(const Napi::CallbackInfo& info) {
         const at::Tensor sums = tensor.to(at::kDouble).sum({1, 2}).cpu();
         return std::vector<double>(sums.data_ptr<double>(), sums.data_ptr<double>() + sums.numel());
       },
-      [](Napi::Env env, std::vector<double> sums) { return Napi::Value(to_array(env, sums)); });
+      [](Napi::Env env, const std::vector<double>& sums) { return Napi::Value(to_array(env, sums)); });
 }
 
 }  // namespace transfer_limits::functions

@@ -104,7 +104,7 @@ Napi::Value loss_gradient(const Napi::CallbackInfo& info) {
         value.backward();
         return LossAndGradient{value.item<double>(), leaf.grad().contiguous()};
       },
-      [](Napi::Env env, LossAndGradient computed) {
+      [](Napi::Env env, const LossAndGradient& computed) {
         auto result = Napi::Object::New(env);
         result.Set("value", computed.value);
         result.Set("gradient", TensorHandle::create(env, computed.gradient));

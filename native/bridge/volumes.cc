@@ -140,7 +140,7 @@ Napi::Value phantom_render(const Napi::CallbackInfo& info) {
   const volumes::Scene scene = read_scene(info[0]);
   return promise(
       info.Env(), torch::Device(torch::kCPU), [scene] { return volumes::render_phantom(scene); },
-      [](Napi::Env env, volumes::Rendering rendering) {
+      [](Napi::Env env, const volumes::Rendering& rendering) {
         auto result = Napi::Object::New(env);
         result.Set("t2w", TensorHandle::create(env, rendering.t2w));
         result.Set("adc", TensorHandle::create(env, rendering.adc));
