@@ -72,6 +72,11 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::volume_normalise>(exports, "volumeNormalise");
   add<functions::volume_statistics>(exports, "volumeStatistics");
   add<functions::volume_bounds>(exports, "volumeBounds");
+  add<functions::volume_warp>(exports, "volumeWarp");
+  add<functions::volume_jacobian_minimum>(exports, "volumeJacobianMinimum");
+  add<functions::volume_distance_transform>(exports, "volumeDistanceTransform");
+  add<functions::volume_region_behind>(exports, "volumeRegionBehind");
+  add<functions::volume_distortion_field>(exports, "volumeDistortionField");
   add<functions::phantom_render>(exports, "phantomRender");
   return exports;
 }

@@ -69,8 +69,10 @@ describe("a study file", () => {
     });
     const training = { epochs: 100, learningRate: 1e-4, schedule: "cosine", gradientClip: null };
     expect(study.tasks).toMatchObject([
+      { kind: "pirads-classification", positiveFrom: 3, classWeights: "inverse-frequency", training },
       { kind: "lesion-segmentation", alpha: 0.3, beta: 0.7, channelFill: "repeat", training },
       { kind: "super-resolution", downsampling: "average", training },
+      { kind: "distortion-correction", source: "rectum", training },
     ]);
   });
 
@@ -178,10 +180,16 @@ describe("a study file", () => {
       "received 1",
     ],
     [
-      "an encoder of slices, which no decoder of a study stands on",
-      sound.replace("encoder: profound-demo", "encoder: provicnet-small"),
-      "models[0].encoder",
-      'expected an encoder of the family "convnext-v2-3d" but received one of "dino-vit"',
+      "a decoder of slices on an encoder of volumes",
+      sound.replace("encoder: profound-demo", "encoder: profound-demo\n    decoder: { kind: conv1 }"),
+      "models[0].decoder.kind",
+      'expected "upernet" or "unetr"',
+    ],
+    [
+      "a specialised model that cannot answer a task",
+      `${sound}specialised: { pirads-classification: unet-3d }\n`,
+      "specialised.pirads-classification",
+      "resnet-3d",
     ],
     [
       "a mixture of counts and fractions",

@@ -19,7 +19,7 @@ function cell(comparator: Comparator, value: number, change: Partial<CellResult>
     comparator,
     seed: 1,
     network: { architecture: model, parameters: 10, trainable: 10 },
-    metric: { name: "Dice", mean: value, standardDeviation: 0, cases: [{ case: "a", value }] },
+    metric: { name: "Dice", mean: value, standardDeviation: 0, cases: [{ case: "a", value }], secondary: {} },
     curve: [],
     bestEpoch: null,
     cost: {

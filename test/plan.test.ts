@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { DevicePool } from "../dist/study/devices.js";
 import { lockStudy } from "../dist/study/lock.js";
 import { type PlannedCell, planStudy } from "../dist/study/plan.js";
 import { resolveStudy } from "../dist/study/resolve.js";
@@ -48,7 +49,7 @@ describe("the plan of a study", () => {
             (comparator) => `${model}--${task}--${comparator}--seed${seed}`,
           ),
         ),
-        `unet-3d--${task}--specialised--seed${seed}`,
+        `${task === "super-resolution" ? "transunet-3d" : "unet-3d"}--${task}--specialised--seed${seed}`,
       ]);
     expect(planStudy(study).cells.map(({ id }) => id)).toEqual([
       "one--pretraining",
@@ -97,14 +98,29 @@ describe("the plan of a study", () => {
   });
 
   it("gives each task the head that answers it", () => {
-    const heads = planStudy(studyOf({ comparators: ["from-scratch", "specialised"] })).cells.map(
-      ({ network }) => ("model" in network ? network.model : network.head),
+    const study = studyOf({
+      tasks: ["pirads-classification", "lesion-segmentation", "super-resolution"],
+      comparators: ["from-scratch", "specialised"],
+    });
+    const heads = planStudy(study).cells.map(({ network }) =>
+      "model" in network ? network.model : network.head,
     );
     expect(heads).toEqual([
+      { kind: "classifier", bottleneck: 256, classes: 4 },
+      { family: "resnet-3d", features: 64, blocks: [3, 4, 6, 3], channels: 1, classes: 4 },
       { kind: "upernet", hidden: 512, auxiliary: 256, outputs: 1 },
       { family: "unet-3d", features: 32, levels: 5, channels: 2, outputs: 1, depthScale: 1 },
       { kind: "subpixel", featureSize: 16, outputs: 1 },
-      { family: "unet-3d", features: 32, levels: 5, channels: 1, outputs: 1, depthScale: 2 },
+      {
+        family: "transunet-3d",
+        features: 48,
+        levels: 5,
+        depth: 12,
+        heads: 12,
+        channels: 1,
+        outputs: 1,
+        depthScale: 2,
+      },
     ]);
   });
 });
@@ -124,6 +140,7 @@ describe("handing out cells", () => {
       jobs,
       done: new Set(),
       signal,
+      devices: new DevicePool(["cpu"], () => null),
       run: async (cell) => {
         order.push(cell.id);
         most = Math.max(most, ++running);

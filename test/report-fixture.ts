@@ -230,6 +230,7 @@ function cellResult(key: CellKey, mean: number, cases: string[], epochs: number)
       mean: average,
       standardDeviation: values.length < 2 ? 0 : Math.sqrt(squares / (values.length - 1)),
       cases: values,
+      secondary: {},
     },
     curve,
     bestEpoch: curve.length > 0 ? epochs : null,

@@ -22,6 +22,7 @@ export const tinyStudy = (folder: string, output: string, changes: Partial<Study
       subpixel: { featureSize: 4 },
     },
   ],
+  tasks: ["lesion-segmentation", "super-resolution"],
   specialised: {
     "lesion-segmentation": { family: "unet-3d", features: 4, levels: 3 },
     "super-resolution": { family: "unet-3d", features: 4, levels: 3 },

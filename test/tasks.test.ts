@@ -94,11 +94,13 @@ describe("lesion segmentation", () => {
   });
 
   it("needs T2W, a lesion mask and one diffusion image", () => {
-    expect(segmentation.missing(["t2w", "adc", "lesion"])).toBeNull();
-    expect(segmentation.missing(["t2w", "hbv", "lesion"])).toBeNull();
-    expect(segmentation.missing(["adc", "lesion"])).toMatch(/T2W/);
-    expect(segmentation.missing(["t2w", "adc"])).toMatch(/lesion/);
-    expect(segmentation.missing(["t2w", "lesion"])).toMatch(/neither ADC nor high-b/);
+    expect(segmentation.missing({ roles: ["t2w", "adc", "lesion"], pirads: null })).toBeNull();
+    expect(segmentation.missing({ roles: ["t2w", "hbv", "lesion"], pirads: null })).toBeNull();
+    expect(segmentation.missing({ roles: ["adc", "lesion"], pirads: null })).toMatch(/T2W/);
+    expect(segmentation.missing({ roles: ["t2w", "adc"], pirads: null })).toMatch(/lesion/);
+    expect(segmentation.missing({ roles: ["t2w", "lesion"], pirads: null })).toMatch(
+      /neither ADC nor high-b/,
+    );
   });
 
   it("is judged by Dice of probabilities above one half, per case; two empty masks agree", async () => {
@@ -108,9 +110,21 @@ describe("lesion segmentation", () => {
       [3, 1, 1, 2, 2],
     );
     using target = Tensor.from(new Float32Array([1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), [3, 1, 1, 2, 2]);
-    const scores = await segmentation.score(logits, target);
-    expect(scores[0]).toBeCloseTo(0.8, 12);
-    expect(scores.slice(1)).toEqual([1, 0]);
+    const judged = await segmentation.judge(logits, target);
+    expect(judged[0].value).toBeCloseTo(0.8, 12);
+    expect(judged.slice(1)).toEqual([{ value: 1 }, { value: 0 }]);
+  });
+
+  it("gives the mean over cases with its standard deviation, and the Dice of each PI-RADS that occurs", () => {
+    const cases = [3, 5, 5, null].map((pirads) => ({ roles: [], pirads }));
+    const assessment = segmentation.assess(
+      [0.2, 0.4, 0.8, 1].map((value) => ({ value })),
+      cases,
+    );
+    expect(assessment?.value).toBeCloseTo(0.6, 12);
+    expect(assessment?.standardDeviation).toBeCloseTo(Math.sqrt((0.16 + 0.04 + 0.04 + 0.16) / 3), 12);
+    expect(Object.keys(assessment?.secondary ?? {})).toEqual(["Dice of PI-RADS 3", "Dice of PI-RADS 5"]);
+    expect(assessment?.secondary["Dice of PI-RADS 5"]).toBeCloseTo(0.6, 12);
   });
 
   it("is pictured at the slice with the largest lesion", async () => {

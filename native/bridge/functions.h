@@ -56,6 +56,11 @@ Napi::Value volume_smooth(const Napi::CallbackInfo& info);
 Napi::Value volume_normalise(const Napi::CallbackInfo& info);
 Napi::Value volume_statistics(const Napi::CallbackInfo& info);
 Napi::Value volume_bounds(const Napi::CallbackInfo& info);
+Napi::Value volume_warp(const Napi::CallbackInfo& info);
+Napi::Value volume_jacobian_minimum(const Napi::CallbackInfo& info);
+Napi::Value volume_distance_transform(const Napi::CallbackInfo& info);
+Napi::Value volume_region_behind(const Napi::CallbackInfo& info);
+Napi::Value volume_distortion_field(const Napi::CallbackInfo& info);
 Napi::Value phantom_render(const Napi::CallbackInfo& info);
 
 }  // namespace transfer_limits::functions

@@ -71,14 +71,15 @@ Input read_input(const Napi::CallbackInfo& info, const torch::Device& device) {
 
 Napi::Value network_create(const Napi::CallbackInfo& info) {
   const NetworkSpecification specification = read_network(info[0]);
+  const std::optional<IntensityBins> bins = read_bins(info[0]);
   const torch::Device device = device_named(text(info[1], "device"));
   const auto seed = uint64_t(integer(info[2], "seed"));
   return promise(
       info.Env(), device,
-      [specification, device, seed] {
+      [specification, bins, device, seed] {
         // Weights are drawn on the host, so that a seed means the same network on every device.
         torch::manual_seed(seed);
-        auto network = build_network(specification);
+        auto network = build_network(specification, bins);
         network->to(device);
         network->eval();
         return std::make_shared<PlacedNetwork>(PlacedNetwork{network, device});
@@ -202,8 +203,8 @@ Napi::Value network_forward(const Napi::CallbackInfo& info) {
       [placed, input] {
         const torch::NoGradGuard no_grad;
         placed->network->eval();
-        const at::Tensor answer = input.slices ? placed->network->forward_slices(input.tensor, input.position)
-                                               : placed->network->forward(input.tensor);
+        const at::Tensor answer = input.slices ? placed->network->answer_slices(input.tensor, input.position)
+                                               : placed->network->answer(input.tensor);
         return answer.contiguous();
       },
       &TensorHandle::create);

@@ -64,24 +64,60 @@ EncoderSpecification read_headed(const Napi::Object& object) {
   return result;
 }
 
-UNetSpecification read_unet(const Napi::Value& value) {
-  const Napi::Object object = transfer_limits::object(value, "model");
-  const std::string family = text(object.Get("family"), "model.family");
-  require(family == "unet-3d", "Expected unet-3d for model.family but received ", family);
-  const int64_t depth_scale = integer_or(object, "depthScale", 1);
+// Whether the answer has twice the depth of the input.
+bool doubles_depth(const Napi::Object& model) {
+  const int64_t depth_scale = integer_or(model, "depthScale", 1);
   require(depth_scale == 1 || depth_scale == 2, "Expected 1 or 2 for model.depthScale but received ",
           depth_scale);
-  return {integer(object.Get("channels"), "model.channels"), integer(object.Get("outputs"), "model.outputs"),
-          integer(object.Get("features"), "model.features"), integer(object.Get("levels"), "model.levels"),
-          depth_scale == 2};
+  return depth_scale == 2;
+}
+
+NetworkSpecification read_model(const Napi::Value& value) {
+  const Napi::Object object = transfer_limits::object(value, "model");
+  const std::string family = text(object.Get("family"), "model.family");
+  const auto size = [&object](const char* name) {
+    return integer(object.Get(name), std::string("model.") + name);
+  };
+  if (family == "unet-3d") {
+    return UNetSpecification{size("channels"), size("outputs"), size("features"), size("levels"),
+                             doubles_depth(object)};
+  }
+  if (family == "transunet-3d") {
+    return TransUNetSpecification{size("channels"), size("outputs"), doubles_depth(object), size("features"),
+                                  size("levels"),   size("depth"),   size("heads")};
+  }
+  if (family == "vit-3d") {
+    return VitSpecification{
+        size("channels"), size("outputs"), fixed_integers<3>(object.Get("patch"), "model.patch"),
+        size("embedDim"), size("depth"),   size("heads")};
+  }
+  if (family == "diffusion-unet-3d") {
+    return DiffusionUNetSpecification{size("channels"), size("outputs"), size("features"), size("levels")};
+  }
+  if (family == "resnet-3d") {
+    return ResNetSpecification{size("channels"), size("classes"), size("features"),
+                               fixed_integers<4>(object.Get("blocks"), "model.blocks")};
+  }
+  throw Error("BAD_INPUT",
+              "Expected unet-3d, transunet-3d, resnet-3d, vit-3d or diffusion-unet-3d for model.family but "
+              "received " +
+                  family);
 }
 
 }  // namespace
 
 NetworkSpecification read_network(const Napi::Value& value) {
   const Napi::Object object = transfer_limits::object(value, "specification");
-  if (has(object, "model")) return read_unet(object.Get("model"));
+  if (has(object, "model")) return read_model(object.Get("model"));
   return read_headed(object);
+}
+
+std::optional<IntensityBins> read_bins(const Napi::Value& value) {
+  const Napi::Object object = transfer_limits::object(value, "specification");
+  if (!has(object, "output")) return std::nullopt;
+  const Napi::Object output = transfer_limits::object(object.Get("output"), "output");
+  return IntensityBins{integer(output.Get("bins"), "output.bins"), number(output.Get("low"), "output.low"),
+                       number(output.Get("high"), "output.high")};
 }
 
 Loss read_loss(const Napi::Value& value) {
@@ -130,6 +166,14 @@ TrainerOptions read_trainer_options(const Napi::Value& value) {
     options.gradient_clip = number(object.Get("gradientClip"), "gradientClip");
     require(*options.gradient_clip > 0.0, "Expected a number above 0 for gradientClip but received ",
             *options.gradient_clip);
+  }
+  if (has(object, "rates")) {
+    const Napi::Object rates = transfer_limits::object(object.Get("rates"), "rates");
+    const Napi::Array names = rates.GetPropertyNames();
+    for (uint32_t index = 0; index < names.Length(); ++index) {
+      const std::string name = names.Get(index).As<Napi::String>().Utf8Value();
+      options.rates.emplace(name, number(rates.Get(name), "rates." + name));
+    }
   }
   if (has(object, "trainable")) options.trainable = texts(object.Get("trainable"), "trainable");
   options.auxiliary_weight = number_or(object, "auxiliaryWeight", options.auxiliary_weight);

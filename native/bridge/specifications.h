@@ -2,6 +2,8 @@
 
 #include <napi.h>
 
+#include <optional>
+
 #include "models/specification.h"
 #include "training/trainer.h"
 
@@ -9,6 +11,8 @@ namespace transfer_limits {
 
 // Reads the objects of src/native/network.ts: NetworkSpec, LossSpec, TrainerOptions. Throws BAD_INPUT.
 NetworkSpecification read_network(const Napi::Value& value);
+// The bins that a NetworkSpec names for its output, if any.
+std::optional<IntensityBins> read_bins(const Napi::Value& value);
 Loss read_loss(const Napi::Value& value);
 TrainerOptions read_trainer_options(const Napi::Value& value);
 

@@ -2,11 +2,13 @@
 #include "bridge/functions.h"
 #include "bridge/handles.h"
 #include "bridge/promise.h"
+#include "volumes/distortion.h"
 #include "volumes/normalise.h"
 #include "volumes/phantom.h"
 #include "volumes/resample.h"
 #include "volumes/smooth.h"
 #include "volumes/statistics.h"
+#include "volumes/warp.h"
 
 namespace transfer_limits::functions {
 namespace {
@@ -132,6 +134,54 @@ Napi::Value volume_bounds(const Napi::CallbackInfo& info) {
         auto result = Napi::Object::New(env);
         result.Set("low", to_array(env, std::vector<int64_t>(bounds->low.begin(), bounds->low.end())));
         result.Set("high", to_array(env, std::vector<int64_t>(bounds->high.begin(), bounds->high.end())));
+        return Napi::Value(result);
+      });
+}
+
+Napi::Value volume_warp(const Napi::CallbackInfo& info) {
+  const at::Tensor volume = TensorHandle::get(info[0], "volume"), field = TensorHandle::get(info[1], "field");
+  return promise(
+      info.Env(), volume.device(), [=] { return volumes::warp(volume, field); }, &TensorHandle::create);
+}
+
+Napi::Value volume_jacobian_minimum(const Napi::CallbackInfo& info) {
+  const at::Tensor field = TensorHandle::get(info[0], "field");
+  return promise(
+      info.Env(), field.device(), [=] { return volumes::jacobian_minimum(field); },
+      [](Napi::Env env, double minimum) { return Napi::Value(Napi::Number::New(env, minimum)); });
+}
+
+Napi::Value volume_distance_transform(const Napi::CallbackInfo& info) {
+  const at::Tensor mask = TensorHandle::get(info[0], "mask");
+  const auto spacing = fixed_numbers<3>(info[1], "spacing");
+  return promise(
+      info.Env(), mask.device(), [=] { return volumes::distance_transform(mask, spacing); },
+      &TensorHandle::create);
+}
+
+Napi::Value volume_region_behind(const Napi::CallbackInfo& info) {
+  const at::Tensor gland = TensorHandle::get(info[0], "gland");
+  return promise(
+      info.Env(), gland.device(), [=] { return volumes::region_behind(gland); }, &TensorHandle::create);
+}
+
+Napi::Value volume_distortion_field(const Napi::CallbackInfo& info) {
+  const at::Tensor source = TensorHandle::get(info[0], "source"),
+                   control = TensorHandle::get(info[1], "control");
+  const Napi::Object object = transfer_limits::object(info[2], "options");
+  volumes::DistortionOptions options;
+  options.spacing = fixed_numbers<3>(object.Get("spacing"), "options.spacing");
+  options.axis = integer_or(object, "axis", options.axis);
+  options.maximum_displacement = number(object.Get("maximumDisplacement"), "options.maximumDisplacement");
+  options.decay = number(object.Get("decay"), "options.decay");
+  options.least_jacobian = number_or(object, "leastJacobian", options.least_jacobian);
+  return promise(
+      info.Env(), source.device(), [=] { return volumes::distortion_field(source, control, options); },
+      [](Napi::Env env, const volumes::Distortion& distortion) {
+        auto result = Napi::Object::New(env);
+        result.Set("field", TensorHandle::create(env, distortion.field));
+        result.Set("scale", distortion.scale);
+        result.Set("jacobianMinimum", distortion.jacobian_minimum);
         return Napi::Value(result);
       });
 }

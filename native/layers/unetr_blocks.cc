@@ -1,11 +1,10 @@
 #include "layers/unetr_blocks.h"
 
+#include "layers/container.h"
 #include "layers/conv3d.h"
 
 namespace transfer_limits {
 namespace {
-
-std::shared_ptr<torch::nn::Module> container() { return std::make_shared<torch::nn::Module>(); }
 
 torch::nn::Conv3d register_conv(torch::nn::Module& parent, const std::string& name, int64_t in, int64_t out,
                                 int64_t kernel) {

@@ -2,14 +2,12 @@
 
 #include <string>
 
+#include "layers/container.h"
 #include "layers/drop_path.h"
 #include "layers/padding.h"
 
 namespace transfer_limits {
 namespace {
-
-// A module that only gives its children names: the published code nests lists, and so do parameter names.
-std::shared_ptr<torch::nn::Module> container() { return std::make_shared<torch::nn::Module>(); }
 
 void initialise(torch::nn::Conv3d& layer) {
   torch::nn::init::normal_(layer->weight, 0.0, 0.02);

@@ -69,17 +69,7 @@ at::Tensor DinoBackboneImpl::forward(const at::Tensor& x, const at::Tensor& extr
   return norm_(tokens);
 }
 
-DinoVit::DinoVit(const DinoVitSpecification& specification)
-    : DinoVit(specification, static_cast<const ConvHeadSpecification*>(nullptr), nullptr) {}
-
-DinoVit::DinoVit(const DinoVitSpecification& specification, const ConvHeadSpecification& head)
-    : DinoVit(specification, &head, nullptr) {}
-
-DinoVit::DinoVit(const DinoVitSpecification& specification, const ContrastiveSpecification& head)
-    : DinoVit(specification, &head.segmentation, &head) {}
-
-DinoVit::DinoVit(const DinoVitSpecification& specification, const ConvHeadSpecification* head,
-                 const ContrastiveSpecification* contrastive)
+DinoVit::DinoVit(const DinoVitSpecification& specification, const HeadSpecification& head)
     : specification_(specification), backbone_(specification) {
   // The encoder's weights are drawn first, so that they don't depend on the head; the order of registration is that of
   // the published network.
@@ -88,12 +78,26 @@ DinoVit::DinoVit(const DinoVitSpecification& specification, const ConvHeadSpecif
     axis_pos_ = axis_layer(dim);
     axis_max_ = axis_layer(dim);
   }
-  if (head != nullptr) head_ = ConvHead(dim, head->outputs);
-  if (contrastive != nullptr) contrastive_ = ContrastiveHead(dim, *contrastive);
+  if (const auto* conv = std::get_if<ConvHeadSpecification>(&head)) {
+    head_ = ConvHead(dim, conv->outputs);
+  } else if (const auto* contrastive = std::get_if<ContrastiveSpecification>(&head)) {
+    head_ = ConvHead(dim, contrastive->segmentation.outputs);
+    contrastive_ = ContrastiveHead(dim, *contrastive);
+  } else if (const auto* classifier = std::get_if<ClassifierSpecification>(&head)) {
+    classifier_ = VitClassifierHead(dim, *classifier);
+  } else if (const auto* unetr = std::get_if<UnetrSpecification>(&head); unetr && unetr->doubles_depth) {
+    subpixel_ = VitSubpixelHead(dim, *unetr);
+  } else if (!std::holds_alternative<std::monostate>(head)) {
+    throw Error("BAD_INPUT",
+                "Expected the head classifier, subpixel, conv1 or contrastive for an encoder of the family "
+                "dino-vit but received one that stands on a convnext-v2-3d");
+  }
 
   if (contrastive_) register_module("CL_Head", contrastive_);
   register_module("backbone", backbone_);
   if (head_) register_module("head", head_);
+  if (classifier_) register_module("head", classifier_);
+  if (subpixel_) register_module("head", subpixel_);
   if (axis_pos_) {
     register_module("axis_pos", axis_pos_);
     register_module("axis_max", axis_max_);
@@ -113,12 +117,12 @@ DinoVit::Tokens DinoVit::tokens(const at::Tensor& slices, const at::Tensor& posi
           all.narrow(1, before + axis_tokens, all.size(1) - before - axis_tokens)};
 }
 
-at::Tensor DinoVit::answer(const at::Tensor& slices, const at::Tensor& position) {
+at::Tensor DinoVit::maps(const at::Tensor& slices, const at::Tensor& position) {
   const at::Tensor patches = tokens(slices, position).patches;  // [N, P, E]
-  if (!head_) return patches.mean(1);
   const int64_t rows = slices.size(2) / specification_.patch;
   const int64_t columns = slices.size(3) / specification_.patch;
-  return head_(patches.transpose(1, 2).unflatten(2, {rows, columns}));
+  const at::Tensor grid = patches.transpose(1, 2).unflatten(2, {rows, columns});  // [N, E, h, w]
+  return subpixel_ ? subpixel_->features_of(grid) : head_(grid);
 }
 
 namespace {
@@ -147,8 +151,11 @@ void check_slices(const DinoVitSpecification& specification, const at::Tensor& s
 }  // namespace
 
 at::Tensor DinoVit::forward_slices(const at::Tensor& slices, const at::Tensor& position) {
+  require(!subpixel_, "Expected a volume [N, C, D, H, W] for the subpixel head but received slices");
   check_slices(specification_, slices, position);
-  return answer(slices, position);
+  if (head_) return maps(slices, position);
+  const at::Tensor pooled = tokens(slices, position).patches.mean(1);  // [N, E]
+  return classifier_ ? classifier_(pooled) : pooled;
 }
 
 Features DinoVit::embed_slices(const at::Tensor& slices, const at::Tensor& position) {
@@ -200,7 +207,8 @@ int64_t DinoVit::slices_at_once(int64_t total) const {
 }
 
 at::Tensor DinoVit::forward(const at::Tensor& volume) {
-  if (!head_) return embed(volume).pooled;
+  if (classifier_) return classifier_(embed(volume).pooled);
+  if (!head_ && !subpixel_) return embed(volume).pooled;
   const Slices slices = slices_of(volume);
   const int64_t total = slices.images.size(0);
   const int64_t step = slices_at_once(total);
@@ -209,12 +217,13 @@ at::Tensor DinoVit::forward(const at::Tensor& volume) {
     const int64_t end = std::min(total, start + step);
     const at::Tensor position =
         slices.position.defined() ? slices.position.slice(0, start, end) : at::Tensor();
-    answers.push_back(at::upsample_bilinear2d(answer(slices.images.slice(0, start, end), position),
+    answers.push_back(at::upsample_bilinear2d(maps(slices.images.slice(0, start, end), position),
                                               {volume.size(3), volume.size(4)}, /*align_corners=*/false));
   }
-  return at::cat(answers, 0)                           // [N D, outputs, H, W]
-      .unflatten(0, {volume.size(0), volume.size(2)})  // [N, D, outputs, H, W]
-      .movedim(1, 2);                                  // [N, outputs, D, H, W]
+  const at::Tensor stacked = at::cat(answers, 0)                                  // [N D, outputs, H, W]
+                                 .unflatten(0, {volume.size(0), volume.size(2)})  // [N, D, outputs, H, W]
+                                 .movedim(1, 2);                                  // [N, outputs, D, H, W]
+  return subpixel_ ? subpixel_(stacked, volume) : stacked;
 }
 
 Features DinoVit::embed(const at::Tensor& volume) {

@@ -8,6 +8,7 @@
 #include "models/network.h"
 #include "models/provicnet_heads.h"
 #include "models/specification.h"
+#include "models/vit_heads.h"
 
 namespace transfer_limits {
 
@@ -36,24 +37,24 @@ TORCH_MODULE(DinoBackbone);
 
 // ProViCNet (Lee 2025): that transformer over slices, whose channels hold adjacent slices, with two further tokens that
 // say where the slice lies: linear in the slice's index and in the number of slices. Alone, or with the published
-// network's heads: `conv1`, and beside it the contrastive one.
+// network's heads (`conv1`, and beside it the contrastive one), or with a classifier or the subpixel head.
 //
 // A slice's features are its patch tokens' mean; a volume is taken slice by slice, and its features are the mean over
 // patch tokens and slices.
 class DinoVit : public Network {
  public:
-  explicit DinoVit(const DinoVitSpecification& specification);
-  DinoVit(const DinoVitSpecification& specification, const ConvHeadSpecification& head);
-  DinoVit(const DinoVitSpecification& specification, const ContrastiveSpecification& head);
+  // Throws BAD_INPUT for a head that stands on another family of encoders.
+  explicit DinoVit(const DinoVitSpecification& specification, const HeadSpecification& head = {});
 
-  // Slices [N, channels, H, W] with position [N, 2]: logits [N, outputs, 8 H / patch, 8 W / patch], or, without a head,
-  // the pooled features [N, E].
+  // Slices [N, channels, H, W] with position [N, 2]: logits [N, outputs, 8 H / patch, 8 W / patch]; a classifier's
+  // [N, classes]; or, without a head, the pooled features [N, E]. The subpixel head needs a volume.
   at::Tensor forward_slices(const at::Tensor& slices, const at::Tensor& position) override;
   Features embed_slices(const at::Tensor& slices, const at::Tensor& position) override;
 
   // A volume [N, C, D, H, W], each slice seen with channels / C adjacent ones, of which those beyond the volume repeat
   // its first or last. Slices whose size is no multiple of the patch are enlarged to the next one. Logits
-  // [N, outputs, D, H, W], slice by slice, resized to the input; or, without a head, the pooled features [N, E].
+  // [N, outputs, D, H, W], slice by slice, resized to the input; a classifier's [N, classes]; the subpixel head's
+  // [N, outputs, 2 D, H, W]; or, without a head, the pooled features [N, E].
   at::Tensor forward(const at::Tensor& volume) override;
   Features embed(const at::Tensor& volume) override;
 
@@ -71,11 +72,9 @@ class DinoVit : public Network {
     at::Tensor position;  // [N D, 2]: index and number of slices; undefined without axis tokens
   };
 
-  DinoVit(const DinoVitSpecification& specification, const ConvHeadSpecification* head,
-          const ContrastiveSpecification* contrastive);
-
   Tokens tokens(const at::Tensor& slices, const at::Tensor& position);
-  at::Tensor answer(const at::Tensor& slices, const at::Tensor& position);
+  // The dense head's maps of slices [N, channels, H, W]: [N, outputs, 8 H / patch, 8 W / patch].
+  at::Tensor maps(const at::Tensor& slices, const at::Tensor& position);
   Slices slices_of(const at::Tensor& volume) const;
   // How many slices go through the network at once.
   int64_t slices_at_once(int64_t total) const;
@@ -85,6 +84,8 @@ class DinoVit : public Network {
   torch::nn::Linear axis_pos_ = nullptr, axis_max_ = nullptr;
   ConvHead head_ = nullptr;
   ContrastiveHead contrastive_ = nullptr;
+  VitClassifierHead classifier_ = nullptr;
+  VitSubpixelHead subpixel_ = nullptr;
 };
 
 }  // namespace transfer_limits

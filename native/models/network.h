@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "error.h"
+#include "layers/intensity_bins.h"
 #include "training/losses.h"
 
 namespace transfer_limits {
@@ -28,8 +29,17 @@ struct Features {
 // Every network of this package: one architecture a file, parameters named as the published code names them.
 class Network : public torch::nn::Module {
  public:
-  // The answer to `input` [N, C, D, H, W].
+  // The output for `input` [N, C, D, H, W].
   virtual at::Tensor forward(const at::Tensor& input) = 0;
+
+  // What the network answers with: forward's output, or where that holds the logits of intensity bins, the expected
+  // intensity.
+  at::Tensor answer(const at::Tensor& input) { return answer_from(forward(input)); }
+  at::Tensor answer_slices(const at::Tensor& slices, const at::Tensor& position) {
+    return answer_from(forward_slices(slices, position));
+  }
+
+  void set_bins(const IntensityBins& bins) { bins_ = bins; }
 
   // Encoder features. Specialised models have no encoder to compare.
   virtual Features embed(const at::Tensor& input) {
@@ -55,8 +65,16 @@ class Network : public torch::nn::Module {
   // The loss of one training step. A network with an auxiliary head adds its loss with that weight.
   virtual at::Tensor loss(const at::Tensor& input, const at::Tensor& target, const Loss& loss,
                           double auxiliary_weight) {
-    return loss_value(loss, forward(input), target);
+    return loss_value(loss, answer(input), target);
   }
+
+ protected:
+  at::Tensor answer_from(const at::Tensor& output) const {
+    return bins_ ? expected_intensity(output, *bins_) : output;
+  }
+
+ private:
+  std::optional<IntensityBins> bins_;
 };
 
 }  // namespace transfer_limits

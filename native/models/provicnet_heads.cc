@@ -13,19 +13,19 @@ at::Tensor doubled(const at::Tensor& x) { return at::upsample_nearest2d(x, {2 * 
 
 }  // namespace
 
-ConvHeadImpl::ConvHeadImpl(int64_t features, int64_t outputs) {
+ConvHeadImpl::ConvHeadImpl(int64_t features, int64_t outputs, int64_t width) {
   // Named by position in the published sequence, where upsampling and ReLU take the other numbers.
   auto layers = register_module("segmentation_conv", std::make_shared<torch::nn::Module>());
-  conv1_ = layers->register_module("1", same_size(features, 128));
-  norm1_ = layers->register_module("2", torch::nn::BatchNorm2d(128));
-  conv2_ = layers->register_module("5", same_size(128, 64));
-  norm2_ = layers->register_module("6", torch::nn::BatchNorm2d(64));
-  conv3_ = layers->register_module("9", same_size(64, outputs));
+  conv1_ = layers->register_module("1", same_size(features, 8 * width));
+  norm1_ = layers->register_module("2", torch::nn::BatchNorm2d(8 * width));
+  conv2_ = layers->register_module("5", same_size(8 * width, 4 * width));
+  norm2_ = layers->register_module("6", torch::nn::BatchNorm2d(4 * width));
+  conv3_ = layers->register_module("9", same_size(4 * width, outputs));
 }
 
 at::Tensor ConvHeadImpl::forward(const at::Tensor& x) {
-  at::Tensor y = at::relu(norm1_(conv1_(doubled(x))));  // [N, 128, 2 h, 2 w]
-  y = at::relu(norm2_(conv2_(doubled(y))));             // [N, 64, 4 h, 4 w]
+  at::Tensor y = at::relu(norm1_(conv1_(doubled(x))));  // [N, 8 width, 2 h, 2 w]
+  y = at::relu(norm2_(conv2_(doubled(y))));             // [N, 4 width, 4 h, 4 w]
   return conv3_(doubled(y));                            // [N, outputs, 8 h, 8 w]
 }
 

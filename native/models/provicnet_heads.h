@@ -6,10 +6,11 @@
 
 namespace transfer_limits {
 
-// ProViCNet's `conv1` head: three times nearest upsampling by 2 and a 3x3 convolution, batch norm and ReLU between.
+// ProViCNet's `conv1` head: three times nearest upsampling by 2 and a 3x3 convolution, batch norm and ReLU between. The
+// convolutions have 8 and 4 times `width` channels; the published width is 16.
 class ConvHeadImpl : public torch::nn::Module {
  public:
-  ConvHeadImpl(int64_t features, int64_t outputs);
+  ConvHeadImpl(int64_t features, int64_t outputs, int64_t width = 16);
 
   // x: [N, features, h, w] -> logits [N, outputs, 8 h, 8 w]
   at::Tensor forward(const at::Tensor& x);

@@ -64,16 +64,50 @@ struct UNetSpecification {
   bool doubles_depth = false;
 };
 
+struct ResNetSpecification {
+  int64_t channels = 1;
+  int64_t classes = 4;
+  int64_t features = 64;
+  std::array<int64_t, 4> blocks = {3, 4, 6, 3};
+};
+struct TransUNetSpecification {
+  int64_t channels = 2;
+  int64_t outputs = 1;
+  bool doubles_depth = false;
+  int64_t features = 32;
+  int64_t levels = 5;
+  int64_t depth = 12;
+  int64_t heads = 8;
+};
+struct VitSpecification {
+  int64_t channels = 2;
+  int64_t outputs = 1;
+  std::array<int64_t, 3> patch = {8, 16, 16};  // depth, height, width
+  int64_t embed_dim = 768;
+  int64_t depth = 12;
+  int64_t heads = 12;
+};
+struct DiffusionUNetSpecification {
+  int64_t channels = 3;  // the last one is the time
+  int64_t outputs = 1;
+  int64_t features = 64;
+  int64_t levels = 4;
+};
+
+using HeadSpecification =
+    std::variant<std::monostate, ClassifierSpecification, UperNetSpecification, UnetrSpecification,
+                 MaskedAutoencoderSpecification, ConvHeadSpecification, ContrastiveSpecification>;
 struct EncoderSpecification {
   std::variant<ConvNeXtSpecification, DinoVitSpecification> encoder;
-  std::variant<std::monostate, ClassifierSpecification, UperNetSpecification, UnetrSpecification,
-               MaskedAutoencoderSpecification, ConvHeadSpecification, ContrastiveSpecification>
-      head;
+  HeadSpecification head;
 };
-using NetworkSpecification = std::variant<EncoderSpecification, UNetSpecification>;
+using NetworkSpecification = std::variant<EncoderSpecification, UNetSpecification, TransUNetSpecification,
+                                          VitSpecification, DiffusionUNetSpecification, ResNetSpecification>;
 
-// Builds a network with fresh weights, drawn from LibTorch's generator.
+// Builds a network with fresh weights, drawn from LibTorch's generator. With `bins` it has one output a bin in place of
+// its one, and answers with the expected intensity.
 // Throws BAD_INPUT for sizes that no such network can have.
-std::shared_ptr<Network> build_network(const NetworkSpecification& specification);
+std::shared_ptr<Network> build_network(const NetworkSpecification& specification,
+                                       const std::optional<IntensityBins>& bins = std::nullopt);
 
 }  // namespace transfer_limits

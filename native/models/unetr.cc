@@ -2,14 +2,10 @@
 
 #include <string>
 
+#include "layers/container.h"
 #include "layers/padding.h"
 
 namespace transfer_limits {
-namespace {
-
-std::shared_ptr<torch::nn::Module> container() { return std::make_shared<torch::nn::Module>(); }
-
-}  // namespace
 
 Unetr::Unetr(const ConvNeXtSpecification& encoder, const UnetrSpecification& head)
     : doubles_depth_(head.doubles_depth),

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "layers/container.h"
 #include "layers/conv3d.h"
 
 namespace transfer_limits {
@@ -13,8 +14,6 @@ constexpr size_t kAuxiliaryStage = 2;
 at::Tensor resize_to(const at::Tensor& x, at::IntArrayRef size) {
   return at::upsample_trilinear3d(x, size, /*align_corners=*/false);
 }
-
-std::shared_ptr<torch::nn::Module> container() { return std::make_shared<torch::nn::Module>(); }
 
 torch::nn::Conv3d pointwise(int64_t in, int64_t out) {
   return torch::nn::Conv3d(torch::nn::Conv3dOptions(in, out, 1));
@@ -105,10 +104,10 @@ at::Tensor UperNet::loss(const at::Tensor& input, const at::Tensor& target, cons
                          double auxiliary_weight) {
   const std::vector<at::Tensor> stages = normed_stages(input);
   const auto size = input.sizes().slice(2);
-  at::Tensor value = loss_value(loss, resize_to(decode(stages), size), target);
+  at::Tensor value = loss_value(loss, answer_from(resize_to(decode(stages), size)), target);
   if (auxiliary_weight > 0.0) {
     const at::Tensor auxiliary = auxiliary_classifier_(auxiliary_(stages[kAuxiliaryStage]));
-    value = value + auxiliary_weight * loss_value(loss, resize_to(auxiliary, size), target);
+    value = value + auxiliary_weight * loss_value(loss, answer_from(resize_to(auxiliary, size)), target);
   }
   return value;
 }

@@ -23,14 +23,18 @@ bool starts_with_any(const std::string& name, const std::vector<std::string>& pr
 
 Trainer::Trainer(std::shared_ptr<Network> network, TrainerOptions options)
     : network_(std::move(network)), options_(std::move(options)) {
-  groups_.resize(2);
-  groups_[0].weight_decay = options_.weight_decay;
+  for (const auto& [name, rate] : options_.rates) {
+    require(std::isfinite(rate) && rate >= 0.0, "Expected a number >= 0 as rate of ", name, " but received ",
+            rate);
+  }
   for (const auto& item : network_->named_parameters()) {
     at::Tensor parameter = item.value();
     const bool trained = starts_with_any(item.key(), options_.trainable);
     parameter.set_requires_grad(trained);
     if (!trained) continue;
-    Group& group = groups_[has_weight_decay(item.key(), parameter) ? 0 : 1];
+    const auto rate = options_.rates.find(item.key());
+    Group& group = group_of(has_weight_decay(item.key(), parameter) ? options_.weight_decay : 0.0,
+                            rate == options_.rates.end() ? 1.0 : rate->second);
     group.names.push_back(item.key());
     group.parameters.push_back(parameter);
     group.first.push_back(at::zeros_like(parameter, at::MemoryFormat::Preserve));
@@ -38,9 +42,19 @@ Trainer::Trainer(std::shared_ptr<Network> network, TrainerOptions options)
     group.steps.push_back(at::zeros({}, parameter.options().dtype(at::kFloat)));
   }
   require(
-      !groups_[0].parameters.empty() || !groups_[1].parameters.empty(),
+      !groups_.empty(),
       "Expected trainable to name at least one parameter, but no parameter's name starts with any of its ",
       options_.trainable.size(), " prefixes");
+}
+
+Trainer::Group& Trainer::group_of(double weight_decay, double rate) {
+  for (Group& group : groups_) {
+    if (group.weight_decay == weight_decay && group.rate == rate) return group;
+  }
+  Group& group = groups_.emplace_back();
+  group.weight_decay = weight_decay;
+  group.rate = rate;
+  return group;
 }
 
 StepResult Trainer::step(const at::Tensor& input, const at::Tensor& target, double learning_rate,
@@ -63,11 +77,12 @@ StepResult Trainer::step(const at::Tensor& input, const at::Tensor& target, doub
 
   // Parameters that this step did not use (an auxiliary head with weight 0) have no gradient and are left alone.
   std::vector<Group> used(groups_.size());
-  std::vector<at::Tensor> gradients[2];
+  std::vector<std::vector<at::Tensor>> gradients(groups_.size());
   std::vector<at::Tensor> norms;
   for (size_t index = 0; index < groups_.size(); ++index) {
     const Group& group = groups_[index];
     used[index].weight_decay = group.weight_decay;
+    used[index].rate = group.rate;
     for (size_t item = 0; item < group.parameters.size(); ++item) {
       const at::Tensor gradient = group.parameters[item].grad();
       if (!gradient.defined()) continue;
@@ -96,7 +111,7 @@ StepResult Trainer::step(const at::Tensor& input, const at::Tensor& target, doub
     if (group.parameters.empty()) continue;
     at::_foreach_add_(group.steps, 1);
     at::_fused_adamw_(group.parameters, gradients[index], group.first, group.second, /*max_exp_avg_sqs=*/{},
-                      group.steps, learning_rate, options_.beta1, options_.beta2, group.weight_decay,
+                      group.steps, learning_rate * group.rate, options_.beta1, options_.beta2, group.weight_decay,
                       /*eps=*/1e-8, /*amsgrad=*/false, /*maximize=*/false);
   }
   ++steps_;

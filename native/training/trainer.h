@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -19,6 +20,8 @@ struct TrainerOptions {
   double beta2 = 0.999;
   std::optional<double> gradient_clip;
   std::vector<std::string> trainable;  // prefixes of parameter names; empty: all
+  // What a parameter's learning rate is multiplied with, by its name; 1 where it does not stand here.
+  std::unordered_map<std::string, double> rates;
   double auxiliary_weight = 0.4;
 };
 
@@ -43,12 +46,15 @@ class Trainer {
   void assign(int64_t steps, const std::vector<std::string>& names, const std::vector<at::Tensor>& tensors);
 
  private:
-  // Parameters that share a weight decay, and their moments.
+  // Parameters that share a weight decay and a multiple of the learning rate, and their moments.
   struct Group {
     double weight_decay = 0.0;
+    double rate = 1.0;
     std::vector<std::string> names;
     std::vector<at::Tensor> parameters, first, second, steps;
   };
+
+  Group& group_of(double weight_decay, double rate);
 
   std::shared_ptr<Network> network_;
   TrainerOptions options_;

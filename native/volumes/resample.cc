@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "error.h"
+#include "volumes/trilinear.h"
 #include "volumes/volume.h"
 
 namespace transfer_limits::volumes {
@@ -18,12 +19,8 @@ constexpr double kSlack = 1e-6;
 // Weights of labels that differ by less than this are equal.
 constexpr double kTie = 1e-9;
 
-struct Source {
-  const float* data;
-  std::array<int64_t, 3> size;
+struct Source : Voxels {
   float outside;
-
-  float at(int64_t k, int64_t j, int64_t i) const { return data[(k * size[1] + j) * size[2] + i]; }
 
   bool holds(const std::array<double, 3>& position) const {
     for (int axis = 0; axis < 3; ++axis) {
@@ -33,33 +30,8 @@ struct Source {
   }
 };
 
-// One axis of a linear interpolation: the two neighbours and the weight of the upper one.
-struct Neighbours {
-  int64_t low, high;
-  double weight;
-};
-
-Neighbours clamped_neighbours(double position, int64_t size) {
-  position = std::clamp(position, 0.0, static_cast<double>(size - 1));
-  const auto low = std::min(static_cast<int64_t>(position), size - 1);
-  return {low, std::min(low + 1, size - 1), position - static_cast<double>(low)};
-}
-
 float sample_linear(const Source& source, const std::array<double, 3>& position) {
-  if (!source.holds(position)) return source.outside;
-  const Neighbours k = clamped_neighbours(position[0], source.size[0]);
-  const Neighbours j = clamped_neighbours(position[1], source.size[1]);
-  const Neighbours i = clamped_neighbours(position[2], source.size[2]);
-  const auto along_i = [&](int64_t slice, int64_t row) {
-    const double low = source.at(slice, row, i.low);
-    return low + (source.at(slice, row, i.high) - low) * i.weight;
-  };
-  const auto along_j = [&](int64_t slice) {
-    const double low = along_i(slice, j.low);
-    return low + (along_i(slice, j.high) - low) * j.weight;
-  };
-  const double low = along_j(k.low);
-  return static_cast<float>(low + (along_j(k.high) - low) * k.weight);
+  return source.holds(position) ? interpolate_trilinear(source, position) : source.outside;
 }
 
 float sample_nearest(const Source& source, const std::array<double, 3>& position) {
@@ -147,8 +119,7 @@ at::Tensor resample(const at::Tensor& volume, const std::array<double, 16>& outp
               output_to_input[15] == 1,
           "Expected the last row 0, 0, 0, 1 for outputToInput: the map must be affine");
 
-  const Source source{input.const_data_ptr<float>(),
-                      {input.size(0), input.size(1), input.size(2)},
+  const Source source{{input.const_data_ptr<float>(), {input.size(0), input.size(1), input.size(2)}},
                       static_cast<float>(outside)};
   at::Tensor output = at::empty({shape[0], shape[1], shape[2]}, at::kFloat);
   switch (interpolation) {

@@ -14,7 +14,7 @@ import { studySummary } from "./study-summary.js";
 export async function runWithProgress(
   study: Study,
   howToGoOn: string,
-  options: Pick<RunOptions, "only" | "jobs"> = {},
+  options: Pick<RunOptions, "only" | "jobs" | "devices"> = {},
 ): Promise<Answer> {
   const { runStudy } = await import("../study/run.js");
   const { writeReport } = await import("../report/index.js");

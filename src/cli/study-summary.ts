@@ -38,7 +38,7 @@ function scoreOf(cell: CellSummary | undefined): string {
   if (!cell) return "–";
   if (!cell.result) return `– ${cell.status}`;
   const { mean, standardDeviation } = cell.result.metric;
-  return `${number(mean)} ± ${number(standardDeviation)}`;
+  return standardDeviation === null ? number(mean) : `${number(mean)} ± ${number(standardDeviation)}`;
 }
 
 function gainTable(gains: readonly Gain[]): string {

@@ -1,5 +1,10 @@
 /** The tasks of the paper that this version has; its names stand in study files, results and reports. */
-export const taskKinds = ["lesion-segmentation", "super-resolution"] as const;
+export const taskKinds = [
+  "pirads-classification",
+  "lesion-segmentation",
+  "super-resolution",
+  "distortion-correction",
+] as const;
 export type TaskKind = (typeof taskKinds)[number];
 
 /** What a foundation model is compared with, in the order of the paper. */

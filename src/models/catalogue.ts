@@ -1,3 +1,4 @@
+import type { TaskKind } from "../common/vocabulary.js";
 import type { EncoderSpec } from "../native/network.js";
 
 /**
@@ -33,15 +34,33 @@ export const encoders = {
 export type EncoderName = keyof typeof encoders;
 
 /**
- * Specialised models by name. `unet-3d` is the size in common use (nnU-Net's 32 features at the first of five
- * levels); `unet-3d-demo` is small.
+ * Specialised models by name, each at a full size and at one for two CPU cores (`-demo`). The full sizes: `resnet-50`
+ * has the published blocks; `unet-3d` is the size in common use (nnU-Net's 32 features at the first of five levels);
+ * `transunet-3d` and `vit-3d` have the transformer of ViT-B (768 features, 12 blocks, 12 heads); `ddpm-unet` has half
+ * the published 128 features, for it works on volumes.
  */
 export const specialisedModels = {
+  "resnet-50": { family: "resnet-3d", features: 64, blocks: [3, 4, 6, 3] },
+  "resnet-demo": { family: "resnet-3d", features: 8, blocks: [1, 1, 1, 1] },
   "unet-3d": { family: "unet-3d", features: 32, levels: 5 },
   "unet-3d-demo": { family: "unet-3d", features: 8, levels: 3 },
+  "transunet-3d": { family: "transunet-3d", features: 48, levels: 5, depth: 12, heads: 12 },
+  "transunet-demo": { family: "transunet-3d", features: 8, levels: 3, depth: 2, heads: 4 },
+  "vit-3d": { family: "vit-3d", patch: [8, 16, 16], embedDim: 768, depth: 12, heads: 12 },
+  "vit-demo": { family: "vit-3d", patch: [4, 8, 8], embedDim: 64, depth: 2, heads: 4 },
+  "ddpm-unet": { family: "diffusion-unet-3d", features: 64, levels: 4 },
+  "ddpm-unet-demo": { family: "diffusion-unet-3d", features: 8, levels: 3 },
 } as const;
 
 export type SpecialisedName = keyof typeof specialisedModels;
+
+/** The specialised model that the paper sets beside the foundation models, by task. */
+export const specialisedOfPaper = {
+  "pirads-classification": "resnet-50",
+  "lesion-segmentation": "unet-3d",
+  "super-resolution": "transunet-3d",
+  "distortion-correction": "vit-3d",
+} as const satisfies Record<TaskKind, SpecialisedName>;
 
 export const encoderNames = Object.keys(encoders) as [EncoderName, ...EncoderName[]];
 export const specialisedNames = Object.keys(specialisedModels) as [SpecialisedName, ...SpecialisedName[]];

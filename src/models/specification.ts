@@ -1,10 +1,12 @@
 import { z } from "zod";
+import { TransferLimitsError } from "../common/errors.js";
 import { section } from "../common/validation.js";
-import type { EncoderSpec, HeadSpec, UNetSpec } from "../native/network.js";
+import type { EncoderSpec, HeadSpec, ModelSpec } from "../native/network.js";
 import { encoderNames, encoders, specialisedModels, specialisedNames } from "./catalogue.js";
 
 const size = z.int().min(1).max(65_536);
 const four = z.tuple([size, size, size, size]);
+const edge = z.int().min(1).max(256);
 
 /** A 3D ConvNeXt V2 (Woo et al. 2023): channels of the input, blocks and features of its four stages. */
 export const convNeXtSchema = section({
@@ -41,9 +43,13 @@ export const decoderSchema = z.discriminatedUnion("kind", [
     auxiliary: size.default(256),
   }),
   section({ kind: z.literal("unetr"), featureSize: size.default(16) }),
+  section({ kind: z.literal("conv1") }),
 ]);
 
-/** What stands on the encoder for super-resolution: UNETR features, then a subpixel shuffle. */
+/** What stands on the encoder for classification; the default is the one published with ProFound. */
+export const classifierSchema = section({ bottleneck: size.default(256) });
+
+/** What stands on the encoder for super-resolution: dense features, then a subpixel shuffle. */
 export const subpixelSchema = section({ featureSize: size.default(16) });
 
 /** A 3D U-Net (Çiçek et al. 2016); channels, outputs and the scale of the depth follow from the task. */
@@ -53,8 +59,47 @@ export const uNetSchema = section({
   levels: z.int().min(2).max(8),
 });
 
+const levels = z.int().min(2).max(8);
+
+/** A 3D ResNet (He et al. 2016) of bottleneck blocks, for tasks that answer with classes. */
+export const resNetSchema = section({ family: z.literal("resnet-3d"), features: size, blocks: four });
+
+/** A 3D TransUNet (Chen et al. 2021); `heads` divide the coarsest level's features. */
+export const transUNetSchema = section({
+  family: z.literal("transunet-3d"),
+  features: size,
+  levels,
+  depth: size,
+  heads: size,
+}).refine(({ features, levels, heads }) => (features * 2 ** (levels - 1)) % heads === 0, {
+  path: ["heads"],
+  error: "expected a divisor of features x 2^(levels - 1), the features of the coarsest level",
+});
+
+/** A vision transformer with patch reconstruction (Dosovitskiy et al. 2021); a patch is [depth, height, width]. */
+export const vitSchema = section({
+  family: z.literal("vit-3d"),
+  patch: z.tuple([edge, edge, edge]),
+  embedDim: size,
+  depth: size,
+  heads: size,
+}).refine(({ embedDim, heads }) => embedDim % heads === 0, {
+  path: ["heads"],
+  error: "expected a divisor of embedDim",
+});
+
+/** The U-Net of denoising diffusion (Ho et al. 2020) in 3D. */
+export const diffusionUNetSchema = section({
+  family: z.literal("diffusion-unet-3d"),
+  features: size.refine((features) => features % 2 === 0, "expected an even number"),
+  levels,
+});
+
 /** A specialised model: the name of a preset, or a specification. */
-export const specialisedSchema = z.union([z.enum(specialisedNames), uNetSchema]);
+export const specialisedSchema = z.union([
+  z.enum(specialisedNames),
+  z.discriminatedUnion("family", [resNetSchema, uNetSchema, transUNetSchema, vitSchema, diffusionUNetSchema]),
+]);
 
 /** Any head, as `Network.create` takes it; sizes left out are the published ones. */
 export const headSchema = z.discriminatedUnion("kind", [
@@ -85,6 +130,7 @@ export const headSchema = z.discriminatedUnion("kind", [
 
 export type EncoderChoice = z.infer<typeof encoderSchema>;
 export type DecoderSpec = z.infer<typeof decoderSchema>;
+export type ClassifierSpec = z.infer<typeof classifierSchema>;
 export type SubpixelSpec = z.infer<typeof subpixelSchema>;
 export type SpecialisedChoice = z.infer<typeof specialisedSchema>;
 
@@ -98,21 +144,64 @@ export function encoderOf(choice: EncoderChoice): EncoderSpec {
 export const withoutUndefined = <T extends object>(value: T): T =>
   Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== undefined)) as T;
 
-/** What a network must answer: channels in and out, and how many slices out for each one in. */
+/** What a network must answer: classes or voxels, channels in and out, and how many slices out for each one in. */
 export interface NetworkTask {
+  answers: "voxels" | "classes";
   channels: number;
   outputs: number;
   depthScale: 1 | 2;
 }
 
-/** The head that gives an encoder the output of a task. */
-export const headOf = (task: NetworkTask, decoder: DecoderSpec, subpixel: SubpixelSpec): HeadSpec =>
-  task.depthScale === 2
-    ? { kind: "subpixel", outputs: task.outputs, ...subpixel }
-    : { ...decoder, outputs: task.outputs };
+/** The decoder that was published with each family of encoders. */
+export const publishedDecoder = (family: EncoderSpec["family"]): DecoderSpec =>
+  family === "dino-vit" ? { kind: "conv1" } : { kind: "upernet", hidden: 512, auxiliary: 256 };
 
-/** A specialised model, completed by what the task asks for. */
-export const specialisedOf = (choice: SpecialisedChoice, task: NetworkTask): UNetSpec => {
-  const { family, features, levels } = typeof choice === "string" ? specialisedModels[choice] : choice;
-  return { family, features, levels, ...task };
-};
+/** The head that gives an encoder the output of a task. */
+export function headOf(
+  task: NetworkTask,
+  heads: { decoder: DecoderSpec; subpixel: SubpixelSpec; classifier: ClassifierSpec },
+): HeadSpec {
+  if (task.answers === "classes") return { kind: "classifier", classes: task.outputs, ...heads.classifier };
+  if (task.depthScale === 2) return { kind: "subpixel", outputs: task.outputs, ...heads.subpixel };
+  return { ...heads.decoder, outputs: task.outputs };
+}
+
+/**
+ * A specialised model, completed by what the task asks for.
+ *
+ * @throws `BAD_CONFIG` where a model of that family cannot answer the task
+ */
+export function specialisedOf(choice: SpecialisedChoice, task: NetworkTask): ModelSpec {
+  const model = typeof choice === "string" ? specialisedModels[choice] : choice;
+  const { channels, outputs, depthScale } = task;
+  if ((model.family === "resnet-3d") !== (task.answers === "classes")) {
+    throw new TransferLimitsError(
+      "BAD_CONFIG",
+      task.answers === "classes"
+        ? `Expected a model of the family resnet-3d for a task that answers with classes but received ${model.family}.`
+        : `Expected a model that answers with volumes (${voxelFamilies.join(", ")}) but received ${model.family}, ` +
+            "which answers with classes.",
+    );
+  }
+  switch (model.family) {
+    case "resnet-3d":
+      return { ...model, blocks: [...model.blocks], channels, classes: outputs };
+    case "unet-3d":
+    case "transunet-3d":
+      return { ...model, channels, outputs, depthScale };
+    case "vit-3d":
+    case "diffusion-unet-3d": {
+      if (depthScale === 1) {
+        if (model.family === "vit-3d") return { ...model, patch: [...model.patch], channels, outputs };
+        return { ...model, channels, outputs };
+      }
+      throw new TransferLimitsError(
+        "BAD_CONFIG",
+        "Expected a model of the family unet-3d or transunet-3d for a task that doubles the number of slices but " +
+          `received ${model.family}, which cannot.`,
+      );
+    }
+  }
+}
+
+const voxelFamilies = ["unet-3d", "transunet-3d", "vit-3d", "diffusion-unet-3d"] as const;

@@ -126,6 +126,15 @@ export interface Addon {
   volumeNormalise(volume: TensorHandle, method: object): Promise<TensorHandle>;
   volumeStatistics(volume: TensorHandle): Promise<VolumeStatistics>;
   volumeBounds(mask: TensorHandle): Promise<{ low: number[]; high: number[] } | null>;
+  volumeWarp(volume: TensorHandle, field: TensorHandle): Promise<TensorHandle>;
+  volumeJacobianMinimum(field: TensorHandle): Promise<number>;
+  volumeDistanceTransform(mask: TensorHandle, spacing: number[]): Promise<TensorHandle>;
+  volumeRegionBehind(gland: TensorHandle): Promise<TensorHandle>;
+  volumeDistortionField(
+    source: TensorHandle,
+    control: TensorHandle,
+    options: object,
+  ): Promise<{ field: TensorHandle; scale: number; jacobianMinimum: number }>;
   phantomRender(scene: object): Promise<Record<string, TensorHandle>>;
 }
 

@@ -40,13 +40,17 @@ export type EncoderSpec = ConvNeXtSpec | DinoVitSpec;
 
 /**
  * What stands on an encoder. Every dense head answers to a volume at the volume's full spatial size. `conv1` and
- * `contrastive` stand on a `dino-vit`, the others on a `convnext-v2-3d`.
+ * `contrastive` stand on a `dino-vit`, `classifier` and `subpixel` on either family, the others on a `convnext-v2-3d`.
  */
 export type HeadSpec =
+  /** On the pooled features: a bottleneck with batch norm; on a `dino-vit` three linear layers of that width. */
   | { kind: "classifier"; classes: number; bottleneck?: number }
   | { kind: "upernet"; outputs: number; hidden?: number; auxiliary?: number }
   | { kind: "unetr"; outputs: number; featureSize?: number }
-  /** UNETR features, then a subpixel shuffle that doubles the depth: [N, C, D, H, W] -> [N, outputs, 2 D, H, W]. */
+  /**
+   * Doubles the depth: the input's first channel, each slice twice, plus what the head adds by a subpixel shuffle of
+   * UNETR's features, or of a `dino-vit`'s upsampled patch tokens: [N, C, D, H, W] -> [N, outputs, 2 D, H, W].
+   */
   | { kind: "subpixel"; outputs: number; featureSize?: number }
   /** Predicts the normalised voxels of masked patches; trained with the loss `masked-autoencoder`. */
   | { kind: "masked-autoencoder"; patch?: number; decoderDim?: number; decoderDepth?: number }
@@ -69,8 +73,76 @@ export interface UNetSpec {
   depthScale?: 1 | 2;
 }
 
+/**
+ * TransUNet (Chen et al. 2021) in 3D: residual blocks and max pooling, a transformer over the coarsest level, skips to
+ * the decoder. Its tokens have `features` x 2^(`levels` - 1) features.
+ */
+export interface TransUNetSpec extends Omit<UNetSpec, "family"> {
+  family: "transunet-3d";
+  /** Transformer blocks. */
+  depth: number;
+  /** Attention heads; they divide the coarsest level's features. */
+  heads: number;
+}
+
+/**
+ * A vision transformer (Dosovitskiy et al. 2021) that reconstructs each 3D patch of the answer from its token: the
+ * input's first channel plus what the network adds.
+ */
+export interface VitSpec {
+  family: "vit-3d";
+  channels: number;
+  outputs: number;
+  /** Depth, height and width of a patch; volumes are padded to whole ones by replication. */
+  patch: [number, number, number];
+  embedDim: number;
+  /** Transformer blocks. */
+  depth: number;
+  /** Attention heads; they divide `embedDim`. */
+  heads: number;
+}
+
+/**
+ * The U-Net of denoising diffusion (Ho et al. 2020) in 3D, which predicts noise. The last of its `channels` is constant
+ * and holds the time step t / T in [0, 1]; its first voxel is read.
+ */
+export interface DiffusionUNetSpec {
+  family: "diffusion-unet-3d";
+  /** Those of the image and the time: at least 2. */
+  channels: number;
+  outputs: number;
+  /** Channels of the first level, an even number; doubled at each level below. */
+  features: number;
+  levels: number;
+}
+
+/** A 3D ResNet (He et al. 2016) of bottleneck blocks, a classifier: `features` 64 and `blocks` [3, 4, 6, 3] are ResNet-50. */
+export interface ResNetSpec {
+  family: "resnet-3d";
+  channels: number;
+  classes: number;
+  /** Channels after the first convolution. */
+  features: number;
+  /** Bottleneck blocks of the four stages. */
+  blocks: [number, number, number, number];
+}
+
+export type ModelSpec = UNetSpec | TransUNetSpec | VitSpec | DiffusionUNetSpec | ResNetSpec;
+
+/**
+ * Intensities as a softmax over `bins` of equal width from `low` to `high`: the answer is the expectation of the bins'
+ * centres, and so is what the loss sees. For networks that answer voxel by voxel, with `outputs` 1.
+ */
+export interface IntensityOutput {
+  bins: number;
+  low: number;
+  high: number;
+}
+
 /** A whole network: an encoder, alone or with a head, or a specialised model. */
-export type NetworkSpec = { encoder: EncoderSpec; head?: HeadSpec } | { model: UNetSpec };
+export type NetworkSpec = ({ encoder: EncoderSpec; head?: HeadSpec } | { model: ModelSpec }) & {
+  output?: IntensityOutput;
+};
 
 /** A loss, with its own settings. Predictions are logits where the task is discrete. */
 export type LossSpec =
@@ -94,6 +166,8 @@ export interface TrainerOptions {
   gradientClip?: number;
   /** Only parameters whose name starts with one of these are trained. Default: all. */
   trainable?: string[];
+  /** What a parameter's learning rate is multiplied with, by the parameter's full name. Default: 1 for each. */
+  rates?: Record<string, number>;
   /** Weight of the auxiliary head's loss, where the network has one. Default 0.4. */
   auxiliaryWeight?: number;
 }

@@ -54,6 +54,87 @@ export const statistics = (volume: Tensor): Promise<VolumeStatistics> =>
 /** The smallest box of voxels above 0.5, as [k, j, i] of its first and last voxel; null for an empty mask. */
 export const bounds = (mask: Tensor) => settle(addon().volumeBounds(mask.handle));
 
+/**
+ * A volume [D, H, W] pulled back by a displacement field: the result at x is the volume at x + u(x), trilinear, with the
+ * edge's value beyond the edge. `field` [3, D, H, W] is u in voxels, its components in the order d, h, w. Zeros give the
+ * volume itself, to the bit. Both on the CPU.
+ */
+export async function warp(volume: Tensor, field: Tensor): Promise<Tensor> {
+  return new Tensor(await settle(addon().volumeWarp(volume.handle, field.handle)));
+}
+
+/**
+ * A lower bound of the Jacobian determinant of x + u(x), everywhere in the volume and between voxels too: above 0, the
+ * field folds nowhere. Exact for fields along one axis and for linear ones. `field` as for `warp`.
+ */
+export const jacobianMinimum = (field: Tensor): Promise<number> =>
+  settle(addon().volumeJacobianMinimum(field.handle));
+
+/**
+ * The exact Euclidean distance in mm of each voxel's centre to that of the nearest voxel above 0.5 of `mask` [D, H, W]
+ * (Felzenszwalb and Huttenlocher 2012). `spacing`: voxel size in mm, [D, H, W].
+ *
+ * @throws `BAD_INPUT` for an empty mask
+ */
+export async function distanceTransform(mask: Tensor, spacing: readonly number[]): Promise<Tensor> {
+  return new Tensor(await settle(addon().volumeDistanceTransform(mask.handle, [...spacing])));
+}
+
+/**
+ * A mask [D, H, W] of the plane right behind the box around `gland`, as tall and as wide as the box: where the rectum
+ * lies when no mask says so. Back is the end of the H axis.
+ *
+ * @throws `BAD_INPUT` for an empty mask
+ */
+export async function regionBehind(gland: Tensor): Promise<Tensor> {
+  return new Tensor(await settle(addon().volumeRegionBehind(gland.handle)));
+}
+
+export interface DistortionOptions {
+  /** Voxel size in mm, [D, H, W]. */
+  spacing: readonly number[];
+  /** The phase-encoding direction, along which alone voxels move: 0 is D, 1 is H, 2 is W. Default 1, front to back. */
+  axis?: 0 | 1 | 2;
+  /** The largest displacement, in mm. */
+  maximumDisplacement: number;
+  /** The distance in mm over which displacements fall to 1/e. */
+  decay: number;
+  /** What the Jacobian determinant must not fall below, from 0 to below 1. Default 0.1. */
+  leastJacobian?: number;
+}
+
+/** A field that folds nowhere. The caller disposes `field`. */
+export interface Distortion {
+  /** [3, D, H, W] in voxels, as `warp` takes it. */
+  field: Tensor;
+  /** The share of the maximum displacement that is left: 1 unless the field would have been too steep. */
+  scale: number;
+  /** The smallest Jacobian determinant of x + u(x). */
+  jacobianMinimum: number;
+}
+
+/**
+ * A smooth random displacement field that decays from a source, as gas in the rectum distorts an image:
+ * exp(-distance / decay) times a cubic B-spline, scaled to the maximum displacement, and further down where it would
+ * be steeper than `leastJacobian` allows.
+ *
+ * @param source [D, H, W]; distances are measured from its voxels above 0.5
+ * @param control [d, h, w], at least 4 each: the coefficients of the B-spline, stretched over the volume; normal draws
+ */
+export async function distortionField(
+  source: Tensor,
+  control: Tensor,
+  options: DistortionOptions,
+): Promise<Distortion> {
+  const { field, ...rest } = await settle(
+    addon().volumeDistortionField(source.handle, control.handle, {
+      ...options,
+      spacing: [...options.spacing],
+    }),
+  );
+  return { field: new Tensor(field), ...rest };
+}
+
 /** One ellipsoid of tissue, painted over those before it; centres and radii in mm, in the patient's axes. */
 export interface PhantomTissue {
   label: number;

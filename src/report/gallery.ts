@@ -30,9 +30,13 @@ export async function readGalleries(
   summary: Summary,
 ): Promise<Map<TaskRow, Gallery | string>> {
   const galleries = new Map<TaskRow, Gallery | string>();
-  for (const row of summary.rows) galleries.set(row, await readGallery(study, row));
+  for (const row of summary.rows) if (hasPictures(row)) galleries.set(row, await readGallery(study, row));
   return galleries;
 }
+
+/** A metric that only a set of cases has belongs to a task without pictures: its cases have no best and no worst. */
+const hasPictures = (row: TaskRow): boolean =>
+  !comparators.some((comparator) => (row.entries[comparator].score?.cases.size ?? 1) === 0);
 
 /** A gallery, or the reason why there is none. */
 async function readGallery(study: StudyFolder, row: TaskRow): Promise<Gallery | string> {

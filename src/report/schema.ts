@@ -38,8 +38,12 @@ const cell = z.object({
   metric: z.object({
     name: text,
     mean: number,
-    standardDeviation: number,
-    cases: z.array(z.object({ case: text, value: number })),
+    standardDeviation: z.number().nullable(),
+    cases: z.array(
+      z.object({ case: text, value: number, truth: whole.optional(), predicted: whole.optional() }),
+    ),
+    secondary: z.record(text, z.number().nullable()).default({}),
+    confusion: z.array(z.array(whole)).optional(),
   }),
   curve: z.array(epoch),
   bestEpoch: whole.nullable(),

@@ -1,5 +1,12 @@
 import { type Comparator, comparators, type TaskKind, taskKinds } from "../common/vocabulary.js";
-import type { CellSummary, Distance, DistanceName, GainReference, StudyResults } from "../study/results.js";
+import type {
+  CellResult,
+  CellSummary,
+  Distance,
+  DistanceName,
+  GainReference,
+  StudyResults,
+} from "../study/results.js";
 import { higherIsBetter } from "./labels.js";
 import { average, deviation, type MeanInterval, meanInterval } from "./means.js";
 
@@ -11,8 +18,12 @@ export interface Score {
   caseDeviation: number | null;
   /** Standard deviation over the seeds' means; null for one seed. */
   seedDeviation: number | null;
-  /** Each case's value, averaged over seeds. */
+  /** Each case's value, averaged over seeds; none where the metric is one of the whole set. */
   cases: ReadonlyMap<string, number>;
+  testCases: number;
+  secondary: ReadonlyMap<string, number | null>;
+  /** `confusion[true class][answered class]`: cases, summed over seeds. */
+  confusion: number[][] | null;
   seeds: number[];
 }
 
@@ -150,6 +161,7 @@ function score(cells: CellSummary[]): Score | null {
   if (done.length === 0) return null;
   const values = new Map<string, number[]>();
   for (const result of done) {
+    if (result.metric.standardDeviation === null) continue; // a metric that only the whole set has
     for (const { case: id, value } of result.metric.cases) {
       const list = values.get(id);
       if (list) list.push(value);
@@ -163,8 +175,30 @@ function score(cells: CellSummary[]): Score | null {
     caseDeviation: deviation([...cases.values()]),
     seedDeviation: deviation(means),
     cases,
+    testCases: (done[0] as CellResult).metric.cases.length,
+    secondary: secondaryMeans(done),
+    confusion: sumOfMatrices(done.flatMap(({ metric }) => (metric.confusion ? [metric.confusion] : []))),
     seeds: done.map((result) => result.seed),
   };
+}
+
+/** Each secondary metric's mean over the seeds that have it; null where none has. */
+function secondaryMeans(done: readonly CellResult[]): Map<string, number | null> {
+  const names = [...new Set(done.flatMap(({ metric }) => Object.keys(metric.secondary)))];
+  return new Map(
+    names.map((name) => {
+      const values = done.flatMap(({ metric }) => metric.secondary[name] ?? []);
+      return [name, values.length === 0 ? null : average(values)];
+    }),
+  );
+}
+
+function sumOfMatrices(matrices: readonly number[][][]): number[][] | null {
+  const [first, ...others] = matrices;
+  if (!first) return null;
+  return first.map((row, i) =>
+    row.map((count, j) => others.reduce((sum, other) => sum + (other[i]?.[j] ?? 0), count)),
+  );
 }
 
 function meanGain(

@@ -5,22 +5,28 @@ import { writeFileAtomically, writeJson } from "../common/atomic-file.js";
 import { TransferLimitsError } from "../common/errors.js";
 import type { CellLabel, StudyEvent } from "../common/progress.js";
 import { randomStream, seedFor } from "../common/random.js";
-import { countOf, headParameters, loadEncoder, parameterCount } from "../models/weights.js";
+import {
+  countOf,
+  headParameters,
+  lastBlocksAndNorms,
+  layerwiseRates,
+  loadEncoder,
+  parameterCount,
+} from "../models/weights.js";
 import { Network, type NetworkSpec } from "../native/network.js";
 import { peakMemory } from "../native/runtime.js";
 import { writeSafetensors } from "../native/safetensors.js";
 import { Tensor } from "../native/tensor.js";
-import { mean, standardDeviation } from "../statistics/summary.js";
-import { type CaseVolumes, openCase } from "../tasks/case-volumes.js";
+import { type CaseVolumes, factsOf, openCase } from "../tasks/case-volumes.js";
 import { taskOf } from "../tasks/index.js";
 import type { Picture, Task } from "../tasks/task.js";
 import { BusyClock } from "./busy-clock.js";
 import { completeCell, curveCsv, encoderFile, studyPaths } from "./cell-folder.js";
 import { CheckpointFolder, type TrainingState } from "./checkpoint.js";
-import type { StudyCohort } from "./cohort-file.js";
+import { cohortOf, type StudyCohort } from "./cohort-file.js";
 import { collate, evaluate } from "./evaluate.js";
 import { type PlannedCell, pretrainingId } from "./plan.js";
-import type { CellResult, Cost } from "./results.js";
+import type { CellResult, Cost, TestMetric } from "./results.js";
 import type { Study, TaskConfig } from "./schema.js";
 import { nothingSpent, type Trained, train } from "./train.js";
 
@@ -95,13 +101,19 @@ export async function runTaskCell(
   const meter = new CostMeter();
   const { clock } = meter;
 
-  const channels = "model" in cell.network ? cell.network.model.channels : cell.network.encoder.channels;
+  const channels = channelsShown(cell.network, task.shape.channels);
   const weightSeed = seedFor(study.seed, "weights", cell.model, cell.seed);
   using network = await clock.during(Network.build(cell.network, { device, seed: weightSeed }));
   if (cell.startsFrom === "pretrained")
     await clock.during(loadEncoder(network, encoderPath(study, cell.model)));
 
   const head = headParameters(network);
+  const trainable = {
+    everything: null,
+    partial: () => [...head, ...lastBlocksAndNorms(network, cell.trainedBlocks)],
+    head: () => head,
+    nothing: () => [],
+  }[cell.trains];
   const checkpoints = new CheckpointFolder(studyPaths(folder).progress(cell.id));
   const present = { task, network, channels, seed: study.seed, clock };
   const name = ["train", task.kind, cell.seed];
@@ -112,13 +124,15 @@ export async function runTaskCell(
       : await train({
           network,
           optimiser: {
-            loss: task.loss,
+            loss: task.loss(sets.train),
             weightDecay: training.weightDecay,
             ...(training.gradientClip === null ? {} : { gradientClip: training.gradientClip }),
-            ...(cell.trains === "head" ? { trainable: head } : {}),
+            ...(trainable === null ? {} : { trainable: trainable() }),
+            ...(cell.layerDecay === 1 ? {} : { rates: layerwiseRates(network, cell.layerDecay) }),
           },
           schedule: training,
           cases: sets.train.length,
+          smallestBatch: smallestBatchOf(task),
           random: { seed: study.seed, name },
           batch: async (cases, epoch) => {
             const samples = cases.map((index) => {
@@ -134,8 +148,7 @@ export async function runTaskCell(
           validate:
             sets.validation.length === 0
               ? null
-              : async () =>
-                  mean((await evaluate(present, sets.validation, signal)).map(({ value }) => value)),
+              : async () => (await evaluate(present, sets.validation, signal)).assessment?.value ?? null,
           checkpoints,
           clock,
           signal,
@@ -149,17 +162,24 @@ export async function runTaskCell(
 
   const tested = await test(present, sets.test, signal, "encoder" in cell.network);
   try {
-    const values = tested.scores.map(({ value }) => value);
-    const wrong = tested.scores.find(({ value }) => !Number.isFinite(value));
+    const { assessment, cases } = tested.evaluation;
+    const wrong = cases.find(({ value }) => !Number.isFinite(value));
     if (wrong) {
       throw new TransferLimitsError(
         "INTERNAL",
         `${task.metric} of test case ${wrong.case} became ${wrong.value}`,
       );
     }
+    if (assessment === null) throw undefinedMetric(task, cases.length);
     const parameters = parameterCount(network);
-    const trainable = { everything: parameters, head: countOf(network, head), nothing: 0 }[cell.trains];
-    const metric = { name: task.metric, mean: mean(values), standardDeviation: standardDeviation(values) };
+    const metric: TestMetric = {
+      name: task.metric,
+      mean: assessment.value,
+      standardDeviation: assessment.standardDeviation,
+      cases,
+      secondary: assessment.secondary,
+      ...(assessment.confusion ? { confusion: assessment.confusion } : {}),
+    };
     await completeCell(folder, cell.id, async (partial) => {
       if (state) await keepWeights(checkpoints, state, partial);
       await tested.write(partial, sets.testCases);
@@ -170,8 +190,12 @@ export async function runTaskCell(
         model: cell.model,
         comparator: cell.comparator as CellResult["comparator"],
         seed: cell.seed,
-        network: { architecture: architectureOf(cell.network), parameters, trainable },
-        metric: { ...metric, cases: tested.scores },
+        network: {
+          architecture: architectureOf(cell.network),
+          parameters,
+          trainable: trainable === null ? parameters : countOf(network, trainable()),
+        },
+        metric,
         curve: state?.curve ?? [],
         bestEpoch: state?.best?.epoch ?? null,
         cost: meter.total(context, trained),
@@ -183,6 +207,26 @@ export async function runTaskCell(
     tested.dispose();
   }
 }
+
+/**
+ * Channels of the input that a network is shown. A slice-wise encoder whose channels are a multiple of the task's takes
+ * the task's own and fills the rest with adjacent slices; any other takes its channels filled from the volume's.
+ */
+function channelsShown(network: NetworkSpec, ofTask: number): number {
+  if ("model" in network) return network.model.channels;
+  const { family, channels } = network.encoder;
+  return family === "dino-vit" && channels % ofTask === 0 ? ofTask : channels;
+}
+
+/** Classifiers have batch norm, which a batch of one leaves without a variance. */
+const smallestBatchOf = ({ shape }: Task): number => (shape.answers === "classes" ? 2 : 1);
+
+const undefinedMetric = (task: Task, cases: number): TransferLimitsError =>
+  new TransferLimitsError(
+    "BAD_MANIFEST",
+    `Expected a test set that ${task.metric} is defined on, but its ${cases} cases leave it undefined: are they all ` +
+      "positive, or all negative? Enlarge the test set",
+  );
 
 /** What a training tells about a cell. */
 export function listeners({ cell, tell }: CellContext, metric: string | null) {
@@ -211,15 +255,16 @@ export function listeners({ cell, tell }: CellContext, metric: string | null) {
 
 async function openSets(task: Task, cohort: StudyCohort, cell: PlannedCell, device: string) {
   const fitting = (cases: readonly PreparedCase[]) =>
-    cases.filter(({ volumes }) => task.missing(volumes) === null);
-  const { train: trainCases, validation, test: testCases } = cohort.split;
+    cases.filter((prepared) => task.missing(factsOf(prepared)) === null);
+  const { split } = cohortOf(cohort, task.kind);
+  const { train: trainCases, validation, test: testCases } = split;
   const sets = { train: fitting(trainCases), validation: fitting(validation), test: fitting(testCases) };
   for (const name of ["train", "test"] as const) {
     if (sets[name].length > 0 || (name === "train" && cell.trains === "nothing")) continue;
     throw new TransferLimitsError(
       "BAD_MANIFEST",
       `Expected at least one case in the ${name} set that has what ${task.kind} needs, but of ` +
-        `${cohort.split[name].length} cases there is none`,
+        `${split[name].length} cases there is none`,
     );
   }
   const open = (cases: readonly PreparedCase[]) =>
@@ -255,8 +300,8 @@ async function test(
     for (const part of [...embeddings, ...pictures]) part[Symbol.dispose]();
   };
   try {
-    const scores = await evaluate(present, cases, signal, async (sample, input, prediction) => {
-      pictures.push(await task.picture(sample, prediction));
+    const evaluation = await evaluate(present, cases, signal, async (sample, input, prediction) => {
+      if (task.pictures !== null) pictures.push(await task.picture(sample, prediction));
       if (!embeds) return;
       const { pooled, stages } = await network.embed(input);
       try {
@@ -267,9 +312,10 @@ async function test(
     });
     const write = async (partial: string, prepared: readonly PreparedCase[]) => {
       await writeEmbeddings(join(partial, "embeddings.safetensors"), embeddings, prepared);
-      await writePictures(join(partial, "examples.safetensors"), pictures, prepared, task.pictures);
+      if (task.pictures !== null)
+        await writePictures(join(partial, "examples.safetensors"), pictures, prepared, task.pictures);
     };
-    return { scores, write, dispose };
+    return { evaluation, write, dispose };
   } catch (error) {
     dispose();
     throw error;

@@ -2,19 +2,53 @@ import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { PreparedCase } from "../cohort/preprocess.js";
 import { writeJson } from "../common/atomic-file.js";
+import type { TaskKind } from "../common/vocabulary.js";
 import type { Exclusion } from "./results.js";
+import type { Study } from "./schema.js";
 
-/** What the workers need to know of the cohort: `cohort.json` in the study's folder. */
-export interface StudyCohort {
+/** The cases of one manifest, divided. */
+export interface SplitCohort {
   manifest: string;
   /** Cases and patients of the manifest, those left out included. */
   cases: number;
   patients: number;
   /** Prepared cases of each set. */
   split: Record<"train" | "validation" | "test", PreparedCase[]>;
+}
+
+/** What the workers need to know of the cohort: `cohort.json` in the study's folder. */
+export interface StudyCohort extends SplitCohort {
+  /** Of tasks that have a cohort of their own. */
+  tasks: Partial<Record<TaskKind, SplitCohort>>;
   /** By model: the prepared cases of a pretraining cohort of its own. */
   pretraining: Record<string, PreparedCase[]>;
   excluded: Exclusion[];
+}
+
+/** The cohort that a task is trained and tested on: its own, or the study's. */
+export const cohortOf = (cohort: StudyCohort, task: TaskKind): SplitCohort => cohort.tasks[task] ?? cohort;
+
+/** A manifest, how it is divided, and which tasks take it. */
+export interface CohortRequest {
+  manifest: string;
+  split: Study["split"];
+  tasks: TaskKind[];
+}
+
+/** The distinct cohorts of a study: its own first, whether or not a task takes it, then those that tasks name. */
+export function cohortRequests(study: Study): [CohortRequest, ...CohortRequest[]] {
+  const requests: [CohortRequest, ...CohortRequest[]] = [
+    { manifest: study.cohort.manifest, split: study.split, tasks: [] },
+  ];
+  const same = (one: CohortRequest["split"], other: CohortRequest["split"]) =>
+    one.train === other.train && one.validation === other.validation && one.test === other.test;
+  for (const { kind, cohort } of study.tasks) {
+    const { manifest, split } = cohort ?? requests[0];
+    const known = requests.find((request) => request.manifest === manifest && same(request.split, split));
+    if (known) known.tasks.push(kind);
+    else requests.push({ manifest, split, tasks: [kind] });
+  }
+  return requests;
 }
 
 const pathOf = (folder: string): string => join(folder, "cohort.json");
@@ -25,7 +59,9 @@ export const writeCohort = (folder: string, cohort: StudyCohort): Promise<void> 
 /** The cohort that an earlier run of the study saw; null before the first. */
 export async function readCohort(folder: string): Promise<StudyCohort | null> {
   try {
-    return JSON.parse(await readFile(pathOf(folder), "utf8")) as StudyCohort;
+    const cohort = JSON.parse(await readFile(pathOf(folder), "utf8")) as StudyCohort;
+    // Files of versions before tasks could have a cohort of their own.
+    return { ...cohort, tasks: cohort.tasks ?? {} };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT" || error instanceof SyntaxError) return null;
     throw error;
@@ -42,12 +78,17 @@ export function differingCases(one: StudyCohort, other: StudyCohort): string[] {
   return [...ids].filter((id) => a.get(id) !== b.get(id)).map((id) => id.slice(id.indexOf(":") + 1));
 }
 
-function fingerprints({ split, pretraining }: StudyCohort): Map<string, string> {
+function fingerprints(cohort: StudyCohort): Map<string, string> {
   const all = new Map<string, string>();
-  for (const [set, cases] of Object.entries(split)) {
-    for (const { id, file } of cases) all.set(`:${id}`, `${set} ${basename(file)}`);
-  }
-  for (const [model, cases] of Object.entries(pretraining)) {
+  const add = (name: string, { split }: SplitCohort) => {
+    for (const [set, cases] of Object.entries(split)) {
+      for (const { id, file } of cases) all.set(`${name}:${id}`, `${set} ${basename(file)}`);
+    }
+  };
+  add("", cohort);
+  // No model has a blank in its name.
+  for (const [task, own] of Object.entries(cohort.tasks)) add(`task ${task}`, own);
+  for (const [model, cases] of Object.entries(cohort.pretraining)) {
     for (const { id, file } of cases) all.set(`${model}:${id}`, basename(file));
   }
   return all;

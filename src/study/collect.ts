@@ -5,9 +5,10 @@ import { writeFileAtomically, writeJson } from "../common/atomic-file.js";
 import { buildInfo } from "../native/runtime.js";
 import { readSafetensors } from "../native/safetensors.js";
 import { computeGains } from "../statistics/gains.js";
+import { factsOf } from "../tasks/case-volumes.js";
 import { taskOf } from "../tasks/index.js";
 import { readCell, readFailure, readPretraining, studyPaths } from "./cell-folder.js";
-import type { StudyCohort } from "./cohort-file.js";
+import { cohortOf, type StudyCohort } from "./cohort-file.js";
 import type { PlannedCell, StudyPlan } from "./plan.js";
 import type {
   CellResult,
@@ -17,6 +18,7 @@ import type {
   DistanceName,
   Exclusion,
   StudyResults,
+  TaskKind,
 } from "./results.js";
 import type { Study } from "./schema.js";
 
@@ -72,6 +74,7 @@ export class ResultsCollector {
           validation: cohort.split.validation.length,
           test: cohort.split.test.length,
         },
+        ...ofTasks(cohort),
         excluded: [...cohort.excluded, ...leftOutOfTasks(study, cohort)],
       },
       cells,
@@ -82,7 +85,7 @@ export class ResultsCollector {
         package: packageVersion,
         libtorch: buildInfo().libtorch,
         node: process.version,
-        device: study.execution.device,
+        device: (study.execution.devices ?? [study.execution.device]).join(", "),
         threads: this.threads,
       },
     };
@@ -157,15 +160,26 @@ const packageVersion = (
   JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }
 ).version;
 
+/** The cohorts of single tasks, where any has one of its own. */
+function ofTasks({ tasks }: StudyCohort): Pick<StudyResults["cohort"], "tasks"> {
+  const own = Object.entries(tasks).map(([task, { manifest, cases, patients, split }]) => ({
+    task: task as TaskKind,
+    manifest,
+    cases,
+    patients,
+    split: { train: split.train.length, validation: split.validation.length, test: split.test.length },
+  }));
+  return own.length === 0 ? {} : { tasks: own };
+}
+
 /** Cases that were prepared but lack what a task needs, with the reason. */
 function leftOutOfTasks(study: Study, cohort: StudyCohort): Exclusion[] {
-  const prepared = Object.values(cohort.split).flat();
   return study.tasks.flatMap((config) =>
-    prepared.flatMap(({ id, volumes }) => {
-      const reason = taskOf(config).missing(volumes);
+    Object.values(cohortOf(cohort, config.kind).split).flat().flatMap((one) => {
+      const reason = taskOf(config).missing(factsOf(one));
       return reason === null
         ? []
-        : [{ case: id, file: null, reason: `left out of ${config.kind}: ${reason}` }];
+        : [{ case: one.id, file: null, reason: `left out of ${config.kind}: ${reason}` }];
     }),
   );
 }
@@ -178,11 +192,14 @@ export function resultsCsv({ cells, gains, distances }: StudyResults): string {
   const rows: CsvRow[] = [];
   for (const { task, model, comparator, seed, result } of cells) {
     if (!result) continue;
-    const { name, mean, standardDeviation, cases } = result.metric;
+    const { name, mean, standardDeviation, cases, secondary } = result.metric;
+    const ofCase = standardDeviation === null ? "Score" : name;
     const cell = { task, model, comparator, seed };
-    for (const { case: id, value } of cases) rows.push({ ...cell, quantity: name, case: id, value });
-    rows.push({ ...cell, quantity: `${name} mean`, value: mean });
-    rows.push({ ...cell, quantity: `${name} standard deviation`, value: standardDeviation });
+    for (const { case: id, value } of cases) rows.push({ ...cell, quantity: ofCase, case: id, value });
+    rows.push({ ...cell, quantity: standardDeviation === null ? name : `${name} mean`, value: mean });
+    if (standardDeviation !== null)
+      rows.push({ ...cell, quantity: `${name} standard deviation`, value: standardDeviation });
+    for (const [other, value] of Object.entries(secondary)) rows.push({ ...cell, quantity: other, value });
   }
   for (const { task, model, seed, reference, percent } of gains) {
     rows.push({ quantity: "RPG", task, model, comparator: "fine-tuned", reference, seed, value: percent });

@@ -1,18 +1,12 @@
 import type { ConvNeXtSpec, DinoVitSpec, NetworkSpec } from "../native/network.js";
+import { specialisedCost } from "./specialised-cost.js";
 
 /**
  * Roughly how many multiplications a network's answer to one input of `voxels` (height x width x depth, after the
  * task) takes. It orders cells and estimates the time left, nothing else.
  */
 export function forwardCost(spec: NetworkSpec, voxels: number): number {
-  if ("model" in spec) {
-    const { features, levels } = spec.model;
-    let cost = 0;
-    // Four convolutions 3x3x3 a level: two going down, two coming up.
-    for (let level = 0; level < levels; level++)
-      cost += ((4 * 27 * voxels) / 8 ** level) * (features * 2 ** level) ** 2;
-    return cost;
-  }
+  if ("model" in spec) return specialisedCost(spec.model, voxels);
   return encoderCost(spec.encoder, voxels) + headCost(spec, voxels);
 }
 

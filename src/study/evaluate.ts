@@ -3,7 +3,7 @@ import { type RandomStream, randomStream } from "../common/random.js";
 import type { Network } from "../native/network.js";
 import { Tensor } from "../native/tensor.js";
 import type { CaseVolumes } from "../tasks/case-volumes.js";
-import type { Sample, Task } from "../tasks/task.js";
+import type { Assessment, Judgement, Sample, Task } from "../tasks/task.js";
 import type { BusyClock } from "./busy-clock.js";
 import type { CaseScore } from "./results.js";
 import type { Batch } from "./train.js";
@@ -51,8 +51,14 @@ export async function collate(samples: readonly Sample[]): Promise<Batch> {
   }
 }
 
+/** The metric of a set, null where its cases leave it undefined, and how each case was answered. */
+export interface Evaluation {
+  assessment: Assessment | null;
+  cases: CaseScore[];
+}
+
 /**
- * The metric of every case. `visit` sees each sample with the network's answer to it, and the batch of one that was
+ * The metric of a set of cases. `visit` sees each sample with the network's answer to it, and the batch of one that was
  * its input.
  */
 export async function evaluate(
@@ -60,21 +66,25 @@ export async function evaluate(
   cases: readonly CaseVolumes[],
   signal: AbortSignal,
   visit?: (sample: Sample, input: Tensor, prediction: Tensor) => Promise<void>,
-): Promise<CaseScore[]> {
-  const scores: CaseScore[] = [];
+): Promise<Evaluation> {
+  const judged: CaseScore[] = [];
   for (const volumes of cases) {
     throwIfAborted(signal);
     await clock.during(
       (async () => {
-        using sample = await task.sample(volumes, channels, evaluationDraw(seed, task, volumes.case));
+        const draw = evaluationDraw(seed, task, volumes.case);
+        using sample = await task.sample(volumes, channels, draw);
         using input = await Tensor.gather([sample.input], [0]);
         using target = await Tensor.gather([sample.target], [0]);
-        using prediction = await network.forward(input);
-        const [value] = await task.score(prediction, target);
-        scores.push({ case: volumes.case, value: value as number });
+        const forward = (question: Tensor) => network.forward(question);
+        using prediction = task.answer
+          ? await task.answer(forward, sample, draw, signal)
+          : await forward(input);
+        const [judgement] = await task.judge(prediction, target);
+        judged.push({ case: volumes.case, ...(judgement as Judgement) });
         await visit?.(sample, input, prediction);
       })(),
     );
   }
-  return scores;
+  return { assessment: judged.length === 0 ? null : task.assess(judged, cases), cases: judged };
 }

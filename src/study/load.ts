@@ -69,11 +69,17 @@ async function checkFiles(study: Study, refuse: (faults: Fault[]) => TransferLim
   const faults: Fault[] = [];
   const fault = (path: PropertyKey[], message: string) => faults.push({ path, message, unknownKey: null });
 
-  const manifest = await readManifest(study.cohort.manifest);
-  try {
-    makeSplits(manifest.cases, study.split, study.seed);
-  } catch (error) {
-    fault(["split"], messageOf(error));
+  const checkSplit = async (path: PropertyKey[], manifest: string, split: Study["split"]) => {
+    const { cases } = await readManifest(manifest);
+    try {
+      makeSplits(cases, split, study.seed);
+    } catch (error) {
+      fault(path, messageOf(error));
+    }
+  };
+  await checkSplit(["split"], study.cohort.manifest, study.split);
+  for (const [index, { cohort }] of study.tasks.entries()) {
+    if (cohort) await checkSplit(["tasks", index, "cohort", "split"], cohort.manifest, cohort.split);
   }
   for (const [index, model] of study.models.entries()) {
     if (model.pretrain?.manifest) await readManifest(model.pretrain.manifest);

@@ -4,16 +4,21 @@ import { encoderOf, headOf, specialisedOf } from "../models/specification.js";
 import type { NetworkSpec } from "../native/network.js";
 import { taskOf } from "../tasks/index.js";
 import { forwardCost } from "./estimate.js";
+import { peakBytes } from "./memory.js";
 import type { ModelConfig, Study, TaskConfig } from "./schema.js";
 
 /** What of a cell's network is trained. */
-export type Trains = "everything" | "head" | "nothing";
+export type Trains = "everything" | "partial" | "head" | "nothing";
 
 /** One unit of work: what it is, what must be there before it, and roughly what it costs. */
 export interface PlannedCell extends CellLabel {
   /** Ids of cells whose results this one starts from. */
   dependsOn: string[];
   trains: Trains;
+  /** How many of the encoder's last blocks `partial` trains; 0 otherwise. */
+  trainedBlocks: number;
+  /** Layer-wise decay of the encoder's learning rate; 1 is none. */
+  layerDecay: number;
   /** Where the encoder's weights come from. */
   startsFrom: "pretrained" | "random";
   network: NetworkSpec;
@@ -21,6 +26,8 @@ export interface PlannedCell extends CellLabel {
   epochs: number;
   /** In no unit: only ratios mean something. */
   cost: number;
+  /** Estimated peak of the memory of its device, in bytes. */
+  memoryBytes: number;
 }
 
 export interface StudyPlan {
@@ -76,10 +83,13 @@ function planPretraining(study: Study, model: ModelConfig): PlannedCell {
     seed: study.seed,
     dependsOn: [],
     trains: "everything",
+    trainedBlocks: 0,
+    layerDecay: 1,
     startsFrom: "random",
     network,
     epochs: settings.epochs,
-    cost: 3 * settings.epochs * cases(study).train * forwardCost(network, voxelsOf(study)),
+    cost: 3 * settings.epochs * cases(study.split).train * forwardCost(network, voxelsOf(study)),
+    memoryBytes: peakBytes(network, voxelsOf(study), settings.batchSize, { encoder: 1, head: true }),
   };
 }
 
@@ -92,15 +102,17 @@ function planComparator(
 ): PlannedCell {
   const network: NetworkSpec = {
     encoder: encoderOf(model.encoder),
-    head: headOf(taskOf(task).shape, model.decoder, model.subpixel),
+    head: headOf(taskOf(task).shape, model),
   };
   const pretrained = startsFromPretraining(comparator);
   const trains: Trains =
     comparator === "from-scratch" || (comparator === "fine-tuned" && model.finetune === "full")
       ? "everything"
-      : comparator === "fine-tuned" || study.untrainedHead === "trained"
-        ? "head"
-        : "nothing";
+      : comparator === "fine-tuned" && model.finetune === "partial"
+        ? "partial"
+        : comparator === "fine-tuned" || study.untrainedHead === "trained"
+          ? "head"
+          : "nothing";
   return {
     id: `${model.name}--${task.kind}--${comparator}--seed${seed}`,
     kind: "cell",
@@ -110,9 +122,11 @@ function planComparator(
     seed,
     dependsOn: pretrained && model.pretrain ? [pretrainingId(model.name)] : [],
     trains,
+    trainedBlocks: trains === "partial" ? model.partialBlocks : 0,
+    layerDecay: comparator === "fine-tuned" ? model.layerDecay : 1,
     startsFrom: pretrained ? "pretrained" : "random",
     network,
-    ...effort(study, task, network, trains),
+    ...effort(study, task, network, trains, trains === "partial" ? model.partialBlocks : 0),
   };
 }
 
@@ -128,6 +142,8 @@ function planSpecialised(study: Study, task: TaskConfig, seed: number): PlannedC
     seed,
     dependsOn: [],
     trains: "everything",
+    trainedBlocks: 0,
+    layerDecay: 1,
     startsFrom: "random",
     network,
     ...effort(study, task, network, "everything"),
@@ -139,20 +155,36 @@ function effort(
   task: TaskConfig,
   network: NetworkSpec,
   trains: Trains,
-): { epochs: number; cost: number } {
-  const forward = forwardCost(network, voxelsOf(study) / taskOf(task).shape.depthScale);
-  const { train, validation, test } = cases(study);
+  trainedBlocks = 0,
+): { epochs: number; cost: number; memoryBytes: number } {
+  const voxels = voxelsOf(study) / taskOf(task).shape.depthScale;
+  const forward = forwardCost(network, voxels);
+  const { train, validation, test } = cases(task.cohort?.split ?? study.split);
   const epochs = trains === "nothing" ? 0 : task.training.epochs;
   // Backward costs about twice the forward; a frozen encoder saves most of it.
-  const step = trains === "everything" ? 3 : 1.5;
+  const step = { everything: 3, partial: 2, head: 1.5, nothing: 0 }[trains];
   const validations = validation / task.training.validateEvery;
-  return { epochs, cost: forward * (epochs * (step * train + validations) + 2 * test) };
+  const encoder = trains === "everything" ? 1 : Math.min(1, trainedBlocks / blocksOf(network));
+  return {
+    epochs,
+    cost: forward * (epochs * (step * train + validations) + 2 * test),
+    memoryBytes: peakBytes(network, voxels, task.training.batchSize, { encoder, head: trains !== "nothing" }),
+  };
+}
+
+/** Blocks of the encoder; 1 for a specialised model, which is trained as a whole. */
+function blocksOf(network: NetworkSpec): number {
+  if (!("encoder" in network)) return 1;
+  const { encoder } = network;
+  return encoder.family === "dino-vit"
+    ? encoder.depth
+    : encoder.depths.reduce((sum, depth) => sum + depth, 0);
 }
 
 const voxelsOf = ({ cohort: { voxels } }: Study): number => voxels[0] * voxels[1] * voxels[2];
 
 /** Cases of each set; of fractions, out of a hundred. */
-function cases({ split }: Study): { train: number; validation: number; test: number } {
+function cases(split: Study["split"]): { train: number; validation: number; test: number } {
   const counts = Object.values(split).every((share) => Number.isInteger(share));
   const scale = counts ? 1 : 100;
   return { train: split.train * scale, validation: split.validation * scale, test: split.test * scale };

@@ -1,8 +1,9 @@
 import { resolve } from "node:path";
-import { describe } from "../common/errors.js";
+import { describe, messageOf } from "../common/errors.js";
 import { type Fault, faultsOf } from "../common/validation.js";
-import { encoderOf } from "../models/specification.js";
+import { encoderOf, publishedDecoder, specialisedOf } from "../models/specification.js";
 import { type TaskSpec, taskOf } from "../tasks/index.js";
+import { expandPreset } from "./presets.js";
 import {
   type Study,
   type StudyConfig,
@@ -17,8 +18,10 @@ import {
  * to itself.
  */
 export function resolveStudy(input: unknown, base: string): { study: Study } | { faults: Fault[] } {
-  const parsed = studySchema.safeParse(input);
-  if (!parsed.success) return { faults: faultsOf(parsed.error, input) };
+  const expanded = expandPreset(input);
+  if ("faults" in expanded) return expanded;
+  const parsed = studySchema.safeParse(expanded.input);
+  if (!parsed.success) return { faults: faultsOf(parsed.error, expanded.input) };
   const config = parsed.data;
   const faults = contradictionsOf(config);
   return faults.length > 0 ? { faults } : { study: complete(config, base) };
@@ -32,6 +35,8 @@ function complete(config: StudyConfig, base: string): Study {
     models: config.models.map((model) => ({
       ...model,
       encoder: encoderOf(model.encoder),
+      finetune: model.finetune ?? (encoderOf(model.encoder).family === "dino-vit" ? "partial" : "full"),
+      decoder: model.decoder ?? publishedDecoder(encoderOf(model.encoder).family),
       ...(model.weights === undefined ? {} : { weights: resolve(base, model.weights) }),
       ...(model.pretrain === undefined
         ? {}
@@ -42,7 +47,7 @@ function complete(config: StudyConfig, base: string): Study {
             },
           }),
     })),
-    tasks: config.tasks.map((task) => completeTask(task, config.training)),
+    tasks: config.tasks.map((task) => placeCohort(completeTask(task, config.training), base)),
     execution: {
       ...config.execution,
       output,
@@ -57,8 +62,17 @@ function complete(config: StudyConfig, base: string): Study {
 function completeTask(task: StudyConfig["tasks"][number], training: TrainingSettings): TaskConfig {
   const spec = typeof task === "string" ? taskSchema.parse({ kind: task }) : task;
   const changes = Object.entries(spec.training).filter(([, value]) => value !== undefined);
-  return { ...spec, training: { ...training, ...Object.fromEntries(changes) } };
+  const complete = { ...training, ...Object.fromEntries(changes) };
+  // What the study says of all tasks bends to a classifier's batch norm; what the task itself says is checked.
+  if (spec.kind === "pirads-classification" && spec.training.batchSize === undefined)
+    complete.batchSize = Math.max(2, complete.batchSize);
+  return { ...spec, training: complete };
 }
+
+const placeCohort = (task: TaskConfig, base: string): TaskConfig =>
+  task.cohort === undefined
+    ? task
+    : { ...task, cohort: { ...task.cohort, manifest: resolve(base, task.cohort.manifest) } };
 
 const kindOf = (task: StudyConfig["tasks"][number]): TaskConfig["kind"] =>
   typeof task === "string" ? task : task.kind;
@@ -82,7 +96,11 @@ function contradictionsOf(config: StudyConfig): Fault[] {
   unique(["seeds"], config.seeds);
   unique(["comparators"], config.comparators);
 
-  checkSplit(config, fault);
+  checkSplit(["split"], config.split, fault);
+  config.tasks.forEach((task, index) => {
+    if (typeof task !== "string" && task.cohort)
+      checkSplit(["tasks", index, "cohort", "split"], task.cohort.split, fault);
+  });
   checkModels(config, fault);
   checkTasks(config, fault);
   return faults;
@@ -90,26 +108,26 @@ function contradictionsOf(config: StudyConfig): Fault[] {
 
 type Report = (path: PropertyKey[], message: string) => void;
 
-function checkSplit({ split }: StudyConfig, fault: Report): void {
+function checkSplit(path: PropertyKey[], split: StudyConfig["split"], fault: Report): void {
   const shares = Object.entries(split);
   const sum = shares.reduce((total, [, share]) => total + share, 0);
   if (shares.every(([, share]) => Number.isInteger(share))) {
-    if (split.train < 1) fault(["split", "train"], `expected at least 1 patient but received ${split.train}`);
-    if (split.test < 1) fault(["split", "test"], `expected at least 1 patient but received ${split.test}`);
+    if (split.train < 1) fault([...path, "train"], `expected at least 1 patient but received ${split.train}`);
+    if (split.test < 1) fault([...path, "test"], `expected at least 1 patient but received ${split.test}`);
     return;
   }
   const mixed = shares.find(([, share]) => share > 1);
   if (mixed) {
     fault(
-      ["split", mixed[0]],
+      [...path, mixed[0]],
       `expected either whole numbers of patients for all of train, validation and test, or fractions below 1 for all, ` +
         `but received ${shares.map(([name, share]) => `${name} ${share}`).join(", ")}`,
     );
   } else if (sum > 1 + 1e-9) {
-    fault(["split"], `expected fractions that add up to at most 1 but received ${Number(sum.toFixed(6))}`);
+    fault(path, `expected fractions that add up to at most 1 but received ${Number(sum.toFixed(6))}`);
   } else {
-    if (split.train === 0) fault(["split", "train"], "expected more than 0 but received 0");
-    if (split.test === 0) fault(["split", "test"], "expected more than 0 but received 0");
+    if (split.train === 0) fault([...path, "train"], "expected more than 0 but received 0");
+    if (split.test === 0) fault([...path, "test"], "expected more than 0 but received 0");
   }
 }
 
@@ -140,11 +158,12 @@ function checkModels(config: StudyConfig, fault: Report): void {
       );
     }
     const encoder = encoderOf(model.encoder);
-    if (encoder.family === "dino-vit") {
+    const isTransformer = encoder.family === "dino-vit";
+    if (model.decoder !== undefined && (model.decoder.kind === "conv1") !== isTransformer) {
       fault(
-        ["models", index, "encoder"],
-        'expected an encoder of the family "convnext-v2-3d" but received one of "dino-vit", ' +
-          "which the decoders of a study do not stand on; a script can embed and train it",
+        ["models", index, "decoder", "kind"],
+        `expected ${isTransformer ? '"conv1"' : '"upernet" or "unetr"'}, which stands on an encoder of the family ` +
+          `"${encoder.family}", but received "${model.decoder.kind}"`,
       );
     }
     config.tasks.forEach((task) => {
@@ -173,8 +192,23 @@ function checkTasks(config: StudyConfig, fault: Report): void {
         `expected fewer than the ${training.epochs} epochs of ${kindOf(task)} but received ${training.warmupEpochs}`,
       );
     }
-    if (kindOf(task) !== "super-resolution") return;
-    if (voxels[2] % 2 !== 0) {
+    if (kindOf(task) === "pirads-classification" && training.batchSize < 2) {
+      fault(
+        ["tasks", index, "training", "batchSize"],
+        `expected at least 2, as the classifier's batch norm needs, but received ${training.batchSize}`,
+      );
+    }
+    const kind = kindOf(task);
+    const { metric, shape } = taskOf(completeTask(task, config.training) as TaskSpec);
+    if (config.comparators.includes("specialised")) {
+      try {
+        specialisedOf(config.specialised[kind], shape);
+      } catch (error) {
+        fault(["specialised", kind], messageOf(error));
+      }
+    }
+    if (metric !== "SSIM") return;
+    if (kind === "super-resolution" && voxels[2] % 2 !== 0) {
       fault(
         ["cohort", "voxels", 2],
         `expected an even depth, which super-resolution halves, but received ${voxels[2]}`,
@@ -184,14 +218,14 @@ function checkTasks(config: StudyConfig, fault: Report): void {
       if (extent < ssimWindow) {
         fault(
           ["cohort", "voxels", axis],
-          `expected at least ${ssimWindow}, the window of super-resolution's SSIM, but received ${extent}`,
+          `expected at least ${ssimWindow}, the window of SSIM, which ${kind} is judged by, but received ${extent}`,
         );
       }
     });
     if (normalise.t2w.kind === "z-score") {
       fault(
         ["cohort", "normalise", "t2w", "kind"],
-        `expected "percentiles" or "range", as super-resolution compares T2W in [0, 1], but received ${describe(normalise.t2w.kind)}`,
+        `expected "percentiles" or "range", as ${kind} compares T2W in [0, 1], but received ${describe(normalise.t2w.kind)}`,
       );
     }
   });

@@ -8,14 +8,18 @@ export type { Comparator, TaskKind } from "../common/vocabulary.js";
 
 export interface CaseScore {
   case: string;
+  /** The case's own metric; where the metric is one of the whole set, the score that it is computed from. */
   value: number;
+  /** Where classes are told apart: the case's class and the answered one. */
+  truth?: number;
+  predicted?: number;
 }
 
 export interface EpochRecord {
   epoch: number;
   learningRate: number;
   trainingLoss: number;
-  /** Mean of the task's metric over the validation set; null where the epoch was not validated. */
+  /** The task's metric over the validation set; null where the epoch was not validated, or the set leaves it undefined. */
   validationMetric: number | null;
 }
 
@@ -29,6 +33,20 @@ export interface Cost {
   threads: number;
 }
 
+/** A metric over the test set. */
+export interface TestMetric {
+  name: string;
+  /** The mean over cases; for a metric that only a set has, such as specificity, its value. */
+  mean: number;
+  /** Sample standard deviation over cases (0 for one case); null for a metric that only a set has. */
+  standardDeviation: number | null;
+  cases: CaseScore[];
+  /** Secondary metrics by name, such as AUC or the Dice of one PI-RADS; null where undefined. */
+  secondary: Record<string, number | null>;
+  /** `confusion[true class][answered class]`: how many cases. */
+  confusion?: number[][];
+}
+
 /** One cell: a task, a model, a comparator and a seed, trained where the comparator trains, and tested. */
 export interface CellResult {
   id: string;
@@ -38,8 +56,7 @@ export interface CellResult {
   comparator: Comparator;
   seed: number;
   network: { architecture: string; parameters: number; trainable: number };
-  /** Test metric: the mean over cases, their sample standard deviation (0 for one case), and each case. */
-  metric: { name: string; mean: number; standardDeviation: number; cases: CaseScore[] };
+  metric: TestMetric;
   curve: EpochRecord[];
   bestEpoch: number | null;
   cost: Cost;
@@ -118,6 +135,14 @@ export interface StudyResults {
     cases: number;
     patients: number;
     split: { train: number; validation: number; test: number };
+    /** Cohorts of single tasks that do not take the study's. */
+    tasks?: {
+      task: TaskKind;
+      manifest: string;
+      cases: number;
+      patients: number;
+      split: { train: number; validation: number; test: number };
+    }[];
     excluded: Exclusion[];
   };
   cells: CellSummary[];

@@ -16,6 +16,7 @@ import {
 import { refuseChanges } from "./changes.js";
 import { differingCases, readCohort, type StudyCohort, writeCohort } from "./cohort-file.js";
 import { ResultsCollector } from "./collect.js";
+import { checkDevices, DevicePool } from "./devices.js";
 import { checkStudy } from "./load.js";
 import { lockStudy } from "./lock.js";
 import { type PlannedCell, planStudy, type StudyPlan } from "./plan.js";
@@ -31,6 +32,8 @@ export interface RunOptions {
   onProgress?: (event: StudyEvent) => void;
   /** Cells that run side by side, instead of `execution.jobs`. */
   jobs?: number;
+  /** Devices that cells are handed out to, instead of `execution.devices` or `execution.device`. */
+  devices?: readonly string[];
   /** Only these cells; the rest stays pending. */
   only?: "pretraining";
 }
@@ -50,7 +53,7 @@ export async function runStudy(study: Study | StudyInput, options: RunOptions = 
   if (options.jobs !== undefined && !(Number.isSafeInteger(options.jobs) && options.jobs >= 1)) {
     throw expected("a whole number of at least 1", "jobs", options.jobs);
   }
-  const checked = await checkStudy(study);
+  const checked = withDevices(await checkStudy(study), options.devices);
   const folder = checked.execution.output;
   await mkdir(studyPaths(folder).cells, { recursive: true });
   const unlock = await lockStudy(folder);
@@ -69,11 +72,13 @@ export async function runStudy(study: Study | StudyInput, options: RunOptions = 
 
 async function runLocked(
   study: Study,
-  { jobs = study.execution.jobs, only }: RunOptions,
+  { jobs: jobsAsked, only }: RunOptions,
   signal: AbortSignal | undefined,
   onProgress: (event: StudyEvent) => void,
 ): Promise<StudyResults> {
   const folder = study.execution.output;
+  const devices = study.execution.devices ?? [study.execution.device];
+  const jobs = jobsAsked ?? Math.max(study.execution.jobs, devices.length);
   const threads = await settleStudy(study, jobs);
   const cohort = await prepareStudyCohort(study, { signal, onProgress });
   const plan = planStudy(study);
@@ -96,7 +101,9 @@ async function runLocked(
     jobs,
     done,
     signal: abort,
-    run: (cell) => runInWorker({ study, cell, cohort, threads }, abort, onProgress),
+    devices: new DevicePool(devices),
+    run: (cell, device) =>
+      runInWorker({ study: onDevice(study, device), cell, cohort, threads }, abort, onProgress),
     settled: (cell, outcome) => {
       const step = writing.then(async () => {
         if (outcome.kind === "stopped") return;
@@ -156,6 +163,20 @@ async function finishedCells(folder: string, { cells }: StudyPlan): Promise<Set<
   }
   return done;
 }
+
+/** The study, on the devices that were asked for. @throws `BAD_CONFIG` where they are not there */
+function withDevices(study: Study, asked: readonly string[] | undefined): Study {
+  const { device, devices = [device] } = study.execution;
+  const chosen = asked ?? devices;
+  checkDevices(chosen);
+  return { ...study, execution: { ...study.execution, device: chosen[0] as string, devices: [...chosen] } };
+}
+
+/** What the worker of one cell sees: a study on a single device. */
+const onDevice = (study: Study, device: string): Study => ({
+  ...study,
+  execution: { ...study.execution, device, devices: [device] },
+});
 
 const withoutKind = ({ code, reason }: Extract<Outcome, { kind: "failed" }>) => ({ code, reason });
 

@@ -1,3 +1,4 @@
+import type { DevicePool } from "./devices.js";
 import type { PlannedCell } from "./plan.js";
 
 /** What became of a cell. */
@@ -12,17 +13,19 @@ export interface Schedule {
   /** Ids of cells that are there already. */
   done: ReadonlySet<string>;
   signal: AbortSignal;
-  run(cell: PlannedCell): Promise<Outcome>;
+  /** Where cells run, and whether one fits beside those that run already. */
+  devices: DevicePool;
+  run(cell: PlannedCell, device: string): Promise<Outcome>;
   /** Called once a cell, also for those that fail because of another; the next cells start after it has returned. */
   settled(cell: PlannedCell, outcome: Outcome): Promise<void>;
 }
 
 /**
  * Hands out cells, up to `jobs` at once: of those that are ready, the one first from which the longest chain of work
- * hangs. A cell whose dependency failed fails with its reason. Nothing new starts once the signal is aborted.
+ * hangs. One that does not fit beside those that run lets shorter ones pass, and is asked again whenever a cell ends. A cell whose dependency failed fails with its reason. Nothing new starts once the signal is aborted.
  */
 export async function runSchedule(cells: readonly PlannedCell[], schedule: Schedule): Promise<void> {
-  const { jobs, signal } = schedule;
+  const { jobs, signal, devices } = schedule;
   const done = new Set(schedule.done);
   const waiting = new Map(cells.filter(({ id }) => !done.has(id)).map((cell) => [cell.id, cell]));
   const priority = priorities(cells);
@@ -34,8 +37,8 @@ export async function runSchedule(cells: readonly PlannedCell[], schedule: Sched
     if (outcome.kind === "failed") failed.set(cell.id, outcome.reason);
     await schedule.settled(cell, outcome);
   };
-  const start = async (cell: PlannedCell): Promise<void> => {
-    const outcome = await schedule.run(cell);
+  const start = async (cell: PlannedCell, device: string): Promise<void> => {
+    const outcome = await schedule.run(cell, device).finally(() => devices.release(cell.id));
     await settle(cell, outcome);
   };
 
@@ -52,10 +55,12 @@ export async function runSchedule(cells: readonly PlannedCell[], schedule: Sched
       .sort((a, b) => (priority.get(b.id) as number) - (priority.get(a.id) as number));
     for (const cell of ready) {
       if (running.size >= jobs || signal.aborted) break;
+      const device = devices.take(cell);
+      if (device === null) continue;
       waiting.delete(cell.id);
       running.set(
         cell.id,
-        start(cell).finally(() => running.delete(cell.id)),
+        start(cell, device).finally(() => running.delete(cell.id)),
       );
     }
     if (running.size === 0) return;

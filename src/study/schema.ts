@@ -1,7 +1,15 @@
 import { z } from "zod";
 import { section } from "../common/validation.js";
 import { comparators, type TaskKind, taskKinds } from "../common/vocabulary.js";
-import { decoderSchema, encoderSchema, specialisedSchema, subpixelSchema } from "../models/specification.js";
+import { specialisedOfPaper } from "../models/catalogue.js";
+import {
+  classifierSchema,
+  type DecoderSpec,
+  decoderSchema,
+  encoderSchema,
+  specialisedSchema,
+  subpixelSchema,
+} from "../models/specification.js";
 import { taskOptions } from "../tasks/index.js";
 import { cropSchema, masksSchema, normaliseSchema, splitSchema, voxelsSchema } from "./cohort-schema.js";
 
@@ -87,27 +95,57 @@ const modelSchema = section({
   /** A safetensors file with the encoder's weights; or `pretrain`. */
   weights: path.optional(),
   pretrain: pretrainSchema.optional(),
-  /** What of the pretrained model fine-tuning trains. The paper says frozen and reports what only `full` can give. */
-  finetune: z.enum(["full", "frozen"]).default("full"),
-  decoder: decoderSchema.prefault({ kind: "upernet" }),
+  /**
+   * What of the pretrained model fine-tuning trains beside its head: all, the last blocks and every norm, or nothing.
+   * Default: `full` for a ConvNeXt, of which the paper says frozen and reports what only `full` can give; `partial`
+   * for a vision transformer.
+   */
+  finetune: z.enum(["full", "partial", "frozen"]).optional(),
+  /**
+   * Layer-wise decay of the learning rate where the whole encoder is trained from pretrained weights: 1 is none, as in
+   * the paper; 0.65 to 0.9 are usual.
+   */
+  layerDecay: z.number().gt(0).max(1).default(1),
+  /** How many of the last blocks `partial` trains. */
+  partialBlocks: z.int().min(0).max(1000).default(2),
+  /** Default: the published one, UperNet on a ConvNeXt, `conv1` on a vision transformer. */
+  decoder: decoderSchema.optional(),
+  classifier: classifierSchema.prefault({}),
   subpixel: subpixelSchema.prefault({}),
 });
 
+/** What every task may say beside its own options. */
+const taskFields = {
+  training: trainingChanges.default({}),
+  /** Another cohort for this task alone, instead of the study's `cohort.manifest` and `split`. */
+  cohort: section({ manifest: path, split: splitSchema.prefault({}) }).optional(),
+};
+
 export const taskSchema = z.discriminatedUnion("kind", [
+  section({
+    kind: z.literal("pirads-classification"),
+    ...taskOptions["pirads-classification"],
+    ...taskFields,
+  }),
   section({
     kind: z.literal("lesion-segmentation"),
     ...taskOptions["lesion-segmentation"],
-    training: trainingChanges.default({}),
+    ...taskFields,
   }),
   section({
     kind: z.literal("super-resolution"),
     ...taskOptions["super-resolution"],
-    training: trainingChanges.default({}),
+    ...taskFields,
+  }),
+  section({
+    kind: z.literal("distortion-correction"),
+    ...taskOptions["distortion-correction"],
+    ...taskFields,
   }),
 ]);
 
 const specialisedByTask = Object.fromEntries(
-  taskKinds.map((kind) => [kind, specialisedSchema.default("unet-3d")]),
+  taskKinds.map((kind) => [kind, specialisedSchema.default(specialisedOfPaper[kind])]),
 ) as Record<TaskKind, z.ZodDefault<typeof specialisedSchema>>;
 
 /**
@@ -157,6 +195,11 @@ export const studySchema = section({
       .string()
       .regex(/^(cpu|cuda(:\d+)?)$/, 'expected "cpu", "cuda" or "cuda:N"')
       .default("cpu"),
+    /** Cells are handed out to these instead, each to one of them; all of one kind. */
+    devices: z
+      .array(z.string().regex(/^(cpu|cuda(:\d+)?)$/, 'expected "cpu", "cuda" or "cuda:N"'))
+      .min(1)
+      .optional(),
     /** Cells that run side by side. */
     jobs: z.int().min(1).max(256).default(1),
     /** Threads of each; null: the machine's cores divided among the jobs, kept when the study is continued. */
@@ -173,11 +216,13 @@ export type StudyInput = z.input<typeof studySchema>;
 export type StudyConfig = z.output<typeof studySchema>;
 export type TrainingSettings = z.output<typeof trainingSchema>;
 export type PretrainSettings = z.output<typeof pretrainSchema>;
-export type ModelConfig = z.output<typeof modelSchema>;
+export type FineTuning = "full" | "partial" | "frozen";
+export type ModelConfig = z.output<typeof modelSchema> & { finetune: FineTuning; decoder: DecoderSpec };
 export type TaskConfig = z.output<typeof taskSchema> & { training: TrainingSettings };
 
 /** A study with every default filled in and every path absolute. It parses to itself. */
-export interface Study extends Omit<StudyConfig, "tasks" | "execution"> {
+export interface Study extends Omit<StudyConfig, "models" | "tasks" | "execution"> {
+  models: ModelConfig[];
   tasks: TaskConfig[];
   execution: Omit<StudyConfig["execution"], "output" | "cache"> & { output: string; cache: string };
 }

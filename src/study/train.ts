@@ -32,8 +32,13 @@ export interface Training {
   random: { seed: number; name: (string | number)[] };
   /** The batch of these cases (indices), as it is in this epoch. The loop disposes it. */
   batch(cases: readonly number[], epoch: number): Promise<Batch>;
-  /** The metric on the validation set, larger is better; null where there is none: the last epoch is the best. */
-  validate: (() => Promise<number>) | null;
+  /** Cases that a batch must have; a last batch of fewer joins the one before it. Batch norm needs 2. */
+  smallestBatch?: number;
+  /**
+   * The metric on the validation set, larger is better; null where it is undefined. Null instead of a function: no
+   * such set. Where no epoch has a metric, the last is the best.
+   */
+  validate: (() => Promise<number | null>) | null;
   checkpoints: CheckpointFolder;
   clock: BusyClock;
   signal: AbortSignal;
@@ -74,10 +79,10 @@ export async function train(training: Training): Promise<Trained> {
     throwIfAborted(signal);
 
     state.epoch = epoch;
-    const steps = Math.ceil(training.cases / schedule.batchSize);
+    const steps = batchesOf(Array(training.cases).fill(0), schedule.batchSize, training.smallestBatch).length;
     const learningRate = learningRateAt(schedule, (epoch - 1) * steps, steps);
     state.curve.push({ epoch, learningRate, trainingLoss, validationMetric: metric });
-    if (isBest(state, metric, training.validate === null)) state.best = { epoch, metric };
+    if (isBest(state.best, metric, due)) state.best = { epoch, metric };
 
     const now = { wall: performance.now(), device: clock.seconds };
     state.cost.epochSeconds.push((now.wall - before.wall) / 1000);
@@ -104,13 +109,23 @@ export const nothingSpent = (): Spent => ({
 });
 
 /**
- * Without a validation set every epoch is taken, so that the last one stays. Of equals the latest: early in training
+ * Where no epoch has a metric every one is taken, so that the last one stays. Of equals the latest: early in training
  * Dice is often 0 epoch after epoch, while the loss falls.
  */
-function isBest({ best }: TrainingState, metric: number | null, takeLast: boolean): boolean {
-  if (takeLast) return true;
-  if (metric === null) return false;
-  return best === null || best.metric === null || metric >= best.metric;
+function isBest(best: TrainingState["best"], metric: number | null, due: boolean): boolean {
+  if (best === null || best.metric === null) return due;
+  return metric !== null && metric >= best.metric;
+}
+
+/** The cases of each step: `batchSize` of them, the last batch what is left, or joined to the one before. */
+export function batchesOf(order: readonly number[], batchSize: number, smallest = 1): number[][] {
+  const batches: number[][] = [];
+  for (let start = 0; start < order.length; start += batchSize) {
+    const batch = order.slice(start, start + batchSize);
+    if (batch.length < smallest && batches.length > 0) batches.at(-1)?.push(...batch);
+    else batches.push(batch);
+  }
+  return batches;
 }
 
 /** One pass over the training set; the mean loss, each case weighing the same. */
@@ -118,10 +133,7 @@ async function trainEpoch(training: Training, trainer: Trainer, epoch: number): 
   const { schedule, random, clock, signal } = training;
   const indices = Array.from({ length: training.cases }, (_, index) => index);
   const order = randomStream(random.seed, ...random.name, "order", epoch).shuffle(indices);
-  const batches: number[][] = [];
-  for (let start = 0; start < order.length; start += schedule.batchSize) {
-    batches.push(order.slice(start, start + schedule.batchSize));
-  }
+  const batches = batchesOf(order, schedule.batchSize, training.smallestBatch);
   const steps = batches.length;
   const losses: number[] = [];
   const queue: Promise<void>[] = [];

@@ -20,7 +20,7 @@ export function runInWorker(
   onEvent: (event: StudyEvent) => void,
 ): Promise<Outcome> {
   const started = performance.now();
-  const worker = fork(program, [], {
+  const worker = fork(program, [job.cell.id], {
     stdio: ["ignore", "ignore", "pipe", "ipc"],
     execArgv: [],
     env: environment(job.threads),

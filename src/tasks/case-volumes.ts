@@ -6,12 +6,24 @@ import type { Tensor } from "../native/tensor.js";
 
 export type { VolumeRole } from "../cohort/manifest.js";
 
-/** The preprocessed volumes of one case: mapped from the cache when asked for, shared between processes. */
-export interface CaseVolumes {
-  readonly case: string;
+/** What is known of a case without opening a volume. */
+export interface CaseFacts {
   readonly roles: readonly VolumeRole[];
+  /** 1 to 5; null where unknown. */
+  readonly pirads: number | null;
+}
+
+export const factsOf = ({ volumes, pirads }: PreparedCase): CaseFacts => ({ roles: volumes, pirads });
+
+/** The preprocessed volumes of one case: mapped from the cache when asked for, shared between processes. */
+export interface CaseVolumes extends CaseFacts {
+  readonly case: string;
+  /** Voxel size in mm, [D, H, W]: k to the head, j to the back, i to the left. */
+  readonly spacing: readonly [number, number, number];
+  /** Where volumes are loaded to unless `load` is told otherwise. */
+  readonly device: string;
   /** A volume [D, H, W], float32; the caller disposes it. */
-  load(role: VolumeRole): Promise<Tensor>;
+  load(role: VolumeRole, device?: string): Promise<Tensor>;
 }
 
 /** Opens the preprocessed volumes of a case for a device. */
@@ -19,10 +31,12 @@ export async function openCase(prepared: PreparedCase, device: string): Promise<
   const file = await readSafetensors(prepared.file);
   return {
     case: prepared.id,
-    roles: prepared.volumes,
-    load: async (role) => {
+    ...factsOf(prepared),
+    spacing: prepared.spacing,
+    device,
+    load: async (role, on = device) => {
       if (!prepared.volumes.includes(role)) throw expected(`a case that has ${role}`, "case", prepared.id);
-      return file.tensor(role, device);
+      return file.tensor(role, on);
     },
   };
 }

@@ -1,7 +1,9 @@
 import { z } from "zod";
 import { section } from "../common/validation.js";
 import type { TaskKind } from "../common/vocabulary.js";
+import { distortionCorrection } from "./distortion-correction.js";
 import { lesionSegmentation } from "./lesion-segmentation.js";
+import { piradsClassification } from "./pirads-classification.js";
 import { superResolution } from "./super-resolution.js";
 import type { Task } from "./task.js";
 
@@ -9,6 +11,11 @@ const channelFill = z.enum(["repeat", "zeros"]).default("repeat");
 
 /** Each task's own options, as they stand in a study file beside `kind`. */
 export const taskOptions = {
+  "pirads-classification": {
+    positiveFrom: z.union([z.literal(3), z.literal(4), z.literal(5)]).default(3),
+    classWeights: z.enum(["inverse-frequency", "none"]).default("inverse-frequency"),
+    channelFill,
+  },
   "lesion-segmentation": {
     alpha: z.number().min(0).max(1).default(0.3),
     beta: z.number().min(0).max(1).default(0.7),
@@ -18,19 +25,44 @@ export const taskOptions = {
     downsampling: z.enum(["average", "skip"]).default("average"),
     channelFill,
   },
+  "distortion-correction": {
+    maximumDisplacement: z.number().positive().default(6),
+    decay: z.number().positive().default(15),
+    smoothness: z.number().min(1).default(30),
+    phaseEncoding: z.enum(["anterior-posterior", "left-right"]).default("anterior-posterior"),
+    source: z.enum(["rectum", "rectum-or-behind-gland"]).default("rectum"),
+    channelFill,
+  },
 } as const satisfies Record<TaskKind, z.core.$ZodLooseShape>;
 
 const schemas = {
+  "pirads-classification": section({
+    kind: z.literal("pirads-classification"),
+    ...taskOptions["pirads-classification"],
+  }),
   "lesion-segmentation": section({
     kind: z.literal("lesion-segmentation"),
     ...taskOptions["lesion-segmentation"],
   }),
   "super-resolution": section({ kind: z.literal("super-resolution"), ...taskOptions["super-resolution"] }),
+  "distortion-correction": section({
+    kind: z.literal("distortion-correction"),
+    ...taskOptions["distortion-correction"],
+  }),
 };
 
 export type TaskSpec = z.infer<(typeof schemas)[TaskKind]>;
 
 /** The task behind its name and options. */
 export function taskOf(spec: TaskSpec): Task {
-  return spec.kind === "lesion-segmentation" ? lesionSegmentation(spec) : superResolution(spec);
+  switch (spec.kind) {
+    case "pirads-classification":
+      return piradsClassification(spec);
+    case "lesion-segmentation":
+      return lesionSegmentation(spec);
+    case "super-resolution":
+      return superResolution(spec);
+    case "distortion-correction":
+      return distortionCorrection(spec);
+  }
 }

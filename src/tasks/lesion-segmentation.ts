@@ -1,6 +1,7 @@
-import { overlap } from "../native/kernels.js";
+import { mean } from "simple-statistics";
 import { Tensor } from "../native/tensor.js";
-import { type ChannelFill, disposable, stackChannels, type Task } from "./task.js";
+import { diceOf } from "./metrics.js";
+import { type ChannelFill, disposable, meanOverCases, stackChannels, type Task } from "./task.js";
 
 export interface LesionSegmentationOptions {
   /** Weight of false positives in the Tversky index. Salehi 2017: 0.3. */
@@ -12,19 +13,20 @@ export interface LesionSegmentationOptions {
 
 /**
  * Lesion segmentation (task 2 of the paper): T2W and one of ADC or high-b, drawn at random, to a mask of any lesion.
- * Tversky loss (Salehi 2017); Dice of sigmoid > 0.5. Where prediction and target are both empty, Dice is 1.
+ * Tversky loss (Salehi 2017); Dice of sigmoid > 0.5, over all cases and by the PI-RADS of the case. Where prediction
+ * and target are both empty, Dice is 1.
  */
 export const lesionSegmentation = (options: LesionSegmentationOptions): Task => ({
   kind: "lesion-segmentation",
-  shape: { channels: 2, outputs: 1, depthScale: 1 },
-  loss: { kind: "tversky", alpha: options.alpha, beta: options.beta },
+  shape: { answers: "voxels", channels: 2, outputs: 1, depthScale: 1 },
+  loss: () => ({ kind: "tversky", alpha: options.alpha, beta: options.beta }),
   metric: "Dice",
   pictures: "mask",
 
-  missing(volumes) {
-    if (!volumes.includes("t2w")) return "it has no T2W volume";
-    if (!volumes.includes("lesion")) return "it has no lesion mask";
-    return volumes.includes("adc") || volumes.includes("hbv") ? null : "it has neither ADC nor high-b";
+  missing({ roles }) {
+    if (!roles.includes("t2w")) return "it has no T2W volume";
+    if (!roles.includes("lesion")) return "it has no lesion mask";
+    return roles.includes("adc") || roles.includes("hbv") ? null : "it has neither ADC nor high-b";
   },
 
   async sample(volumes, channels, draw) {
@@ -43,10 +45,18 @@ export const lesionSegmentation = (options: LesionSegmentationOptions): Task => 
     }
   },
 
-  async score(logits, target) {
-    const counts = await overlap(logits, target, 0); // a logit above 0 is a probability above 0.5
-    return counts.map(({ intersection, prediction, target: reference }) =>
-      prediction + reference === 0 ? 1 : (2 * intersection) / (prediction + reference),
+  async judge(logits, target) {
+    // A logit above 0 is a probability above 0.5.
+    return (await diceOf(logits, target, { threshold: 0 })).map((value) => ({ value }));
+  },
+
+  assess(judgements, cases) {
+    const grades = [...new Set(cases.flatMap(({ pirads }) => pirads ?? []))].sort((a, b) => a - b);
+    const ofGrade = (grade: number) =>
+      judgements.filter((_, index) => cases[index]?.pirads === grade).map(({ value }) => value);
+    return meanOverCases(
+      judgements,
+      Object.fromEntries(grades.map((grade) => [`Dice of PI-RADS ${grade}`, mean(ofGrade(grade))])),
     );
   },
 

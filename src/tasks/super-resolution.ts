@@ -1,6 +1,6 @@
 import { ssim3d } from "../native/kernels.js";
 import { Tensor } from "../native/tensor.js";
-import { type ChannelFill, disposable, stackChannels, type Task } from "./task.js";
+import { type ChannelFill, disposable, meanOverCases, stackChannels, type Task } from "./task.js";
 
 export interface SuperResolutionOptions {
   /**
@@ -17,12 +17,12 @@ export interface SuperResolutionOptions {
  */
 export const superResolution = (options: SuperResolutionOptions): Task => ({
   kind: "super-resolution",
-  shape: { channels: 1, outputs: 1, depthScale: 2 },
-  loss: { kind: "l1" },
+  shape: { answers: "voxels", channels: 1, outputs: 1, depthScale: 2 },
+  loss: () => ({ kind: "l1" }),
   metric: "SSIM",
   pictures: "image",
 
-  missing: (volumes) => (volumes.includes("t2w") ? null : "it has no T2W volume"),
+  missing: ({ roles }) => (roles.includes("t2w") ? null : "it has no T2W volume"),
 
   async sample(volumes, channels) {
     using t2w = await volumes.load("t2w");
@@ -36,7 +36,10 @@ export const superResolution = (options: SuperResolutionOptions): Task => ({
     }
   },
 
-  score: (prediction, target) => ssim3d(prediction, target, 1),
+  async judge(prediction, target) {
+    return (await ssim3d(prediction, target, 1)).map((value) => ({ value }));
+  },
+  assess: (judgements) => meanOverCases(judgements),
 
   async picture(sample, prediction) {
     using target = await sample.target.select(0, 0); // [D, H, W]

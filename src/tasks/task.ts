@@ -1,17 +1,23 @@
+import { mean, sampleStandardDeviation } from "simple-statistics";
 import type { RandomStream } from "../common/random.js";
 import type { TaskKind } from "../common/vocabulary.js";
 import type { LossSpec } from "../native/network.js";
 import { Tensor } from "../native/tensor.js";
-import type { CaseVolumes, VolumeRole } from "./case-volumes.js";
+import type { CaseFacts, CaseVolumes } from "./case-volumes.js";
 
 /** Channels of the input that the task has by itself, channels of the output, and slices out for each slice in. */
 export interface TaskShape {
+  /** `voxels`: the answer is a volume; `classes`: one logit a class, of which there are `outputs`. */
+  answers: "voxels" | "classes";
   channels: number;
   outputs: number;
   depthScale: 1 | 2;
 }
 
-/** What a network is shown and what it should answer: input [C, D, H, W], target [outputs, depthScale * D, H, W]. */
+/**
+ * What a network is shown and what it should answer: input [C, D, H, W], target [outputs, depthScale * D, H, W], or
+ * the class, int64 [1].
+ */
 export interface Sample extends Disposable {
   input: Tensor;
   target: Tensor;
@@ -26,6 +32,29 @@ export interface Picture extends Disposable {
   prediction: Tensor;
 }
 
+/** How a case was answered. */
+export interface Judgement {
+  /** The metric of this case; for a metric that only a set of cases has, the score that it is computed from. */
+  value: number;
+  /** Where the task is to tell classes apart: the case's class and the one that was answered. */
+  truth?: number;
+  predicted?: number;
+}
+
+/** The metric over a set of cases, and whatever else is worth reporting. */
+export interface Assessment {
+  value: number;
+  /** Sample standard deviation over cases; null for a metric that only the set has. */
+  standardDeviation: number | null;
+  /** Secondary metrics by name; null where the cases leave one undefined. */
+  secondary: Record<string, number | null>;
+  /** `confusion[true class][answered class]`: how many cases; for a task that tells classes apart. */
+  confusion?: number[][];
+}
+
+/** What a task asks a network, batch by batch: input [N, C, D, H, W] to the network's own output. */
+export type Forward = (input: Tensor) => Promise<Tensor>;
+
 /**
  * A downstream task: how a case becomes a sample, by which loss a network learns it and by which metric it is judged.
  * It knows neither networks nor training.
@@ -33,22 +62,40 @@ export interface Picture extends Disposable {
 export interface Task {
   readonly kind: TaskKind;
   readonly shape: TaskShape;
-  readonly loss: LossSpec;
+  /** The loss, which may depend on what the training set holds (class weights). */
+  loss(training: readonly CaseVolumes[]): LossSpec;
   /** Larger is better. */
   readonly metric: string;
-  /** What target and prediction are in pictures. */
-  readonly pictures: "mask" | "image";
-  /** Why a case with just these volumes cannot take part; null where it can. */
-  missing(volumes: readonly VolumeRole[]): string | null;
+  /** What target and prediction are in pictures; null for a task without any. */
+  readonly pictures: "mask" | "image" | null;
+  /** Why a case cannot take part; null where it can. */
+  missing(one: CaseFacts): string | null;
   /**
    * The sample of a case, for a network that takes `channels`. What the task leaves to chance is drawn from `draw`:
    * the same stream gives the same sample.
    */
   sample(volumes: CaseVolumes, channels: number, draw: RandomStream): Promise<Sample>;
-  /** The metric of each sample of a batch: prediction (the network's answer) and target [N, outputs, D, H, W]. */
-  score(prediction: Tensor, target: Tensor): Promise<number[]>;
+  /**
+   * The answer to a test case, where it takes more than one question to the network, such as sampling from a diffusion
+   * model. Without it, the answer is the network's to the sample's input. `draw` is the case's own stream.
+   */
+  answer?(forward: Forward, sample: Sample, draw: RandomStream, signal: AbortSignal): Promise<Tensor>;
+  /** How each sample of a batch was answered: prediction (the network's answer) and target, both with N in front. */
+  judge(prediction: Tensor, target: Tensor): Promise<Judgement[]>;
+  /** The metric over the cases of a set; null where these cases leave it undefined. */
+  assess(judgements: readonly Judgement[], cases: readonly CaseFacts[]): Assessment | null;
   /** The slice of a sample that shows most, with the network's answer [1, outputs, D, H, W] to it. */
   picture(sample: Sample, prediction: Tensor): Promise<Picture>;
+}
+
+/** The assessment of a metric that every case has: the mean over cases, and their standard deviation. */
+export function meanOverCases(
+  judgements: readonly Judgement[],
+  secondary: Assessment["secondary"] = {},
+): Assessment {
+  const values = judgements.map(({ value }) => value);
+  const deviation = values.length === 1 ? 0 : sampleStandardDeviation(values);
+  return { value: mean(values), standardDeviation: deviation, secondary };
 }
 
 /** How a network that takes more channels than a task has is fed: the channels repeated in turn, or zeros. */

@@ -1,6 +1,8 @@
 import type { Command } from "commander";
+import type { CohortPreview } from "../../study/preview.js";
+import type { Probe } from "../../study/probe.js";
 import { answer } from "../answer.js";
-import { count, printable, table } from "../format.js";
+import { bytes, count, printable, table } from "../format.js";
 
 /** `plan STUDY`: the cells that `run` would run, without running any. */
 export function addPlan(program: Command): void {
@@ -8,14 +10,19 @@ export function addPlan(program: Command): void {
     .command("plan")
     .description("check a study and list its cells, without running any")
     .argument("<study>", "the study file (YAML)")
+    .option("--probe", "time a few training steps of each network here, and estimate the hours of every cell")
     .option("--json", "write one JSON document to stdout")
     .addHelpText("after", "\nExample:\n  transfer-limits plan study.yaml")
-    .action((path: string, options: { json?: boolean }) =>
+    .action((path: string, { probe: probing, ...options }: { probe?: boolean; json?: boolean }) =>
       answer(options, async () => {
         const { loadStudy } = await import("../../study/load.js");
         const { planStudy } = await import("../../study/plan.js");
+        const { previewCohorts } = await import("../../study/preview.js");
         const study = await loadStudy(path);
         const plan = planStudy(study);
+        const cohorts = await previewCohorts(study);
+        const { probePlan } = await import("../../study/probe.js");
+        const probe = probing ? await probePlan(study, plan) : null;
         const total = plan.cells.reduce((sum, { cost }) => sum + cost, 0);
         const rows = plan.cells.map((cell) => [
           printable(cell.id),
@@ -23,14 +30,61 @@ export function addPlan(program: Command): void {
           cell.startsFrom,
           String(cell.epochs),
           `${((100 * cell.cost) / total).toFixed(1)} %`,
+          bytes(cell.memoryBytes),
+          ...(probe ? [hours(probe.seconds[cell.id] ?? null)] : []),
         ]);
         return {
-          value: { ...plan, output: study.execution.output },
+          value: { ...plan, cohorts, output: study.execution.output, ...(probe ? { probe } : {}) },
           text: [
             `${printable(plan.name)}: ${count(plan.cells.length, "cell")}, to ${printable(study.execution.output)}`,
-            table(["cell", "trains", "starts from", "epochs", "share of the work"], rows),
+            ...cohorts.flatMap(cohortLines),
+            table(
+              [
+                "cell",
+                "trains",
+                "starts from",
+                "epochs",
+                "share of the work",
+                "memory (estimate)",
+                ...(probe ? ["hours (estimate)"] : []),
+              ],
+              rows,
+            ),
+            ...(probe ? probeLines(probe) : []),
           ].join("\n"),
         };
       }),
     );
+}
+
+const hours = (seconds: number | null): string => {
+  if (seconds === null) return "–";
+  const value = seconds / 3600;
+  return value >= 100 ? String(Math.round(value)) : value.toPrecision(2);
+};
+
+function probeLines({ device, threads, seconds, faults }: Probe): string[] {
+  const total = Object.values(seconds).reduce<number>((sum, one) => sum + (one ?? 0), 0);
+  const where = device === "cpu" ? `the CPU with ${count(threads, "thread")}` : device;
+  return [
+    `Estimated from short steps at a reduced size on ${where}: ${hours(total)} hours in all, one cell after the other. ` +
+      "Reading volumes and sampling from diffusion models come on top.",
+    ...faults.map((fault) => `  not timed: ${printable(fault)}`),
+  ];
+}
+
+function cohortLines({ manifest, tasks, cases, patients, split, missing }: CohortPreview): string[] {
+  const { train, validation, test, unused } = split;
+  const line =
+    `${printable(manifest)}: ${count(cases, "case")} of ${count(patients, "patient")}; ` +
+    `train ${train}, validation ${validation}, test ${test}, unused ${unused}; ` +
+    `for ${tasks.length > 0 ? tasks.join(", ") : "pretraining alone"}`;
+  const [first] = missing;
+  if (first === undefined) return [line];
+  const without = new Set(missing.map((one) => one.case)).size;
+  return [
+    line,
+    `  warning: ${count(missing.length, "file")} of ${count(without, "case")} cannot be found, the first ` +
+      `${printable(first.file)}; run leaves such cases out`,
+  ];
 }

@@ -14,16 +14,21 @@ export function addRun(program: Command): void {
       "cells that run side by side, instead of the study's execution.jobs",
       wholeNumber(1),
     )
+    .option(
+      "--devices <list>",
+      "devices that cells are handed out to, such as cuda:0,cuda:1, instead of the study's",
+      (list: string) => list.split(",").map((device) => device.trim()),
+    )
     .option("--json", "write one JSON document to stdout")
     .addHelpText("after", "\nExample:\n  transfer-limits run study.yaml")
-    .action((path: string, { jobs, ...options }: { jobs?: number; json?: boolean }) =>
-      answer(options, async () => {
-        const { loadStudy } = await import("../../study/load.js");
-        return runWithProgress(
-          await loadStudy(path),
-          `transfer-limits run ${path}`,
-          jobs === undefined ? {} : { jobs },
-        );
-      }),
+    .action(
+      (path: string, { jobs, devices, ...options }: { jobs?: number; devices?: string[]; json?: boolean }) =>
+        answer(options, async () => {
+          const { loadStudy } = await import("../../study/load.js");
+          return runWithProgress(await loadStudy(path), `transfer-limits run ${path}`, {
+            ...(jobs === undefined ? {} : { jobs }),
+            ...(devices === undefined ? {} : { devices }),
+          });
+        }),
     );
 }

@@ -146,7 +146,7 @@ function csvRow(row: TaskRow): CsvRow {
     result[`${comparator} mean`] = score?.mean ?? null;
     result[`${comparator} SD over cases`] = score?.caseDeviation ?? null;
     result[`${comparator} SD over seeds`] = score?.seedDeviation ?? null;
-    result[`${comparator} cases`] = score?.cases.size ?? null;
+    result[`${comparator} cases`] = score?.testCases ?? null;
     result[`${comparator} seeds`] = score?.seeds.length ?? null;
   }
   for (const reference of references)

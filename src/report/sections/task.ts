@@ -9,6 +9,7 @@ import { comparatorLabel, metricLabel, metricWithDirection, taskLabel } from "..
 import { median } from "../means.js";
 import type { Summary, TaskRow } from "../summary.js";
 import { absent, type TableCell } from "../table.js";
+import { confusionTable, secondaryTable } from "./secondary.js";
 
 /** One task: how sure the differences are, its training, every case, and pictures. */
 export async function taskSection(
@@ -23,7 +24,8 @@ export async function taskSection(
   const cases = await assets.figure(casesFigure(summary, task));
   return html`<section id="task-${task}" class="task"><h2>${taskLabel(task)}</h2>
 ${metric === null ? html`<p>No cell of this task is done yet.</p>` : comparisonTable(rows, task, metric, assets)}
-<div class="figures">${cases}${curves}</div>${rows.map((row) => html`<h3>Pictures${rows.length > 1 ? `, ${row.model}` : null}</h3>${pictures.get(row)}`)}</section>`;
+${secondaryTable(rows, task, assets)}${confusionTable(rows, task, assets)}
+<div class="figures">${cases}${curves}</div>${rows.map((row) => pictures.has(row) && html`<h3>Pictures${rows.length > 1 ? `, ${row.model}` : null}</h3>${pictures.get(row)}`)}</section>`;
 }
 
 /** Spread over cases, and the difference to the fine-tuned model case by case. */
@@ -66,10 +68,10 @@ ${assets.table({
       sort: comparatorLabel[comparator],
     },
     { shown: comparator === "specialised" ? row.specialisedModels.join(", ") : row.model },
-    { shown: String(values.length), sort: values.length },
+    { shown: String(score.testCases), sort: score.testCases },
     number(score.mean),
     number(score.caseDeviation),
-    number(median(values)),
+    number(values.length === 0 ? null : median(values)),
     number(values.length === 0 ? null : Math.min(...values)),
     number(values.length === 0 ? null : Math.max(...values)),
     ...(paired
@@ -98,7 +100,7 @@ ${assets.table({
   csvRows: lines.map(({ row, comparator, score, values, paired }) => ({
     "foundation model": row.model,
     comparator,
-    cases: values.length,
+    cases: score.testCases,
     mean: score.mean,
     SD: score.caseDeviation,
     median: values.length === 0 ? null : median(values),

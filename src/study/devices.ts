@@ -1,0 +1,103 @@
+import { freemem } from "node:os";
+import { TransferLimitsError } from "../common/errors.js";
+import { buildInfo } from "../native/runtime.js";
+
+/** Part of the memory that is free that estimates may fill: they are rough. */
+const usable = 0.9;
+
+/** What the pool needs to know of a cell. */
+export interface Placeable {
+  id: string;
+  /** Estimated peak. */
+  memoryBytes: number;
+}
+
+/** The memory of a device in bytes that cells may use, as it is now; null where it is not known. */
+export type FreeMemory = (device: string) => number | null;
+
+/**
+ * Which device a cell runs on, and whether it may start yet. Cells on one device share its memory: one that would not
+ * fit beside those that run there waits, but a cell alone on a device always runs, as its estimate may be wrong and
+ * waiting would not help. Results do not depend on any of it.
+ */
+export class DevicePool {
+  readonly #running = new Map<string, { device: string; memoryBytes: number }>();
+  /** What was free on a device when nothing ran there. */
+  readonly #idle = new Map<string, number | null>();
+
+  constructor(
+    readonly devices: readonly string[],
+    private readonly freeMemory: FreeMemory = freeMemoryOf,
+  ) {}
+
+  /** Gives a cell the device with the fewest cells, of those where it fits; null where it must wait. */
+  take({ id, memoryBytes }: Placeable): string | null {
+    const load = (device: string) => [...this.#running.values()].filter((one) => one.device === device);
+    const byLoad = [...this.devices].sort((a, b) => load(a).length - load(b).length);
+    const device = byLoad.find((candidate) => this.#fits(candidate, load(candidate), memoryBytes));
+    if (device === undefined) return null;
+    this.#running.set(id, { device, memoryBytes });
+    return device;
+  }
+
+  /** The cell has ended. */
+  release(id: string): void {
+    this.#running.delete(id);
+  }
+
+  #fits(device: string, beside: readonly { memoryBytes: number }[], memoryBytes: number): boolean {
+    const now = this.freeMemory(device);
+    if (beside.length === 0) {
+      this.#idle.set(device, now);
+      return true;
+    }
+    const idle = this.#idle.get(device) ?? null;
+    if (idle === null || now === null) return true;
+    // Those that have just started do not hold yet what they will, so their estimates count, not what they hold now.
+    const promised = beside.reduce((total, one) => total + one.memoryBytes, 0);
+    return promised + memoryBytes <= usable * idle && memoryBytes <= usable * now;
+  }
+}
+
+/**
+ * Of the CPU: what the system could give without swapping (MemAvailable), within the limit of a container. Of a GPU:
+ * all its memory, as what other programs hold there is not known.
+ */
+export function freeMemoryOf(device: string): number | null {
+  if (device !== "cpu") {
+    return buildInfo().devices.find(({ id }) => id === nameOf(device))?.memoryBytes ?? null;
+  }
+  const limit = process.constrainedMemory();
+  return limit > 0 ? Math.min(limit, freemem()) : freemem();
+}
+
+const nameOf = (device: string): string => (device === "cuda" ? "cuda:0" : device);
+
+/**
+ * @throws `BAD_CONFIG` where a device is not there, stands twice, or is of another kind than the first: numbers depend
+ *   on the kind, and must not depend on which cell runs where
+ */
+export function checkDevices(devices: readonly string[]): void {
+  const bad = (expected: string, received: string) =>
+    new TransferLimitsError(
+      "BAD_CONFIG",
+      `Devices of the study: expected ${expected} but received ${received}`,
+    );
+  const list = devices.join(", ");
+  if (devices.length === 0) throw bad("at least one", "none");
+  for (const device of devices) {
+    if (!/^(cpu|cuda(:\d+)?)$/.test(device)) throw bad('"cpu", "cuda" or "cuda:N"', JSON.stringify(device));
+  }
+  if (new Set(devices.map(nameOf)).size < devices.length) throw bad("each device once", list);
+  if (devices.includes("cpu")) {
+    if (devices.length > 1)
+      throw bad("either the CPU or GPUs, as numbers depend on the kind of device", list);
+    return;
+  }
+  const there = buildInfo().devices.map(({ id }) => id);
+  const absent = devices.find((device) => !there.includes(nameOf(device)));
+  if (absent !== undefined) {
+    const known = there.length > 0 ? there.join(", ") : "the CPU alone";
+    throw bad(`devices that this machine has (${known})`, absent);
+  }
+}

@@ -1,0 +1,202 @@
+import type { ConvNeXtSpec, DinoVitSpec, ModelSpec, NetworkSpec } from "../native/network.js";
+
+/** What a worker process holds before it has a network: Node, LibTorch and its threads; on a GPU, CUDA's context. */
+export const baseBytes = 5e8;
+
+const bytesPerValue = 4;
+
+/** Parameters of a part of a network, and values that training keeps for the way back through it. */
+interface Size {
+  parameters: number;
+  kept: number;
+  /** Values alive at once when nothing is kept. */
+  transient: number;
+}
+
+const nothing: Size = { parameters: 0, kept: 0, transient: 0 };
+
+/**
+ * Roughly the most memory that working on a cell takes, in bytes: the process itself, the weights, for what is trained
+ * the gradient and AdamW's two moments, and what training keeps for the way back. Closed form; it decides which cells
+ * run side by side, nothing else.
+ *
+ * @param voxels height x width x depth of one input, after the task
+ * @param trained what training changes: which part of the encoder's blocks, from the last on, and whether the rest
+ */
+export function peakBytes(
+  network: NetworkSpec,
+  voxels: number,
+  batchSize: number,
+  trained: { encoder: number; head: boolean },
+): number {
+  const { encoder, rest } = sizesOf(network, voxels);
+  const of = (key: "parameters" | "kept") => trained.encoder * encoder[key] + (trained.head ? rest[key] : 0);
+  const weights = encoder.parameters + rest.parameters;
+  // Going forward or back, one layer's values and their gradients are alive beside what is kept.
+  const transient = 2 * Math.max(encoder.transient, rest.transient);
+  return baseBytes + bytesPerValue * (weights + 3 * of("parameters") + batchSize * (of("kept") + transient));
+}
+
+function sizesOf(network: NetworkSpec, voxels: number): { encoder: Size; rest: Size } {
+  if ("encoder" in network) {
+    const encoder =
+      network.encoder.family === "dino-vit"
+        ? transformerSize(network.encoder, voxels)
+        : convolutionalSize(network.encoder, voxels);
+    return { encoder, rest: headSize(network, voxels) };
+  }
+  return { encoder: nothing, rest: modelSize(network.model, voxels) };
+}
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+
+/** Positions of stage `index`: the stem divides each axis by 4, then twice by 2, then not at all. */
+const positions = (voxels: number, index: number): number => voxels / 64 / 8 ** Math.min(index, 2);
+
+function convolutionalSize({ channels, depths, dims }: ConvNeXtSpec, voxels: number): Size {
+  const parameters = sum(
+    depths.map((depth, index) => {
+      const dim = dims[index] as number;
+      const downsampling = index === 0 ? 64 * channels * dim : 8 * (dims[index - 1] as number) * dim;
+      return downsampling + depth * (343 * dim + 8 * dim ** 2);
+    }),
+  );
+  // A block keeps its input, the depthwise convolution, the norm, and three times the fourfold width.
+  const stage = (index: number) => positions(voxels, index) * (dims[index] as number) * 15;
+  return {
+    parameters,
+    kept: sum(depths.map((depth, index) => depth * stage(index))),
+    transient: Math.max(...depths.map((_, index) => stage(index))),
+  };
+}
+
+function transformerSize({ channels, patch, embedDim, depth }: DinoVitSpec, voxels: number): Size {
+  const embedding = {
+    parameters: channels * patch ** 2 * embedDim,
+    kept: channels * voxels,
+    transient: channels * voxels,
+  };
+  return together(embedding, blocksSize(voxels / patch ** 2, embedDim, depth));
+}
+
+function headSize({ encoder, head }: Extract<NetworkSpec, { encoder: unknown }>, voxels: number): Size {
+  const features = encoder.family === "dino-vit" ? [encoder.embedDim] : encoder.dims;
+  const width = sum(features);
+  switch (head?.kind) {
+    case undefined:
+      return nothing;
+    case "upernet": {
+      const hidden = head.hidden ?? 512;
+      const finest = positions(voxels, 0);
+      return {
+        // The pyramid's 3x3x3 over the last stage and its four poolings, one a lateral level, the fusion of four levels.
+        parameters: 27 * hidden * (11 * hidden + (features.at(-1) as number)) + hidden * width,
+        kept: 20 * hidden * finest + 3 * head.outputs * voxels,
+        transient: Math.max(4 * hidden * finest, head.outputs * voxels),
+      };
+    }
+    case "unetr":
+    case "subpixel": {
+      const size = head.featureSize ?? 16;
+      return {
+        parameters: 27 * size * width * 8,
+        // Four residual blocks at full size, and as much again at all coarser ones.
+        kept: 40 * size * voxels,
+        transient: 6 * size * voxels,
+      };
+    }
+    case "masked-autoencoder": {
+      const dim = head.decoderDim ?? 512;
+      const patches = voxels / 4096;
+      return {
+        parameters: (head.decoderDepth ?? 1) * (343 * dim + 8 * dim ** 2) + dim * 4096 * encoder.channels,
+        kept: patches * (15 * dim * (head.decoderDepth ?? 1) + 4 * 4096 * encoder.channels),
+        transient: patches * 4096 * encoder.channels,
+      };
+    }
+    case "conv1":
+    case "contrastive": {
+      if (encoder.family !== "dino-vit") return nothing;
+      // Convolutions of 128, 64 and `outputs` channels at 2, 4 and 8 times the grid of patches.
+      const patches = voxels / encoder.patch ** 2;
+      const kept = patches * (4 * 128 + 16 * 64 + 64 * head.outputs) * 4 + 3 * head.outputs * voxels;
+      return { parameters: 9 * (encoder.embedDim * 128 + 128 * 64), kept, transient: kept / 3 };
+    }
+    default:
+      return { parameters: 1000 * width, kept: width, transient: width };
+  }
+}
+
+function modelSize(model: ModelSpec, voxels: number): Size {
+  switch (model.family) {
+    case "unet-3d":
+      return uNetSize(model, voxels);
+    case "transunet-3d": {
+      const width = model.features * 2 ** (model.levels - 1);
+      return together(
+        uNetSize(model, voxels),
+        blocksSize(voxels / 8 ** (model.levels - 1), width, model.depth),
+      );
+    }
+    case "vit-3d": {
+      const { channels, outputs, patch, embedDim, depth } = model;
+      const voxelsOfPatch = patch[0] * patch[1] * patch[2];
+      const ends = {
+        parameters: voxelsOfPatch * (channels + outputs) * embedDim,
+        kept: (channels + 2 * outputs) * voxels,
+        transient: outputs * voxels,
+      };
+      return together(ends, blocksSize(voxels / voxelsOfPatch, embedDim, depth));
+    }
+    case "diffusion-unet-3d":
+      // Two residual blocks where the U-Net has two convolutions, each with its embedding of the time.
+      return together(uNetSize(model, voxels), uNetSize(model, voxels));
+    case "resnet-3d":
+      return resNetSize(model, voxels);
+  }
+}
+
+const together = (one: Size, other: Size): Size => ({
+  parameters: one.parameters + other.parameters,
+  kept: one.kept + other.kept,
+  transient: Math.max(one.transient, other.transient),
+});
+
+/** A block keeps its norms, queries, keys and values, attention, projection, and twice the fourfold width. */
+const blocksSize = (tokens: number, width: number, depth: number): Size => ({
+  parameters: depth * 12 * width ** 2,
+  kept: depth * tokens * width * 16,
+  transient: tokens * width * 16,
+});
+
+/** Bottlenecks: each keeps three convolutions with norm and activation, the last at the full width. */
+function resNetSize(
+  { channels, features, blocks }: { channels: number; features: number; blocks: readonly number[] },
+  voxels: number,
+): Size {
+  const stages = blocks.map((count, stage) => {
+    // The width that leaves a bottleneck is four times the one inside.
+    const inner = features * 2 ** stage;
+    const values = (18 * inner * voxels) / 64 / 8 ** stage;
+    return { parameters: count * 35 * inner ** 2, kept: count * values };
+  });
+  const stem = (3 * features * voxels) / 8;
+  return {
+    parameters: 343 * channels * features + sum(stages.map(({ parameters }) => parameters)),
+    kept: stem + sum(stages.map(({ kept }) => kept)),
+    transient: stem,
+  };
+}
+
+function uNetSize(
+  { features, levels, channels }: { features: number; levels: number; channels: number },
+  voxels: number,
+): Size {
+  const widths = Array.from({ length: levels }, (_, level) => features * 2 ** level);
+  return {
+    parameters: 27 * sum(widths.map((width) => 6 * width ** 2)),
+    // Two convolutions down and two up, each with its norm and activation, and the joined features.
+    kept: sum(widths.map((width, level) => (14 * width * voxels) / 8 ** level)) + channels * voxels,
+    transient: 4 * features * voxels,
+  };
+}

@@ -1,0 +1,149 @@
+import { TransferLimitsError } from "../common/errors.js";
+import type { RandomStream } from "../common/random.js";
+import { ssim3d } from "../native/kernels.js";
+import { Tensor } from "../native/tensor.js";
+import { bounds, distortionField, regionBehind, warp } from "../native/volumes.js";
+import type { CaseVolumes } from "./case-volumes.js";
+import { type ChannelFill, disposable, meanOverCases, stackChannels, type Task } from "./task.js";
+
+export interface DistortionCorrectionOptions {
+  /** The largest displacement, in mm. Default 6. The paper gives none of these numbers. */
+  maximumDisplacement: number;
+  /** The distance from the rectum over which displacements fall to 1/e, in mm. Default 15. */
+  decay: number;
+  /** The distance between the coefficients of the random B-spline, in mm: how smooth the field is. Default 30. */
+  smoothness: number;
+  /** The direction along which voxels move. Default anterior-posterior. */
+  phaseEncoding: "anterior-posterior" | "left-right";
+  /**
+   * What fields decay from: `rectum` leaves out cases without a rectum mask (default); `rectum-or-behind-gland` lets
+   * the field start right behind the gland where there is none.
+   */
+  source: "rectum" | "rectum-or-behind-gland";
+  channelFill: ChannelFill;
+}
+
+/** What a user can do about a case that has no rectum mask. */
+const mend =
+  "give it one in the manifest's rectum column, or set the task's source to rectum-or-behind-gland, so that the field " +
+  "starts behind the gland";
+
+/**
+ * Distortion correction (task 4 of the paper): T2W distorted by a random field that decays from the rectum to T2W as it
+ * was. L1 loss; SSIM with a data range of 1, as T2W is normalised to [0, 1]. No field folds: see `distortionField`.
+ */
+export const distortionCorrection = (options: DistortionCorrectionOptions): Task => ({
+  kind: "distortion-correction",
+  shape: { answers: "voxels", channels: 1, outputs: 1, depthScale: 1 },
+  loss: () => ({ kind: "l1" }),
+  metric: "SSIM",
+  pictures: "image",
+
+  missing({ roles }) {
+    if (!roles.includes("t2w")) return "it has no T2W volume";
+    if (roles.includes("rectum")) return null;
+    if (options.source === "rectum") return `it has no rectum mask: ${mend}`;
+    return roles.includes("gland") ? null : "it has neither a rectum mask nor a gland mask";
+  },
+
+  async sample(volumes, channels, draw) {
+    using field = await drawField(volumes, options, draw);
+    using original = await volumes.load("t2w", "cpu"); // fields and warping are the CPU's
+    using distorted = await warp(original, field);
+    using shown = await onDevice(distorted, volumes.device);
+    using t2w = await volumes.load("t2w");
+    const input = await stackChannels([shown ?? distorted], channels, options.channelFill);
+    try {
+      return disposable({ input, target: await Tensor.gather([t2w], [0]) });
+    } catch (error) {
+      input.dispose();
+      throw error;
+    }
+  },
+
+  async judge(prediction, target) {
+    return (await ssim3d(prediction, target, 1)).map((value) => ({ value }));
+  },
+  assess: (judgements) => meanOverCases(judgements),
+
+  async picture(sample, prediction) {
+    using target = await sample.target.select(0, 0); // [D, H, W]
+    using input = await sample.input.select(0, 0); // [D, H, W]
+    using answer = await prediction.select(0, 0); // [1, D, H, W]
+    using answerVolume = await answer.select(0, 0);
+    const slice = mostDistorted(await input.toArray(), await target.toArray(), target.shape[0] as number);
+    return disposable({
+      slice,
+      input: await input.select(0, slice),
+      target: await target.select(0, slice),
+      prediction: await answerVolume.select(0, slice),
+    });
+  },
+});
+
+/** Draws the displacement field [3, D, H, W] of a case, in voxels, on the CPU. */
+export async function drawField(
+  volumes: CaseVolumes,
+  options: DistortionCorrectionOptions,
+  draw: RandomStream,
+): Promise<Tensor> {
+  using source = await sourceOf(volumes, options);
+  // One coefficient every `smoothness` mm, and the three more that a cubic B-spline needs at its ends.
+  const shape = source.shape.map((size, axis) => {
+    const extent = (size - 1) * (volumes.spacing[axis] as number);
+    return 3 + Math.max(1, Math.round(extent / options.smoothness));
+  });
+  const count = shape.reduce((product, size) => product * size, 1);
+  using control = Tensor.from(
+    Float32Array.from({ length: count }, () => draw.normal()),
+    shape,
+  );
+  const { field } = await distortionField(source, control, {
+    spacing: volumes.spacing,
+    axis: options.phaseEncoding === "anterior-posterior" ? 1 : 2,
+    maximumDisplacement: options.maximumDisplacement,
+    decay: options.decay,
+  });
+  return field;
+}
+
+/** The mask that distances are measured from. A mask may be empty although there is one: so may be its crop. */
+async function sourceOf(volumes: CaseVolumes, { source }: DistortionCorrectionOptions): Promise<Tensor> {
+  if (volumes.roles.includes("rectum")) {
+    const rectum = await volumes.load("rectum", "cpu");
+    if ((await bounds(rectum)) !== null) return rectum;
+    rectum.dispose();
+  }
+  if (source === "rectum")
+    throw new TransferLimitsError(
+      "BAD_INPUT",
+      `Expected a rectum mask with at least one voxel in the crop of case ${volumes.case} but received none: ${mend}`,
+    );
+  using gland = volumes.roles.includes("gland") ? await volumes.load("gland", "cpu") : null;
+  if (gland === null || (await bounds(gland)) === null)
+    throw new TransferLimitsError(
+      "BAD_INPUT",
+      `Expected a rectum or a gland mask with at least one voxel in the crop of case ${volumes.case} but received neither`,
+    );
+  return regionBehind(gland);
+}
+
+/** A copy on another device; null where the tensor is there already. */
+const onDevice = async (tensor: Tensor, device: string): Promise<Tensor | null> =>
+  tensor.device === device ? null : Tensor.from(await tensor.toArray(), tensor.shape, device);
+
+/** The slice in which input and target, both [slices, H, W], differ most. */
+function mostDistorted(
+  input: ArrayLike<number | bigint>,
+  target: ArrayLike<number | bigint>,
+  slices: number,
+) {
+  const size = target.length / slices;
+  const differences = Array.from({ length: slices }, (_, slice) => {
+    let sum = 0;
+    for (let voxel = slice * size; voxel < (slice + 1) * size; voxel++)
+      sum += Math.abs(Number(input[voxel]) - Number(target[voxel]));
+    return sum;
+  });
+  return differences.indexOf(Math.max(...differences));
+}

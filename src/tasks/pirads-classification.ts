@@ -1,0 +1,104 @@
+import { Tensor } from "../native/tensor.js";
+import type { CaseVolumes } from "./case-volumes.js";
+import { auc, confusionMatrix, quadraticWeightedKappa, specificityAtSensitivity } from "./metrics.js";
+import { type ChannelFill, disposable, type Judgement, stackChannels, type Task } from "./task.js";
+
+/** PI-RADS 1 and 2 are one class: neither is biopsied, and the paper has four. */
+const classOf = (pirads: number): number => Math.max(0, pirads - 2);
+export const piradsClasses = 4;
+
+export interface PiradsClassificationOptions {
+  /** The lowest PI-RADS that counts as positive. The paper is silent; 3 by default. */
+  positiveFrom: 3 | 4 | 5;
+  /** Weigh each class by the inverse of how often it occurs in the training set, or all the same. */
+  classWeights: "inverse-frequency" | "none";
+  channelFill: ChannelFill;
+}
+
+/** The sensitivity at which the paper reports specificity. */
+const sensitivity = 0.9;
+
+/**
+ * PI-RADS classification (task 1 of the paper): T2W to one of four classes (PI-RADS 1-2, 3, 4, 5). Class-weighted
+ * cross-entropy. Specificity at a sensitivity of 0.9, a case's score being the probability of the positive classes;
+ * beside it AUC, quadratic weighted kappa, accuracy and the confusion matrix.
+ */
+export const piradsClassification = (options: PiradsClassificationOptions): Task => ({
+  kind: "pirads-classification",
+  shape: { answers: "classes", channels: 1, outputs: piradsClasses, depthScale: 1 },
+  loss: (training) => ({
+    kind: "cross-entropy",
+    ...(options.classWeights === "none" ? {} : { weights: inverseFrequencies(training) }),
+  }),
+  metric: "Specificity at sensitivity 0.9",
+  pictures: null,
+
+  missing({ roles, pirads }) {
+    if (!roles.includes("t2w")) return "it has no T2W volume";
+    return pirads === null ? "it has no PI-RADS" : null;
+  },
+
+  async sample(volumes, channels) {
+    using t2w = await volumes.load("t2w");
+    const input = await stackChannels([t2w], channels, options.channelFill);
+    const truth = classOf(volumes.pirads as number);
+    return disposable({ input, target: Tensor.from(BigInt64Array.of(BigInt(truth)), [], input.device) });
+  },
+
+  async judge(logits, target) {
+    const classes = logits.shape[1] as number;
+    const values = await logits.toArray();
+    const truths = await target.toArray();
+    return Array.from({ length: truths.length }, (_, row): Judgement => {
+      const own = Array.from({ length: classes }, (_, index) => Number(values[row * classes + index]));
+      const probabilities = softmax(own);
+      const positive = probabilities.slice(classOf(options.positiveFrom));
+      return {
+        value: positive.reduce((sum, probability) => sum + probability, 0),
+        truth: Number(truths[row]),
+        predicted: own.indexOf(Math.max(...own)),
+      };
+    });
+  },
+
+  assess(judgements) {
+    const truth = judgements.map((one) => one.truth as number);
+    const predicted = judgements.map((one) => one.predicted as number);
+    const scores = judgements.map(({ value }) => value);
+    const labels = truth.map((one) => one >= classOf(options.positiveFrom));
+    if (!labels.includes(true) || !labels.includes(false)) return null;
+    const right = truth.filter((one, index) => one === predicted[index]).length;
+    return {
+      value: specificityAtSensitivity(labels, scores, sensitivity),
+      standardDeviation: null,
+      secondary: {
+        AUC: auc(labels, scores),
+        "Quadratic weighted kappa": quadraticWeightedKappa(truth, predicted, piradsClasses),
+        Accuracy: right / truth.length,
+      },
+      confusion: confusionMatrix(truth, predicted, piradsClasses),
+    };
+  },
+
+  async picture() {
+    throw new TypeError("A classification has no pictures");
+  },
+});
+
+/** N / (classes that occur x cases of the class), as scikit-learn's "balanced"; 1 for a class that does not occur. */
+export function inverseFrequencies(training: readonly Pick<CaseVolumes, "pirads">[]): number[] {
+  const counts = new Array<number>(piradsClasses).fill(0);
+  for (const { pirads } of training) {
+    if (pirads !== null) counts[classOf(pirads)] = (counts[classOf(pirads)] as number) + 1;
+  }
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  const occurring = counts.filter((count) => count > 0).length;
+  return counts.map((count) => (count === 0 ? 1 : total / (occurring * count)));
+}
+
+function softmax(logits: readonly number[]): number[] {
+  const highest = Math.max(...logits);
+  const powers = logits.map((logit) => Math.exp(logit - highest));
+  const sum = powers.reduce((total, power) => total + power, 0);
+  return powers.map((power) => power / sum);
+}
