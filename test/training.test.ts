@@ -5,6 +5,7 @@ import {
   Network,
   type NetworkSpec,
   Trainer,
+  type UNetSpec,
 } from "../dist/native/network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
@@ -18,7 +19,8 @@ const encoder: ConvNeXtSpec = {
   depths: [1, 1, 1, 1],
   dims: [8, 8, 16, 16],
 };
-const unet: NetworkSpec = { model: { family: "unet-3d", channels: 2, outputs: 1, features: 4, levels: 2 } };
+const unetModel: UNetSpec = { family: "unet-3d", channels: 2, outputs: 1, features: 4, levels: 2 };
+const unet: NetworkSpec = { model: unetModel };
 const shape = [2, 2, 16, 16, 16];
 
 const filled = (name: string, dimensions: number[], scale = 1): Tensor =>
@@ -228,7 +230,7 @@ describe("a training step", () => {
     ["U-Net", unet, { kind: "tversky", alpha: 0.3, beta: 0.7 }, [2, 1, 16, 16, 16]],
     [
       "U-Net that doubles the depth",
-      { model: { ...unet.model, depthScale: 2 } },
+      { model: { ...unetModel, depthScale: 2 } },
       { kind: "l1" },
       [2, 1, 32, 16, 16],
     ],

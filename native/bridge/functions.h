@@ -24,6 +24,11 @@ Napi::Value tensor_threshold(const Napi::CallbackInfo& info);
 Napi::Value tensor_select(const Napi::CallbackInfo& info);
 Napi::Value tensor_slice_sums(const Napi::CallbackInfo& info);
 
+// arithmetic.cc
+Napi::Value tensor_normal(const Napi::CallbackInfo& info);
+Napi::Value tensor_combine(const Napi::CallbackInfo& info);
+Napi::Value tensor_clamp(const Napi::CallbackInfo& info);
+
 // tensor_files.cc
 Napi::Value tensor_map(const Napi::CallbackInfo& info);
 Napi::Value tensors_write(const Napi::CallbackInfo& info);

@@ -111,7 +111,8 @@ StepResult Trainer::step(const at::Tensor& input, const at::Tensor& target, doub
     if (group.parameters.empty()) continue;
     at::_foreach_add_(group.steps, 1);
     at::_fused_adamw_(group.parameters, gradients[index], group.first, group.second, /*max_exp_avg_sqs=*/{},
-                      group.steps, learning_rate * group.rate, options_.beta1, options_.beta2, group.weight_decay,
+                      group.steps, learning_rate * group.rate, options_.beta1, options_.beta2,
+                      group.weight_decay,
                       /*eps=*/1e-8, /*amsgrad=*/false, /*maximize=*/false);
   }
   ++steps_;

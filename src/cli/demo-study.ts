@@ -38,14 +38,22 @@ models:
       decoderDim: 64
     decoder: { kind: upernet, hidden: 32, auxiliary: 16 }
     subpixel: { featureSize: 8 }
+    classifier: { bottleneck: 32 }
 tasks:
+  - kind: pirads-classification
+    training: { epochs: 40, learningRate: 0.002, batchSize: 4 }
   - kind: lesion-segmentation
-    training: { epochs: 60, learningRate: 0.0015, batchSize: 4, validateEvery: 4 }
+    training: { epochs: 40, learningRate: 0.002, batchSize: 4, validateEvery: 4 }
   - kind: super-resolution
     training: { epochs: 8, learningRate: 0.002, batchSize: 2 }
+  - kind: distortion-correction
+    maximumDisplacement: 4 # mm
+    training: { epochs: 20, learningRate: 0.002, batchSize: 4 }
 specialised:
+  pirads-classification: resnet-demo
   lesion-segmentation: unet-3d-demo
-  super-resolution: unet-3d-demo
+  super-resolution: transunet-demo
+  distortion-correction: vit-demo
 training:
   validateEvery: 2
 execution:

@@ -4,7 +4,8 @@ import type { EncoderSpec } from "../native/network.js";
 /**
  * Encoders by name. `profound-tiny` is the published size (ConvNeXt V2 Tiny in 3D, three channels);
  * `profound-demo` is the same architecture small enough to pretrain on two CPU cores in a minute. `provicnet-small` is
- * the published ViT-S/14 over slices, each seen with its two neighbours.
+ * the published ViT-S/14 over slices, each seen with its two neighbours; `provicnet-demo` is that architecture for two
+ * CPU cores, with patches of 8 pixels: the `conv1` head enlarges by 8, so its logits have the slice's own size.
  */
 export const encoders = {
   "profound-tiny": {
@@ -26,6 +27,16 @@ export const encoders = {
     embedDim: 384,
     depth: 12,
     heads: 6,
+    registers: 4,
+    axisTokens: 2,
+  },
+  "provicnet-demo": {
+    family: "dino-vit",
+    channels: 3,
+    patch: 8,
+    embedDim: 48,
+    depth: 4,
+    heads: 3,
     registers: 4,
     axisTokens: 2,
   },

@@ -61,6 +61,9 @@ export interface Addon {
   tensorThreshold(tensor: TensorHandle, value: number): Promise<TensorHandle>;
   tensorSelect(tensor: TensorHandle, axis: number, index: number): Promise<TensorHandle>;
   tensorSliceSums(tensor: TensorHandle): Promise<number[]>;
+  tensorNormal(shape: number[], seed: number, device: string): Promise<TensorHandle>;
+  tensorCombine(tensors: TensorHandle[], weights: number[]): Promise<TensorHandle>;
+  tensorClamp(tensor: TensorHandle, low: number, high: number): Promise<TensorHandle>;
   tensorMap(location: TensorLocation, device: string): Promise<TensorHandle>;
   tensorsWrite(path: string, header: Uint8Array, tensors: TensorHandle[]): Promise<void>;
 

@@ -61,6 +61,28 @@ export class Tensor implements Disposable {
     );
   }
 
+  /** Draws from the standard normal distribution, float32: the same numbers for a seed on every device. */
+  static async normal(shape: readonly number[], seed: number, device = "cpu"): Promise<Tensor> {
+    return new Tensor(await settle(addon().tensorNormal([...shape], seed, device)));
+  }
+
+  /** The sum of tensors of one shape, each times its weight, as a new tensor. */
+  static async combine(parts: readonly (readonly [weight: number, tensor: Tensor])[]): Promise<Tensor> {
+    return new Tensor(
+      await settle(
+        addon().tensorCombine(
+          parts.map(([, tensor]) => tensor.handle),
+          parts.map(([weight]) => weight),
+        ),
+      ),
+    );
+  }
+
+  /** Each element, moved into [low, high], as a new tensor. */
+  async clamp(low: number, high: number): Promise<Tensor> {
+    return new Tensor(await settle(addon().tensorClamp(this.handle, low, high)));
+  }
+
   /**
    * Fewer slices, as a new tensor: [..., D, H, W] -> [..., D / factor, H, W], each the mean of `factor` consecutive
    * slices, or the first of them.

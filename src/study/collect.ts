@@ -175,12 +175,14 @@ function ofTasks({ tasks }: StudyCohort): Pick<StudyResults["cohort"], "tasks"> 
 /** Cases that were prepared but lack what a task needs, with the reason. */
 function leftOutOfTasks(study: Study, cohort: StudyCohort): Exclusion[] {
   return study.tasks.flatMap((config) =>
-    Object.values(cohortOf(cohort, config.kind).split).flat().flatMap((one) => {
-      const reason = taskOf(config).missing(factsOf(one));
-      return reason === null
-        ? []
-        : [{ case: one.id, file: null, reason: `left out of ${config.kind}: ${reason}` }];
-    }),
+    Object.values(cohortOf(cohort, config.kind).split)
+      .flat()
+      .flatMap((one) => {
+        const reason = taskOf(config).missing(factsOf(one));
+        return reason === null
+          ? []
+          : [{ case: one.id, file: null, reason: `left out of ${config.kind}: ${reason}` }];
+      }),
   );
 }
 

@@ -100,9 +100,11 @@ function planComparator(
   comparator: Exclude<Comparator, "specialised">,
   seed: number,
 ): PlannedCell {
+  const { shape } = taskOf(task);
   const network: NetworkSpec = {
     encoder: encoderOf(model.encoder),
-    head: headOf(taskOf(task).shape, model),
+    head: headOf(shape, model),
+    ...(shape.intensities ? { output: shape.intensities } : {}),
   };
   const pretrained = startsFromPretraining(comparator);
   const trains: Trains =

@@ -20,6 +20,11 @@ export interface DistortionCorrectionOptions {
    * the field start right behind the gland where there is none.
    */
   source: "rectum" | "rectum-or-behind-gland";
+  /**
+   * Bins of the softmax over intensities that a foundation model answers with, as the paper builds this task; null: it
+   * answers with the intensity itself. The paper gives no number. Default 32.
+   */
+  intensityBins: number | null;
   channelFill: ChannelFill;
 }
 
@@ -34,7 +39,15 @@ const mend =
  */
 export const distortionCorrection = (options: DistortionCorrectionOptions): Task => ({
   kind: "distortion-correction",
-  shape: { answers: "voxels", channels: 1, outputs: 1, depthScale: 1 },
+  shape: {
+    answers: "voxels",
+    channels: 1,
+    outputs: 1,
+    depthScale: 1,
+    ...(options.intensityBins === null
+      ? {}
+      : { intensities: { bins: options.intensityBins, low: 0, high: 1 } }),
+  },
   loss: () => ({ kind: "l1" }),
   metric: "SSIM",
   pictures: "image",

@@ -31,6 +31,7 @@ export const taskOptions = {
     smoothness: z.number().min(1).default(30),
     phaseEncoding: z.enum(["anterior-posterior", "left-right"]).default("anterior-posterior"),
     source: z.enum(["rectum", "rectum-or-behind-gland"]).default("rectum"),
+    intensityBins: z.int().min(2).max(1024).nullable().default(32),
     channelFill,
   },
 } as const satisfies Record<TaskKind, z.core.$ZodLooseShape>;

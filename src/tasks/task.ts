@@ -1,7 +1,7 @@
 import { mean, sampleStandardDeviation } from "simple-statistics";
 import type { RandomStream } from "../common/random.js";
 import type { TaskKind } from "../common/vocabulary.js";
-import type { LossSpec } from "../native/network.js";
+import type { IntensityOutput, LossSpec } from "../native/network.js";
 import { Tensor } from "../native/tensor.js";
 import type { CaseFacts, CaseVolumes } from "./case-volumes.js";
 
@@ -12,6 +12,11 @@ export interface TaskShape {
   channels: number;
   outputs: number;
   depthScale: 1 | 2;
+  /**
+   * Where a foundation model answers as in segmentation, by a softmax over intensity bins whose expectation is the
+   * answer; undefined where it answers with the intensity itself.
+   */
+  intensities?: IntensityOutput;
 }
 
 /**

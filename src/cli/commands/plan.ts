@@ -22,6 +22,7 @@ export function addPlan(program: Command): void {
         const plan = planStudy(study);
         const cohorts = await previewCohorts(study);
         const { probePlan } = await import("../../study/probe.js");
+        if (probing) process.stderr.write("Timing a training step of each network; this can take minutes\n");
         const probe = probing ? await probePlan(study, plan) : null;
         const total = plan.cells.reduce((sum, { cost }) => sum + cost, 0);
         const rows = plan.cells.map((cell) => [
