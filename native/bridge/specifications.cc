@@ -136,11 +136,14 @@ Loss read_loss(const Napi::Value& value) {
     loss.kind = Loss::Kind::kL1Ssim;
   } else if (kind == "masked-autoencoder") {
     loss.kind = Loss::Kind::kMaskedAutoencoder;
+  } else if (kind == "patch-contrast") {
+    loss.kind = Loss::Kind::kPatchContrast;
   } else {
-    throw Error("BAD_INPUT",
-                "Expected tversky, l1, cross-entropy, ssim, l1-ssim or masked-autoencoder for loss.kind but "
-                "received " +
-                    kind);
+    throw Error(
+        "BAD_INPUT",
+        "Expected tversky, l1, cross-entropy, ssim, l1-ssim, masked-autoencoder or patch-contrast for "
+        "loss.kind but received " +
+            kind);
   }
   loss.alpha = number_or(object, "alpha", loss.alpha);
   loss.beta = number_or(object, "beta", loss.beta);
@@ -149,6 +152,9 @@ Loss read_loss(const Napi::Value& value) {
   loss.ssim_weight = number_or(object, "ssimWeight", loss.ssim_weight);
   if (has(object, "weights")) loss.weights = numbers(object.Get("weights"), "loss.weights");
   loss.normalise_targets = boolean_or(object, "normaliseTargets", loss.normalise_targets);
+  loss.temperature = number_or(object, "temperature", loss.temperature);
+  loss.lesion_share = number_or(object, "lesionShare", loss.lesion_share);
+  loss.patches = integer_or(object, "patches", loss.patches);
   return loss;
 }
 

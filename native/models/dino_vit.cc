@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string>
 
+#include "training/patch_contrast.h"
+
 namespace transfer_limits {
 namespace {
 
@@ -248,6 +250,26 @@ at::Tensor DinoVit::project(const at::Tensor& features) {
   require(features.dim() == 2 && features.size(1) == specification_.embed_dim, "Expected features [M, ",
           specification_.embed_dim, "] for the contrastive head but received ", features.sizes());
   return contrastive_(features);
+}
+
+at::Tensor DinoVit::loss(const at::Tensor& input, const at::Tensor& target, const Loss& loss,
+                         double auxiliary_weight) {
+  if (loss.kind != Loss::Kind::kPatchContrast) {
+    return Network::loss(input, target, loss, auxiliary_weight);
+  }
+  const Slices slices = slices_of(input);
+  require(target.dim() == 5 && target.size(0) == input.size(0) && target.size(1) == 1 &&
+              target.sizes().slice(2) == input.sizes().slice(2),
+          "Expected a lesion mask [N, 1, D, H, W] of the volume's ", input.sizes(), " but received ",
+          target.sizes());
+  const int64_t patch = specification_.patch;
+  const at::Tensor share =
+      patch_shares(target, slices.images.size(2) / patch, slices.images.size(3) / patch).flatten();
+  const at::Tensor chosen = balanced_patches(share, loss.lesion_share, loss.patches);
+  const at::Tensor patches = tokens(slices.images, slices.position).patches.flatten(0, 1);  // [N D P, E]
+  const at::Tensor features = patches.index_select(0, chosen);                              // [M, E]
+  return patch_contrast(contrastive_ ? contrastive_->bottleneck(features) : features,
+                        share.index_select(0, chosen), loss.temperature, loss.lesion_share);
 }
 
 }  // namespace transfer_limits

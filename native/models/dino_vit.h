@@ -61,6 +61,11 @@ class DinoVit : public Network {
   // The contrastive head's answer [M, prototypes] to features [M, E].
   at::Tensor project(const at::Tensor& features) override;
 
+  // kPatchContrast contrasts the patches of a volume's slices by the lesion mask `target` [N, 1, D, H, W]: their
+  // projections where there is a contrastive head, else their tokens.
+  at::Tensor loss(const at::Tensor& input, const at::Tensor& target, const Loss& loss,
+                  double auxiliary_weight) override;
+
  private:
   struct Tokens {
     at::Tensor cls;      // [N, E]

@@ -45,8 +45,12 @@ ContrastiveHeadImpl::ContrastiveHeadImpl(int64_t features, const ContrastiveSpec
   torch::nn::init::uniform_(weight_v_, -bound, bound);
 }
 
+at::Tensor ContrastiveHeadImpl::bottleneck(const at::Tensor& x) {
+  return layer3_(at::gelu(layer2_(at::gelu(layer1_(x)))));
+}
+
 at::Tensor ContrastiveHeadImpl::forward(const at::Tensor& x) {
-  at::Tensor y = layer3_(at::gelu(layer2_(at::gelu(layer1_(x)))));  // [M, bottleneck]
+  at::Tensor y = bottleneck(x);  // [M, bottleneck]
   y = y / at::linalg_vector_norm(y, 2, {-1}, /*keepdim=*/true).clamp_min(1e-12);
   return at::linear(y, at::_weight_norm(weight_v_, weight_g_.detach(), 0));  // [M, prototypes]
 }

@@ -30,6 +30,9 @@ class ContrastiveHeadImpl : public torch::nn::Module {
   // x: [M, features] -> [M, prototypes]
   at::Tensor forward(const at::Tensor& x);
 
+  // What is normalised before the prototypes: [M, features] -> [M, bottleneck]
+  at::Tensor bottleneck(const at::Tensor& x);
+
  private:
   torch::nn::Linear layer1_ = nullptr, layer2_ = nullptr, layer3_ = nullptr;
   at::Tensor weight_g_, weight_v_;

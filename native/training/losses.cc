@@ -4,6 +4,7 @@
 
 #include "error.h"
 #include "kernels/ssim.h"
+#include "training/patch_contrast.h"
 
 namespace transfer_limits {
 namespace {
@@ -108,6 +109,8 @@ at::Tensor loss_value(const Loss& loss, const at::Tensor& prediction, const at::
       require(std::isfinite(loss.ssim_weight) && loss.ssim_weight >= 0,
               "Expected an SSIM weight >= 0 but received ", loss.ssim_weight);
       return l1(prediction, target) + loss.ssim_weight * ssim_loss(loss, prediction, target);
+    case Loss::Kind::kPatchContrast:
+      return patch_contrast(prediction, target, loss.temperature, loss.lesion_share);
     case Loss::Kind::kMaskedAutoencoder:
       break;
   }

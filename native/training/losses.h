@@ -16,6 +16,7 @@ struct Loss {
     kSsim,               // data_range
     kL1Ssim,             // data_range, ssim_weight
     kMaskedAutoencoder,  // normalise_targets; see masked_patch_loss
+    kPatchContrast,      // temperature, lesion_share, patches; see patch_contrast.h
   };
   Kind kind = Kind::kL1;
   double alpha = 0.3;
@@ -25,6 +26,9 @@ struct Loss {
   double ssim_weight = 1;
   std::vector<double> weights;  // one a class; empty: all 1
   bool normalise_targets = true;
+  double temperature = 0.1;
+  double lesion_share = 0.5;
+  int64_t patches = 1024;  // at most so many a step
 };
 
 // The loss of a batch as a scalar of the prediction's type (float32 or float64), differentiable with respect to the
@@ -43,6 +47,7 @@ struct Loss {
 //                  weights used).
 //   kSsim          1 - mean SSIM over the batch; prediction and target [N, C, D, H, W] (kernels/ssim.h).
 //   kL1Ssim        kL1 + ssim_weight * kSsim.
+//   kPatchContrast prediction: features [M, E]; target: the share of lesion in each patch, [M].
 //
 // kMaskedAutoencoder needs the input as well and is an error here. Throws BAD_INPUT when shapes, types, settings or
 // classes do not fit.

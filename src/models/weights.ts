@@ -23,6 +23,10 @@ const elements = ({ shape }: ParameterInfo): number => shape.reduce((product, ex
 export const parameterCount = (network: Network): number =>
   network.parameters.filter(({ buffer }) => !buffer).reduce((sum, parameter) => sum + elements(parameter), 0);
 
+/** The names of the encoder's parameters and buffers. */
+export const encoderParameters = (network: Network): string[] =>
+  network.parameters.filter(ofEncoder(network)).map(({ name }) => name);
+
 /** The names of the parameters that do not belong to the encoder. */
 export const headParameters = (network: Network): string[] => {
   const isOfEncoder = ofEncoder(network);

@@ -155,7 +155,12 @@ export type LossSpec =
   | { kind: "ssim"; dataRange: number }
   | { kind: "l1-ssim"; dataRange: number; ssimWeight: number }
   /** Mean squared error on masked patches; the target is the mask, uint8 [N, patches], 1 = masked. */
-  | { kind: "masked-autoencoder"; normaliseTargets?: boolean };
+  | { kind: "masked-autoencoder"; normaliseTargets?: boolean }
+  /**
+   * Supervised contrast of a `dino-vit`'s patches (Khosla 2020); the target is the lesion mask, uint8 [N, 1, D, H, W]. A
+   * patch is lesion where more than `lesionShare` (0.5) of it is; at most `patches` (1024) take part in a step.
+   */
+  | { kind: "patch-contrast"; temperature?: number; lesionShare?: number; patches?: number };
 
 export interface TrainerOptions {
   loss: LossSpec;

@@ -1,11 +1,11 @@
 import type { CellLabel } from "../common/progress.js";
 import { type Comparator, comparators } from "../common/vocabulary.js";
 import { encoderOf, headOf, specialisedOf } from "../models/specification.js";
-import type { NetworkSpec } from "../native/network.js";
+import type { HeadSpec, NetworkSpec } from "../native/network.js";
 import { taskOf } from "../tasks/index.js";
 import { forwardCost } from "./estimate.js";
 import { peakBytes } from "./memory.js";
-import type { ModelConfig, Study, TaskConfig } from "./schema.js";
+import type { ModelConfig, PretrainSettings, Study, TaskConfig } from "./schema.js";
 
 /** What of a cell's network is trained. */
 export type Trains = "everything" | "partial" | "head" | "nothing";
@@ -63,17 +63,20 @@ export const pretrainingId = (model: string): string => `${model}--pretraining`;
 const startsFromPretraining = (comparator: Comparator): boolean =>
   comparator === "fine-tuned" || comparator === "pretrained";
 
+/** The contrast sees the features before the published head's prototypes, of which one is then enough. */
+const pretrainingHead = (settings: PretrainSettings): HeadSpec =>
+  settings.method === "patch-contrast"
+    ? { kind: "contrastive", outputs: 1, ...settings.projection, prototypes: 1 }
+    : {
+        kind: "masked-autoencoder",
+        patch: settings.patch,
+        decoderDim: settings.decoderDim,
+        decoderDepth: settings.decoderDepth,
+      };
+
 function planPretraining(study: Study, model: ModelConfig): PlannedCell {
   const settings = model.pretrain as NonNullable<ModelConfig["pretrain"]>;
-  const network: NetworkSpec = {
-    encoder: encoderOf(model.encoder),
-    head: {
-      kind: "masked-autoencoder",
-      patch: settings.patch,
-      decoderDim: settings.decoderDim,
-      decoderDepth: settings.decoderDepth,
-    },
-  };
+  const network: NetworkSpec = { encoder: encoderOf(model.encoder), head: pretrainingHead(settings) };
   return {
     id: pretrainingId(model.name),
     kind: "pretraining",

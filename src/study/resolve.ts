@@ -2,9 +2,12 @@ import { resolve } from "node:path";
 import { describe, messageOf } from "../common/errors.js";
 import { type Fault, faultsOf } from "../common/validation.js";
 import { encoderOf, publishedDecoder, specialisedOf } from "../models/specification.js";
+import type { EncoderSpec } from "../native/network.js";
 import { type TaskSpec, taskOf } from "../tasks/index.js";
 import { expandPreset } from "./presets.js";
 import {
+  type ModelConfig,
+  type PretrainMethod,
   type Study,
   type StudyConfig,
   studySchema,
@@ -32,21 +35,7 @@ function complete(config: StudyConfig, base: string): Study {
   return {
     ...config,
     cohort: { ...config.cohort, manifest: resolve(base, config.cohort.manifest) },
-    models: config.models.map((model) => ({
-      ...model,
-      encoder: encoderOf(model.encoder),
-      finetune: model.finetune ?? (encoderOf(model.encoder).family === "dino-vit" ? "partial" : "full"),
-      decoder: model.decoder ?? publishedDecoder(encoderOf(model.encoder).family),
-      ...(model.weights === undefined ? {} : { weights: resolve(base, model.weights) }),
-      ...(model.pretrain === undefined
-        ? {}
-        : {
-            pretrain: {
-              ...model.pretrain,
-              manifest: model.pretrain.manifest === null ? null : resolve(base, model.pretrain.manifest),
-            },
-          }),
-    })),
+    models: config.models.map((model) => completeModel(model, base)),
     tasks: config.tasks.map((task) => placeCohort(completeTask(task, config.training), base)),
     execution: {
       ...config.execution,
@@ -56,6 +45,30 @@ function complete(config: StudyConfig, base: string): Study {
           ? resolve(output, "cache")
           : resolve(base, config.execution.cache),
     },
+  };
+}
+
+const methodOf = (family: EncoderSpec["family"]): PretrainMethod =>
+  family === "dino-vit" ? "patch-contrast" : "masked-autoencoder";
+
+function completeModel(model: StudyConfig["models"][number], base: string): ModelConfig {
+  const { weights, pretrain, ...rest } = model;
+  const encoder = encoderOf(model.encoder);
+  return {
+    ...rest,
+    encoder,
+    finetune: model.finetune ?? (encoder.family === "dino-vit" ? "partial" : "full"),
+    decoder: model.decoder ?? publishedDecoder(encoder.family),
+    ...(weights === undefined ? {} : { weights: resolve(base, weights) }),
+    ...(pretrain === undefined
+      ? {}
+      : {
+          pretrain: {
+            ...pretrain,
+            method: pretrain.method ?? methodOf(encoder.family),
+            manifest: pretrain.manifest === null ? null : resolve(base, pretrain.manifest),
+          },
+        }),
   };
 }
 
@@ -158,6 +171,14 @@ function checkModels(config: StudyConfig, fault: Report): void {
       );
     }
     const encoder = encoderOf(model.encoder);
+    const method = methodOf(encoder.family);
+    if (model.pretrain?.method !== undefined && model.pretrain.method !== method) {
+      fault(
+        ["models", index, "pretrain", "method"],
+        `expected "${method}", which pretrains an encoder of the family "${encoder.family}", but received ` +
+          `"${model.pretrain.method}"`,
+      );
+    }
     const isTransformer = encoder.family === "dino-vit";
     if (model.decoder !== undefined && (model.decoder.kind === "conv1") !== isTransformer) {
       fault(

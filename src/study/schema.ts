@@ -67,9 +67,13 @@ const trainingChanges = section({
   validateEvery: trainingFields.validateEvery.optional(),
 });
 
-/** Masked-autoencoder pretraining of an encoder (He et al. 2022; Woo et al. 2023). */
+/**
+ * Pretraining of an encoder: as a masked autoencoder (He et al. 2022; Woo et al. 2023), or by patch-level contrast
+ * guided by lesion masks (Lee et al. 2025).
+ */
 export const pretrainSchema = section({
-  method: z.literal("masked-autoencoder").default("masked-autoencoder"),
+  /** Default: `masked-autoencoder` for a ConvNeXt, `patch-contrast` for a vision transformer; there is no other pair. */
+  method: z.enum(["masked-autoencoder", "patch-contrast"]).optional(),
   epochs: trainingFields.epochs.default(100),
   batchSize: trainingFields.batchSize.default(1),
   learningRate: trainingFields.learningRate.default(1.5e-4),
@@ -85,6 +89,19 @@ export const pretrainSchema = section({
   decoderDepth: z.int().min(1).max(1000).default(1),
   /** Each patch's voxels are predicted with zero mean and unit variance. */
   normaliseTargets: z.boolean().default(true),
+  /** Of the contrast between patches. */
+  temperature: positive.default(0.1),
+  /** Share of lesion above which a patch counts as one of a lesion: patches are as large as lesions. */
+  lesionShare: z.number().min(0).lt(1).default(0.1),
+  /** At most so many patches of a batch are contrasted. */
+  patches: z.int().min(2).max(65_536).default(1024),
+  /** Widths of the contrastive head: its hidden layers, and the features that are contrasted. */
+  projection: section({ hidden: z.int().min(1).max(65_536), bottleneck: z.int().min(1).max(65_536) }).default(
+    {
+      hidden: 2048,
+      bottleneck: 256,
+    },
+  ),
   /** Another cohort, disjoint from the study's; null: the study's training split. */
   manifest: path.nullable().default(null),
 });
@@ -215,9 +232,14 @@ export const studySchema = section({
 export type StudyInput = z.input<typeof studySchema>;
 export type StudyConfig = z.output<typeof studySchema>;
 export type TrainingSettings = z.output<typeof trainingSchema>;
-export type PretrainSettings = z.output<typeof pretrainSchema>;
+export type PretrainMethod = "masked-autoencoder" | "patch-contrast";
+export type PretrainSettings = z.output<typeof pretrainSchema> & { method: PretrainMethod };
 export type FineTuning = "full" | "partial" | "frozen";
-export type ModelConfig = z.output<typeof modelSchema> & { finetune: FineTuning; decoder: DecoderSpec };
+export type ModelConfig = Omit<z.output<typeof modelSchema>, "pretrain"> & {
+  finetune: FineTuning;
+  decoder: DecoderSpec;
+  pretrain?: PretrainSettings;
+};
 export type TaskConfig = z.output<typeof taskSchema> & { training: TrainingSettings };
 
 /** A study with every default filled in and every path absolute. It parses to itself. */

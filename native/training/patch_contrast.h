@@ -1,0 +1,32 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+
+namespace transfer_limits {
+
+// Supervised contrast of patches (Khosla et al., "Supervised contrastive learning", 2020, the loss "out"): a patch
+// whose share of lesion voxels is above `lesion_share` is a lesion patch, every other one background. With z the
+// L2-normalised features, the mean over anchors i of
+//
+//   -1 / |P(i)| sum over p in P(i) of log(exp(z_i z_p / t) / sum over a != i of exp(z_i z_a / t)),
+//
+// P(i) the other patches of i's class and t the temperature. Anchors are the patches with at least one positive, where
+// both classes occur; with one class there is nothing to tell apart, and the loss and its gradient are 0.
+//
+//   features  [M, E]
+//   share     [M], in [0, 1]: the share of each patch that is lesion
+//
+// Throws BAD_INPUT when shapes or settings do not fit.
+at::Tensor patch_contrast(const at::Tensor& features, const at::Tensor& share, double temperature,
+                          double lesion_share);
+
+// The share of lesion in each patch of each slice: mask [N, 1, D, H, W] -> [N D, rows columns], row-major.
+at::Tensor patch_shares(const at::Tensor& mask, int64_t rows, int64_t columns);
+
+// At most `limit` indices into share [M], so that the matrix of similarities stays small: lesion patches and
+// background have half each, or what the other leaves, spread evenly over the batch; nothing is drawn.
+at::Tensor balanced_patches(const at::Tensor& share, double lesion_share, int64_t limit);
+
+}  // namespace transfer_limits

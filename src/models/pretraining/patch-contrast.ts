@@ -1,0 +1,61 @@
+import type { LossSpec } from "../../native/network.js";
+import { Tensor } from "../../native/tensor.js";
+import type { CaseVolumes } from "../../tasks/case-volumes.js";
+
+/**
+ * Patch-level contrast guided by lesion masks, as ProViCNet is pretrained (Lee et al. 2025; the loss is the supervised
+ * contrast of Khosla et al. 2020): patches of lesions are drawn together, and away from patches of other tissue. Which
+ * cases show a lesion is found here; patches and their contrast are the network's.
+ */
+export const patchContrastLoss = (settings: {
+  temperature: number;
+  lesionShare: number;
+  patches: number;
+}): LossSpec => ({
+  kind: "patch-contrast",
+  temperature: settings.temperature,
+  lesionShare: settings.lesionShare,
+  patches: settings.patches,
+});
+
+/** Whether a case can teach: it has T2W, and a lesion mask in which there is a lesion. */
+export async function showsLesion(volumes: CaseVolumes): Promise<boolean> {
+  if (!volumes.roles.includes("t2w") || !volumes.roles.includes("lesion")) return false;
+  using mask = await volumes.load("lesion");
+  return (await mask.sliceSums()).some((sum) => sum > 0);
+}
+
+/**
+ * A batch: T2W of some cases, [N, 1, D, H, W], whose slices the encoder sees with their neighbours, and their masks of
+ * any lesion, [N, 1, D, H, W].
+ */
+export async function contrastBatch(
+  cases: readonly CaseVolumes[],
+): Promise<{ input: Tensor; target: Tensor }> {
+  const kept: Tensor[] = [];
+  const keep = (tensor: Tensor) => {
+    kept.push(tensor);
+    return tensor;
+  };
+  try {
+    const images: Tensor[] = [];
+    const masks: Tensor[] = [];
+    for (const volumes of cases) {
+      const image = keep(await volumes.load("t2w"));
+      const grades = keep(await volumes.load("lesion"));
+      images.push(keep(await Tensor.gather([image], [0]))); // [1, D, H, W]
+      const mask = keep(await grades.threshold(0.5));
+      masks.push(keep(await Tensor.gather([mask], [0])));
+    }
+    const indices = cases.map((_, index) => index);
+    const input = await Tensor.gather(images, indices);
+    try {
+      return { input, target: await Tensor.gather(masks, indices) };
+    } catch (error) {
+      input.dispose();
+      throw error;
+    }
+  } finally {
+    for (const tensor of kept) tensor.dispose();
+  }
+}
