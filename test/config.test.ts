@@ -73,6 +73,7 @@ describe("a study file", () => {
       { kind: "lesion-segmentation", alpha: 0.3, beta: 0.7, channelFill: "repeat", training },
       { kind: "super-resolution", downsampling: "average", training },
       { kind: "distortion-correction", source: "rectum", training },
+      { kind: "modality-translation", noiseSchedule: "cosine", sampler: "ddim", samplingSteps: 50, training },
     ]);
   });
 
@@ -184,6 +185,18 @@ describe("a study file", () => {
       sound.replace("encoder: profound-demo", "encoder: profound-demo\n    decoder: { kind: conv1 }"),
       "models[0].decoder.kind",
       'expected "upernet" or "unetr"',
+    ],
+    [
+      "more sampling steps than time steps",
+      `${sound}tasks: [{ kind: modality-translation, timeSteps: 20, samplingSteps: 30 }]\n`,
+      "tasks[0].samplingSteps",
+      "at most the 20",
+    ],
+    [
+      "a specialised model that denoises for a task without time steps",
+      `${sound}specialised: { distortion-correction: ddpm-unet }\n`,
+      "specialised.distortion-correction",
+      "denoises",
     ],
     [
       "a specialised model that cannot answer a task",

@@ -49,11 +49,15 @@ tasks:
   - kind: distortion-correction
     maximumDisplacement: 4 # mm
     training: { epochs: 20, learningRate: 0.002, batchSize: 4 }
+  - kind: modality-translation
+    samplingSteps: 20
+    training: { epochs: 20, learningRate: 0.002, batchSize: 2, validateEvery: 10 }
 specialised:
   pirads-classification: resnet-demo
   lesion-segmentation: unet-3d-demo
   super-resolution: transunet-demo
   distortion-correction: vit-demo
+  modality-translation: ddpm-unet-demo
 training:
   validateEvery: 2
 execution:

@@ -1,9 +1,10 @@
-/** The tasks of the paper that this version has; its names stand in study files, results and reports. */
+/** The tasks of the paper, in its order; their names stand in study files, results and reports. */
 export const taskKinds = [
   "pirads-classification",
   "lesion-segmentation",
   "super-resolution",
   "distortion-correction",
+  "modality-translation",
 ] as const;
 export type TaskKind = (typeof taskKinds)[number];
 

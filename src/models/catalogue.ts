@@ -71,6 +71,7 @@ export const specialisedOfPaper = {
   "lesion-segmentation": "unet-3d",
   "super-resolution": "transunet-3d",
   "distortion-correction": "vit-3d",
+  "modality-translation": "ddpm-unet",
 } as const satisfies Record<TaskKind, SpecialisedName>;
 
 export const encoderNames = Object.keys(encoders) as [EncoderName, ...EncoderName[]];

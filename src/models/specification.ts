@@ -150,6 +150,8 @@ export interface NetworkTask {
   channels: number;
   outputs: number;
   depthScale: 1 | 2;
+  /** Whether the last channel holds a time step. */
+  timed?: true;
 }
 
 /** The decoder that was published with each family of encoders. */
@@ -191,6 +193,12 @@ export function specialisedOf(choice: SpecialisedChoice, task: NetworkTask): Mod
       return { ...model, channels, outputs, depthScale };
     case "vit-3d":
     case "diffusion-unet-3d": {
+      if (model.family === "diffusion-unet-3d" && !task.timed) {
+        throw new TransferLimitsError(
+          "BAD_CONFIG",
+          "Expected a model for a task without time steps but received diffusion-unet-3d, which denoises",
+        );
+      }
       if (depthScale === 1) {
         if (model.family === "vit-3d") return { ...model, patch: [...model.patch], channels, outputs };
         return { ...model, channels, outputs };

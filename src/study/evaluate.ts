@@ -75,7 +75,7 @@ export async function evaluate(
         const draw = evaluationDraw(seed, task, volumes.case);
         using sample = await task.sample(volumes, channels, draw);
         using input = await Tensor.gather([sample.input], [0]);
-        using target = await Tensor.gather([sample.target], [0]);
+        using target = await Tensor.gather([sample.reference ?? sample.target], [0]);
         const forward = (question: Tensor) => network.forward(question);
         using prediction = task.answer
           ? await task.answer(forward, sample, draw, signal)

@@ -168,11 +168,12 @@ function effort(
   const epochs = trains === "nothing" ? 0 : task.training.epochs;
   // Backward costs about twice the forward; a frozen encoder saves most of it.
   const step = { everything: 3, partial: 2, head: 1.5, nothing: 0 }[trains];
-  const validations = validation / task.training.validateEvery;
+  const questions = taskOf(task).questions ?? 1;
+  const validations = (questions * validation) / task.training.validateEvery;
   const encoder = trains === "everything" ? 1 : Math.min(1, trainedBlocks / blocksOf(network));
   return {
     epochs,
-    cost: forward * (epochs * (step * train + validations) + 2 * test),
+    cost: forward * (epochs * (step * train + validations) + (questions + 1) * test),
     memoryBytes: peakBytes(network, voxels, task.training.batchSize, { encoder, head: trains !== "nothing" }),
   };
 }

@@ -228,6 +228,22 @@ function checkTasks(config: StudyConfig, fault: Report): void {
         fault(["specialised", kind], messageOf(error));
       }
     }
+    if (
+      typeof task !== "string" &&
+      task.kind === "modality-translation" &&
+      task.samplingSteps > task.timeSteps
+    ) {
+      fault(
+        ["tasks", index, "samplingSteps"],
+        `expected at most the ${task.timeSteps} timeSteps but received ${task.samplingSteps}`,
+      );
+    }
+    if (kind === "modality-translation" && normalise.hbv.kind === "z-score") {
+      fault(
+        ["cohort", "normalise", "hbv", "kind"],
+        `expected "percentiles" or "range", as ${kind} compares high-b images in [0, 1], but received "z-score"`,
+      );
+    }
     if (metric !== "SSIM") return;
     if (kind === "super-resolution" && voxels[2] % 2 !== 0) {
       fault(

@@ -159,6 +159,11 @@ export const taskSchema = z.discriminatedUnion("kind", [
     ...taskOptions["distortion-correction"],
     ...taskFields,
   }),
+  section({
+    kind: z.literal("modality-translation"),
+    ...taskOptions["modality-translation"],
+    ...taskFields,
+  }),
 ]);
 
 const specialisedByTask = Object.fromEntries(

@@ -3,6 +3,7 @@ import { section } from "../common/validation.js";
 import type { TaskKind } from "../common/vocabulary.js";
 import { distortionCorrection } from "./distortion-correction.js";
 import { lesionSegmentation } from "./lesion-segmentation.js";
+import { modalityTranslation } from "./modality-translation.js";
 import { piradsClassification } from "./pirads-classification.js";
 import { superResolution } from "./super-resolution.js";
 import type { Task } from "./task.js";
@@ -34,6 +35,15 @@ export const taskOptions = {
     intensityBins: z.int().min(2).max(1024).nullable().default(32),
     channelFill,
   },
+  "modality-translation": {
+    noiseSchedule: z.enum(["cosine", "linear"]).default("cosine"),
+    timeSteps: z.int().min(10).max(10_000).default(1000),
+    sampler: z.enum(["ddim", "ancestral", "dpm-solver++"]).default("ddim"),
+    samplingSteps: z.int().min(1).max(1000).default(50),
+    ssimWeight: z.number().min(0).default(1),
+    intensityBins: z.int().min(2).max(1024).nullable().default(32),
+    channelFill,
+  },
 } as const satisfies Record<TaskKind, z.core.$ZodLooseShape>;
 
 const schemas = {
@@ -50,6 +60,10 @@ const schemas = {
     kind: z.literal("distortion-correction"),
     ...taskOptions["distortion-correction"],
   }),
+  "modality-translation": section({
+    kind: z.literal("modality-translation"),
+    ...taskOptions["modality-translation"],
+  }),
 };
 
 export type TaskSpec = z.infer<(typeof schemas)[TaskKind]>;
@@ -65,5 +79,7 @@ export function taskOf(spec: TaskSpec): Task {
       return superResolution(spec);
     case "distortion-correction":
       return distortionCorrection(spec);
+    case "modality-translation":
+      return modalityTranslation(spec);
   }
 }

@@ -12,6 +12,8 @@ export interface TaskShape {
   channels: number;
   outputs: number;
   depthScale: 1 | 2;
+  /** The last of the channels is constant and holds a time step in [0, 1], which a diffusion U-Net needs. */
+  timed?: true;
   /**
    * Where a foundation model answers as in segmentation, by a softmax over intensity bins whose expectation is the
    * answer; undefined where it answers with the intensity itself.
@@ -26,6 +28,8 @@ export interface TaskShape {
 export interface Sample extends Disposable {
   input: Tensor;
   target: Tensor;
+  /** What a test case's answer is compared with, where that is not what training aims at. */
+  reference?: Tensor;
 }
 
 /** One axial slice of a case for the report: each [H, W]. */
@@ -85,6 +89,8 @@ export interface Task {
    * model. Without it, the answer is the network's to the sample's input. `draw` is the case's own stream.
    */
   answer?(forward: Forward, sample: Sample, draw: RandomStream, signal: AbortSignal): Promise<Tensor>;
+  /** Questions to the network that one answer takes; 1 where it is not given. */
+  readonly questions?: number;
   /** How each sample of a batch was answered: prediction (the network's answer) and target, both with N in front. */
   judge(prediction: Tensor, target: Tensor): Promise<Judgement[]>;
   /** The metric over the cases of a set; null where these cases leave it undefined. */

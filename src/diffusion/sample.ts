@@ -1,0 +1,116 @@
+import { expected, throwIfAborted } from "../common/errors.js";
+import { seedFor } from "../common/random.js";
+import { Tensor } from "../native/tensor.js";
+import { ancestral } from "./samplers/ancestral.js";
+import { ddim } from "./samplers/ddim.js";
+import { dpmSolver } from "./samplers/dpm-solver.js";
+import type { Sampler } from "./samplers/sampler.js";
+import type { NoiseSchedule } from "./schedule.js";
+
+const samplers = { ancestral, ddim, "dpm-solver++": dpmSolver } as const satisfies Record<string, Sampler>;
+export type SamplerName = keyof typeof samplers;
+
+export interface SampleOptions {
+  schedule: NoiseSchedule;
+  sampler: SamplerName;
+  /** Questions to the network, from 1 to the schedule's steps. */
+  steps: number;
+  shape: readonly number[];
+  /** The same seed gives the same sample. */
+  seed: number;
+  device?: string;
+  /** The noise in `noisy` (of `shape`) at time t, from 1 to the schedule's steps; disposed of here. */
+  predictNoise(noisy: Tensor, t: number): Promise<Tensor>;
+  /** The range that images lie in, to which predicted ones are held; null: none. Default null. */
+  clip?: readonly [low: number, high: number] | null;
+  signal?: AbortSignal;
+}
+
+/**
+ * Times to visit, from T down: T i / steps, rounded, for i from `steps` to 0. They are spaced evenly, and end at the
+ * image itself.
+ */
+export const timesOf = (schedule: NoiseSchedule, steps: number): number[] =>
+  Array.from({ length: steps + 1 }, (_, index) => Math.round((schedule.steps * (steps - index)) / steps));
+
+/**
+ * Samples an image from a diffusion model that predicts noise, starting from pure noise.
+ *
+ * @returns the image, of `shape`
+ * @throws `BAD_INPUT` for impossible options, `ABORTED` when `signal` was aborted; nothing stays alive then
+ */
+export async function sample(options: SampleOptions): Promise<Tensor> {
+  const { schedule, steps, shape, seed, device = "cpu", clip = null } = options;
+  const sampler: Sampler | undefined = samplers[options.sampler];
+  if (!sampler) throw expected(Object.keys(samplers).join(", "), "sampler", options.sampler);
+  if (!Number.isSafeInteger(steps) || steps < 1 || steps > schedule.steps)
+    throw expected(`a whole number from 1 to ${schedule.steps}`, "steps", steps);
+  const times = timesOf(schedule, steps);
+  let noisy = await Tensor.normal(shape, seedFor(seed, "sample", "start"), device);
+  let previous: { t: number; image: Tensor } | null = null;
+  try {
+    for (let index = 0; index < steps; index++) {
+      throwIfAborted(options.signal);
+      const [t, s] = [times[index] as number, times[index + 1] as number];
+      const { image, noise } = await predict(options, clip, noisy, t);
+      try {
+        const draw = () => Tensor.normal(shape, seedFor(seed, "sample", index), device);
+        const next = await sampler({ schedule, t, s, noisy, image, noise, previous, draw });
+        noisy.dispose();
+        noisy = next;
+      } catch (error) {
+        image.dispose();
+        throw error;
+      } finally {
+        noise.dispose();
+      }
+      previous?.image.dispose();
+      previous = { t, image };
+    }
+    return noisy;
+  } catch (error) {
+    noisy.dispose();
+    throw error;
+  } finally {
+    previous?.image.dispose();
+  }
+}
+
+/** The image that x_t comes from by the network's account of its noise, held to `clip`, and the noise that then is in it. */
+async function predict(
+  { schedule, predictNoise }: SampleOptions,
+  clip: SampleOptions["clip"],
+  noisy: Tensor,
+  t: number,
+): Promise<{ image: Tensor; noise: Tensor }> {
+  const [signal, deviation] = [schedule.signal[t] as number, schedule.noise[t] as number];
+  const predicted = await predictNoise(noisy, t);
+  try {
+    const image = await Tensor.combine([
+      [1 / signal, noisy],
+      [-deviation / signal, predicted],
+    ]);
+    if (!clip) {
+      try {
+        return { image, noise: await Tensor.combine([[1, predicted]]) };
+      } catch (error) {
+        image.dispose();
+        throw error;
+      }
+    }
+    using unclipped = image;
+    const held = await unclipped.clamp(...clip);
+    try {
+      const noise = await Tensor.combine([
+        [1 / deviation, noisy],
+        [-signal / deviation, held],
+      ]);
+      return { image: held, noise };
+    } catch (error) {
+      held.dispose();
+      throw error;
+    }
+  } finally {
+    predicted.dispose();
+  }
+}
