@@ -3,6 +3,7 @@ export { mmd2 } from "./alignment/mmd.js";
 export { type PhantomCohortOptions, writePhantomCohort } from "./cohort/phantom.js";
 export { type ErrorCode, TransferLimitsError } from "./common/errors.js";
 export type { CellLabel, StudyEvent } from "./common/progress.js";
+export * as diffusion from "./diffusion/index.js";
 export { Network, type NetworkOptions } from "./models/network.js";
 export type {
   EncoderSpec,

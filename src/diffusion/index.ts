@@ -1,0 +1,4 @@
+/** Denoising diffusion: noise schedules, noising, and sampling with a network that predicts noise. */
+export { noised } from "./noising.js";
+export { type SampleOptions, type SamplerName, sample } from "./sample.js";
+export { type NoiseSchedule, type NoiseScheduleName, noiseSchedule } from "./schedule.js";
