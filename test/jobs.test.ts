@@ -26,6 +26,7 @@ const cell = (id: string, memoryBytes: number, cost = 1): PlannedCell => ({
   layerDecay: 1,
   startsFrom: "random",
   network: { model: { family: "unet-3d", channels: 1, outputs: 1, features: 4, levels: 2 } },
+  training: null,
   epochs: 1,
   cost,
   memoryBytes,

@@ -39,16 +39,27 @@ models:
     decoder: { kind: upernet, hidden: 32, auxiliary: 16 }
     subpixel: { featureSize: 8 }
     classifier: { bottleneck: 32 }
+  - name: ProViCNet
+    encoder: provicnet-demo
+    pretrain:
+      manifest: pretraining-cohort/manifest.csv
+      epochs: 20
+      batchSize: 4
+      learningRate: 0.001
+      projection: { hidden: 64, bottleneck: 32 }
+    subpixel: { featureSize: 4 }
+    classifier: { bottleneck: 32 }
+    training: { epochs: 6, batchSize: 4, validateEvery: 3 } # a step takes ten times as long
 tasks:
   - kind: pirads-classification
     training: { epochs: 40, learningRate: 0.002, batchSize: 4 }
   - kind: lesion-segmentation
-    training: { epochs: 40, learningRate: 0.002, batchSize: 4, validateEvery: 4 }
+    training: { epochs: 30, learningRate: 0.002, batchSize: 4, validateEvery: 3 }
   - kind: super-resolution
     training: { epochs: 8, learningRate: 0.002, batchSize: 2 }
   - kind: distortion-correction
     maximumDisplacement: 4 # mm
-    training: { epochs: 20, learningRate: 0.002, batchSize: 4 }
+    training: { epochs: 20, learningRate: 0.002, batchSize: 4, validateEvery: 2 }
   - kind: modality-translation
     samplingSteps: 20
     training: { epochs: 20, learningRate: 0.002, batchSize: 2, validateEvery: 10 }

@@ -27,7 +27,7 @@ import { cohortOf, type StudyCohort } from "./cohort-file.js";
 import { collate, evaluate } from "./evaluate.js";
 import { type PlannedCell, pretrainingId } from "./plan.js";
 import type { CellResult, Cost, TestMetric } from "./results.js";
-import type { Study, TaskConfig } from "./schema.js";
+import type { Study, TaskConfig, TrainingSettings } from "./schema.js";
 import { nothingSpent, type Trained, train } from "./train.js";
 
 /** Everything that working on one cell needs. */
@@ -117,7 +117,7 @@ export async function runTaskCell(
   const checkpoints = new CheckpointFolder(studyPaths(folder).progress(cell.id));
   const present = { task, network, channels, seed: study.seed, clock };
   const name = ["train", task.kind, cell.seed];
-  const { training } = config;
+  const training = cell.training as TrainingSettings;
   const trained =
     cell.trains === "nothing"
       ? null

@@ -5,7 +5,7 @@ import type { HeadSpec, NetworkSpec } from "../native/network.js";
 import { taskOf } from "../tasks/index.js";
 import { forwardCost } from "./estimate.js";
 import { peakBytes } from "./memory.js";
-import type { ModelConfig, PretrainSettings, Study, TaskConfig } from "./schema.js";
+import type { ModelConfig, PretrainSettings, Study, TaskConfig, TrainingSettings } from "./schema.js";
 
 /** What of a cell's network is trained. */
 export type Trains = "everything" | "partial" | "head" | "nothing";
@@ -22,6 +22,8 @@ export interface PlannedCell extends CellLabel {
   /** Where the encoder's weights come from. */
   startsFrom: "pretrained" | "random";
   network: NetworkSpec;
+  /** How it is trained: the task's settings with the model's changes; null for pretraining, which has its own. */
+  training: TrainingSettings | null;
   /** 0 for a cell that trains nothing. */
   epochs: number;
   /** In no unit: only ratios mean something. */
@@ -90,6 +92,7 @@ function planPretraining(study: Study, model: ModelConfig): PlannedCell {
     layerDecay: 1,
     startsFrom: "random",
     network,
+    training: null,
     epochs: settings.epochs,
     cost: 3 * settings.epochs * cases(study.split).train * forwardCost(network, voxelsOf(study)),
     memoryBytes: peakBytes(network, voxelsOf(study), settings.batchSize, { encoder: 1, head: true }),
@@ -131,7 +134,14 @@ function planComparator(
     layerDecay: comparator === "fine-tuned" ? model.layerDecay : 1,
     startsFrom: pretrained ? "pretrained" : "random",
     network,
-    ...effort(study, task, network, trains, trains === "partial" ? model.partialBlocks : 0),
+    ...effort(
+      study,
+      task,
+      trainingOf(task, model),
+      network,
+      trains,
+      trains === "partial" ? model.partialBlocks : 0,
+    ),
   };
 }
 
@@ -151,30 +161,40 @@ function planSpecialised(study: Study, task: TaskConfig, seed: number): PlannedC
     layerDecay: 1,
     startsFrom: "random",
     network,
-    ...effort(study, task, network, "everything"),
+    ...effort(study, task, task.training, network, "everything"),
   };
+}
+
+/** A task's training with what a model changes of it; a classifier's batch norm needs batches of two. */
+export function trainingOf(task: TaskConfig, model: ModelConfig): TrainingSettings {
+  const changes = Object.entries(model.training).filter(([, value]) => value !== undefined);
+  const training: TrainingSettings = { ...task.training, ...Object.fromEntries(changes) };
+  const smallest = taskOf(task).shape.answers === "classes" ? 2 : 1;
+  return { ...training, batchSize: Math.max(smallest, training.batchSize) };
 }
 
 function effort(
   study: Study,
   task: TaskConfig,
+  training: TrainingSettings,
   network: NetworkSpec,
   trains: Trains,
   trainedBlocks = 0,
-): { epochs: number; cost: number; memoryBytes: number } {
+): { training: TrainingSettings; epochs: number; cost: number; memoryBytes: number } {
   const voxels = voxelsOf(study) / taskOf(task).shape.depthScale;
   const forward = forwardCost(network, voxels);
   const { train, validation, test } = cases(task.cohort?.split ?? study.split);
-  const epochs = trains === "nothing" ? 0 : task.training.epochs;
+  const epochs = trains === "nothing" ? 0 : training.epochs;
   // Backward costs about twice the forward; a frozen encoder saves most of it.
   const step = { everything: 3, partial: 2, head: 1.5, nothing: 0 }[trains];
   const questions = taskOf(task).questions ?? 1;
-  const validations = (questions * validation) / task.training.validateEvery;
+  const validations = (questions * validation) / training.validateEvery;
   const encoder = trains === "everything" ? 1 : Math.min(1, trainedBlocks / blocksOf(network));
   return {
+    training,
     epochs,
     cost: forward * (epochs * (step * train + validations) + (questions + 1) * test),
-    memoryBytes: peakBytes(network, voxels, task.training.batchSize, { encoder, head: trains !== "nothing" }),
+    memoryBytes: peakBytes(network, voxels, training.batchSize, { encoder, head: trains !== "nothing" }),
   };
 }
 

@@ -179,6 +179,16 @@ function checkModels(config: StudyConfig, fault: Report): void {
           `"${model.pretrain.method}"`,
       );
     }
+    config.tasks.forEach((task) => {
+      const epochs = model.training.epochs ?? completeTask(task, config.training).training.epochs;
+      const warmup = model.training.warmupEpochs ?? completeTask(task, config.training).training.warmupEpochs;
+      if ((model.training.epochs ?? model.training.warmupEpochs) !== undefined && warmup >= epochs) {
+        fault(
+          ["models", index, "training", model.training.epochs === undefined ? "warmupEpochs" : "epochs"],
+          `expected more epochs than the ${warmup} of the warm-up for ${kindOf(task)} but received ${epochs}`,
+        );
+      }
+    });
     const isTransformer = encoder.family === "dino-vit";
     if (model.decoder !== undefined && (model.decoder.kind === "conv1") !== isTransformer) {
       fault(

@@ -123,6 +123,8 @@ const modelSchema = section({
    * the paper; 0.65 to 0.9 are usual.
    */
   layerDecay: z.number().gt(0).max(1).default(1),
+  /** What training of this model changes of every task's training. The specialised models keep the tasks'. */
+  training: trainingChanges.default({}),
   /** How many of the last blocks `partial` trains. */
   partialBlocks: z.int().min(0).max(1000).default(2),
   /** Default: the published one, UperNet on a ConvNeXt, `conv1` on a vision transformer. */
