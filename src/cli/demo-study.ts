@@ -49,7 +49,7 @@ models:
       projection: { hidden: 64, bottleneck: 32 }
     subpixel: { featureSize: 4 }
     classifier: { bottleneck: 32 }
-    training: { epochs: 6, batchSize: 4, validateEvery: 3 } # a step takes ten times as long
+    training: { epochs: 4, batchSize: 4, validateEvery: 4 } # a step takes ten times as long
 tasks:
   - kind: pirads-classification
     training: { epochs: 40, learningRate: 0.002, batchSize: 4 }
@@ -61,8 +61,8 @@ tasks:
     maximumDisplacement: 4 # mm
     training: { epochs: 20, learningRate: 0.002, batchSize: 4, validateEvery: 2 }
   - kind: modality-translation
-    samplingSteps: 20
-    training: { epochs: 20, learningRate: 0.002, batchSize: 2, validateEvery: 10 }
+    samplingSteps: 10
+    training: { epochs: 8, learningRate: 0.002, batchSize: 2, validateEvery: 8 }
 specialised:
   pirads-classification: resnet-demo
   lesion-segmentation: unet-3d-demo
