@@ -11,7 +11,7 @@ setThreads(1);
 
 type Name = keyof typeof specialisedModels;
 const names = Object.keys(specialisedModels) as Name[];
-const volumes: NetworkTask = { answers: "voxels", channels: 3, outputs: 1, depthScale: 1 };
+const volumes: NetworkTask = { answers: "voxels", channels: 3, outputs: 1, depthScale: 1, timed: true };
 const classes: NetworkTask = { ...volumes, answers: "classes", outputs: 4 };
 const taskFor = (name: Name) => (specialisedModels[name].family === "resnet-3d" ? classes : volumes);
 
