@@ -40,20 +40,24 @@ const norm = /\.norm\d*\.(?:weight|bias)$/;
 /** The norms of a ConvNeXt between its stages: after the stem's convolution, before the later ones. */
 const normBetweenStages = /^encoder\.downsample_layers\.(?:0\.1|[123]\.0)\./;
 
+/** The names of the encoder's parameters without its buffers, and how its blocks' names begin, from the first on. */
+function encoderBlocks(network: Network): { names: string[]; blocks: string[] } {
+  const own = network.parameters.filter(ofEncoder(network)).filter(({ buffer }) => !buffer);
+  const names = own.map(({ name }) => name);
+  return { names, blocks: [...new Set(names.flatMap((name) => block.exec(name)?.[0] ?? []))] };
+}
+
 /**
  * The names of the encoder's last `blocks` blocks' parameters, and of every norm of the encoder: what ProViCNet
  * fine-tunes beside its head.
  */
 export function lastBlocksAndNorms(network: Network, blocks: number): string[] {
-  const own = network.parameters.filter((parameter) => !parameter.buffer && ofEncoder(network)(parameter));
-  const order = [...new Set(own.flatMap(({ name }) => block.exec(name)?.[0] ?? []))];
+  const { names, blocks: order } = encoderBlocks(network);
   const last = order.slice(Math.max(0, order.length - blocks));
-  return own
-    .map(({ name }) => name)
-    .filter(
-      (name) =>
-        norm.test(name) || normBetweenStages.test(name) || last.some((prefix) => name.startsWith(prefix)),
-    );
+  return names.filter(
+    (name) =>
+      norm.test(name) || normBetweenStages.test(name) || last.some((prefix) => name.startsWith(prefix)),
+  );
 }
 
 /**
@@ -62,15 +66,14 @@ export function lastBlocksAndNorms(network: Network, blocks: number): string[] {
  * norm and the head keep their rate. What stands between two stages of a ConvNeXt goes with the stage's first block.
  */
 export function layerwiseRates(network: Network, decay: number): Record<string, number> {
-  const own = network.parameters.filter((parameter) => !parameter.buffer && ofEncoder(network)(parameter));
-  const blocks = [...new Set(own.flatMap(({ name }) => block.exec(name)?.[0] ?? []))];
+  const { names, blocks } = encoderBlocks(network);
   const layerOf = (name: string): number => {
     if (/^(?:encoder|backbone)\.norm\./.test(name)) return blocks.length + 1;
     const stage = /^encoder\.downsample_layers\.([1-9]\d*)\./.exec(name)?.[1];
     const prefix = stage === undefined ? block.exec(name)?.[0] : `encoder.stages.${stage}.0.`;
     return prefix === undefined ? 0 : blocks.indexOf(prefix) + 1;
   };
-  return Object.fromEntries(own.map(({ name }) => [name, decay ** (blocks.length + 1 - layerOf(name))]));
+  return Object.fromEntries(names.map((name) => [name, decay ** (blocks.length + 1 - layerOf(name))]));
 }
 
 /** Of these names, how many single parameters. */

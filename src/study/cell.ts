@@ -19,7 +19,7 @@ import { writeSafetensors } from "../native/safetensors.js";
 import { Tensor } from "../native/tensor.js";
 import { type CaseVolumes, factsOf, openCase } from "../tasks/case-volumes.js";
 import { taskOf } from "../tasks/index.js";
-import type { Picture, Task } from "../tasks/task.js";
+import { type Picture, smallestBatch, type Task } from "../tasks/task.js";
 import { BusyClock } from "./busy-clock.js";
 import { completeCell, curveCsv, encoderFile, studyPaths } from "./cell-folder.js";
 import { CheckpointFolder, type TrainingState } from "./checkpoint.js";
@@ -132,7 +132,7 @@ export async function runTaskCell(
           },
           schedule: training,
           cases: sets.train.length,
-          smallestBatch: smallestBatchOf(task),
+          smallestBatch: smallestBatch(task.shape),
           random: { seed: study.seed, name },
           batch: async (cases, epoch) => {
             const samples = cases.map((index) => {
@@ -217,9 +217,6 @@ function channelsShown(network: NetworkSpec, ofTask: number): number {
   const { family, channels } = network.encoder;
   return family === "dino-vit" && channels % ofTask === 0 ? ofTask : channels;
 }
-
-/** Classifiers have batch norm, which a batch of one leaves without a variance. */
-const smallestBatchOf = ({ shape }: Task): number => (shape.answers === "classes" ? 2 : 1);
 
 const undefinedMetric = (task: Task, cases: number): TransferLimitsError =>
   new TransferLimitsError(

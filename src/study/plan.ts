@@ -3,6 +3,7 @@ import { type Comparator, comparators } from "../common/vocabulary.js";
 import { encoderOf, headOf, specialisedOf } from "../models/specification.js";
 import type { HeadSpec, NetworkSpec } from "../native/network.js";
 import { taskOf } from "../tasks/index.js";
+import { smallestBatch } from "../tasks/task.js";
 import { forwardCost } from "./estimate.js";
 import { peakBytes } from "./memory.js";
 import type { ModelConfig, PretrainSettings, Study, TaskConfig, TrainingSettings } from "./schema.js";
@@ -169,8 +170,7 @@ function planSpecialised(study: Study, task: TaskConfig, seed: number): PlannedC
 export function trainingOf(task: TaskConfig, model: ModelConfig): TrainingSettings {
   const changes = Object.entries(model.training).filter(([, value]) => value !== undefined);
   const training: TrainingSettings = { ...task.training, ...Object.fromEntries(changes) };
-  const smallest = taskOf(task).shape.answers === "classes" ? 2 : 1;
-  return { ...training, batchSize: Math.max(smallest, training.batchSize) };
+  return { ...training, batchSize: Math.max(smallestBatch(taskOf(task).shape), training.batchSize) };
 }
 
 function effort(

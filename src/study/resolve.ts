@@ -180,8 +180,9 @@ function checkModels(config: StudyConfig, fault: Report): void {
       );
     }
     config.tasks.forEach((task) => {
-      const epochs = model.training.epochs ?? completeTask(task, config.training).training.epochs;
-      const warmup = model.training.warmupEpochs ?? completeTask(task, config.training).training.warmupEpochs;
+      const { training } = completeTask(task, config.training);
+      const epochs = model.training.epochs ?? training.epochs;
+      const warmup = model.training.warmupEpochs ?? training.warmupEpochs;
       if ((model.training.epochs ?? model.training.warmupEpochs) !== undefined && warmup >= epochs) {
         fault(
           ["models", index, "training", model.training.epochs === undefined ? "warmupEpochs" : "epochs"],

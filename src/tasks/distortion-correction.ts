@@ -1,10 +1,9 @@
 import { TransferLimitsError } from "../common/errors.js";
 import type { RandomStream } from "../common/random.js";
-import { ssim3d } from "../native/kernels.js";
 import { Tensor } from "../native/tensor.js";
 import { bounds, distortionField, regionBehind, warp } from "../native/volumes.js";
 import type { CaseVolumes } from "./case-volumes.js";
-import { type ChannelFill, disposable, meanOverCases, stackChannels, type Task } from "./task.js";
+import { type ChannelFill, disposable, judgedBySsim, sampleOf, stackChannels, type Task } from "./task.js";
 
 export interface DistortionCorrectionOptions {
   /** The largest displacement, in mm. Default 6. The paper gives none of these numbers. */
@@ -49,8 +48,7 @@ export const distortionCorrection = (options: DistortionCorrectionOptions): Task
       : { intensities: { bins: options.intensityBins, low: 0, high: 1 } }),
   },
   loss: () => ({ kind: "l1" }),
-  metric: "SSIM",
-  pictures: "image",
+  ...judgedBySsim,
 
   missing({ roles }) {
     if (!roles.includes("t2w")) return "it has no T2W volume";
@@ -66,18 +64,8 @@ export const distortionCorrection = (options: DistortionCorrectionOptions): Task
     using shown = await onDevice(distorted, volumes.device);
     using t2w = await volumes.load("t2w");
     const input = await stackChannels([shown ?? distorted], channels, options.channelFill);
-    try {
-      return disposable({ input, target: await Tensor.gather([t2w], [0]) });
-    } catch (error) {
-      input.dispose();
-      throw error;
-    }
+    return sampleOf(input, t2w);
   },
-
-  async judge(prediction, target) {
-    return (await ssim3d(prediction, target, 1)).map((value) => ({ value }));
-  },
-  assess: (judgements) => meanOverCases(judgements),
 
   async picture(sample, prediction) {
     using target = await sample.target.select(0, 0); // [D, H, W]

@@ -1,5 +1,4 @@
 import { z } from "zod";
-import { section } from "../common/validation.js";
 import type { TaskKind } from "../common/vocabulary.js";
 import { distortionCorrection } from "./distortion-correction.js";
 import { lesionSegmentation } from "./lesion-segmentation.js";
@@ -46,27 +45,10 @@ export const taskOptions = {
   },
 } as const satisfies Record<TaskKind, z.core.$ZodLooseShape>;
 
-const schemas = {
-  "pirads-classification": section({
-    kind: z.literal("pirads-classification"),
-    ...taskOptions["pirads-classification"],
-  }),
-  "lesion-segmentation": section({
-    kind: z.literal("lesion-segmentation"),
-    ...taskOptions["lesion-segmentation"],
-  }),
-  "super-resolution": section({ kind: z.literal("super-resolution"), ...taskOptions["super-resolution"] }),
-  "distortion-correction": section({
-    kind: z.literal("distortion-correction"),
-    ...taskOptions["distortion-correction"],
-  }),
-  "modality-translation": section({
-    kind: z.literal("modality-translation"),
-    ...taskOptions["modality-translation"],
-  }),
-};
-
-export type TaskSpec = z.infer<(typeof schemas)[TaskKind]>;
+/** A task's kind and options, complete. */
+export type TaskSpec = {
+  [Kind in TaskKind]: { kind: Kind } & z.infer<z.ZodObject<(typeof taskOptions)[Kind]>>;
+}[TaskKind];
 
 /** The task behind its name and options. */
 export function taskOf(spec: TaskSpec): Task {

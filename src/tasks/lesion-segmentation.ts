@@ -1,7 +1,6 @@
 import { mean } from "simple-statistics";
-import { Tensor } from "../native/tensor.js";
 import { diceOf } from "./metrics.js";
-import { type ChannelFill, disposable, meanOverCases, stackChannels, type Task } from "./task.js";
+import { type ChannelFill, disposable, meanOverCases, sampleOf, stackChannels, type Task } from "./task.js";
 
 export interface LesionSegmentationOptions {
   /** Weight of false positives in the Tversky index. Salehi 2017: 0.3. */
@@ -37,12 +36,7 @@ export const lesionSegmentation = (options: LesionSegmentationOptions): Task => 
     using lesion = await volumes.load("lesion");
     using mask = await lesion.threshold(0.5); // any grade is a lesion
     const input = await stackChannels([t2w, diffusion], channels, options.channelFill);
-    try {
-      return disposable({ input, target: await Tensor.gather([mask], [0]) });
-    } catch (error) {
-      input.dispose();
-      throw error;
-    }
+    return sampleOf(input, mask);
   },
 
   async judge(logits, target) {

@@ -1,13 +1,12 @@
 import { noised } from "../diffusion/noising.js";
 import { type SamplerName, sample } from "../diffusion/sample.js";
 import { type NoiseScheduleName, noiseSchedule } from "../diffusion/schedule.js";
-import { ssim3d } from "../native/kernels.js";
 import { Tensor } from "../native/tensor.js";
 import {
   type ChannelFill,
   disposable,
   type Forward,
-  meanOverCases,
+  judgedBySsim,
   stackChannels,
   type Task,
 } from "./task.js";
@@ -50,8 +49,7 @@ export function modalityTranslation(options: ModalityTranslationOptions): Task {
       ...(bins === null ? {} : { intensities: { bins, low: -noiseRange, high: noiseRange } }),
     },
     loss: () => ({ kind: "l1-ssim", dataRange: 2 * noiseRange, ssimWeight: options.ssimWeight }),
-    metric: "SSIM",
-    pictures: "image",
+    ...judgedBySsim,
     questions: options.samplingSteps,
 
     missing({ roles }) {
@@ -111,11 +109,6 @@ export function modalityTranslation(options: ModalityTranslationOptions): Task {
       using channel = await Tensor.gather([intensities], [0]); // [1, D, H, W]
       return Tensor.gather([channel], [0]); // [1, 1, D, H, W]
     },
-
-    async judge(prediction, target) {
-      return (await ssim3d(prediction, target, 1)).map((value) => ({ value }));
-    },
-    assess: (judgements) => meanOverCases(judgements),
 
     async picture(one, prediction) {
       using reference = await (one.reference as Tensor).select(0, 0); // [D, H, W]

@@ -1,6 +1,4 @@
-import { ssim3d } from "../native/kernels.js";
-import { Tensor } from "../native/tensor.js";
-import { type ChannelFill, disposable, meanOverCases, stackChannels, type Task } from "./task.js";
+import { type ChannelFill, disposable, judgedBySsim, sampleOf, stackChannels, type Task } from "./task.js";
 
 export interface SuperResolutionOptions {
   /**
@@ -19,8 +17,7 @@ export const superResolution = (options: SuperResolutionOptions): Task => ({
   kind: "super-resolution",
   shape: { answers: "voxels", channels: 1, outputs: 1, depthScale: 2 },
   loss: () => ({ kind: "l1" }),
-  metric: "SSIM",
-  pictures: "image",
+  ...judgedBySsim,
 
   missing: ({ roles }) => (roles.includes("t2w") ? null : "it has no T2W volume"),
 
@@ -28,18 +25,8 @@ export const superResolution = (options: SuperResolutionOptions): Task => ({
     using t2w = await volumes.load("t2w");
     using coarse = await t2w.poolDepth(2, options.downsampling === "average" ? "mean" : "first");
     const input = await stackChannels([coarse], channels, options.channelFill);
-    try {
-      return disposable({ input, target: await Tensor.gather([t2w], [0]) });
-    } catch (error) {
-      input.dispose();
-      throw error;
-    }
+    return sampleOf(input, t2w);
   },
-
-  async judge(prediction, target) {
-    return (await ssim3d(prediction, target, 1)).map((value) => ({ value }));
-  },
-  assess: (judgements) => meanOverCases(judgements),
 
   async picture(sample, prediction) {
     using target = await sample.target.select(0, 0); // [D, H, W]

@@ -1,6 +1,7 @@
 import { mean, sampleStandardDeviation } from "simple-statistics";
 import type { RandomStream } from "../common/random.js";
 import type { TaskKind } from "../common/vocabulary.js";
+import { ssim3d } from "../native/kernels.js";
 import type { IntensityOutput, LossSpec } from "../native/network.js";
 import { Tensor } from "../native/tensor.js";
 import type { CaseFacts, CaseVolumes } from "./case-volumes.js";
@@ -109,6 +110,19 @@ export function meanOverCases(
   return { value: mean(values), standardDeviation: deviation, secondary };
 }
 
+/** What tasks share whose answer is an image in [0, 1]: SSIM with a data range of 1, a number of every case. */
+export const judgedBySsim = {
+  metric: "SSIM",
+  pictures: "image",
+  async judge(prediction, target) {
+    return (await ssim3d(prediction, target, 1)).map((value) => ({ value }));
+  },
+  assess: (judgements) => meanOverCases(judgements),
+} as const satisfies Pick<Task, "metric" | "pictures" | "judge" | "assess">;
+
+/** Cases that a step needs: classifiers have batch norm, which a batch of one leaves without a variance. */
+export const smallestBatch = ({ answers }: TaskShape): number => (answers === "classes" ? 2 : 1);
+
 /** How a network that takes more channels than a task has is fed: the channels repeated in turn, or zeros. */
 export type ChannelFill = "repeat" | "zeros";
 
@@ -130,6 +144,16 @@ export async function stackChannels(
     [...volumes, zeros],
     indices.map((channel) => Math.min(channel, volumes.length)),
   );
+}
+
+/** The sample of an input, which it takes over, and the volume [D, H, W] that is to be answered. */
+export async function sampleOf(input: Tensor, target: Tensor): Promise<Sample> {
+  try {
+    return disposable({ input, target: await Tensor.gather([target], [0]) });
+  } catch (error) {
+    input.dispose();
+    throw error;
+  }
 }
 
 /** A sample or a picture that disposes of its tensors. */
