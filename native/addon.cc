@@ -57,6 +57,8 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::network_assign>(exports, "networkAssign");
   add<functions::network_embed>(exports, "networkEmbed");
   add<functions::network_forward>(exports, "networkForward");
+  add<functions::network_decode>(exports, "networkDecode");
+  add<functions::network_embedded>(exports, "networkEmbedded");
   add<functions::network_project>(exports, "networkProject");
 
   add<functions::trainer_create>(exports, "trainerCreate");

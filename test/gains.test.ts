@@ -27,6 +27,7 @@ function cell(comparator: Comparator, value: number, change: Partial<CellResult>
       deviceSeconds: 1,
       peakMemoryBytes: 1,
       epochSeconds: [],
+      epochEmbedded: [],
       device: "cpu",
       threads: 1,
     },

@@ -23,6 +23,7 @@ const cell = (id: string, memoryBytes: number, cost = 1): PlannedCell => ({
   dependsOn: [],
   trains: "everything",
   trainedBlocks: 0,
+  keptDraws: null,
   layerDecay: 1,
   startsFrom: "random",
   network: { model: { family: "unet-3d", channels: 1, outputs: 1, features: 4, levels: 2 } },

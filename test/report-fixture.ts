@@ -191,6 +191,7 @@ function cost(epochs: number, seconds: number): Cost {
     deviceSeconds: epochs * seconds,
     peakMemoryBytes: 612 * 2 ** 20,
     epochSeconds: Array.from({ length: epochs }, () => seconds),
+    epochEmbedded: Array.from({ length: epochs }, () => 30),
     device: "cpu",
     threads: 2,
   };

@@ -40,6 +40,8 @@ Napi::Value network_state(const Napi::CallbackInfo& info);
 Napi::Value network_assign(const Napi::CallbackInfo& info);
 Napi::Value network_embed(const Napi::CallbackInfo& info);
 Napi::Value network_forward(const Napi::CallbackInfo& info);
+Napi::Value network_decode(const Napi::CallbackInfo& info);
+Napi::Value network_embedded(const Napi::CallbackInfo& info);
 Napi::Value network_project(const Napi::CallbackInfo& info);
 
 // training.cc

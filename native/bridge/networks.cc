@@ -53,14 +53,16 @@ struct Input {
   bool slices;
 };
 
-Input read_input(const Napi::CallbackInfo& info, const torch::Device& device) {
+// The argument at `index` is the input, the one after it its position.
+Input read_input(const Napi::CallbackInfo& info, const torch::Device& device, size_t index = 1) {
   Input input;
-  input.tensor = placed_float(TensorHandle::get(info[1], "input"), device, "the input");
+  input.tensor = placed_float(TensorHandle::get(info[index], "input"), device, "the input");
   require(input.tensor.dim() == 4 || input.tensor.dim() == 5,
           "Expected an input [N, C, D, H, W], or slices [N, C, H, W], but received ", input.tensor.sizes());
   input.slices = input.tensor.dim() == 4;
-  if (!info[2].IsNull() && !info[2].IsUndefined()) {
-    input.position = placed_float(TensorHandle::get(info[2], "position"), device, "the position");
+  const Napi::Value position = info[index + 1];
+  if (!position.IsNull() && !position.IsUndefined()) {
+    input.position = placed_float(TensorHandle::get(position, "position"), device, "the position");
     require(input.slices, "Expected slices [N, C, H, W] where a position is given but received ",
             input.tensor.sizes());
   }
@@ -208,6 +210,26 @@ Napi::Value network_forward(const Napi::CallbackInfo& info) {
         return answer.contiguous();
       },
       &TensorHandle::create);
+}
+
+Napi::Value network_decode(const Napi::CallbackInfo& info) {
+  const auto placed = network_of(info[0]);
+  const std::optional<Features> features = read_features(info[1]);
+  require(features.has_value(), "Expected { pooled, stages } for the features but received none");
+  const Input input = read_input(info, placed->device, 2);
+  require(!input.slices, "Expected a volume [N, C, D, H, W] to decode but received slices");
+  return promise(
+      info.Env(), placed->device,
+      [placed, features, input] {
+        const torch::NoGradGuard no_grad;
+        placed->network->eval();
+        return placed->network->decoded_answer(*features, input.tensor).contiguous();
+      },
+      &TensorHandle::create);
+}
+
+Napi::Value network_embedded(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), double(network_of(info[0])->network->embedded()));
 }
 
 Napi::Value network_project(const Napi::CallbackInfo& info) {

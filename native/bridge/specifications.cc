@@ -1,6 +1,7 @@
 #include "bridge/specifications.h"
 
 #include "bridge/arguments.h"
+#include "bridge/handles.h"
 
 namespace transfer_limits {
 namespace {
@@ -156,6 +157,15 @@ Loss read_loss(const Napi::Value& value) {
   loss.lesion_share = number_or(object, "lesionShare", loss.lesion_share);
   loss.patches = integer_or(object, "patches", loss.patches);
   return loss;
+}
+
+std::optional<Features> read_features(const Napi::Value& value) {
+  if (value.IsNull() || value.IsUndefined()) return std::nullopt;
+  const Napi::Object object = transfer_limits::object(value, "features");
+  Features features;
+  features.pooled = TensorHandle::get(object.Get("pooled"), "features.pooled");
+  features.stages = tensors(object.Get("stages"), "features.stages");
+  return features;
 }
 
 TrainerOptions read_trainer_options(const Napi::Value& value) {

@@ -14,6 +14,8 @@ NetworkSpecification read_network(const Napi::Value& value);
 // The bins that a NetworkSpec names for its output, if any.
 std::optional<IntensityBins> read_bins(const Napi::Value& value);
 Loss read_loss(const Napi::Value& value);
+// { pooled, stages } of src/native/network.ts; nothing for null.
+std::optional<Features> read_features(const Napi::Value& value);
 TrainerOptions read_trainer_options(const Napi::Value& value);
 
 }  // namespace transfer_limits

@@ -37,15 +37,16 @@ Napi::Value trainer_step(const Napi::CallbackInfo& info) {
   const auto placed = trainer_of(info[0]);
   const at::Tensor input = TensorHandle::get(info[1], "input");
   const at::Tensor target = TensorHandle::get(info[2], "target");
-  const double learning_rate = number(info[3], "learningRate");
-  const auto seed = uint64_t(integer(info[4], "seed"));
+  const std::optional<Features> features = read_features(info[3]);
+  const double learning_rate = number(info[4], "learningRate");
+  const auto seed = uint64_t(integer(info[5], "seed"));
   require(input.dim() == 5 && input.scalar_type() == at::kFloat,
           "Expected a float32 input [N, C, D, H, W] but received ", input.sizes());
   require(learning_rate >= 0.0, "Expected a number >= 0 for learningRate but received ", learning_rate);
   return promise(
       info.Env(), placed->device,
-      [placed, input, target, learning_rate, seed] {
-        return placed->trainer->step(input, target, learning_rate, seed);
+      [placed, input, target, features, learning_rate, seed] {
+        return placed->trainer->step(input, target, features, learning_rate, seed);
       },
       [](Napi::Env env, StepResult step) {
         auto result = Napi::Object::New(env);

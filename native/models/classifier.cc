@@ -11,12 +11,12 @@ Classifier::Classifier(const ConvNeXtSpecification& encoder, const ClassifierSpe
   classes_ = layers->register_module("3", torch::nn::Linear(head.bottleneck, head.classes));
 }
 
-at::Tensor Classifier::forward(const at::Tensor& input) {
+at::Tensor Classifier::decode(const Features& features, const at::Tensor& input) {
   require(!is_training() || input.size(0) > 1,
           "Expected at least 2 samples a batch for training a classifier, whose batch norm needs them, but "
           "received ",
           input.size(0));
-  return classes_(at::relu(norm_(bottleneck_(encoder_->embed(input).pooled))));
+  return classes_(at::relu(norm_(bottleneck_(features.pooled))));
 }
 
 }  // namespace transfer_limits

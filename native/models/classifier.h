@@ -10,10 +10,12 @@ class Classifier : public Network {
   Classifier(const ConvNeXtSpecification& encoder, const ClassifierSpecification& head);
 
   // Logits [N, classes].
-  at::Tensor forward(const at::Tensor& input) override;
-  Features embed(const at::Tensor& input) override { return encoder_->embed(input); }
+  at::Tensor forward(const at::Tensor& input) override { return decode(embed(input), input); }
+  at::Tensor decode(const Features& features, const at::Tensor& input) override;
 
  private:
+  Features encode(const at::Tensor& input) override { return encoder_->embed(input); }
+
   std::shared_ptr<ConvNeXtV2> encoder_;
   torch::nn::Linear bottleneck_ = nullptr;
   torch::nn::BatchNorm1d norm_ = nullptr;

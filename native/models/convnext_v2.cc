@@ -104,7 +104,7 @@ std::vector<at::Tensor> ConvNeXtV2::stages(const at::Tensor& input, const at::Te
   return result;
 }
 
-Features ConvNeXtV2::embed(const at::Tensor& input) {
+Features ConvNeXtV2::encode(const at::Tensor& input) {
   Features features;
   features.stages = stages(input);
   features.pooled = norm_(features.stages.back().mean({2, 3, 4}));  // [N, dims[3]]

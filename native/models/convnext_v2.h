@@ -38,8 +38,9 @@ class ConvNeXtV2 : public Network {
   explicit ConvNeXtV2(const ConvNeXtSpecification& specification);
 
   // Pooled features [N, dims[3]].
-  at::Tensor forward(const at::Tensor& input) override { return embed(input).pooled; }
-  Features embed(const at::Tensor& input) override;
+  at::Tensor forward(const at::Tensor& input) override { return decode(embed(input), input); }
+  // A network of an encoder alone answers with its features.
+  at::Tensor decode(const Features& features, const at::Tensor& input) override { return features.pooled; }
 
   // The four stages. `keep`, where defined, is [N, 1, D / 16, H / 16, W / 16] with 1 at visible patches.
   std::vector<at::Tensor> stages(const at::Tensor& input, const at::Tensor& keep = {});
@@ -52,6 +53,8 @@ class ConvNeXtV2 : public Network {
   static constexpr int64_t kStride = 16;
 
  private:
+  Features encode(const at::Tensor& input) override;
+
   ConvNeXtSpecification specification_;
   std::array<torch::nn::Conv3d, 4> downsample_ = {nullptr, nullptr, nullptr, nullptr};
   std::array<ChannelNorm, 4> downsample_norm_ = {nullptr, nullptr, nullptr, nullptr};

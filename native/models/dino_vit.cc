@@ -119,11 +119,14 @@ DinoVit::Tokens DinoVit::tokens(const at::Tensor& slices, const at::Tensor& posi
           all.narrow(1, before + axis_tokens, all.size(1) - before - axis_tokens)};
 }
 
-at::Tensor DinoVit::maps(const at::Tensor& slices, const at::Tensor& position) {
+at::Tensor DinoVit::patch_grid(const at::Tensor& slices, const at::Tensor& position) {
   const at::Tensor patches = tokens(slices, position).patches;  // [N, P, E]
   const int64_t rows = slices.size(2) / specification_.patch;
   const int64_t columns = slices.size(3) / specification_.patch;
-  const at::Tensor grid = patches.transpose(1, 2).unflatten(2, {rows, columns});  // [N, E, h, w]
+  return patches.transpose(1, 2).unflatten(2, {rows, columns});  // [N, E, h, w]
+}
+
+at::Tensor DinoVit::maps(const at::Tensor& grid) {
   return subpixel_ ? subpixel_->features_of(grid) : head_(grid);
 }
 
@@ -155,7 +158,7 @@ void check_slices(const DinoVitSpecification& specification, const at::Tensor& s
 at::Tensor DinoVit::forward_slices(const at::Tensor& slices, const at::Tensor& position) {
   require(!subpixel_, "Expected a volume [N, C, D, H, W] for the subpixel head but received slices");
   check_slices(specification_, slices, position);
-  if (head_) return maps(slices, position);
+  if (head_) return maps(patch_grid(slices, position));
   const at::Tensor pooled = tokens(slices, position).patches.mean(1);  // [N, E]
   return classifier_ ? classifier_(pooled) : pooled;
 }
@@ -203,46 +206,45 @@ DinoVit::Slices DinoVit::slices_of(const at::Tensor& volume) const {
   return {slices, position};
 }
 
-int64_t DinoVit::slices_at_once(int64_t total) const {
+template <typename Part>
+at::Tensor DinoVit::in_groups(int64_t total, const Part& part) const {
   // With a gradient every activation is kept anyway, and batch norm should see all slices of the batch.
-  return is_training() || at::GradMode::is_enabled() ? total : std::min(total, kSlicesAtOnce);
+  const bool at_once = is_training() || at::GradMode::is_enabled() || total <= kSlicesAtOnce;
+  if (at_once) return part(0, total);
+  std::vector<at::Tensor> parts;
+  for (int64_t start = 0; start < total; start += kSlicesAtOnce) {
+    parts.push_back(part(start, std::min(total, start + kSlicesAtOnce)));
+  }
+  return at::cat(parts, 0);
 }
 
-at::Tensor DinoVit::forward(const at::Tensor& volume) {
-  if (classifier_) return classifier_(embed(volume).pooled);
-  if (!head_ && !subpixel_) return embed(volume).pooled;
+Features DinoVit::encode(const at::Tensor& volume) {
   const Slices slices = slices_of(volume);
-  const int64_t total = slices.images.size(0);
-  const int64_t step = slices_at_once(total);
-  std::vector<at::Tensor> answers;
-  for (int64_t start = 0; start < total; start += step) {
-    const int64_t end = std::min(total, start + step);
+  const at::Tensor grid = in_groups(slices.images.size(0), [this, &slices](int64_t first, int64_t last) {
     const at::Tensor position =
-        slices.position.defined() ? slices.position.slice(0, start, end) : at::Tensor();
-    answers.push_back(at::upsample_bilinear2d(maps(slices.images.slice(0, start, end), position),
-                                              {volume.size(3), volume.size(4)}, /*align_corners=*/false));
-  }
-  const at::Tensor stacked = at::cat(answers, 0)                                  // [N D, outputs, H, W]
-                                 .unflatten(0, {volume.size(0), volume.size(2)})  // [N, D, outputs, H, W]
-                                 .movedim(1, 2);                                  // [N, outputs, D, H, W]
-  return subpixel_ ? subpixel_(stacked, volume) : stacked;
-}
-
-Features DinoVit::embed(const at::Tensor& volume) {
-  const Slices slices = slices_of(volume);
-  const int64_t total = slices.images.size(0);
-  const int64_t step = slices_at_once(total);
-  std::vector<at::Tensor> means;
-  for (int64_t start = 0; start < total; start += step) {
-    const int64_t end = std::min(total, start + step);
-    const at::Tensor position =
-        slices.position.defined() ? slices.position.slice(0, start, end) : at::Tensor();
-    means.push_back(tokens(slices.images.slice(0, start, end), position).patches.mean(1));
-  }
-  // Every slice has as many patches: the mean of the slices' means is the mean over all tokens.
+        slices.position.defined() ? slices.position.slice(0, first, last) : at::Tensor();
+    return patch_grid(slices.images.slice(0, first, last), position);
+  });  // [N D, E, h, w]
   Features features;
-  features.pooled = at::cat(means, 0).unflatten(0, {volume.size(0), volume.size(2)}).mean(1);  // [N, E]
+  features.stages = {grid.unflatten(0, {volume.size(0), volume.size(2)})};  // [N, D, E, h, w]
+  features.pooled = features.stages[0].mean({1, 3, 4});                     // [N, E]
   return features;
+}
+
+at::Tensor DinoVit::decode(const Features& features, const at::Tensor& volume) {
+  if (classifier_) return classifier_(features.pooled);
+  if (!head_ && !subpixel_) return features.pooled;
+  require_stages(features, 1, volume);
+  const at::Tensor grid = features.stages[0].flatten(0, 1);  // [N D, E, h, w]
+  const at::Tensor stacked =
+      in_groups(grid.size(0),
+                [this, &grid, &volume](int64_t first, int64_t last) {
+                  return at::upsample_bilinear2d(maps(grid.slice(0, first, last)),
+                                                 {volume.size(3), volume.size(4)}, /*align_corners=*/false);
+                })                                         // [N D, outputs, H, W]
+          .unflatten(0, {volume.size(0), volume.size(2)})  // [N, D, outputs, H, W]
+          .movedim(1, 2);                                  // [N, outputs, D, H, W]
+  return subpixel_ ? subpixel_(stacked, volume) : stacked;
 }
 
 at::Tensor DinoVit::project(const at::Tensor& features) {

@@ -55,8 +55,8 @@ class DinoVit : public Network {
   // its first or last. Slices whose size is no multiple of the patch are enlarged to the next one. Logits
   // [N, outputs, D, H, W], slice by slice, resized to the input; a classifier's [N, classes]; the subpixel head's
   // [N, outputs, 2 D, H, W]; or, without a head, the pooled features [N, E].
-  at::Tensor forward(const at::Tensor& volume) override;
-  Features embed(const at::Tensor& volume) override;
+  at::Tensor forward(const at::Tensor& volume) override { return decode(embed(volume), volume); }
+  at::Tensor decode(const Features& features, const at::Tensor& volume) override;
 
   // The contrastive head's answer [M, prototypes] to features [M, E].
   at::Tensor project(const at::Tensor& features) override;
@@ -67,6 +67,8 @@ class DinoVit : public Network {
                   double auxiliary_weight) override;
 
  private:
+  Features encode(const at::Tensor& volume) override;
+
   struct Tokens {
     at::Tensor cls;      // [N, E]
     at::Tensor axis;     // [N, axis tokens, E]
@@ -78,11 +80,14 @@ class DinoVit : public Network {
   };
 
   Tokens tokens(const at::Tensor& slices, const at::Tensor& position);
-  // The dense head's maps of slices [N, channels, H, W]: [N, outputs, 8 H / patch, 8 W / patch].
-  at::Tensor maps(const at::Tensor& slices, const at::Tensor& position);
+  // Patch tokens of slices [N, channels, H, W] on their grid: [N, E, H / patch, W / patch].
+  at::Tensor patch_grid(const at::Tensor& slices, const at::Tensor& position);
+  // The dense head's maps of such a grid: [N, outputs, 8 H / patch, 8 W / patch].
+  at::Tensor maps(const at::Tensor& grid);
   Slices slices_of(const at::Tensor& volume) const;
-  // How many slices go through the network at once.
-  int64_t slices_at_once(int64_t total) const;
+  // What `part(first, last)` makes of all slices, as many at once as should go through the network together.
+  template <typename Part>
+  at::Tensor in_groups(int64_t total, const Part& part) const;
 
   DinoVitSpecification specification_;
   DinoBackbone backbone_ = nullptr;

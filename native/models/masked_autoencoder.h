@@ -13,12 +13,12 @@ class MaskedAutoencoder : public Network {
 
   // Predictions of every patch with nothing masked: [N, patch^3 * C, D / patch, H / patch, W / patch].
   at::Tensor forward(const at::Tensor& input) override;
-  Features embed(const at::Tensor& input) override { return encoder_->embed(input); }
   // `target` is the mask: uint8 [N, patches], 1 = masked, patches in row-major order of the grid.
   at::Tensor loss(const at::Tensor& input, const at::Tensor& target, const Loss& loss,
                   double auxiliary_weight) override;
 
  private:
+  Features encode(const at::Tensor& input) override { return encoder_->embed(input); }
   // volume: spatial sizes are multiples of the patch; mask: [N, 1, D / patch, H / patch, W / patch].
   at::Tensor predict(const at::Tensor& volume, const at::Tensor& mask);
 

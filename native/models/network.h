@@ -2,6 +2,7 @@
 
 #include <torch/torch.h>
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -22,7 +23,9 @@ struct SliceTokens {
 // What an encoder makes of volumes, or of slices.
 struct Features {
   at::Tensor pooled;                  // [N, features], after the final norm
-  std::vector<at::Tensor> stages;     // the feature maps of a convolutional encoder, finest first
+  // The feature maps of a convolutional encoder, finest first; of one that goes slice by slice one map, the patch
+  // tokens of each slice on their grid [N, D, features, h, w].
+  std::vector<at::Tensor> stages;
   std::optional<SliceTokens> tokens;  // where slices were embedded
 };
 
@@ -41,9 +44,22 @@ class Network : public torch::nn::Module {
 
   void set_bins(const IntensityBins& bins) { bins_ = bins; }
 
-  // Encoder features. Specialised models have no encoder to compare.
-  virtual Features embed(const at::Tensor& input) {
-    throw Error("BAD_INPUT", "Expected a network with an encoder for embed but received a specialised model");
+  // Encoder features of volumes [N, C, D, H, W]. Specialised models have no encoder to compare.
+  Features embed(const at::Tensor& input) {
+    embedded_ += input.dim() > 0 ? input.size(0) : 0;
+    return encode(input);
+  }
+
+  // On how many volumes the encoder has been run, for features, answers or steps of training.
+  int64_t embedded() const { return embedded_; }
+
+  // What forward answers, from the encoder's features of the input: the head alone.
+  virtual at::Tensor decode(const Features& features, const at::Tensor& input) {
+    throw Error("BAD_INPUT", "Expected a network with an encoder for decode but received a specialised model");
+  }
+  // That, with the answer's intensities.
+  at::Tensor decoded_answer(const Features& features, const at::Tensor& input) {
+    return answer_from(decode(features, input));
   }
 
   // As forward and embed, for slices [N, C, H, W] with their position [N, 2] (index of the slice, number of slices),
@@ -67,14 +83,31 @@ class Network : public torch::nn::Module {
                           double auxiliary_weight) {
     return loss_value(loss, answer(input), target);
   }
+  // The same from the encoder's features of the input, of which a step of training then moves the head alone.
+  virtual at::Tensor decoded_loss(const Features& features, const at::Tensor& input, const at::Tensor& target,
+                                  const Loss& loss, double auxiliary_weight) {
+    return loss_value(loss, decoded_answer(features, input), target);
+  }
 
  protected:
+  // How many feature maps the head stands on, and that they belong to the input.
+  static void require_stages(const Features& features, size_t count, const at::Tensor& input) {
+    require(features.stages.size() == count && features.pooled.defined() &&
+                features.pooled.size(0) == input.size(0),
+            "Expected the encoder's features of the input, ", count, " stages and pooled features of ",
+            input.size(0), " volumes, but received ", features.stages.size(), " and pooled features of ",
+            features.pooled.size(0));
+  }
+  virtual Features encode(const at::Tensor& input) {
+    throw Error("BAD_INPUT", "Expected a network with an encoder for embed but received a specialised model");
+  }
   at::Tensor answer_from(const at::Tensor& output) const {
     return bins_ ? expected_intensity(output, *bins_) : output;
   }
 
  private:
   std::optional<IntensityBins> bins_;
+  std::atomic<int64_t> embedded_ = 0;
 };
 
 }  // namespace transfer_limits

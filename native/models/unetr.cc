@@ -32,26 +32,26 @@ Unetr::Unetr(const ConvNeXtSpecification& encoder, const UnetrSpecification& hea
   out_ = conv->register_module("conv", torch::nn::Conv3d(torch::nn::Conv3dOptions(features, outputs, 1)));
 }
 
-at::Tensor Unetr::decode(const at::Tensor& input) {
-  const std::vector<at::Tensor> stages = encoder_->stages(input);
+at::Tensor Unetr::predict(const std::vector<at::Tensor>& stages, const at::Tensor& volume) {
   at::Tensor x = encoder_->norm_features(stages[3]);  // [N, dims[3], D / 16, H / 16, W / 16]
   for (size_t level = 0; level < 3; ++level) {
     const size_t stage = 2 - level;
     x = up_[level](x, skip_[stage](norm_[stage](stages[stage])));
   }
-  return out_(up_[3](x, skip1_(input)));  // [N, outputs, D, H, W]
+  return out_(up_[3](x, skip1_(volume)));  // [N, outputs, D, H, W]
 }
 
-at::Tensor Unetr::forward(const at::Tensor& input) {
+at::Tensor Unetr::decode(const Features& features, const at::Tensor& input) {
+  require_stages(features, 4, input);
   const std::array<int64_t, 3> size = {input.size(2), input.size(3), input.size(4)};
   const at::Tensor padded =
       pad_to_multiple(input, ConvNeXtV2::kStride).contiguous(at::MemoryFormat::ChannelsLast3d);
-  at::Tensor answer = crop_to(decode(padded), size);
+  at::Tensor answer = crop_to(predict(features.stages, padded), size);
   if (!doubles_depth_) return answer;
   return shuffle_into_depth(answer) + input.narrow(1, 0, 1).repeat_interleave(2, /*dim=*/2);
 }
 
-Features Unetr::embed(const at::Tensor& input) {
+Features Unetr::encode(const at::Tensor& input) {
   return encoder_->embed(pad_to_multiple(input, ConvNeXtV2::kStride));
 }
 

@@ -14,11 +14,13 @@ class Unetr : public Network {
   Unetr(const ConvNeXtSpecification& encoder, const UnetrSpecification& head);
 
   // [N, outputs, D, H, W], or [N, outputs, 2 D, H, W] from the subpixel head.
-  at::Tensor forward(const at::Tensor& input) override;
-  Features embed(const at::Tensor& input) override;
+  at::Tensor forward(const at::Tensor& input) override { return decode(embed(input), input); }
+  at::Tensor decode(const Features& features, const at::Tensor& input) override;
 
  private:
-  at::Tensor decode(const at::Tensor& input);
+  Features encode(const at::Tensor& input) override;
+  // The decoder's output [N, outputs, D, H, W] for a volume whose axes are multiples of 16.
+  at::Tensor predict(const std::vector<at::Tensor>& stages, const at::Tensor& volume);
 
   bool doubles_depth_;
   std::shared_ptr<ConvNeXtV2> encoder_;

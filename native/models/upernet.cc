@@ -66,13 +66,14 @@ UperNet::UperNet(const ConvNeXtSpecification& encoder, const UperNetSpecificatio
   }
 }
 
-std::vector<at::Tensor> UperNet::normed_stages(const at::Tensor& input) {
-  std::vector<at::Tensor> stages = encoder_->stages(input);
+std::vector<at::Tensor> UperNet::normed_stages(const Features& features, const at::Tensor& input) {
+  require_stages(features, 4, input);
+  std::vector<at::Tensor> stages = features.stages;
   for (size_t stage = 0; stage < 4; ++stage) stages[stage] = stage_norm_[stage](stages[stage]);
   return stages;
 }
 
-at::Tensor UperNet::decode(const std::vector<at::Tensor>& stages) {
+at::Tensor UperNet::predict(const std::vector<at::Tensor>& stages) {
   const at::Tensor& deepest = stages[3];
   std::vector<at::Tensor> pooled = {deepest};
   for (size_t scale = 0; scale < kPoolScales.size(); ++scale) {
@@ -96,15 +97,15 @@ at::Tensor UperNet::decode(const std::vector<at::Tensor>& stages) {
   return classifier_(fpn_bottleneck_(at::cat(fused, 1)));  // [N, outputs, D / 4, H / 4, W / 4]
 }
 
-at::Tensor UperNet::forward(const at::Tensor& input) {
-  return resize_to(decode(normed_stages(input)), input.sizes().slice(2));
+at::Tensor UperNet::decode(const Features& features, const at::Tensor& input) {
+  return resize_to(predict(normed_stages(features, input)), input.sizes().slice(2));
 }
 
-at::Tensor UperNet::loss(const at::Tensor& input, const at::Tensor& target, const Loss& loss,
-                         double auxiliary_weight) {
-  const std::vector<at::Tensor> stages = normed_stages(input);
+at::Tensor UperNet::decoded_loss(const Features& features, const at::Tensor& input, const at::Tensor& target,
+                                 const Loss& loss, double auxiliary_weight) {
+  const std::vector<at::Tensor> stages = normed_stages(features, input);
   const auto size = input.sizes().slice(2);
-  at::Tensor value = loss_value(loss, answer_from(resize_to(decode(stages), size)), target);
+  at::Tensor value = loss_value(loss, answer_from(resize_to(predict(stages), size)), target);
   if (auxiliary_weight > 0.0) {
     const at::Tensor auxiliary = auxiliary_classifier_(auxiliary_(stages[kAuxiliaryStage]));
     value = value + auxiliary_weight * loss_value(loss, answer_from(resize_to(auxiliary, size)), target);

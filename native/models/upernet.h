@@ -25,14 +25,20 @@ class UperNet : public Network {
   UperNet(const ConvNeXtSpecification& encoder, const UperNetSpecification& head);
 
   // Logits [N, outputs, D, H, W] at the input's size.
-  at::Tensor forward(const at::Tensor& input) override;
-  Features embed(const at::Tensor& input) override { return encoder_->embed(input); }
+  at::Tensor forward(const at::Tensor& input) override { return decode(embed(input), input); }
+  at::Tensor decode(const Features& features, const at::Tensor& input) override;
   at::Tensor loss(const at::Tensor& input, const at::Tensor& target, const Loss& loss,
-                  double auxiliary_weight) override;
+                  double auxiliary_weight) override {
+    return decoded_loss(embed(input), input, target, loss, auxiliary_weight);
+  }
+  at::Tensor decoded_loss(const Features& features, const at::Tensor& input, const at::Tensor& target,
+                          const Loss& loss, double auxiliary_weight) override;
 
  private:
-  std::vector<at::Tensor> normed_stages(const at::Tensor& input);
-  at::Tensor decode(const std::vector<at::Tensor>& stages);
+  Features encode(const at::Tensor& input) override { return encoder_->embed(input); }
+  std::vector<at::Tensor> normed_stages(const Features& features, const at::Tensor& input);
+  // The prediction at the finest stage: [N, outputs, D / 4, H / 4, W / 4].
+  at::Tensor predict(const std::vector<at::Tensor>& stages);
 
   std::shared_ptr<ConvNeXtV2> encoder_;
   torch::nn::Conv3d classifier_ = nullptr;

@@ -57,15 +57,17 @@ Trainer::Group& Trainer::group_of(double weight_decay, double rate) {
   return group;
 }
 
-StepResult Trainer::step(const at::Tensor& input, const at::Tensor& target, double learning_rate,
-                         uint64_t seed) {
+StepResult Trainer::step(const at::Tensor& input, const at::Tensor& target,
+                         const std::optional<Features>& features, double learning_rate, uint64_t seed) {
   torch::manual_seed(seed);
   network_->train();
   for (const Group& group : groups_) {
     for (const at::Tensor& parameter : group.parameters) parameter.mutable_grad().reset();
   }
 
-  const at::Tensor loss = network_->loss(input, target, options_.loss, options_.auxiliary_weight);
+  const at::Tensor loss =
+      features ? network_->decoded_loss(*features, input, target, options_.loss, options_.auxiliary_weight)
+               : network_->loss(input, target, options_.loss, options_.auxiliary_weight);
   loss.backward();
 
   StepResult result;

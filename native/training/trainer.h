@@ -36,8 +36,10 @@ class Trainer {
  public:
   Trainer(std::shared_ptr<Network> network, TrainerOptions options);
 
-  // Forward in training mode, loss, backward, clipping, update. What is drawn inside comes from `seed`.
-  StepResult step(const at::Tensor& input, const at::Tensor& target, double learning_rate, uint64_t seed);
+  // Forward in training mode, loss, backward, clipping, update. What is drawn inside comes from `seed`. Where the
+  // encoder's features of the input are given, the encoder isn't run.
+  StepResult step(const at::Tensor& input, const at::Tensor& target, const std::optional<Features>& features,
+                  double learning_rate, uint64_t seed);
 
   // The optimiser's moments by name, `first.<parameter>` and `second.<parameter>`, as copies.
   std::vector<std::pair<std::string, at::Tensor>> state() const;

@@ -85,6 +85,8 @@ export interface Addon {
     input: TensorHandle,
     position: TensorHandle | null,
   ): Promise<TensorHandle>;
+  networkDecode(network: NetworkHandle, features: FeatureHandles, input: TensorHandle): Promise<TensorHandle>;
+  networkEmbedded(network: NetworkHandle): number;
   networkProject(network: NetworkHandle, features: TensorHandle): Promise<TensorHandle>;
 
   trainerCreate(network: NetworkHandle, options: object): Promise<TrainerHandle>;
@@ -92,6 +94,7 @@ export interface Addon {
     trainer: TrainerHandle,
     input: TensorHandle,
     target: TensorHandle,
+    features: FeatureHandles | null,
     learningRate: number,
     seed: number,
   ): Promise<{ loss: number; gradientNorm: number }>;
@@ -139,6 +142,12 @@ export interface Addon {
     options: object,
   ): Promise<{ field: TensorHandle; scale: number; jacobianMinimum: number }>;
   phantomRender(scene: object): Promise<Record<string, TensorHandle>>;
+}
+
+/** What an encoder made of volumes. */
+export interface FeatureHandles {
+  pooled: TensorHandle;
+  stages: TensorHandle[];
 }
 
 /** An atomic flag that long native work polls. */

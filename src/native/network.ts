@@ -177,8 +177,11 @@ export interface TrainerOptions {
   auxiliaryWeight?: number;
 }
 
-/** Encoder features of volumes: `pooled` [N, features], and the feature maps of a convolutional encoder. */
-export interface VolumeFeatures {
+/**
+ * Encoder features of volumes: `pooled` [N, features], and the feature maps: four of a convolutional encoder, one of a
+ * vision transformer, its patch tokens on their grid, slice by slice [N, D, features, H / patch, W / patch].
+ */
+export interface VolumeFeatures extends Disposable {
   pooled: Tensor;
   stages: Tensor[];
 }
@@ -200,6 +203,20 @@ export interface LoadSummary {
   missing: string[];
   unexpected: string[];
 }
+
+/** Features that dispose of their tensors. */
+export const volumeFeatures = (pooled: Tensor, stages: Tensor[]): VolumeFeatures => ({
+  pooled,
+  stages,
+  [Symbol.dispose]() {
+    for (const tensor of [pooled, ...stages]) tensor.dispose();
+  },
+});
+
+const featureHandles = ({ pooled, stages }: VolumeFeatures) => ({
+  pooled: pooled.handle,
+  stages: stages.map(({ handle }) => handle),
+});
 
 /** A network on a device. Work is queued in order; every method answers with a promise. */
 export class Network implements Disposable {
@@ -229,9 +246,9 @@ export class Network implements Disposable {
    * Encoder features of volumes [N, C, D, H, W]: `pooled` [N, features] after the final norm, and the four stages.
    * The caller disposes all of them.
    *
-   * A vision transformer has no stages and takes the volume slice by slice, each with channels / C adjacent ones (those
-   * beyond the volume repeat its first or last) and its position; slices are enlarged to a multiple of the patch.
-   * `pooled` is then the mean over patch tokens and slices.
+   * A vision transformer takes the volume slice by slice, each with channels / C adjacent ones (those beyond the volume
+   * repeat its first or last) and its position; slices are enlarged to a multiple of the patch. `pooled` is then the
+   * mean over patch tokens and slices.
    */
   async embed(input: Tensor): Promise<VolumeFeatures>;
   /**
@@ -247,12 +264,20 @@ export class Network implements Disposable {
     const { pooled, stages, tokens } = await settle(
       addon().networkEmbed(this.handle, input.handle, options?.position?.handle ?? null),
     );
-    const features = { pooled: new Tensor(pooled), stages: stages.map((stage) => new Tensor(stage)) };
+    const features = volumeFeatures(
+      new Tensor(pooled),
+      stages.map((stage) => new Tensor(stage)),
+    );
     if (tokens === undefined) return features;
     const { cls, patches, axis } = tokens;
+    const ofSlices = { cls: new Tensor(cls), patches: new Tensor(patches), axis: new Tensor(axis) };
     return {
       ...features,
-      tokens: { cls: new Tensor(cls), patches: new Tensor(patches), axis: new Tensor(axis) },
+      tokens: ofSlices,
+      [Symbol.dispose]() {
+        features[Symbol.dispose]();
+        for (const tensor of Object.values(ofSlices)) tensor.dispose();
+      },
     };
   }
 
@@ -264,6 +289,22 @@ export class Network implements Disposable {
     return new Tensor(
       await settle(addon().networkForward(this.handle, input.handle, position?.handle ?? null)),
     );
+  }
+
+  /**
+   * What `forward` answers to volumes, from the encoder's features of them: the head alone.
+   *
+   * @throws `BAD_INPUT` for a specialised model, which has no encoder, and for features of other volumes
+   */
+  async decode(features: VolumeFeatures, input: Tensor): Promise<Tensor> {
+    return new Tensor(
+      await settle(addon().networkDecode(this.handle, featureHandles(features), input.handle)),
+    );
+  }
+
+  /** On how many volumes the encoder has been run so far, for features, answers or steps of training. */
+  get embedded(): number {
+    return call(() => addon().networkEmbedded(this.handle));
   }
 
   /** The contrastive head's answer [M, prototypes] to features [M, embedDim], such as patch tokens. */
@@ -353,15 +394,24 @@ export class Trainer implements Disposable {
    * One step: forward in training mode, loss, backward, clipping, AdamW.
    *
    * @param step.seed seeds what is drawn inside the step (stochastic depth, dropout)
+   * @param step.features the encoder's features of the input, where they are known: then the encoder isn't run, and
+   * only a head can be trained
    * @returns the loss before the step, and the gradient's global norm before clipping
    */
   async step(
     input: Tensor,
     target: Tensor,
-    step: { learningRate: number; seed: number },
+    step: { learningRate: number; seed: number; features?: VolumeFeatures },
   ): Promise<{ loss: number; gradientNorm: number }> {
     return settle(
-      addon().trainerStep(this.handle, input.handle, target.handle, step.learningRate, step.seed),
+      addon().trainerStep(
+        this.handle,
+        input.handle,
+        target.handle,
+        step.features ? featureHandles(step.features) : null,
+        step.learningRate,
+        step.seed,
+      ),
     );
   }
 

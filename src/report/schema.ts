@@ -17,6 +17,7 @@ const cost = z.object({
   deviceSeconds: number,
   peakMemoryBytes: number,
   epochSeconds: z.array(number),
+  epochEmbedded: z.array(number),
   device: text,
   threads: number,
 });

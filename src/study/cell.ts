@@ -25,6 +25,7 @@ import { completeCell, curveCsv, encoderFile, studyPaths } from "./cell-folder.j
 import { CheckpointFolder, type TrainingState } from "./checkpoint.js";
 import { cohortOf, type StudyCohort } from "./cohort-file.js";
 import { collate, evaluate } from "./evaluate.js";
+import { FeatureStore, keptBatch } from "./features.js";
 import { type PlannedCell, pretrainingId } from "./plan.js";
 import type { CellResult, Cost, TestMetric } from "./results.js";
 import type { Study, TaskConfig, TrainingSettings } from "./schema.js";
@@ -79,6 +80,7 @@ export class CostMeter {
       deviceSeconds: state.cost.deviceSeconds + outside.deviceSeconds,
       peakMemoryBytes: Math.max(state.cost.peakMemoryBytes, peakMemory(study.execution.device)),
       epochSeconds: state.cost.epochSeconds,
+      epochEmbedded: state.cost.epochEmbedded,
       device: study.execution.device,
       threads,
     };
@@ -115,7 +117,11 @@ export async function runTaskCell(
     nothing: () => [],
   }[cell.trains];
   const checkpoints = new CheckpointFolder(studyPaths(folder).progress(cell.id));
-  const present = { task, network, channels, seed: study.seed, clock };
+  const features =
+    cell.keptDraws === null
+      ? null
+      : new FeatureStore(network, checkpoints.features, task.shape.answers === "voxels");
+  const present = { task, network, channels, seed: study.seed, clock, features };
   const name = ["train", task.kind, cell.seed];
   const training = cell.training as TrainingSettings;
   const trained =
@@ -135,15 +141,18 @@ export async function runTaskCell(
           smallestBatch: smallestBatch(task.shape),
           random: { seed: study.seed, name },
           batch: async (cases, epoch) => {
-            const samples = cases.map((index) => {
-              const volumes = sets.train[index] as CaseVolumes;
-              return task.sample(
+            const chosen = cases.map((index) => sets.train[index] as CaseVolumes);
+            const sample = (volumes: CaseVolumes, ...draw: (string | number)[]) =>
+              task.sample(
                 volumes,
                 channels,
-                randomStream(study.seed, ...name, "case", epoch, volumes.case),
+                randomStream(study.seed, ...name, "case", ...draw, volumes.case),
               );
-            });
-            return collate(await Promise.all(samples));
+            if (!features || cell.keptDraws === null)
+              return collate(await Promise.all(chosen.map((volumes) => sample(volumes, epoch))));
+            return keptBatch(features, chosen, epoch, cell.keptDraws, (volumes, draw) =>
+              sample(volumes, "kept", draw),
+            );
           },
           validate:
             sets.validation.length === 0
@@ -160,7 +169,7 @@ export async function runTaskCell(
     await clock.during(network.loadCheckpoint(checkpoints.best(state.best.epoch)));
   }
 
-  const tested = await test(present, sets.test, signal, "encoder" in cell.network);
+  const tested = await test({ ...present, features: null }, sets.test, signal);
   try {
     const { assessment, cases } = tested.evaluation;
     const wrong = cases.find(({ value }) => !Number.isFinite(value));
@@ -288,24 +297,17 @@ async function test(
   present: Parameters<typeof evaluate>[0],
   cases: readonly CaseVolumes[],
   signal: AbortSignal,
-  embeds: boolean,
 ) {
-  const { task, network } = present;
+  const { task } = present;
   const embeddings: Tensor[] = [];
   const pictures: Picture[] = [];
   const dispose = () => {
     for (const part of [...embeddings, ...pictures]) part[Symbol.dispose]();
   };
   try {
-    const evaluation = await evaluate(present, cases, signal, async (sample, input, prediction) => {
+    const evaluation = await evaluate(present, cases, signal, async (sample, prediction, features) => {
       if (task.pictures !== null) pictures.push(await task.picture(sample, prediction));
-      if (!embeds) return;
-      const { pooled, stages } = await network.embed(input);
-      try {
-        embeddings.push(await pooled.select(0, 0));
-      } finally {
-        for (const tensor of [pooled, ...stages]) tensor.dispose();
-      }
+      if (features) embeddings.push(await features.pooled.select(0, 0));
     });
     const write = async (partial: string, prepared: readonly PreparedCase[]) => {
       await writeEmbeddings(join(partial, "embeddings.safetensors"), embeddings, prepared);

@@ -12,6 +12,8 @@ export interface Spent {
   deviceSeconds: number;
   peakMemoryBytes: number;
   epochSeconds: number[];
+  /** How many volumes the encoder was run on in each epoch, to train and to validate. */
+  epochEmbedded: number[];
 }
 
 /** How far a training has come. */
@@ -39,6 +41,7 @@ const stateSchema = z.object({
     deviceSeconds: z.number(),
     peakMemoryBytes: z.number(),
     epochSeconds: z.array(z.number()),
+    epochEmbedded: z.array(z.number()),
   }),
 });
 
@@ -59,6 +62,11 @@ export class CheckpointFolder {
 
   private optimiser(epoch: number): string {
     return join(this.path, `optimiser-${epoch}.safetensors`);
+  }
+
+  /** What a frozen encoder made of the cases: it stays from epoch to epoch. */
+  get features(): string {
+    return join(this.path, "features");
   }
 
   private get pointer(): string {
@@ -105,7 +113,12 @@ export class CheckpointFolder {
   }
 
   private async removeAllBut(state: TrainingState): Promise<void> {
-    const kept = new Set([this.pointer, this.network(state.epoch), this.optimiser(state.epoch)]);
+    const kept = new Set([
+      this.pointer,
+      this.features,
+      this.network(state.epoch),
+      this.optimiser(state.epoch),
+    ]);
     if (state.best) kept.add(this.best(state.best.epoch));
     for (const name of await readdir(this.path)) {
       const file = join(this.path, name);

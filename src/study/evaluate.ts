@@ -1,10 +1,11 @@
 import { throwIfAborted } from "../common/errors.js";
 import { type RandomStream, randomStream } from "../common/random.js";
-import type { Network } from "../native/network.js";
+import type { Network, VolumeFeatures } from "../native/network.js";
 import { Tensor } from "../native/tensor.js";
 import type { CaseVolumes } from "../tasks/case-volumes.js";
 import type { Assessment, Judgement, Sample, Task } from "../tasks/task.js";
 import type { BusyClock } from "./busy-clock.js";
+import type { FeatureStore } from "./features.js";
 import type { CaseScore } from "./results.js";
 import type { Batch } from "./train.js";
 
@@ -17,6 +18,8 @@ export interface Presentation {
   /** The study's seed. */
   seed: number;
   clock: BusyClock;
+  /** Where a frozen encoder's features of the cases are kept; null: they are computed anew. */
+  features: FeatureStore | null;
 }
 
 /**
@@ -58,15 +61,16 @@ export interface Evaluation {
 }
 
 /**
- * The metric of a set of cases. `visit` sees each sample with the network's answer to it, and the batch of one that was
- * its input.
+ * The metric of a set of cases. `visit` sees each sample with the network's answer to it and, where the network has an
+ * encoder, its features of the sample's input.
  */
 export async function evaluate(
-  { task, network, channels, seed, clock }: Presentation,
+  present: Presentation,
   cases: readonly CaseVolumes[],
   signal: AbortSignal,
-  visit?: (sample: Sample, input: Tensor, prediction: Tensor) => Promise<void>,
+  visit?: (sample: Sample, prediction: Tensor, features: VolumeFeatures | null) => Promise<void>,
 ): Promise<Evaluation> {
+  const { task, channels, seed, clock } = present;
   const judged: CaseScore[] = [];
   for (const volumes of cases) {
     throwIfAborted(signal);
@@ -76,15 +80,43 @@ export async function evaluate(
         using sample = await task.sample(volumes, channels, draw);
         using input = await Tensor.gather([sample.input], [0]);
         using target = await Tensor.gather([sample.reference ?? sample.target], [0]);
-        const forward = (question: Tensor) => network.forward(question);
-        using prediction = task.answer
-          ? await task.answer(forward, sample, draw, signal)
-          : await forward(input);
-        const [judgement] = await task.judge(prediction, target);
-        judged.push({ case: volumes.case, ...(judgement as Judgement) });
-        await visit?.(sample, input, prediction);
+        const features = task.answer && !visit ? null : await featuresOf(present, volumes, input);
+        try {
+          using prediction = await answerTo(present, sample, input, features, draw, signal);
+          const [judgement] = await task.judge(prediction, target);
+          judged.push({ case: volumes.case, ...(judgement as Judgement) });
+          await visit?.(sample, prediction, features);
+        } finally {
+          features?.[Symbol.dispose]();
+        }
       })(),
     );
   }
   return { assessment: judged.length === 0 ? null : task.assess(judged, cases), cases: judged };
+}
+
+/** The encoder's features of a sample, kept ones where there are; null for a network without an encoder. */
+async function featuresOf(
+  { task, network, channels, seed, features: store }: Presentation,
+  volumes: CaseVolumes,
+  input: Tensor,
+): Promise<VolumeFeatures | null> {
+  if ("model" in network.spec) return null;
+  if (!store) return network.embed(input);
+  const name = `evaluation ${volumes.case}`;
+  await store.ensure(name, () => task.sample(volumes, channels, evaluationDraw(seed, task, volumes.case)));
+  return store.batch([name]);
+}
+
+/** The answer to a sample, without a second run of the encoder where its features are all that it takes. */
+function answerTo(
+  { task, network }: Presentation,
+  sample: Sample,
+  input: Tensor,
+  features: VolumeFeatures | null,
+  draw: RandomStream,
+  signal: AbortSignal,
+): Promise<Tensor> {
+  if (task.answer) return task.answer((question) => network.forward(question), sample, draw, signal);
+  return features ? network.decode(features, input) : network.forward(input);
 }

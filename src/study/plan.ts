@@ -18,6 +18,11 @@ export interface PlannedCell extends CellLabel {
   trains: Trains;
   /** How many of the encoder's last blocks `partial` trains; 0 otherwise. */
   trainedBlocks: number;
+  /**
+   * Of how many draws of a case the features of the encoder, which stays as it is, are kept from the first epoch on;
+   * null where the encoder is run in every epoch.
+   */
+  keptDraws: number | null;
   /** Layer-wise decay of the encoder's learning rate; 1 is none. */
   layerDecay: number;
   /** Where the encoder's weights come from. */
@@ -90,6 +95,7 @@ function planPretraining(study: Study, model: ModelConfig): PlannedCell {
     dependsOn: [],
     trains: "everything",
     trainedBlocks: 0,
+    keptDraws: null,
     layerDecay: 1,
     startsFrom: "random",
     network,
@@ -107,7 +113,7 @@ function planComparator(
   comparator: Exclude<Comparator, "specialised">,
   seed: number,
 ): PlannedCell {
-  const { shape } = taskOf(task);
+  const { shape, chance } = taskOf(task);
   const network: NetworkSpec = {
     encoder: encoderOf(model.encoder),
     head: headOf(shape, model),
@@ -122,6 +128,8 @@ function planComparator(
         : comparator === "fine-tuned" || study.untrainedHead === "trained"
           ? "head"
           : "nothing";
+  const keptDraws =
+    trains !== "head" || chance === "noise" ? null : chance === "none" ? 1 : model.frozenDraws;
   return {
     id: `${model.name}--${task.kind}--${comparator}--seed${seed}`,
     kind: "cell",
@@ -132,6 +140,7 @@ function planComparator(
     dependsOn: pretrained && model.pretrain ? [pretrainingId(model.name)] : [],
     trains,
     trainedBlocks: trains === "partial" ? model.partialBlocks : 0,
+    keptDraws,
     layerDecay: comparator === "fine-tuned" ? model.layerDecay : 1,
     startsFrom: pretrained ? "pretrained" : "random",
     network,
@@ -142,6 +151,7 @@ function planComparator(
       network,
       trains,
       trains === "partial" ? model.partialBlocks : 0,
+      keptDraws,
     ),
   };
 }
@@ -159,6 +169,7 @@ function planSpecialised(study: Study, task: TaskConfig, seed: number): PlannedC
     dependsOn: [],
     trains: "everything",
     trainedBlocks: 0,
+    keptDraws: null,
     layerDecay: 1,
     startsFrom: "random",
     network,
@@ -180,20 +191,22 @@ function effort(
   network: NetworkSpec,
   trains: Trains,
   trainedBlocks = 0,
+  keptDraws: number | null = null,
 ): { training: TrainingSettings; epochs: number; cost: number; memoryBytes: number } {
   const voxels = voxelsOf(study) / taskOf(task).shape.depthScale;
   const forward = forwardCost(network, voxels);
   const { train, validation, test } = cases(task.cohort?.split ?? study.split);
   const epochs = trains === "nothing" ? 0 : training.epochs;
-  // Backward costs about twice the forward; a frozen encoder saves most of it.
+  // Backward costs about twice the forward; a frozen encoder saves most of it, and its kept features nearly all.
   const step = { everything: 3, partial: 2, head: 1.5, nothing: 0 }[trains];
+  const trainings = keptDraws === null ? epochs * step * train : (keptDraws + 0.5 * epochs) * train;
   const questions = taskOf(task).questions ?? 1;
   const validations = (questions * validation) / training.validateEvery;
   const encoder = trains === "everything" ? 1 : Math.min(1, trainedBlocks / blocksOf(network));
   return {
     training,
     epochs,
-    cost: forward * (epochs * (step * train + validations) + (questions + 1) * test),
+    cost: forward * (trainings + epochs * validations + (questions + 1) * test),
     memoryBytes: peakBytes(network, voxels, training.batchSize, { encoder, head: trains !== "nothing" }),
   };
 }

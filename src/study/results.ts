@@ -29,6 +29,8 @@ export interface Cost {
   deviceSeconds: number;
   peakMemoryBytes: number;
   epochSeconds: number[];
+  /** How many volumes the encoder was run on in each epoch, to train and to validate: none where its features are kept. */
+  epochEmbedded: number[];
   device: string;
   threads: number;
 }

@@ -119,6 +119,11 @@ const modelSchema = section({
    */
   finetune: z.enum(["full", "partial", "frozen"]).optional(),
   /**
+   * How often a case is drawn anew for a frozen encoder, whose features of each draw are computed once and kept: the
+   * diffusion modality of segmentation, the field of distortion correction. Each draw takes its room on disk.
+   */
+  frozenDraws: z.int().min(1).max(1000).default(2),
+  /**
    * Layer-wise decay of the learning rate where the whole encoder is trained from pretrained weights: 1 is none, as in
    * the paper; 0.65 to 0.9 are usual.
    */

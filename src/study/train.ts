@@ -1,6 +1,6 @@
 import { TransferLimitsError, throwIfAborted } from "../common/errors.js";
 import { randomStream, seedFor } from "../common/random.js";
-import { type Network, Trainer, type TrainerOptions } from "../native/network.js";
+import { type Network, Trainer, type TrainerOptions, type VolumeFeatures } from "../native/network.js";
 import { peakMemory } from "../native/runtime.js";
 import type { Tensor } from "../native/tensor.js";
 import type { BusyClock } from "./busy-clock.js";
@@ -10,6 +10,8 @@ import type { EpochRecord } from "./results.js";
 export interface Batch {
   input: Tensor;
   target: Tensor;
+  /** The encoder's features of the input, where it is frozen and they are known. */
+  features?: VolumeFeatures;
 }
 
 export interface TrainingSchedule {
@@ -69,7 +71,7 @@ export async function train(training: Training): Promise<Trained> {
   training.onStart(state.epoch);
   const here = { wallSeconds: 0, deviceSeconds: 0 };
 
-  let before = { wall: performance.now(), device: clock.seconds };
+  let before = { wall: performance.now(), device: clock.seconds, embedded: network.embedded };
   while (state.epoch < schedule.epochs) {
     throwIfAborted(signal);
     const epoch = state.epoch + 1;
@@ -84,7 +86,8 @@ export async function train(training: Training): Promise<Trained> {
     state.curve.push({ epoch, learningRate, trainingLoss, validationMetric: metric });
     if (isBest(state.best, metric, due)) state.best = { epoch, metric };
 
-    const now = { wall: performance.now(), device: clock.seconds };
+    const now = { wall: performance.now(), device: clock.seconds, embedded: network.embedded };
+    state.cost.epochEmbedded.push(now.embedded - before.embedded);
     state.cost.epochSeconds.push((now.wall - before.wall) / 1000);
     for (const spent of [state.cost, here]) {
       spent.wallSeconds += (now.wall - before.wall) / 1000;
@@ -106,6 +109,7 @@ export const nothingSpent = (): Spent => ({
   deviceSeconds: 0,
   peakMemoryBytes: 0,
   epochSeconds: [],
+  epochEmbedded: [],
 });
 
 /**
@@ -142,16 +146,16 @@ async function trainEpoch(training: Training, trainer: Trainer, epoch: number): 
     const cases = batches[step];
     return cases && handled(clock.during(training.batch(cases, epoch)));
   };
-  const step = async ({ input, target }: Batch, index: number): Promise<void> => {
+  const step = async (batch: Batch, index: number): Promise<void> => {
     try {
       const learningRate = learningRateAt(schedule, (epoch - 1) * steps + index, steps);
       const seed = seedFor(random.seed, ...random.name, "step", epoch, index);
-      const { loss } = await trainer.step(input, target, { learningRate, seed });
+      const { input, target, ...known } = batch;
+      const { loss } = await trainer.step(input, target, { learningRate, seed, ...known });
       if (!Number.isFinite(loss)) throw diverged(epoch, index + 1, loss);
       losses[index] = loss * (batches[index] as number[]).length;
     } finally {
-      input.dispose();
-      target.dispose();
+      disposeBatch(batch);
     }
   };
 
@@ -168,13 +172,16 @@ async function trainEpoch(training: Training, trainer: Trainer, epoch: number): 
   } catch (error) {
     // Nothing may be left alive or under way when the error leaves.
     const [unused] = await Promise.allSettled([next, ...queue]);
-    if (unused?.status === "fulfilled" && unused.value) {
-      unused.value.input.dispose();
-      unused.value.target.dispose();
-    }
+    if (unused?.status === "fulfilled" && unused.value) disposeBatch(unused.value);
     throw error;
   }
   return losses.reduce((sum, loss) => sum + loss, 0) / training.cases;
+}
+
+export function disposeBatch({ input, target, features }: Batch): void {
+  input.dispose();
+  target.dispose();
+  features?.[Symbol.dispose]();
 }
 
 /** A promise that may fail before anyone waits for it, without that being an unhandled rejection. */

@@ -50,6 +50,7 @@ export const distortionCorrection = (options: DistortionCorrectionOptions): Task
   loss: () => ({ kind: "l1" }),
   ...judgedBySsim,
 
+  chance: "input",
   missing({ roles }) {
     if (!roles.includes("t2w")) return "it has no T2W volume";
     if (roles.includes("rectum")) return null;

@@ -22,6 +22,7 @@ export const lesionSegmentation = (options: LesionSegmentationOptions): Task => 
   metric: "Dice",
   pictures: "mask",
 
+  chance: "input",
   missing({ roles }) {
     if (!roles.includes("t2w")) return "it has no T2W volume";
     if (!roles.includes("lesion")) return "it has no lesion mask";

@@ -52,6 +52,7 @@ export function modalityTranslation(options: ModalityTranslationOptions): Task {
     ...judgedBySsim,
     questions: options.samplingSteps,
 
+    chance: "noise",
     missing({ roles }) {
       if (!roles.includes("t2w")) return "it has no T2W volume";
       return roles.includes("hbv") ? null : "it has no high-b image";

@@ -33,6 +33,7 @@ export const piradsClassification = (options: PiradsClassificationOptions): Task
   metric: "Specificity at sensitivity 0.9",
   pictures: null,
 
+  chance: "none",
   missing({ roles, pirads }) {
     if (!roles.includes("t2w")) return "it has no T2W volume";
     return pirads === null ? "it has no PI-RADS" : null;

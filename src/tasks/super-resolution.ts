@@ -19,6 +19,7 @@ export const superResolution = (options: SuperResolutionOptions): Task => ({
   loss: () => ({ kind: "l1" }),
   ...judgedBySsim,
 
+  chance: "none",
   missing: ({ roles }) => (roles.includes("t2w") ? null : "it has no T2W volume"),
 
   async sample(volumes, channels) {

@@ -81,6 +81,11 @@ export interface Task {
   /** Why a case cannot take part; null where it can. */
   missing(one: CaseFacts): string | null;
   /**
+   * What chance decides about a sample: nothing; something about what the network is shown, of which a few draws can
+   * stand for all; or the noise of a diffusion, which is what the network learns, so that none can be left out.
+   */
+  readonly chance: "none" | "input" | "noise";
+  /**
    * The sample of a case, for a network that takes `channels`. What the task leaves to chance is drawn from `draw`:
    * the same stream gives the same sample.
    */
