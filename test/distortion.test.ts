@@ -317,11 +317,13 @@ describe("distortion correction", () => {
     expect(volumes.emptyMasks).not.toContain("gland");
 
     const lenient = { ...defaults, source: "rectum-or-behind-gland" as const };
-    expect(distortionCorrection(defaults).missing(volumes)).toMatch(/empty in the crop.*rectum-or-behind-gland/);
+    expect(distortionCorrection(defaults).missing(volumes)).toMatch(
+      /empty in the crop.*rectum-or-behind-gland/,
+    );
     expect(distortionCorrection(lenient).missing(volumes)).toBeNull();
-    expect(
-      distortionCorrection(lenient).missing({ ...volumes, emptyMasks: ["rectum", "gland"] }),
-    ).toMatch(/neither a rectum mask nor a gland mask/);
+    expect(distortionCorrection(lenient).missing({ ...volumes, emptyMasks: ["rectum", "gland"] })).toMatch(
+      /neither a rectum mask nor a gland mask/,
+    );
     const { emptyMasks: _, ...without } = volumes;
     const withoutRectum = { ...without, roles: volumes.roles.filter((role) => role !== "rectum") };
     using field = await drawField(volumes, lenient, randomStream(8, "empty"));

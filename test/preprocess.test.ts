@@ -311,7 +311,9 @@ describe("what cannot be used", () => {
     const { id, volumes } = await smallCase("empty-lesion");
     const lesion = await writeScan(join(folder, id, "lesion.mha"), plain, () => 0);
     for (const _ of ["made", "found"]) {
-      const { cases } = await prepareCohort(cohortOf({ id, volumes: { ...volumes, lesion } }), options, { cache });
+      const { cases } = await prepareCohort(cohortOf({ id, volumes: { ...volumes, lesion } }), options, {
+        cache,
+      });
       expect(cases[0]?.emptyMasks).toEqual(["lesion"]);
     }
     const { cases } = await prepareCohort(cohortOf({ id, volumes }), options, { cache });

@@ -38,6 +38,7 @@ function scoreOf(cell: CellSummary | undefined): string {
   if (!cell) return "–";
   if (!cell.result) return `– ${cell.status}`;
   const { mean, standardDeviation } = cell.result.metric;
+  if (mean === null) return "– undefined";
   return standardDeviation === null ? number(mean) : `${number(mean)} ± ${number(standardDeviation)}`;
 }
 
@@ -49,7 +50,7 @@ function gainTable(gains: readonly Gain[]): string {
     String(gain.seed),
     `over ${gain.reference}`,
     gain.percent === null
-      ? "– (reference is 0)"
+      ? `– (${printable(gain.reason ?? "undefined")})`
       : `${gain.percent >= 0 ? "+" : ""}${gain.percent.toFixed(1)} %`,
   ]);
   return `Relative gain of the fine-tuned model:\n${table(["task", "model", "seed", "reference", "gain"], rows)}`;
@@ -62,6 +63,11 @@ function shortcomings({ cells, pretraining, cohort, complete }: StudyResults): s
       `${count(cohort.excluded.length, "case")} left out:`,
       ...cohort.excluded.map(({ case: name, reason }) => `  ${printable(name)}: ${printable(reason)}`),
     );
+  }
+  for (const { id, result } of cells) {
+    if (result?.metric.mean !== null) continue;
+    const { name, reason = "no reason was recorded" } = result.metric;
+    lines.push(`${printable(`${id}: ${name} is undefined on the test set: ${reason}`)}`);
   }
   const failed = [
     ...pretraining

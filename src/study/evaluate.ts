@@ -51,14 +51,14 @@ export async function collate(samples: readonly Sample[]): Promise<Batch> {
   }
 }
 
-/** The metric of a set, null where its cases leave it undefined, and how each case was answered. */
+/** The metric of a set, and how each case was answered. */
 export interface Evaluation {
-  assessment: Assessment | null;
+  assessment: Assessment;
   cases: CaseScore[];
 }
 
 /**
- * The metric of a set of cases. `visit` sees each sample with the network's answer to it, and the batch of one that was
+ * The metric of a set of cases, of which there is at least one. `visit` sees each sample with the network's answer to it, and the batch of one that was
  * its input.
  */
 export async function evaluate(
@@ -86,5 +86,5 @@ export async function evaluate(
       })(),
     );
   }
-  return { assessment: judged.length === 0 ? null : task.assess(judged, cases), cases: judged };
+  return { assessment: task.assess(judged, cases), cases: judged };
 }

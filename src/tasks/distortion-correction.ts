@@ -54,7 +54,9 @@ export const distortionCorrection = (options: DistortionCorrectionOptions): Task
     if (!facts.roles.includes("t2w")) return "it has no T2W volume";
     if (shows(facts, "rectum")) return null;
     if (options.source === "rectum") {
-      const lack = facts.roles.includes("rectum") ? "its rectum mask is empty in the crop" : "it has no rectum mask";
+      const lack = facts.roles.includes("rectum")
+        ? "its rectum mask is empty in the crop"
+        : "it has no rectum mask";
       return `${lack}: ${mend}`;
     }
     return shows(facts, "gland") ? null : "neither a rectum mask nor a gland mask shows anything in the crop";
