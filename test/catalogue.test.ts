@@ -57,6 +57,28 @@ describe("Network.create", () => {
     for (const tensor of [pooled, ...stages]) tensor.dispose();
   });
 
+  it("answers with intensities by a softmax over bins where asked", async () => {
+    const head = { kind: "unetr", outputs: 1, featureSize: 4 } as const;
+    const bins = { bins: 5, low: -1, high: 2 };
+    using network = await Network.create({ encoder, head, output: bins, seed: 3 });
+    using plain = await Network.create({ encoder, head: { ...head, outputs: 5 }, seed: 3 });
+    using x = Tensor.from(
+      Float32Array.from({ length: 3 * 8 * 16 * 16 }, (_, index) => Math.sin(index)),
+      [1, 3, 8, 16, 16],
+    );
+    using answer = await network.forward(x);
+    using logits = await plain.forward(x); // the same network, its bins shown
+    expect(answer.shape).toEqual([1, 1, 8, 16, 16]);
+    const [intensities, scores] = [await answer.toArray(), await logits.toArray()];
+    const voxels = intensities.length;
+    for (let voxel = 0; voxel < voxels; voxel += 97) {
+      const powers = [0, 1, 2, 3, 4].map((bin) => Math.exp(Number(scores[bin * voxels + voxel])));
+      const total = powers.reduce((sum, power) => sum + power, 0);
+      const expectation = powers.reduce((sum, power, bin) => sum + (power / total) * (-0.7 + 0.6 * bin), 0);
+      expect(Number(intensities[voxel])).toBeCloseTo(expectation, 5);
+    }
+  });
+
   it("draws the same encoder from the same seed, whatever head stands on it", async () => {
     const states: Map<string, number[]>[] = [];
     for (const head of [
@@ -84,6 +106,12 @@ describe("Network.create", () => {
     [{ encoder: { ...small, depth: 3 } }, /unknown key "depth". Did you mean "depths"\?/],
     [{ encoder, head: { kind: "upernet" } }, /head\.outputs: expected .* but received nothing/],
     [{ encoder, seed: -1 }, /seed/],
+    [{ encoder, output: { bins: 4, low: 0, high: 1 } }, /a head.*output/],
+    [
+      { encoder, head: { kind: "conv1", outputs: 1 }, output: { bins: 4, low: 1, high: 0 } },
+      /output\.high: expected a number above low/,
+    ],
+    [{ encoder, head: { kind: "unetr", outputs: 2 }, output: { bins: 4, low: 0, high: 1 } }, /1 for outputs/],
   ])("refuses %o, saying why", async (options, message) => {
     await expect(Network.create(options as never)).rejects.toMatchObject({
       code: "BAD_INPUT",

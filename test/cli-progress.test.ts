@@ -162,6 +162,42 @@ describe("the summary of a study", () => {
     expect(text).toContain("1 cell failed:\n  profound--from-scratch: out of memory");
     expect(text).toMatch(/Report: \/r\/report\.html$/);
   });
+
+  it("says that a metric is undefined, why, and that so is the gain", () => {
+    const [fineTuned, ...others] = results.cells as [CellSummary, ...CellSummary[]];
+    const text = studySummary(
+      {
+        ...results,
+        cells: [
+          {
+            ...fineTuned,
+            result: {
+              ...(fineTuned.result as NonNullable<CellSummary["result"]>),
+              metric: {
+                name: "SSIM",
+                mean: null,
+                reason: "it has no negative case",
+                standardDeviation: null,
+                cases: [],
+                secondary: {},
+              },
+            },
+          },
+          ...others,
+        ],
+        gains: results.gains.map((gain) => ({
+          ...gain,
+          fineTuned: null,
+          percent: null,
+          reason: "SSIM is undefined",
+        })),
+      },
+      null,
+    );
+    expect(text).toMatch(/super-resolution +profound +1 +SSIM +– undefined +–/);
+    expect(text).toMatch(/over random-weights +– \(metric undefined\)/);
+    expect(text).toContain("super-resolution: SSIM is undefined on the test set: it has no negative case");
+  });
 });
 
 describe("words", () => {

@@ -26,7 +26,12 @@ async function exactNoise(schedule: NoiseSchedule, noisy: Tensor, t: number): Pr
   ]);
 }
 
-async function drawGaussian(name: NoiseScheduleName, sampler: SamplerName, steps: number, seed = 1) {
+async function drawGaussian(
+  name: NoiseScheduleName,
+  sampler: SamplerName,
+  steps: number,
+  { seed = 1, eta }: { seed?: number; eta?: number } = {},
+) {
   const schedule = noiseSchedule(name, 1000);
   using drawn = await sample({
     schedule,
@@ -34,6 +39,7 @@ async function drawGaussian(name: NoiseScheduleName, sampler: SamplerName, steps
     steps,
     shape: [count],
     seed,
+    ...(eta === undefined ? {} : { eta }),
     predictNoise: (noisy, t) => exactNoise(schedule, noisy, t),
   });
   return (await drawn.toArray()) as Float32Array;
@@ -57,6 +63,44 @@ describe.each(schedules)("with the exact noise of a Gaussian, under the %s sched
     // 0.3 / sqrt(2 * 20000) = 0.0015 for the deviation.
     expect(errors[3]).toBeLessThan(0.007);
     expect(errors[0]).toBeGreaterThan(errors[3] as number);
+  });
+});
+
+describe("DDIM with eta", () => {
+  it.each(schedules)("draws the Gaussian's mean and deviation at every eta: %s", async (name) => {
+    for (const eta of [0.3, 0.7, 1]) {
+      const drawn = moments(await drawGaussian(name, "ddim", 1000, { eta }));
+      expect(Math.abs(drawn.average - mean)).toBeLessThan(0.0125);
+      expect(Math.abs(drawn.deviation - deviation)).toBeLessThan(0.007);
+    }
+  });
+
+  it.each(schedules)(
+    "draws at 1 what ancestral sampling draws, at 0 what it draws by itself: %s",
+    async (name) => {
+      // With equation 16's deviation at eta 1, equation 12 is the posterior of Ho et al. 2020, equations 6 and 7.
+      const drawn = await drawGaussian(name, "ddim", 20, { eta: 1 });
+      const ancestral = await drawGaussian(name, "ancestral", 20);
+      const furthest = Math.max(
+        ...drawn.map((value, index) => Math.abs(value - (ancestral[index] as number))),
+      );
+      expect(furthest).toBeLessThan(1e-4);
+      expect(await drawGaussian(name, "ddim", 20, { eta: 0 })).toEqual(await drawGaussian(name, "ddim", 20));
+      expect(await drawGaussian(name, "ddim", 20)).not.toEqual(drawn);
+    },
+  );
+
+  it.each([
+    [-0.1, "ddim", /from 0 to 1 for eta/],
+    [1.5, "ddim", /from 0 to 1 for eta/],
+    [Number.NaN, "ddim", /from 0 to 1 for eta/],
+    [0.5, "ancestral", /ddim alone/],
+    [0.5, "dpm-solver++", /ddim alone/],
+  ] as const)("refuses %d with %s", async (eta, sampler, message) => {
+    await expect(drawGaussian("cosine", sampler, 10, { eta })).rejects.toMatchObject({
+      code: "BAD_INPUT",
+      message: expect.stringMatching(message),
+    });
   });
 });
 
@@ -120,9 +164,9 @@ describe.each(samplers)("%s", (sampler) => {
 
   it("draws the same from a seed, bit for bit, and something else from another", async () => {
     const [one, same, other] = [
-      await drawGaussian("cosine", sampler, 10, 1),
-      await drawGaussian("cosine", sampler, 10, 1),
-      await drawGaussian("cosine", sampler, 10, 2),
+      await drawGaussian("cosine", sampler, 10, { seed: 1 }),
+      await drawGaussian("cosine", sampler, 10, { seed: 1 }),
+      await drawGaussian("cosine", sampler, 10, { seed: 2 }),
     ];
     expect(same).toEqual(one);
     expect(other).not.toEqual(one);

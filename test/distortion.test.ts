@@ -303,6 +303,37 @@ describe("distortion correction", () => {
     expect(lenient.missing(facts("t2w"))).toMatch(/neither a rectum mask nor a gland mask/);
   });
 
+  it("takes a rectum mask that is empty in the crop for none, and starts behind the gland where the study says so", async () => {
+    const manifest = await readManifest(join(folder, "cohort", "manifest.csv"));
+    const { cases: prepared } = await prepareCohort(
+      { ...manifest, cases: manifest.cases.slice(0, 1) },
+      { voxels: [16, 16, 12], crop: { around: "gland", fieldOfView: [10, 20, 20] } }, // the rectum lies behind it
+      { cache: join(folder, "cache") },
+    );
+    const volumes = await openCase(prepared[0] as PreparedCase, "cpu");
+    using rectum = await volumes.load("rectum");
+    expect((await floats(rectum)).every((value) => value === 0)).toBe(true);
+    expect(volumes.emptyMasks).toContain("rectum");
+    expect(volumes.emptyMasks).not.toContain("gland");
+
+    const lenient = { ...defaults, source: "rectum-or-behind-gland" as const };
+    expect(distortionCorrection(defaults).missing(volumes)).toMatch(
+      /empty in the crop.*rectum-or-behind-gland/,
+    );
+    expect(distortionCorrection(lenient).missing(volumes)).toBeNull();
+    expect(distortionCorrection(lenient).missing({ ...volumes, emptyMasks: ["rectum", "gland"] })).toMatch(
+      /neither a rectum mask nor a gland mask/,
+    );
+    const { emptyMasks: _, ...without } = volumes;
+    const withoutRectum = { ...without, roles: volumes.roles.filter((role) => role !== "rectum") };
+    using field = await drawField(volumes, lenient, randomStream(8, "empty"));
+    using behind = await drawField(withoutRectum, lenient, randomStream(8, "empty"));
+    expect(await floats(field)).toEqual(await floats(behind));
+    await expect(drawField(volumes, defaults, randomStream(8, "empty"))).rejects.toMatchObject({
+      code: "BAD_INPUT",
+    });
+  });
+
   it("lets the field start behind the gland where the study says so", async () => {
     const [prepared] = cases;
     const without = { ...prepared, volumes: prepared.volumes.filter((role) => role !== "rectum") };

@@ -47,6 +47,35 @@ describe("the relative performance gain", () => {
     expect(relativePerformanceGain(0.6, -0.1)).toBeNull();
   });
 
+  it("is undefined, with the reason, where a metric is, or the reference is 0", () => {
+    const undefinedMetric = {
+      name: "Dice",
+      mean: null,
+      reason: "it has no negative case",
+      standardDeviation: null,
+      cases: [],
+      secondary: {},
+    };
+    const [random, scratch] = computeGains([
+      cell("fine-tuned", 0.6),
+      cell("random-weights", 0),
+      cell("from-scratch", 0, { metric: undefinedMetric }),
+    ]);
+    expect(random).toMatchObject({ percent: null, reason: "the reference is 0 or less" });
+    expect(scratch).toMatchObject({
+      fineTuned: 0.6,
+      referenceValue: null,
+      percent: null,
+      reason: "Dice is undefined on the test set: it has no negative case",
+    });
+    const [other] = computeGains([
+      cell("fine-tuned", 0, { metric: undefinedMetric }),
+      cell("from-scratch", 0.5),
+    ]);
+    expect(other).toMatchObject({ fineTuned: null, referenceValue: 0.5, percent: null });
+    expect(other?.reason).toMatch(/undefined on the test set/);
+  });
+
   it("is computed over every reference of the same task, model and seed", () => {
     const gains = computeGains([
       cell("specialised", 0.4),

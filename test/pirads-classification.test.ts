@@ -93,8 +93,19 @@ describe("PI-RADS classification", () => {
   });
 
   it("has no metric where all cases are positive, or all negative", () => {
-    expect(task.assess([{ value: 0.9, truth: 3, predicted: 3 }], [])).toBeNull();
-    expect(task.assess([{ value: 0.9, truth: 0, predicted: 3 }], [])).toBeNull();
+    const positive = task.assess([{ value: 0.9, truth: 3, predicted: 3 }], []);
+    expect(positive).toMatchObject({
+      value: null,
+      reason: "it has no negative case (PI-RADS lower than 3)",
+      standardDeviation: null,
+      secondary: { AUC: null, "Quadratic weighted kappa": null, Accuracy: 1 },
+    });
+    expect(positive.confusion?.[3]).toEqual([0, 0, 0, 1]);
+    expect(task.assess([{ value: 0.9, truth: 0, predicted: 3 }], [])).toMatchObject({
+      value: null,
+      reason: "it has no positive case (PI-RADS 3 or higher)",
+      secondary: { AUC: null, "Quadratic weighted kappa": 0, Accuracy: 0 },
+    });
   });
 
   it("overfits a batch on the foundation model's classifier", async () => {

@@ -307,6 +307,19 @@ describe("what cannot be used", () => {
     expect(Tensor.live).toBe(0);
   });
 
+  it("names the masks that show nothing in the crop, also when the case is found in the cache", async () => {
+    const { id, volumes } = await smallCase("empty-lesion");
+    const lesion = await writeScan(join(folder, id, "lesion.mha"), plain, () => 0);
+    for (const _ of ["made", "found"]) {
+      const { cases } = await prepareCohort(cohortOf({ id, volumes: { ...volumes, lesion } }), options, {
+        cache,
+      });
+      expect(cases[0]?.emptyMasks).toEqual(["lesion"]);
+    }
+    const { cases } = await prepareCohort(cohortOf({ id, volumes }), options, { cache });
+    expect(cases[0]).not.toHaveProperty("emptyMasks");
+  });
+
   it("does not include a gland that the manifest does not have: the crop is then around the centre", async () => {
     const { volumes } = await smallCase("no-gland", [4, 0, 0]);
     const { cases } = await prepareCohort(

@@ -162,7 +162,7 @@ function compare(
         for (const reference of ["random-weights", "pretrained", "from-scratch", "specialised"] as const) {
           const other = result(reference);
           if (!other) continue;
-          const [a, b] = [fineTuned.metric.mean, other.metric.mean];
+          const [a, b] = [fineTuned.metric.mean as number, other.metric.mean as number];
           const percent = b === 0 ? null : ((a - b) / b) * 100;
           gains.push({ task, model, seed, reference, fineTuned: a, referenceValue: b, percent });
         }

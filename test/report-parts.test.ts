@@ -272,7 +272,7 @@ describe("gain against distance", () => {
         gains: { specialised: { percent: gains[index], seedDeviation: null, seeds: 1 } },
       }),
     );
-    return { models: [row.model], tasks: rows.map((one) => one.task), seeds: [7], rows };
+    return { models: [row.model], tasks: rows.map((one) => one.task), seeds: [7], rows, cohorts: [] };
   }
 
   it("states r, p and n, and the smallest |r| that n can show", () => {

@@ -6,6 +6,7 @@ import { writeReport } from "../dist/report/index.js";
 import { resultsSchema } from "../dist/report/schema.js";
 import { caveats, missingWork, modelAnswers } from "../dist/report/sentences.js";
 import { summarise } from "../dist/report/summary.js";
+import type { StudyResults } from "../dist/study/results.js";
 import { type FixtureOptions, studyResults, temporaryFolder, writeStudyFolder } from "./report-fixture.js";
 
 let folder: string;
@@ -100,6 +101,30 @@ describe("the sentence about a foundation model", () => {
   });
 });
 
+/** The results, as if the test set left the metric of lesion segmentation undefined. */
+function withoutNegatives(results: StudyResults): StudyResults {
+  const reason = "it has no negative case";
+  return {
+    ...results,
+    cells: results.cells.map((cell) =>
+      cell.task === "lesion-segmentation" && cell.result
+        ? {
+            ...cell,
+            result: {
+              ...cell.result,
+              metric: { ...cell.result.metric, mean: null, reason, standardDeviation: null },
+            },
+          }
+        : cell,
+    ),
+    gains: results.gains.map((gain) =>
+      gain.task === "lesion-segmentation"
+        ? { ...gain, fineTuned: null, referenceValue: null, percent: null, reason }
+        : gain,
+    ),
+  };
+}
+
 describe("what could not be concluded", () => {
   const list = (options: FixtureOptions) => {
     const results = studyResults(options);
@@ -123,6 +148,18 @@ describe("what could not be concluded", () => {
     expect(list({ mean: (_, comparator) => (comparator === "pretrained" ? 0 : 0.5) })).toContain(
       "2 gains over a reference of 0 cannot be given in percent.",
     );
+  });
+
+  it("names an undefined metric with its reason, and does not take its gains for those over a reference of 0", () => {
+    const results = withoutNegatives(studyResults());
+    const text = caveats(results, summarise(results));
+    expect(text).toContain(
+      "Dice of lesion segmentation is undefined on the test set of 12 cases: it has no negative case. " +
+        "Gains over it are undefined, too.",
+    );
+    expect(text.join("\n")).not.toMatch(/reference of 0/);
+    const [one] = modelAnswers(summarise(results));
+    expect(one.answer).toMatch(/on 1 of 1 task over .*Lesion segmentation could not be compared\.$/);
   });
 
   it("lists failed cells with their reason, pending ones and left-out cases", () => {
@@ -168,7 +205,66 @@ describe("a report", () => {
       12,
     );
     expect(Number(row["RPG over from-scratch (%)"])).toBe(gain?.percent);
-    expect(html).toContain(`<strong>${cell?.result?.metric.mean.toFixed(3)}</strong>`);
+    expect(html).toContain(`<strong>${cell?.result?.metric.mean?.toFixed(3)}</strong>`);
+  });
+
+  it("shows an undefined metric as a word with its reason, in no figure, and as nothing in its CSV", async () => {
+    const results = withoutNegatives(await writeStudyFolder(folder));
+    await writeFile(join(folder, "results.json"), JSON.stringify(results));
+    const html = await readFile(await writeReport(folder), "utf8");
+    expect(html).toContain('title="undefined on the test set: it has no negative case"');
+    expect(textOf(html)).toContain("Dice of lesion segmentation is undefined on the test set of 12 cases");
+    const [row] = parse(await readFile(join(folder, "tables/results.csv"), "utf8"), {
+      columns: true,
+    }) as Record<string, string>[];
+    expect(row.task).toBe("lesion-segmentation");
+    expect([row["fine-tuned mean"], row["RPG over from-scratch (%)"], row["fine-tuned cases"]]).toEqual([
+      "",
+      "",
+      "12",
+    ]);
+    for (const figure of ["gain", "figure-1b"]) {
+      const csv = await readFile(join(folder, "figures", `${figure}.csv`), "utf8");
+      expect(csv).toContain("super-resolution");
+      expect(csv).not.toContain("lesion-segmentation");
+    }
+  });
+
+  it("names the cohorts of single tasks on its first screen and in its provenance", async () => {
+    const results = await writeStudyFolder(folder);
+    const other = { manifest: "few/manifest.csv", cases: 30, patients: 29 };
+    const split = { train: 20, validation: 4, test: 5 };
+    results.cohort.tasks = [{ task: "super-resolution", ...other, split }];
+    await writeFile(join(folder, "results.json"), JSON.stringify(results));
+    const splits = JSON.parse(await readFile(join(folder, "splits.json"), "utf8"));
+    splits.others = [
+      {
+        manifest: other.manifest,
+        tasks: ["super-resolution"],
+        train: [],
+        validation: [],
+        test: [],
+        unused: ["u"],
+      },
+    ];
+    await writeFile(join(folder, "splits.json"), JSON.stringify(splits));
+    const text = textOf(await readFile(await writeReport(folder), "utf8"));
+    expect(text).toMatch(/Cohort, lesion segmentation\s*cohort\/manifest\.csv/);
+    expect(text).toMatch(/Cohort, super-resolution\s*few\/manifest\.csv/);
+    expect(text).toMatch(/29 \(30 cases\)\s*Train \/ validation \/ test\s*20 \/ 4 \/ 5/);
+    expect(text).toContain("5 test cases of super-resolution: means are rough");
+    expect(text).toMatch(
+      /Cohort of super-resolution: few\/manifest\.csv\. 20 cases to train, 4 to validate,\s*5 to test, 1 case unused\./,
+    );
+    expect(text).toMatch(/Cohort of lesion segmentation: cohort\/manifest\.csv\. 18 cases to train/);
+    // What can be saved holds the other cohort's division, too.
+    const saved = (await readFile(join(folder, "report.html"), "utf8")).match(
+      /download="splits.json" href="data:[^,]*,([^"]*)"/,
+    )?.[1] as string;
+    const decoded = /^[\w+/=]+$/.test(saved)
+      ? Buffer.from(saved, "base64").toString()
+      : decodeURIComponent(saved);
+    expect(JSON.parse(decoded).others[0].manifest).toBe(other.manifest);
   });
 
   it("averages seeds and tells their spread", async () => {

@@ -140,7 +140,8 @@ describe("a study on phantoms", () => {
 
   it("computes gains and distances from its cells", () => {
     const mean = (comparator: string) =>
-      resultOf(reference, { task: "super-resolution", comparator } as Partial<CellSummary>).metric.mean;
+      resultOf(reference, { task: "super-resolution", comparator } as Partial<CellSummary>).metric
+        .mean as number;
     const gain = reference.gains.find(
       ({ task, reference: name }) => task === "super-resolution" && name === "specialised",
     );

@@ -1,7 +1,7 @@
 import type { Writable } from "node:stream";
 import { createLogUpdate } from "log-update";
 import pc from "picocolors";
-import type { CellLabel, StudyEvent } from "../common/progress.js";
+import type { CellLabel, MeasuredMetric, StudyEvent } from "../common/progress.js";
 import { count, duration, number, printable } from "./format.js";
 
 /** Shows a running study. Feed it every event, and close it at the end, however the study ended. */
@@ -162,8 +162,8 @@ function epochWords({ epoch, epochs, loss, metric, secondsLeft }: Of<"epoch">): 
   return `epoch ${epoch} of ${epochs}, loss ${number(loss)}${metricWords(metric)}, ${duration(secondsLeft)} left`;
 }
 
-const metricWords = (metric: { name: string; value: number } | null): string =>
-  metric ? `, ${metric.name} ${number(metric.value)}` : "";
+const metricWords = (metric: MeasuredMetric | null): string =>
+  metric ? `, ${metric.name} ${metric.value === null ? "undefined" : number(metric.value)}` : "";
 
 function studyWords({ done, failed, total, secondsLeft }: Of<"study">): string {
   const failures = failed > 0 ? `, ${failed} failed` : "";

@@ -38,6 +38,7 @@ function scoreOf(cell: CellSummary | undefined): string {
   if (!cell) return "–";
   if (!cell.result) return `– ${cell.status}`;
   const { mean, standardDeviation } = cell.result.metric;
+  if (mean === null) return "– undefined";
   return standardDeviation === null ? number(mean) : `${number(mean)} ± ${number(standardDeviation)}`;
 }
 
@@ -49,7 +50,7 @@ function gainTable(gains: readonly Gain[]): string {
     String(gain.seed),
     `over ${gain.reference}`,
     gain.percent === null
-      ? "– (reference is 0)"
+      ? `– (${gain.fineTuned === null || gain.referenceValue === null ? "metric undefined" : "reference is 0 or less"})`
       : `${gain.percent >= 0 ? "+" : ""}${gain.percent.toFixed(1)} %`,
   ]);
   return `Relative gain of the fine-tuned model:\n${table(["task", "model", "seed", "reference", "gain"], rows)}`;
@@ -63,6 +64,12 @@ function shortcomings({ cells, pretraining, cohort, complete }: StudyResults): s
       ...cohort.excluded.map(({ case: name, reason }) => `  ${printable(name)}: ${printable(reason)}`),
     );
   }
+  const undefinedMetrics = cells.flatMap(({ task, result }) => {
+    if (result?.metric.mean !== null) return [];
+    const { name, reason = "no reason was recorded" } = result.metric;
+    return [printable(`${task}: ${name} is undefined on the test set: ${reason}`)];
+  });
+  lines.push(...new Set(undefinedMetrics));
   const failed = [
     ...pretraining
       .filter(({ status }) => status === "failed")

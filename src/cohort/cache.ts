@@ -33,6 +33,8 @@ const metadataSchema = z.object({
   format: z.literal(formatVersion),
   key: z.string(),
   volumes: z.array(z.enum(volumeRoles)),
+  /** Masks without a voxel in the crop. An entry that does not say is made anew. */
+  emptyMasks: z.array(z.enum(volumeRoles)),
   spacing: z.tuple([z.number(), z.number(), z.number()]),
   voxelToPatient: z.array(z.number()).length(16),
 });

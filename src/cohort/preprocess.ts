@@ -43,6 +43,8 @@ export interface PreparedCase {
   /** Absolute path of a safetensors file with a float32 tensor [D, H, W] for each of `volumes`. */
   file: string;
   volumes: VolumeRole[];
+  /** Masks among them without a voxel in the crop; absent where there is none. */
+  emptyMasks?: VolumeRole[];
   /** Voxel size in mm, [D, H, W]. */
   spacing: [number, number, number];
 }
@@ -198,10 +200,12 @@ async function prepareCase(
   const describe = ({
     key,
     volumes,
+    emptyMasks,
     spacing,
-  }: Pick<EntryMetadata, "key" | "volumes" | "spacing">): PreparedCase => {
+  }: Pick<EntryMetadata, "key" | "volumes" | "emptyMasks" | "spacing">): PreparedCase => {
     const { id, patient, pirads } = cohortCase;
-    return { id, patient, pirads, file: cache.pathOf(key), volumes, spacing };
+    const empty = emptyMasks.length === 0 ? {} : { emptyMasks };
+    return { id, patient, pirads, file: cache.pathOf(key), volumes, ...empty, spacing };
   };
 
   const known: Partial<Record<VolumeRole, string>> = {};
@@ -235,7 +239,11 @@ async function prepareCase(
       tensors[role] = await onGrid(role, images[role] as Image, grid, settings);
     }
     const { voxelToPatient } = grid;
-    const metadata = { key, volumes: roles, spacing: spacingOf(voxelToPatient), voxelToPatient };
+    const emptyMasks: VolumeRole[] = [];
+    for (const role of roles) {
+      if (!isImage(role) && (await bounds(tensors[role] as Tensor)) === null) emptyMasks.push(role);
+    }
+    const metadata = { key, volumes: roles, emptyMasks, spacing: spacingOf(voxelToPatient), voxelToPatient };
     await cache.write(metadata, tensors);
     return describe(metadata);
   } finally {

@@ -10,6 +10,12 @@ export interface CellLabel {
   seed: number;
 }
 
+/** A metric over a set of cases; null where these leave it undefined. */
+export interface MeasuredMetric {
+  name: string;
+  value: number | null;
+}
+
 /** What a running study tells, in order. A view draws a line a running cell; a log writes a line an epoch. */
 export type StudyEvent =
   /** A cohort case was preprocessed, or found in the cache. */
@@ -27,7 +33,7 @@ export type StudyEvent =
       /** Seconds left of this cell, from its own epochs so far. */
       secondsLeft: number;
     }
-  | { kind: "cell-done"; cell: CellLabel; metric: { name: string; value: number } | null; seconds: number }
+  | { kind: "cell-done"; cell: CellLabel; metric: MeasuredMetric | null; seconds: number }
   | { kind: "cell-failed"; cell: CellLabel; reason: string }
   /** All cells are through; `secondsLeft` of the study is estimated after every cell. */
   | { kind: "study"; done: number; failed: number; total: number; secondsLeft: number | null };

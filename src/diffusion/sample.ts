@@ -15,6 +15,11 @@ export interface SampleOptions {
   sampler: SamplerName;
   /** Questions to the network, from 1 to the schedule's steps. */
   steps: number;
+  /**
+   * How much fresh noise DDIM draws on the way: from 0, none (default), to 1, as much as ancestral sampling (Song et al.
+   * 2021, equation 16). The other samplers have no such choice.
+   */
+  eta?: number;
   shape: readonly number[];
   /** The same seed gives the same sample. */
   seed: number;
@@ -45,6 +50,10 @@ export async function sample(options: SampleOptions): Promise<Tensor> {
   if (!sampler) throw expected(Object.keys(samplers).join(", "), "sampler", options.sampler);
   if (!Number.isSafeInteger(steps) || steps < 1 || steps > schedule.steps)
     throw expected(`a whole number from 1 to ${schedule.steps}`, "steps", steps);
+  const { eta = 0 } = options;
+  if (!(eta >= 0 && eta <= 1)) throw expected("a number from 0 to 1", "eta", eta);
+  if (options.eta !== undefined && options.sampler !== "ddim")
+    throw expected("no eta, which ddim alone has,", `eta of ${options.sampler}`, eta);
   const times = timesOf(schedule, steps);
   let noisy = await Tensor.normal(shape, seedFor(seed, "sample", "start"), device);
   let previous: { t: number; image: Tensor } | null = null;
@@ -55,7 +64,7 @@ export async function sample(options: SampleOptions): Promise<Tensor> {
       const { image, noise } = await predict(options, clip, noisy, t);
       try {
         const draw = () => Tensor.normal(shape, seedFor(seed, "sample", index), device);
-        const next = await sampler({ schedule, t, s, noisy, image, noise, previous, draw });
+        const next = await sampler({ schedule, t, s, noisy, image, noise, previous, eta, draw });
         noisy.dispose();
         noisy = next;
       } catch (error) {

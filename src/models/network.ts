@@ -1,12 +1,13 @@
 import type { z } from "zod";
 import { expected, TransferLimitsError } from "../common/errors.js";
 import { faultsOf, pathName } from "../common/validation.js";
-import { type HeadSpec, Network as NativeNetwork } from "../native/network.js";
+import { type HeadSpec, type IntensityOutput, Network as NativeNetwork } from "../native/network.js";
 import {
   type EncoderChoice,
   encoderOf,
   encoderSchema,
   headSchema,
+  intensityOutputSchema,
   withoutUndefined,
 } from "./specification.js";
 
@@ -15,6 +16,8 @@ export interface NetworkOptions {
   encoder: EncoderChoice;
   /** What stands on the encoder; without one, the network only embeds. */
   head?: HeadSpec;
+  /** The head answers with intensities by a softmax over bins; its `outputs` are then 1. Default: with them directly. */
+  output?: IntensityOutput;
   /** `"cpu"` (default), `"cuda"` or `"cuda:1"`. */
   device?: string;
   /** Seeds the fresh weights; the encoder's are drawn first, so they do not depend on the head. Default 0. */
@@ -36,9 +39,11 @@ export class Network extends NativeNetwork {
     const { device = "cpu", seed = 0 } = options;
     if (!Number.isSafeInteger(seed) || seed < 0) throw expected("a whole number >= 0", "seed", seed);
     const encoder = encoderOf(checked(encoderSchema, options.encoder, "encoder"));
-    if (options.head === undefined) return (await Network.build({ encoder }, { device, seed })) as Network;
-    const head = withoutUndefined(checked(headSchema, options.head, "head")) as HeadSpec;
-    return (await Network.build({ encoder, head }, { device, seed })) as Network;
+    const head = options.head && (withoutUndefined(checked(headSchema, options.head, "head")) as HeadSpec);
+    const output = options.output && checked(intensityOutputSchema, options.output, "output");
+    if (output && head === undefined) throw expected("a head, whose answer it is,", "output", output);
+    const spec = { encoder, ...(head ? { head } : {}), ...(output ? { output } : {}) };
+    return (await Network.build(spec, { device, seed })) as Network;
   }
 }
 

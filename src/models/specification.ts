@@ -128,6 +128,13 @@ export const headSchema = z.discriminatedUnion("kind", [
   }),
 ]);
 
+/** Intensities as a softmax over bins of equal width. */
+export const intensityOutputSchema = section({
+  bins: z.int().min(2).max(4096),
+  low: z.number(),
+  high: z.number(),
+}).refine(({ low, high }) => low < high, { path: ["high"], error: "expected a number above low" });
+
 export type EncoderChoice = z.infer<typeof encoderSchema>;
 export type DecoderSpec = z.infer<typeof decoderSchema>;
 export type ClassifierSpec = z.infer<typeof classifierSchema>;

@@ -4,7 +4,7 @@ import type { DistanceName, GainReference } from "../study/results.js";
 /** `lesion-segmentation` as a person writes it. */
 export function taskLabel(task: TaskKind): string {
   if (task === "super-resolution") return "Super-resolution";
-  const words = task.replaceAll("-", " ").replace(/^pi rads/, "PI-RADS");
+  const words = task.replaceAll("-", " ").replace(/^pirads/, "PI-RADS");
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 

@@ -38,7 +38,8 @@ const cell = z.object({
   network: z.object({ architecture: text, parameters: number, trainable: number }),
   metric: z.object({
     name: text,
-    mean: number,
+    mean: z.number().nullable(),
+    reason: text.optional(),
     standardDeviation: z.number().nullable(),
     cases: z.array(
       z.object({ case: text, value: number, truth: whole.optional(), predicted: whole.optional() }),
@@ -59,6 +60,8 @@ const kernel = z.object({
   saturated: z.boolean(),
 });
 
+const split = z.object({ train: whole, validation: whole, test: whole });
+
 /** `results.json`, as `src/study/results.ts` describes it. Keys that a later version adds are passed over. */
 export const resultsSchema = z.object({
   format: z.literal("transfer-limits/results@1"),
@@ -68,7 +71,8 @@ export const resultsSchema = z.object({
     manifest: text,
     cases: whole,
     patients: whole,
-    split: z.object({ train: whole, validation: whole, test: whole }),
+    split,
+    tasks: z.array(z.object({ task, manifest: text, cases: whole, patients: whole, split })).optional(),
     excluded: z.array(z.object({ case: text, file: text.nullable(), reason: text })),
   }),
   cells: z.array(
@@ -89,9 +93,10 @@ export const resultsSchema = z.object({
       model: text,
       seed: whole,
       reference: z.enum(["random-weights", "pretrained", "from-scratch", "specialised"]),
-      fineTuned: number,
-      referenceValue: number,
+      fineTuned: z.number().nullable(),
+      referenceValue: z.number().nullable(),
       percent: z.number().nullable(),
+      reason: text.optional(),
     }),
   ),
   distances: z.array(
@@ -131,12 +136,16 @@ type DeepOptional<T> = T extends readonly (infer Item)[]
     ? { [Key in keyof T]: undefined extends T[Key] ? DeepOptional<T[Key]> | undefined : DeepOptional<T[Key]> }
     : T;
 
-/** `splits.json`: which case went where. */
-export const splitsSchema = z.object({
+const division = z.object({
   train: z.array(text),
   validation: z.array(text),
   test: z.array(text),
   unused: z.array(text).default([]),
+});
+
+/** `splits.json`: which case went where, also in the cohorts of single tasks. */
+export const splitsSchema = division.extend({
+  others: z.array(division.extend({ manifest: text, tasks: z.array(task) })).default([]),
 });
 
 export type Splits = z.infer<typeof splitsSchema>;

@@ -72,19 +72,37 @@ function details(rows: TaskRow[]): string[] {
   });
 }
 
+/** Where test sets leave a metric undefined, and why; one sentence a task. */
+export function undefinedMetrics(rows: readonly TaskRow[]): string[] {
+  const sentences = rows.flatMap((row) => {
+    const score = comparators.map((name) => row.entries[name].score).find((one) => one?.mean === null);
+    if (!score || row.metric === null) return [];
+    const reason = score.reason === null ? "" : `: ${score.reason}`;
+    return [
+      `${metricLabel(row.metric)} of ${taskInProse(row.task)} is undefined on the test set of ` +
+        `${count(score.testCases, "case")}${reason}. Gains over it are undefined, too.`,
+    ];
+  });
+  return [...new Set(sentences)];
+}
+
 const fewCases = 10;
 
 /** What a reader must not conclude, and why, in full sentences. */
 export function caveats(results: StudyResults, summary: Summary): string[] {
   const list: string[] = [];
-  const tests = results.cohort.split.test;
   if (summary.seeds.length === 1) {
     list.push(
       "One seed: how much the numbers move from training to training is not known. Every ± is over test cases.",
     );
   }
-  if (tests < fewCases) {
-    list.push(`${count(tests, "test case")}: means are rough, and differences between models may be chance.`);
+  list.push(...undefinedMetrics(summary.rows));
+  for (const { split, tasks } of summary.cohorts) {
+    if (split.test >= fewCases) continue;
+    const where = tasks === null ? "" : ` of ${listing(tasks.map(taskInProse))}`;
+    list.push(
+      `${count(split.test, "test case")}${where}: means are rough, and differences between models may be chance.`,
+    );
   }
   for (const n of [0, 1, 2]) {
     const models = summary.models.filter(
@@ -106,7 +124,9 @@ export function caveats(results: StudyResults, summary: Summary): string[] {
         "they say how many cases there are, not how far the representation moved.",
     );
   }
-  const undefinedGains = results.gains.filter((gain) => gain.percent === null).length;
+  const undefinedGains = results.gains.filter(
+    (gain) => gain.percent === null && gain.fineTuned !== null && gain.referenceValue !== null,
+  ).length;
   if (undefinedGains > 0)
     list.push(`${count(undefinedGains, "gain")} over a reference of 0 cannot be given in percent.`);
   return list;

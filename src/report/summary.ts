@@ -12,8 +12,10 @@ import { average, deviation, type MeanInterval, meanInterval } from "./means.js"
 
 /** A test metric over cases and seeds. */
 export interface Score {
-  /** Mean over seeds of the mean over cases. */
-  mean: number;
+  /** Mean over seeds of the mean over cases; null where the test set leaves the metric undefined. */
+  mean: number | null;
+  /** Why it does, said of the test set; null where it does not. */
+  reason: string | null;
   /** Standard deviation over cases, each averaged over the seeds first; null for fewer than two cases. */
   caseDeviation: number | null;
   /** Standard deviation over the seeds' means; null for one seed. */
@@ -74,11 +76,15 @@ export interface TaskRow {
   best: number | null;
 }
 
+/** The numbers of a cohort, and which tasks take it; null where all do. */
+export type CohortInUse = Omit<StudyResults["cohort"], "excluded" | "tasks"> & { tasks: TaskKind[] | null };
+
 export interface Summary {
   models: string[];
   tasks: TaskKind[];
   seeds: number[];
   rows: TaskRow[];
+  cohorts: CohortInUse[];
 }
 
 export const gainReferences: readonly GainReference[] = [
@@ -100,7 +106,24 @@ export function summarise(results: StudyResults): Summary {
       .filter((task) => ofModels.some((cell) => cell.task === task && cell.model === model))
       .map((task) => taskRow(results, models, task, model)),
   );
-  return { models, tasks, seeds, rows };
+  return { models, tasks, seeds, rows, cohorts: cohortsOf(results, tasks) };
+}
+
+/** The cohorts that tasks are trained and tested on: the study's, unless no task takes it, then those of single tasks. */
+function cohortsOf({ cohort }: StudyResults, tasks: readonly TaskKind[]): CohortInUse[] {
+  const { excluded: _, tasks: own = [], ...shared } = cohort;
+  if (own.length === 0) return [{ ...shared, tasks: null }];
+  const rest = tasks.filter((task) => own.every((one) => one.task !== task));
+  const cohorts: CohortInUse[] = rest.length === 0 ? [] : [{ ...shared, tasks: rest }];
+  const same = (one: CohortInUse, { manifest, split }: (typeof own)[number]) =>
+    one.manifest === manifest &&
+    (["train", "validation", "test"] as const).every((set) => one.split[set] === split[set]);
+  for (const { task, ...one } of own) {
+    const known = cohorts.find((other) => other.tasks !== rest && same(other, { task, ...one }));
+    if (known) known.tasks?.push(task);
+    else cohorts.push({ ...one, tasks: [task] });
+  }
+  return cohorts;
 }
 
 function taskRow(results: StudyResults, models: string[], task: TaskKind, model: string): TaskRow {
@@ -169,9 +192,10 @@ function score(cells: CellSummary[]): Score | null {
     }
   }
   const cases = new Map([...values].map(([id, list]) => [id, average(list)]));
-  const means = done.map((result) => result.metric.mean);
+  const means = done.flatMap((result) => result.metric.mean ?? []);
   return {
-    mean: average(means),
+    mean: means.length === 0 ? null : average(means),
+    reason: done.find(({ metric }) => metric.mean === null)?.metric.reason ?? null,
     caseDeviation: deviation([...cases.values()]),
     seedDeviation: deviation(means),
     cases,
@@ -257,7 +281,7 @@ export type Verdict = "better" | "worse" | "equal" | "unknown";
 export function verdict(row: TaskRow, reference: GainReference): { verdict: Verdict; sure: boolean } {
   const fineTuned = row.entries["fine-tuned"].score?.mean;
   const other = row.entries[reference].score?.mean;
-  if (fineTuned === undefined || other === undefined || !Number.isFinite(fineTuned - other)) {
+  if (fineTuned == null || other == null || !Number.isFinite(fineTuned - other)) {
     return { verdict: "unknown", sure: false };
   }
   const difference = row.higherIsBetter ? fineTuned - other : other - fineTuned;

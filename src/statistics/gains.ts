@@ -45,13 +45,15 @@ function gainOver(cell: CellResult, other: CellResult, reference: GainReference)
       `and ${other.metric.name} of cell ${other.id}`;
     throw new TransferLimitsError("BAD_INPUT", message);
   }
-  return {
-    task: cell.task,
-    model: cell.model,
-    seed: cell.seed,
-    reference,
-    fineTuned: cell.metric.mean,
-    referenceValue: other.metric.mean,
-    percent: relativePerformanceGain(cell.metric.mean, other.metric.mean),
-  };
+  const { mean: fineTuned, name } = cell.metric;
+  const { mean: referenceValue } = other.metric;
+  const percent =
+    fineTuned === null || referenceValue === null ? null : relativePerformanceGain(fineTuned, referenceValue);
+  const gain = { task: cell.task, model: cell.model, seed: cell.seed, reference, fineTuned, referenceValue };
+  if (percent !== null) return { ...gain, percent };
+  const undefinedMetric = [cell, other].find(({ metric }) => metric.mean === null)?.metric;
+  const reason = undefinedMetric
+    ? `${name} is undefined on the test set${undefinedMetric.reason ? `: ${undefinedMetric.reason}` : ""}`
+    : "the reference is 0 or less";
+  return { ...gain, percent, reason };
 }

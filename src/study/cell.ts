@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { PreparedCase } from "../cohort/preprocess.js";
 import { writeFileAtomically, writeJson } from "../common/atomic-file.js";
 import { TransferLimitsError } from "../common/errors.js";
-import type { CellLabel, StudyEvent } from "../common/progress.js";
+import type { CellLabel, MeasuredMetric, StudyEvent } from "../common/progress.js";
 import { randomStream, seedFor } from "../common/random.js";
 import {
   countOf,
@@ -92,9 +92,7 @@ export class CostMeter {
  * on the test set, and writes the cell's folder. Every comparator of a model and a seed starts from the same drawn
  * weights, and sees the same cases in the same order with the same draws.
  */
-export async function runTaskCell(
-  context: CellContext,
-): Promise<{ metric: { name: string; value: number } }> {
+export async function runTaskCell(context: CellContext): Promise<{ metric: MeasuredMetric }> {
   const { study, cell, cohort, signal } = context;
   const { device, output: folder } = study.execution;
   const config = study.tasks.find(({ kind }) => kind === cell.task) as TaskConfig;
@@ -157,7 +155,7 @@ export async function runTaskCell(
           validate:
             sets.validation.length === 0
               ? null
-              : async () => (await evaluate(present, sets.validation, signal)).assessment?.value ?? null,
+              : async () => (await evaluate(present, sets.validation, signal)).assessment.value,
           checkpoints,
           clock,
           signal,
@@ -179,11 +177,11 @@ export async function runTaskCell(
         `${task.metric} of test case ${wrong.case} became ${wrong.value}`,
       );
     }
-    if (assessment === null) throw undefinedMetric(task, cases.length);
     const parameters = parameterCount(network);
     const metric: TestMetric = {
       name: task.metric,
       mean: assessment.value,
+      ...(assessment.reason === undefined ? {} : { reason: assessment.reason }),
       standardDeviation: assessment.standardDeviation,
       cases,
       secondary: assessment.secondary,
@@ -227,13 +225,6 @@ function channelsShown(network: NetworkSpec, ofTask: number): number {
   return family === "dino-vit" && channels % ofTask === 0 ? ofTask : channels;
 }
 
-const undefinedMetric = (task: Task, cases: number): TransferLimitsError =>
-  new TransferLimitsError(
-    "BAD_MANIFEST",
-    `Expected a test set that ${task.metric} is defined on, but its ${cases} cases leave it undefined: are they all ` +
-      "positive, or all negative? Enlarge the test set",
-  );
-
 /** What a training tells about a cell. */
 export function listeners({ cell, tell }: CellContext, metric: string | null) {
   const label = labelOf(cell);
@@ -265,12 +256,15 @@ async function openSets(task: Task, cohort: StudyCohort, cell: PlannedCell, devi
   const { split } = cohortOf(cohort, task.kind);
   const { train: trainCases, validation, test: testCases } = split;
   const sets = { train: fitting(trainCases), validation: fitting(validation), test: fitting(testCases) };
+  const least = { train: cell.trains === "nothing" ? 0 : smallestBatch(task.shape), test: 1 };
   for (const name of ["train", "test"] as const) {
-    if (sets[name].length > 0 || (name === "train" && cell.trains === "nothing")) continue;
+    const found = sets[name].length;
+    if (found >= least[name]) continue;
+    const needs = least[name] === 1 ? "1 case" : `${least[name]} cases (a step's batch norm needs as many)`;
     throw new TransferLimitsError(
       "BAD_MANIFEST",
-      `Expected at least one case in the ${name} set that has what ${task.kind} needs, but of ` +
-        `${split[name].length} cases there is none`,
+      `Expected at least ${needs} in the ${name} set with what ${task.kind} needs, but of ` +
+        `${split[name].length} there ${found === 1 ? "is 1" : `are ${found}`}. Enlarge split.${name}`,
     );
   }
   const open = (cases: readonly PreparedCase[]) =>

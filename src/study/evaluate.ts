@@ -54,15 +54,15 @@ export async function collate(samples: readonly Sample[]): Promise<Batch> {
   }
 }
 
-/** The metric of a set, null where its cases leave it undefined, and how each case was answered. */
+/** The metric of a set, and how each case was answered. */
 export interface Evaluation {
-  assessment: Assessment | null;
+  assessment: Assessment;
   cases: CaseScore[];
 }
 
 /**
- * The metric of a set of cases. `visit` sees each sample with the network's answer to it and, where the network has an
- * encoder, its features of the sample's input.
+ * The metric of a set of cases, of which there is at least one. `visit` sees each sample with the network's answer to it
+ * and, where the network has an encoder, its features of the sample's input.
  */
 export async function evaluate(
   present: Presentation,
@@ -92,7 +92,7 @@ export async function evaluate(
       })(),
     );
   }
-  return { assessment: judged.length === 0 ? null : task.assess(judged, cases), cases: judged };
+  return { assessment: task.assess(judged, cases), cases: judged };
 }
 
 /** The encoder's features of a sample, kept ones where there are; null for a network without an encoder. */

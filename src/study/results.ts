@@ -38,8 +38,10 @@ export interface Cost {
 /** A metric over the test set. */
 export interface TestMetric {
   name: string;
-  /** The mean over cases; for a metric that only a set has, such as specificity, its value. */
-  mean: number;
+  /** The mean over cases; for a metric that only a set has, such as specificity, its value. Null: undefined. */
+  mean: number | null;
+  /** Why it is undefined, said of the test set, such as "it has no negative case"; only there. */
+  reason?: string;
   /** Sample standard deviation over cases (0 for one case); null for a metric that only a set has. */
   standardDeviation: number | null;
   cases: CaseScore[];
@@ -87,10 +89,13 @@ export interface Gain {
   model: string;
   seed: number;
   reference: GainReference;
-  fineTuned: number;
-  referenceValue: number;
-  /** Null where the reference is 0, and the gain undefined. */
+  /** Null where the test set leaves the metric undefined. */
+  fineTuned: number | null;
+  referenceValue: number | null;
+  /** Null where the gain is undefined: where a metric is, and where the reference is 0 or less. */
   percent: number | null;
+  /** Why it is null; only there. */
+  reason?: string;
 }
 
 export type DistanceName = "D2R" | "D2P" | "D2S";

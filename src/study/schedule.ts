@@ -1,9 +1,10 @@
+import type { MeasuredMetric } from "../common/progress.js";
 import type { DevicePool } from "./devices.js";
 import type { PlannedCell } from "./plan.js";
 
 /** What became of a cell. */
 export type Outcome =
-  | { kind: "done"; metric: { name: string; value: number } | null; seconds: number }
+  | { kind: "done"; metric: MeasuredMetric | null; seconds: number }
   | { kind: "failed"; code: string; reason: string }
   /** Stopped on request; the next run goes on. */
   | { kind: "stopped" };

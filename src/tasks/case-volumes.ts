@@ -9,11 +9,17 @@ export type { VolumeRole } from "../cohort/manifest.js";
 /** What is known of a case without opening a volume. */
 export interface CaseFacts {
   readonly roles: readonly VolumeRole[];
+  /** Masks among them that show nothing; absent where there is none. */
+  readonly emptyMasks?: readonly VolumeRole[];
   /** 1 to 5; null where unknown. */
   readonly pirads: number | null;
 }
 
-export const factsOf = ({ volumes, pirads }: PreparedCase): CaseFacts => ({ roles: volumes, pirads });
+export const factsOf = ({ volumes, emptyMasks, pirads }: PreparedCase): CaseFacts => ({
+  roles: volumes,
+  ...(emptyMasks ? { emptyMasks } : {}),
+  pirads,
+});
 
 /** The preprocessed volumes of one case: mapped from the cache when asked for, shared between processes. */
 export interface CaseVolumes extends CaseFacts {

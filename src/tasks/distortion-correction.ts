@@ -1,8 +1,8 @@
 import { TransferLimitsError } from "../common/errors.js";
 import type { RandomStream } from "../common/random.js";
 import { Tensor } from "../native/tensor.js";
-import { bounds, distortionField, regionBehind, warp } from "../native/volumes.js";
-import type { CaseVolumes } from "./case-volumes.js";
+import { distortionField, regionBehind, warp } from "../native/volumes.js";
+import type { CaseFacts, CaseVolumes, VolumeRole } from "./case-volumes.js";
 import { type ChannelFill, disposable, judgedBySsim, sampleOf, stackChannels, type Task } from "./task.js";
 
 export interface DistortionCorrectionOptions {
@@ -27,7 +27,7 @@ export interface DistortionCorrectionOptions {
   channelFill: ChannelFill;
 }
 
-/** What a user can do about a case that has no rectum mask. */
+/** What a user can do about a case whose rectum no mask shows. */
 const mend =
   "give it one in the manifest's rectum column, or set the task's source to rectum-or-behind-gland, so that the field " +
   "starts behind the gland";
@@ -51,11 +51,17 @@ export const distortionCorrection = (options: DistortionCorrectionOptions): Task
   ...judgedBySsim,
 
   chance: "input",
-  missing({ roles }) {
-    if (!roles.includes("t2w")) return "it has no T2W volume";
-    if (roles.includes("rectum")) return null;
-    if (options.source === "rectum") return `it has no rectum mask: ${mend}`;
-    return roles.includes("gland") ? null : "it has neither a rectum mask nor a gland mask";
+
+  missing(facts) {
+    if (!facts.roles.includes("t2w")) return "it has no T2W volume";
+    if (shows(facts, "rectum")) return null;
+    if (options.source === "rectum") {
+      const lack = facts.roles.includes("rectum")
+        ? "its rectum mask is empty in the crop"
+        : "it has no rectum mask";
+      return `${lack}: ${mend}`;
+    }
+    return shows(facts, "gland") ? null : "neither a rectum mask nor a gland mask shows anything in the crop";
   },
 
   async sample(volumes, channels, draw) {
@@ -109,24 +115,21 @@ export async function drawField(
   return field;
 }
 
-/** The mask that distances are measured from. A mask may be empty although there is one: so may be its crop. */
+/** Whether a case has a mask that shows anything: one may be empty, or its crop. */
+const shows = ({ roles, emptyMasks = [] }: CaseFacts, role: VolumeRole): boolean =>
+  roles.includes(role) && !emptyMasks.includes(role);
+
+/** The mask that distances are measured from. */
 async function sourceOf(volumes: CaseVolumes, { source }: DistortionCorrectionOptions): Promise<Tensor> {
-  if (volumes.roles.includes("rectum")) {
-    const rectum = await volumes.load("rectum", "cpu");
-    if ((await bounds(rectum)) !== null) return rectum;
-    rectum.dispose();
-  }
-  if (source === "rectum")
+  if (shows(volumes, "rectum")) return volumes.load("rectum", "cpu");
+  const usesGland = source === "rectum-or-behind-gland";
+  if (!usesGland || !shows(volumes, "gland"))
     throw new TransferLimitsError(
       "BAD_INPUT",
-      `Expected a rectum mask with at least one voxel in the crop of case ${volumes.case} but received none: ${mend}`,
+      `Expected a ${usesGland ? "rectum or a gland" : "rectum"} mask with at least one voxel in the crop of case ` +
+        `${volumes.case} but received none${usesGland ? "" : `: ${mend}`}`,
     );
-  using gland = volumes.roles.includes("gland") ? await volumes.load("gland", "cpu") : null;
-  if (gland === null || (await bounds(gland)) === null)
-    throw new TransferLimitsError(
-      "BAD_INPUT",
-      `Expected a rectum or a gland mask with at least one voxel in the crop of case ${volumes.case} but received neither`,
-    );
+  using gland = await volumes.load("gland", "cpu");
   return regionBehind(gland);
 }
 

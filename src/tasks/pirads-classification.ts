@@ -67,13 +67,19 @@ export const piradsClassification = (options: PiradsClassificationOptions): Task
     const predicted = judgements.map((one) => one.predicted as number);
     const scores = judgements.map(({ value }) => value);
     const labels = truth.map((one) => one >= classOf(options.positiveFrom));
-    if (!labels.includes(true) || !labels.includes(false)) return null;
     const right = truth.filter((one, index) => one === predicted[index]).length;
+    const reason = !labels.includes(true)
+      ? `it has no positive case (PI-RADS ${options.positiveFrom} or higher)`
+      : !labels.includes(false)
+        ? `it has no negative case (PI-RADS lower than ${options.positiveFrom})`
+        : null;
     return {
-      value: specificityAtSensitivity(labels, scores, sensitivity),
+      ...(reason === null
+        ? { value: specificityAtSensitivity(labels, scores, sensitivity) }
+        : { value: null, reason }),
       standardDeviation: null,
       secondary: {
-        AUC: auc(labels, scores),
+        AUC: reason === null ? auc(labels, scores) : null,
         "Quadratic weighted kappa": quadraticWeightedKappa(truth, predicted, piradsClasses),
         Accuracy: right / truth.length,
       },

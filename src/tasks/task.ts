@@ -53,7 +53,10 @@ export interface Judgement {
 
 /** The metric over a set of cases, and whatever else is worth reporting. */
 export interface Assessment {
-  value: number;
+  /** Null where the cases leave it undefined. */
+  value: number | null;
+  /** Why it is null, said of the set of cases, such as "it has no negative case"; only there. */
+  reason?: string;
   /** Sample standard deviation over cases; null for a metric that only the set has. */
   standardDeviation: number | null;
   /** Secondary metrics by name; null where the cases leave one undefined. */
@@ -99,8 +102,8 @@ export interface Task {
   readonly questions?: number;
   /** How each sample of a batch was answered: prediction (the network's answer) and target, both with N in front. */
   judge(prediction: Tensor, target: Tensor): Promise<Judgement[]>;
-  /** The metric over the cases of a set; null where these cases leave it undefined. */
-  assess(judgements: readonly Judgement[], cases: readonly CaseFacts[]): Assessment | null;
+  /** The metric over the cases of a set, of which there is at least one. */
+  assess(judgements: readonly Judgement[], cases: readonly CaseFacts[]): Assessment;
   /** The slice of a sample that shows most, with the network's answer [1, outputs, D, H, W] to it. */
   picture(sample: Sample, prediction: Tensor): Promise<Picture>;
 }

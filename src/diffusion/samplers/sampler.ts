@@ -14,6 +14,8 @@ export interface SamplerStep {
   noise: Tensor;
   /** The time before t, and the image that was predicted there; null at the first step. */
   previous: { t: number; image: Tensor } | null;
+  /** Of DDIM, from 0 to 1; the others have none and pass over it. */
+  eta: number;
   /** Fresh standard normal noise of the shape of x_t. */
   draw(): Promise<Tensor>;
 }

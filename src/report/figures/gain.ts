@@ -26,7 +26,7 @@ export function gainFigure(summary: Summary): Figure | null {
     shown.flatMap((reference): Point[] => {
       const gain = row.gains[reference];
       const mean = row.entries[reference].score?.mean;
-      if (!gain || mean === undefined) return [];
+      if (!gain || mean == null) return [];
       // The interval of the mean paired difference, in percent of the reference, around the gain of the results.
       const paired = row.paired[reference];
       const half =

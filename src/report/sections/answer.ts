@@ -1,10 +1,11 @@
 import type { Assets } from "../assets.js";
 import { gainFigure } from "../figures/gain.js";
-import { count } from "../format.js";
+import { count, listing } from "../format.js";
 import { type Html, html } from "../html.js";
+import { taskInProse } from "../labels.js";
 import type { StudyFolder } from "../read.js";
 import { caveats, missingWork, modelAnswers } from "../sentences.js";
-import type { Summary } from "../summary.js";
+import type { CohortInUse, Summary } from "../summary.js";
 
 /** The first screen: the answer, what it rests on, and what must not be read into it. */
 export async function answerSection(study: StudyFolder, summary: Summary, assets: Assets): Promise<Html> {
@@ -23,9 +24,7 @@ ${answers.map(
 ${details.length > 0 ? html`<ul class="details">${details.map((line) => html`<li>${line}</li>`)}</ul>` : null}`,
 )}
 <dl class="facts">
-<div><dt>Cohort</dt><dd title="${cohort.manifest}">${cohort.manifest.split(/[\\/]/).slice(-2).join("/")}</dd></div>
-<div><dt>Patients</dt><dd>${cohort.patients} <span class="quiet">(${count(cohort.cases, "case")})</span></dd></div>
-<div><dt>Train / validation / test</dt><dd>${cohort.split.train} / ${cohort.split.validation} / ${cohort.split.test}</dd></div>
+${summary.cohorts.map(cohortFacts)}
 <div><dt>${summary.seeds.length === 1 ? "Seed" : `${summary.seeds.length} seeds`}</dt><dd>${summary.seeds.join(", ") || "—"}</dd></div>
 <div><dt>Left out</dt><dd>${cohort.excluded.length === 0 ? "no case" : count(cohort.excluded.length, "case")}</dd></div>
 </dl>
@@ -37,6 +36,14 @@ ${list("What could not be concluded", notConcluded, "Nothing stands in the way o
 ${lines.length + study.problems.length > 0 ? list("Missing, failed and left out", [...lines, ...study.problems], "") : null}
 </div>
 </div>`;
+}
+
+function cohortFacts({ manifest, patients, cases, split, tasks }: CohortInUse): Html {
+  const where = tasks === null ? "" : `, ${listing(tasks.map(taskInProse))}`;
+  return html`<div><dt>Cohort${where}</dt><dd title="${manifest}">${manifest.split(/[\\/]/).slice(-2).join("/")}</dd></div>
+<div><dt>Patients</dt><dd>${patients} <span class="quiet">(${count(cases, "case")})</span></dd></div>
+<div><dt>Train / validation / test</dt><dd>${split.train} / ${split.validation} / ${split.test}</dd></div>
+`;
 }
 
 const shownAtOnce = 8;

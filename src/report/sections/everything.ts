@@ -95,6 +95,15 @@ function scoreCells(row: TaskRow, comparator: Comparator, severalSeeds: boolean)
           };
     return [word, ...Array.from({ length: spreads }, () => ({ shown: "", sort: null }))];
   }
+  if (score.mean === null) {
+    const word: TableCell = {
+      shown: "undefined",
+      sort: null,
+      quiet: true,
+      ...(score.reason === null ? {} : { note: `undefined on the test set: ${score.reason}` }),
+    };
+    return [word, ...Array.from({ length: spreads }, () => ({ shown: "", sort: null }))];
+  }
   const several = cells.length > score.seeds.length;
   const spread = (value: number | null): TableCell =>
     value === null ? { shown: "", sort: null } : { shown: fixed(value, 3), sort: value };

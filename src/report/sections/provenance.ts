@@ -1,10 +1,12 @@
+import type { TaskKind } from "../../common/vocabulary.js";
 import type { Assets } from "../assets.js";
 import { textUri } from "../data-uri.js";
 import { pretrainingFigure } from "../figures/curves.js";
-import { count, duration } from "../format.js";
+import { count, duration, listing } from "../format.js";
 import { type Html, html } from "../html.js";
-import { comparatorLabel, taskLabel } from "../labels.js";
+import { comparatorLabel, taskInProse, taskLabel } from "../labels.js";
 import type { StudyFolder } from "../read.js";
+import type { Splits } from "../schema.js";
 import type { Summary } from "../summary.js";
 
 /** Where the numbers come from, folded: study, seeds, splits, pretraining, software, left-out cases, cells. */
@@ -41,16 +43,24 @@ function fold(title: string, contents: Html): Html {
   return html`<details class="fold"><summary><h3>${title}</h3></summary>${contents}</details>`;
 }
 
-function seedsAndSplits({ results, splits }: StudyFolder, summary: Summary): Html {
-  const { train, validation, test } = results.cohort.split;
+function seedsAndSplits({ splits }: StudyFolder, summary: Summary): Html {
   const seeds = summary.seeds.join(", ") || "none";
   const files = splits
     ? html`<p class="downloads"><a download="splits.json" href="${textUri("application/json", `${JSON.stringify(splits, null, 2)}\n`)}">Save splits</a> · beside this page: <a href="splits.json">splits.json</a></p>`
     : html`<p>splits.json could not be read.</p>`;
-  const unused = splits && splits.unused.length > 0 ? `, ${count(splits.unused.length, "case")} unused` : "";
-  return html`<p>Cohort: ${results.cohort.manifest}.</p>
-<p>${summary.seeds.length === 1 ? "Seed" : "Seeds"}: ${seeds}. ${count(train, "case")} to train, ${validation} to validate,
-${test} to test${unused}.</p>${files}`;
+  const cohorts = summary.cohorts.map(({ manifest, split, tasks }) => {
+    const where = tasks === null ? "" : ` of ${listing(tasks.map(taskInProse))}`;
+    const unused = splits ? unusedOf(splits, tasks) : 0;
+    return html`<p>Cohort${where}: ${manifest}. ${count(split.train, "case")} to train, ${split.validation} to validate,
+${split.test} to test${unused > 0 ? `, ${count(unused, "case")} unused` : ""}.</p>`;
+  });
+  return html`${cohorts}<p>${summary.seeds.length === 1 ? "Seed" : "Seeds"}: ${seeds}.</p>${files}`;
+}
+
+/** Cases of a cohort that no set holds: of the one that a task names, or of the study's. */
+function unusedOf(splits: Splits, tasks: readonly TaskKind[] | null): number {
+  const own = splits.others.find((other) => other.tasks.some((task) => tasks?.includes(task)));
+  return (own ?? splits).unused.length;
 }
 
 function pretrainingRuns({ results }: StudyFolder): Html {

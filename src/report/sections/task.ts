@@ -7,6 +7,7 @@ import { fixed, signed } from "../format.js";
 import { type Html, html } from "../html.js";
 import { comparatorLabel, metricLabel, metricWithDirection, taskLabel } from "../labels.js";
 import { median } from "../means.js";
+import { undefinedMetrics } from "../sentences.js";
 import type { Summary, TaskRow } from "../summary.js";
 import { absent, type TableCell } from "../table.js";
 import { confusionTable, secondaryTable } from "./secondary.js";
@@ -24,6 +25,7 @@ export async function taskSection(
   const cases = await assets.figure(casesFigure(summary, task));
   return html`<section id="task-${task}" class="task"><h2>${taskLabel(task)}</h2>
 ${metric === null ? html`<p>No cell of this task is done yet.</p>` : comparisonTable(rows, task, metric, assets)}
+${undefinedMetrics(rows).map((sentence) => html`<p class="notice">${sentence}</p>`)}
 ${secondaryTable(rows, task, assets)}${confusionTable(rows, task, assets)}
 <div class="figures">${cases}${curves}</div>${rows.map((row) => pictures.has(row) && html`<h3>Pictures${rows.length > 1 ? `, ${row.model}` : null}</h3>${pictures.get(row)}`)}</section>`;
 }
