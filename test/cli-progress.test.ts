@@ -10,6 +10,7 @@ const cell: CellLabel = {
   id: "a",
   kind: "cell",
   task: "super-resolution",
+  strategy: "direct",
   model: "profound",
   comparator: "fine-tuned",
   seed: 1,

@@ -15,6 +15,7 @@ function cell(comparator: Comparator, value: number, change: Partial<CellResult>
   return {
     id: `lesion-segmentation--${model}--${comparator}--1`,
     task: "lesion-segmentation",
+    strategy: "direct",
     model,
     comparator,
     seed: 1,

@@ -268,11 +268,12 @@ describe("gain against distance", () => {
       (biased, index): TaskRow => ({
         ...row,
         task: `task-${index}` as TaskKind,
+        counts: true,
         distances: { D2P: { ...(row.distances.D2P as NonNullable<TaskRow["distances"]["D2P"]>), biased } },
         gains: { specialised: { percent: gains[index], seedDeviation: null, seeds: 1 } },
       }),
     );
-    return { models: [row.model], tasks: rows.map((one) => one.task), seeds: [7], rows };
+    return { models: [row.model], tasks: rows, seeds: [7], rows };
   }
 
   it("states r, p and n, and the smallest |r| that n can show", () => {

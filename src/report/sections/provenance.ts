@@ -75,6 +75,6 @@ function cells({ results }: StudyFolder): Html {
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Cells"><table><thead><tr><th scope="col">Cell</th><th scope="col">Task</th><th scope="col">Model</th><th scope="col">Comparator</th><th scope="col">Seed</th><th scope="col">Status</th></tr></thead>
 <tbody>${results.cells.map(
     (cell) =>
-      html`<tr><th scope="row"><code>${cell.id}</code></th><td>${taskLabel(cell.task)}</td><td>${cell.model}</td><td>${comparatorLabel[cell.comparator]}</td><td>${cell.seed}</td><td class="reason">${cell.status}${cell.reason === undefined ? null : html`: ${cell.reason}`}</td></tr>\n`,
+      html`<tr><th scope="row"><code>${cell.id}</code></th><td>${taskLabel(cell)}</td><td>${cell.model}</td><td>${comparatorLabel[cell.comparator]}</td><td>${cell.seed}</td><td class="reason">${cell.status}${cell.reason === undefined ? null : html`: ${cell.reason}`}</td></tr>\n`,
   )}</tbody></table></div>`;
 }
