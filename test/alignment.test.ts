@@ -13,7 +13,9 @@ const measure = (a: Tensor, b: Tensor, sigma = 1, signal?: AbortSignal) =>
   measureDistance(
     { name: "D2P", task: "lesion-segmentation", strategy: "direct", model: "profound", seed: 3 },
     a,
-    b, signal ? { sigma, signal } : { sigma });
+    b,
+    signal ? { sigma, signal } : { sigma },
+  );
 
 /** The median over all pairs of rows of both, the plain way. */
 async function medianOf(...sets: Tensor[]): Promise<number> {

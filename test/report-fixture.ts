@@ -17,8 +17,8 @@ import type {
   Exclusion,
   Gain,
   KernelDistance,
-  StudyResults,
   Strategy,
+  StudyResults,
   TaskKind,
 } from "../dist/study/results.js";
 
@@ -114,7 +114,11 @@ export function studyResults(options: FixtureOptions = {}): StudyResults {
       }
     }
   }
-  const { gains, distances } = compare(cells, { tasks, strategies, models, seeds }, options.saturated ?? false);
+  const { gains, distances } = compare(
+    cells,
+    { tasks, strategies, models, seeds },
+    options.saturated ?? false,
+  );
   return {
     format: "transfer-limits/results@1",
     name: options.name ?? "Phantom demo",

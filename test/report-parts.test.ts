@@ -301,6 +301,23 @@ describe("gain against distance", () => {
     expect(flat?.panels[0].label).toContain("no correlation of what does not vary");
   });
 
+  it("stars what is learnt by diffusion, and counts each task once in r and p", async () => {
+    const distances = [0.8, 0.54, 0.1, 0.02, 0.3];
+    const gains = [1.2, 9, 15.9, 20.7, 8];
+    const one = summary([...distances, 0.9], [...gains, 30]);
+    const last = one.rows[5] as TaskRow;
+    one.rows[5] = { ...last, task: "super-resolution", strategy: "diffusion", counts: false };
+    const figure = alignmentFigure(one, "specialised");
+    // As without the sixth point; over all six, Python 3.11 (statistics.correlation) gives r = -0.01979.
+    expect(figure?.panels[0].label).toContain("r = \u22120.94, p = 0.019, n = 5;");
+    expect(figure?.panels[0].label).toContain("r = \u22120.020 over all 6 points");
+    expect(figure?.rows.map((row) => row["in r and p"])).toEqual(["yes", "yes", "yes", "yes", "yes", "no"]);
+    expect(String(figure?.caption)).toMatch(/\* learnt by denoising diffusion/);
+    const { svg } = await drawFigure(figure as NonNullable<typeof figure>, () => null);
+    expect(svg).toContain(">Super-resolution*<");
+    expect(svg).toMatch(/opacity="0\.4"/);
+  });
+
   it("labels every point, and no label covers another", async () => {
     const figure = alignmentFigure(summary([0.5, 0.5, 0.5, 0.5, 0.9], [5, 5.2, 5.4, 5.1, 20]), "specialised");
     const { svg } = await drawFigure(figure as NonNullable<typeof figure>, () => null);

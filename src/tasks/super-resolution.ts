@@ -59,7 +59,7 @@ export const superResolutionImages = (options: Pick<SuperResolutionOptions, "dow
   images: async (volumes) =>
     imagePair(await volumes.load("t2w"), async (t2w) => {
       using coarse = await coarsen(t2w, options);
-      return twice(coarse);
+      return await twice(coarse);
     }),
 });
 
