@@ -10,7 +10,12 @@ const features = (name: string, n: number, d: number, scale = 1, offset = 0) =>
     [n, d],
   );
 const measure = (a: Tensor, b: Tensor, sigma = 1, signal?: AbortSignal) =>
-  measureDistance("D2P", "lesion-segmentation", "profound", 3, a, b, signal ? { sigma, signal } : { sigma });
+  measureDistance(
+    { name: "D2P", task: "lesion-segmentation", strategy: "direct", model: "profound", seed: 3 },
+    a,
+    b,
+    signal ? { sigma, signal } : { sigma },
+  );
 
 /** The median over all pairs of rows of both, the plain way. */
 async function medianOf(...sets: Tensor[]): Promise<number> {

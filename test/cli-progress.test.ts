@@ -10,6 +10,7 @@ const cell: CellLabel = {
   id: "a",
   kind: "cell",
   task: "super-resolution",
+  strategy: "direct",
   model: "profound",
   comparator: "fine-tuned",
   seed: 1,
@@ -99,6 +100,22 @@ describe("progress on a terminal", () => {
   });
 });
 
+describe("the name of a cell", () => {
+  it("has the strategy where it is not the task's own", () => {
+    const text = shown({ interactive: false }, [
+      { kind: "cell-started", cell: { ...cell, strategy: "diffusion" }, epochs: 3, startEpoch: 0 },
+      {
+        kind: "cell-started",
+        cell: { ...cell, task: "modality-translation", strategy: "diffusion" },
+        epochs: 3,
+        startEpoch: 0,
+      },
+    ]);
+    expect(text).toContain("super-resolution by diffusion · profound · fine-tuned: started");
+    expect(text).toContain("modality-translation · profound · fine-tuned: started");
+  });
+});
+
 describe("the summary of a study", () => {
   const row = (
     comparator: CellSummary["comparator"],
@@ -107,6 +124,7 @@ describe("the summary of a study", () => {
   ): CellSummary => ({
     id: `${model}--${comparator}`,
     task: "super-resolution",
+    strategy: "direct",
     model,
     comparator,
     seed: 1,
@@ -139,6 +157,7 @@ describe("the summary of a study", () => {
     gains: [
       {
         task: "super-resolution",
+        strategy: "direct",
         model: "profound",
         seed: 1,
         reference: "random-weights",

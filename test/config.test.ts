@@ -92,7 +92,76 @@ describe("a study file", () => {
     ]);
   });
 
+  it("takes a task's diffusion settings over its own training, and that over the study's", async () => {
+    const study = await load(
+      `${sound}training: { epochs: 7, batchSize: 3, warmupEpochs: 1 }\ntasks: [{ kind: super-resolution, ` +
+        "strategies: [direct, diffusion], training: { epochs: 9 }, " +
+        "diffusion: { samplingSteps: 8, training: { batchSize: 5 } } }, distortion-correction]\n",
+    );
+    expect(study.tasks).toMatchObject([
+      {
+        strategies: ["direct", "diffusion"],
+        training: { epochs: 9, batchSize: 3, warmupEpochs: 1 },
+        diffusion: {
+          noiseSchedule: "cosine",
+          timeSteps: 1000,
+          sampler: "ddim",
+          samplingSteps: 8,
+          ssimWeight: 1,
+          intensityBins: 32,
+          training: { epochs: 9, batchSize: 5, warmupEpochs: 1 },
+        },
+      },
+      { strategies: ["direct"], diffusion: { samplingSteps: 50, training: { epochs: 7, batchSize: 3 } } },
+    ]);
+    expect(await checkStudy(study)).toEqual(study);
+  });
+
   const cases: [name: string, text: string, ...parts: string[]][] = [
+    [
+      "a strategy that does not exist",
+      `${sound}tasks: [{ kind: super-resolution, strategies: [difusion] }]\n`,
+      "line 8: tasks[0].strategies[0]",
+      'Did you mean "diffusion"?',
+    ],
+    [
+      "no strategy",
+      `${sound}tasks: [{ kind: super-resolution, strategies: [] }]\n`,
+      "tasks[0].strategies: expected at least 1 entry",
+    ],
+    [
+      "a strategy twice",
+      `${sound}tasks: [{ kind: super-resolution, strategies: [direct, direct] }]\n`,
+      'tasks[0].strategies[1]: "direct" stands here twice',
+    ],
+    [
+      "diffusion of a classification",
+      `${sound}tasks: [{ kind: pirads-classification, strategies: [diffusion] }]\n`,
+      'tasks[0]: unknown key "strategies"',
+    ],
+    [
+      "settings for diffusion of a segmentation",
+      `${sound}tasks: [{ kind: lesion-segmentation, diffusion: { samplingSteps: 5 } }]\n`,
+      'tasks[0]: unknown key "diffusion"',
+    ],
+    [
+      "more sampling steps of a diffusion strategy than it has time steps",
+      `${sound}tasks: [{ kind: super-resolution, diffusion: { timeSteps: 20, samplingSteps: 30 } }]\n`,
+      "tasks[0].diffusion.samplingSteps: expected at most the 20 timeSteps",
+    ],
+    [
+      "a diffusion strategy that warms up for longer than it trains",
+      `${sound}tasks: [{ kind: super-resolution, strategies: [diffusion], diffusion: { training: { epochs: 3, warmupEpochs: 3 } } }]\n`,
+      "tasks[0].diffusion.training.warmupEpochs: expected fewer than the 3 epochs of super-resolution by diffusion",
+    ],
+    [
+      "an encoder with fewer channels than diffusion shows",
+      `${sound}tasks: [{ kind: super-resolution, strategies: [direct, diffusion] }]\n`.replace(
+        "encoder: profound-demo",
+        "encoder: { family: convnext-v2-3d, channels: 2, depths: [1, 1, 1, 1], dims: [8, 8, 8, 8] }",
+      ),
+      "models[0].encoder: expected an encoder of at least 3 channels for super-resolution by diffusion",
+    ],
     [
       "an unknown key",
       sound.replace("split:", "splits:"),

@@ -15,6 +15,7 @@ function cell(comparator: Comparator, value: number, change: Partial<CellResult>
   return {
     id: `lesion-segmentation--${model}--${comparator}--1`,
     task: "lesion-segmentation",
+    strategy: "direct",
     model,
     comparator,
     seed: 1,
@@ -104,6 +105,30 @@ describe("the relative performance gain", () => {
       seed: 1,
       fineTuned: 0.6,
     });
+  });
+
+  it("is computed within a strategy, but over the one specialised model of the task", () => {
+    const other = { id: "b", strategy: "diffusion" } as const;
+    const gains = computeGains([
+      cell("specialised", 0.4),
+      cell("from-scratch", 0.5),
+      cell("fine-tuned", 0.6),
+      cell("fine-tuned", 0.8, other),
+      cell("pretrained", 0.2, other),
+    ]);
+    expect(
+      gains.map(({ strategy, reference, fineTuned, referenceValue }) => [
+        strategy,
+        reference,
+        fineTuned,
+        referenceValue,
+      ]),
+    ).toEqual([
+      ["direct", "from-scratch", 0.6, 0.5],
+      ["direct", "specialised", 0.6, 0.4],
+      ["diffusion", "pretrained", 0.8, 0.2],
+      ["diffusion", "specialised", 0.8, 0.4],
+    ]);
   });
 
   it("waits for what is missing: no fine-tuned cell, no gain", () => {

@@ -17,6 +17,7 @@ const cell = (id: string, memoryBytes: number, cost = 1): PlannedCell => ({
   id,
   kind: "cell",
   task: "lesion-segmentation",
+  strategy: "direct",
   model: "unet-3d",
   comparator: "specialised",
   seed: 1,

@@ -58,6 +58,54 @@ describe("the plan of a study", () => {
     ]);
   });
 
+  it("has every foundation model's cells once a strategy, and the specialised one once, learnt the task's own way", () => {
+    const plan = planStudy(
+      studyOf({
+        tasks: [
+          {
+            kind: "super-resolution",
+            strategies: ["diffusion", "direct"],
+            diffusion: { training: { epochs: 9 } },
+          },
+          { kind: "distortion-correction", strategies: ["diffusion"] },
+          "modality-translation",
+        ],
+        comparators: ["fine-tuned", "specialised"],
+      }),
+    );
+    const rows = plan.cells.slice(1).map(({ id, strategy, epochs }) => [id, strategy, epochs]);
+    expect(rows).toEqual([
+      ["profound--super-resolution--fine-tuned--seed1", "direct", 100],
+      ["profound--super-resolution--diffusion--fine-tuned--seed1", "diffusion", 9],
+      ["transunet-3d--super-resolution--specialised--seed1", "direct", 100],
+      ["profound--distortion-correction--diffusion--fine-tuned--seed1", "diffusion", 100],
+      ["vit-3d--distortion-correction--specialised--seed1", "direct", 100],
+      ["profound--modality-translation--fine-tuned--seed1", "diffusion", 100],
+      ["diffusion-unet-3d--modality-translation--specialised--seed1", "diffusion", 100],
+    ]);
+    expect(plan.cells[0]).toMatchObject({ kind: "pretraining", strategy: null });
+  });
+
+  it("gives diffusion the dense head of intensity bins at full depth, and counts what sampling costs", () => {
+    const cells = (samplingSteps: number) =>
+      planStudy(
+        studyOf({
+          tasks: [
+            { kind: "super-resolution", strategies: ["direct", "diffusion"], diffusion: { samplingSteps } },
+          ],
+          comparators: ["from-scratch"],
+        }),
+      ).cells;
+    const [direct, diffusion] = cells(50);
+    expect(direct.network).toMatchObject({ head: { kind: "subpixel" } });
+    expect(diffusion.network).toMatchObject({
+      head: { kind: "upernet" },
+      output: { bins: 32, low: -4, high: 4 },
+    });
+    expect(diffusion.cost).toBeGreaterThan(cells(10)[1].cost);
+    expect(diffusion.memoryBytes).not.toBe(direct.memoryBytes);
+  });
+
   it("says what each comparator trains, from where it starts and what it waits for", () => {
     const rows = planStudy(studyOf({ tasks: ["lesion-segmentation"] })).cells.map(
       ({ comparator, trains, startsFrom, dependsOn, epochs }) => [

@@ -56,6 +56,10 @@ describe("the preset of the paper", () => {
       );
     }
     expect(resolveStudy(study, folder)).toEqual({ study });
+    // Two models by five tasks by four comparators, the specialised models and two pretrainings: nothing twice.
+    const { cells } = planStudy(study);
+    expect(cells).toHaveLength(2 * 5 * 4 + 5 + 2);
+    expect(cells.filter(({ id }) => id.includes("diffusion--"))).toEqual([]);
   });
 
   it("is planned with the exact counts of both splits and every cell, without reading a volume", async () => {

@@ -6,6 +6,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { randomStream } from "../dist/common/random.js";
+import { ownStrategy, variantName } from "../dist/common/vocabulary.js";
 import type {
   CellResult,
   CellStatus,
@@ -16,6 +17,7 @@ import type {
   Exclusion,
   Gain,
   KernelDistance,
+  Strategy,
   StudyResults,
   TaskKind,
 } from "../dist/study/results.js";
@@ -23,6 +25,8 @@ import type {
 export interface FixtureOptions {
   name?: string;
   tasks?: TaskKind[];
+  /** Of a task; the default is its own alone. */
+  strategies?: (task: TaskKind) => Strategy[];
   models?: string[];
   seeds?: number[];
   testCases?: number;
@@ -39,7 +43,13 @@ export interface FixtureOptions {
   /** Mean test metric of a comparator; the default has the fine-tuned model ahead of training from scratch. */
   mean?: (task: TaskKind, comparator: Comparator, model: string) => number;
   /** What became of a cell; the default is that all are done. */
-  status?: (cell: { task: TaskKind; model: string; comparator: Comparator; seed: number }) => CellStatus;
+  status?: (cell: {
+    task: TaskKind;
+    strategy: Strategy;
+    model: string;
+    comparator: Comparator;
+    seed: number;
+  }) => CellStatus;
   failure?: string;
   excluded?: Exclusion[];
   saturated?: boolean;
@@ -73,14 +83,16 @@ export function studyResults(options: FixtureOptions = {}): StudyResults {
   const cases = caseIds(options);
   const mean = options.mean ?? ((task, comparator) => means[task][comparator]);
   const cells: CellSummary[] = [];
-  for (const task of tasks) {
+  const strategies = options.strategies ?? ((task: TaskKind) => [ownStrategy(task)]);
+  for (const [task, strategy] of tasks.flatMap((kind) => strategies(kind).map((by) => [kind, by] as const))) {
     for (const seed of seeds) {
       for (const [index, model] of models.entries()) {
         for (const comparator of comparators) {
-          if (comparator === "specialised" && index > 0) continue; // one for all foundation models
+          // One for all foundation models and strategies.
+          if (comparator === "specialised" && (index > 0 || strategy !== ownStrategy(task))) continue;
           const owner = comparator === "specialised" ? "unet-3d" : model;
-          const cell = { task, model: owner, comparator, seed };
-          const id = `${task}-${owner.replace(/[^a-z0-9-]/gi, "")}-${comparator}-${seed}`;
+          const cell = { task, strategy, model: owner, comparator, seed };
+          const id = `${variantName(cell, "--")}-${owner.replace(/[^a-z0-9-]/gi, "")}-${comparator}-${seed}`;
           const status = options.status?.(cell) ?? "done";
           cells.push({
             id,
@@ -102,7 +114,11 @@ export function studyResults(options: FixtureOptions = {}): StudyResults {
       }
     }
   }
-  const { gains, distances } = compare(cells, { tasks, models, seeds }, options.saturated ?? false);
+  const { gains, distances } = compare(
+    cells,
+    { tasks, strategies, models, seeds },
+    options.saturated ?? false,
+  );
   return {
     format: "transfer-limits/results@1",
     name: options.name ?? "Phantom demo",
@@ -141,12 +157,22 @@ export function studyResults(options: FixtureOptions = {}): StudyResults {
 
 function compare(
   cells: CellSummary[],
-  { tasks, models, seeds }: { tasks: TaskKind[]; models: string[]; seeds: number[] },
+  {
+    tasks,
+    strategies,
+    models,
+    seeds,
+  }: {
+    tasks: TaskKind[];
+    strategies: (task: TaskKind) => Strategy[];
+    models: string[];
+    seeds: number[];
+  },
   saturated: boolean,
 ): { gains: Gain[]; distances: Distance[] } {
   const gains: Gain[] = [];
   const distances: Distance[] = [];
-  for (const task of tasks) {
+  for (const [task, strategy] of tasks.flatMap((kind) => strategies(kind).map((by) => [kind, by] as const))) {
     for (const model of models) {
       for (const seed of seeds) {
         const result = (comparator: Comparator) =>
@@ -155,7 +181,7 @@ function compare(
               cell.task === task &&
               cell.comparator === comparator &&
               cell.seed === seed &&
-              (comparator === "specialised" || cell.model === model),
+              (comparator === "specialised" || (cell.model === model && cell.strategy === strategy)),
           )?.result;
         const fineTuned = result("fine-tuned");
         if (!fineTuned) continue;
@@ -164,7 +190,7 @@ function compare(
           if (!other) continue;
           const [a, b] = [fineTuned.metric.mean as number, other.metric.mean as number];
           const percent = b === 0 ? null : ((a - b) / b) * 100;
-          gains.push({ task, model, seed, reference, fineTuned: a, referenceValue: b, percent });
+          gains.push({ task, strategy, model, seed, reference, fineTuned: a, referenceValue: b, percent });
         }
         for (const [name, other] of [
           ["D2R", "random-weights"],
@@ -172,7 +198,8 @@ function compare(
           ["D2S", "from-scratch"],
         ] as const) {
           if (result(other)) {
-            distances.push(distance(task, model, seed, name, fineTuned.metric.cases.length, saturated));
+            const key = { task, strategy, model, seed, name };
+            distances.push(distance(key, fineTuned.metric.cases.length, saturated));
           }
         }
       }
@@ -197,7 +224,7 @@ function cost(epochs: number, seconds: number): Cost {
   };
 }
 
-type CellKey = Pick<CellResult, "id" | "task" | "model" | "comparator" | "seed">;
+type CellKey = Pick<CellResult, "id" | "task" | "strategy" | "model" | "comparator" | "seed">;
 
 function cellResult(key: CellKey, mean: number, cases: string[], epochs: number): CellResult {
   const random = randomStream(1, "cell", key.id);
@@ -240,14 +267,11 @@ function cellResult(key: CellKey, mean: number, cases: string[], epochs: number)
 }
 
 function distance(
-  task: TaskKind,
-  model: string,
-  seed: number,
-  name: Distance["name"],
+  key: Pick<Distance, "task" | "strategy" | "model" | "seed" | "name">,
   rows: number,
   saturated: boolean,
 ): Distance {
-  const random = randomStream(3, "distance", task, model, seed, name);
+  const random = randomStream(3, "distance", variantName(key), key.model, key.seed, key.name);
   const biased = saturated ? 2 / rows : random.between(0.02, 0.8);
   const kernel = (sigma: number, wide: boolean): KernelDistance => ({
     sigma,
@@ -257,10 +281,7 @@ function distance(
     saturated: saturated && !wide,
   });
   return {
-    task,
-    model,
-    seed,
-    name,
+    ...key,
     rows,
     features: 768,
     paper: kernel(1, false),

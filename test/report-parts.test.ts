@@ -268,11 +268,12 @@ describe("gain against distance", () => {
       (biased, index): TaskRow => ({
         ...row,
         task: `task-${index}` as TaskKind,
+        counts: true,
         distances: { D2P: { ...(row.distances.D2P as NonNullable<TaskRow["distances"]["D2P"]>), biased } },
         gains: { specialised: { percent: gains[index], seedDeviation: null, seeds: 1 } },
       }),
     );
-    return { models: [row.model], tasks: rows.map((one) => one.task), seeds: [7], rows, cohorts: [] };
+    return { models: [row.model], tasks: rows, seeds: [7], rows, cohorts: [] };
   }
 
   it("states r, p and n, and the smallest |r| that n can show", () => {
@@ -298,6 +299,23 @@ describe("gain against distance", () => {
     expect(two?.panels[0].label).toContain("n = 2: too few tasks for a correlation");
     const flat = alignmentFigure(summary([0, 0, 0], [1, 2, 3]), "specialised");
     expect(flat?.panels[0].label).toContain("no correlation of what does not vary");
+  });
+
+  it("stars what is learnt by diffusion, and counts each task once in r and p", async () => {
+    const distances = [0.8, 0.54, 0.1, 0.02, 0.3];
+    const gains = [1.2, 9, 15.9, 20.7, 8];
+    const one = summary([...distances, 0.9], [...gains, 30]);
+    const last = one.rows[5] as TaskRow;
+    one.rows[5] = { ...last, task: "super-resolution", strategy: "diffusion", counts: false };
+    const figure = alignmentFigure(one, "specialised");
+    // As without the sixth point; over all six, Python 3.11 (statistics.correlation) gives r = -0.01979.
+    expect(figure?.panels[0].label).toContain("r = \u22120.94, p = 0.019, n = 5;");
+    expect(figure?.panels[0].label).toContain("r = \u22120.020 over all 6 points");
+    expect(figure?.rows.map((row) => row["in r and p"])).toEqual(["yes", "yes", "yes", "yes", "yes", "no"]);
+    expect(String(figure?.caption)).toMatch(/\* learnt by denoising diffusion/);
+    const { svg } = await drawFigure(figure as NonNullable<typeof figure>, () => null);
+    expect(svg).toContain(">Super-resolution*<");
+    expect(svg).toMatch(/opacity="0\.4"/);
   });
 
   it("labels every point, and no label covers another", async () => {

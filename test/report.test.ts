@@ -94,6 +94,21 @@ describe("the sentence about a foundation model", () => {
     );
   });
 
+  it("counts a task once, and says in a sentence of its own what diffusion gives", () => {
+    const [one] = answers({
+      strategies: (task) => (task === "super-resolution" ? ["direct", "diffusion"] : ["direct"]),
+    });
+    expect(one.answer).toMatch(/^profound-tiny helps on 2 of 2 tasks over training from scratch/);
+    expect(one.answer).toMatch(
+      / Fine-tuned by diffusion instead \(super-resolution\), it helps over training from scratch on 1 of 1\.$/,
+    );
+    expect(one.details.map((line) => line.split(":")[0])).toEqual([
+      "Lesion segmentation",
+      "Super-resolution",
+      "Super-resolution by diffusion",
+    ]);
+  });
+
   it("is written once a foundation model", () => {
     const all = answers({ models: ["profound-tiny", "provicnet-small"], seeds: [1, 2] });
     expect(all.map((one) => one.model)).toEqual(["profound-tiny", "provicnet-small"]);
@@ -265,6 +280,59 @@ describe("a report", () => {
       ? Buffer.from(saved, "base64").toString()
       : decodeURIComponent(saved);
     expect(JSON.parse(decoded).others[0].manifest).toBe(other.manifest);
+  });
+
+  it("has rows, sections and figures of its own for a second strategy", async () => {
+    const html = await page({
+      strategies: (task) => (task === "super-resolution" ? ["direct", "diffusion"] : ["direct"]),
+      models: ["profound-tiny", "provicnet-small"],
+    });
+    const results = studyResults({
+      strategies: (task) => (task === "super-resolution" ? ["direct", "diffusion"] : ["direct"]),
+      models: ["profound-tiny", "provicnet-small"],
+    });
+    expect(resultsSchema.parse(JSON.parse(JSON.stringify(results)))).toEqual(results);
+    const rows = async (name: string) =>
+      parse(await readFile(join(folder, name), "utf8"), { columns: true }) as Record<string, string>[];
+    const mean = (strategy: string, comparator: string) =>
+      results.cells.find(
+        (one) =>
+          one.task === "super-resolution" &&
+          one.strategy === strategy &&
+          one.model !== "provicnet-small" &&
+          one.comparator === comparator,
+      )?.result?.metric.mean;
+    const everything = await rows("tables/results.csv");
+    expect(everything.map(({ task, strategy, model }) => `${task} ${strategy} ${model}`)).toEqual(
+      ["profound-tiny", "provicnet-small"].flatMap((model) => [
+        `lesion-segmentation direct ${model}`,
+        `super-resolution direct ${model}`,
+        `super-resolution diffusion ${model}`,
+      ]),
+    );
+    expect(Number(everything[2]["fine-tuned mean"])).toBe(mean("diffusion", "fine-tuned"));
+    expect(Number(everything[2]["specialised mean"])).toBe(mean("direct", "specialised"));
+    expect(everything[2]["fine-tuned mean"]).not.toBe(everything[1]["fine-tuned mean"]);
+    const ids = [...html.matchAll(/<section id="(task-[^"]+)"/g)].map((match) => match[1]);
+    expect(ids).toEqual([
+      "task-lesion-segmentation",
+      "task-super-resolution",
+      "task-super-resolution-diffusion",
+    ]);
+    for (const name of [
+      "figures/cases-super-resolution-diffusion.csv",
+      "tables/table-1.csv",
+      "tables/distances.csv",
+    ])
+      expect((await rows(name)).some(({ strategy }) => strategy === "diffusion")).toBe(true);
+    // The specialised model learns by regression: its losses have no place among those on noise.
+    const curves = await rows("figures/curves-super-resolution-diffusion.csv");
+    expect(new Set(curves.map(({ comparator }) => comparator))).toEqual(
+      new Set(["fine-tuned", "from-scratch"]),
+    );
+    const stars = await rows("figures/figure-2-specialised.csv");
+    expect(stars.filter(({ strategy }) => strategy === "diffusion")).toHaveLength(6);
+    expect(textOf(html)).toContain("Super-resolution*");
   });
 
   it("averages seeds and tells their spread", async () => {

@@ -7,6 +7,7 @@ import { writeSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { type CaseVolumes, openCase, type VolumeRole } from "../dist/tasks/case-volumes.js";
 import { taskOf } from "../dist/tasks/index.js";
+import { superResolution } from "../dist/tasks/super-resolution.js";
 
 const shape = [4, 12, 12]; // [D, H, W]
 const voxels = 4 * 12 * 12;
@@ -48,7 +49,7 @@ const channelsOf = async (tensor: Tensor): Promise<Float32Array[]> => {
 };
 
 const segmentation = taskOf({ kind: "lesion-segmentation", alpha: 0.3, beta: 0.7, channelFill: "repeat" });
-const superResolution = taskOf({ kind: "super-resolution", downsampling: "average", channelFill: "repeat" });
+const coarseToFine = superResolution({ downsampling: "average", channelFill: "repeat" });
 
 describe("lesion segmentation", () => {
   it("shows T2W and one diffusion image, repeated in turn to the channels of the network", async () => {
@@ -145,7 +146,7 @@ describe("lesion segmentation", () => {
 
 describe("super-resolution", () => {
   it("shows the mean of each pair of slices and asks for all of them", async () => {
-    using sample = await superResolution.sample(await caseWith({ t2w }), 3, randomStream(1, "any"));
+    using sample = await coarseToFine.sample(await caseWith({ t2w }), 3, randomStream(1, "any"));
     expect(sample.input.shape).toEqual([3, 2, 12, 12]);
     const mean = Float32Array.from({ length: 288 }, (_, index) => {
       const first = Math.floor(index / 144) * 288 + (index % 144);
@@ -159,7 +160,7 @@ describe("super-resolution", () => {
   });
 
   it("shows every second slice where asked", async () => {
-    const skipping = taskOf({ kind: "super-resolution", downsampling: "skip", channelFill: "repeat" });
+    const skipping = superResolution({ downsampling: "skip", channelFill: "repeat" });
     using sample = await skipping.sample(await caseWith({ t2w }), 1, randomStream(1, "any"));
     expect(await sample.input.toArray()).toEqual(
       Float32Array.from([...t2w.slice(0, 144), ...t2w.slice(288, 432)]),
@@ -167,9 +168,9 @@ describe("super-resolution", () => {
   });
 
   it("is pictured at the middle slice, with the coarse slice that it came from", async () => {
-    using sample = await superResolution.sample(await caseWith({ t2w }), 2, randomStream(1, "any"));
+    using sample = await coarseToFine.sample(await caseWith({ t2w }), 2, randomStream(1, "any"));
     using answer = Tensor.from(t2w, [1, 1, ...shape]);
-    using picture = await superResolution.picture(sample, answer);
+    using picture = await coarseToFine.picture(sample, answer);
     expect(picture.slice).toBe(2);
     expect(await picture.prediction.toArray()).toEqual(t2w.slice(288, 432));
     expect(await picture.target.toArray()).toEqual(t2w.slice(288, 432));
@@ -180,7 +181,7 @@ describe("super-resolution", () => {
 it("tasks leave no tensor alive", async () => {
   const before = Tensor.live;
   const volumes = await caseWith({ t2w, adc, hbv, lesion });
-  for (const task of [segmentation, superResolution]) {
+  for (const task of [segmentation, coarseToFine]) {
     using sample = await task.sample(volumes, 3, randomStream(1, "any"));
     using answer = Tensor.from(t2w, [1, 1, ...shape]);
     using _ = await task.picture(sample, answer);

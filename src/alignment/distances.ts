@@ -1,5 +1,5 @@
 import { expected } from "../common/errors.js";
-import type { TaskKind } from "../common/vocabulary.js";
+import { variantName } from "../common/vocabulary.js";
 import { medianDistance } from "../native/kernels.js";
 import type { Tensor } from "../native/tensor.js";
 import type { Distance, DistanceName, KernelDistance } from "../study/results.js";
@@ -25,14 +25,12 @@ const sameFeatures = 1e-12;
  * @throws `BAD_INPUT` for shapes that differ, values that are not finite, or a sigma that is not positive; `ABORTED`
  */
 export async function measureDistance(
-  name: DistanceName,
-  task: TaskKind,
-  model: string,
-  seed: number,
+  of: Pick<Distance, "name" | "task" | "strategy" | "model" | "seed">,
   fineTuned: Tensor,
   reference: Tensor,
   options: { sigma: number; signal?: AbortSignal },
 ): Promise<Distance> {
+  const { name, task, strategy, model, seed } = of;
   const { sigma, signal } = options;
   requireSigma(sigma);
   const [rows, features] = fineTuned.shape;
@@ -40,7 +38,11 @@ export async function measureDistance(
     reference.shape.length === 2 && reference.shape.every((size, i) => size === fineTuned.shape[i]);
   if (rows === undefined || features === undefined || !sameShape) {
     const what = `embeddings of the same cases, [${fineTuned.shape.join(", ")}],`;
-    throw expected(what, `the reference of ${name} (${task}, ${model}, seed ${seed})`, reference.shape);
+    throw expected(
+      what,
+      `the reference of ${name} (${variantName(of)}, ${model}, seed ${seed})`,
+      reference.shape,
+    );
   }
   const median = await medianDistance(fineTuned, reference);
   const scale = median > 0 ? median : sigma;
@@ -53,6 +55,7 @@ export async function measureDistance(
   const unbiased = bandwidths.map((distance) => distance.unbiased);
   return {
     task,
+    strategy,
     model,
     seed,
     name,

@@ -2,6 +2,7 @@ import type { Writable } from "node:stream";
 import { createLogUpdate } from "log-update";
 import pc from "picocolors";
 import type { CellLabel, MeasuredMetric, StudyEvent } from "../common/progress.js";
+import { variantName } from "../common/vocabulary.js";
 import { count, duration, number, printable } from "./format.js";
 
 /** Shows a running study. Feed it every event, and close it at the end, however the study ended. */
@@ -44,8 +45,11 @@ class CellNames {
   }
 
   of(cell: CellLabel): string {
+    const { task, strategy, model } = cell;
     const words =
-      cell.kind === "pretraining" ? ["pretraining", cell.model] : [cell.task, cell.model, cell.comparator];
+      task === null || strategy === null
+        ? ["pretraining", model]
+        : [variantName({ task, strategy }), model, cell.comparator];
     if (this.#severalSeeds) words.push(`seed ${cell.seed}`);
     return printable(words.filter((word) => word !== null).join(" · "));
   }

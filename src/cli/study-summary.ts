@@ -1,4 +1,4 @@
-import { comparators } from "../common/vocabulary.js";
+import { comparators, variantName } from "../common/vocabulary.js";
 import type { CellSummary, Gain, StudyResults } from "../study/results.js";
 import { count, number, printable, table } from "./format.js";
 
@@ -14,12 +14,12 @@ export function studySummary(results: StudyResults, report: string | null): stri
     .join("\n\n");
 }
 
-/** One row a task, model and seed; one column a comparator; the mean over the test set ± its spread over cases. */
+/** One row a task, strategy, model and seed; one column a comparator; the mean over the test set ± its spread over cases. */
 function metricTable(cells: readonly CellSummary[]): string {
   const specialised = cells.filter((cell) => cell.comparator === "specialised");
   const groups = new Map<string, CellSummary[]>();
   for (const cell of cells.filter(({ comparator }) => comparator !== "specialised")) {
-    const key = JSON.stringify([cell.task, cell.model, cell.seed]);
+    const key = JSON.stringify([cell.task, cell.strategy, cell.model, cell.seed]);
     groups.set(key, [...(groups.get(key) ?? []), cell]);
   }
   const rows = [...groups.values()].map((group) => {
@@ -29,7 +29,9 @@ function metricTable(cells: readonly CellSummary[]): string {
       [...group, ...shared].find((cell) => cell.comparator === name),
     );
     const metric = byComparator.find((cell) => cell?.result)?.result?.metric.name ?? "";
-    return [first.task, first.model, String(first.seed), metric, ...byComparator.map(scoreOf)].map(printable);
+    return [variantName(first), first.model, String(first.seed), metric, ...byComparator.map(scoreOf)].map(
+      printable,
+    );
   });
   return rows.length === 0 ? "" : table(["task", "model", "seed", "metric", ...comparators], rows);
 }
@@ -45,7 +47,7 @@ function scoreOf(cell: CellSummary | undefined): string {
 function gainTable(gains: readonly Gain[]): string {
   if (gains.length === 0) return "";
   const rows = gains.map((gain) => [
-    gain.task,
+    variantName(gain),
     gain.model,
     String(gain.seed),
     `over ${gain.reference}`,

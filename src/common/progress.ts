@@ -1,10 +1,12 @@
-import type { Comparator, TaskKind } from "./vocabulary.js";
+import type { Comparator, Strategy, TaskKind } from "./vocabulary.js";
 
 /** Which cell an event is about, in words that a person reads. */
 export interface CellLabel {
   id: string;
   kind: "pretraining" | "cell";
   task: TaskKind | null;
+  /** How the task is learnt; null for pretraining. */
+  strategy: Strategy | null;
   model: string;
   comparator: Comparator | null;
   seed: number;

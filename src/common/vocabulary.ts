@@ -17,3 +17,21 @@ export const comparators = [
   "specialised",
 ] as const;
 export type Comparator = (typeof comparators)[number];
+
+/** How a task is learnt: straight from input to answer, or by denoising diffusion. */
+export const strategies = ["direct", "diffusion"] as const;
+export type Strategy = (typeof strategies)[number];
+
+/** A task as it is learnt. */
+export interface TaskVariant {
+  task: TaskKind;
+  strategy: Strategy;
+}
+
+/** The strategy that the paper defines a task by, which its specialised model follows. */
+export const ownStrategy = (task: TaskKind): Strategy =>
+  task === "modality-translation" ? "diffusion" : "direct";
+
+/** `super-resolution`, and for a strategy that is not the task's own `super-resolution by diffusion`. */
+export const variantName = ({ task, strategy }: TaskVariant, joint = " by "): string =>
+  strategy === ownStrategy(task) ? task : `${task}${joint}${strategy}`;

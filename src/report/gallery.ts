@@ -1,4 +1,4 @@
-import { type Comparator, comparators, type TaskKind } from "../common/vocabulary.js";
+import { type Comparator, comparators } from "../common/vocabulary.js";
 import { type Example, type Examples, openExamples } from "./examples.js";
 import { comparatorLabel } from "./labels.js";
 import { reasonOnly, type StudyFolder } from "./read.js";
@@ -14,7 +14,6 @@ export interface GalleryCase {
 
 /** The pictures of one task and model, read from disk and not yet drawn. */
 export interface Gallery {
-  task: TaskKind;
   model: string;
   metric: string;
   seed: number;
@@ -81,7 +80,6 @@ async function readGallery(study: StudyFolder, row: TaskRow): Promise<Gallery | 
   }
   if (cases.length === 0) return problems.join(" ") || "No slices were stored.";
   return {
-    task: row.task,
     model: row.model,
     metric: fineTuned.result.metric.name,
     seed: fineTuned.seed,

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { writeFileAtomically } from "../common/atomic-file.js";
+import { variantName } from "../common/vocabulary.js";
 import { Assets } from "./assets.js";
 import { type Gallery, readGalleries } from "./gallery.js";
 import { type Html, html } from "./html.js";
@@ -54,7 +55,10 @@ async function buildReport(study: StudyFolder): Promise<{ contents: string; file
   const links = [
     { id: "results", label: "Results" },
     { id: "figures", label: "Figures" },
-    ...summary.tasks.map((task) => ({ id: `task-${task}`, label: taskLabel(task) })),
+    ...summary.tasks.map((variant) => ({
+      id: `task-${variantName(variant, "-")}`,
+      label: taskLabel(variant),
+    })),
     { id: "alignment", label: "Alignment" },
     { id: "cost", label: "Cost" },
     { id: "provenance", label: "Provenance" },
@@ -67,7 +71,7 @@ figures/ and tables/.</p>`;
 async function taskSections(study: StudyFolder, summary: Summary, assets: Assets): Promise<Html[]> {
   const pictures = drawWithinBudget(await readGalleries(study, summary));
   const sections: Html[] = [];
-  for (const task of summary.tasks) sections.push(await taskSection(summary, task, pictures, assets));
+  for (const variant of summary.tasks) sections.push(await taskSection(summary, variant, pictures, assets));
   return sections;
 }
 

@@ -1,18 +1,36 @@
-import type { Comparator, TaskKind } from "../common/vocabulary.js";
+import { type Comparator, ownStrategy, type TaskKind, type TaskVariant } from "../common/vocabulary.js";
 import type { DistanceName, GainReference } from "../study/results.js";
 
-/** `lesion-segmentation` as a person writes it. */
-export function taskLabel(task: TaskKind): string {
+/** A task as a person writes it: `Lesion segmentation`, `Super-resolution by diffusion`. */
+export function taskLabel({ task, strategy }: TaskVariant): string {
+  const name = nameOf(task);
+  return strategy === ownStrategy(task) ? name : `${name} by ${strategy}`;
+}
+
+/** The same beside a point, where room is scarce: what is learnt by diffusion has a star, as in the paper's figure 2. */
+export const pointLabel = ({ task, strategy }: TaskVariant): string =>
+  `${nameOf(task)}${strategy === "diffusion" ? "*" : ""}`;
+
+/** What the star of `pointLabel` means, for captions; empty where no point has one. */
+export const starMeaning = (points: readonly TaskVariant[]): string =>
+  points.some(({ strategy }) => strategy === "diffusion")
+    ? " * learnt by denoising diffusion (DDPM), as in the paper’s figure 2."
+    : "";
+
+function nameOf(task: TaskKind): string {
   if (task === "super-resolution") return "Super-resolution";
   const words = task.replaceAll("-", " ").replace(/^pirads/, "PI-RADS");
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
 /** The same inside a sentence. */
-export function taskInProse(task: TaskKind): string {
-  const label = taskLabel(task);
+export function taskInProse(variant: TaskVariant): string {
+  const label = taskLabel(variant);
   return label.startsWith("PI-RADS") ? label : label.toLowerCase();
 }
+
+/** A task, however it is learnt, inside a sentence. */
+export const kindInProse = (task: TaskKind): string => taskInProse({ task, strategy: ownStrategy(task) });
 
 export const comparatorLabel: Record<Comparator, string> = {
   "fine-tuned": "Fine-tuned",

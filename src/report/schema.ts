@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { comparators, taskKinds } from "../common/vocabulary.js";
+import { comparators, strategies, taskKinds } from "../common/vocabulary.js";
 import type { StudyResults } from "../study/results.js";
 
 /** JSON has no NaN: a loss that was not finite stands as null in the file, and as NaN here. */
@@ -10,6 +10,7 @@ const number = z
 const whole = z.number().int();
 const text = z.string().max(100_000);
 const task = z.enum(taskKinds);
+const strategy = z.enum(strategies);
 const status = z.enum(["done", "failed", "pending"]);
 
 const cost = z.object({
@@ -32,6 +33,7 @@ const epoch = z.object({
 const cell = z.object({
   id: text,
   task,
+  strategy,
   model: text,
   comparator: z.enum(comparators),
   seed: whole,
@@ -79,6 +81,7 @@ export const resultsSchema = z.object({
     z.object({
       id: text,
       task,
+      strategy,
       model: text,
       comparator: z.enum(comparators),
       seed: whole,
@@ -90,6 +93,7 @@ export const resultsSchema = z.object({
   gains: z.array(
     z.object({
       task,
+      strategy,
       model: text,
       seed: whole,
       reference: z.enum(["random-weights", "pretrained", "from-scratch", "specialised"]),
@@ -102,6 +106,7 @@ export const resultsSchema = z.object({
   distances: z.array(
     z.object({
       task,
+      strategy,
       model: text,
       seed: whole,
       name: z.enum(["D2R", "D2P", "D2S"]),

@@ -1,7 +1,7 @@
-import { type Comparator, comparators } from "../common/vocabulary.js";
+import { comparators, ownStrategy } from "../common/vocabulary.js";
 import type { GainReference, StudyResults } from "../study/results.js";
 import { count, listing, percent, significant } from "./format.js";
-import { comparatorLabel, metricLabel, referenceInProse, taskInProse } from "./labels.js";
+import { comparatorLabel, kindInProse, metricLabel, referenceInProse, taskInProse } from "./labels.js";
 import { distanceNames, type Summary, type TaskRow, verdict } from "./summary.js";
 
 /** What is said of one foundation model on the first screen. */
@@ -17,7 +17,13 @@ export interface ModelAnswer {
 export function modelAnswers(summary: Summary): ModelAnswer[] {
   return summary.models.map((model) => {
     const rows = summary.rows.filter((row) => row.model === model);
-    return { model, answer: answer(model, rows), details: details(rows) };
+    const counted = rows.filter((row) => row.counts);
+    const others = rows.filter((row) => !row.counts);
+    return {
+      model,
+      answer: [answer(model, counted), ...byDiffusion(others)].join(" "),
+      details: details(rows),
+    };
   });
 }
 
@@ -38,10 +44,19 @@ function answer(model: string, rows: TaskRow[]): string {
       ? ""
       : `, but on ${sure === 0 ? "none" : `only ${sure}`} of them beyond the spread over test cases`;
   const share = `${better === 0 ? "none" : better} of ${count(compared.length, "task")}`;
-  const missing = rows.filter((row) => !compared.includes(row)).map((row) => taskInProse(row.task));
+  const missing = rows.filter((row) => !compared.includes(row)).map((row) => taskInProse(row));
   const absent = missing.length > 0 ? ` ${sentence(listing(missing))} could not be compared.` : "";
   const rest = others.length > 0 ? `; ${listing(others)}` : "";
   return `${model} helps on ${share} over training from scratch${chance}${rest}.${absent}`;
+}
+
+/** What is said of tasks that are learnt by diffusion too; nothing where none can be compared. */
+function byDiffusion(rows: TaskRow[]): string[] {
+  const compared = rows.filter((row) => verdict(row, "from-scratch").verdict !== "unknown");
+  const [over] = tally(rows, "from-scratch");
+  if (over === undefined) return [];
+  const names = listing(compared.map(({ task }) => taskInProse({ task, strategy: ownStrategy(task) })));
+  return [`Fine-tuned by diffusion instead (${names}), it helps ${over}.`];
 }
 
 /** `over random weights on 2 of 2`; nothing where no task can be compared. */
@@ -68,7 +83,7 @@ function details(rows: TaskRow[]): string[] {
           ? `beyond the spread over ${count(paired.n, "case")}`
           : `within the spread over ${count(paired.n, "case")}, so it may be chance`;
     const change = gain ? percent(gain.percent) : word;
-    return [`${sentence(taskInProse(row.task))}: ${change} (${values}), ${certainty}.`];
+    return [`${sentence(taskInProse(row))}: ${change} (${values}), ${certainty}.`];
   });
 }
 
@@ -79,7 +94,7 @@ export function undefinedMetrics(rows: readonly TaskRow[]): string[] {
     if (!score || row.metric === null) return [];
     const reason = score.reason === null ? "" : `: ${score.reason}`;
     return [
-      `${metricLabel(row.metric)} of ${taskInProse(row.task)} is undefined on the test set of ` +
+      `${metricLabel(row.metric)} of ${taskInProse(row)} is undefined on the test set of ` +
         `${count(score.testCases, "case")}${reason}. Gains over it are undefined, too.`,
     ];
   });
@@ -99,7 +114,7 @@ export function caveats(results: StudyResults, summary: Summary): string[] {
   list.push(...undefinedMetrics(summary.rows));
   for (const { split, tasks } of summary.cohorts) {
     if (split.test >= fewCases) continue;
-    const where = tasks === null ? "" : ` of ${listing(tasks.map(taskInProse))}`;
+    const where = tasks === null ? "" : ` of ${listing(tasks.map(kindInProse))}`;
     list.push(
       `${count(split.test, "test case")}${where}: means are rough, and differences between models may be chance.`,
     );
@@ -107,8 +122,9 @@ export function caveats(results: StudyResults, summary: Summary): string[] {
   for (const n of [0, 1, 2]) {
     const models = summary.models.filter(
       (model) =>
-        summary.rows.filter((row) => row.model === model && Object.keys(row.distances).length > 0).length ===
-        n,
+        summary.rows.filter(
+          (row) => row.counts && row.model === model && Object.keys(row.distances).length > 0,
+        ).length === n,
     );
     if (models.length === 0) continue;
     list.push(
@@ -166,19 +182,14 @@ function groupedPending(pending: StudyResults["cells"]): string[] {
   return comparators.flatMap((comparator) => {
     const cells = pending.filter((cell) => cell.comparator === comparator);
     if (cells.length === 0) return [];
-    const where = [...new Set(cells.map((cell) => `${taskInProse(cell.task)}, ${cell.model}`))];
+    const where = [...new Set(cells.map((cell) => `${taskInProse(cell)}, ${cell.model}`))];
     const named = where.length > 4 ? [...where.slice(0, 4), `${where.length - 4} more`] : where;
     return [`Still to come: ${comparatorLabel[comparator].toLowerCase()} (${named.join("; ")}).`];
   });
 }
 
-function cellName(cell: {
-  task: StudyResults["cells"][number]["task"];
-  model: string;
-  comparator: Comparator;
-  seed: number;
-}) {
-  return `${taskInProse(cell.task)}, ${cell.model}, ${comparatorLabel[cell.comparator].toLowerCase()}, seed ${cell.seed}`;
+function cellName(cell: StudyResults["cells"][number]) {
+  return `${taskInProse(cell)}, ${cell.model}, ${comparatorLabel[cell.comparator].toLowerCase()}, seed ${cell.seed}`;
 }
 
 const firstLine = (text: string) => {

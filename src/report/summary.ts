@@ -1,4 +1,12 @@
-import { type Comparator, comparators, type TaskKind, taskKinds } from "../common/vocabulary.js";
+import {
+  type Comparator,
+  comparators,
+  ownStrategy,
+  strategies,
+  type TaskKind,
+  type TaskVariant,
+  taskKinds,
+} from "../common/vocabulary.js";
 import type {
   CellResult,
   CellSummary,
@@ -61,10 +69,14 @@ export interface PairedDifference extends MeanInterval {
   better: number;
 }
 
-/** A task under a foundation model: a row of the report's main table. */
-export interface TaskRow {
-  task: TaskKind;
+/** A task, learnt by a strategy, under a foundation model: a row of the report's main table. */
+export interface TaskRow extends TaskVariant {
   model: string;
+  /**
+   * Whether the task counts by this row, where tasks are counted or correlated over: it does once, by its own strategy
+   * where the study has that, for two rows of one task say much the same.
+   */
+  counts: boolean;
   metric: string | null;
   higherIsBetter: boolean;
   entries: Record<Comparator, Entry>;
@@ -81,7 +93,8 @@ export type CohortInUse = Omit<StudyResults["cohort"], "excluded" | "tasks"> & {
 
 export interface Summary {
   models: string[];
-  tasks: TaskKind[];
+  /** In the order of the paper; a task that is learnt in two ways stands here twice. */
+  tasks: TaskVariant[];
   seeds: number[];
   rows: TaskRow[];
   cohorts: CohortInUse[];
@@ -95,18 +108,34 @@ export const gainReferences: readonly GainReference[] = [
 ];
 export const distanceNames: readonly DistanceName[] = ["D2R", "D2P", "D2S"];
 
+/** The rows of a task by a strategy, one a foundation model. */
+export const rowsOf = (summary: Summary, variant: TaskVariant): TaskRow[] =>
+  summary.rows.filter((row) => isOf(variant, row));
+
 /** Everything that the report says, computed once from the results. */
 export function summarise(results: StudyResults): Summary {
   const ofModels = results.cells.filter((cell) => cell.comparator !== "specialised");
   const models = [...new Set(ofModels.map((cell) => cell.model))];
-  const tasks = taskKinds.filter((task) => results.cells.some((cell) => cell.task === task));
+  const tasks = taskKinds.flatMap((task) => {
+    const cells = results.cells.filter((cell) => cell.task === task);
+    const ofTask = cells.filter((cell) => cell.comparator !== "specialised");
+    // A study may have the specialised model alone.
+    const learnt = new Set((ofTask.length > 0 ? ofTask : cells).map(({ strategy }) => strategy));
+    return strategies.filter((strategy) => learnt.has(strategy)).map((strategy) => ({ task, strategy }));
+  });
   const seeds = [...new Set(results.cells.map((cell) => cell.seed))].sort((a, b) => a - b);
   const rows = models.flatMap((model) =>
     tasks
-      .filter((task) => ofModels.some((cell) => cell.task === task && cell.model === model))
-      .map((task) => taskRow(results, models, task, model)),
+      .filter((variant) => ofModels.some((cell) => isOf(variant, cell) && cell.model === model))
+      .map((variant) => taskRow(results, variant, countsFor(tasks, variant), model)),
   );
-  return { models, tasks, seeds, rows, cohorts: cohortsOf(results, tasks) };
+  return {
+    models,
+    tasks,
+    seeds,
+    rows,
+    cohorts: cohortsOf(results, [...new Set(tasks.map(({ task }) => task))]),
+  };
 }
 
 /** The cohorts that tasks are trained and tested on: the study's, unless no task takes it, then those of single tasks. */
@@ -126,12 +155,18 @@ function cohortsOf({ cohort }: StudyResults, tasks: readonly TaskKind[]): Cohort
   return cohorts;
 }
 
-function taskRow(results: StudyResults, models: string[], task: TaskKind, model: string): TaskRow {
-  // The specialised model is shared by all foundation models, under its own name.
-  const mine = results.cells.filter(
-    (cell) =>
-      cell.task === task &&
-      (cell.model === model || (cell.comparator === "specialised" && !models.includes(cell.model))),
+const isOf = (variant: TaskVariant, one: TaskVariant): boolean =>
+  one.task === variant.task && one.strategy === variant.strategy;
+
+const countsFor = (tasks: readonly TaskVariant[], { task, strategy }: TaskVariant): boolean =>
+  strategy === ownStrategy(task) || tasks.filter((other) => other.task === task).length === 1;
+
+function taskRow(results: StudyResults, variant: TaskVariant, counts: boolean, model: string): TaskRow {
+  // The specialised model is shared by all foundation models and strategies, under its own name.
+  const mine = results.cells.filter((cell) =>
+    cell.comparator === "specialised"
+      ? cell.task === variant.task
+      : isOf(variant, cell) && cell.model === model,
   );
   const entries = Object.fromEntries(
     comparators.map((comparator) => [
@@ -148,14 +183,15 @@ function taskRow(results: StudyResults, models: string[], task: TaskKind, model:
     .flatMap((comparator) => entries[comparator].score?.mean ?? [])
     .filter(Number.isFinite);
   return {
-    task,
+    ...variant,
     model,
+    counts,
     metric,
     higherIsBetter: higher,
     entries,
     specialisedModels: [...new Set(entries.specialised.cells.map((cell) => cell.model))],
-    gains: table(gainReferences, (reference) => meanGain(results, task, model, reference)),
-    distances: table(distanceNames, (name) => meanDistance(results, task, model, name)),
+    gains: table(gainReferences, (reference) => meanGain(results, variant, model, reference)),
+    distances: table(distanceNames, (name) => meanDistance(results, variant, model, name)),
     paired: table(gainReferences, (reference) =>
       pairedDifference(entries["fine-tuned"].score, entries[reference].score, higher),
     ),
@@ -227,12 +263,12 @@ function sumOfMatrices(matrices: readonly number[][][]): number[][] | null {
 
 function meanGain(
   results: StudyResults,
-  task: TaskKind,
+  variant: TaskVariant,
   model: string,
   reference: GainReference,
 ): MeanGain | null {
   const percents = results.gains
-    .filter((gain) => gain.task === task && gain.model === model && gain.reference === reference)
+    .filter((gain) => isOf(variant, gain) && gain.model === model && gain.reference === reference)
     .flatMap((gain) => gain.percent ?? []);
   if (percents.length === 0) return null;
   return { percent: average(percents), seedDeviation: deviation(percents), seeds: percents.length };
@@ -240,12 +276,12 @@ function meanGain(
 
 function meanDistance(
   results: StudyResults,
-  task: TaskKind,
+  variant: TaskVariant,
   model: string,
   name: DistanceName,
 ): MeanDistance | null {
   const bySeed = results.distances.filter(
-    (one) => one.task === task && one.model === model && one.name === name,
+    (one) => isOf(variant, one) && one.model === model && one.name === name,
   );
   const values = bySeed.map((one) => one.paper.biased).filter(Number.isFinite);
   if (values.length === 0) return null;

@@ -16,8 +16,8 @@ export function relativePerformanceGain(fineTuned: number, reference: number): n
 }
 
 /**
- * The gain of every fine-tuned cell over each reference cell that is there: of the same task, seed and foundation
- * model, or, for the specialised model, of the same task and seed. In the order of the fine-tuned cells.
+ * The gain of every fine-tuned cell over each reference cell that is there: of the same task, strategy, seed and
+ * foundation model, or, for the specialised model, of the same task and seed. In the order of the fine-tuned cells.
  *
  * @throws `BAD_INPUT` when a cell and its reference were not measured by the same metric
  */
@@ -30,7 +30,7 @@ export function computeGains(cells: readonly CellResult[]): Gain[] {
           other.comparator === reference &&
           other.task === cell.task &&
           other.seed === cell.seed &&
-          (reference === "specialised" || other.model === cell.model),
+          (reference === "specialised" || (other.model === cell.model && other.strategy === cell.strategy)),
       );
       for (const other of others) gains.push(gainOver(cell, other, reference));
     }
@@ -49,7 +49,8 @@ function gainOver(cell: CellResult, other: CellResult, reference: GainReference)
   const { mean: referenceValue } = other.metric;
   const percent =
     fineTuned === null || referenceValue === null ? null : relativePerformanceGain(fineTuned, referenceValue);
-  const gain = { task: cell.task, model: cell.model, seed: cell.seed, reference, fineTuned, referenceValue };
+  const { task, strategy, model, seed } = cell;
+  const gain = { task, strategy, model, seed, reference, fineTuned, referenceValue };
   if (percent !== null) return { ...gain, percent };
   const undefinedMetric = [cell, other].find(({ metric }) => metric.mean === null)?.metric;
   const reason = undefinedMetric

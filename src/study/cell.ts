@@ -45,10 +45,11 @@ export interface CellContext extends CellJob {
 }
 
 /** What stands in an event about a cell. */
-export const labelOf = ({ id, kind, task, model, comparator, seed }: CellLabel): CellLabel => ({
+export const labelOf = ({ id, kind, task, strategy, model, comparator, seed }: CellLabel): CellLabel => ({
   id,
   kind,
   task,
+  strategy,
   model,
   comparator,
   seed,
@@ -96,7 +97,8 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   const { study, cell, cohort, signal } = context;
   const { device, output: folder } = study.execution;
   const config = study.tasks.find(({ kind }) => kind === cell.task) as TaskConfig;
-  const task = taskOf(config);
+  const strategy = cell.strategy as CellResult["strategy"];
+  const task = taskOf(config, strategy);
   const sets = await openSets(task, cohort, cell, device);
   const meter = new CostMeter();
   const { clock } = meter;
@@ -194,6 +196,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
       const result: CellResult = {
         id: cell.id,
         task: task.kind,
+        strategy,
         model: cell.model,
         comparator: cell.comparator as CellResult["comparator"],
         seed: cell.seed,

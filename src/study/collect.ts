@@ -98,6 +98,7 @@ export class ResultsCollector {
     return {
       id: cell.id,
       task: cell.task as CellSummary["task"],
+      strategy: cell.strategy as CellSummary["strategy"],
       model: cell.model,
       comparator: cell.comparator as Comparator,
       seed: cell.seed,
@@ -122,8 +123,12 @@ export class ResultsCollector {
     for (const cell of done.filter(({ comparator }) => comparator === "fine-tuned")) {
       for (const [name, comparator] of references) {
         const other = done.find(
-          ({ task, model, seed, comparator: its }) =>
-            task === cell.task && model === cell.model && seed === cell.seed && its === comparator,
+          (one) =>
+            one.task === cell.task &&
+            one.strategy === cell.strategy &&
+            one.model === cell.model &&
+            one.seed === cell.seed &&
+            one.comparator === comparator,
         );
         if (other) distances.push(await this.distance(name, cell, other, signal));
       }
@@ -140,11 +145,11 @@ export class ResultsCollector {
     const key = `${name} ${fineTuned.id}`;
     const known = this.#distances.get(key);
     if (known) return known;
-    const { task, model, seed } = fineTuned;
+    const { task, strategy, model, seed } = fineTuned;
     using a = await this.embeddings(fineTuned.id);
     using b = await this.embeddings(reference.id);
     const options = { sigma: this.study.alignment.sigma, ...(signal ? { signal } : {}) };
-    const distance = await measureDistance(name, task, model, seed, a, b, options);
+    const distance = await measureDistance({ name, task, strategy, model, seed }, a, b, options);
     this.#distances.set(key, distance);
     return distance;
   }
@@ -186,29 +191,40 @@ function leftOutOfTasks(study: Study, cohort: StudyCohort): Exclusion[] {
   );
 }
 
-const csvHeader = ["quantity", "task", "model", "comparator", "reference", "seed", "case", "value"] as const;
+const csvHeader = [
+  "quantity",
+  "task",
+  "strategy",
+  "model",
+  "comparator",
+  "reference",
+  "seed",
+  "case",
+  "value",
+] as const;
 type CsvRow = Partial<Record<(typeof csvHeader)[number], string | number | null>>;
 
 /** The numbers of a study in long format: one row a number. Gains are percents; times are not among them. */
 export function resultsCsv({ cells, gains, distances }: StudyResults): string {
   const rows: CsvRow[] = [];
-  for (const { task, model, comparator, seed, result } of cells) {
+  for (const { task, strategy, model, comparator, seed, result } of cells) {
     if (!result) continue;
     const { name, mean, standardDeviation, cases, secondary } = result.metric;
     const ofCase = standardDeviation === null ? "Score" : name;
-    const cell = { task, model, comparator, seed };
+    const cell = { task, strategy, model, comparator, seed };
     for (const { case: id, value } of cases) rows.push({ ...cell, quantity: ofCase, case: id, value });
     rows.push({ ...cell, quantity: standardDeviation === null ? name : `${name} mean`, value: mean });
     if (standardDeviation !== null)
       rows.push({ ...cell, quantity: `${name} standard deviation`, value: standardDeviation });
     for (const [other, value] of Object.entries(secondary)) rows.push({ ...cell, quantity: other, value });
   }
-  for (const { task, model, seed, reference, percent } of gains) {
-    rows.push({ quantity: "RPG", task, model, comparator: "fine-tuned", reference, seed, value: percent });
+  for (const { task, strategy, model, seed, reference, percent } of gains) {
+    const row = { task, strategy, model, comparator: "fine-tuned", reference, seed };
+    rows.push({ ...row, quantity: "RPG", value: percent });
   }
-  for (const { task, model, seed, name, paper, medianHeuristic, multiBandwidth } of distances) {
+  for (const { task, strategy, model, seed, name, paper, medianHeuristic, multiBandwidth } of distances) {
     const reference = references.find(([known]) => known === name)?.[1] ?? "";
-    const row = { task, model, comparator: "fine-tuned", reference, seed };
+    const row = { task, strategy, model, comparator: "fine-tuned", reference, seed };
     rows.push({ ...row, quantity: name, value: paper.biased });
     rows.push({ ...row, quantity: `${name} unbiased`, value: paper.unbiased });
     rows.push({ ...row, quantity: `${name} off-diagonal mean`, value: paper.offDiagonalMean });

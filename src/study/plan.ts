@@ -1,12 +1,25 @@
 import type { CellLabel } from "../common/progress.js";
-import { type Comparator, comparators } from "../common/vocabulary.js";
+import {
+  type Comparator,
+  comparators,
+  ownStrategy,
+  type Strategy,
+  variantName,
+} from "../common/vocabulary.js";
 import { encoderOf, headOf, specialisedOf } from "../models/specification.js";
 import type { HeadSpec, NetworkSpec } from "../native/network.js";
-import { taskOf } from "../tasks/index.js";
+import { strategiesOf, taskOf } from "../tasks/index.js";
 import { smallestBatch } from "../tasks/task.js";
 import { forwardCost } from "./estimate.js";
 import { peakBytes } from "./memory.js";
-import type { ModelConfig, PretrainSettings, Study, TaskConfig, TrainingSettings } from "./schema.js";
+import {
+  type ModelConfig,
+  type PretrainSettings,
+  type Study,
+  type TaskConfig,
+  type TrainingSettings,
+  trainingBy,
+} from "./schema.js";
 
 /** What of a cell's network is trained. */
 export type Trains = "everything" | "partial" | "head" | "nothing";
@@ -55,8 +68,11 @@ export function planStudy(study: Study): StudyPlan {
   for (const seed of study.seeds) {
     for (const task of study.tasks) {
       for (const model of study.models) {
-        for (const comparator of chosen) {
-          if (comparator !== "specialised") cells.push(planComparator(study, model, task, comparator, seed));
+        for (const strategy of strategiesOf(task)) {
+          for (const comparator of chosen) {
+            if (comparator !== "specialised")
+              cells.push(planComparator(study, model, { task, strategy }, comparator, seed));
+          }
         }
       }
       if (chosen.includes("specialised")) cells.push(planSpecialised(study, task, seed));
@@ -89,6 +105,7 @@ function planPretraining(study: Study, model: ModelConfig): PlannedCell {
     id: pretrainingId(model.name),
     kind: "pretraining",
     task: null,
+    strategy: null,
     model: model.name,
     comparator: null,
     seed: study.seed,
@@ -109,11 +126,12 @@ function planPretraining(study: Study, model: ModelConfig): PlannedCell {
 function planComparator(
   study: Study,
   model: ModelConfig,
-  task: TaskConfig,
+  by: TaskBy,
   comparator: Exclude<Comparator, "specialised">,
   seed: number,
 ): PlannedCell {
-  const { shape, chance } = taskOf(task);
+  const variant = { task: by.task.kind, strategy: by.strategy };
+  const { shape, chance } = taskOf(by.task, by.strategy);
   const network: NetworkSpec = {
     encoder: encoderOf(model.encoder),
     head: headOf(shape, model),
@@ -131,9 +149,9 @@ function planComparator(
   const keptDraws =
     trains !== "head" || chance === "noise" ? null : chance === "none" ? 1 : model.frozenDraws;
   return {
-    id: `${model.name}--${task.kind}--${comparator}--seed${seed}`,
+    id: `${model.name}--${variantName(variant, "--")}--${comparator}--seed${seed}`,
     kind: "cell",
-    task: task.kind,
+    ...variant,
     model: model.name,
     comparator,
     seed,
@@ -146,8 +164,8 @@ function planComparator(
     network,
     ...effort(
       study,
-      task,
-      trainingOf(task, model),
+      by,
+      trainingOf(by, model),
       network,
       trains,
       trains === "partial" ? model.partialBlocks : 0,
@@ -156,13 +174,16 @@ function planComparator(
   };
 }
 
+/** The specialised model learns a task by the task's own strategy, and is the reference of the other one too. */
 function planSpecialised(study: Study, task: TaskConfig, seed: number): PlannedCell {
-  const model = specialisedOf(study.specialised[task.kind], taskOf(task).shape);
+  const by = { task, strategy: ownStrategy(task.kind) };
+  const model = specialisedOf(study.specialised[task.kind], taskOf(task, by.strategy).shape);
   const network: NetworkSpec = { model };
   return {
     id: `${model.family}--${task.kind}--specialised--seed${seed}`,
     kind: "cell",
     task: task.kind,
+    strategy: by.strategy,
     model: model.family,
     comparator: "specialised",
     seed,
@@ -173,34 +194,42 @@ function planSpecialised(study: Study, task: TaskConfig, seed: number): PlannedC
     layerDecay: 1,
     startsFrom: "random",
     network,
-    ...effort(study, task, task.training, network, "everything"),
+    ...effort(study, by, trainingBy(by), network, "everything"),
   };
 }
 
+/** A task and how it is learnt. */
+interface TaskBy {
+  task: TaskConfig;
+  strategy: Strategy;
+}
+
 /** A task's training with what a model changes of it; a classifier's batch norm needs batches of two. */
-export function trainingOf(task: TaskConfig, model: ModelConfig): TrainingSettings {
+function trainingOf(by: TaskBy, model: ModelConfig): TrainingSettings {
   const changes = Object.entries(model.training).filter(([, value]) => value !== undefined);
-  const training: TrainingSettings = { ...task.training, ...Object.fromEntries(changes) };
-  return { ...training, batchSize: Math.max(smallestBatch(taskOf(task).shape), training.batchSize) };
+  const training: TrainingSettings = { ...trainingBy(by), ...Object.fromEntries(changes) };
+  const smallest = smallestBatch(taskOf(by.task, by.strategy).shape);
+  return { ...training, batchSize: Math.max(smallest, training.batchSize) };
 }
 
 function effort(
   study: Study,
-  task: TaskConfig,
+  by: TaskBy,
   training: TrainingSettings,
   network: NetworkSpec,
   trains: Trains,
   trainedBlocks = 0,
   keptDraws: number | null = null,
 ): { training: TrainingSettings; epochs: number; cost: number; memoryBytes: number } {
-  const voxels = voxelsOf(study) / taskOf(task).shape.depthScale;
+  const task = taskOf(by.task, by.strategy);
+  const voxels = voxelsOf(study) / task.shape.depthScale;
   const forward = forwardCost(network, voxels);
-  const { train, validation, test } = cases(task.cohort?.split ?? study.split);
+  const { train, validation, test } = cases(by.task.cohort?.split ?? study.split);
   const epochs = trains === "nothing" ? 0 : training.epochs;
   // Backward costs about twice the forward; a frozen encoder saves most of it, and its kept features nearly all.
   const step = { everything: 3, partial: 2, head: 1.5, nothing: 0 }[trains];
   const trainings = keptDraws === null ? epochs * step * train : (keptDraws + 0.5 * epochs) * train;
-  const questions = taskOf(task).questions ?? 1;
+  const questions = task.questions ?? 1;
   const validations = (questions * validation) / training.validateEvery;
   const encoder = trains === "everything" ? 1 : Math.min(1, trainedBlocks / blocksOf(network));
   return {

@@ -73,7 +73,7 @@ export async function probePlan(study: Study, plan: StudyPlan, signal?: AbortSig
 async function paceOf(study: Study, cell: PlannedCell, device: string): Promise<number> {
   const config = study.tasks.find(({ kind }) => kind === cell.task);
   if (config === undefined) throw new Error(`no task of the study is ${cell.task}`);
-  const { depthScale, answers } = taskOf(config).shape;
+  const { depthScale, answers } = taskOf(config, cell.strategy ?? undefined).shape;
   const batch = answers === "classes" ? 2 : 1;
   const costAt = (size: Triple) => forwardCost(cell.network, (size[0] * size[1] * size[2]) / depthScale);
   const { voxels } = study.cohort;

@@ -1,9 +1,10 @@
 import { resolve } from "node:path";
 import { describe, messageOf } from "../common/errors.js";
 import { type Fault, faultsOf } from "../common/validation.js";
+import { ownStrategy, type Strategy, variantName } from "../common/vocabulary.js";
 import { encoderOf, publishedDecoder, specialisedOf } from "../models/specification.js";
 import type { EncoderSpec } from "../native/network.js";
-import { type TaskSpec, taskOf } from "../tasks/index.js";
+import { strategiesOf, taskOf } from "../tasks/index.js";
 import { expandPreset } from "./presets.js";
 import {
   type ModelConfig,
@@ -14,6 +15,7 @@ import {
   type TaskConfig,
   type TrainingSettings,
   taskSchema,
+  trainingBy,
 } from "./schema.js";
 
 /**
@@ -74,13 +76,23 @@ function completeModel(model: StudyConfig["models"][number], base: string): Mode
 
 function completeTask(task: StudyConfig["tasks"][number], training: TrainingSettings): TaskConfig {
   const spec = typeof task === "string" ? taskSchema.parse({ kind: task }) : task;
-  const changes = Object.entries(spec.training).filter(([, value]) => value !== undefined);
-  const complete = { ...training, ...Object.fromEntries(changes) };
+  const complete = changed(training, spec.training);
+  if ("diffusion" in spec) {
+    const diffusion = { ...spec.diffusion, training: changed(complete, spec.diffusion.training) };
+    return { ...spec, training: complete, diffusion };
+  }
   // What the study says of all tasks bends to a classifier's batch norm; what the task itself says is checked.
   if (spec.kind === "pirads-classification" && spec.training.batchSize === undefined)
     complete.batchSize = Math.max(2, complete.batchSize);
   return { ...spec, training: complete };
 }
+
+type TrainingChanges = { [Field in keyof TrainingSettings]?: TrainingSettings[Field] | undefined };
+
+const changed = (training: TrainingSettings, changes: TrainingChanges): TrainingSettings => ({
+  ...training,
+  ...Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined)),
+});
 
 const placeCohort = (task: TaskConfig, base: string): TaskConfig =>
   task.cohort === undefined
@@ -106,6 +118,10 @@ function contradictionsOf(config: StudyConfig): Fault[] {
     ["name"],
   );
   unique(["tasks"], config.tasks.map(kindOf));
+  config.tasks.forEach((task, index) => {
+    if (typeof task !== "string" && "strategies" in task)
+      unique(["tasks", index, "strategies"], task.strategies);
+  });
   unique(["seeds"], config.seeds);
   unique(["comparators"], config.comparators);
 
@@ -179,14 +195,13 @@ function checkModels(config: StudyConfig, fault: Report): void {
           `"${model.pretrain.method}"`,
       );
     }
-    config.tasks.forEach((task) => {
-      const { training } = completeTask(task, config.training);
+    variantsOf(config, ({ training, name }) => {
       const epochs = model.training.epochs ?? training.epochs;
       const warmup = model.training.warmupEpochs ?? training.warmupEpochs;
       if ((model.training.epochs ?? model.training.warmupEpochs) !== undefined && warmup >= epochs) {
         fault(
           ["models", index, "training", model.training.epochs === undefined ? "warmupEpochs" : "epochs"],
-          `expected more epochs than the ${warmup} of the warm-up for ${kindOf(task)} but received ${epochs}`,
+          `expected more epochs than the ${warmup} of the warm-up for ${name} but received ${epochs}`,
         );
       }
     });
@@ -198,15 +213,35 @@ function checkModels(config: StudyConfig, fault: Report): void {
           `"${encoder.family}", but received "${model.decoder.kind}"`,
       );
     }
-    config.tasks.forEach((task) => {
-      const { channels } = taskOf(completeTask(task, config.training) as TaskSpec).shape;
+    variantsOf(config, ({ task, strategy, name }) => {
+      const { channels } = taskOf(task, strategy).shape;
       if (encoder.channels < channels) {
         fault(
           ["models", index, "encoder"],
-          `expected an encoder of at least ${channels} channels for ${kindOf(task)} but received ${encoder.channels}`,
+          `expected an encoder of at least ${channels} channels for ${name} but received ${encoder.channels}`,
         );
       }
     });
+  });
+}
+
+interface Variant {
+  task: TaskConfig;
+  strategy: Strategy;
+  training: TrainingSettings;
+  name: string;
+  /** Place of the task in the study. */
+  index: number;
+}
+
+/** Every task by every one of its strategies, and by the one that its specialised model follows. */
+function variantsOf(config: StudyConfig, look: (variant: Variant) => void): void {
+  config.tasks.forEach((entry, index) => {
+    const task = completeTask(entry, config.training);
+    for (const strategy of new Set([ownStrategy(task.kind), ...strategiesOf(task)])) {
+      const name = variantName({ task: task.kind, strategy });
+      look({ task, strategy, training: trainingBy({ task, strategy }), name, index });
+    }
   });
 }
 
@@ -215,15 +250,15 @@ const ssimWindow = 11;
 
 function checkTasks(config: StudyConfig, fault: Report): void {
   const { voxels, normalise } = config.cohort;
+  variantsOf(config, ({ training, strategy, index, name }) => {
+    if (training.warmupEpochs < training.epochs) return;
+    fault(
+      warmupPath(config.tasks[index], index, strategy),
+      `expected fewer than the ${training.epochs} epochs of ${name} but received ${training.warmupEpochs}`,
+    );
+  });
   config.tasks.forEach((task, index) => {
     const { training } = completeTask(task, config.training);
-    if (training.warmupEpochs >= training.epochs) {
-      const changed = typeof task !== "string" && task.training.warmupEpochs !== undefined;
-      fault(
-        changed ? ["tasks", index, "training", "warmupEpochs"] : ["training", "warmupEpochs"],
-        `expected fewer than the ${training.epochs} epochs of ${kindOf(task)} but received ${training.warmupEpochs}`,
-      );
-    }
     if (kindOf(task) === "pirads-classification" && training.batchSize < 2) {
       fault(
         ["tasks", index, "training", "batchSize"],
@@ -231,7 +266,7 @@ function checkTasks(config: StudyConfig, fault: Report): void {
       );
     }
     const kind = kindOf(task);
-    const { metric, shape } = taskOf(completeTask(task, config.training) as TaskSpec);
+    const { metric, shape } = taskOf(completeTask(task, config.training));
     if (config.comparators.includes("specialised")) {
       try {
         specialisedOf(config.specialised[kind], shape);
@@ -239,15 +274,15 @@ function checkTasks(config: StudyConfig, fault: Report): void {
         fault(["specialised", kind], messageOf(error));
       }
     }
-    if (
-      typeof task !== "string" &&
-      task.kind === "modality-translation" &&
-      task.samplingSteps > task.timeSteps
-    ) {
-      fault(
-        ["tasks", index, "samplingSteps"],
-        `expected at most the ${task.timeSteps} timeSteps but received ${task.samplingSteps}`,
-      );
+    if (typeof task !== "string") {
+      const inside = "diffusion" in task;
+      const steps = inside ? task.diffusion : task.kind === "modality-translation" ? task : null;
+      if (steps !== null && steps.samplingSteps > steps.timeSteps) {
+        fault(
+          ["tasks", index, ...(inside ? ["diffusion"] : []), "samplingSteps"],
+          `expected at most the ${steps.timeSteps} timeSteps but received ${steps.samplingSteps}`,
+        );
+      }
     }
     if (kind === "modality-translation" && normalise.hbv.kind === "z-score") {
       fault(
@@ -277,4 +312,21 @@ function checkTasks(config: StudyConfig, fault: Report): void {
       );
     }
   });
+}
+
+/** The field that says how many epochs a task warms up, where its training says so. */
+function warmupPath(
+  task: StudyConfig["tasks"][number] | undefined,
+  index: number,
+  strategy: Strategy,
+): PropertyKey[] {
+  const field = ["training", "warmupEpochs"];
+  if (task === undefined || typeof task === "string") return field;
+  if (
+    "diffusion" in task &&
+    strategy === "diffusion" &&
+    (task.diffusion.training.warmupEpochs ?? task.diffusion.training.epochs) !== undefined
+  )
+    return ["tasks", index, "diffusion", ...field];
+  return task.training.warmupEpochs === undefined ? field : ["tasks", index, ...field];
 }

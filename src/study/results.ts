@@ -2,9 +2,9 @@
  * What a study leaves on disk, as types: `cells/<id>/cell.json`, `results.json`. Times and memory stand only under keys
  * named `cost`, so that two runs of one study can be compared byte for byte without them.
  */
-import type { Comparator, TaskKind } from "../common/vocabulary.js";
+import type { Comparator, Strategy, TaskKind } from "../common/vocabulary.js";
 
-export type { Comparator, TaskKind } from "../common/vocabulary.js";
+export type { Comparator, Strategy, TaskKind } from "../common/vocabulary.js";
 
 export interface CaseScore {
   case: string;
@@ -55,6 +55,8 @@ export interface TestMetric {
 export interface CellResult {
   id: string;
   task: TaskKind;
+  /** How the task is learnt; of a specialised model, always the task's own way. */
+  strategy: Strategy;
   /** The foundation model that the cell belongs to; for `specialised` the specialised architecture. */
   model: string;
   comparator: Comparator;
@@ -72,6 +74,7 @@ export type CellStatus = "done" | "failed" | "pending";
 export interface CellSummary {
   id: string;
   task: TaskKind;
+  strategy: Strategy;
   model: string;
   comparator: Comparator;
   seed: number;
@@ -86,6 +89,8 @@ export type GainReference = "random-weights" | "pretrained" | "from-scratch" | "
 /** Relative performance gain of the fine-tuned model over a reference, in percent (equation 2 of the paper). */
 export interface Gain {
   task: TaskKind;
+  /** Of the fine-tuned model, and of the reference unless that is the specialised model. */
+  strategy: Strategy;
   model: string;
   seed: number;
   reference: GainReference;
@@ -112,6 +117,7 @@ export interface KernelDistance {
 
 export interface Distance {
   task: TaskKind;
+  strategy: Strategy;
   model: string;
   seed: number;
   name: DistanceName;

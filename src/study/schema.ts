@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { section } from "../common/validation.js";
-import { comparators, type TaskKind, taskKinds } from "../common/vocabulary.js";
+import { comparators, type Strategy, type TaskKind, taskKinds } from "../common/vocabulary.js";
 import { specialisedOfPaper } from "../models/catalogue.js";
 import {
   classifierSchema,
@@ -10,7 +10,7 @@ import {
   specialisedSchema,
   subpixelSchema,
 } from "../models/specification.js";
-import { taskOptions } from "../tasks/index.js";
+import { diffusionOptions, taskOptions } from "../tasks/index.js";
 import { cropSchema, masksSchema, normaliseSchema, splitSchema, voxelsSchema } from "./cohort-schema.js";
 
 const fileName = z
@@ -145,6 +145,11 @@ const taskFields = {
   cohort: section({ manifest: path, split: splitSchema.prefault({}) }).optional(),
 };
 
+/** Of the tasks that can be learnt by diffusion too, which wants another training than regression. */
+const diffusionFields = {
+  diffusion: section({ ...diffusionOptions, training: trainingChanges.default({}) }).prefault({}),
+};
+
 export const taskSchema = z.discriminatedUnion("kind", [
   section({
     kind: z.literal("pirads-classification"),
@@ -160,11 +165,13 @@ export const taskSchema = z.discriminatedUnion("kind", [
     kind: z.literal("super-resolution"),
     ...taskOptions["super-resolution"],
     ...taskFields,
+    ...diffusionFields,
   }),
   section({
     kind: z.literal("distortion-correction"),
     ...taskOptions["distortion-correction"],
     ...taskFields,
+    ...diffusionFields,
   }),
   section({
     kind: z.literal("modality-translation"),
@@ -252,7 +259,17 @@ export type ModelConfig = Omit<z.output<typeof modelSchema>, "pretrain"> & {
   decoder: DecoderSpec;
   pretrain?: PretrainSettings;
 };
-export type TaskConfig = z.output<typeof taskSchema> & { training: TrainingSettings };
+type ParsedTask = z.output<typeof taskSchema>;
+/** A task with its trainings complete, that by diffusion too where it can be learnt so. */
+export type TaskConfig = ParsedTask extends infer Task
+  ? Task extends { diffusion: unknown }
+    ? Task & { training: TrainingSettings; diffusion: { training: TrainingSettings } }
+    : Task & { training: TrainingSettings }
+  : never;
+
+/** A task's training by a strategy. */
+export const trainingBy = ({ task, strategy }: { task: TaskConfig; strategy: Strategy }): TrainingSettings =>
+  "diffusion" in task && strategy === "diffusion" ? task.diffusion.training : task.training;
 
 /** A study with every default filled in and every path absolute. It parses to itself. */
 export interface Study extends Omit<StudyConfig, "models" | "tasks" | "execution"> {

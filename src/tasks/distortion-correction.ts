@@ -2,6 +2,7 @@ import { TransferLimitsError } from "../common/errors.js";
 import type { RandomStream } from "../common/random.js";
 import { Tensor } from "../native/tensor.js";
 import { distortionField, regionBehind, warp } from "../native/volumes.js";
+import { type ImageTask, imagePair } from "./by-diffusion.js";
 import type { CaseFacts, CaseVolumes, VolumeRole } from "./case-volumes.js";
 import { type ChannelFill, disposable, judgedBySsim, sampleOf, stackChannels, type Task } from "./task.js";
 
@@ -65,12 +66,9 @@ export const distortionCorrection = (options: DistortionCorrectionOptions): Task
   },
 
   async sample(volumes, channels, draw) {
-    using field = await drawField(volumes, options, draw);
-    using original = await volumes.load("t2w", "cpu"); // fields and warping are the CPU's
-    using distorted = await warp(original, field);
-    using shown = await onDevice(distorted, volumes.device);
+    using distorted = await distort(volumes, options, draw);
     using t2w = await volumes.load("t2w");
-    const input = await stackChannels([shown ?? distorted], channels, options.channelFill);
+    const input = await stackChannels([distorted], channels, options.channelFill);
     return sampleOf(input, t2w);
   },
 
@@ -79,7 +77,7 @@ export const distortionCorrection = (options: DistortionCorrectionOptions): Task
     using input = await sample.input.select(0, 0); // [D, H, W]
     using answer = await prediction.select(0, 0); // [1, D, H, W]
     using answerVolume = await answer.select(0, 0);
-    const slice = mostDistorted(await input.toArray(), await target.toArray(), target.shape[0] as number);
+    const slice = await mostDistorted(input, target);
     return disposable({
       slice,
       input: await input.select(0, slice),
@@ -88,6 +86,29 @@ export const distortionCorrection = (options: DistortionCorrectionOptions): Task
     });
   },
 });
+
+/** The same for a diffusion model, which sees the distorted T2W. */
+export const distortionCorrectionImages = (options: DistortionCorrectionOptions): ImageTask => ({
+  kind: "distortion-correction",
+  missing: distortionCorrection(options).missing,
+  images: async (volumes, draw) =>
+    imagePair(await volumes.load("t2w"), () => distort(volumes, options, draw)),
+  slice: mostDistorted,
+});
+
+/** T2W [D, H, W], distorted by a field that is drawn. */
+async function distort(
+  volumes: CaseVolumes,
+  options: DistortionCorrectionOptions,
+  draw: RandomStream,
+): Promise<Tensor> {
+  using field = await drawField(volumes, options, draw);
+  using original = await volumes.load("t2w", "cpu"); // fields and warping are the CPU's
+  const distorted = await warp(original, field);
+  if (volumes.device === distorted.device) return distorted;
+  using onCpu = distorted;
+  return Tensor.from(await onCpu.toArray(), onCpu.shape, volumes.device);
+}
 
 /** Draws the displacement field [3, D, H, W] of a case, in voxels, on the CPU. */
 export async function drawField(
@@ -133,16 +154,10 @@ async function sourceOf(volumes: CaseVolumes, { source }: DistortionCorrectionOp
   return regionBehind(gland);
 }
 
-/** A copy on another device; null where the tensor is there already. */
-const onDevice = async (tensor: Tensor, device: string): Promise<Tensor | null> =>
-  tensor.device === device ? null : Tensor.from(await tensor.toArray(), tensor.shape, device);
-
-/** The slice in which input and target, both [slices, H, W], differ most. */
-function mostDistorted(
-  input: ArrayLike<number | bigint>,
-  target: ArrayLike<number | bigint>,
-  slices: number,
-) {
+/** The slice in which two volumes [D, H, W] differ most. */
+async function mostDistorted(distorted: Tensor, original: Tensor): Promise<number> {
+  const [input, target] = [await distorted.toArray(), await original.toArray()];
+  const slices = original.shape[0] as number;
   const size = target.length / slices;
   const differences = Array.from({ length: slices }, (_, slice) => {
     let sum = 0;

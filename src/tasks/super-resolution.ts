@@ -1,3 +1,5 @@
+import { Tensor } from "../native/tensor.js";
+import { type ImageTask, imagePair } from "./by-diffusion.js";
 import { type ChannelFill, disposable, judgedBySsim, sampleOf, stackChannels, type Task } from "./task.js";
 
 export interface SuperResolutionOptions {
@@ -9,22 +11,29 @@ export interface SuperResolutionOptions {
   channelFill: ChannelFill;
 }
 
+const kind = "super-resolution";
+
+const missing: Task["missing"] = ({ roles }) => (roles.includes("t2w") ? null : "it has no T2W volume");
+
+/** Half the slices of a volume [D, H, W]. */
+const coarsen = (volume: Tensor, { downsampling }: Pick<SuperResolutionOptions, "downsampling">) =>
+  volume.poolDepth(2, downsampling === "average" ? "mean" : "first");
+
 /**
  * Super-resolution (task 3 of the paper): T2W with half its axial slices to T2W with all of them. L1 loss; SSIM with a
  * data range of 1, as T2W is normalised to [0, 1].
  */
 export const superResolution = (options: SuperResolutionOptions): Task => ({
-  kind: "super-resolution",
+  kind,
   shape: { answers: "voxels", channels: 1, outputs: 1, depthScale: 2 },
   loss: () => ({ kind: "l1" }),
   ...judgedBySsim,
-
   chance: "none",
-  missing: ({ roles }) => (roles.includes("t2w") ? null : "it has no T2W volume"),
+  missing,
 
   async sample(volumes, channels) {
     using t2w = await volumes.load("t2w");
-    using coarse = await t2w.poolDepth(2, options.downsampling === "average" ? "mean" : "first");
+    using coarse = await coarsen(t2w, options);
     const input = await stackChannels([coarse], channels, options.channelFill);
     return sampleOf(input, t2w);
   },
@@ -43,3 +52,29 @@ export const superResolution = (options: SuperResolutionOptions): Task => ({
     });
   },
 });
+
+/** The same for a diffusion model, which sees each of the coarse slices twice: a volume as deep as the one it makes. */
+export const superResolutionImages = (options: Pick<SuperResolutionOptions, "downsampling">): ImageTask => ({
+  kind,
+  missing,
+  images: async (volumes) =>
+    imagePair(await volumes.load("t2w"), async (t2w) => {
+      using coarse = await coarsen(t2w, options);
+      return await twice(coarse);
+    }),
+});
+
+/** Each slice of a volume twice: [D, H, W] -> [2 D, H, W]. */
+async function twice(volume: Tensor): Promise<Tensor> {
+  const slices: Tensor[] = [];
+  try {
+    const depth = volume.shape[0] as number;
+    for (let slice = 0; slice < depth; slice++) slices.push(await volume.select(0, slice));
+    return await Tensor.gather(
+      slices,
+      slices.flatMap((_, slice) => [slice, slice]),
+    );
+  } finally {
+    for (const slice of slices) slice.dispose();
+  }
+}

@@ -1,9 +1,10 @@
 import type { TopLevelSpec } from "vega-lite";
+import type { TaskVariant } from "../../common/vocabulary.js";
 import { pearson, smallestSignificant } from "../../statistics/correlation.js";
 import type { DistanceName, GainReference } from "../../study/results.js";
 import { pValue, significant } from "../format.js";
 import { html } from "../html.js";
-import { distanceMeaning, referenceInProse, taskLabel } from "../labels.js";
+import { distanceMeaning, pointLabel, referenceInProse, starMeaning } from "../labels.js";
 import { roles, taskShape } from "../palette.js";
 import { distanceNames, type Summary } from "../summary.js";
 import { airyDomain, axisRoom, type Figure, panel, panelWidth } from "./figure.js";
@@ -11,9 +12,10 @@ import { type Labelled, labelLayers, placeLabels } from "./point-labels.js";
 
 const height = 220;
 
-interface Point extends Labelled {
+interface Point extends Labelled, TaskVariant {
   model: string;
-  task: string;
+  /** Whether r and p are computed over it. */
+  counts: boolean;
   distance: DistanceName;
   value: number;
   percent: number;
@@ -35,6 +37,8 @@ export function alignmentFigure(summary: Summary, reference: GainReference): Fig
         {
           model: row.model,
           task: row.task,
+          strategy: row.strategy,
+          counts: row.counts,
           distance,
           value,
           percent,
@@ -42,7 +46,7 @@ export function alignmentFigure(summary: Summary, reference: GainReference): Fig
           shape: taskShape(row.task),
           x: value,
           y: percent,
-          label: taskLabel(row.task),
+          label: pointLabel(row),
         },
       ];
     }),
@@ -68,20 +72,36 @@ squared MMD.${
       points.some((point) => point.saturated)
         ? html` ${allSaturated ? "All points are" : "Hollow points are"} saturated${allSaturated ? " (drawn hollow)" : ""}: their distance means nothing.`
         : null
-    } Figure 2 of the paper.`,
+    }${
+      points.every((point) => point.counts)
+        ? null
+        : " r and p count each task once. Paler points are tasks learnt a second time, by diffusion: they would not be independent, so with them r comes without a p."
+    }${starMeaning(points)} Figure 2 of the paper.`,
     panels,
     columns: distanceNames.filter((distance) => points.some((point) => point.distance === distance)).length,
     legend: [],
     key: "point",
-    columnsOfCsv: ["model", "task", "distance", "value", "saturated", "reference", "percent"],
-    rows: points.map(({ model, task, distance, value, saturated, percent }) => ({
+    columnsOfCsv: [
+      "model",
+      "task",
+      "strategy",
+      "distance",
+      "value",
+      "saturated",
+      "reference",
+      "percent",
+      "in r and p",
+    ],
+    rows: points.map(({ model, task, strategy, counts, distance, value, saturated, percent }) => ({
       model,
       task,
+      strategy,
       distance,
       value,
       saturated: saturated ? "yes" : "no",
       reference,
       percent,
+      "in r and p": counts ? "yes" : "no",
     })),
   };
 }
@@ -93,14 +113,10 @@ function onePanel(
   domainY: [number, number],
   reference: GainReference,
 ) {
-  const n = points.length;
-  const correlation =
-    n < 3
-      ? null
-      : pearson(
-          points.map((point) => point.value),
-          points.map((point) => point.percent),
-        );
+  const counted = points.filter((point) => point.counts);
+  const n = counted.length;
+  const correlation = n < 3 ? null : correlate(counted);
+  const ofAll = counted.length < points.length && points.length >= 3 ? correlate(points).r : null;
   const smallest = n < 3 ? null : smallestSignificant(n);
   const subtitle =
     correlation === null
@@ -111,6 +127,7 @@ function onePanel(
             `r = ${significant(correlation.r, 2)}, ${pValue(correlation.p)}, n = ${n}`,
             `p < 0.05 needs |r| > ${significant(smallest)} at this n`,
           ];
+  if (ofAll !== null) subtitle.push(`r = ${significant(ofAll, 2)} over all ${points.length} points`);
   return {
     label: `${model}, ${distance} (${distanceMeaning[distance]}) against the gain over ${referenceInProse[reference]}. ${subtitle.join("; ")}.`,
     title: `${model} · ${distance}`,
@@ -124,6 +141,12 @@ function onePanel(
   };
 }
 
+const correlate = (points: readonly Point[]) =>
+  pearson(
+    points.map((point) => point.value),
+    points.map((point) => point.percent),
+  );
+
 function scatter(distance: DistanceName, points: Point[], domainY: [number, number]): TopLevelSpec {
   const domainX = airyDomain(
     points.map((point) => point.value),
@@ -136,11 +159,12 @@ function scatter(distance: DistanceName, points: Point[], domainY: [number, numb
   const mark = (saturated: boolean) => ({
     name: saturated ? "hollow" : "points",
     data: { values: points.filter((point) => point.saturated === saturated) },
-    mark: { type: "point" as const, filled: !saturated, color: roles.ink.light, opacity: 0.85, size: 90 },
+    mark: { type: "point" as const, filled: !saturated, color: roles.ink.light, size: 90 },
     encoding: {
       x: { field: "value", type: "quantitative" as const, scale: scaleX },
       y: { field: "percent", type: "quantitative" as const, scale: scaleY },
       shape: { field: "shape", type: "nominal" as const, scale: null },
+      opacity: { condition: { test: "datum.counts", value: 0.85 }, value: 0.4 },
     },
   });
   return {

@@ -1,10 +1,10 @@
 import type { TopLevelSpec } from "vega-lite";
-import { type Comparator, comparators, type TaskKind } from "../../common/vocabulary.js";
+import { type Comparator, comparators, type TaskVariant, variantName } from "../../common/vocabulary.js";
 import { count, significant } from "../format.js";
 import { html } from "../html.js";
 import { comparatorLabel, metricLabel, metricWithDirection, taskInProse } from "../labels.js";
 import { roles } from "../palette.js";
-import type { Summary, TaskRow } from "../summary.js";
+import { rowsOf, type Summary, type TaskRow } from "../summary.js";
 import { comparatorColours, comparatorShapes, type Figure, panel } from "./figure.js";
 
 interface Point {
@@ -25,16 +25,16 @@ const order: readonly Comparator[] = [
 ];
 
 /** Every test case under every comparator, a thin line joining what belongs to one case. */
-export function casesFigure(summary: Summary, task: TaskKind): Figure | null {
-  const rows = summary.rows.filter((row) => row.task === task);
+export function casesFigure(summary: Summary, variant: TaskVariant): Figure | null {
+  const rows = rowsOf(summary, variant);
   const points = rows.flatMap(pointsOf);
   if (points.length === 0) return null;
   const metric = rows.find((row) => row.metric !== null)?.metric ?? "metric";
   const values = points.map((point) => point.value);
   const shown = rows.filter((row) => pointsOf(row).length > 0);
   return {
-    name: `cases-${task}`,
-    title: `Every test case, ${taskInProse(task)}`,
+    name: `cases-${variantName(variant, "-")}`,
+    title: `Every test case, ${taskInProse(variant)}`,
     caption: html`${metricWithDirection(metric)}. A point is a test case${summary.seeds.length > 1 ? ", averaged over seeds" : ""}; a thin line
 follows it from comparator to comparator; the bar is the mean.`,
     panels: shown.map((row) => ({
@@ -45,9 +45,9 @@ follows it from comparator to comparator; the bar is the mean.`,
     columns: Math.min(3, shown.length),
     legend: [],
     key: "point",
-    columnsOfCsv: ["task", "model", "comparator", "case", "value"],
+    columnsOfCsv: ["task", "strategy", "model", "comparator", "case", "value"],
     rows: points.map(({ model, comparator, case: id, value }) => ({
-      task,
+      ...variant,
       model,
       comparator,
       case: id,

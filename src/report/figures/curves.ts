@@ -1,12 +1,19 @@
 import type { TopLevelSpec } from "vega-lite";
-import { type Comparator, comparators, type TaskKind } from "../../common/vocabulary.js";
+import {
+  type Comparator,
+  comparators,
+  type Strategy,
+  type TaskKind,
+  type TaskVariant,
+  variantName,
+} from "../../common/vocabulary.js";
 import type { CellResult, EpochRecord, StudyResults } from "../../study/results.js";
 import type { CsvRow } from "../csv.js";
 import { count, significant } from "../format.js";
 import { html } from "../html.js";
 import { comparatorLabel, metricLabel, taskInProse, taskLabel } from "../labels.js";
 import { roles } from "../palette.js";
-import type { Summary, TaskRow } from "../summary.js";
+import { rowsOf, type Summary, type TaskRow } from "../summary.js";
 import {
   axisRoom,
   comparatorColours,
@@ -19,6 +26,7 @@ import {
 
 interface Point extends Record<string, string | number> {
   task: TaskKind;
+  strategy: Strategy;
   model: string;
   comparator: Comparator;
   seed: number;
@@ -27,7 +35,7 @@ interface Point extends Record<string, string | number> {
   value: number;
 }
 
-const columnsOfCsv = ["task", "model", "comparator", "seed", "epoch", "quantity", "value"];
+const columnsOfCsv = ["task", "strategy", "model", "comparator", "seed", "epoch", "quantity", "value"];
 
 /** Figure 3 of the paper for one foundation model: training loss above, validation metric below, a column a task. */
 export function curvesFigure(summary: Summary, model: string): Figure | null {
@@ -35,16 +43,16 @@ export function curvesFigure(summary: Summary, model: string): Figure | null {
     summary.rows.filter((row) => row.model === model),
     `figure-3-${identifier(model)}`,
     `Training of ${model}, by epoch`,
-    (row) => taskLabel(row.task),
+    taskLabel,
   );
 }
 
 /** The same for one task, a column a foundation model. */
-export function taskCurvesFigure(summary: Summary, task: TaskKind): Figure | null {
+export function taskCurvesFigure(summary: Summary, variant: TaskVariant): Figure | null {
   return figureOf(
-    summary.rows.filter((row) => row.task === task),
-    `curves-${task}`,
-    `Training curves, ${taskInProse(task)}`,
+    rowsOf(summary, variant),
+    `curves-${variantName(variant, "-")}`,
+    `Training curves, ${taskInProse(variant)}`,
     (row) => row.model,
   );
 }
@@ -159,12 +167,23 @@ export function pretrainingFigure(pretraining: StudyResults["pretraining"]): Fig
   };
 }
 
+/** The cells that learnt the task by the row's own strategy: losses of different ones cannot be compared. */
+const learntAlike = (row: TaskRow, comparator: Comparator) =>
+  row.entries[comparator].cells.filter((cell) => cell.strategy === row.strategy);
+
 function curvePoints(row: TaskRow): Point[] {
   const points: Point[] = [];
   for (const comparator of comparators) {
-    for (const cell of row.entries[comparator].cells) {
+    for (const cell of learntAlike(row, comparator)) {
       for (const epoch of cell.result?.curve ?? []) {
-        const common = { task: row.task, model: cell.model, comparator, seed: cell.seed, epoch: epoch.epoch };
+        const common = {
+          task: row.task,
+          strategy: row.strategy,
+          model: cell.model,
+          comparator,
+          seed: cell.seed,
+          epoch: epoch.epoch,
+        };
         if (Number.isFinite(epoch.trainingLoss)) {
           points.push({ ...common, quantity: "training loss", value: epoch.trainingLoss });
         }
@@ -227,7 +246,7 @@ function curve(points: Point[], domain: number[], titleY: string): TopLevelSpec 
 /** The finding of a panel of curves: where each comparator's validation metric ends, and how soon it was there. */
 function curvesFinding(row: TaskRow, title: string): string {
   const findings = comparators.flatMap((comparator) => {
-    const result = row.entries[comparator].cells.find(
+    const result = learntAlike(row, comparator).find(
       (cell) => cell.result && cell.result.curve.length > 0,
     )?.result;
     if (!result) return [];

@@ -1,15 +1,17 @@
 import type { TopLevelSpec } from "vega-lite";
+import type { Strategy, TaskKind } from "../../common/vocabulary.js";
 import type { GainReference } from "../../study/results.js";
 import { percent } from "../format.js";
 import { html } from "../html.js";
-import { comparatorLabel, taskLabel } from "../labels.js";
+import { comparatorLabel, pointLabel, starMeaning } from "../labels.js";
 import { roles } from "../palette.js";
 import type { Summary } from "../summary.js";
 import { comparatorColours, comparatorShapes, type Figure, panel } from "./figure.js";
 
 interface Point {
   model: string;
-  task: string;
+  task: TaskKind;
+  strategy: Strategy;
   label: string;
   reference: GainReference;
   percent: number;
@@ -37,7 +39,8 @@ export function gainFigure(summary: Summary): Figure | null {
         {
           model: row.model,
           task: row.task,
-          label: taskLabel(row.task),
+          strategy: row.strategy,
+          label: pointLabel(row),
           reference,
           percent: gain.percent,
           low: half === null ? null : gain.percent - half,
@@ -59,7 +62,7 @@ export function gainFigure(summary: Summary): Figure | null {
     name: "gain",
     title: "Gain over training from scratch",
     caption: html`Relative performance gain (RPG) of the fine-tuned model; right of zero, its pretrained weights
-helped. The line is the 95 % interval of the difference, paired by test case.`,
+helped. The line is the 95 % interval of the difference, paired by test case.${starMeaning(points)}`,
     panels: models.map((model) => {
       const mine = points.filter((point) => point.model === model);
       return {
@@ -71,10 +74,11 @@ helped. The line is the 95 % interval of the difference, paired by test case.`,
     columns: Math.min(3, models.length),
     legend: [],
     key: "point",
-    columnsOfCsv: ["model", "task", "reference", "percent", "low", "high"],
-    rows: points.map(({ model, task, reference, percent: value, low, high }) => ({
+    columnsOfCsv: ["model", "task", "strategy", "reference", "percent", "low", "high"],
+    rows: points.map(({ model, task, strategy, reference, percent: value, low, high }) => ({
       model,
       task,
+      strategy,
       reference,
       percent: value,
       low,
@@ -84,7 +88,7 @@ helped. The line is the 95 % interval of the difference, paired by test case.`,
 }
 
 function spec(points: Point[], domain: number[]): TopLevelSpec {
-  const tasks = new Set(points.map((point) => point.task)).size;
+  const tasks = new Set(points.map((point) => point.label)).size;
   const scale = { domain, nice: true, zero: false };
   const y = {
     field: "label",

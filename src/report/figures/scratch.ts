@@ -1,7 +1,8 @@
 import type { TopLevelSpec } from "vega-lite";
+import type { Strategy, TaskKind } from "../../common/vocabulary.js";
 import { significant } from "../format.js";
 import { html } from "../html.js";
-import { taskLabel } from "../labels.js";
+import { pointLabel, starMeaning } from "../labels.js";
 import { roles, taskShape } from "../palette.js";
 import type { Summary, TaskRow } from "../summary.js";
 import { airyDomain, axisRoom, type Figure, panel, panelWidth } from "./figure.js";
@@ -11,7 +12,8 @@ const height = 310;
 
 interface Point extends Labelled {
   model: string;
-  task: string;
+  task: TaskKind;
+  strategy: Strategy;
   fromScratch: number;
   fineTuned: number;
   D2S: number | null;
@@ -19,7 +21,7 @@ interface Point extends Labelled {
   shape: string;
 }
 
-/** Figure 1b of the paper: trained from scratch against fine-tuned, a point a task, its area growing with D2S. */
+/** Figure 1b of the paper: trained from scratch against fine-tuned, a point a task and strategy, its area growing with D2S. */
 export function scratchFigure(summary: Summary): Figure | null {
   const shown = summary.rows.filter(
     (row) => Number.isFinite(scratch(row)) && Number.isFinite(fineTuned(row)),
@@ -36,6 +38,7 @@ export function scratchFigure(summary: Summary): Figure | null {
     return {
       model: row.model,
       task: row.task,
+      strategy: row.strategy,
       fromScratch: scratch(row),
       fineTuned: fineTuned(row),
       D2S,
@@ -44,7 +47,7 @@ export function scratchFigure(summary: Summary): Figure | null {
       shape: taskShape(row.task),
       x: scratch(row),
       y: fineTuned(row),
-      label: `${taskLabel(row.task)}${D2S === null ? "" : `\nD2S ${significant(D2S)}`}`,
+      label: `${pointLabel(row)}${D2S === null ? "" : `\nD2S ${significant(D2S)}`}`,
     };
   });
   const models = summary.models.filter((model) => points.some((point) => point.model === model));
@@ -52,12 +55,12 @@ export function scratchFigure(summary: Summary): Figure | null {
     name: "figure-1b",
     title: "Trained from scratch against fine-tuned",
     caption: html`Test metric of each task; above the diagonal, pretraining helped. The area of a point grows with D2S,
-how far the fine-tuned representation lies from the one trained from scratch. Figure 1b of the paper.`,
+how far the fine-tuned representation lies from the one trained from scratch.${starMeaning(points)} Figure 1b of the paper.`,
     panels: models.map((model) => {
       const mine = points.filter((point) => point.model === model);
       const above = mine.filter((point) => point.fineTuned > point.fromScratch).length;
       return {
-        label: `${model}: fine-tuned against from scratch. ${above} of ${mine.length} tasks lie above the diagonal.`,
+        label: `${model}: fine-tuned against from scratch. ${above} of ${mine.length} points lie above the diagonal.`,
         title: model,
         parts: [spec(mine, low, high)],
       };
@@ -65,10 +68,11 @@ how far the fine-tuned representation lies from the one trained from scratch. Fi
     columns: Math.min(3, models.length),
     legend: [],
     key: "point",
-    columnsOfCsv: ["model", "task", "fromScratch", "fineTuned", "D2S"],
-    rows: points.map(({ model, task, fromScratch, fineTuned, D2S }) => ({
+    columnsOfCsv: ["model", "task", "strategy", "fromScratch", "fineTuned", "D2S"],
+    rows: points.map(({ model, task, strategy, fromScratch, fineTuned, D2S }) => ({
       model,
       task,
+      strategy,
       fromScratch,
       fineTuned,
       D2S,

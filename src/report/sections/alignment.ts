@@ -45,7 +45,7 @@ ${assets.table({
     { label: "unbiased", group: several, kind: "number" },
   ],
   rows: all.map(({ row, distance: { name, bySeed } }): TableCell[] => [
-    { shown: taskLabel(row.task) },
+    { shown: taskLabel(row) },
     { shown: row.model },
     { shown: name },
     value(bySeed, (one) => one.rows, 0),
@@ -85,10 +85,10 @@ function saturation(bySeed: readonly Distance[]): TableCell {
 
 function warnings(distances: readonly Distance[]): Html | null {
   const byText = new Map<string, Set<string>>();
-  for (const { warning, name, task, model } of distances) {
+  for (const { warning, name, task, strategy, model } of distances) {
     if (warning === null) continue;
     const where = byText.get(warning) ?? new Set();
-    byText.set(warning, where.add(`${taskLabel(task)}, ${model}, ${name}`));
+    byText.set(warning, where.add(`${taskLabel({ task, strategy })}, ${model}, ${name}`));
   }
   if (byText.size === 0) return null;
   return html`<ul class="warnings">${[...byText].map(
@@ -98,6 +98,7 @@ function warnings(distances: readonly Distance[]): Html | null {
 
 const csvColumns = [
   "task",
+  "strategy",
   "model",
   "seed",
   "distance",
@@ -120,6 +121,7 @@ const csvColumns = [
 function csvRow(one: Distance) {
   return {
     task: one.task,
+    strategy: one.strategy,
     model: one.model,
     seed: one.seed,
     distance: one.name,

@@ -2,7 +2,7 @@ import type { Assets } from "../assets.js";
 import { gainFigure } from "../figures/gain.js";
 import { count, listing } from "../format.js";
 import { type Html, html } from "../html.js";
-import { taskInProse } from "../labels.js";
+import { kindInProse } from "../labels.js";
 import type { StudyFolder } from "../read.js";
 import { caveats, missingWork, modelAnswers } from "../sentences.js";
 import type { CohortInUse, Summary } from "../summary.js";
@@ -39,7 +39,7 @@ ${lines.length + study.problems.length > 0 ? list("Missing, failed and left out"
 }
 
 function cohortFacts({ manifest, patients, cases, split, tasks }: CohortInUse): Html {
-  const where = tasks === null ? "" : `, ${listing(tasks.map(taskInProse))}`;
+  const where = tasks === null ? "" : `, ${listing(tasks.map(kindInProse))}`;
   return html`<div><dt>Cohort${where}</dt><dd title="${manifest}">${manifest.split(/[\\/]/).slice(-2).join("/")}</dd></div>
 <div><dt>Patients</dt><dd>${patients} <span class="quiet">(${count(cases, "case")})</span></dd></div>
 <div><dt>Train / validation / test</dt><dd>${split.train} / ${split.validation} / ${split.test}</dd></div>

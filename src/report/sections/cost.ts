@@ -48,7 +48,7 @@ function ratioTable(summary: Summary, assets: Assets, devices: string[]): Html |
       { label: "Ratio", kind: "number" },
     ],
     rows: rows.map(({ row, fineTuned, scratch }): TableCell[] => [
-      { shown: taskLabel(row.task) },
+      { shown: taskLabel(row) },
       { shown: row.model },
       time(fineTuned, unit),
       time(scratch, unit),
@@ -56,9 +56,10 @@ function ratioTable(summary: Summary, assets: Assets, devices: string[]): Html |
         ? absent
         : { shown: fixed(fineTuned / scratch, 2), sort: fineTuned / scratch },
     ]),
-    csvColumns: ["task", "model", "fine-tuned (s)", "from-scratch (s)", "ratio"],
+    csvColumns: ["task", "strategy", "model", "fine-tuned (s)", "from-scratch (s)", "ratio"],
     csvRows: rows.map(({ row, fineTuned, scratch }) => ({
       task: row.task,
+      strategy: row.strategy,
       model: row.model,
       "fine-tuned (s)": fineTuned,
       "from-scratch (s)": scratch,
@@ -74,6 +75,7 @@ function deviceSeconds(row: TaskRow, comparator: Comparator): number | null {
 
 interface CellCost {
   task: string;
+  strategy: string;
   model: string;
   comparator: string;
   shownTask: string;
@@ -93,7 +95,7 @@ function cellTable(results: StudyResults, summary: Summary, assets: Assets): Htm
   const groups = new Map<string, CellResult[]>();
   for (const { result } of results.cells) {
     if (!result) continue;
-    const key = JSON.stringify([result.task, result.model, result.comparator]);
+    const key = JSON.stringify([result.task, result.strategy, result.model, result.comparator]);
     groups.set(key, [...(groups.get(key) ?? []), result]);
   }
   const costs = [
@@ -140,6 +142,7 @@ function cellTable(results: StudyResults, summary: Summary, assets: Assets): Htm
     ]),
     csvColumns: [
       "task",
+      "strategy",
       "model",
       "comparator",
       "seeds",
@@ -155,6 +158,7 @@ function cellTable(results: StudyResults, summary: Summary, assets: Assets): Htm
     csvRows: costs.map(
       (cost): CsvRow => ({
         task: cost.task,
+        strategy: cost.strategy,
         model: cost.model,
         comparator: cost.comparator,
         seeds: cost.seeds,
@@ -177,9 +181,10 @@ function cellCost(cells: CellResult[], summary: Summary): CellCost {
   const converged = cells.flatMap((cell) => convergence(cell, higher) ?? []);
   return {
     task: first.task,
+    strategy: first.strategy,
     model: first.model,
     comparator: first.comparator,
-    shownTask: taskLabel(first.task),
+    shownTask: taskLabel(first),
     shownComparator: first.comparator,
     wall: average(cells.map((cell) => cell.cost.wallSeconds)),
     device: average(cells.map((cell) => cell.cost.deviceSeconds)),
@@ -199,6 +204,7 @@ function pretrainingCosts(results: StudyResults): CellCost[] {
       ? [
           {
             task: "pretraining",
+            strategy: "",
             model,
             comparator: "",
             shownTask: "Pretraining",
@@ -221,7 +227,11 @@ function pretrainingCosts(results: StudyResults): CellCost[] {
 function byTaskAndComparator(a: CellCost, b: CellCost): number {
   const place = (cost: CellCost) =>
     cost.shownComparator ? comparators.indexOf(cost.shownComparator) : comparators.length;
-  return a.task.localeCompare(b.task, "en") || place(a) - place(b) || a.model.localeCompare(b.model, "en");
+  return (
+    a.shownTask.localeCompare(b.shownTask, "en") ||
+    place(a) - place(b) ||
+    a.model.localeCompare(b.model, "en")
+  );
 }
 
 function pace(epochSeconds: number[]): number | null {

@@ -40,7 +40,7 @@ export function everythingSection(summary: Summary, assets: Assets): Html {
     ),
   ];
   const rows = summary.rows.map((row): TableCell[] => [
-    { shown: taskLabel(row.task) },
+    { shown: taskLabel(row) },
     { shown: row.model },
     metricCell(row),
     ...comparators.flatMap((comparator) => scoreCells(row, comparator, severalSeeds)),
@@ -129,6 +129,7 @@ function gainCell(row: TaskRow, reference: GainReference): TableCell {
 function csvColumns(): string[] {
   return [
     "task",
+    "strategy",
     "model",
     "metric",
     "better",
@@ -146,6 +147,7 @@ function csvColumns(): string[] {
 function csvRow(row: TaskRow): CsvRow {
   const result: CsvRow = {
     task: row.task,
+    strategy: row.strategy,
     model: row.model,
     metric: row.metric,
     better: row.higherIsBetter ? "higher" : "lower",

@@ -4,7 +4,7 @@ import { textUri } from "../data-uri.js";
 import { pretrainingFigure } from "../figures/curves.js";
 import { count, duration, listing } from "../format.js";
 import { type Html, html } from "../html.js";
-import { comparatorLabel, taskInProse, taskLabel } from "../labels.js";
+import { comparatorLabel, kindInProse, taskLabel } from "../labels.js";
 import type { StudyFolder } from "../read.js";
 import type { Splits } from "../schema.js";
 import type { Summary } from "../summary.js";
@@ -49,7 +49,7 @@ function seedsAndSplits({ splits }: StudyFolder, summary: Summary): Html {
     ? html`<p class="downloads"><a download="splits.json" href="${textUri("application/json", `${JSON.stringify(splits, null, 2)}\n`)}">Save splits</a> · beside this page: <a href="splits.json">splits.json</a></p>`
     : html`<p>splits.json could not be read.</p>`;
   const cohorts = summary.cohorts.map(({ manifest, split, tasks }) => {
-    const where = tasks === null ? "" : ` of ${listing(tasks.map(taskInProse))}`;
+    const where = tasks === null ? "" : ` of ${listing(tasks.map(kindInProse))}`;
     const unused = splits ? unusedOf(splits, tasks) : 0;
     return html`<p>Cohort${where}: ${manifest}. ${count(split.train, "case")} to train, ${split.validation} to validate,
 ${split.test} to test${unused > 0 ? `, ${count(unused, "case")} unused` : ""}.</p>`;
@@ -85,6 +85,6 @@ function cells({ results }: StudyFolder): Html {
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Cells"><table><thead><tr><th scope="col">Cell</th><th scope="col">Task</th><th scope="col">Model</th><th scope="col">Comparator</th><th scope="col">Seed</th><th scope="col">Status</th></tr></thead>
 <tbody>${results.cells.map(
     (cell) =>
-      html`<tr><th scope="row"><code>${cell.id}</code></th><td>${taskLabel(cell.task)}</td><td>${cell.model}</td><td>${comparatorLabel[cell.comparator]}</td><td>${cell.seed}</td><td class="reason">${cell.status}${cell.reason === undefined ? null : html`: ${cell.reason}`}</td></tr>\n`,
+      html`<tr><th scope="row"><code>${cell.id}</code></th><td>${taskLabel(cell)}</td><td>${cell.model}</td><td>${comparatorLabel[cell.comparator]}</td><td>${cell.seed}</td><td class="reason">${cell.status}${cell.reason === undefined ? null : html`: ${cell.reason}`}</td></tr>\n`,
   )}</tbody></table></div>`;
 }

@@ -1,4 +1,4 @@
-import { comparators, type TaskKind } from "../../common/vocabulary.js";
+import { comparators, type TaskVariant, variantName } from "../../common/vocabulary.js";
 import type { Assets } from "../assets.js";
 import { fixed } from "../format.js";
 import type { Html } from "../html.js";
@@ -7,13 +7,13 @@ import type { TaskRow } from "../summary.js";
 import { absent, type TableCell } from "../table.js";
 
 /** What else was measured on the test cases: a comparator of a model a line, a secondary metric a column. */
-export function secondaryTable(rows: readonly TaskRow[], task: TaskKind, assets: Assets): Html | null {
+export function secondaryTable(rows: readonly TaskRow[], variant: TaskVariant, assets: Assets): Html | null {
   const lines = linesOf(rows).filter(({ score }) => score.secondary.size > 0);
   const names = [...new Set(lines.flatMap(({ score }) => [...score.secondary.keys()]))];
   if (names.length === 0) return null;
   return assets.table({
-    name: `secondary-${task}`,
-    caption: `${taskLabel(task)}: what else was measured on the test cases`,
+    name: `secondary-${variantName(variant, "-")}`,
+    caption: `${taskLabel(variant)}: what else was measured on the test cases`,
     columns: [
       { label: "Comparator", kind: "text" },
       { label: "Model", kind: "text" },
@@ -37,7 +37,7 @@ export function secondaryTable(rows: readonly TaskRow[], task: TaskKind, assets:
 }
 
 /** How many cases of each class were answered with which, summed over seeds. */
-export function confusionTable(rows: readonly TaskRow[], task: TaskKind, assets: Assets): Html | null {
+export function confusionTable(rows: readonly TaskRow[], variant: TaskVariant, assets: Assets): Html | null {
   const lines = linesOf(rows).flatMap(({ label, model, score }) =>
     (score.confusion ?? []).map((counts, truth) => ({ label, model, truth, counts })),
   );
@@ -45,8 +45,8 @@ export function confusionTable(rows: readonly TaskRow[], task: TaskKind, assets:
   if (classes === 0) return null;
   const names = Array.from({ length: classes }, (_, index) => `as ${className(index)}`);
   return assets.table({
-    name: `confusion-${task}`,
-    caption: `${taskLabel(task)}: cases of each class, and how they were answered`,
+    name: `confusion-${variantName(variant, "-")}`,
+    caption: `${taskLabel(variant)}: cases of each class, and how they were answered`,
     columns: [
       { label: "Comparator", kind: "text" },
       { label: "Model", kind: "text" },

@@ -1,4 +1,4 @@
-import { comparators, type TaskKind } from "../../common/vocabulary.js";
+import { comparators, type TaskVariant, variantName } from "../../common/vocabulary.js";
 import type { GainReference } from "../../study/results.js";
 import type { Assets } from "../assets.js";
 import { casesFigure } from "../figures/cases.js";
@@ -8,30 +8,30 @@ import { type Html, html } from "../html.js";
 import { comparatorLabel, metricLabel, metricWithDirection, taskLabel } from "../labels.js";
 import { median } from "../means.js";
 import { undefinedMetrics } from "../sentences.js";
-import type { Summary, TaskRow } from "../summary.js";
+import { rowsOf, type Summary, type TaskRow } from "../summary.js";
 import { absent, type TableCell } from "../table.js";
 import { confusionTable, secondaryTable } from "./secondary.js";
 
-/** One task: how sure the differences are, its training, every case, and pictures. */
+/** One task, learnt by one strategy: how sure the differences are, its training, every case, and pictures. */
 export async function taskSection(
   summary: Summary,
-  task: TaskKind,
+  variant: TaskVariant,
   pictures: ReadonlyMap<TaskRow, Html>,
   assets: Assets,
 ): Promise<Html> {
-  const rows = summary.rows.filter((row) => row.task === task);
+  const rows = rowsOf(summary, variant);
   const metric = rows.find((row) => row.metric !== null)?.metric ?? null;
-  const curves = await assets.figure(taskCurvesFigure(summary, task));
-  const cases = await assets.figure(casesFigure(summary, task));
-  return html`<section id="task-${task}" class="task"><h2>${taskLabel(task)}</h2>
-${metric === null ? html`<p>No cell of this task is done yet.</p>` : comparisonTable(rows, task, metric, assets)}
+  const curves = await assets.figure(taskCurvesFigure(summary, variant));
+  const cases = await assets.figure(casesFigure(summary, variant));
+  return html`<section id="task-${variantName(variant, "-")}" class="task"><h2>${taskLabel(variant)}</h2>
+${metric === null ? html`<p>No cell of this task is done yet.</p>` : comparisonTable(rows, variant, metric, assets)}
 ${undefinedMetrics(rows).map((sentence) => html`<p class="notice">${sentence}</p>`)}
-${secondaryTable(rows, task, assets)}${confusionTable(rows, task, assets)}
+${secondaryTable(rows, variant, assets)}${confusionTable(rows, variant, assets)}
 <div class="figures">${cases}${curves}</div>${rows.map((row) => pictures.has(row) && html`<h3>Pictures${rows.length > 1 ? `, ${row.model}` : null}</h3>${pictures.get(row)}`)}</section>`;
 }
 
 /** Spread over cases, and the difference to the fine-tuned model case by case. */
-function comparisonTable(rows: TaskRow[], task: TaskKind, metric: string, assets: Assets): Html {
+function comparisonTable(rows: TaskRow[], variant: TaskVariant, metric: string, assets: Assets): Html {
   const lines = rows.flatMap((row) =>
     comparators.flatMap((comparator) => {
       const { score } = row.entries[comparator];
@@ -48,8 +48,8 @@ function comparisonTable(rows: TaskRow[], task: TaskKind, metric: string, assets
   return html`<p>${metricWithDirection(metric)}. A difference whose 95 % interval leaves out 0 is more than chance over
 these cases.</p>
 ${assets.table({
-  name: `comparison-${task}`,
-  caption: `${taskLabel(task)}: comparators over the test cases`,
+  name: `comparison-${variantName(variant, "-")}`,
+  caption: `${taskLabel(variant)}: comparators over the test cases`,
   columns: [
     { label: "Comparator", kind: "text" },
     { label: "Model", kind: "text" },

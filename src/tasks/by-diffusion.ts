@@ -1,0 +1,164 @@
+import type { RandomStream } from "../common/random.js";
+import { noised } from "../diffusion/noising.js";
+import { type SamplerName, sample } from "../diffusion/sample.js";
+import { type NoiseScheduleName, noiseSchedule } from "../diffusion/schedule.js";
+import { Tensor } from "../native/tensor.js";
+import type { CaseVolumes } from "./case-volumes.js";
+import {
+  type ChannelFill,
+  disposable,
+  type Forward,
+  judgedBySsim,
+  type Sample,
+  stackChannels,
+  type Task,
+} from "./task.js";
+
+export interface DiffusionOptions {
+  noiseSchedule: NoiseScheduleName;
+  /** Time steps of the diffusion that is trained. */
+  timeSteps: number;
+  sampler: SamplerName;
+  /** Questions to the network for one image, at most `timeSteps`. */
+  samplingSteps: number;
+  /** Weight of 1 - SSIM beside L1, both on the noise. The paper gives none. */
+  ssimWeight: number;
+  /** As in distortion correction, for the noise. */
+  intensityBins: number | null;
+  channelFill: ChannelFill;
+}
+
+/** What is shown of a case, and the image that is to be made of it: both [D, H, W], intensities in [0, 1]. */
+export interface ImagePair extends Disposable {
+  condition: Tensor;
+  image: Tensor;
+}
+
+/** A task that makes an image of an image of the same size, whatever the way in which it is learnt. */
+export interface ImageTask extends Pick<Task, "kind" | "missing"> {
+  images(volumes: CaseVolumes, draw: RandomStream): Promise<ImagePair>;
+  /** The slice that shows most; default: the middle one. */
+  slice?(condition: Tensor, image: Tensor): Promise<number>;
+}
+
+/** The pair of an image, which it takes over, and the condition made of it. */
+export async function imagePair(
+  image: Tensor,
+  condition: (image: Tensor) => Promise<Tensor>,
+): Promise<ImagePair> {
+  try {
+    return disposable({ condition: await condition(image), image });
+  } catch (error) {
+    image.dispose();
+    throw error;
+  }
+}
+
+/** Four standard deviations of noise to either side: what bins span, and the data range of SSIM on noise. */
+const noiseRange = 4;
+
+/**
+ * A task learnt by a denoising diffusion model (Ho et al. 2020). The network sees the condition, the noisy image (its
+ * intensities [0, 1] moved to [-1, 1]) and the time step t / T as a constant channel, and predicts the noise; L1 + SSIM.
+ * The answer to a test case is sampled, moved back to [0, 1], and judged by SSIM with a data range of 1. The images are
+ * drawn before anything else, so that a test case is the same one however the task is learnt.
+ */
+export function byDiffusion(task: ImageTask, options: DiffusionOptions): Task {
+  const schedule = noiseSchedule(options.noiseSchedule, options.timeSteps);
+  const { intensityBins: bins, channelFill, timeSteps } = options;
+
+  return {
+    kind: task.kind,
+    shape: {
+      answers: "voxels",
+      channels: 3,
+      outputs: 1,
+      depthScale: 1,
+      timed: true,
+      ...(bins === null ? {} : { intensities: { bins, low: -noiseRange, high: noiseRange } }),
+    },
+    loss: () => ({ kind: "l1-ssim", dataRange: 2 * noiseRange, ssimWeight: options.ssimWeight }),
+    ...judgedBySsim,
+    questions: options.samplingSteps,
+    chance: "noise",
+    missing: (one) => task.missing(one),
+
+    async sample(volumes, channels, draw) {
+      using pair = await task.images(volumes, draw);
+      const { condition, image } = pair;
+      const t = draw.integer(1, timeSteps);
+      const seed = draw.integer(0, 2 ** 31 - 1);
+      using ones = await onesLike(image);
+      using centred = await Tensor.combine([
+        [2, image],
+        [-1, ones],
+      ]);
+      using noise = await Tensor.normal(image.shape, seed, image.device);
+      using noisy = await noised(schedule, centred, noise, t);
+      using time = await Tensor.combine([[t / timeSteps, ones]]);
+      const parts: Tensor[] = [];
+      try {
+        parts.push(await stackChannels([condition, noisy, time], channels, channelFill));
+        parts.push(await Tensor.gather([noise], [0]), await Tensor.gather([image], [0]));
+      } catch (error) {
+        for (const part of parts) part.dispose();
+        throw error;
+      }
+      const [input, target, reference] = parts as [Tensor, Tensor, Tensor];
+      return disposable({ input, target, reference });
+    },
+
+    async answer(forward, { input }, draw, signal) {
+      const [channels, ...shape] = input.shape as [number, number, number, number];
+      using condition = await input.select(0, 0);
+      using ones = await onesLike(condition);
+      using centred = await sample({
+        schedule,
+        sampler: options.sampler,
+        steps: options.samplingSteps,
+        shape,
+        seed: draw.integer(0, 2 ** 31 - 1),
+        device: input.device,
+        clip: [-1, 1],
+        signal,
+        predictNoise: async (noisy, t) => {
+          using time = await Tensor.combine([[t / timeSteps, ones]]);
+          using question = await stackChannels([condition, noisy, time], channels, channelFill);
+          return ask(forward, question);
+        },
+      });
+      using half = await Tensor.combine([
+        [0.5, centred],
+        [0.5, ones],
+      ]);
+      using intensities = await half.clamp(0, 1);
+      using channel = await Tensor.gather([intensities], [0]); // [1, D, H, W]
+      return Tensor.gather([channel], [0]); // [1, 1, D, H, W]
+    },
+
+    async picture(one: Sample, prediction) {
+      using reference = await (one.reference as Tensor).select(0, 0); // [D, H, W]
+      using condition = await one.input.select(0, 0);
+      const middle = Math.floor((reference.shape[0] as number) / 2);
+      const slice = task.slice ? await task.slice(condition, reference) : middle;
+      using answer = await prediction.select(0, 0); // [1, D, H, W]
+      using answerVolume = await answer.select(0, 0);
+      return disposable({
+        slice,
+        input: await condition.select(0, slice),
+        target: await reference.select(0, slice),
+        prediction: await answerVolume.select(0, slice),
+      });
+    },
+  };
+}
+
+/** The network's answer [D, H, W] to one input [C, D, H, W]. */
+async function ask(forward: Forward, question: Tensor): Promise<Tensor> {
+  using batch = await Tensor.gather([question], [0]);
+  using answer = await forward(batch); // [1, 1, D, H, W]
+  using first = await answer.select(0, 0);
+  return first.select(0, 0);
+}
+
+const onesLike = (tensor: Tensor): Promise<Tensor> => tensor.threshold(Number.NEGATIVE_INFINITY);
