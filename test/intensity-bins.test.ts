@@ -119,6 +119,88 @@ describe("an output of intensity bins", () => {
     expect(losses.at(-1)).toBeLessThan(0.3 * (losses[0] as number));
   });
 
+  it.each([
+    { encoder: convNeXt, head: { kind: "upernet", hidden: 4, auxiliary: 4 }, last: "decode_head.classifier" },
+    { encoder: dinoVit, head: { kind: "conv1", width: 1 }, last: "head.segmentation_conv.9" },
+  ])("is the expectation at every voxel of the logits resized to it: %j", async (one) => {
+    const { encoder, head, last } = one;
+    using input = filled("input", [2, 1, 17, 20, 19]);
+    using logits = await Network.build(specification({ encoder, head: { ...head, outputs: 4 } }), {
+      seed: 3,
+    });
+    using network = await Network.build(specification({ encoder, head: { ...head, outputs: 1 }, output }), {
+      seed: 3,
+    });
+    // Large enough that shares differ.
+    const state = await network.state();
+    const weight = state[`${last}.weight`] as Tensor;
+    const scaled = (await valuesOf(weight)).map((value) => 20 * value);
+    const { shape } = weight;
+    for (const tensor of Object.values(state)) tensor.dispose();
+    const set = async (of: Network, values: number[]) => {
+      using tensor = Tensor.from(Float32Array.from(values), shape);
+      await of.assign({ [`${last}.weight`]: tensor });
+    };
+    await set(logits, scaled);
+    await set(network, scaled);
+    using answer = await network.forward(input);
+    using ofBins = await logits.forward(input);
+    expect(answer.shape).toEqual([2, 1, 17, 20, 19]);
+    const [values, z] = [await valuesOf(answer), await valuesOf(ofBins)];
+    const voxels = 17 * 20 * 19;
+    let spread = 0;
+    values.forEach((value, at) => {
+      const [sample, voxel] = [Math.floor(at / voxels), at % voxels];
+      const shares = centres.map((_, bin) => Math.exp(z[(sample * 4 + bin) * voxels + voxel] as number));
+      const total = shares.reduce((sum, share) => sum + share, 0);
+      const expected = centres.reduce(
+        (sum, centre, bin) => sum + (centre * (shares[bin] as number)) / total,
+        0,
+      );
+      expect(Math.abs(value - expected)).toBeLessThan(2e-6);
+      spread = Math.max(spread, Math.abs(expected - 1));
+    });
+    expect(spread).toBeGreaterThan(0.02);
+  });
+
+  it("has a gradient that reaches the logits through the resizing", async () => {
+    const head = { kind: "upernet", outputs: 1, hidden: 4, auxiliary: 4 };
+    const last = "decode_head.classifier.weight";
+    using network = await Network.build(specification({ encoder: convNeXt, head, output }), { seed: 3 });
+    using input = filled("input", [2, 1, 17, 20, 19]);
+    const weight = [...hashFill("weight", 16)].map((value) => 3 * value); // large enough that shares differ
+    const set = async (values: number[]) => {
+      using tensor = Tensor.from(Float32Array.from(values), [4, 4, 1, 1, 1]);
+      await network.assign({ [last]: tensor });
+    };
+    // The mean absolute difference from 3, which lies above all centres, is 3 - mean: smooth, and its gradient known by
+    // central differences.
+    const mean = async (changed: number[]) => {
+      await set(changed);
+      using answer = await network.forward(input);
+      const values = await valuesOf(answer);
+      return values.reduce((sum, value) => sum + value, 0) / values.length;
+    };
+    const step = 1e-2;
+    let squares = 0;
+    for (const index of weight.keys()) {
+      const moved = (by: number) => weight.map((value, at) => (at === index ? value + by : value));
+      squares += (((await mean(moved(step))) - (await mean(moved(-step)))) / (2 * step)) ** 2;
+    }
+    const expected = 3 - (await mean(weight));
+    using trainer = await Trainer.create(network, {
+      loss: { kind: "l1" },
+      auxiliaryWeight: 0,
+      trainable: [last],
+    });
+    const shape = [2, 1, 17, 20, 19];
+    using target = Tensor.from(new Float32Array(product(shape)).fill(3), shape);
+    const { loss, gradientNorm } = await trainer.step(input, target, { learningRate: 0, seed: 0 });
+    expect(loss).toBeCloseTo(expected, 4);
+    expect(squares).toBeGreaterThan(1e-4);
+    expect(Math.abs(gradientNorm / Math.sqrt(squares) - 1)).toBeLessThan(1e-2);
+  });
+
   it("reaches the auxiliary loss of UperNet as well", async () => {
     const head = { kind: "upernet", outputs: 1, hidden: 8, auxiliary: 4 };
     using network = await Network.build(specification({ encoder: convNeXt, head, output }));

@@ -205,8 +205,8 @@ Napi::Value network_forward(const Napi::CallbackInfo& info) {
       [placed, input] {
         const torch::NoGradGuard no_grad;
         placed->network->eval();
-        const at::Tensor answer = input.slices ? placed->network->answer_slices(input.tensor, input.position)
-                                               : placed->network->answer(input.tensor);
+        const at::Tensor answer = input.slices ? placed->network->forward_slices(input.tensor, input.position)
+                                               : placed->network->forward(input.tensor);
         return answer.contiguous();
       },
       &TensorHandle::create);
@@ -223,7 +223,7 @@ Napi::Value network_decode(const Napi::CallbackInfo& info) {
       [placed, features, input] {
         const torch::NoGradGuard no_grad;
         placed->network->eval();
-        return placed->network->decoded_answer(*features, input.tensor).contiguous();
+        return placed->network->decode(*features, input.tensor).contiguous();
       },
       &TensorHandle::create);
 }

@@ -50,7 +50,8 @@ EncoderSpecification read_headed(const Napi::Object& object) {
         MaskedAutoencoderSpecification{integer_or(head, "patch", 16), integer_or(head, "decoderDim", 512),
                                        integer_or(head, "decoderDepth", 1)};
   } else if (kind == "conv1") {
-    result.head = ConvHeadSpecification{integer(head.Get("outputs"), "head.outputs")};
+    result.head =
+        ConvHeadSpecification{integer(head.Get("outputs"), "head.outputs"), integer_or(head, "width", 16)};
   } else if (kind == "contrastive") {
     result.head = ContrastiveSpecification{{integer(head.Get("outputs"), "head.outputs")},
                                            integer_or(head, "hidden", 2048),

@@ -83,6 +83,7 @@ struct ConvNeXtBuilder {
 struct DinoVitHeadCheck {
   void operator()(const ConvHeadSpecification& head) const {
     check_size(head.outputs, 1, 4096, "the head's outputs");
+    check_size(head.width, 1, 4096, "the head's width");
   }
   void operator()(const ContrastiveSpecification& head) const {
     check_size(head.segmentation.outputs, 1, 4096, "the head's outputs");

@@ -81,7 +81,7 @@ DinoVit::DinoVit(const DinoVitSpecification& specification, const HeadSpecificat
     axis_max_ = axis_layer(dim);
   }
   if (const auto* conv = std::get_if<ConvHeadSpecification>(&head)) {
-    head_ = ConvHead(dim, conv->outputs);
+    head_ = ConvHead(dim, conv->outputs, conv->width);
   } else if (const auto* contrastive = std::get_if<ContrastiveSpecification>(&head)) {
     head_ = ConvHead(dim, contrastive->segmentation.outputs);
     contrastive_ = ContrastiveHead(dim, *contrastive);
@@ -158,7 +158,9 @@ void check_slices(const DinoVitSpecification& specification, const at::Tensor& s
 at::Tensor DinoVit::forward_slices(const at::Tensor& slices, const at::Tensor& position) {
   require(!subpixel_, "Expected a volume [N, C, D, H, W] for the subpixel head but received slices");
   check_slices(specification_, slices, position);
-  if (head_) return maps(patch_grid(slices, position));
+  if (head_) {
+    return answer_from(maps(patch_grid(slices, position)).unsqueeze(2)).squeeze(2);  // as volumes of one slice
+  }
   const at::Tensor pooled = tokens(slices, position).patches.mean(1);  // [N, E]
   return classifier_ ? classifier_(pooled) : pooled;
 }
@@ -238,13 +240,13 @@ at::Tensor DinoVit::decode(const Features& features, const at::Tensor& volume) {
   const at::Tensor grid = features.stages[0].flatten(0, 1);  // [N D, E, h, w]
   const at::Tensor stacked =
       in_groups(grid.size(0),
-                [this, &grid, &volume](int64_t first, int64_t last) {
-                  return at::upsample_bilinear2d(maps(grid.slice(0, first, last)),
-                                                 {volume.size(3), volume.size(4)}, /*align_corners=*/false);
-                })                                         // [N D, outputs, H, W]
-          .unflatten(0, {volume.size(0), volume.size(2)})  // [N, D, outputs, H, W]
-          .movedim(1, 2);                                  // [N, outputs, D, H, W]
-  return subpixel_ ? subpixel_(stacked, volume) : stacked;
+                [this, &grid](int64_t first, int64_t last) { return maps(grid.slice(0, first, last)); })
+          .unflatten(0, {volume.size(0), volume.size(2)})  // [N, D, outputs, 8 h, 8 w]
+          .movedim(1, 2);                                  // [N, outputs, D, 8 h, 8 w]
+  const auto size = volume.sizes().slice(2);
+  if (!subpixel_) return answer_at(stacked, size);  // [N, outputs, D, H, W]
+  const at::Tensor features_of_voxels = at::upsample_trilinear3d(stacked, size, /*align_corners=*/false);
+  return answer_from(subpixel_(features_of_voxels, volume));
 }
 
 at::Tensor DinoVit::project(const at::Tensor& features) {

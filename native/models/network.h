@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "error.h"
-#include "layers/intensity_bins.h"
+#include "kernels/expected_intensity.h"
 #include "training/losses.h"
 
 namespace transfer_limits {
@@ -32,16 +32,10 @@ struct Features {
 // Every network of this package: one architecture a file, parameters named as the published code names them.
 class Network : public torch::nn::Module {
  public:
-  // The output for `input` [N, C, D, H, W].
+  // The answer to `input` [N, C, D, H, W]: logits, intensities, or where bins are set the expected intensity.
   virtual at::Tensor forward(const at::Tensor& input) = 0;
 
-  // What the network answers with: forward's output, or where that holds the logits of intensity bins, the expected
-  // intensity.
-  at::Tensor answer(const at::Tensor& input) { return answer_from(forward(input)); }
-  at::Tensor answer_slices(const at::Tensor& slices, const at::Tensor& position) {
-    return answer_from(forward_slices(slices, position));
-  }
-
+  // The head then gives one logit a bin of intensity.
   void set_bins(const IntensityBins& bins) { bins_ = bins; }
 
   // Encoder features of volumes [N, C, D, H, W]. Specialised models have no encoder to compare.
@@ -56,10 +50,6 @@ class Network : public torch::nn::Module {
   // What forward answers, from the encoder's features of the input: the head alone.
   virtual at::Tensor decode(const Features& features, const at::Tensor& input) {
     throw Error("BAD_INPUT", "Expected a network with an encoder for decode but received a specialised model");
-  }
-  // That, with the answer's intensities.
-  at::Tensor decoded_answer(const Features& features, const at::Tensor& input) {
-    return answer_from(decode(features, input));
   }
 
   // As forward and embed, for slices [N, C, H, W] with their position [N, 2] (index of the slice, number of slices),
@@ -81,12 +71,12 @@ class Network : public torch::nn::Module {
   // The loss of one training step. A network with an auxiliary head adds its loss with that weight.
   virtual at::Tensor loss(const at::Tensor& input, const at::Tensor& target, const Loss& loss,
                           double auxiliary_weight) {
-    return loss_value(loss, answer(input), target);
+    return loss_value(loss, forward(input), target);
   }
   // The same from the encoder's features of the input, of which a step of training then moves the head alone.
   virtual at::Tensor decoded_loss(const Features& features, const at::Tensor& input, const at::Tensor& target,
                                   const Loss& loss, double auxiliary_weight) {
-    return loss_value(loss, decoded_answer(features, input), target);
+    return loss_value(loss, decode(features, input), target);
   }
 
  protected:
@@ -101,8 +91,15 @@ class Network : public torch::nn::Module {
   virtual Features encode(const at::Tensor& input) {
     throw Error("BAD_INPUT", "Expected a network with an encoder for embed but received a specialised model");
   }
+
+  // What the network answers, of its head's output [N, outputs, d, h, w] and the size that the answer has.
+  at::Tensor answer_at(const at::Tensor& output, at::IntArrayRef size) const {
+    if (bins_) return expected_intensity(output, *bins_, size);
+    return output.sizes().slice(2) == size ? output
+                                           : at::upsample_trilinear3d(output, size, /*align_corners=*/false);
+  }
   at::Tensor answer_from(const at::Tensor& output) const {
-    return bins_ ? expected_intensity(output, *bins_) : output;
+    return answer_at(output, output.sizes().slice(2));
   }
 
  private:

@@ -49,6 +49,7 @@ struct MaskedAutoencoderSpecification {
 };
 struct ConvHeadSpecification {
   int64_t outputs = 1;
+  int64_t width = 16;
 };
 struct ContrastiveSpecification {
   ConvHeadSpecification segmentation;  // the published network has both

@@ -36,8 +36,10 @@ at::Tensor UNet::forward(const at::Tensor& input) {
   }
   for (size_t index = 0; index < up_.size(); ++index) x = up_[index](x, skips[skips.size() - 2 - index]);
   at::Tensor answer = crop_to(out_(x), size);
-  if (!specification_.doubles_depth) return answer;
-  return shuffle_into_depth(answer) + input.narrow(1, 0, 1).repeat_interleave(2, /*dim=*/2);
+  if (specification_.doubles_depth) {
+    answer = shuffle_into_depth(answer) + input.narrow(1, 0, 1).repeat_interleave(2, /*dim=*/2);
+  }
+  return answer_from(answer);
 }
 
 }  // namespace transfer_limits

@@ -47,8 +47,10 @@ at::Tensor Unetr::decode(const Features& features, const at::Tensor& input) {
   const at::Tensor padded =
       pad_to_multiple(input, ConvNeXtV2::kStride).contiguous(at::MemoryFormat::ChannelsLast3d);
   at::Tensor answer = crop_to(predict(features.stages, padded), size);
-  if (!doubles_depth_) return answer;
-  return shuffle_into_depth(answer) + input.narrow(1, 0, 1).repeat_interleave(2, /*dim=*/2);
+  if (doubles_depth_) {
+    answer = shuffle_into_depth(answer) + input.narrow(1, 0, 1).repeat_interleave(2, /*dim=*/2);
+  }
+  return answer_from(answer);
 }
 
 Features Unetr::encode(const at::Tensor& input) {

@@ -43,7 +43,7 @@ export const decoderSchema = z.discriminatedUnion("kind", [
     auxiliary: size.default(256),
   }),
   section({ kind: z.literal("unetr"), featureSize: size.default(16) }),
-  section({ kind: z.literal("conv1") }),
+  section({ kind: z.literal("conv1"), width: size.default(16) }),
 ]);
 
 /** What stands on the encoder for classification; the default is the one published with ProFound. */
@@ -118,7 +118,7 @@ export const headSchema = z.discriminatedUnion("kind", [
     decoderDim: size.optional(),
     decoderDepth: size.optional(),
   }),
-  section({ kind: z.literal("conv1"), outputs: size }),
+  section({ kind: z.literal("conv1"), outputs: size, width: size.optional() }),
   section({
     kind: z.literal("contrastive"),
     outputs: size,
@@ -163,7 +163,7 @@ export interface NetworkTask {
 
 /** The decoder that was published with each family of encoders. */
 export const publishedDecoder = (family: EncoderSpec["family"]): DecoderSpec =>
-  family === "dino-vit" ? { kind: "conv1" } : { kind: "upernet", hidden: 512, auxiliary: 256 };
+  family === "dino-vit" ? { kind: "conv1", width: 16 } : { kind: "upernet", hidden: 512, auxiliary: 256 };
 
 /** The head that gives an encoder the output of a task. */
 export function headOf(

@@ -54,8 +54,8 @@ export type HeadSpec =
   | { kind: "subpixel"; outputs: number; featureSize?: number }
   /** Predicts the normalised voxels of masked patches; trained with the loss `masked-autoencoder`. */
   | { kind: "masked-autoencoder"; patch?: number; decoderDim?: number; decoderDepth?: number }
-  /** ProViCNet's decoder: three times upsampling by 2 and a convolution. */
-  | { kind: "conv1"; outputs: number }
+  /** ProViCNet's decoder: three times upsampling by 2 and a convolution, of 8 `width` (128), 4 `width` and `outputs` channels. */
+  | { kind: "conv1"; outputs: number; width?: number }
   /**
    * ProViCNet as it is pretrained: the `conv1` head, which `forward` answers with, and beside it the contrastive head
    * on patch features, which `project` answers with. Sizes left out are the published ones: 2048, 256, 65536.

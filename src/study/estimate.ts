@@ -46,7 +46,8 @@ function headCost({ encoder, head }: Extract<NetworkSpec, { encoder: unknown }>,
       if (encoder.family !== "dino-vit") return 0;
       // Convolutions 3x3 at 2, 4 and 8 times the grid of patches.
       const patches = voxels / encoder.patch ** 2;
-      return patches * 9 * (4 * encoder.embedDim * 128 + 16 * 128 * 64 + 64 * 64 * head.outputs);
+      const width = head.kind === "conv1" ? (head.width ?? 16) : 16;
+      return patches * 9 * (32 * width * encoder.embedDim + 512 * width ** 2 + 256 * width * head.outputs);
     }
     case "masked-autoencoder": {
       const dim = head.decoderDim ?? 512;

@@ -117,10 +117,11 @@ function headSize({ encoder, head }: Extract<NetworkSpec, { encoder: unknown }>,
     case "conv1":
     case "contrastive": {
       if (encoder.family !== "dino-vit") return nothing;
-      // Convolutions of 128, 64 and `outputs` channels at 2, 4 and 8 times the grid of patches.
+      // Convolutions of 8 and 4 times the width and of `outputs` channels at 2, 4 and 8 times the grid of patches.
+      const width = head.kind === "conv1" ? (head.width ?? 16) : 16;
       const patches = voxels / encoder.patch ** 2;
-      const kept = patches * (4 * 128 + 16 * 64 + 64 * head.outputs) * 4 + 3 * head.outputs * voxels;
-      return { parameters: 9 * (encoder.embedDim * 128 + 128 * 64), kept, transient: kept / 3 };
+      const kept = patches * (96 * width + 64 * head.outputs) * 4 + 3 * head.outputs * voxels;
+      return { parameters: 72 * width * (encoder.embedDim + 4 * width), kept, transient: kept / 3 };
     }
     default:
       return { parameters: 1000 * width, kept: width, transient: width };
