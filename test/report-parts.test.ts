@@ -5,9 +5,11 @@ import { csv } from "../dist/report/csv.js";
 import { alignmentFigure } from "../dist/report/figures/alignment.js";
 import { convergence } from "../dist/report/figures/curves.js";
 import { drawFigure } from "../dist/report/figures/figure.js";
+import { placeLabels } from "../dist/report/figures/point-labels.js";
 import { duration, listing, percent, signed, significant } from "../dist/report/format.js";
 import { chooseCases } from "../dist/report/gallery.js";
 import { html, trusted } from "../dist/report/html.js";
+import { taskInProse, taskLabel } from "../dist/report/labels.js";
 import { meanInterval, median, studentQuantile } from "../dist/report/means.js";
 import { looks } from "../dist/report/palette.js";
 import { differencePicture, greyPicture, percentileWindow, shownSize } from "../dist/report/pictures.js";
@@ -335,6 +337,39 @@ describe("gain against distance", () => {
         expect(Math.abs(x - otherX) > 30 || Math.abs(y - otherY) >= 12).toBe(true);
       }
     });
+  });
+});
+
+describe("names of tasks", () => {
+  it("say the strategy only where it is not the task's own", () => {
+    const names = (
+      [
+        ["pirads-classification", "direct"],
+        ["super-resolution", "diffusion"],
+        ["modality-translation", "diffusion"],
+      ] as const
+    ).map(([task, strategy]) => [taskLabel({ task, strategy }), taskInProse({ task, strategy })]);
+    expect(names).toEqual([
+      ["PI-RADS classification", "PI-RADS classification"],
+      ["Super-resolution by diffusion", "super-resolution by diffusion"],
+      ["Modality translation", "modality translation"],
+    ]);
+  });
+});
+
+describe("labels of points", () => {
+  it("stay apart where points coincide and no place is wholly inside the frame", () => {
+    const point = { x: 106, y: 0.5, radius: 14 };
+    const labels = placeLabels(
+      ["Distortion correction\nD2S 0.511", "Distortion correction*\nD2S 0.697"].map((label) => ({
+        ...point,
+        label,
+      })),
+      { x: [0, 254], y: [0, 1], width: 254, height: 200 },
+    );
+    expect(labels.map(({ align }) => align)).toEqual(["left", "left"]); // on the right there is nearly room
+    const [one, other] = labels.map(({ labelY }) => labelY * 200);
+    expect(Math.abs(one - other)).toBeGreaterThanOrEqual(26 - 1e-9); // two lines of 13 pixels
   });
 });
 

@@ -161,7 +161,7 @@ describe("a study on phantoms", () => {
     const [header, ...rows] = (await readFile(join(folder, "reference", "results.csv"), "utf8"))
       .trim()
       .split("\n");
-    expect(header).toBe("quantity,task,model,comparator,reference,seed,case,value");
+    expect(header).toBe("quantity,task,strategy,model,comparator,reference,seed,case,value");
     // 10 cells of 2 cases, mean and spread; 5 x 2 Dice by PI-RADS; 2 x 4 gains; 6 distances of 5 numbers.
     expect(rows).toHaveLength(10 * 4 + 5 * 2 + 8 + 6 * 5);
   });

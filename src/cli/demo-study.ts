@@ -59,14 +59,14 @@ tasks:
     training: { epochs: 8, learningRate: 0.002, batchSize: 2 }
     strategies: [direct, diffusion]
     diffusion:
-      samplingSteps: 8
+      samplingSteps: 5
       training: { epochs: 6, validateEvery: 6 }
   - kind: distortion-correction
     maximumDisplacement: 4 # mm
     training: { epochs: 20, learningRate: 0.002, batchSize: 4, validateEvery: 2 }
     strategies: [direct, diffusion]
     diffusion:
-      samplingSteps: 8
+      samplingSteps: 5
       training: { epochs: 6, batchSize: 2, validateEvery: 6 }
   - kind: modality-translation
     samplingSteps: 10

@@ -13,9 +13,7 @@ export const pointLabel = ({ task, strategy }: TaskVariant): string =>
 
 /** What the star of `pointLabel` means, for captions; empty where no point has one. */
 export const starMeaning = (points: readonly TaskVariant[]): string =>
-  points.some(({ strategy }) => strategy === "diffusion")
-    ? " * learnt by denoising diffusion (DDPM), as in the paper’s figure 2."
-    : "";
+  points.some(({ strategy }) => strategy === "diffusion") ? " * learnt by denoising diffusion (DDPM)." : "";
 
 function nameOf(task: TaskKind): string {
   if (task === "super-resolution") return "Super-resolution";

@@ -35,7 +35,7 @@ const characterWidth = 6.1;
 
 /**
  * Puts each label beside its point, on the side where it fits, moved up or down until it covers no other label and no
- * point. Positions are in data units, so that they hold at whatever size the figure is shown.
+ * point, or, where no place is free, as little of them as can be. Positions are in data units, so that they hold at whatever size the figure is shown.
  */
 export function placeLabels(points: readonly Labelled[], frame: Frame): PlacedLabel[] {
   const toX = (value: number) => ((value - frame.x[0]) / (frame.x[1] - frame.x[0])) * frame.width;
@@ -49,7 +49,7 @@ export function placeLabels(points: readonly Labelled[], frame: Frame): PlacedLa
       const x = toX(point.x);
       const y = toY(point.y);
       const away = (point.radius ?? 6) + 4;
-      const candidates = [0, -14, 14, -28, 28, -42, 42, -56, 56].flatMap((shift) =>
+      const candidates = [0, -14, 14, -28, 28, -42, 42, -56, 56, -70, 70, -84, 84].flatMap((shift) =>
         (["left", "right"] as const).map((align) => ({
           align,
           shift,
@@ -61,13 +61,7 @@ export function placeLabels(points: readonly Labelled[], frame: Frame): PlacedLa
           },
         })),
       );
-      const inside = ({ box }: (typeof candidates)[number]) =>
-        box.left >= 0 && box.right <= frame.width && box.top >= 0 && box.bottom <= frame.height;
-      const free = ({ box }: (typeof candidates)[number]) => !taken.some((other) => overlap(box, other));
-      const chosen =
-        candidates.find((candidate) => inside(candidate) && free(candidate)) ??
-        candidates.find(inside) ??
-        (candidates[x > frame.width / 2 ? 1 : 0] as (typeof candidates)[number]);
+      const chosen = leastBy(candidates, ({ box }) => coveredBy(box, taken) + outside(box, frame));
       taken.push(chosen.box);
       const units = (frame.x[1] - frame.x[0]) / frame.width;
       const middle = (chosen.box.top + chosen.box.bottom) / 2;
@@ -134,5 +128,25 @@ const boxAround = (x: number, y: number, radius: number): Box => ({
   bottom: y + radius,
 });
 
-const overlap = (a: Box, b: Box) =>
-  a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+/** Square pixels of a box that others cover. */
+const coveredBy = (box: Box, others: readonly Box[]): number =>
+  others.reduce((sum, other) => {
+    const across = Math.min(box.right, other.right) - Math.max(box.left, other.left);
+    const down = Math.min(box.bottom, other.bottom) - Math.max(box.top, other.top);
+    return sum + Math.max(0, across) * Math.max(0, down);
+  }, 0);
+
+/** How bad it is that a box leaves the frame, in square pixels of others covered: a pixel is as bad as a column. */
+const outside = (box: Box, { width, height }: Frame): number =>
+  lineHeight *
+  (Math.max(0, -box.left) +
+    Math.max(0, box.right - width) +
+    Math.max(0, -box.top) +
+    Math.max(0, box.bottom - height));
+
+/** The first of those for which `of` is least. */
+const leastBy = <Item>(items: readonly Item[], of: (item: Item) => number): Item =>
+  items.reduce<{ item: Item; value: number } | null>((least, item) => {
+    const value = of(item);
+    return least === null || value < least.value ? { item, value } : least;
+  }, null)?.item as Item;
