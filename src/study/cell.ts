@@ -157,7 +157,7 @@ export async function runTaskCell(
   const state = trained?.state ?? null;
   if (state === null) context.tell({ kind: "cell-started", cell: labelOf(cell), epochs: 0, startEpoch: 0 });
   if (state?.best && state.best.epoch !== state.epoch) {
-    await clock.during(network.loadCheckpoint(checkpoints.best(state.best.epoch)));
+    await clock.during(network.restore(checkpoints.best(state.best.epoch)));
   }
 
   const tested = await test(present, sets.test, signal, "encoder" in cell.network);
