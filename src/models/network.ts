@@ -4,6 +4,7 @@ import { faultsOf, pathName } from "../common/validation.js";
 import { type HeadSpec, Network as NativeNetwork } from "../native/network.js";
 import { type LoadOptions, loadWeights } from "./checkpoints/load.js";
 import type { LoadReport } from "./checkpoints/load-report.js";
+import { ownMetadata } from "./checkpoints/own-weights.js";
 import {
   type EncoderChoice,
   encoderOf,
@@ -41,6 +42,14 @@ export class Network extends NativeNetwork {
     if (options.head === undefined) return (await Network.build({ encoder }, { device, seed })) as Network;
     const head = withoutUndefined(checked(headSchema, options.head, "head")) as HeadSpec;
     return (await Network.build({ encoder, head }, { device, seed })) as Network;
+  }
+
+  /**
+   * Writes all parameters and buffers as safetensors, atomically, with what they are of and how they embed a fixed probe
+   * volume, by which `loadCheckpoint` tells that they came back unharmed.
+   */
+  override async save(path: string, metadata: Record<string, string> = {}): Promise<void> {
+    await super.save(path, { ...metadata, ...(await ownMetadata(this)) });
   }
 
   /**

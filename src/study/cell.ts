@@ -27,7 +27,7 @@ import { cohortOf, type StudyCohort } from "./cohort-file.js";
 import { collate, evaluate } from "./evaluate.js";
 import { type PlannedCell, pretrainingId } from "./plan.js";
 import type { CellResult, Cost, TestMetric } from "./results.js";
-import type { Study, TaskConfig, TrainingSettings } from "./schema.js";
+import type { ModelConfig, Study, TaskConfig, TrainingSettings } from "./schema.js";
 import { nothingSpent, type Trained, train } from "./train.js";
 
 /** Everything that working on one cell needs. */
@@ -53,10 +53,11 @@ export const labelOf = ({ id, kind, task, model, comparator, seed }: CellLabel):
   seed,
 });
 
-/** Where the pretrained encoder of a model lies. */
-function encoderPath(study: Study, model: string): string {
-  const config = study.models.find(({ name }) => name === model);
-  return config?.weights ?? join(studyPaths(study.execution.output).cell(pretrainingId(model)), encoderFile);
+/** Gives a network the pretrained encoder of a model. */
+async function startFromPretraining(network: Network, study: Study, model: string): Promise<void> {
+  const { weights, keyMap } = study.models.find(({ name }) => name === model) as ModelConfig;
+  const own = join(studyPaths(study.execution.output).cell(pretrainingId(model)), encoderFile);
+  await loadEncoder(network, weights ?? own, keyMap === undefined ? {} : { keyMap });
 }
 
 /** Words for a network: its encoder with its head, or its family. */
@@ -104,8 +105,7 @@ export async function runTaskCell(
   const channels = channelsShown(cell.network, task.shape.channels);
   const weightSeed = seedFor(study.seed, "weights", cell.model, cell.seed);
   using network = await clock.during(Network.build(cell.network, { device, seed: weightSeed }));
-  if (cell.startsFrom === "pretrained")
-    await clock.during(loadEncoder(network, encoderPath(study, cell.model)));
+  if (cell.startsFrom === "pretrained") await clock.during(startFromPretraining(network, study, cell.model));
 
   const head = headParameters(network);
   const trainable = {

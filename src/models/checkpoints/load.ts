@@ -100,7 +100,8 @@ export async function loadWeights(
   }
   report.warnings = warningsOf(report);
   const { verdict, words } = report.orientation;
-  if (verdict === "permuted" || verdict === "not as recorded") refuse([`${path} was loaded, but ${words}`]);
+  if (verdict === "permuted" || verdict === "not as recorded")
+    refuse([`${path} fits the network but is refused. ${words}`]);
   return report;
 }
 

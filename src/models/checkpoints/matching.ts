@@ -102,6 +102,18 @@ export function matchKeys(file: Described, parameters: readonly ParameterInfo[],
   return match;
 }
 
+/** The shapes of a file's tensors under our names, where a name may stand for several the first of them. */
+export function shapesUnderOurNames(file: Described, keyMap: KeyMap): Map<string, readonly number[]> {
+  const prefix = wrappersOf(file.names);
+  const rules = keyMap.rules.map((rule) => ({ ...rule, pattern: new RegExp(rule.from) }));
+  const shapes = new Map<string, readonly number[]>();
+  for (const name of file.names) {
+    const { ours } = renamed(without(prefix, name), rules);
+    if (!shapes.has(ours)) shapes.set(ours, file.stored(name).shape);
+  }
+  return shapes;
+}
+
 function renamed(name: string, rules: readonly (Rule & { pattern: RegExp })[]) {
   const rule = rules.find(({ pattern }) => pattern.test(name));
   return { ours: rule === undefined ? name : name.replace(rule.pattern, rule.to), rule };

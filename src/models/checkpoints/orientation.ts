@@ -1,5 +1,7 @@
 import type { Network } from "../../native/network.js";
+import { oddAxis } from "./axis-statistics.js";
 import type { CheckpointFile } from "./checkpoint-file.js";
+import { load } from "./layouts.js";
 import type { Match } from "./matching.js";
 import { type AxisOrder, probeFeatures, relativeChange, sampleOf } from "./probe.js";
 
@@ -10,10 +12,11 @@ import { type AxisOrder, probeFeatures, relativeChange, sampleOf } from "./probe
 export interface Orientation {
   /**
    * `as recorded`: the probe is embedded as the writer of the file recorded; `permuted`: shapes or the record prove that
-   * axes stand in another order; `suspect`: something speaks for it; `not as recorded`: the weights answer otherwise
+   * axes stand in another order; `suspect`: something speaks for it; `plausible`: the kernels bear the mark of thick
+   * slices at the right axis; `not as recorded`: the weights answer otherwise
    * than when they were written, for whatever reason.
    */
-  verdict: "as recorded" | "not as recorded" | "permuted" | "suspect" | "cannot be told";
+  verdict: "as recorded" | "not as recorded" | "permuted" | "suspect" | "plausible" | "cannot be told";
   words: string;
 }
 
@@ -72,6 +75,27 @@ function turnedViews(match: Match, file: CheckpointFile): Orientation | null {
   };
 }
 
+/** What trained depthwise kernels say of the axis that slices lay along. */
+async function markOfSlices(match: Match): Promise<Orientation | null> {
+  const layers: { kernels: Float32Array; edges: number[] }[] = [];
+  for (const { parameter, reading } of match.fits) {
+    const [, inner, ...edges] = parameter.shape;
+    if (edges.length !== 3 || inner !== 1 || edges.some((edge) => edge < 3)) continue;
+    using kernels = await load(reading);
+    layers.push({ kernels: Float32Array.from((await kernels.toArray()) as Float32Array), edges });
+  }
+  const odd = oddAxis(layers);
+  if (odd === null) return null;
+  const name = axisNames[odd.axis];
+  const words = `Its depthwise kernels differ along ${name} from the other two axes (by ${odd.standardErrors.toFixed(0)} standard errors)`;
+  return odd.axis === 0
+    ? { verdict: "plausible", words: `${words}, as training on thick slices leaves them.` }
+    : {
+        verdict: "suspect",
+        words: `${words}, where training on thick slices makes depth the odd one: the spatial axes may be permuted.`,
+      };
+}
+
 const andMore = ({ length }: readonly unknown[]): string => (length > 1 ? `, and ${length - 1} more so` : "");
 
 /** Whether the last axes of a tensor, the spatial ones, lie in the file in another order than they are named in. */
@@ -97,7 +121,7 @@ export async function orientationOf(
   features: readonly number[],
 ): Promise<Orientation> {
   const recorded = recordedIn(file);
-  if (recorded === null) return turnedViews(match, file) ?? untold;
+  if (recorded === null) return turnedViews(match, file) ?? (await markOfSlices(match)) ?? untold;
   const agrees = (values: readonly number[]) => {
     const sample = sampleOf(values);
     return sample.length === recorded.length && relativeChange(recorded, sample) < tolerance;

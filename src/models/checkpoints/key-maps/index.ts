@@ -22,4 +22,4 @@ export const keyMaps: readonly KeyMap[] = [
   ownVisionTransformer,
 ];
 
-export const keyMapNames: readonly string[] = keyMaps.map(({ name }) => name);
+export const keyMapNames = keyMaps.map(({ name }) => name);
