@@ -89,7 +89,9 @@ describe.skipIf(sharedMissing)("three patients (needs the shared folder beside t
         reason: expect.stringMatching(/undefined on the test set/),
       });
     const csv = await readFile(join(output(), "results.csv"), "utf8");
-    expect(csv).toMatch(/^Specificity at sensitivity 0\.9,pirads-classification,direct,ProFound,fine-tuned,,1,,$/m);
+    expect(csv).toMatch(
+      /^Specificity at sensitivity 0\.9,pirads-classification,direct,ProFound,fine-tuned,,1,,$/m,
+    );
   });
 
   it("are reported with what could not be concluded", async () => {

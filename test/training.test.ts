@@ -192,7 +192,7 @@ describe("a training step", () => {
     await trainer.save(`${folder}/optimiser.safetensors`, { note: "kept" });
 
     using after = await Network.build(spec, { seed: 99 });
-    await after.loadCheckpoint(`${folder}/network.safetensors`);
+    await after.restore(`${folder}/network.safetensors`);
     using resumed = await Trainer.create(after, { loss });
     expect((await resumed.load(`${folder}/optimiser.safetensors`)).note).toBe("kept");
     expect([...losses, ...(await steps(resumed, 3, 6))]).toEqual(uninterrupted);

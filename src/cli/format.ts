@@ -28,7 +28,7 @@ export function number(value: number): string {
 export function table(heading: readonly string[], rows: readonly (readonly string[])[]): string {
   const lines = [heading, ...rows];
   const columns = heading.map((_, column) => ({
-    width: Math.max(...lines.map((line) => (line[column] ?? "").length)),
+    width: lines.reduce((widest, line) => Math.max(widest, (line[column] ?? "").length), 0),
     numeric: rows.every((line) => /^[-+–\d]/.test(line[column] ?? "–")),
   }));
   return lines

@@ -1,27 +1,107 @@
-import { readSafetensors } from "../native/safetensors.js";
+import { open } from "node:fs/promises";
+import type { GuessedArchitecture } from "../models/checkpoints/architecture.js";
+import {
+  type CheckpointFile,
+  type CheckpointFormat,
+  openCheckpoint,
+} from "../models/checkpoints/checkpoint-file.js";
+import { keyMaps } from "../models/checkpoints/key-maps/index.js";
+import { bearsSigns, coverageOf, matchKeys, wrappersOf } from "../models/checkpoints/matching.js";
+import type { Plain } from "../models/checkpoints/state-dict.js";
+import { elementsOf } from "../native/stored-tensor.js";
 
 /** What a file of weights holds: a plain object, ready for JSON. */
 export interface WeightsInspection {
   path: string;
   kind: "weights";
-  format: "safetensors";
-  /** All elements of all tensors. */
+  format: CheckpointFormat;
+  bytes: number;
+  sha256: string;
+  /** All elements of the weights. */
   parameters: number;
-  metadata: Record<string, string>;
+  /** Where in the file the weights lie, and what most of their names begin with. */
+  state: string;
+  prefix: string;
+  /** Other dictionaries of tensors in the file. */
+  besides: readonly { readonly state: string; readonly tensors: number }[];
+  /** What stands beside the tensors. */
+  metadata: { readonly [key: string]: Plain };
+  /** The encoder that names and shapes speak of. */
+  architecture: GuessedArchitecture | null;
+  /** Sources whose signs the file bears, the best first. */
+  keyMaps: {
+    name: string;
+    title: string;
+    /** Share of the guessed encoder's parameters that the file covers; null where LibTorch is not there to tell. */
+    coverage: number | null;
+  }[];
   tensors: { name: string; dtype: string; shape: number[] }[];
 }
 
-/** Reads the header of a safetensors file; no tensor is loaded. @throws `BAD_CHECKPOINT` */
+const names = /\.(?:safetensors|pth|pth\.tar|pt|bin|ckpt|index\.json)$/i;
+
+/** Whether a file is one of weights: by its first bytes, or by its name where these are those of nothing. */
+export async function isWeights(path: string): Promise<boolean> {
+  if (names.test(path)) return true;
+  const start = Buffer.alloc(16);
+  try {
+    const file = await open(path, "r");
+    try {
+      await file.read(start, 0, start.length, 0);
+    } finally {
+      await file.close();
+    }
+  } catch {
+    return false;
+  }
+  const isZip = start.subarray(0, 4).toString("latin1") === "PK\x03\x04";
+  const isPickle = start[0] === 0x80 && (start[1] as number) >= 2 && (start[1] as number) <= 5;
+  return isZip || isPickle || start[0] === 0x7b || (start[8] === 0x7b && start.readUInt32LE(4) === 0);
+}
+
+/** Reads the description of a file of weights; no tensor is loaded. @throws `BAD_CHECKPOINT` */
 export async function inspectWeights(path: string): Promise<WeightsInspection> {
-  const file = await readSafetensors(path);
-  const tensors = file.names.map((name) => ({ name, dtype: file.dtype(name), shape: file.shape(name) }));
-  const elements = (shape: readonly number[]) => shape.reduce((product, extent) => product * extent, 1);
+  const file = await openCheckpoint(path);
+  const tensors = file.names.map((name) => ({ name, ...file.info(name) }));
   return {
     path,
     kind: "weights",
-    format: "safetensors",
-    parameters: tensors.reduce((sum, { shape }) => sum + elements(shape), 0),
+    format: file.format,
+    bytes: file.bytes,
+    sha256: await file.sha256(),
+    parameters: tensors.reduce((sum, { shape }) => sum + elementsOf(shape), 0),
+    state: file.state,
+    prefix: wrappersOf(file.names),
+    besides: file.besides,
     metadata: file.metadata,
+    ...(await sourceOf(file)),
     tensors,
   };
+}
+
+/** Whose weights these are: key maps whose signs the file bears, and the encoder that the best of them speaks of. */
+async function sourceOf(file: CheckpointFile): Promise<Pick<WeightsInspection, "architecture" | "keyMaps">> {
+  const { guessArchitecture } = await import("../models/checkpoints/architecture.js");
+  const bearing = keyMaps.filter((keyMap) => bearsSigns(file, keyMap));
+  const architecture =
+    bearing.map((keyMap) => guessArchitecture(file, keyMap)).find((guess) => guess !== null) ?? null;
+  const parameters = architecture === null ? null : await parametersOf(architecture);
+  const rated = bearing.map((keyMap) => ({
+    name: keyMap.name,
+    title: keyMap.title,
+    coverage: parameters && coverageOf(matchKeys(file, parameters, keyMap), parameters),
+  }));
+  return { architecture, keyMaps: rated.sort((a, b) => (b.coverage ?? 0) - (a.coverage ?? 0)) };
+}
+
+/** The parameters of an encoder; null where there is no LibTorch, which builds it. */
+async function parametersOf({ encoder }: GuessedArchitecture) {
+  try {
+    const { Network } = await import("../native/network.js");
+    using network = await Network.build({ encoder });
+    return network.parameters;
+  } catch (error) {
+    if ((error as { code?: unknown }).code === "LIBTORCH_MISSING") return null;
+    throw error;
+  }
 }

@@ -2,6 +2,9 @@ import type { z } from "zod";
 import { expected, TransferLimitsError } from "../common/errors.js";
 import { faultsOf, pathName } from "../common/validation.js";
 import { type HeadSpec, type IntensityOutput, Network as NativeNetwork } from "../native/network.js";
+import { type LoadOptions, loadWeights } from "./checkpoints/load.js";
+import type { LoadReport } from "./checkpoints/load-report.js";
+import { ownMetadata } from "./checkpoints/own-weights.js";
 import {
   type EncoderChoice,
   encoderOf,
@@ -45,6 +48,45 @@ export class Network extends NativeNetwork {
     const spec = { encoder, ...(head ? { head } : {}), ...(output ? { output } : {}) };
     return (await Network.build(spec, { device, seed })) as Network;
   }
+
+  /**
+   * Writes all parameters and buffers as safetensors, atomically, with what they are of and how they embed a fixed probe
+   * volume, by which `loadCheckpoint` tells that they came back unharmed.
+   */
+  override async save(path: string, metadata: Record<string, string> = {}): Promise<void> {
+    await super.save(path, { ...metadata, ...(await ownMetadata(this)) });
+  }
+
+  /**
+   * Loads weights from a file of PyTorch (`.pth`, `.pth.tar`, before and since version 1.6) or safetensors (one file or
+   * the index of several), told by its contents, under the names of any source that is known: see `docs/checkpoints.md`.
+   * Nothing in the file is run.
+   *
+   * @example
+   * const { loaded, missing, unexpected, report } = await network.loadCheckpoint("profound.pth.tar");
+   *
+   * @returns the network's parameters that were loaded and those that keep their values, the file's tensors that were
+   *   left over, and the whole report
+   * @throws `BAD_CHECKPOINT` when the file cannot be read or holds too little of the encoder (see `LoadOptions`)
+   */
+  async loadCheckpoint(path: string, options: LoadOptions = {}): Promise<LoadSummary> {
+    const report = await loadWeights(this, path, options);
+    const names = (entries: readonly { name: string }[]) => entries.map(({ name }) => name);
+    return {
+      loaded: names(report.loaded),
+      missing: names(report.missing),
+      unexpected: names(report.leftOver),
+      report,
+    };
+  }
+}
+
+/** What happened to the tensors of a file of weights. */
+export interface LoadSummary {
+  loaded: string[];
+  missing: string[];
+  unexpected: string[];
+  report: LoadReport;
 }
 
 function checked<Schema extends z.ZodType>(schema: Schema, value: unknown, name: string): z.output<Schema> {

@@ -1,21 +1,7 @@
-import { TransferLimitsError } from "../common/errors.js";
 import type { Network, ParameterInfo } from "../native/network.js";
-
-const prefix = "encoder.";
-
-/** How the names of the encoder's parameters begin in a network with a head. */
-const encoderPrefixes = ({ spec }: Network): string[] =>
-  "encoder" in spec && spec.encoder.family === "dino-vit"
-    ? ["backbone.", "axis_pos.", "axis_max."]
-    : [prefix];
-
-const ofEncoder = (network: Network): ((parameter: ParameterInfo) => boolean) => {
-  const prefixes = encoderPrefixes(network);
-  return ({ name }) => prefixes.some((start) => name.startsWith(start));
-};
-
-/** How much of the encoder a file of weights must hold, as a share of its parameters. */
-const leastCoverage = 0.95;
+import { type LoadOptions, loadWeights } from "./checkpoints/load.js";
+import type { LoadReport } from "./checkpoints/load-report.js";
+import { ofEncoder } from "./encoder-names.js";
 
 const elements = ({ shape }: ParameterInfo): number => shape.reduce((product, extent) => product * extent, 1);
 
@@ -85,31 +71,13 @@ export function countOf(network: Network, names: readonly string[]): number {
 }
 
 /**
- * Loads the encoder of a network with a head from safetensors, whose names may or may not begin with `encoder.`;
- * anything else in the file is left alone, and so is the network's head.
+ * Loads the encoder of a network from a file of weights in any format and under any key map that is known; anything
+ * else in the file is left alone, and so is the network's head.
  *
- * @throws `BAD_CHECKPOINT` when the file holds less than 95 % of the encoder's parameters
+ * @throws `BAD_CHECKPOINT` when the file holds less than 95 % of the encoder's parameters, or is not sound
  */
-export async function loadEncoder(network: Network, path: string): Promise<void> {
-  const own = network.parameters.filter(ofEncoder(network));
-  const known = new Set(own.map(({ name }) => name));
-  const { loaded } = await network.loadCheckpoint(path, (name) => {
-    const bare = name.startsWith(prefix) ? name.slice(prefix.length) : name;
-    return [bare, prefix + bare].find((target) => known.has(target)) ?? null;
-  });
-  const found = new Set(loaded);
-  const missing = own.filter(({ name }) => !found.has(name));
-  const total = own.reduce((sum, parameter) => sum + elements(parameter), 0);
-  const lacking = missing.reduce((sum, parameter) => sum + elements(parameter), 0);
-  if (total - lacking >= leastCoverage * total) return;
-  const percent = (((total - lacking) / total) * 100).toFixed(1);
-  throw new TransferLimitsError(
-    "BAD_CHECKPOINT",
-    `Expected at least ${leastCoverage * 100} % of the encoder's parameters in ${path} but found ${percent} %. ` +
-      `Missing are ${missing.length} tensors, such as ${missing
-        .slice(0, 3)
-        .map(({ name }) => name)
-        .join(", ")}. ` +
-      "Do the weights belong to this encoder?",
-  );
-}
+export const loadEncoder = (
+  network: Network,
+  path: string,
+  options: Pick<LoadOptions, "keyMap" | "fresh"> = {},
+): Promise<LoadReport> => loadWeights(network, path, { ...options, scope: "encoder" });

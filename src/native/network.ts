@@ -1,4 +1,4 @@
-import { expected } from "../common/errors.js";
+import { expected, TransferLimitsError } from "../common/errors.js";
 import type { NetworkHandle, ParameterInfo, TrainerHandle } from "./addon.js";
 import { addon, call, settle } from "./load.js";
 import { readSafetensors, writeSafetensors } from "./safetensors.js";
@@ -197,13 +197,6 @@ export interface SliceOptions {
   position?: Tensor;
 }
 
-/** What happened to the tensors of a checkpoint. */
-export interface LoadSummary {
-  loaded: string[];
-  missing: string[];
-  unexpected: string[];
-}
-
 /** Features that dispose of their tensors. */
 export const volumeFeatures = (pooled: Tensor, stages: Tensor[]): VolumeFeatures => ({
   pooled,
@@ -341,31 +334,27 @@ export class Network implements Disposable {
   }
 
   /**
-   * Loads a safetensors checkpoint: tensors whose name, after `rename`, and shape fit are taken.
+   * Brings back what `save` wrote: every parameter and buffer, under the same name.
    *
-   * @param rename the network's name for a tensor of the file, or null to leave it out. Default: the same name.
-   * @throws `BAD_CHECKPOINT` when the file cannot be read, or a tensor of a known name has another shape.
+   * @throws `BAD_CHECKPOINT` when the file cannot be read, lacks a parameter, or holds one of another shape
    */
-  async loadCheckpoint(
-    path: string,
-    rename: (name: string) => string | null = (name) => name,
-  ): Promise<LoadSummary> {
-    const own = new Set(this.parameters.map((parameter) => parameter.name));
+  async restore(path: string): Promise<void> {
     const file = await readSafetensors(path);
-    const found: Record<string, Tensor> = {};
-    const unexpected: string[] = [];
-    try {
-      for (const name of file.names) {
-        const target = rename(name);
-        if (target !== null && own.has(target)) found[target] = await file.tensor(name);
-        else unexpected.push(name);
-      }
-      await this.assign(found);
-    } finally {
-      for (const tensor of Object.values(found)) tensor.dispose();
+    const held = new Set(file.names);
+    const missing = this.parameters.filter(({ name }) => !held.has(name)).map(({ name }) => name);
+    if (missing.length > 0) {
+      throw new TransferLimitsError(
+        "BAD_CHECKPOINT",
+        `${path} lacks ${missing.length} of the network's parameters, such as ${missing[0]}`,
+      );
     }
-    const loaded = Object.keys(found);
-    return { loaded, missing: [...own].filter((name) => !(name in found)), unexpected };
+    const state: Record<string, Tensor> = {};
+    try {
+      for (const name of file.names) state[name] = await file.tensor(name);
+      await this.assign(state);
+    } finally {
+      for (const tensor of Object.values(state)) tensor.dispose();
+    }
   }
 
   dispose(): void {

@@ -1,32 +1,53 @@
 import { open } from "node:fs/promises";
 import { z } from "zod";
 import { describe, expected, messageOf, TransferLimitsError } from "../common/errors.js";
-import type { TensorLocation } from "./addon.js";
 import { addon, settle } from "./load.js";
-import { Tensor } from "./tensor.js";
+import {
+  elementsOf,
+  loadStored,
+  readBytes,
+  rowMajor,
+  type StoredTensor,
+  type StoredType,
+  storedTypes,
+} from "./stored-tensor.js";
+import type { Tensor } from "./tensor.js";
 
 /** The header may not be longer than this, as in the reference implementation. */
 const longestHeader = 100_000_000;
 
-const itemSize = { float64: 8, int64: 8, float32: 4, float16: 2, bfloat16: 2, uint8: 1 } as const;
-const dtypeOf = {
+/** Names of types in a header. */
+const typeNames = {
   F64: "float64",
-  I64: "int64",
   F32: "float32",
   F16: "float16",
   BF16: "bfloat16",
+  F8_E4M3: "float8_e4m3fn",
+  F8_E5M2: "float8_e5m2",
+  F8_E8M0: "float8_e8m0fnu",
+  I64: "int64",
+  I32: "int32",
+  I16: "int16",
+  I8: "int8",
+  U64: "uint64",
+  U32: "uint32",
+  U16: "uint16",
   U8: "uint8",
-} as const;
+  BOOL: "bool",
+  C64: "complex64",
+} as const satisfies Record<string, StoredType>;
 const nameOf = { float64: "F64", int64: "I64", float32: "F32", uint8: "U8" } as const;
-
-export type SafetensorsType = keyof typeof itemSize;
 
 const size = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
 const entrySchema = z.strictObject({
-  dtype: z.enum(["F64", "I64", "F32", "F16", "BF16", "U8"]),
+  dtype: z.enum(Object.keys(typeNames) as (keyof typeof typeNames)[]),
   shape: z.array(size).max(16),
   data_offsets: z.tuple([size, size]),
 });
+
+interface Located extends StoredTensor {
+  readonly length: number;
+}
 
 /** An open safetensors file: its header is checked, its tensors are mapped from the disk when asked for. */
 export interface SafetensorsFile {
@@ -34,7 +55,9 @@ export interface SafetensorsFile {
   readonly names: string[];
   readonly metadata: Record<string, string>;
   shape(name: string): number[];
-  dtype(name: string): SafetensorsType;
+  dtype(name: string): StoredType;
+  /** Where the tensor lies in the file. */
+  stored(name: string): StoredTensor;
   /**
    * The bytes of one tensor, or `length` of them from byte `start` on, read without LibTorch; little-endian, row-major.
    */
@@ -57,22 +80,23 @@ export async function readSafetensors(path: string): Promise<SafetensorsFile> {
   const metadata = z.record(z.string(), z.string()).safeParse(header.__metadata__ ?? {});
   if (!metadata.success) throw refuse("__metadata__ is not a table of strings");
 
-  const locations = new Map<string, TensorLocation>();
+  const locations = new Map<string, Located>();
   for (const [name, value] of Object.entries(header)) {
     if (name === "__metadata__") continue;
     const entry = entrySchema.safeParse(value);
     if (!entry.success)
       throw refuse(`the entry of ${describe(name)} is malformed: ${z.prettifyError(entry.error)}`);
     const { shape, data_offsets: offsets } = entry.data;
-    const dtype = dtypeOf[entry.data.dtype];
-    const length = shape.reduce((product, extent) => product * extent, itemSize[dtype]);
+    const dtype = typeNames[entry.data.dtype];
+    const length = elementsOf(shape) * storedTypes[dtype];
     if (offsets[1] - offsets[0] !== length || offsets[1] > dataLength) {
       throw refuse(
         `${describe(name)} (${dtype} [${shape.join(", ")}]) needs ${length} bytes, but its offsets are ` +
           `${offsets[0]} to ${offsets[1]} of ${dataLength}`,
       );
     }
-    locations.set(name, { path, offset: dataStart + offsets[0], length, dtype, shape });
+    const offset = dataStart + offsets[0];
+    locations.set(name, { path, offset, length, dtype, shape, strides: rowMajor(shape), littleEndian: true });
   }
   const ordered = [...locations.values()].sort((a, b) => a.offset - b.offset || a.length - b.length);
   let end = dataStart;
@@ -83,7 +107,7 @@ export async function readSafetensors(path: string): Promise<SafetensorsFile> {
   if (end !== dataStart + dataLength)
     throw refuse(`${dataStart + dataLength - end} bytes belong to no tensor`);
 
-  const locate = (name: string): TensorLocation => {
+  const locate = (name: string): Located => {
     const location = locations.get(name);
     if (!location) throw new TransferLimitsError("BAD_CHECKPOINT", `${path} has no tensor ${describe(name)}`);
     return location;
@@ -103,18 +127,10 @@ export async function readSafetensors(path: string): Promise<SafetensorsFile> {
           length,
         ]);
       }
-      const file = await open(path, "r");
-      try {
-        const buffer = Buffer.alloc(length);
-        const { bytesRead } = await file.read(buffer, 0, length, location.offset + start);
-        if (bytesRead !== length)
-          throw refuse(`it ended after ${bytesRead} of ${length} bytes of ${describe(name)}`);
-        return buffer;
-      } finally {
-        await file.close();
-      }
+      return readBytes(path, location.offset + start, length);
     },
-    tensor: async (name, device = "cpu") => new Tensor(await settle(addon().tensorMap(locate(name), device))),
+    stored: (name) => locate(name),
+    tensor: (name, device = "cpu") => loadStored(locate(name), { device }),
   };
 }
 
@@ -166,7 +182,7 @@ export async function writeSafetensors(
   const header: Record<string, unknown> = { __metadata__: metadata };
   let offset = 0;
   for (const [name, tensor] of Object.entries(tensors)) {
-    const length = tensor.shape.reduce((product, extent) => product * extent, itemSize[tensor.dtype]);
+    const length = elementsOf(tensor.shape) * storedTypes[tensor.dtype];
     header[name] = {
       dtype: nameOf[tensor.dtype],
       shape: tensor.shape,

@@ -5,6 +5,7 @@ import { z } from "zod";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import type { StudyResults } from "../study/results.js";
 import { resultsSchema, type Splits, splitsSchema } from "./schema.js";
+import { type LoadedWeights, readLoadedWeights } from "./weights.js";
 
 /** What a report is made from, as far as the study has come. */
 export interface StudyFolder {
@@ -13,6 +14,8 @@ export interface StudyFolder {
   /** The resolved study as YAML; null where the file is missing or broken. */
   resolved: string | null;
   splits: Splits | null;
+  /** What happened to the weights that models brought. */
+  weights: LoadedWeights[];
   /** What could not be read, in words for the first screen. */
   problems: string[];
 }
@@ -56,6 +59,7 @@ export async function readStudyFolder(path: string): Promise<StudyFolder> {
       stringify(JSON.parse(text), { lineWidth: 100 }),
     ),
     splits: await optional("splits.json", (text, name) => check(name, text, splitsSchema)),
+    weights: await readLoadedWeights(path, problems),
     problems,
   };
 }

@@ -28,6 +28,8 @@ export const studyPaths = (folder: string) => ({
   allProgress: join(folder, "progress"),
   progress: (id: string) => join(folder, "progress", id),
   failure: (id: string) => join(folder, "cells", `${id}.failed.json`),
+  /** What happened to every tensor of the weights that a model brings. */
+  weights: (model: string) => join(folder, "weights", `${model}.json`),
   results: join(folder, "results.json"),
   table: join(folder, "results.csv"),
   resolved: join(folder, "study.resolved.json"),

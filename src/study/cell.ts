@@ -28,7 +28,7 @@ import { collate, evaluate } from "./evaluate.js";
 import { FeatureStore, keptBatch } from "./features.js";
 import { type PlannedCell, pretrainingId } from "./plan.js";
 import type { CellResult, Cost, TestMetric } from "./results.js";
-import type { Study, TaskConfig, TrainingSettings } from "./schema.js";
+import type { ModelConfig, Study, TaskConfig, TrainingSettings } from "./schema.js";
 import { nothingSpent, type Trained, train } from "./train.js";
 
 /** Everything that working on one cell needs. */
@@ -55,10 +55,11 @@ export const labelOf = ({ id, kind, task, strategy, model, comparator, seed }: C
   seed,
 });
 
-/** Where the pretrained encoder of a model lies. */
-function encoderPath(study: Study, model: string): string {
-  const config = study.models.find(({ name }) => name === model);
-  return config?.weights ?? join(studyPaths(study.execution.output).cell(pretrainingId(model)), encoderFile);
+/** Gives a network the pretrained encoder of a model. */
+async function startFromPretraining(network: Network, study: Study, model: string): Promise<void> {
+  const { weights, keyMap } = study.models.find(({ name }) => name === model) as ModelConfig;
+  const own = join(studyPaths(study.execution.output).cell(pretrainingId(model)), encoderFile);
+  await loadEncoder(network, weights ?? own, keyMap === undefined ? {} : { keyMap });
 }
 
 /** Words for a network: its encoder with its head, or its family. */
@@ -106,8 +107,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   const channels = channelsShown(cell.network, task.shape.channels);
   const weightSeed = seedFor(study.seed, "weights", cell.model, cell.seed);
   using network = await clock.during(Network.build(cell.network, { device, seed: weightSeed }));
-  if (cell.startsFrom === "pretrained")
-    await clock.during(loadEncoder(network, encoderPath(study, cell.model)));
+  if (cell.startsFrom === "pretrained") await clock.during(startFromPretraining(network, study, cell.model));
 
   const head = headParameters(network);
   const trainable = {
@@ -166,7 +166,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   const state = trained?.state ?? null;
   if (state === null) context.tell({ kind: "cell-started", cell: labelOf(cell), epochs: 0, startEpoch: 0 });
   if (state?.best && state.best.epoch !== state.epoch) {
-    await clock.during(network.loadCheckpoint(checkpoints.best(state.best.epoch)));
+    await clock.during(network.restore(checkpoints.best(state.best.epoch)));
   }
 
   const tested = await test({ ...present, features: null }, sets.test, signal);

@@ -95,7 +95,7 @@ export class CheckpointFolder {
 
   /** Brings network and optimiser to a state that was read. */
   async restore(state: TrainingState, network: Network, trainer: Trainer): Promise<void> {
-    await network.loadCheckpoint(this.network(state.epoch));
+    await network.restore(this.network(state.epoch));
     await trainer.load(this.optimiser(state.epoch));
   }
 

@@ -1,10 +1,11 @@
-import { access, constants, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import { type Document, isMap, isNode, isPair, LineCounter, parseDocument } from "yaml";
 import { readManifest } from "../cohort/manifest.js";
 import { makeSplits } from "../cohort/splits.js";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { type Fault, pathName } from "../common/validation.js";
+import { openCheckpoint } from "../models/checkpoints/checkpoint-file.js";
 import { resolveStudy } from "./resolve.js";
 import type { Study, StudyInput } from "./schema.js";
 
@@ -85,12 +86,9 @@ async function checkFiles(study: Study, refuse: (faults: Fault[]) => TransferLim
     if (model.pretrain?.manifest) await readManifest(model.pretrain.manifest);
     if (model.weights === undefined) continue;
     try {
-      await access(model.weights, constants.R_OK);
+      await openCheckpoint(model.weights);
     } catch (error) {
-      fault(
-        ["models", index, "weights"],
-        `expected a file that can be read but received: ${messageOf(error)}`,
-      );
+      fault(["models", index, "weights"], `expected a file of weights but received: ${messageOf(error)}`);
     }
   }
   if (faults.length > 0) throw refuse(faults);

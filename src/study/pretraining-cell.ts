@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { writeFileAtomically, writeJson } from "../common/atomic-file.js";
 import { TransferLimitsError } from "../common/errors.js";
 import { randomStream, seedFor } from "../common/random.js";
+import { ownMetadata } from "../models/checkpoints/own-weights.js";
 import { maskedAutoencoderLoss, maskedBatch } from "../models/pretraining/masked-autoencoder.js";
 import { contrastBatch, patchContrastLoss, showsLesion } from "../models/pretraining/patch-contrast.js";
 import { encoderParameters, parameterCount } from "../models/weights.js";
@@ -121,7 +122,7 @@ async function writeEncoder(
   const state = await network.state();
   try {
     const encoder = Object.fromEntries(Object.entries(state).filter(([name]) => names.has(name)));
-    await writeSafetensors(path, encoder, metadata);
+    await writeSafetensors(path, encoder, { ...metadata, ...(await ownMetadata(network)) });
   } finally {
     for (const tensor of Object.values(state)) tensor.dispose();
   }

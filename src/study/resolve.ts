@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { describe, messageOf } from "../common/errors.js";
 import { type Fault, faultsOf } from "../common/validation.js";
 import { ownStrategy, type Strategy, variantName } from "../common/vocabulary.js";
+import { keyMaps } from "../models/checkpoints/key-maps/index.js";
 import { encoderOf, publishedDecoder, specialisedOf } from "../models/specification.js";
 import type { EncoderSpec } from "../native/network.js";
 import { strategiesOf, taskOf } from "../tasks/index.js";
@@ -169,15 +170,25 @@ function checkModels(config: StudyConfig, fault: Report): void {
     if (model.weights === undefined && model.pretrain === undefined && needsWeights.length > 0) {
       fault(
         ["models", index],
-        `expected "weights" (a safetensors file) or "pretrain", which ${needsWeights.join(" and ")} start from, ` +
+        `expected "weights" (a file of PyTorch or safetensors) or "pretrain", which ${needsWeights.join(" and ")} start from, ` +
           "but received neither",
       );
     }
-    if (model.weights !== undefined && !model.weights.endsWith(".safetensors")) {
-      fault(
-        ["models", index, "weights"],
-        `expected a .safetensors file but received ${describe(model.weights)}`,
-      );
+    const encoder = encoderOf(model.encoder);
+    if (model.keyMap !== undefined) {
+      const fitting = keyMaps.filter(({ family }) => family === encoder.family).map(({ name }) => name);
+      if (model.weights === undefined) {
+        fault(
+          ["models", index, "keyMap"],
+          'expected "weights" beside it, whose names it tells, but received none',
+        );
+      } else if (!fitting.includes(model.keyMap)) {
+        fault(
+          ["models", index, "keyMap"],
+          `expected one for an encoder of the family "${encoder.family}" (${fitting.join(", ")}) but received ` +
+            describe(model.keyMap),
+        );
+      }
     }
     if (model.pretrain && model.pretrain.warmupEpochs >= model.pretrain.epochs) {
       const { warmupEpochs, epochs } = model.pretrain;
@@ -186,7 +197,6 @@ function checkModels(config: StudyConfig, fault: Report): void {
         `expected fewer than the ${epochs} epochs but received ${warmupEpochs}`,
       );
     }
-    const encoder = encoderOf(model.encoder);
     const method = methodOf(encoder.family);
     if (model.pretrain?.method !== undefined && model.pretrain.method !== method) {
       fault(

@@ -24,6 +24,7 @@ import { prepareStudyCohort } from "./prepare.js";
 import type { StudyResults } from "./results.js";
 import { type Outcome, runSchedule } from "./schedule.js";
 import type { Study, StudyInput } from "./schema.js";
+import { checkWeights } from "./weights.js";
 import { runInWorker } from "./worker-process.js";
 
 export interface RunOptions {
@@ -85,6 +86,7 @@ async function runLocked(
   const done = await finishedCells(folder, plan);
   await settleCohort(folder, cohort, done.size > 0);
   await removeLeftovers(folder, done);
+  await checkWeights(study, plan, done);
 
   const cells = plan.cells.filter(({ kind }) => only === undefined || kind === only);
   for (const { id } of cells) if (!done.has(id)) await rm(studyPaths(folder).failure(id), { force: true });

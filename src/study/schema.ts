@@ -2,6 +2,7 @@ import { z } from "zod";
 import { section } from "../common/validation.js";
 import { comparators, type Strategy, type TaskKind, taskKinds } from "../common/vocabulary.js";
 import { specialisedOfPaper } from "../models/catalogue.js";
+import { keyMapNames } from "../models/checkpoints/key-maps/index.js";
 import {
   classifierSchema,
   type DecoderSpec,
@@ -109,8 +110,10 @@ export const pretrainSchema = section({
 const modelSchema = section({
   name: fileName,
   encoder: encoderSchema,
-  /** A safetensors file with the encoder's weights; or `pretrain`. */
+  /** A file with the encoder's weights, of PyTorch or safetensors; or `pretrain`. */
   weights: path.optional(),
+  /** The source of that file, where its names should not tell. */
+  keyMap: z.enum(keyMapNames).optional(),
   pretrain: pretrainSchema.optional(),
   /**
    * What of the pretrained model fine-tuning trains beside its head: all, the last blocks and every norm, or nothing.

@@ -99,7 +99,7 @@ async function embed(path: string, options: Options, cache: string, signal: Abor
   );
 
   using network = await Network.create({ encoder, device: options.device, seed: options.seed });
-  if (options.weights !== undefined) await loadEncoderWeights(network, options.weights);
+  if (options.weights !== undefined) await network.loadCheckpoint(options.weights, { fresh: true });
   const excluded = [...prepared.excluded];
   const cases: string[] = [];
   const rows: InstanceType<typeof Tensor>[] = [];
@@ -154,17 +154,6 @@ async function embedCase(
   } finally {
     for (const tensor of loaded) tensor.dispose();
   }
-}
-
-/** All of the encoder's weights, whose names in the file may begin with `encoder.`. */
-async function loadEncoderWeights(network: Encoder, path: string): Promise<void> {
-  const { missing } = await network.loadCheckpoint(path, (name) => name.replace(/^encoder\./, ""));
-  if (missing.length === 0) return;
-  throw new TransferLimitsError(
-    "BAD_CHECKPOINT",
-    `${path} lacks ${count(missing.length, "tensor")} of the encoder, such as ${missing.slice(0, 3).join(", ")}. ` +
-      "Do the weights belong to this encoder?",
-  );
 }
 
 function oneOf<Name extends string>(names: readonly Name[], name: string, option: string): Name {

@@ -1,17 +1,17 @@
 import type { Command } from "commander";
 import type { ImageInspection } from "../../cohort/inspect-image.js";
 import { type Answer, answer } from "../answer.js";
-import { number, printable, table } from "../format.js";
-import { inspectWeights, type WeightsInspection } from "../inspect-weights.js";
+import { count, number, printable, table } from "../format.js";
+import { inspectWeights, isWeights, type WeightsInspection } from "../inspect-weights.js";
 
 /** `inspect FILE`: what an image or a file of weights is. */
 export function addInspect(program: Command): void {
   program
     .command("inspect")
     .description(
-      "say what a file is. An image: format, shape, spacing, orientation, range; weights: every tensor",
+      "say what a file is. An image: format, shape, spacing, orientation, range; weights: format, every tensor, whose they are",
     )
-    .argument("<file>", "an image (NIfTI, MHA, MHD, NRRD), or weights (safetensors)")
+    .argument("<file>", "an image (NIfTI, MHA, MHD, NRRD), or weights (PyTorch, safetensors)")
     .option(
       "--of <image>",
       "the file is a mask: check that it lies on this image, by position in the patient",
@@ -20,11 +20,12 @@ export function addInspect(program: Command): void {
     .addHelpText(
       "after",
       "\nExamples:\n  transfer-limits inspect t2w.nii.gz --json\n  transfer-limits inspect lesion.nii.gz --of t2w.nii.gz\n" +
+        "  transfer-limits inspect profound.pth.tar\n" +
         "\nAn image with voxels that are not finite is described, but refused by a study: exit status 1.",
     )
     .action((file: string, options: { of?: string; json?: boolean }) =>
       answer(options, async () => {
-        if (file.endsWith(".safetensors")) {
+        if (await isWeights(file)) {
           const weights = await inspectWeights(file);
           return { value: weights, text: weightsText(weights) };
         }
@@ -68,15 +69,46 @@ function imageText(image: ImageInspection): string {
   return rows.map(([name, value]) => `${name?.padEnd(12)} ${value}`).join("\n");
 }
 
-function weightsText({ path, parameters, tensors, metadata }: WeightsInspection): string {
+function weightsText(weights: WeightsInspection): string {
+  const { path, format, parameters, tensors, state, prefix, besides, metadata, architecture } = weights;
+  const facts = [
+    ["file", path],
+    ["format", `${format}, ${weights.bytes.toLocaleString("en")} bytes`],
+    ["SHA-256", weights.sha256],
+    [
+      "weights",
+      `${count(tensors.length, "tensor")}, ${parameters.toLocaleString("en")} numbers` +
+        `${state === "" ? "" : `, under ${state}`}${prefix === "" ? "" : `, names with ${prefix}`}`,
+    ],
+    ["encoder", architecture === null ? "none that is known" : architectureText(architecture)],
+    ...weights.keyMaps.map(({ name, title, coverage }) => [
+      "key map",
+      `${name} (${title})${coverage === null ? "" : `: ${(coverage * 100).toFixed(1)} % of the encoder`}`,
+    ]),
+    ...besides
+      .slice(0, 5)
+      .map((group) => ["besides", `${count(group.tensors, "tensor")} under ${group.state}`]),
+    ...(besides.length > 5 ? [["besides", `${besides.length - 5} more groups of tensors`]] : []),
+    ...Object.entries(metadata).map(([key, value]) => [key, shortened(JSON.stringify(value))]),
+  ];
   const rows = tensors.map(({ name, dtype, shape }) => [
     printable(name),
     dtype,
     shape.join(" x ") || "scalar",
   ]);
   return [
-    `${printable(path)}: safetensors, ${tensors.length} tensors, ${parameters.toLocaleString("en")} numbers`,
-    ...Object.entries(metadata).map(([key, value]) => printable(`  ${key}: ${value}`)),
+    ...facts.map(([name, value]) => printable(`${(name ?? "").padEnd(12)} ${value}`)),
+    "",
     table(["tensor", "type", "shape"], rows),
   ].join("\n");
+}
+
+const shortened = (text: string): string => (text.length > 200 ? `${text.slice(0, 200)}...` : text);
+
+function architectureText({ encoder, assumed }: NonNullable<WeightsInspection["architecture"]>): string {
+  const { family, ...sizes } = encoder;
+  const shown = Object.entries(sizes).map(
+    ([name, value]) => `${name} ${[value].flat().join(", ")}${assumed.includes(name) ? " (assumed)" : ""}`,
+  );
+  return `${family}: ${shown.join("; ")}`;
 }

@@ -8,6 +8,7 @@ import { comparatorLabel, kindInProse, taskLabel } from "../labels.js";
 import type { StudyFolder } from "../read.js";
 import type { Splits } from "../schema.js";
 import type { Summary } from "../summary.js";
+import { loadedWeights } from "../weights.js";
 
 /** Where the numbers come from, folded: study, seeds, splits, pretraining, software, left-out cases, cells. */
 export async function provenanceSection(study: StudyFolder, summary: Summary, assets: Assets): Promise<Html> {
@@ -26,6 +27,7 @@ ${fold(
   }).map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`,
 )}
 ${fold("Cohort, seeds and splits", seedsAndSplits(study, summary))}
+${study.weights.length === 0 ? null : fold("Weights", loadedWeights(study.weights))}
 ${results.pretraining.length === 0 ? null : fold("Pretraining", html`${pretraining}${pretrainingRuns(study)}`)}
 ${fold(
   "The study, with every default filled in",

@@ -1,0 +1,25 @@
+import type { KeyMap } from "../key-map.js";
+import { convNeXt2dCentre, convNeXt2dMean } from "./convnext-v2-2d.js";
+import { dinov2Registers } from "./dinov2-registers.js";
+import { ownConvNeXt, ownVisionTransformer } from "./own.js";
+import { profoundClassification } from "./profound-classification.js";
+import { profoundMaskedAutoencoder } from "./profound-masked-autoencoder.js";
+import { profoundUnetr, profoundUperNet } from "./profound-segmentation.js";
+import { provicnet, provicnetContrastive } from "./provicnet.js";
+
+/** Every source that is known. Of several that fit a file equally well, the first is taken: the particular ones lead. */
+export const keyMaps: readonly KeyMap[] = [
+  profoundMaskedAutoencoder,
+  profoundClassification,
+  profoundUperNet,
+  profoundUnetr,
+  provicnetContrastive,
+  provicnet,
+  dinov2Registers,
+  convNeXt2dCentre,
+  convNeXt2dMean,
+  ownConvNeXt,
+  ownVisionTransformer,
+];
+
+export const keyMapNames = keyMaps.map(({ name }) => name);

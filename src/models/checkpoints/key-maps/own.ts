@@ -1,0 +1,21 @@
+import type { KeyMap } from "../key-map.js";
+
+/** What this package writes, and any ConvNeXt V2 of volumes with the published names, with or without a prefix. */
+export const ownConvNeXt: KeyMap = {
+  name: "convnext-v2-3d",
+  title: "a ConvNeXt V2 of volumes under our own names",
+  family: "convnext-v2-3d",
+  signs: [{ name: "^(?:(?:encoder|backbone)\\.)?downsample_layers\\.0\\.0\\.weight$", axes: 5 }],
+  rules: [
+    { from: "^(?:encoder\\.|backbone\\.)?((?:downsample_layers|stages|norm)\\..+)$", to: "encoder.$1" },
+  ],
+};
+
+/** What this package writes for vision transformers: the names of ProViCNet. */
+export const ownVisionTransformer: KeyMap = {
+  name: "dino-vit",
+  title: "a vision transformer over slices under our own names",
+  family: "dino-vit",
+  signs: [{ name: "^backbone\\.patch_embed\\.proj\\.weight$", axes: 4 }],
+  rules: [],
+};

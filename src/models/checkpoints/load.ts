@@ -1,0 +1,196 @@
+import { describe, expected, TransferLimitsError } from "../../common/errors.js";
+import { suggestion } from "../../common/validation.js";
+import type { Network, ParameterInfo } from "../../native/network.js";
+import { statistics } from "../../native/volumes.js";
+import { ofEncoder } from "../encoder-names.js";
+import { type CheckpointFile, openCheckpoint } from "./checkpoint-file.js";
+import type { KeyMap } from "./key-map.js";
+import { keyMaps } from "./key-maps/index.js";
+import { load } from "./layouts.js";
+import { describeMatch, type LoadReport, networkWords } from "./load-report.js";
+import { detectKeyMap, type Fit, type Match, matchKeys } from "./matching.js";
+import { notLookedAt, orientationOf, permutedShapes } from "./orientation.js";
+import { probeFeatures, relativeChange } from "./probe.js";
+import { coverageRefusal, matchRefusals } from "./refusals.js";
+
+export interface LoadOptions {
+  /** The key map of the file's source by name, such as `"profound-masked-autoencoder"`. Default: told from its names. */
+  keyMap?: string;
+  /** `encoder`: whatever else is in the file is left alone, and so is the network's head. Default: all of the network. */
+  scope?: "network" | "encoder";
+  /** The least share of the encoder's parameters that the file must hold. Default: 0.95. */
+  leastCoverage?: number;
+  /** The network has never been trained or loaded: its embedding before is that of random weights. */
+  fresh?: boolean;
+}
+
+/** A file of weights that was refused, with the report of what it would have given. */
+export class WeightsRefused extends TransferLimitsError {
+  constructor(readonly report: LoadReport) {
+    super("BAD_CHECKPOINT", report.refusal as string);
+  }
+}
+
+/** Below this the embedding of the probe volume has hardly changed. */
+const leastChange = 1e-3;
+
+/**
+ * Loads a file of weights into a network: finds what it is, whose names it has, and where each tensor belongs, and tells
+ * what happened to every one. Tensors are read twice, one by one: to check that all are sound, and to take them over;
+ * never is more than one of them in memory.
+ *
+ * @throws `WeightsRefused`, a `BAD_CHECKPOINT` with the report, when the file covers too little of the encoder, holds a
+ *   tensor of another shape or a number that is not finite, or no longer embeds the probe volume as its writer recorded;
+ *   but for the last, the network is then as it was. `BAD_CHECKPOINT` when the file cannot be read, `BAD_INPUT` on an
+ *   unknown key map
+ */
+export async function loadWeights(
+  network: Network,
+  path: string,
+  options: LoadOptions = {},
+): Promise<LoadReport> {
+  const { leastCoverage = 0.95, scope = "network", fresh = false } = options;
+  if (!(leastCoverage >= 0 && leastCoverage <= 1))
+    throw expected("a share in [0, 1]", "leastCoverage", leastCoverage);
+  const file = await openCheckpoint(path);
+  const all = network.parameters;
+  const encoder = all.filter(ofEncoder(network));
+  const parameters = scope === "encoder" ? encoder : all;
+  const { keyMap, chosen } = chooseKeyMap(file, network, encoder, options.keyMap);
+  const match = matchKeys(file, parameters, keyMap);
+  const sha256 = await file.sha256();
+  const report: LoadReport = {
+    format: "transfer-limits/load-report@1",
+    file: {
+      path,
+      format: file.format,
+      bytes: file.bytes,
+      sha256,
+      state: file.state,
+      prefix: match.prefix,
+      metadata: file.metadata,
+    },
+    network: networkWords(network.spec),
+    keyMap: { name: keyMap.name, title: keyMap.title, chosen },
+    ...describeMatch(match, file, { parameters, encoder }),
+    embedding: null,
+    orientation: permutedShapes(match) ?? notLookedAt,
+    warnings: [],
+    refusal: null,
+  };
+  const refuse = (reasons: readonly string[]): void => {
+    if (reasons.length > 0) throw new WeightsRefused({ ...report, refusal: reasons.join(" ") });
+  };
+  refuse([...matchRefusals(match, path), ...coverageRefusal(report, file, network, leastCoverage)]);
+  refuse(await notFinite(match, path));
+  await file.unchanged();
+
+  const before = await probeFeatures(network);
+  for (const { parameter, reading } of match.fits) {
+    using tensor = await load(reading);
+    await network.assign({ [parameter.name]: tensor });
+  }
+  const after = await probeFeatures(network);
+  if (before !== null && after !== null) {
+    report.embedding = {
+      change: relativeChange(before, after),
+      before: fresh ? "random weights" : "the weights before",
+    };
+    report.orientation = await orientationOf(network, file, match, after);
+  }
+  report.warnings = warningsOf(report);
+  const { verdict, words } = report.orientation;
+  if (verdict === "permuted" || verdict === "not as recorded")
+    refuse([`${path} fits the network but is refused. ${words}`]);
+  return report;
+}
+
+function chooseKeyMap(
+  file: CheckpointFile,
+  network: Network,
+  encoder: readonly ParameterInfo[],
+  named: string | undefined,
+): { keyMap: KeyMap; chosen: LoadReport["keyMap"]["chosen"] } {
+  const { spec } = network;
+  const family = "encoder" in spec ? spec.encoder.family : null;
+  if (named !== undefined) {
+    const keyMap = keyMaps.find(({ name }) => name === named);
+    const names = keyMaps.filter((map) => map.family === family).map(({ name }) => name);
+    if (keyMap === undefined)
+      throw new TransferLimitsError(
+        "BAD_INPUT",
+        `Expected a key map but received ${describe(named)}${suggestion(named, names)}`,
+      );
+    if (keyMap.family !== family) {
+      throw expected(
+        `a key map for a network of the family ${family ?? networkWords(spec)} (${names.join(", ") || "there is none"})`,
+        "keyMap",
+        named,
+      );
+    }
+    return { keyMap, chosen: "named" };
+  }
+  if (family === null) return { keyMap: sameNames, chosen: "nearest" };
+  const { keyMap, bears } = detectKeyMap(
+    file,
+    encoder,
+    keyMaps.filter((map) => map.family === family),
+  );
+  return { keyMap, chosen: bears ? "detected" : "nearest" };
+}
+
+/** For networks that are no foundation models: only what this package wrote is loaded into them. */
+const sameNames: KeyMap = {
+  name: "same-names",
+  title: "the network's own names",
+  family: "convnext-v2-3d",
+  signs: [],
+  rules: [],
+};
+
+/** Refuses numbers that are NaN or infinite, naming the tensors. */
+async function notFinite({ fits }: Match, path: string): Promise<string[]> {
+  const bad: string[] = [];
+  for (const fit of fits) {
+    const count = await countNotFinite(fit);
+    if (count > 0) bad.push(`${fit.from} (${count})`);
+  }
+  if (bad.length === 0) return [];
+  const more = bad.length > 3 ? ` and ${bad.length - 3} more` : "";
+  return [
+    `${path} holds weights that are not finite: ${bad.slice(0, 3).join(", ")}${more}. Did training diverge, or was the file damaged?`,
+  ];
+}
+
+async function countNotFinite({ reading }: Fit): Promise<number> {
+  if (!/^(?:b?float)/.test(reading.stored.dtype)) return 0;
+  const count = reading.shape.reduce((product, extent) => product * extent, 1);
+  if (count === 0) return 0;
+  using tensor = await load({ ...reading, ...(reading.inflate === null ? { shape: [1, 1, count] } : {}) });
+  if (tensor.dtype === "float32" && tensor.shape.length === 3) return (await statistics(tensor)).notFinite;
+  let notFinite = 0;
+  for (const value of (await tensor.toArray()) as Float32Array | Float64Array)
+    if (!Number.isFinite(value)) notFinite++;
+  return notFinite;
+}
+
+function warningsOf({ embedding, missing, orientation, keyMap, coverage }: LoadReport): string[] {
+  const warnings: string[] = [];
+  if (embedding !== null && !(embedding.change >= leastChange)) {
+    warnings.push(
+      `The embedding of the probe volume hardly changed (by ${embedding.change.toExponential(1)} of its length) against ` +
+        `${embedding.before}: did the weights load?`,
+    );
+  }
+  const surprising = missing.filter(({ expected: isExpected }) => !isExpected);
+  if (coverage.encoder < 1 && surprising.length > 0) {
+    warnings.push(
+      `${surprising.length} ${surprising.length === 1 ? "parameter keeps its" : "parameters keep their"} ` +
+        `values, such as ${surprising[0]?.name}.`,
+    );
+  }
+  if (keyMap.chosen === "nearest" && keyMap.name !== sameNames.name)
+    warnings.push(`The file bears the signs of no known source; ${keyMap.name} came nearest.`);
+  if (orientation.verdict === "suspect") warnings.push(orientation.words);
+  return warnings;
+}

@@ -1,0 +1,166 @@
+import type { ParameterInfo } from "../../native/network.js";
+import { elementsOf, type StoredType } from "../../native/stored-tensor.js";
+import type { CheckpointFile } from "./checkpoint-file.js";
+import type { KeyMap, Rule } from "./key-map.js";
+import { type Reading, readingOf, sameShape } from "./layouts.js";
+
+/** What of a checkpoint key maps look at: also a mere list of names and shapes will do. */
+export type Described = Pick<CheckpointFile, "names" | "stored">;
+
+/** A tensor of the file that becomes a parameter. */
+export interface Fit {
+  parameter: ParameterInfo;
+  from: string;
+  reading: Reading;
+}
+
+/** A tensor of the file that stands for a parameter and cannot become it. */
+export interface Misfit {
+  parameter: ParameterInfo;
+  from: string;
+  shape: number[];
+  dtype: StoredType;
+  /** It has the parameter's axes in another order. */
+  permuted: boolean;
+}
+
+/** What a key map makes of a file for a network. */
+export interface Match {
+  keyMap: KeyMap;
+  /** Wrappers of training programs that the file's names begin with, such as `module.`. */
+  prefix: string;
+  fits: Fit[];
+  misfits: Misfit[];
+  /** Parameters and buffers that no tensor of the file stands for. */
+  missing: ParameterInfo[];
+  /** Tensors of the file that stand for no parameter. */
+  unexpected: string[];
+  /** Parameters that several tensors of the file stand for. */
+  ambiguous: { parameter: string; from: string[] }[];
+}
+
+const wrapper = /^(?:module|_orig_mod|model|net|network|student|teacher)\./;
+
+/** What most of the names begin with, of what training programs wrap a network in. */
+export function wrappersOf(names: readonly string[]): string {
+  let prefix = "";
+  for (;;) {
+    const inner = names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
+    const next = inner.map((name) => wrapper.exec(name)?.[0]).find((found) => found !== undefined);
+    if (next === undefined) return prefix;
+    if (inner.filter((name) => name.startsWith(next)).length * 2 <= names.length) return prefix;
+    prefix += next;
+  }
+}
+
+const without = (prefix: string, name: string): string =>
+  name.startsWith(prefix) ? name.slice(prefix.length) : name;
+
+/** Whether a file bears every sign of a source. */
+export function bearsSigns(file: Described, { signs }: KeyMap): boolean {
+  const prefix = wrappersOf(file.names);
+  return signs.every(({ name: pattern, axes }) => {
+    const sign = new RegExp(pattern);
+    return file.names.some(
+      (name) =>
+        sign.test(without(prefix, name)) && (axes === undefined || file.stored(name).shape.length === axes),
+    );
+  });
+}
+
+/** Finds for each tensor of a file the parameter that it stands for, and how it becomes that. */
+export function matchKeys(file: Described, parameters: readonly ParameterInfo[], keyMap: KeyMap): Match {
+  const own = new Map(parameters.map((parameter) => [parameter.name, parameter]));
+  const prefix = wrappersOf(file.names);
+  const rules = keyMap.rules.map((rule) => ({ ...rule, pattern: new RegExp(rule.from) }));
+  const match: Match = { keyMap, prefix, fits: [], misfits: [], missing: [], unexpected: [], ambiguous: [] };
+  const sources = new Map<string, string[]>();
+  for (const name of file.names) {
+    const { ours, rule } = renamed(without(prefix, name), rules);
+    const parameter = candidatesOf(ours).flatMap((candidate) => own.get(candidate) ?? [])[0];
+    if (parameter === undefined) {
+      match.unexpected.push(name);
+      continue;
+    }
+    const known = sources.get(parameter.name);
+    if (known) {
+      known.push(name);
+      continue;
+    }
+    sources.set(parameter.name, [name]);
+    const stored = file.stored(name);
+    const reading = kindsAgree(stored.dtype, parameter)
+      ? readingOf(stored, parameter.shape, rule?.layout)
+      : null;
+    if (reading) match.fits.push({ parameter, from: name, reading });
+    else match.misfits.push(misfitOf(name, stored, parameter));
+  }
+  match.missing = parameters.filter(({ name }) => !sources.has(name));
+  match.ambiguous = [...sources]
+    .filter(([, from]) => from.length > 1)
+    .map(([parameter, from]) => ({ parameter, from }));
+  return match;
+}
+
+/** The shapes of a file's tensors under our names, where a name may stand for several the first of them. */
+export function shapesUnderOurNames(file: Described, keyMap: KeyMap): Map<string, readonly number[]> {
+  const prefix = wrappersOf(file.names);
+  const rules = keyMap.rules.map((rule) => ({ ...rule, pattern: new RegExp(rule.from) }));
+  const shapes = new Map<string, readonly number[]>();
+  for (const name of file.names) {
+    const { ours } = renamed(without(prefix, name), rules);
+    if (!shapes.has(ours)) shapes.set(ours, file.stored(name).shape);
+  }
+  return shapes;
+}
+
+function renamed(name: string, rules: readonly (Rule & { pattern: RegExp })[]) {
+  const rule = rules.find(({ pattern }) => pattern.test(name));
+  return { ours: rule === undefined ? name : name.replace(rule.pattern, rule.to), rule };
+}
+
+/** A ConvNeXt alone has names without the `encoder.` that they have below a head. */
+const candidatesOf = (name: string): string[] =>
+  name.startsWith("encoder.") ? [name, name.slice("encoder.".length)] : [name, `encoder.${name}`];
+
+/** Weights are numbers with a fraction; integers in their place are codes of a quantised network. */
+const kindsAgree = (stored: StoredType, { dtype, buffer }: ParameterInfo): boolean =>
+  buffer || /^(?:bfloat|float)/.test(stored) === dtype.startsWith("float");
+
+function misfitOf(
+  from: string,
+  { shape, dtype }: { shape: readonly number[]; dtype: StoredType },
+  parameter: ParameterInfo,
+): Misfit {
+  const sorted = (extents: readonly number[]) => [...extents].sort((a, b) => a - b);
+  const permuted = !sameShape(shape, parameter.shape) && sameShape(sorted(shape), sorted(parameter.shape));
+  return { parameter, from, shape: [...shape], dtype, permuted };
+}
+
+/** The share of these parameters, buffers not counted, that a match covers. */
+export function coverageOf(match: Match, parameters: readonly ParameterInfo[]): number {
+  const weights = new Map(
+    parameters.filter(({ buffer }) => !buffer).map(({ name, shape }) => [name, elementsOf(shape)]),
+  );
+  const total = [...weights.values()].reduce((sum, count) => sum + count, 0);
+  const covered = match.fits.reduce((sum, { parameter }) => sum + (weights.get(parameter.name) ?? 0), 0);
+  return total === 0 ? 1 : covered / total;
+}
+
+/**
+ * The key map for a file: of those whose signs the file bears, and else of all, the one that covers most of the
+ * encoder; the first of equals.
+ */
+export function detectKeyMap(
+  file: Described,
+  encoder: readonly ParameterInfo[],
+  maps: readonly KeyMap[],
+): { keyMap: KeyMap; bears: boolean; coverage: number } {
+  const bearing = maps.filter((keyMap) => bearsSigns(file, keyMap));
+  const rated = (bearing.length > 0 ? bearing : maps).map((keyMap) => ({
+    keyMap,
+    bears: bearing.length > 0,
+    coverage: coverageOf(matchKeys(file, encoder, keyMap), encoder),
+  }));
+  return rated.reduce((best, other) => (other.coverage > best.coverage ? other : best));
+}

@@ -1,0 +1,80 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { open, stat } from "node:fs/promises";
+import { messageOf, TransferLimitsError } from "../../common/errors.js";
+
+/** A refusal of one file: `BAD_CHECKPOINT`, with the file's name and what is wrong with it. */
+export type Refuse = (reason: string, cause?: unknown) => TransferLimitsError;
+
+/**
+ * A file of which ranges are read. It is opened anew for each range, so that nothing has to be closed; that it stays
+ * the same file in between is checked by `unchanged`.
+ */
+export class OpenedFile {
+  private constructor(
+    readonly path: string,
+    readonly size: number,
+    private readonly identity: string,
+  ) {}
+
+  /** @throws `BAD_CHECKPOINT` where there is no such file */
+  static async open(path: string): Promise<OpenedFile> {
+    try {
+      const status = await stat(path);
+      if (!status.isFile()) throw new Error("it is not a file");
+      const probe = await open(path, "r");
+      await probe.close();
+      return new OpenedFile(path, status.size, identityOf(status));
+    } catch (error) {
+      throw new TransferLimitsError("BAD_CHECKPOINT", `${path} cannot be opened: ${messageOf(error)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  refuse: Refuse = (reason, cause) =>
+    new TransferLimitsError("BAD_CHECKPOINT", `${this.path} is not a sound checkpoint: ${reason}`, { cause });
+
+  /** `length` bytes from byte `offset` on. @throws `BAD_CHECKPOINT` where they do not all lie in the file */
+  read(offset: number, length: number): Promise<Buffer> {
+    return this.reading((read) => read(offset, length));
+  }
+
+  /** Many reads with the file opened once. */
+  async reading<T>(
+    work: (read: (offset: number, length: number) => Promise<Buffer>) => Promise<T>,
+  ): Promise<T> {
+    const file = await open(this.path, "r");
+    try {
+      return await work(async (offset, length) => {
+        if (offset < 0 || length < 0 || offset > this.size - length)
+          throw this.refuse(`bytes ${offset} to ${offset + length} are asked for, but it has ${this.size}`);
+        const bytes = Buffer.alloc(length);
+        for (let done = 0; done < length; ) {
+          const { bytesRead } = await file.read(bytes, done, length - done, offset + done);
+          if (bytesRead === 0) throw this.refuse(`it ended after ${offset + done} bytes while it was read`);
+          done += bytesRead;
+        }
+        return bytes;
+      });
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** SHA-256 of the whole file as hexadecimal digits, in little memory. */
+  async sha256(): Promise<string> {
+    const hash = createHash("sha256");
+    for await (const chunk of createReadStream(this.path, { highWaterMark: 1 << 20 })) hash.update(chunk);
+    return hash.digest("hex");
+  }
+
+  /** @throws `BAD_CHECKPOINT` where the file is no longer the one that was opened */
+  async unchanged(): Promise<void> {
+    const now = await stat(this.path).then(identityOf, () => "gone");
+    if (now !== this.identity) throw this.refuse("it was changed while it was read");
+  }
+}
+
+const identityOf = (status: { ino: number; size: number; mtimeMs: number }): string =>
+  [status.ino, status.size, status.mtimeMs].join(":");

@@ -1,0 +1,59 @@
+import type { Network } from "../../native/network.js";
+import type { CheckpointFile } from "./checkpoint-file.js";
+import { keyMaps } from "./key-maps/index.js";
+import type { LoadReport } from "./load-report.js";
+import { bearsSigns, type Match } from "./matching.js";
+
+const some = (names: readonly string[]): string =>
+  names.slice(0, 3).join(", ") + (names.length > 3 ? " and others" : "");
+
+/** Tensors that stand for a parameter and cannot become it, or that stand for the same one. */
+export function matchRefusals({ misfits, ambiguous }: Match, path: string): string[] {
+  const reasons: string[] = [];
+  const [misfit] = misfits;
+  if (misfit) {
+    const { from, shape, dtype, parameter, permuted } = misfit;
+    const others = misfits.length > 1 ? ` So it is with ${misfits.length - 1} more tensors.` : "";
+    reasons.push(
+      `${path} does not fit the network: expected shape [${parameter.shape.join(", ")}] for ${parameter.name} but ` +
+        `received ${dtype} [${shape.join(", ")}] of ${from}${permuted ? ", which has the axes in another order" : ""}.${others}`,
+    );
+  }
+  const [twice] = ambiguous;
+  if (twice) reasons.push(`${path} holds several tensors for ${twice.parameter}: ${some(twice.from)}.`);
+  return reasons;
+}
+
+/** Too little of the encoder in a file, with the key map that came nearest and what is missing. */
+export function coverageRefusal(
+  { coverage, keyMap, missing, leftOver, misfits }: LoadReport,
+  file: CheckpointFile,
+  { spec }: Network,
+  least: number,
+): string[] {
+  const hasEncoder = "encoder" in spec;
+  const share = hasEncoder ? coverage.encoder : coverage.network;
+  if (share >= least) return [];
+  const percent = (value: number) => `${Number((value * 100).toFixed(1))} %`;
+  const lacking = missing.filter(({ expected }) => !expected).map(({ name }) => name);
+  const parts = [
+    `Expected at least ${percent(least)} of the ${hasEncoder ? "encoder" : "network"}'s parameters in ${file.path} but ` +
+      `found ${percent(share)}.`,
+    `The closest key map is ${keyMap.name} (${keyMap.title}).`,
+  ];
+  const other = keyMaps.find(
+    (map) => hasEncoder && map.family !== spec.encoder.family && bearsSigns(file, map),
+  );
+  if (other)
+    parts.push(
+      `The file looks like ${other.title} (${other.name}), an encoder of the family ${other.family}.`,
+    );
+  if (lacking.length > 0) parts.push(`Missing are ${lacking.length} tensors, such as ${some(lacking)}.`);
+  if (leftOver.length > 0) {
+    parts.push(
+      `Left over are ${leftOver.length} of the file's ${file.names.length}, such as ${some(leftOver.map(({ name }) => name))}.`,
+    );
+  }
+  if (misfits.length === 0) parts.push("Do the weights belong to this encoder?");
+  return [parts.join(" ")];
+}

@@ -1,0 +1,16 @@
+import type { Network, ParameterInfo } from "../native/network.js";
+
+/** How the names of the encoder's parameters begin in a network with a head; null where all of them are the encoder's. */
+function encoderPrefixes({ spec }: Pick<Network, "spec">): readonly string[] | null {
+  if ("model" in spec) return [];
+  if (spec.encoder.family === "dino-vit") return ["backbone.", "axis_pos.", "axis_max."];
+  return spec.head === undefined ? null : ["encoder."];
+}
+
+/** Tells the parameters and buffers of a network's encoder from the others. */
+export function ofEncoder(
+  network: Pick<Network, "spec">,
+): (parameter: Pick<ParameterInfo, "name">) => boolean {
+  const prefixes = encoderPrefixes(network);
+  return ({ name }) => prefixes === null || prefixes.some((start) => name.startsWith(start));
+}

@@ -1,0 +1,152 @@
+import { open } from "node:fs/promises";
+import { TransferLimitsError } from "../common/errors.js";
+import type { TypedArray } from "./addon.js";
+import { addon, settle } from "./load.js";
+import { decoderOf } from "./number-formats.js";
+import { Tensor } from "./tensor.js";
+
+/** The types that tensors are stored as, by PyTorch's names, with the bytes of an element. */
+export const storedTypes = {
+  float64: 8,
+  float32: 4,
+  float16: 2,
+  bfloat16: 2,
+  float8_e4m3fn: 1,
+  float8_e4m3fnuz: 1,
+  float8_e5m2: 1,
+  float8_e5m2fnuz: 1,
+  float8_e8m0fnu: 1,
+  int64: 8,
+  int32: 4,
+  int16: 2,
+  int8: 1,
+  uint64: 8,
+  uint32: 4,
+  uint16: 2,
+  uint8: 1,
+  bool: 1,
+  complex128: 16,
+  complex64: 8,
+} as const;
+
+export type StoredType = keyof typeof storedTypes;
+
+/** Types whose bytes LibTorch takes as they lie in the file. */
+const mappable = ["float64", "float32", "float16", "bfloat16", "int64", "uint8"] as const;
+type Mappable = (typeof mappable)[number];
+
+/** Where the elements of one tensor lie in a file. Nothing has been read yet. */
+export interface StoredTensor {
+  readonly path: string;
+  /** Byte of the first element. */
+  readonly offset: number;
+  readonly dtype: StoredType;
+  readonly shape: readonly number[];
+  /** Elements from one index to the next, for each axis; 0 repeats. */
+  readonly strides: readonly number[];
+  /** False where numbers lie with their most significant byte first. */
+  readonly littleEndian: boolean;
+}
+
+/** The strides of a row-major tensor. */
+export function rowMajor(shape: readonly number[]): number[] {
+  const strides = new Array<number>(shape.length);
+  let step = 1;
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    strides[axis] = step;
+    step *= Math.max(1, shape[axis] as number);
+  }
+  return strides;
+}
+
+export const elementsOf = (shape: readonly number[]): number =>
+  shape.reduce((product, extent) => product * extent, 1);
+
+/** Elements from the first to the last that a tensor touches, both counted; 0 for an empty one. */
+export function spanOf({ shape, strides }: Pick<StoredTensor, "shape" | "strides">): number {
+  if (shape.includes(0)) return 0;
+  return shape.reduce((last, extent, axis) => last + (extent - 1) * (strides[axis] as number), 0) + 1;
+}
+
+/** Whether the elements lie one after the other, in row-major order. */
+export function isContiguous({ shape, strides }: Pick<StoredTensor, "shape" | "strides">): boolean {
+  const dense = rowMajor(shape);
+  return shape.includes(0) || shape.every((extent, axis) => extent === 1 || strides[axis] === dense[axis]);
+}
+
+/**
+ * Brings one tensor into memory, as another shape of as many elements where one is given. Half precision and 8-bit
+ * floats become float32; integers other than uint8 become int64, bool becomes uint8. Contiguous elements are mapped
+ * from the file, so that they take no memory of their own; others are read and put into row-major order.
+ *
+ * @throws `BAD_CHECKPOINT` where the file has become shorter, or the type has no counterpart
+ */
+export async function loadStored(
+  stored: StoredTensor,
+  { device = "cpu", shape = stored.shape }: { device?: string; shape?: readonly number[] } = {},
+): Promise<Tensor> {
+  if (stored.littleEndian && isContiguous(stored) && isMappable(stored.dtype)) {
+    const length = elementsOf(shape) * storedTypes[stored.dtype];
+    const { path, offset, dtype } = stored;
+    return new Tensor(
+      await settle(addon().tensorMap({ path, offset, length, dtype, shape: [...shape] }, device)),
+    );
+  }
+  return Tensor.from(await readStored(stored), shape, device);
+}
+
+const isMappable = (dtype: StoredType): dtype is Mappable => (mappable as readonly string[]).includes(dtype);
+
+/** The elements of one tensor in row-major order; types as `loadStored` has them. It does not need LibTorch. */
+export async function readStored(stored: StoredTensor): Promise<TypedArray> {
+  const { dtype, shape, strides, littleEndian } = stored;
+  const decoder = decoderOf(dtype);
+  if (decoder === null) {
+    throw new TransferLimitsError(
+      "BAD_CHECKPOINT",
+      `${stored.path} holds a tensor of type ${dtype}, which has no counterpart here: only real numbers are loaded`,
+    );
+  }
+  const bytes = await readBytes(stored.path, stored.offset, spanOf(stored) * storedTypes[dtype]);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const values = decoder.allocate(elementsOf(shape));
+  let written = 0;
+  const copy = (axis: number, element: number): void => {
+    const extent = shape[axis] as number;
+    const stride = strides[axis] as number;
+    if (axis === shape.length - 1) {
+      decoder.decode(view, element, stride, extent, values, written, littleEndian);
+      written += extent;
+      return;
+    }
+    for (let index = 0; index < extent; index++) copy(axis + 1, element + index * stride);
+  };
+  if (shape.length === 0) decoder.decode(view, 0, 1, 1, values, 0, littleEndian);
+  else if (!shape.includes(0)) copy(0, 0);
+  return values;
+}
+
+/** Reads a range of a file, all of it. @throws `BAD_CHECKPOINT` where the file ends before */
+export async function readBytes(path: string, offset: number, length: number): Promise<Buffer> {
+  const file = await open(path, "r");
+  try {
+    const { size } = await file.stat();
+    if (offset + length > size) {
+      throw new TransferLimitsError(
+        "BAD_CHECKPOINT",
+        `${path} was truncated: a tensor ends at byte ${offset + length} of ${size}`,
+      );
+    }
+    const buffer = Buffer.allocUnsafeSlow(length);
+    let done = 0;
+    while (done < length) {
+      const { bytesRead } = await file.read(buffer, done, Math.min(length - done, 1 << 30), offset + done);
+      if (bytesRead === 0)
+        throw new TransferLimitsError("BAD_CHECKPOINT", `${path} ended after byte ${offset + done}`);
+      done += bytesRead;
+    }
+    return buffer;
+  } finally {
+    await file.close();
+  }
+}

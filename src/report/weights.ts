@@ -1,0 +1,91 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { messageOf } from "../common/errors.js";
+import { type Html, html } from "./html.js";
+
+const text = z.string().max(100_000);
+const count = z.number().int().nonnegative();
+
+/** Of a load report (`src/models/checkpoints/load-report.ts`), what the page shows. */
+const loadReportSchema = z.object({
+  format: z.literal("transfer-limits/load-report@1"),
+  file: z.object({ path: text, format: text, bytes: count, sha256: text, state: text, prefix: text }),
+  keyMap: z.object({ name: text, title: text, chosen: z.enum(["named", "detected", "nearest"]) }),
+  coverage: z.object({ encoder: z.number(), network: z.number() }),
+  loaded: z.array(z.object({ name: text, change: text.nullable() })),
+  missing: z.array(z.object({ name: text, expected: z.boolean() })),
+  leftOver: z.array(z.object({ name: text })),
+  modules: z.array(
+    z.object({ name: text, tensors: count, loaded: count, parameters: count, parametersLoaded: count }),
+  ),
+  embedding: z.object({ change: z.number().nullable(), before: text }).nullable(),
+  orientation: z.object({ verdict: text, words: text }),
+  warnings: z.array(text),
+  refusal: text.nullable(),
+});
+
+/** What happened to the weights that a model of the study brought. */
+export interface LoadedWeights {
+  model: string;
+  /** The report's file, relative to the study's folder. */
+  file: string;
+  report: z.infer<typeof loadReportSchema>;
+}
+
+/** The load reports in a study's folder, by model. What cannot be read is told in `problems`. */
+export async function readLoadedWeights(folder: string, problems: string[]): Promise<LoadedWeights[]> {
+  const names = await readdir(join(folder, "weights")).catch(() => []);
+  const found: LoadedWeights[] = [];
+  for (const name of names.filter((entry) => entry.endsWith(".json")).sort()) {
+    const file = `weights/${name}`;
+    try {
+      const report = loadReportSchema.parse(JSON.parse(await readFile(join(folder, file), "utf8")));
+      found.push({ model: name.slice(0, -".json".length), file, report });
+    } catch (error) {
+      problems.push(`${file} cannot be read: ${messageOf(error).replaceAll(`${folder}/`, "")}`);
+    }
+  }
+  return found;
+}
+
+const percent = (share: number): string => `${(share * 100).toFixed(share < 1 && share > 0.999 ? 3 : 1)} %`;
+const tensors = (number: number): string => `${number} ${number === 1 ? "tensor" : "tensors"}`;
+
+/** One paragraph and one table a model: file, hash, key map, coverage, and every module. */
+export function loadedWeights(all: readonly LoadedWeights[]): Html {
+  return html`${all.map(({ model, file, report }) => {
+    const { keyMap, coverage, embedding } = report;
+    const changed = report.loaded.filter(({ change }) => change !== null).length;
+    const missing = report.missing.filter(({ expected }) => !expected);
+    const facts = {
+      File: `${report.file.path} (${report.file.format}, ${report.file.bytes.toLocaleString("en")} bytes)`,
+      "SHA-256": report.file.sha256,
+      "Key map": `${keyMap.name}, ${keyMap.chosen}: ${keyMap.title}`,
+      "Weights found under": `${report.file.state || "the file itself"}${report.file.prefix ? `, names without ${report.file.prefix}` : ""}`,
+      "Encoder covered": percent(coverage.encoder),
+      Loaded: `${tensors(report.loaded.length)}, ${changed} of them reshaped`,
+      "Not in the file": `${tensors(report.missing.length)}${report.missing.length > missing.length ? `, ${report.missing.length - missing.length} of which such files never hold` : ""}`,
+      "Left over": tensors(report.leftOver.length),
+      "Embedding of the probe volume":
+        embedding === null || embedding.change === null
+          ? "not measured"
+          : `changed by ${percent(embedding.change)} of its length against ${embedding.before}`,
+      "Spatial axes": `${report.orientation.verdict}. ${report.orientation.words}`,
+    };
+    const notes = [...(report.refusal === null ? [] : [`Refused: ${report.refusal}`]), ...report.warnings];
+    return html`<h4>${model}</h4>
+<dl class="facts">${Object.entries(facts).map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
+${notes.length === 0 ? null : html`<ul>${notes.map((note) => html`<li>${note}</li>`)}</ul>`}
+${modulesTable(report)}
+<p class="downloads">Beside this page, with every tensor: <a href="${file}">${file}</a></p>`;
+  })}`;
+}
+
+function modulesTable({ modules }: LoadedWeights["report"]): Html {
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Modules"><table><thead><tr><th scope="col">Module</th><th scope="col">Tensors loaded</th><th scope="col">Parameters loaded</th></tr></thead>
+<tbody>${modules.map(
+    ({ name, tensors: all, loaded, parameters, parametersLoaded }) =>
+      html`<tr><th scope="row"><code>${name}</code></th><td>${loaded} of ${all}</td><td>${parametersLoaded.toLocaleString("en")} of ${parameters.toLocaleString("en")}</td></tr>\n`,
+  )}</tbody></table></div>`;
+}
