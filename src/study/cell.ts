@@ -222,7 +222,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
  * Channels of the input that a network is shown. A slice-wise encoder whose channels are a multiple of the task's takes
  * the task's own and fills the rest with adjacent slices; any other takes its channels filled from the volume's.
  */
-function channelsShown(network: NetworkSpec, ofTask: number): number {
+export function channelsShown(network: NetworkSpec, ofTask: number): number {
   if ("model" in network) return network.model.channels;
   const { family, channels } = network.encoder;
   return family === "dino-vit" && channels % ofTask === 0 ? ofTask : channels;
