@@ -4,6 +4,7 @@ export { type PhantomCohortOptions, writePhantomCohort } from "./cohort/phantom.
 export { type ErrorCode, TransferLimitsError } from "./common/errors.js";
 export type { CellLabel, StudyEvent } from "./common/progress.js";
 export * as diffusion from "./diffusion/index.js";
+export { type CheckpointFile, openCheckpoint } from "./models/checkpoints/checkpoint-file.js";
 export type { LoadOptions } from "./models/checkpoints/load.js";
 export type { LoadReport } from "./models/checkpoints/load-report.js";
 export { type LoadSummary, Network, type NetworkOptions } from "./models/network.js";

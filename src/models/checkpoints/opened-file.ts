@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { messageOf, TransferLimitsError } from "../../common/errors.js";
 
@@ -65,8 +64,19 @@ export class OpenedFile {
   /** SHA-256 of the whole file as hexadecimal digits, in little memory. */
   async sha256(): Promise<string> {
     const hash = createHash("sha256");
-    for await (const chunk of createReadStream(this.path, { highWaterMark: 1 << 20 })) hash.update(chunk);
-    return hash.digest("hex");
+    const file = await open(this.path, "r");
+    try {
+      const buffer = Buffer.alloc(Math.min(this.size, 1 << 20));
+      for (let at = 0; at < this.size; ) {
+        const { bytesRead } = await file.read(buffer, 0, buffer.length, at);
+        if (bytesRead === 0) throw this.refuse(`it ended after ${at} bytes while it was read`);
+        hash.update(buffer.subarray(0, bytesRead));
+        at += bytesRead;
+      }
+      return hash.digest("hex");
+    } finally {
+      await file.close();
+    }
   }
 
   /** @throws `BAD_CHECKPOINT` where the file is no longer the one that was opened */

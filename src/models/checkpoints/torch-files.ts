@@ -3,7 +3,7 @@ import type { OpenedFile } from "./opened-file.js";
 import type { PickleStorage, PickleValue } from "./pickle-values.js";
 import { PickleFault } from "./torch-globals.js";
 import { PickleCutShort, type Unpickled, unpickle } from "./unpickler.js";
-import { readZipDirectory } from "./zip-directory.js";
+import { readZipDirectory, type ZipEntry } from "./zip-directory.js";
 
 /** What a file of PyTorch holds, and where its storages lie. */
 export interface TorchFile {
@@ -42,7 +42,7 @@ export async function readTorchZip(file: OpenedFile): Promise<TorchFile> {
       "it is a TorchScript program, not a state dict. Save the model's state_dict() with torch.save",
     );
   }
-  const pickle = entries.get(name) as { offset: number; size: number };
+  const pickle = stored(file, name, entries.get(name) as ZipEntry);
   if (pickle.size > largestPickle) throw file.refuse(`its data.pkl claims ${pickle.size} bytes`);
   const bytes = await file.read(pickle.offset, pickle.size);
   const { value } = inFile(file, () => unpickle(bytes));
@@ -53,6 +53,7 @@ export async function readTorchZip(file: OpenedFile): Promise<TorchFile> {
       const entry = entries.get(`${folder}data/${storage.key}`);
       if (entry === undefined)
         throw file.refuse(`the numbers of storage ${storage.key.slice(0, 40)} are missing`);
+      stored(file, storage.key, entry);
       const needed = lengthOf(storage, storage.whole);
       if (needed > entry.size)
         throw file.refuse(`storage ${storage.key} claims ${needed} bytes, but its entry has ${entry.size}`);
@@ -61,10 +62,15 @@ export async function readTorchZip(file: OpenedFile): Promise<TorchFile> {
   };
 }
 
-async function isLittleEndian(
-  file: OpenedFile,
-  entry: { offset: number; size: number } | undefined,
-): Promise<boolean> {
+function stored(file: OpenedFile, name: string, entry: ZipEntry): ZipEntry {
+  if (!entry.compressed) return entry;
+  throw file.refuse(
+    `its entry ${JSON.stringify(name.slice(0, 80))} is compressed. PyTorch stores entries as they are; unpack the file ` +
+      "and save the checkpoint again with torch.save",
+  );
+}
+
+async function isLittleEndian(file: OpenedFile, entry: ZipEntry | undefined): Promise<boolean> {
   if (entry === undefined) return true;
   const order = entry.size <= 16 ? (await file.read(entry.offset, entry.size)).toString("latin1") : "";
   if (order !== "little" && order !== "big") throw file.refuse("its byte order is neither little nor big");

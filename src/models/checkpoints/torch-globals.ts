@@ -31,6 +31,8 @@ const storageTypes: Readonly<Record<string, StoredType>> = {
 const mostRepeated = 1 << 20;
 const mostAxes = 64;
 
+const complexText: Call = ([real, imaginary]) => `${String(real)} + ${String(imaginary)}j`;
+
 type Call = (given: PickleValue[]) => PickleValue;
 
 /** What a checkpoint may call. Nothing of it runs code from the file: each builds plain data from plain data. */
@@ -40,6 +42,8 @@ const calls: Readonly<Record<string, Call>> = {
   "builtins.frozenset": ([items]) => itemsOf(items ?? [], "the items of a set"),
   "__builtin__.set": ([items]) => itemsOf(items ?? [], "the items of a set"),
   "__builtin__.frozenset": ([items]) => itemsOf(items ?? [], "the items of a set"),
+  "builtins.complex": complexText,
+  "__builtin__.complex": complexText,
   /** How protocol 2 writes bytes: as text of which each character is a byte. */
   "_codecs.encode": ([text, encoding]) => {
     if (typeof text !== "string" || (encoding !== "latin1" && encoding !== "latin-1"))

@@ -4,6 +4,8 @@ import type { OpenedFile } from "./opened-file.js";
 export interface ZipEntry {
   offset: number;
   size: number;
+  /** Its bytes are not those that were put in; it cannot be read. */
+  compressed: boolean;
 }
 
 const endRecord = 0x06054b50;
@@ -27,7 +29,7 @@ interface Header {
 /**
  * The entries of a zip file as PyTorch writes them: stored without compression, one disk, zip64 where sizes need it.
  * Every length and offset is checked against the file before it is believed; entries that overlap, names that climb
- * out of a folder, encryption and compression are refused.
+ * out of a folder, and encryption are refused.
  *
  * Of zip this is the small part that checkpoints use. A library for all of it would decompress and would not say where
  * an entry's bytes lie, which is what lets a tensor be read, or mapped, in place.
@@ -172,18 +174,13 @@ async function placeEntry(
   const { name, flags, method, compressed, size, local } = header;
   const words = JSON.stringify(name.slice(0, 80));
   if (flags & 1) throw file.refuse(`its entry ${words} is encrypted`);
-  if (method !== 0 || compressed !== size) {
-    throw file.refuse(
-      `its entry ${words} is compressed. PyTorch stores entries as they are; save the checkpoint again with torch.save`,
-    );
-  }
   if (local > file.size - 30) throw file.refuse(`its entry ${words} lies beyond its end`);
   const bytes = await read(local, 30);
   if (bytes.readUInt32LE(0) !== localHeader)
     throw file.refuse(`its entry ${words} is not where its directory says`);
   const offset = local + 30 + bytes.readUInt16LE(26) + bytes.readUInt16LE(28);
-  if (offset + size > next) throw file.refuse(`its entry ${words} overlaps what follows it`);
-  return { offset, size };
+  if (offset + compressed > next) throw file.refuse(`its entry ${words} overlaps what follows it`);
+  return { offset, size, compressed: method !== 0 || compressed !== size };
 }
 
 function safe(value: bigint, file: OpenedFile): number {
