@@ -26,7 +26,7 @@ const tasks = Object.fromEntries(
 const decoders = {
   upernet: { kind: "upernet", hidden: 16, auxiliary: 8 },
   unetr: { kind: "unetr", featureSize: 4 },
-  conv1: { kind: "conv1" },
+  conv1: { kind: "conv1", width: 16 },
 } as const;
 
 /** An encoder of the catalogue with the head that studies put on it for a task. */

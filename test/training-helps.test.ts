@@ -93,7 +93,7 @@ describe("each specialised model, trained by a study as the demo does, but short
       using network = await Network.build(cell.network, { seed });
       const channels = channelsShown(cell.network, task.shape.channels);
       const { assessment } = await evaluate(
-        { task, network, channels, seed: study.seed, clock: new BusyClock() },
+        { task, network, channels, seed: study.seed, clock: new BusyClock(), features: null },
         validation,
         new AbortController().signal,
       );
