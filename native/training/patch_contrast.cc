@@ -55,13 +55,12 @@ at::Tensor patch_shares(const at::Tensor& mask, int64_t rows, int64_t columns) {
 }
 
 at::Tensor balanced_patches(const at::Tensor& share, double lesion_share, int64_t limit) {
-  require(limit >= 2, "Expected at least two patches a step for the patch contrast but received ", limit);
+  require(limit >= 4, "Expected at least four patches a step for the patch contrast but received ", limit);
   const at::Tensor is_lesion = share.gt(lesion_share);
   const at::Tensor lesion = is_lesion.nonzero().flatten();
   const at::Tensor background = is_lesion.logical_not().nonzero().flatten();
-  const int64_t half = limit / 2;
-  const int64_t of_lesion = std::min(lesion.size(0), std::max(half, limit - background.size(0)));
-  return at::cat({evenly(lesion, of_lesion), evenly(background, limit - of_lesion)});
+  const int64_t of_each = std::max<int64_t>(2, std::min({limit / 2, lesion.size(0), background.size(0)}));
+  return at::cat({evenly(lesion, of_each), evenly(background, of_each)});
 }
 
 }  // namespace transfer_limits

@@ -25,8 +25,9 @@ at::Tensor patch_contrast(const at::Tensor& features, const at::Tensor& share, d
 // The share of lesion in each patch of each slice: mask [N, 1, D, H, W] -> [N D, rows columns], row-major.
 at::Tensor patch_shares(const at::Tensor& mask, int64_t rows, int64_t columns);
 
-// At most `limit` indices into share [M], so that the matrix of similarities stays small: lesion patches and
-// background have half each, or what the other leaves, spread evenly over the batch; nothing is drawn.
+// At most `limit` indices into share [M], so that the matrix of similarities stays small: as many of lesions as of
+// background, spread evenly over the batch; nothing is drawn. Lesions are rare: beside all of the background the contrast
+// is lowest where every patch has the same features.
 at::Tensor balanced_patches(const at::Tensor& share, double lesion_share, int64_t limit);
 
 }  // namespace transfer_limits

@@ -43,13 +43,14 @@ models:
     encoder: provicnet-demo
     pretrain:
       manifest: pretraining-cohort/manifest.csv
-      epochs: 20
+      epochs: 40
       batchSize: 4
       learningRate: 0.001
       projection: { hidden: 64, bottleneck: 32 }
+    decoder: { kind: conv1, width: 8 }
     subpixel: { featureSize: 4 }
     classifier: { bottleneck: 32 }
-    training: { epochs: 4, batchSize: 4, validateEvery: 4 } # a step takes ten times as long
+    training: { epochs: 6, batchSize: 4, validateEvery: 6 } # a step takes several times as long
 tasks:
   - kind: pirads-classification
     training: { epochs: 40, learningRate: 0.002, batchSize: 4 }

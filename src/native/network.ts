@@ -158,7 +158,8 @@ export type LossSpec =
   | { kind: "masked-autoencoder"; normaliseTargets?: boolean }
   /**
    * Supervised contrast of a `dino-vit`'s patches (Khosla 2020); the target is the lesion mask, uint8 [N, 1, D, H, W]. A
-   * patch is lesion where more than `lesionShare` (0.5) of it is; at most `patches` (1024) take part in a step.
+   * patch is lesion where more than `lesionShare` (0.5) of it is; at most `patches` (1024) take part in a step, as many
+   * of lesions as of background.
    */
   | { kind: "patch-contrast"; temperature?: number; lesionShare?: number; patches?: number };
 

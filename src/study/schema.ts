@@ -94,8 +94,8 @@ export const pretrainSchema = section({
   temperature: positive.default(0.1),
   /** Share of lesion above which a patch counts as one of a lesion: patches are as large as lesions. */
   lesionShare: z.number().min(0).lt(1).default(0.1),
-  /** At most so many patches of a batch are contrasted. */
-  patches: z.int().min(2).max(65_536).default(1024),
+  /** At most so many patches of a batch are contrasted, half of them of lesions and half of background. */
+  patches: z.int().min(4).max(65_536).default(1024),
   /** Widths of the contrastive head: its hidden layers, and the features that are contrasted. */
   projection: section({ hidden: z.int().min(1).max(65_536), bottleneck: z.int().min(1).max(65_536) }).default(
     {
