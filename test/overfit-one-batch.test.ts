@@ -133,7 +133,7 @@ describe("the losses of tasks, on one batch of phantoms", () => {
 
   it.each(pairs)(
     "%s: falls on %s",
-    async (kind, _, specOf, { rate, steps, share }) => {
+    async (kind, _name, specOf, { rate, steps, share }) => {
       const task = tasks[kind];
       const spec = specOf(task);
       const channels = channelsShown(spec, task.shape.channels);
@@ -156,16 +156,6 @@ describe("the losses of tasks, on one batch of phantoms", () => {
         const learningRate = rate * (1 - step / steps);
         losses.push((await trainer.step(input, target, { learningRate, seed: step })).loss);
       }
-      if (process.env.SHOW)
-        console.log(
-          "@@",
-          kind,
-          _,
-          share,
-          (losses.at(-1) as number) / (losses[0] as number),
-          losses[0],
-          chosen(kind).length,
-        );
       expect(losses.at(-1)).toBeLessThan(share * (losses[0] as number));
     },
     60_000,

@@ -9,80 +9,91 @@ import { Network } from "../dist/native/network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { BusyClock } from "../dist/study/busy-clock.js";
 import { channelsShown } from "../dist/study/cell.js";
-import { cohortOf, readCohort, type StudyCohort } from "../dist/study/cohort-file.js";
+import { readCohort, type StudyCohort } from "../dist/study/cohort-file.js";
 import { evaluate } from "../dist/study/evaluate.js";
 import { checkStudy } from "../dist/study/load.js";
-import { planStudy } from "../dist/study/plan.js";
-import type { EpochRecord, StudyResults } from "../dist/study/results.js";
+import { type PlannedCell, planStudy } from "../dist/study/plan.js";
+import type { CellResult, EpochRecord, StudyResults } from "../dist/study/results.js";
 import { runStudy } from "../dist/study/run.js";
-import type { Study, TaskConfig } from "../dist/study/schema.js";
+import type { Study, StudyInput, TaskConfig } from "../dist/study/schema.js";
 import { factsOf, openCase } from "../dist/tasks/case-volumes.js";
 import { taskOf } from "../dist/tasks/index.js";
 
-describe("each specialised model, trained by a study as the demo does, but shorter", () => {
+/** The demo's specialised models on small phantoms: enough training to tell, at about the demo's settings. */
+const studies = (manifest: string) => {
+  const common = {
+    models: [{ name: "ProFound", encoder: "profound-demo" }],
+    comparators: ["specialised"],
+    specialised: {
+      "pirads-classification": "resnet-demo",
+      "lesion-segmentation": "unet-3d-demo",
+      "super-resolution": "transunet-demo",
+      "distortion-correction": "vit-demo",
+      "modality-translation": "ddpm-unet-demo",
+    },
+  } satisfies Partial<StudyInput>;
+  const volumes: Omit<StudyInput, "execution"> = {
+    ...common,
+    name: "volumes",
+    cohort: { manifest, voxels: [24, 24, 12], crop: { around: "gland", fieldOfView: [64, 64, 60] } },
+    split: { train: 16, validation: 4, test: 1 },
+    tasks: [
+      { kind: "lesion-segmentation", training: { epochs: 6 } },
+      { kind: "super-resolution", training: { epochs: 2 } },
+      { kind: "distortion-correction", maximumDisplacement: 4, training: { epochs: 4 } },
+      { kind: "modality-translation", samplingSteps: 10, training: { epochs: 20, validateEvery: 10 } },
+    ],
+    training: { learningRate: 0.002, batchSize: 2, validateEvery: 2 },
+  };
+  // A specificity at sensitivity 0.9 hangs on single cases where there are few: more of them, near to the gland, and
+  // the question that T2W alone answers, which of them have the largest lesions.
+  const classes: Omit<StudyInput, "execution"> = {
+    ...common,
+    name: "classes",
+    cohort: { manifest, voxels: [32, 32, 16], crop: { around: "gland", fieldOfView: [50, 50, 44] } },
+    split: { train: 100, validation: 36, test: 4 },
+    tasks: [{ kind: "pirads-classification", positiveFrom: 5 }],
+    training: { epochs: 40, learningRate: 0.003, batchSize: 8, validateEvery: 5 },
+  };
+  return [volumes, classes];
+};
+
+describe("each specialised model, trained by a study", () => {
   let folder: string;
-  let study: Study;
-  let results: StudyResults;
+  const trained: { study: Study; results: StudyResults }[] = [];
 
   beforeAll(async () => {
     setThreads(1);
     folder = await mkdtemp(join(tmpdir(), "transfer-limits-helps-"));
     const manifest = await writePhantomCohort(join(folder, "cohort"), {
-      cases: 40,
+      cases: 140,
       seed: 2,
       voxels: [32, 32, 16],
     });
-    study = await checkStudy({
-      name: "specialised",
-      seed: 1,
-      cohort: {
-        manifest,
-        voxels: [32, 32, 16],
-        crop: { around: "gland", fieldOfView: [64, 64, 60] },
-      },
-      split: { train: 10, validation: 4, test: 1 },
-      models: [{ name: "ProFound", encoder: "profound-demo" }],
-      tasks: [
-        {
-          kind: "pirads-classification",
-          // A specificity of few cases takes few values: this task, whose network is quick, sees them all.
-          cohort: { manifest, split: { train: 24, validation: 12, test: 4 } },
-          training: { epochs: 20, batchSize: 4 },
-        },
-        { kind: "lesion-segmentation", training: { epochs: 6 } },
-        { kind: "super-resolution", training: { epochs: 2 } },
-        { kind: "distortion-correction", maximumDisplacement: 4, training: { epochs: 4 } },
-        {
-          kind: "modality-translation",
-          samplingSteps: 5,
-          training: { epochs: 12, validateEvery: 12, learningRate: 0.004 },
-        },
-      ],
-      specialised: {
-        "pirads-classification": "resnet-demo",
-        "lesion-segmentation": "unet-3d-demo",
-        "super-resolution": "transunet-demo",
-        "distortion-correction": "vit-demo",
-        "modality-translation": "ddpm-unet-demo",
-      },
-      comparators: ["specialised"],
-      training: { learningRate: 0.002, batchSize: 2, validateEvery: 2 },
-      execution: { jobs: 2, threads: 1, output: join(folder, "results") },
-    });
-    results = await runStudy(study);
-    expect(results.complete).toBe(true);
-  }, 300_000);
+    for (const input of studies(manifest)) {
+      const execution = {
+        jobs: 2,
+        threads: 1,
+        output: join(folder, input.name),
+        cache: join(folder, "cache"),
+      };
+      const study = await checkStudy({ ...input, execution });
+      const results = await runStudy(study);
+      expect(results.complete).toBe(true);
+      trained.push({ study, results });
+    }
+  }, 600_000);
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
   it.each(taskKinds)(
     "has a better validation metric at its best epoch than as it was drawn: %s",
     async (kind) => {
-      const config = study.tasks.find((one) => one.kind === kind) as TaskConfig;
-      const task = taskOf(config);
-      const cell = planStudy(study).cells.find((one) => one.task === kind);
-      const result = results.cells.find((one) => one.task === kind)?.result;
-      if (!cell || !result) throw new Error(`no cell of ${kind}`);
-      const { split } = cohortOf((await readCohort(study.execution.output)) as StudyCohort, kind);
+      const own = trained.find(({ study }) => study.tasks.some((one) => one.kind === kind));
+      const { study, results } = own as (typeof trained)[number];
+      const task = taskOf(study.tasks.find((one) => one.kind === kind) as TaskConfig);
+      const cell = planStudy(study).cells.find((one) => one.task === kind) as PlannedCell;
+      const result = results.cells.find((one) => one.task === kind)?.result as CellResult;
+      const { split } = (await readCohort(study.execution.output)) as StudyCohort;
       const validation = await Promise.all(
         split.validation
           .filter((one) => task.missing(factsOf(one)) === null)
@@ -98,13 +109,6 @@ describe("each specialised model, trained by a study as the demo does, but short
         new AbortController().signal,
       );
       const best = result.curve.find(({ epoch }) => epoch === result.bestEpoch) as EpochRecord;
-      console.log(
-        "@@",
-        kind,
-        assessment.value,
-        JSON.stringify(result.curve.map((c) => c.validationMetric)),
-        result.cost.wallSeconds,
-      );
       expect(assessment.value).toEqual(expect.any(Number));
       expect(best.validationMetric).toBeGreaterThan(assessment.value as number);
     },
