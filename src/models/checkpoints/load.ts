@@ -18,7 +18,7 @@ export interface LoadOptions {
   keyMap?: string;
   /** `encoder`: whatever else is in the file is left alone, and so is the network's head. Default: all of the network. */
   scope?: "network" | "encoder";
-  /** The least share of the encoder's parameters that the file must hold. Default: 0.95. */
+  /** The least share of the encoder's parameters, and of its tensors, that the file must hold. Default: 0.95. */
   leastCoverage?: number;
   /** The network has never been trained or loaded: its embedding before is that of random weights. */
   fresh?: boolean;
