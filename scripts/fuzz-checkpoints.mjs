@@ -169,7 +169,8 @@ export async function fuzz({
   const folder = mkdtempSync(join(tmpdir(), "transfer-limits-fuzz-"));
   const path = join(folder, "mutated.pth");
   // What the index of shards leads to.
-  for (const { name, bytes } of seeds) if (name.endsWith(".safetensors")) writeFileSync(join(folder, name), bytes);
+  for (const { name, bytes } of seeds)
+    if (name.endsWith(".safetensors")) writeFileSync(join(folder, name), bytes);
   const started = performance.now();
   const counts = { iterations: 0, read: 0, refused: 0, slowestMilliseconds: 0 };
   const live = Tensor.live;

@@ -91,7 +91,7 @@ function seedFiles(): Map<string, Buffer> {
       torchZip({ ordered: [["a", new TorchTensor(untyped, [4], { dtype: "float8_e4m3fn" })]] }),
     ],
     ["two.safetensors", Buffer.concat([length, header, Buffer.alloc(10, 1)])],
-    ["index.json", Buffer.from('{"metadata":{"total_size":10},"weight_map":{"a":"two.safetensors"}}')],
+    ["shards.index", Buffer.from('{"metadata":{"total_size":10},"weight_map":{"a":"two.safetensors"}}')],
   ]);
 }
 

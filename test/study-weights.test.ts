@@ -8,6 +8,7 @@ import type { LoadReport } from "../dist/models/checkpoints/load-report.js";
 import { Network } from "../dist/models/network.js";
 import type { ConvNeXtSpec } from "../dist/native/network.js";
 import { writeReport } from "../dist/report/index.js";
+import { loadedWeights } from "../dist/report/weights.js";
 import { runStudy } from "../dist/study/run.js";
 import type { StudyInput } from "../dist/study/schema.js";
 import { stateOf, writeForeign } from "./foreign-weights.js";
@@ -119,6 +120,22 @@ describe("a study with published weights", () => {
       chosen: "named",
     });
   }, 120_000);
+});
+
+describe("the page", () => {
+  it("takes nothing that a checkpoint says for markup", async () => {
+    const kept = await reportIn("first");
+    const evil = "<script>alert(1)</script>";
+    const report = {
+      ...kept,
+      warnings: [evil],
+      file: { ...kept.file, path: evil, prefix: evil },
+      refusal: evil,
+    };
+    const page = String(loadedWeights([{ model: evil, file: `weights/${evil}.json`, report }]));
+    expect(page).not.toContain("<script>");
+    expect(page).toContain("&lt;script&gt;");
+  });
 });
 
 describe("an encoder that a study pretrained itself", () => {

@@ -58,7 +58,16 @@ export async function loadWeights(
   const parameters = scope === "encoder" ? encoder : all;
   const { keyMap, chosen } = chooseKeyMap(file, network, encoder, options.keyMap);
   const match = matchKeys(file, parameters, keyMap);
-  const sha256 = await file.sha256();
+  const described = {
+    keyMap: { name: keyMap.name, title: keyMap.title, chosen },
+    ...describeMatch(match, file, { parameters, encoder }),
+  };
+  const unfit = [...matchRefusals(match, path), ...coverageRefusal(described, file, network, leastCoverage)];
+  // The file is read for its hash while LibTorch looks at its numbers.
+  const [sha256, unsound] = await Promise.all([
+    file.sha256(),
+    unfit.length > 0 ? Promise.resolve([]) : notFinite(match, path),
+  ]);
   const report: LoadReport = {
     format: "transfer-limits/load-report@1",
     file: {
@@ -71,8 +80,7 @@ export async function loadWeights(
       metadata: file.metadata,
     },
     network: networkWords(network.spec),
-    keyMap: { name: keyMap.name, title: keyMap.title, chosen },
-    ...describeMatch(match, file, { parameters, encoder }),
+    ...described,
     embedding: null,
     orientation: permutedShapes(match) ?? notLookedAt,
     warnings: [],
@@ -81,8 +89,7 @@ export async function loadWeights(
   const refuse = (reasons: readonly string[]): void => {
     if (reasons.length > 0) throw new WeightsRefused({ ...report, refusal: reasons.join(" ") });
   };
-  refuse([...matchRefusals(match, path), ...coverageRefusal(report, file, network, leastCoverage)]);
-  refuse(await notFinite(match, path));
+  refuse([...unfit, ...unsound]);
   await file.unchanged();
 
   const before = await probeFeatures(network);

@@ -41,16 +41,20 @@ export interface Match {
 
 const wrapper = /^(?:module|_orig_mod|model|net|network|student|teacher)\./;
 
+/** More wrappers around one network are a name that was made to keep us busy. */
+const mostWrappers = 8;
+
 /** What most of the names begin with, of what training programs wrap a network in. */
 export function wrappersOf(names: readonly string[]): string {
   let prefix = "";
-  for (;;) {
+  for (let count = 0; count < mostWrappers; count++) {
     const inner = names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
     const next = inner.map((name) => wrapper.exec(name)?.[0]).find((found) => found !== undefined);
-    if (next === undefined) return prefix;
-    if (inner.filter((name) => name.startsWith(next)).length * 2 <= names.length) return prefix;
+    if (next === undefined) break;
+    if (inner.filter((name) => name.startsWith(next)).length * 2 <= names.length) break;
     prefix += next;
   }
+  return prefix;
 }
 
 const without = (prefix: string, name: string): string =>

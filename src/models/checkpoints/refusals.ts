@@ -26,7 +26,13 @@ export function matchRefusals({ misfits, ambiguous }: Match, path: string): stri
 
 /** Too little of the encoder in a file, with the key map that came nearest and what is missing. */
 export function coverageRefusal(
-  { coverage, keyMap, missing, leftOver, misfits }: LoadReport,
+  {
+    coverage,
+    keyMap,
+    missing,
+    leftOver,
+    misfits,
+  }: Pick<LoadReport, "coverage" | "keyMap" | "missing" | "leftOver" | "misfits">,
   file: CheckpointFile,
   { spec }: Network,
   least: number,
