@@ -97,6 +97,7 @@ export async function loadWeights(
     using tensor = await load(reading);
     await network.assign({ [parameter.name]: tensor });
   }
+  await file.unchanged();
   const after = await probeFeatures(network);
   if (before !== null && after !== null) {
     report.embedding = {
