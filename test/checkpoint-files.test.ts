@@ -365,6 +365,20 @@ describe("pickles that are made to do harm", () => {
     await refused(inZip(ops("(".repeat(2 ** 21), ".")), /too deeply/);
     await refused(inZip(ops("]".repeat(2 ** 21), ".")), /more than/);
     await refused(inZip(ops("]q\x00h\x00a.")), /no tensors by name/);
+    const inMany = ops(
+      "}",
+      "(",
+      ...Array.from({ length: 20_000 }, (_, key) =>
+        Buffer.concat([Buffer.from("M"), Buffer.from([key & 255, key >> 8]), Buffer.from("N")]),
+      ),
+      "u",
+      "q\x00",
+      "0",
+      "](",
+      "h\x00".repeat(20_000),
+      "e.",
+    );
+    await refused(inZip(inMany), /no tensors by name/);
     const doubled = Array.from({ length: 200 }, () => "q\x000h\x00h\x00\x86").join("");
     await refused(inZip(ops("N", doubled, ".")), /no tensors by name/);
   });

@@ -50,7 +50,11 @@ describe.skipIf(sharedMissing)(
       const { missing, unexpected, report } = await network.loadCheckpoint(
         checkpoint("profound_classifier_small.pth.tar"),
       );
-      expect([missing, unexpected, report.coverage]).toEqual([[], [], { encoder: 1, network: 1 }]);
+      expect([missing, unexpected, report.coverage]).toEqual([
+        [],
+        [],
+        { encoder: 1, encoderTensors: 1, network: 1 },
+      ]);
       expect(report.keyMap.name).toBe("profound-classification");
       expect(report.file).toMatchObject({ state: "model", metadata: { epoch: 12 } });
       using x = parityInput(input);

@@ -1,10 +1,14 @@
+import { createHash } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Network } from "../dist/models/network.js";
 import { cli, startCli, writeFloats, writeSmallImage } from "./cli-fixture.js";
+import { stateOf, writeForeign } from "./foreign-weights.js";
 import { temporaryFolder } from "./libtorch-fixture.js";
 import { shared, sharedMissing } from "./shared.js";
+import { torchZip } from "./torch-writer.js";
 
 const commands = ["demo", "run", "plan", "report", "pretrain", "embed", "align", "inspect", "doctor"];
 
@@ -74,6 +78,45 @@ describe("inspect", () => {
       kind: "weights",
       parameters: 6,
       tensors: [{ name: "stem.weight", dtype: "float32", shape: [2, 3] }],
+    });
+  });
+
+  it("says what a checkpoint of PyTorch is, by its contents: whose weights, of which encoder, and what is beside", async () => {
+    const path = join(temporaryFolder(), "no-name");
+    using network = await Network.create({ encoder: "profound-demo", seed: 1 });
+    await writeForeign(path, await stateOf(network), (name, { shape, values }) => [
+      `encoder.${name}`,
+      shape,
+      values,
+    ]);
+    const { status, stdout } = await cli("inspect", path, "--json");
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({
+      kind: "weights",
+      format: "PyTorch zip",
+      sha256: createHash("sha256").update(readFileSync(path)).digest("hex"),
+      state: "model",
+      metadata: { epoch: 1 },
+      architecture: {
+        encoder: { family: "convnext-v2-3d", channels: 3, depths: [1, 1, 2, 1], dims: [16, 32, 64, 128] },
+        assumed: [],
+      },
+      keyMaps: [{ name: "convnext-v2-3d", coverage: 1 }],
+    });
+    const text = (await cli("inspect", path)).stdout;
+    expect(text).toContain("convnext-v2-3d: channels 3; depths 1, 1, 2, 1; dims 16, 32, 64, 128");
+    expect(text).toContain("100.0 % of the encoder");
+    expect(text).toMatch(/epoch +1/);
+  });
+
+  it("refuses a checkpoint that would run something, by the name of what it asks for", async () => {
+    const path = join(temporaryFolder(), "evil.pth");
+    writeFileSync(path, torchZip({ dictionary: [["model", { call: ["posix", "system", "true"] }]] }));
+    const { status, stdout } = await cli("inspect", path, "--json");
+    expect(status).toBe(1);
+    expect(JSON.parse(stdout).error).toMatchObject({
+      code: "BAD_CHECKPOINT",
+      message: expect.stringContaining("posix.system"),
     });
   });
 

@@ -235,9 +235,26 @@ describe("a study file", () => {
       "no.safetensors",
     ],
     [
-      "weights of another format",
-      sound.replace("pretrain: { epochs: 2 }", "weights: w.pth"),
-      "models[0].weights: expected a .safetensors file",
+      "weights that are no weights",
+      sound.replace("pretrain: { epochs: 2 }", "weights: study.yaml"),
+      "models[0].weights: expected a file of weights",
+      "it is text",
+    ],
+    [
+      "a key map that is not known",
+      sound.replace("pretrain: { epochs: 2 }", "weights: w.pth\n    keyMap: profund"),
+      "models[0].keyMap",
+      "profound-masked-autoencoder",
+    ],
+    [
+      "a key map for another family",
+      sound.replace("pretrain: { epochs: 2 }", "weights: w.pth\n    keyMap: provicnet"),
+      "models[0].keyMap: expected one for an encoder of the family",
+    ],
+    [
+      "a key map without weights",
+      sound.replace("pretrain: { epochs: 2 }", "pretrain: { epochs: 2 }\n    keyMap: convnext-v2-3d"),
+      'models[0].keyMap: expected "weights" beside it',
     ],
     [
       "an encoder of too few channels",

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { writeJson } from "../common/atomic-file.js";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
+import { networkMetadata } from "../models/checkpoints/own-weights.js";
 import type { Network, Trainer } from "../native/network.js";
 import type { EpochRecord } from "./results.js";
 
@@ -102,7 +103,7 @@ export class CheckpointFolder {
   /** Saves the state after an epoch. `state.best.epoch === state.epoch` keeps its weights as the best ones. */
   async save(state: TrainingState, network: Network, trainer: Trainer): Promise<void> {
     await mkdir(this.path, { recursive: true });
-    await network.save(this.network(state.epoch));
+    await network.save(this.network(state.epoch), networkMetadata(network));
     await trainer.save(this.optimiser(state.epoch));
     if (state.best?.epoch === state.epoch) {
       await rm(this.best(state.epoch), { force: true });

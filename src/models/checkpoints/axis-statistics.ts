@@ -15,32 +15,30 @@ const leastStandardErrors = 6;
 /** An axis that is odd makes each of the others differ half as much; two that are alike tell nothing. */
 const leastRatio = 1.2;
 const fewestKernels = 16;
+/** Of a layer with more, the first so many are looked at. */
+const mostKernels = 256;
 
 /** The mean square of a kernel's differences along an axis, over twice its mean square: 1 for white noise. */
 function roughness(kernels: Float32Array, first: number, edges: readonly number[], axis: number): number {
-  const [depth, height, width] = edges as [number, number, number];
-  const step = [height * width, width, 1][axis] as number;
-  const last = (edges[axis] as number) - 1;
+  const size = edges.reduce((product, extent) => product * extent, 1);
+  const extent = edges[axis] as number;
+  const step = edges.slice(axis + 1).reduce((product, other) => product * other, 1);
   let square = 0;
   let differences = 0;
-  let at = first;
-  for (let d = 0; d < depth; d++)
-    for (let h = 0; h < height; h++)
-      for (let w = 0; w < width; w++, at++) {
-        const value = kernels[at] as number;
-        square += value * value;
-        if ([d, h, w][axis] === last) continue;
-        const difference = (kernels[at + step] as number) - value;
-        differences += difference * difference;
-      }
-  const share = last / (last + 1);
-  return square === 0 ? 1 : differences / (2 * square * share);
+  for (let at = 0; at < size; at++) {
+    const value = kernels[first + at] as number;
+    square += value * value;
+    if (Math.floor(at / step) % extent === extent - 1) continue;
+    const difference = (kernels[first + at + step] as number) - value;
+    differences += difference * difference;
+  }
+  return square === 0 ? 1 : differences / (2 * square * (1 - 1 / extent));
 }
 
 /** For each axis: how many standard errors the kernels of one layer [C, edges...] are rougher along it than along the others. */
 function layerScores(kernels: Float32Array, edges: readonly number[]): number[] {
   const size = edges.reduce((product, extent) => product * extent, 1);
-  const count = Math.floor(kernels.length / size);
+  const count = Math.min(mostKernels, Math.floor(kernels.length / size));
   const rough = Array.from({ length: count }, (_, kernel) =>
     [0, 1, 2].map((axis) => roughness(kernels, kernel * size, edges, axis)),
   );

@@ -1,7 +1,7 @@
 import type { NetworkSpec, ParameterInfo } from "../../native/network.js";
 import { elementsOf } from "../../native/stored-tensor.js";
 import type { CheckpointFile, CheckpointFormat } from "./checkpoint-file.js";
-import { coverageOf, type Match } from "./matching.js";
+import { coverageOf, isAbsentBy, type Match, tensorCoverageOf } from "./matching.js";
 import type { Orientation } from "./orientation.js";
 import type { Plain } from "./state-dict.js";
 
@@ -26,8 +26,11 @@ export interface LoadReport {
     /** Named by the caller, told by the file's names, or the nearest where none was told. */
     chosen: "named" | "detected" | "nearest";
   };
-  /** Shares of parameters, buffers not counted, that were loaded. */
-  coverage: { encoder: number; network: number };
+  /**
+   * Shares of parameters, buffers not counted, that the file covers; `encoderTensors`: of the encoder's tensors, those
+   * left out that such files never hold.
+   */
+  coverage: { encoder: number; encoderTensors: number; network: number };
   /** Every parameter and buffer that was loaded, under its name in the file. */
   loaded: {
     name: string;
@@ -79,13 +82,11 @@ export function describeMatch(
   file: CheckpointFile,
   scope: { parameters: readonly ParameterInfo[]; encoder: readonly ParameterInfo[] },
 ): Pick<LoadReport, "coverage" | "loaded" | "missing" | "leftOver" | "misfits" | "modules"> {
-  const absent = (match.keyMap.absent ?? []).map((pattern) => new RegExp(pattern));
-  const isExpected = (name: string) =>
-    absent.some((pattern) => pattern.test(name) || pattern.test(`encoder.${name}`));
   const fits = new Set(match.fits.map(({ parameter }) => parameter.name));
   return {
     coverage: {
       encoder: coverageOf(match, scope.encoder),
+      encoderTensors: tensorCoverageOf(match, scope.encoder),
       network: coverageOf(match, scope.parameters),
     },
     loaded: match.fits.map(({ parameter, from, reading }) => ({
@@ -96,7 +97,11 @@ export function describeMatch(
       storedShape: file.info(from).shape,
       change: reading.change,
     })),
-    missing: match.missing.map(({ name, shape }) => ({ name, shape, expected: isExpected(name) })),
+    missing: match.missing.map(({ name, shape }) => ({
+      name,
+      shape,
+      expected: isAbsentBy(match.keyMap, name),
+    })),
     leftOver: match.unexpected.map((name) => ({ name, shape: file.info(name).shape })),
     misfits: match.misfits.map(({ parameter, from, shape, dtype, permuted }) => ({
       name: parameter.name,

@@ -18,7 +18,7 @@ export interface LoadOptions {
   keyMap?: string;
   /** `encoder`: whatever else is in the file is left alone, and so is the network's head. Default: all of the network. */
   scope?: "network" | "encoder";
-  /** The least share of the encoder's parameters that the file must hold. Default: 0.95. */
+  /** The least share of the encoder's parameters, and of its tensors, that the file must hold. Default: 0.95. */
   leastCoverage?: number;
   /** The network has never been trained or loaded: its embedding before is that of random weights. */
   fresh?: boolean;
@@ -58,7 +58,16 @@ export async function loadWeights(
   const parameters = scope === "encoder" ? encoder : all;
   const { keyMap, chosen } = chooseKeyMap(file, network, encoder, options.keyMap);
   const match = matchKeys(file, parameters, keyMap);
-  const sha256 = await file.sha256();
+  const described = {
+    keyMap: { name: keyMap.name, title: keyMap.title, chosen },
+    ...describeMatch(match, file, { parameters, encoder }),
+  };
+  const unfit = [...matchRefusals(match, path), ...coverageRefusal(described, file, network, leastCoverage)];
+  // The file is read for its hash while LibTorch looks at its numbers.
+  const [sha256, unsound] = await Promise.all([
+    file.sha256(),
+    unfit.length > 0 ? Promise.resolve([]) : notFinite(match, path),
+  ]);
   const report: LoadReport = {
     format: "transfer-limits/load-report@1",
     file: {
@@ -71,8 +80,7 @@ export async function loadWeights(
       metadata: file.metadata,
     },
     network: networkWords(network.spec),
-    keyMap: { name: keyMap.name, title: keyMap.title, chosen },
-    ...describeMatch(match, file, { parameters, encoder }),
+    ...described,
     embedding: null,
     orientation: permutedShapes(match) ?? notLookedAt,
     warnings: [],
@@ -81,8 +89,7 @@ export async function loadWeights(
   const refuse = (reasons: readonly string[]): void => {
     if (reasons.length > 0) throw new WeightsRefused({ ...report, refusal: reasons.join(" ") });
   };
-  refuse([...matchRefusals(match, path), ...coverageRefusal(report, file, network, leastCoverage)]);
-  refuse(await notFinite(match, path));
+  refuse([...unfit, ...unsound]);
   await file.unchanged();
 
   const before = await probeFeatures(network);
@@ -90,6 +97,7 @@ export async function loadWeights(
     using tensor = await load(reading);
     await network.assign({ [parameter.name]: tensor });
   }
+  await file.unchanged();
   const after = await probeFeatures(network);
   if (before !== null && after !== null) {
     report.embedding = {

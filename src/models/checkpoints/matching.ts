@@ -41,31 +41,39 @@ export interface Match {
 
 const wrapper = /^(?:module|_orig_mod|model|net|network|student|teacher)\./;
 
+/** More wrappers around one network are a name that was made to keep us busy. */
+const mostWrappers = 8;
+
 /** What most of the names begin with, of what training programs wrap a network in. */
 export function wrappersOf(names: readonly string[]): string {
   let prefix = "";
-  for (;;) {
+  for (let count = 0; count < mostWrappers; count++) {
     const inner = names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
     const next = inner.map((name) => wrapper.exec(name)?.[0]).find((found) => found !== undefined);
-    if (next === undefined) return prefix;
-    if (inner.filter((name) => name.startsWith(next)).length * 2 <= names.length) return prefix;
+    if (next === undefined) break;
+    if (inner.filter((name) => name.startsWith(next)).length * 2 <= names.length) break;
     prefix += next;
   }
+  return prefix;
 }
 
 const without = (prefix: string, name: string): string =>
   name.startsWith(prefix) ? name.slice(prefix.length) : name;
 
 /** Whether a file bears every sign of a source. */
-export function bearsSigns(file: Described, { signs }: KeyMap): boolean {
+export const bearsSigns = (file: Described, keyMap: KeyMap): boolean => signsBorne(file, keyMap) === 1;
+
+/** The share of a source's signs that a file bears. */
+function signsBorne(file: Described, { signs }: KeyMap): number {
   const prefix = wrappersOf(file.names);
-  return signs.every(({ name: pattern, axes }) => {
+  const borne = signs.filter(({ name: pattern, axes }) => {
     const sign = new RegExp(pattern);
     return file.names.some(
       (name) =>
         sign.test(without(prefix, name)) && (axes === undefined || file.stored(name).shape.length === axes),
     );
   });
+  return borne.length / signs.length;
 }
 
 /** Finds for each tensor of a file the parameter that it stands for, and how it becomes that. */
@@ -137,6 +145,22 @@ function misfitOf(
   return { parameter, from, shape: [...shape], dtype, permuted };
 }
 
+/**
+ * The share of the tensors of these parameters, buffers not counted, that a match covers; those that such files never
+ * hold are left out. Half of a network's tensors, its biases and norms, hold a few percent of its numbers.
+ */
+export function tensorCoverageOf(match: Match, parameters: readonly ParameterInfo[]): number {
+  const fits = new Set(match.fits.map(({ parameter }) => parameter.name));
+  const wanted = parameters.filter(
+    ({ name, buffer }) => !buffer && (fits.has(name) || !isAbsentBy(match.keyMap, name)),
+  );
+  return wanted.length === 0 ? 1 : wanted.filter(({ name }) => fits.has(name)).length / wanted.length;
+}
+
+/** Whether files of a source never hold a parameter. */
+export const isAbsentBy = ({ absent = [] }: KeyMap, name: string): boolean =>
+  absent.some((pattern) => candidatesOf(name).some((candidate) => new RegExp(pattern).test(candidate)));
+
 /** The share of these parameters, buffers not counted, that a match covers. */
 export function coverageOf(match: Match, parameters: readonly ParameterInfo[]): number {
   const weights = new Map(
@@ -148,19 +172,28 @@ export function coverageOf(match: Match, parameters: readonly ParameterInfo[]): 
 }
 
 /**
- * The key map for a file: of those whose signs the file bears, and else of all, the one that covers most of the
- * encoder; the first of equals.
+ * The key map for a file: of those whose signs the file bears, the one that covers most of the encoder, and the first of
+ * equals; where it bears those of none, the nearest: by coverage, then by signs, and the most general of equals.
  */
 export function detectKeyMap(
   file: Described,
   encoder: readonly ParameterInfo[],
   maps: readonly KeyMap[],
-): { keyMap: KeyMap; bears: boolean; coverage: number } {
-  const bearing = maps.filter((keyMap) => bearsSigns(file, keyMap));
-  const rated = (bearing.length > 0 ? bearing : maps).map((keyMap) => ({
+): { keyMap: KeyMap; bears: boolean } {
+  const rated = maps.map((keyMap) => ({
     keyMap,
-    bears: bearing.length > 0,
+    signs: signsBorne(file, keyMap),
     coverage: coverageOf(matchKeys(file, encoder, keyMap), encoder),
   }));
-  return rated.reduce((best, other) => (other.coverage > best.coverage ? other : best));
+  const bearing = rated.filter(({ signs }) => signs === 1);
+  if (bearing.length > 0) {
+    const best = bearing.reduce((first, other) => (other.coverage > first.coverage ? other : first));
+    return { keyMap: best.keyMap, bears: true };
+  }
+  const nearest = rated.reduce((last, other) =>
+    other.coverage > last.coverage || (other.coverage === last.coverage && other.signs >= last.signs)
+      ? other
+      : last,
+  );
+  return { keyMap: nearest.keyMap, bears: false };
 }

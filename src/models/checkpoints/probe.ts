@@ -14,7 +14,7 @@ export type AxisOrder = readonly [number, number, number];
  * A fixed volume [1, C, 32, 32, 32] of irregular numbers, the same on every machine, that looks different along each
  * axis. `order` says which of its axes stands where. A vision transformer takes one channel.
  */
-export function probeVolume(encoder: EncoderSpec, order: AxisOrder = [0, 1, 2]): Tensor {
+export function probeVolume(encoder: EncoderSpec, order: AxisOrder = [0, 1, 2], device = "cpu"): Tensor {
   const channels = encoder.family === "dino-vit" ? 1 : encoder.channels;
   const draw = randomStream(0, "probe volume");
   const values = Float64Array.from({ length: channels * edge ** 3 }, () => draw.normal());
@@ -27,13 +27,13 @@ export function probeVolume(encoder: EncoderSpec, order: AxisOrder = [0, 1, 2]):
       for (let h = 0; h < edge; h++)
         for (let w = 0; w < edge; w++)
           turned[at++] = values[channel * edge ** 3 + d * depth + h * height + w * width] as number;
-  return Tensor.from(turned, [1, channels, edge, edge, edge]);
+  return Tensor.from(turned, [1, channels, edge, edge, edge], device);
 }
 
 /** A network's pooled features of the probe volume; null for a network that has no encoder. */
 export async function probeFeatures(network: Network, order?: AxisOrder): Promise<number[] | null> {
   if (!("encoder" in network.spec)) return null;
-  using volume = probeVolume(network.spec.encoder, order);
+  using volume = probeVolume(network.spec.encoder, order, network.device);
   const { pooled, stages } = await network.embed(volume);
   for (const stage of stages) stage.dispose();
   using features = pooled;

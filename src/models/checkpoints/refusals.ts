@@ -26,19 +26,25 @@ export function matchRefusals({ misfits, ambiguous }: Match, path: string): stri
 
 /** Too little of the encoder in a file, with the key map that came nearest and what is missing. */
 export function coverageRefusal(
-  { coverage, keyMap, missing, leftOver, misfits }: LoadReport,
+  {
+    coverage,
+    keyMap,
+    missing,
+    leftOver,
+    misfits,
+  }: Pick<LoadReport, "coverage" | "keyMap" | "missing" | "leftOver" | "misfits">,
   file: CheckpointFile,
   { spec }: Network,
   least: number,
 ): string[] {
   const hasEncoder = "encoder" in spec;
   const share = hasEncoder ? coverage.encoder : coverage.network;
-  if (share >= least) return [];
+  if (share >= least && (!hasEncoder || coverage.encoderTensors >= least)) return [];
   const percent = (value: number) => `${Number((value * 100).toFixed(1))} %`;
   const lacking = missing.filter(({ expected }) => !expected).map(({ name }) => name);
   const parts = [
     `Expected at least ${percent(least)} of the ${hasEncoder ? "encoder" : "network"}'s parameters in ${file.path} but ` +
-      `found ${percent(share)}.`,
+      `found ${percent(share)}${hasEncoder ? `, in ${percent(coverage.encoderTensors)} of its tensors` : ""}.`,
     `The closest key map is ${keyMap.name} (${keyMap.title}).`,
   ];
   const other = keyMaps.find(

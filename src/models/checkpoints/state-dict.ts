@@ -53,10 +53,9 @@ export function findStates(root: PickleValue): TensorGroup[] {
     const elements = named.reduce((sum, [, { shape }]) => sum + elementsOf(shape), 0);
     groups.push({ path: path.join("."), name: path.at(-1) ?? "", tensors: new Map(named), elements });
   });
-  const most = Math.max(
-    0,
-    ...groups.filter(({ path }) => !neverWeights.test(path)).map(({ elements }) => elements),
-  );
+  const most = groups
+    .filter(({ path }) => !neverWeights.test(path))
+    .reduce((largest, { elements }) => Math.max(largest, elements), 0);
   const rank = ({ path, name, elements }: (typeof groups)[number]): number => {
     if (neverWeights.test(path)) return likely.length + 2;
     if (elements < most / 2) return likely.length + 1;
@@ -126,14 +125,23 @@ export function plainDataOf(root: PickleValue): { [key: string]: Plain } {
     const shown = items.slice(0, most.entries).map((item) => plain(item, depth + 1));
     return items.length > most.entries ? [...shown, `… ${items.length - most.entries} more`] : shown;
   };
-  const entriesOf = (from: Map<PickleValue, PickleValue>, depth: number): [string, Plain][] => {
-    const others = [...from].filter(([, value]) => !(value instanceof PickleTensor));
-    return others
-      .slice(0, most.entries)
-      .map(([key, value]) => [keyOf(key).slice(0, most.text), plain(value, depth + 1)]);
+  // A dictionary that stands in many places is looked through once.
+  const known = new Map<object, { tensors: number; others: [PickleValue, PickleValue][] }>();
+  const partsOf = (from: Map<PickleValue, PickleValue>) => {
+    const found = known.get(from);
+    if (found) return found;
+    const parts = { tensors: 0, others: [] as [PickleValue, PickleValue][] };
+    for (const entry of from) {
+      if (entry[1] instanceof PickleTensor) parts.tensors++;
+      else if (parts.others.length < most.entries) parts.others.push(entry);
+    }
+    known.set(from, parts);
+    return parts;
   };
+  const entriesOf = (from: Map<PickleValue, PickleValue>, depth: number): [string, Plain][] =>
+    partsOf(from).others.map(([key, value]) => [keyOf(key).slice(0, most.text), plain(value, depth + 1)]);
   const dictionary = (from: Map<PickleValue, PickleValue>, depth: number): Plain => {
-    const tensors = [...from.values()].filter((value) => value instanceof PickleTensor).length;
+    const { tensors } = partsOf(from);
     const entries = entriesOf(from, depth);
     if (tensors === 0) return Object.fromEntries(entries);
     const words = `${tensors} ${tensors === 1 ? "tensor" : "tensors"}`;

@@ -100,7 +100,7 @@ export async function readTorchLegacy(file: OpenedFile): Promise<TorchFile> {
   const keys = listed?.value;
   if (described === undefined || !Array.isArray(keys))
     throw file.refuse("the list of its storages is missing");
-  const places = new Map<string, number>();
+  const places = new Map<string, { offset: number; size: number }>();
   const storages = new Map(described.storages.map((storage) => [storage.key, storage]));
   let at = end;
   await file.reading(async (read) => {
@@ -115,8 +115,9 @@ export async function readTorchLegacy(file: OpenedFile): Promise<TorchFile> {
       const length = (await read(at, 8)).readBigInt64LE();
       if (length !== BigInt(storage.whole))
         throw file.refuse(`storage ${words} has ${length} elements where ${storage.whole} are described`);
-      places.set(key, at + 8);
-      at += 8 + lengthOf(storage, storage.whole);
+      const size = lengthOf(storage, storage.whole);
+      places.set(key, { offset: at + 8, size });
+      at += 8 + size;
       if (at > file.size) throw file.refuse(`it ends within storage ${words}; it was cut short`);
     }
   });
@@ -128,7 +129,9 @@ export async function readTorchLegacy(file: OpenedFile): Promise<TorchFile> {
       const place = places.get(storage.key);
       if (place === undefined)
         throw file.refuse(`the numbers of storage ${storage.key.slice(0, 40)} are missing`);
-      return place + lengthOf(storage, storage.start);
+      if (lengthOf(storage, storage.whole) > place.size)
+        throw file.refuse(`storage ${storage.key.slice(0, 40)} is described in two ways`);
+      return place.offset + lengthOf(storage, storage.start);
     },
   };
 }

@@ -21,6 +21,7 @@ const limits = {
   operations: 20_000_000,
   containers: 1_000_000,
   stack: 1_000_000,
+  memo: 4_000_000,
   textBytes: 1 << 20,
   longBytes: 256,
 };
@@ -143,9 +144,9 @@ class Machine {
     },
     [op.setItems]: () => this.setAll(this.items()),
 
-    [op.binPut]: () => void this.#memo.set(this.uint8(), this.top()),
-    [op.longBinPut]: () => void this.#memo.set(this.uint32(), this.top()),
-    [op.memoize]: () => void this.#memo.set(this.#memo.size, this.top()),
+    [op.binPut]: () => this.remember(this.uint8()),
+    [op.longBinPut]: () => this.remember(this.uint32()),
+    [op.memoize]: () => this.remember(this.#memo.size),
     [op.binGet]: () => this.push(this.remembered(this.uint8())),
     [op.longBinGet]: () => this.push(this.remembered(this.uint32())),
 
@@ -248,6 +249,11 @@ class Machine {
     if (below === undefined) throw new PickleFault("its pickle closes what it did not open");
     this.#stack = below;
     return items;
+  }
+
+  private remember(index: number): void {
+    if (this.#memo.size >= limits.memo) throw new PickleFault(`it has more than ${limits.memo} values`);
+    this.#memo.set(index, this.top());
   }
 
   private remembered(index: number): PickleValue {

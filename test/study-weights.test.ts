@@ -1,0 +1,161 @@
+import { createHash } from "node:crypto";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { writePhantomCohort } from "../dist/cohort/phantom.js";
+import type { LoadReport } from "../dist/models/checkpoints/load-report.js";
+import { Network } from "../dist/models/network.js";
+import type { ConvNeXtSpec } from "../dist/native/network.js";
+import { writeReport } from "../dist/report/index.js";
+import { loadedWeights } from "../dist/report/weights.js";
+import { runStudy } from "../dist/study/run.js";
+import type { StudyInput } from "../dist/study/schema.js";
+import { stateOf, writeForeign } from "./foreign-weights.js";
+import { readResults, tinyStudy } from "./study-fixture.js";
+
+const encoder: ConvNeXtSpec = {
+  family: "convnext-v2-3d",
+  channels: 3,
+  depths: [1, 1, 1, 1],
+  dims: [4, 8, 8, 16],
+};
+
+let folder: string;
+let weights: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "transfer-limits-weights-"));
+  await writePhantomCohort(join(folder, "cohort"), { cases: 6, seed: 3, voxels: [32, 32, 16] });
+  weights = join(folder, "best.pth.tar");
+  using source = await Network.create({ encoder, head: { kind: "classifier", classes: 4 }, seed: 11 });
+  await writeForeign(weights, await stateOf(source), (name, { shape, values }) => [
+    `module.${name}`,
+    shape,
+    values,
+  ]);
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const study = (output: string, changes: Partial<StudyInput["models"][number]> = {}): StudyInput => {
+  const base = tinyStudy(folder, output, { tasks: ["lesion-segmentation"], comparators: ["pretrained"] });
+  const { pretrain: _, ...model } = base.models[0];
+  return { ...base, models: [{ ...model, weights, ...changes }] };
+};
+
+const reportIn = async (output: string): Promise<LoadReport> =>
+  JSON.parse(await readFile(join(folder, output, "weights", "profound.json"), "utf8"));
+
+describe("a study with published weights", () => {
+  it("keeps the load report with the file's hash, runs, and shows it on the page", async () => {
+    const results = await runStudy(study("first"));
+    expect(results.complete).toBe(true);
+    const kept = await reportIn("first");
+    const hash = createHash("sha256")
+      .update(await readFile(weights))
+      .digest("hex");
+    expect(kept.file).toMatchObject({
+      path: weights,
+      format: "PyTorch zip",
+      sha256: hash,
+      prefix: "module.",
+    });
+    expect(kept.coverage.encoder).toBe(1);
+    expect(kept.embedding).toMatchObject({ before: "random weights" });
+    expect(kept.refusal).toBeNull();
+
+    await writeReport(join(folder, "first"));
+    const page = await readFile(join(folder, "first", "report.html"), "utf8");
+    for (const text of [
+      hash,
+      "profound-classification, detected",
+      "weights/profound.json",
+      "100.0 % of its parameters",
+    ])
+      expect(page).toContain(text);
+  }, 120_000);
+
+  it("goes on where the file is the same, and refuses one that was changed under its results", async () => {
+    const before = await readResults(join(folder, "first"));
+    expect((await runStudy(study("first"))).cells).toEqual(before.cells);
+    const original = await readFile(weights);
+    try {
+      using other = await Network.create({ encoder, seed: 12 });
+      await writeForeign(weights, await stateOf(other), (name, { shape, values }) => [name, shape, values]);
+      await expect(runStudy(study("first"))).rejects.toMatchObject({
+        code: "BAD_CONFIG",
+        message: expect.stringMatching(/weights of profound are not those.*best\.pth\.tar was changed/),
+      });
+    } finally {
+      await writeFile(weights, original);
+    }
+  }, 120_000);
+
+  it("fails before any cell where the file is refused, in the report's words, and keeps the report", async () => {
+    const half = join(folder, "half.pth");
+    using source = await Network.create({ encoder, seed: 11 });
+    let count = 0;
+    await writeForeign(half, await stateOf(source), (name, { shape, values }) => [
+      ++count % 2 === 0 ? name : `other.${name}`,
+      shape,
+      values,
+    ]);
+    await expect(runStudy(study("half", { weights: half }))).rejects.toMatchObject({
+      code: "BAD_CHECKPOINT",
+      message: expect.stringMatching(/at least 95 % .*half\.pth.*closest key map is convnext-v2-3d/),
+    });
+    const kept = await reportIn("half");
+    expect(kept.refusal).toMatch(/at least 95 %/);
+    expect(kept.missing.length).toBeGreaterThan(20);
+    await expect(readResults(join(folder, "half"))).rejects.toThrow(/ENOENT/);
+  });
+
+  it("reads them by the key map that it names", async () => {
+    await expect(runStudy(study("named", { keyMap: "profound-masked-autoencoder" }))).resolves.toMatchObject({
+      complete: true,
+    });
+    // The names are those of the classifier, which that key map leaves as they are.
+    expect((await reportIn("named")).keyMap).toMatchObject({
+      name: "profound-masked-autoencoder",
+      chosen: "named",
+    });
+  }, 120_000);
+});
+
+describe("the page", () => {
+  it("takes nothing that a checkpoint says for markup", async () => {
+    const kept = await reportIn("first");
+    const evil = "<script>alert(1)</script>";
+    const report = {
+      ...kept,
+      warnings: [evil],
+      file: { ...kept.file, path: evil, prefix: evil },
+      refusal: evil,
+    };
+    const page = String(loadedWeights([{ model: evil, file: `weights/${evil}.json`, report }]));
+    expect(page).not.toContain("<script>");
+    expect(page).toContain("&lt;script&gt;");
+  });
+});
+
+describe("an encoder that a study pretrained itself", () => {
+  it("says what it is of, and how it embeds the probe volume", async () => {
+    const base = tinyStudy(folder, "own", { tasks: ["lesion-segmentation"], comparators: ["pretrained"] });
+    const results = await runStudy(base);
+    expect(results.complete).toBe(true);
+    using network = await Network.create({
+      encoder,
+      head: { kind: "unetr", outputs: 1, featureSize: 4 },
+      seed: 4,
+    });
+    const path = join(folder, "own", "cells", "profound--pretraining", "encoder.safetensors");
+    const { report } = await network.loadCheckpoint(path, { scope: "encoder" });
+    expect(report.orientation.verdict).toBe("as recorded");
+    expect(report.file.metadata).toMatchObject({
+      model: "profound",
+      pretraining: "masked-autoencoder",
+      writer: "transfer-limits/weights@1",
+    });
+    expect(JSON.parse(String(report.file.metadata.network)).encoder).toEqual(encoder);
+  }, 120_000);
+});
