@@ -120,12 +120,26 @@ function headSize({ encoder, head }: Extract<NetworkSpec, { encoder: unknown }>,
       // Convolutions of 128, 64 and `outputs` channels at 2, 4 and 8 times the grid of patches.
       const patches = voxels / encoder.patch ** 2;
       const kept = patches * (4 * 128 + 16 * 64 + 64 * head.outputs) * 4 + 3 * head.outputs * voxels;
-      return { parameters: 9 * (encoder.embedDim * 128 + 128 * 64), kept, transient: kept / 3 };
+      const {
+        hidden = 2048,
+        bottleneck = 256,
+        prototypes = 65536,
+      } = head.kind === "contrastive" ? head : noProjection;
+      return {
+        parameters:
+          9 * (encoder.embedDim * 128 + 128 * 64) +
+          hidden * (encoder.embedDim + hidden + bottleneck) +
+          bottleneck * prototypes,
+        kept,
+        transient: kept / 3,
+      };
     }
     default:
       return { parameters: 1000 * width, kept: width, transient: width };
   }
 }
+
+const noProjection = { hidden: 0, bottleneck: 0, prototypes: 0 };
 
 function modelSize(model: ModelSpec, voxels: number): Size {
   switch (model.family) {
