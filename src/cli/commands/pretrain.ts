@@ -113,11 +113,13 @@ async function ofStudy(path: string, { checkpointEvery: _, json: __, ...options 
     );
   }
   const { loadStudy } = await import("../../study/load.js");
+  const { planStudy } = await import("../../study/plan.js");
   const study = await loadStudy(path);
-  if (study.models.some(({ pretrain }) => pretrain)) return study;
+  if (planStudy(study).cells.some(({ kind }) => kind === "pretraining")) return study;
   throw new TransferLimitsError(
     "BAD_CONFIG",
-    `Expected a model with "pretrain" in ${path} but found none: there is nothing to pretrain.`,
+    `Expected a model with "pretrain" in ${path}, and a comparator that starts from it (fine-tuned or pretrained), but ` +
+      "found none: there is nothing to pretrain.",
   );
 }
 

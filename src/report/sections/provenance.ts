@@ -5,6 +5,7 @@ import { count, duration } from "../format.js";
 import { type Html, html } from "../html.js";
 import { comparatorLabel, taskLabel } from "../labels.js";
 import type { StudyFolder } from "../read.js";
+import { exposures } from "../sentences.js";
 import type { Summary } from "../summary.js";
 
 /** Where the numbers come from, folded: study, seeds, splits, pretraining, software, left-out cases, cells. */
@@ -24,6 +25,7 @@ ${fold(
   }).map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`,
 )}
 ${fold("Cohort, seeds and splits", seedsAndSplits(study, summary))}
+${results.exposure === undefined || results.exposure.length === 0 ? null : fold("Patients that weights saw before", html`<ul>${exposures(results).map((line) => html`<li>${line}</li>`)}</ul>`)}
 ${results.pretraining.length === 0 ? null : fold("Pretraining", html`${pretraining}${pretrainingRuns(study)}`)}
 ${fold(
   "The study, with every default filled in",
@@ -57,7 +59,11 @@ function pretrainingRuns({ results }: StudyFolder): Html {
   return html`<ul>${results.pretraining.map((run) => {
     const cost = run.cost ? ` ${duration(run.cost.wallSeconds)} on ${run.cost.device}.` : "";
     const reason = run.reason === undefined ? "" : ` ${run.reason}`;
-    return html`<li>${run.model}, seed ${run.seed}: ${run.status}, ${count(run.curve.length, "epoch")}.${cost}${reason}</li>`;
+    const seen = run.patients === undefined ? "" : ` It saw ${count(run.patients, "patient")}.`;
+    const left = run.patientsLeftOut
+      ? ` ${count(run.patientsLeftOut, "patient")} of its cohort left out: validated or tested on, or listed.`
+      : "";
+    return html`<li>${run.model}, seed ${run.seed}: ${run.status}, ${count(run.curve.length, "epoch")}.${seen}${left}${cost}${reason}</li>`;
   })}</ul>`;
 }
 
