@@ -6,12 +6,14 @@ export type { CellLabel, StudyEvent } from "./common/progress.js";
 export * as diffusion from "./diffusion/index.js";
 export { Network, type NetworkOptions } from "./models/network.js";
 export type {
+  DistillationSchedule,
   EncoderSpec,
   HeadSpec,
   LoadSummary,
   LossSpec,
   SliceFeatures,
   SliceOptions,
+  SliceViews,
   TrainerOptions,
   VolumeFeatures,
 } from "./native/network.js";
