@@ -63,6 +63,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
 
   add<functions::trainer_create>(exports, "trainerCreate");
   add<functions::trainer_step>(exports, "trainerStep");
+  add<functions::trainer_distil>(exports, "trainerDistil");
   add<functions::trainer_state>(exports, "trainerState");
   add<functions::trainer_assign>(exports, "trainerAssign");
   add<functions::loss_gradient>(exports, "lossGradient");
@@ -74,6 +75,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
 
   add<functions::volume_resample>(exports, "volumeResample");
   add<functions::volume_smooth>(exports, "volumeSmooth");
+  add<functions::volume_crop_slices>(exports, "volumeCropSlices");
   add<functions::volume_normalise>(exports, "volumeNormalise");
   add<functions::volume_statistics>(exports, "volumeStatistics");
   add<functions::volume_bounds>(exports, "volumeBounds");

@@ -9,11 +9,13 @@ export type { LoadOptions } from "./models/checkpoints/load.js";
 export type { LoadReport } from "./models/checkpoints/load-report.js";
 export { type LoadSummary, Network, type NetworkOptions } from "./models/network.js";
 export type {
+  DistillationSchedule,
   EncoderSpec,
   HeadSpec,
   LossSpec,
   SliceFeatures,
   SliceOptions,
+  SliceViews,
   TrainerOptions,
   VolumeFeatures,
 } from "./native/network.js";

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { setThreads } from "../dist/native/runtime.js";
+import { readSafetensors } from "../dist/native/safetensors.js";
 import { resolveStudy } from "../dist/study/resolve.js";
 import { runStudy } from "../dist/study/run.js";
 import type { StudyInput } from "../dist/study/schema.js";
@@ -72,16 +73,25 @@ describe("a task with a cohort of its own", () => {
     });
   }, 300_000);
 
-  it("is refused where pretraining would see what that task tests on", async () => {
+  it("is not pretrained on: the study's training set then lacks whom that task validates or tests on", async () => {
     const same = {
       manifest: join(folder, "cohort", "manifest.csv"),
-      split: { train: 1, validation: 1, test: 4 },
+      split: { train: 2, validation: 2, test: 2 },
     };
-    const overlapping = study("overlap", { tasks: [{ kind: "super-resolution", cohort: same }] });
-    await expect(runStudy(overlapping)).rejects.toMatchObject({
-      code: "BAD_CONFIG",
-      message: expect.stringContaining("disjoint"),
-    });
+    const results = await runStudy(
+      study("overlap", {
+        tasks: [{ kind: "super-resolution", cohort: same }],
+        comparators: ["pretrained"],
+      }),
+    );
+    expect(results.complete).toBe(true);
+    const { patients, others } = JSON.parse(await readFile(join(folder, "overlap", "splits.json"), "utf8"));
+    const held = new Set([...others[0].patients.validation, ...others[0].patients.test]);
+    const free = patients.train.filter((patient: string) => !held.has(patient));
+    expect(free.length).toBeLessThan(3);
+    expect(results.pretraining).toMatchObject([{ patients: free.length, patientsLeftOut: 3 - free.length }]);
+    const encoder = join(folder, "overlap", "cells", "profound--pretraining", "encoder.safetensors");
+    expect(JSON.parse((await readSafetensors(encoder)).metadata.patients as string)).toEqual(free);
   }, 300_000);
 
   it("has its split checked as the study's is", async () => {

@@ -47,6 +47,7 @@ Napi::Value network_project(const Napi::CallbackInfo& info);
 // training.cc
 Napi::Value trainer_create(const Napi::CallbackInfo& info);
 Napi::Value trainer_step(const Napi::CallbackInfo& info);
+Napi::Value trainer_distil(const Napi::CallbackInfo& info);
 Napi::Value trainer_state(const Napi::CallbackInfo& info);
 Napi::Value trainer_assign(const Napi::CallbackInfo& info);
 Napi::Value loss_gradient(const Napi::CallbackInfo& info);
@@ -60,6 +61,7 @@ Napi::Value overlap(const Napi::CallbackInfo& info);
 // volumes.cc
 Napi::Value volume_resample(const Napi::CallbackInfo& info);
 Napi::Value volume_smooth(const Napi::CallbackInfo& info);
+Napi::Value volume_crop_slices(const Napi::CallbackInfo& info);
 Napi::Value volume_normalise(const Napi::CallbackInfo& info);
 Napi::Value volume_statistics(const Napi::CallbackInfo& info);
 Napi::Value volume_bounds(const Napi::CallbackInfo& info);

@@ -140,12 +140,13 @@ Loss read_loss(const Napi::Value& value) {
     loss.kind = Loss::Kind::kMaskedAutoencoder;
   } else if (kind == "patch-contrast") {
     loss.kind = Loss::Kind::kPatchContrast;
+  } else if (kind == "self-distillation") {
+    loss.kind = Loss::Kind::kSelfDistillation;
   } else {
-    throw Error(
-        "BAD_INPUT",
-        "Expected tversky, l1, cross-entropy, ssim, l1-ssim, masked-autoencoder or patch-contrast for "
-        "loss.kind but received " +
-            kind);
+    throw Error("BAD_INPUT",
+                "Expected tversky, l1, cross-entropy, ssim, l1-ssim, masked-autoencoder, patch-contrast or "
+                "self-distillation for loss.kind but received " +
+                    kind);
   }
   loss.alpha = number_or(object, "alpha", loss.alpha);
   loss.beta = number_or(object, "beta", loss.beta);
@@ -157,6 +158,10 @@ Loss read_loss(const Napi::Value& value) {
   loss.temperature = number_or(object, "temperature", loss.temperature);
   loss.lesion_share = number_or(object, "lesionShare", loss.lesion_share);
   loss.patches = integer_or(object, "patches", loss.patches);
+  loss.student_temperature = number_or(object, "studentTemperature", loss.student_temperature);
+  loss.centre_momentum = number_or(object, "centreMomentum", loss.centre_momentum);
+  loss.distillation_weight = number_or(object, "distillationWeight", loss.distillation_weight);
+  loss.contrast_weight = number_or(object, "contrastWeight", loss.contrast_weight);
   return loss;
 }
 

@@ -11,6 +11,26 @@ std::shared_ptr<PlacedTrainer> trainer_of(const Napi::Value& value) {
   return TrainerHandle::get(Environment::of(value.Env())->trainer_class, value, "trainer");
 }
 
+// Float32 images [.., C, H, W] on the trainer's device; undefined where they may be absent and are.
+at::Tensor read_views(const Napi::Object& object, const char* key, const torch::Device& device,
+                      int64_t axes) {
+  const Napi::Value value = object.Get(key);
+  if (value.IsNull() || value.IsUndefined()) return {};
+  at::Tensor tensor = TensorHandle::get(value, key);
+  require(tensor.dim() == axes && tensor.scalar_type() == at::kFloat && tensor.device() == device,
+          "Expected a float32 tensor of ", axes, " axes on ", device.str(), " for views.", key,
+          " but received ", dtype_name(tensor.scalar_type()), " ", tensor.sizes(), " on ",
+          tensor.device().str());
+  return tensor;
+}
+
+Napi::Value to_step_result(Napi::Env env, StepResult step) {
+  auto result = Napi::Object::New(env);
+  result.Set("loss", step.loss);
+  result.Set("gradientNorm", step.gradient_norm);
+  return result;
+}
+
 struct LossAndGradient {
   double value;
   at::Tensor gradient;
@@ -20,7 +40,13 @@ struct LossAndGradient {
 
 Napi::Value trainer_create(const Napi::CallbackInfo& info) {
   const auto placed = NetworkHandle::get(Environment::of(info.Env())->network_class, info[0], "network");
-  const TrainerOptions options = read_trainer_options(info[1]);
+  TrainerOptions options = read_trainer_options(info[1]);
+  if (!info[2].IsNull() && !info[2].IsUndefined()) {
+    const auto teacher = NetworkHandle::get(Environment::of(info.Env())->network_class, info[2], "teacher");
+    require(teacher->device == placed->device, "Expected a teacher on ", placed->device.str(),
+            ", where the network is, but received one on ", teacher->device.str());
+    options.teacher = teacher->network;
+  }
   return promise(
       info.Env(), placed->device,
       [placed, options] {
@@ -48,12 +74,33 @@ Napi::Value trainer_step(const Napi::CallbackInfo& info) {
       [placed, input, target, features, learning_rate, seed] {
         return placed->trainer->step(input, target, features, learning_rate, seed);
       },
-      [](Napi::Env env, StepResult step) {
-        auto result = Napi::Object::New(env);
-        result.Set("loss", step.loss);
-        result.Set("gradientNorm", step.gradient_norm);
-        return Napi::Value(result);
-      });
+      &to_step_result);
+}
+
+Napi::Value trainer_distil(const Napi::CallbackInfo& info) {
+  const auto placed = trainer_of(info[0]);
+  const Napi::Object object = transfer_limits::object(info[1], "views");
+  SliceViews views;
+  views.global = read_views(object, "global", placed->device, 4);
+  views.global_position = read_views(object, "globalPosition", placed->device, 2);
+  views.local = read_views(object, "local", placed->device, 4);
+  views.local_position = read_views(object, "localPosition", placed->device, 2);
+  views.lesion = read_views(object, "lesion", placed->device, 4);
+  views.slices = integer(object.Get("slices"), "views.slices");
+  require(views.global.defined() && views.lesion.defined(),
+          "Expected global views and their lesion masks for a step of self-distillation but received none");
+  const DistillationStep distillation{number(object.Get("momentum"), "momentum"),
+                                      number(object.Get("teacherTemperature"), "teacherTemperature"),
+                                      boolean_or(object, "prototypesFrozen", false)};
+  const double learning_rate = number(info[2], "learningRate");
+  const auto seed = uint64_t(integer(info[3], "seed"));
+  require(learning_rate >= 0.0, "Expected a number >= 0 for learningRate but received ", learning_rate);
+  return promise(
+      info.Env(), placed->device,
+      [placed, views, distillation, learning_rate, seed] {
+        return placed->trainer->distil(views, distillation, learning_rate, seed);
+      },
+      &to_step_result);
 }
 
 Napi::Value trainer_state(const Napi::CallbackInfo& info) {

@@ -2,6 +2,7 @@
 #include "bridge/functions.h"
 #include "bridge/handles.h"
 #include "bridge/promise.h"
+#include "volumes/crop_slices.h"
 #include "volumes/distortion.h"
 #include "volumes/normalise.h"
 #include "volumes/phantom.h"
@@ -18,6 +19,22 @@ volumes::Interpolation interpolation_named(const std::string& name) {
   if (name == "nearest") return volumes::Interpolation::kNearest;
   if (name == "label-linear") return volumes::Interpolation::kLabelLinear;
   throw Error("BAD_INPUT", "Expected linear, nearest or label-linear for interpolation but received " + name);
+}
+
+volumes::SliceCrop read_crop(const Napi::Value& value) {
+  const Napi::Object object = transfer_limits::object(value, "crop");
+  const auto whole = [&object](const char* name) {
+    return integer(object.Get(name), std::string("crop.") + name);
+  };
+  return {whole("volume"),
+          whole("slice"),
+          whole("top"),
+          whole("left"),
+          whole("height"),
+          whole("width"),
+          boolean_or(object, "flipped", false),
+          number_or(object, "gain", 1),
+          number_or(object, "offset", 0)};
 }
 
 volumes::Grid read_grid(const Napi::Value& value, const std::string& name) {
@@ -85,6 +102,25 @@ Napi::Value volume_smooth(const Napi::CallbackInfo& info) {
   const auto sigmas = fixed_numbers<3>(info[1], "sigmas");
   return promise(
       info.Env(), volume.device(), [=] { return volumes::smooth(volume, sigmas); }, &TensorHandle::create);
+}
+
+Napi::Value volume_crop_slices(const Napi::CallbackInfo& info) {
+  const at::Tensor stack = TensorHandle::get(info[0], "volumes");
+  const auto list = transfer_limits::object(info[1], "crops").As<Napi::Array>();
+  std::vector<volumes::SliceCrop> crops;
+  for (uint32_t index = 0; index < list.Length(); ++index) crops.push_back(read_crop(list[index]));
+  const Napi::Object object = transfer_limits::object(info[2], "options");
+  volumes::CropOptions options;
+  options.size = fixed_integers<2>(object.Get("size"), "options.size");
+  options.adjacent = integer_or(object, "adjacent", options.adjacent);
+  options.mask = boolean_or(object, "mask", options.mask);
+  return promise(
+      info.Env(), stack.device(),
+      [=] {
+        const torch::NoGradGuard no_grad;
+        return volumes::crop_slices(stack, crops, options);
+      },
+      &TensorHandle::create);
 }
 
 Napi::Value volume_normalise(const Napi::CallbackInfo& info) {

@@ -249,6 +249,10 @@ at::Tensor DinoVit::decode(const Features& features, const at::Tensor& volume) {
   return answer_from(subpixel_(features_of_voxels, volume));
 }
 
+at::Tensor DinoVit::bottleneck(const at::Tensor& features) {
+  return contrastive_ ? contrastive_->bottleneck(features) : Network::bottleneck(features);
+}
+
 at::Tensor DinoVit::project(const at::Tensor& features) {
   if (!contrastive_) return Network::project(features);
   require(features.dim() == 2 && features.size(1) == specification_.embed_dim, "Expected features [M, ",

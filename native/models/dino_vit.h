@@ -60,6 +60,8 @@ class DinoVit : public Network {
 
   // The contrastive head's answer [M, prototypes] to features [M, E].
   at::Tensor project(const at::Tensor& features) override;
+  at::Tensor bottleneck(const at::Tensor& features) override;
+  int64_t slice_patch() const override { return specification_.patch; }
 
   // kPatchContrast contrasts the patches of a volume's slices by the lesion mask `target` [N, 1, D, H, W]: their
   // projections where there is a contrastive head, else their tokens.

@@ -22,7 +22,7 @@ struct SliceTokens {
 
 // What an encoder makes of volumes, or of slices.
 struct Features {
-  at::Tensor pooled;                  // [N, features], after the final norm
+  at::Tensor pooled;  // [N, features], after the final norm
   // The feature maps of a convolutional encoder, finest first; of one that goes slice by slice one map, the patch
   // tokens of each slice on their grid [N, D, features, h, w].
   std::vector<at::Tensor> stages;
@@ -49,7 +49,8 @@ class Network : public torch::nn::Module {
 
   // What forward answers, from the encoder's features of the input: the head alone.
   virtual at::Tensor decode(const Features& features, const at::Tensor& input) {
-    throw Error("BAD_INPUT", "Expected a network with an encoder for decode but received a specialised model");
+    throw Error("BAD_INPUT",
+                "Expected a network with an encoder for decode but received a specialised model");
   }
 
   // As forward and embed, for slices [N, C, H, W] with their position [N, 2] (index of the slice, number of slices),
@@ -66,6 +67,15 @@ class Network : public torch::nn::Module {
   // The contrastive head's answer [M, prototypes] to features [M, features].
   virtual at::Tensor project(const at::Tensor& features) {
     throw Error("BAD_INPUT", "Expected a network with the head contrastive for project but received another");
+  }
+  // What that head normalises before its prototypes: [M, features] -> [M, bottleneck].
+  virtual at::Tensor bottleneck(const at::Tensor& features) {
+    throw Error("BAD_INPUT",
+                "Expected a network with the head contrastive for bottleneck but received another");
+  }
+  // The edge in pixels of the patches that slices are divided into.
+  virtual int64_t slice_patch() const {
+    throw Error("BAD_INPUT", "Expected an encoder of slices but received one of volumes");
   }
 
   // The loss of one training step. A network with an auxiliary head adds its loss with that weight.

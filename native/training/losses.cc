@@ -111,6 +111,11 @@ at::Tensor loss_value(const Loss& loss, const at::Tensor& prediction, const at::
       return l1(prediction, target) + loss.ssim_weight * ssim_loss(loss, prediction, target);
     case Loss::Kind::kPatchContrast:
       return patch_contrast(prediction, target, loss.temperature, loss.lesion_share);
+    case Loss::Kind::kSelfDistillation:
+      throw Error(
+          "BAD_INPUT",
+          "The loss of self-distillation compares views with a teacher's answers: it can only be computed "
+          "in training, by distil");
     case Loss::Kind::kMaskedAutoencoder:
       break;
   }

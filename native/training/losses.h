@@ -17,6 +17,7 @@ struct Loss {
     kL1Ssim,             // data_range, ssim_weight
     kMaskedAutoencoder,  // normalise_targets; see masked_patch_loss
     kPatchContrast,      // temperature, lesion_share, patches; see patch_contrast.h
+    kSelfDistillation,   // these and all below; see self_distillation.h
   };
   Kind kind = Kind::kL1;
   double alpha = 0.3;
@@ -29,6 +30,10 @@ struct Loss {
   double temperature = 0.1;
   double lesion_share = 0.5;
   int64_t patches = 1024;  // at most so many a step
+  double student_temperature = 0.1;
+  double centre_momentum = 0.9;
+  double distillation_weight = 1;
+  double contrast_weight = 1;
 };
 
 // The loss of a batch as a scalar of the prediction's type (float32 or float64), differentiable with respect to the
@@ -49,7 +54,7 @@ struct Loss {
 //   kL1Ssim        kL1 + ssim_weight * kSsim.
 //   kPatchContrast prediction: features [M, E]; target: the share of lesion in each patch, [M].
 //
-// kMaskedAutoencoder needs the input as well and is an error here. Throws BAD_INPUT when shapes, types, settings or
+// kMaskedAutoencoder needs the input as well, kSelfDistillation a teacher: they are errors here. Throws BAD_INPUT when shapes, types, settings or
 // classes do not fit.
 at::Tensor loss_value(const Loss& loss, const at::Tensor& prediction, const at::Tensor& target);
 

@@ -45,6 +45,7 @@ Trainer::Trainer(std::shared_ptr<Network> network, TrainerOptions options)
       !groups_.empty(),
       "Expected trainable to name at least one parameter, but no parameter's name starts with any of its ",
       options_.trainable.size(), " prefixes");
+  if (options_.teacher) distillation_.emplace(network_, options_.teacher);
 }
 
 Trainer::Group& Trainer::group_of(double weight_decay, double rate) {
@@ -57,17 +58,39 @@ Trainer::Group& Trainer::group_of(double weight_decay, double rate) {
   return group;
 }
 
-StepResult Trainer::step(const at::Tensor& input, const at::Tensor& target,
-                         const std::optional<Features>& features, double learning_rate, uint64_t seed) {
+void Trainer::begin(uint64_t seed) {
   torch::manual_seed(seed);
   network_->train();
   for (const Group& group : groups_) {
     for (const at::Tensor& parameter : group.parameters) parameter.mutable_grad().reset();
   }
+}
 
-  const at::Tensor loss =
+StepResult Trainer::step(const at::Tensor& input, const at::Tensor& target,
+                         const std::optional<Features>& features, double learning_rate, uint64_t seed) {
+  begin(seed);
+  return descend(
       features ? network_->decoded_loss(*features, input, target, options_.loss, options_.auxiliary_weight)
-               : network_->loss(input, target, options_.loss, options_.auxiliary_weight);
+               : network_->loss(input, target, options_.loss, options_.auxiliary_weight),
+      learning_rate, {});
+}
+
+StepResult Trainer::distil(const SliceViews& views, const DistillationStep& distillation,
+                           double learning_rate, uint64_t seed) {
+  require(distillation_.has_value(), "Expected a trainer with a teacher for distil but received one without");
+  require(distillation.momentum >= 0 && distillation.momentum <= 1,
+          "Expected a momentum of the teacher in [0, 1] but received ", distillation.momentum);
+  begin(seed);
+  const StepResult result =
+      descend(distillation_->loss(views, options_.loss, distillation), learning_rate,
+              distillation.prototypes_frozen ? std::vector<std::string>{SelfDistillation::kPrototypes}
+                                             : std::vector<std::string>{});
+  distillation_->follow(distillation.momentum);
+  return result;
+}
+
+StepResult Trainer::descend(const at::Tensor& loss, double learning_rate,
+                            const std::vector<std::string>& frozen) {
   loss.backward();
 
   StepResult result;
@@ -87,7 +110,8 @@ StepResult Trainer::step(const at::Tensor& input, const at::Tensor& target,
     used[index].rate = group.rate;
     for (size_t item = 0; item < group.parameters.size(); ++item) {
       const at::Tensor gradient = group.parameters[item].grad();
-      if (!gradient.defined()) continue;
+      if (!gradient.defined() || std::find(frozen.begin(), frozen.end(), group.names[item]) != frozen.end())
+        continue;
       used[index].parameters.push_back(group.parameters[item]);
       used[index].first.push_back(group.first[item]);
       used[index].second.push_back(group.second[item]);
@@ -130,6 +154,9 @@ std::vector<std::pair<std::string, at::Tensor>> Trainer::state() const {
       result.emplace_back("steps." + group.names[item], group.steps[item].clone());
     }
   }
+  if (distillation_) {
+    for (const auto& [name, tensor] : distillation_->state()) result.emplace_back(name, tensor.clone());
+  }
   return result;
 }
 
@@ -137,7 +164,8 @@ void Trainer::assign(int64_t steps, const std::vector<std::string>& names,
                      const std::vector<at::Tensor>& tensors) {
   std::unordered_map<std::string, at::Tensor> given;
   for (size_t index = 0; index < names.size(); ++index) given.emplace(names[index], tensors[index]);
-  const auto restore = [&given](const std::string& name, at::Tensor& own) {
+  const torch::NoGradGuard no_grad;
+  const auto restore = [&given](const std::string& name, const at::Tensor& own) {
     const auto found = given.find(name);
     if (found == given.end()) throw Error("BAD_CHECKPOINT", "The optimiser's state has no tensor " + name);
     if (found->second.sizes() != own.sizes()) {
@@ -154,6 +182,9 @@ void Trainer::assign(int64_t steps, const std::vector<std::string>& names,
       restore("second." + group.names[item], group.second[item]);
       restore("steps." + group.names[item], group.steps[item]);
     }
+  }
+  if (distillation_) {
+    for (const auto& [name, tensor] : distillation_->state()) restore(name, tensor);
   }
   steps_ = steps;
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "models/network.h"
+#include "training/self_distillation.h"
 
 namespace transfer_limits {
 
@@ -23,6 +24,7 @@ struct TrainerOptions {
   // What a parameter's learning rate is multiplied with, by its name; 1 where it does not stand here.
   std::unordered_map<std::string, double> rates;
   double auxiliary_weight = 0.4;
+  std::shared_ptr<Network> teacher;  // for self-distillation, which needs one; it becomes the network's copy
 };
 
 struct StepResult {
@@ -41,7 +43,13 @@ class Trainer {
   StepResult step(const at::Tensor& input, const at::Tensor& target, const std::optional<Features>& features,
                   double learning_rate, uint64_t seed);
 
-  // The optimiser's moments by name, `first.<parameter>` and `second.<parameter>`, as copies.
+  // A step of self-distillation: both networks see the views, the network takes a step, the teacher follows. Throws
+  // BAD_INPUT for a trainer without a teacher.
+  StepResult distil(const SliceViews& views, const DistillationStep& distillation, double learning_rate,
+                    uint64_t seed);
+
+  // The optimiser's moments by name, `first.<parameter>`, `second.<parameter>` and `steps.<parameter>`, and where there
+  // is a teacher its weights and the centre, all as copies.
   std::vector<std::pair<std::string, at::Tensor>> state() const;
   int64_t steps() const { return steps_; }
   // Restores what `state` gave. Throws BAD_CHECKPOINT where names or shapes differ.
@@ -57,11 +65,16 @@ class Trainer {
   };
 
   Group& group_of(double weight_decay, double rate);
+  // What comes before a loss: draws, mode and gradients are as at the start of a step.
+  void begin(uint64_t seed);
+  // What comes after it: backward, clipping, update. Parameters of these names stay as they are.
+  StepResult descend(const at::Tensor& loss, double learning_rate, const std::vector<std::string>& frozen);
 
   std::shared_ptr<Network> network_;
   TrainerOptions options_;
   std::vector<Group> groups_;
   int64_t steps_ = 0;
+  std::optional<SelfDistillation> distillation_;
 };
 
 }  // namespace transfer_limits

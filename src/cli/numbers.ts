@@ -19,3 +19,14 @@ export function positiveNumber(text: string): number {
   }
   return value;
 }
+
+/** Parses height x width x depth, such as `200x200x96`. */
+export function voxelCounts(text: string): [number, number, number] {
+  const sizes = /^(\d+)x(\d+)x(\d+)$/.exec(text)?.slice(1).map(Number);
+  if (!sizes?.every((size) => size >= 8 && size <= 4096)) {
+    throw new InvalidArgumentError(
+      "Expected height x width x depth, such as 200x200x96, each from 8 to 4096.",
+    );
+  }
+  return sizes as [number, number, number];
+}

@@ -3,6 +3,7 @@ import type { RunOptions } from "../study/run.js";
 import type { Study } from "../study/schema.js";
 import type { Answer } from "./answer.js";
 import { abortOnInterrupt } from "./interrupt.js";
+import { pretrainedEncoders, pretrainingSummary } from "./pretraining-summary.js";
 import { createProgressView } from "./progress-view.js";
 import { studySummary } from "./study-summary.js";
 
@@ -28,10 +29,12 @@ export async function runWithProgress(
     dispose();
   }
   const folder = study.execution.output;
-  const report = options.only === undefined ? await writeReport(folder) : null;
-  return {
-    value: { output: folder, report, results },
-    text: studySummary(results, report),
-    failed: [...results.cells, ...results.pretraining].some(({ status }) => status === "failed"),
-  };
+  const failed = [...results.cells, ...results.pretraining].some(({ status }) => status === "failed");
+  if (options.only === "pretraining") {
+    const encoders = pretrainedEncoders(results, folder);
+    const value = { output: folder, report: null, encoders, results };
+    return { value, text: pretrainingSummary(results, folder), failed };
+  }
+  const report = await writeReport(folder);
+  return { value: { output: folder, report, results }, text: studySummary(results, report), failed };
 }

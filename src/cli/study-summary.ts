@@ -1,4 +1,5 @@
 import { comparators, variantName } from "../common/vocabulary.js";
+import { leaks } from "../report/sentences.js";
 import type { CellSummary, Gain, StudyResults } from "../study/results.js";
 import { count, number, printable, table } from "./format.js";
 
@@ -7,6 +8,7 @@ export function studySummary(results: StudyResults, report: string | null): stri
   return [
     metricTable(results.cells),
     gainTable(results.gains),
+    ...leaks(results).map(printable),
     ...shortcomings(results),
     report === null ? "" : `Report: ${report}`,
   ]

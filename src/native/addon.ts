@@ -89,12 +89,22 @@ export interface Addon {
   networkEmbedded(network: NetworkHandle): number;
   networkProject(network: NetworkHandle, features: TensorHandle): Promise<TensorHandle>;
 
-  trainerCreate(network: NetworkHandle, options: object): Promise<TrainerHandle>;
+  trainerCreate(
+    network: NetworkHandle,
+    options: object,
+    teacher: NetworkHandle | null,
+  ): Promise<TrainerHandle>;
   trainerStep(
     trainer: TrainerHandle,
     input: TensorHandle,
     target: TensorHandle,
     features: FeatureHandles | null,
+    learningRate: number,
+    seed: number,
+  ): Promise<{ loss: number; gradientNorm: number }>;
+  trainerDistil(
+    trainer: TrainerHandle,
+    views: object,
     learningRate: number,
     seed: number,
   ): Promise<{ loss: number; gradientNorm: number }>;
@@ -129,6 +139,7 @@ export interface Addon {
     outside: number,
   ): Promise<TensorHandle>;
   volumeSmooth(volume: TensorHandle, sigmas: number[]): Promise<TensorHandle>;
+  volumeCropSlices(volumes: TensorHandle, crops: object[], options: object): Promise<TensorHandle>;
   volumeNormalise(volume: TensorHandle, method: object): Promise<TensorHandle>;
   volumeStatistics(volume: TensorHandle): Promise<VolumeStatistics>;
   volumeBounds(mask: TensorHandle): Promise<{ low: number[]; high: number[] } | null>;

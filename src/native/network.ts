@@ -161,7 +161,25 @@ export type LossSpec =
    * patch is lesion where more than `lesionShare` (0.5) of it is; at most `patches` (1024) take part in a step, as many
    * of lesions as of background.
    */
-  | { kind: "patch-contrast"; temperature?: number; lesionShare?: number; patches?: number };
+  | ({ kind: "patch-contrast" } & PatchContrastSettings)
+  /**
+   * `distillationWeight` x the cross-entropy of a teacher's and a student's class tokens (Caron 2021), plus
+   * `contrastWeight` x the patch contrast of the global views; for `Trainer.distil` alone.
+   */
+  | ({
+      kind: "self-distillation";
+      studentTemperature?: number;
+      /** Of the teacher's mean output, which is taken away from it: how much of itself it keeps in a step. */
+      centreMomentum?: number;
+      distillationWeight?: number;
+      contrastWeight?: number;
+    } & PatchContrastSettings);
+
+interface PatchContrastSettings {
+  temperature?: number;
+  lesionShare?: number;
+  patches?: number;
+}
 
 export interface TrainerOptions {
   loss: LossSpec;
@@ -176,6 +194,34 @@ export interface TrainerOptions {
   rates?: Record<string, number>;
   /** Weight of the auxiliary head's loss, where the network has one. Default 0.4. */
   auxiliaryWeight?: number;
+}
+
+/**
+ * What a step of self-distillation sees of some slices: global views, which student and teacher see, and local ones for
+ * the student alone. Images are ordered view by view: one view of every slice, then the next.
+ */
+export interface SliceViews extends Disposable {
+  /** How many slices. */
+  slices: number;
+  /** [views x slices, C, H, W], C the encoder's channels. */
+  global: Tensor;
+  /** [views x slices, 1, H, W], above 0 in lesions. */
+  lesion: Tensor;
+  /** [views x slices, C, h, w]; null: none. */
+  local: Tensor | null;
+  /** Where the slices lie, [views x slices, 2], as in `SliceOptions`; null for an encoder without axis tokens. */
+  globalPosition: Tensor | null;
+  localPosition: Tensor | null;
+}
+
+/** What follows a schedule in self-distillation. */
+export interface DistillationSchedule {
+  /** How much of itself the teacher keeps in the step; the rest comes from the student. */
+  momentum: number;
+  /** Divides the teacher's centred outputs before their softmax. */
+  teacherTemperature: number;
+  /** The prototypes stay as they are in this step. Default false. */
+  prototypesFrozen?: boolean;
 }
 
 /**
@@ -376,8 +422,12 @@ export class Trainer implements Disposable {
     this.handle = handle;
   }
 
-  static async create(network: Network, options: TrainerOptions): Promise<Trainer> {
-    return new Trainer(await settle(addon().trainerCreate(network.handle, options)));
+  /**
+   * @param teacher for the loss `self-distillation`: a network built as `network`, whose weights become a copy of the
+   * network's and follow them from then on. The trainer saves and restores them with its own state.
+   */
+  static async create(network: Network, options: TrainerOptions, teacher?: Network): Promise<Trainer> {
+    return new Trainer(await settle(addon().trainerCreate(network.handle, options, teacher?.handle ?? null)));
   }
 
   /**
@@ -405,7 +455,30 @@ export class Trainer implements Disposable {
     );
   }
 
-  /** Writes the optimiser's moments and step count as safetensors, atomically. */
+  /**
+   * One step of self-distillation: student and teacher see the views, the student takes a step as in `step`, the
+   * teacher's centre and weights follow.
+   *
+   * @throws `BAD_INPUT` for a trainer without a teacher, and for views that do not fit
+   */
+  async distil(
+    views: SliceViews,
+    step: { learningRate: number; seed: number } & DistillationSchedule,
+  ): Promise<{ loss: number; gradientNorm: number }> {
+    const { slices, global, lesion, local, globalPosition, localPosition } = views;
+    const { learningRate, seed, ...schedule } = step;
+    const handles = {
+      slices,
+      global: global.handle,
+      lesion: lesion.handle,
+      local: local?.handle ?? null,
+      globalPosition: globalPosition?.handle ?? null,
+      localPosition: localPosition?.handle ?? null,
+    };
+    return settle(addon().trainerDistil(this.handle, { ...handles, ...schedule }, learningRate, seed));
+  }
+
+  /** Writes the optimiser's moments and step count, and a teacher's weights and centre, as safetensors, atomically. */
   async save(path: string, metadata: Record<string, string> = {}): Promise<void> {
     const { steps, tensors } = await settle(addon().trainerState(this.handle));
     const named = Object.fromEntries(tensors.map(({ name, tensor }) => [name, new Tensor(tensor)]));

@@ -42,6 +42,48 @@ export async function smooth(volume: Tensor, sigmas: readonly number[]): Promise
   return new Tensor(await settle(addon().volumeSmooth(volume.handle, [...sigmas])));
 }
 
+/** A box of one slice of a batch of volumes, in whole voxels, and what is changed about it. */
+export interface SliceCrop {
+  volume: number;
+  slice: number;
+  top: number;
+  left: number;
+  height: number;
+  width: number;
+  /** Left and right are exchanged. Default false. */
+  flipped?: boolean;
+  /** x becomes gain x + offset. Default 1 and 0. */
+  gain?: number;
+  offset?: number;
+}
+
+export interface CropOptions {
+  /** Height and width of the result. */
+  size: readonly [number, number];
+  /** With how many adjacent slices each is seen, itself in the middle; an odd number. Default 1. */
+  adjacent?: number;
+  /** Takes the nearest voxel, and no gain and offset. Default false. */
+  mask?: boolean;
+}
+
+/**
+ * Crops of volumes [N, C, D, H, W], resized to one size: [crops, C x adjacent, height, width]. Images are resized
+ * bilinearly, against aliasing where they become smaller; slices beyond a volume repeat its first or last.
+ *
+ * @throws `BAD_INPUT` for a box that does not lie in its volume
+ */
+export async function cropSlices(
+  volumes: Tensor,
+  crops: readonly SliceCrop[],
+  options: CropOptions,
+): Promise<Tensor> {
+  return new Tensor(
+    await settle(
+      addon().volumeCropSlices(volumes.handle, [...crops], { ...options, size: [...options.size] }),
+    ),
+  );
+}
+
 /** The volume with its values normalised, as a new tensor. */
 export async function normalise(volume: Tensor, method: Normalisation): Promise<Tensor> {
   return new Tensor(await settle(addon().volumeNormalise(volume.handle, method)));

@@ -126,8 +126,19 @@ export const resultsSchema = z.object({
       reason: text.optional(),
       curve: z.array(epoch),
       cost: cost.optional(),
+      patients: whole.optional(),
+      patientsLeftOut: whole.optional(),
     }),
   ),
+  exposure: z
+    .array(
+      z.object({
+        model: text,
+        patients: whole.nullable(),
+        overlap: z.object({ validation: z.array(text), test: z.array(text) }),
+      }),
+    )
+    .optional(),
   software: z.object({ package: text, libtorch: text, node: text, device: text, threads: number }),
 });
 

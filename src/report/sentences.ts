@@ -101,6 +101,35 @@ export function undefinedMetrics(rows: readonly TaskRow[]): string[] {
   return [...new Set(sentences)];
 }
 
+/** Of each model whose weights saw patients that it is judged on: what that means, for the first screen. */
+export function leaks({ exposure = [] }: StudyResults): string[] {
+  return exposure.flatMap(({ model, overlap: { validation, test } }) => {
+    if (validation.length + test.length === 0) return [];
+    const sets = [
+      ...(test.length > 0 ? [`${count(test.length, "patient")} of the test set`] : []),
+      ...(validation.length > 0 ? [`${count(validation.length, "patient")} of the validation set`] : []),
+    ];
+    return [
+      `The weights of ${model} were pretrained on ${listing(sets)}: its results, where it starts from them, do not show ` +
+        "how it does on new patients.",
+    ];
+  });
+}
+
+/** Which patients the weights of each model saw, as far as is known. */
+export function exposures({ exposure = [] }: StudyResults): string[] {
+  return exposure.map(({ model, patients, overlap: { validation, test } }) => {
+    if (patients === null)
+      return `${model}: it is not known which patients its weights saw, for their file does not say.`;
+    const names = [...new Set([...test, ...validation])];
+    const shared =
+      names.length === 0
+        ? "none of them is in a validation or test set"
+        : `in the test set ${test.length} of them, in the validation set ${validation.length}: ${names.join(", ")}`;
+    return `${model}: its weights saw ${count(patients, "patient")}; ${shared}.`;
+  });
+}
+
 const fewCases = 10;
 
 /** What a reader must not conclude, and why, in full sentences. */

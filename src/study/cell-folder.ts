@@ -9,6 +9,8 @@ export interface PretrainingResult {
   model: string;
   seed: number;
   network: { architecture: string; parameters: number; trainable: number };
+  /** How many patients' images the encoder saw; the weights name them. */
+  patients: number;
   curve: EpochRecord[];
   cost: Cost;
 }

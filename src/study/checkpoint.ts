@@ -61,6 +61,19 @@ export class CheckpointFolder {
     return join(this.path, `best-${epoch}.safetensors`);
   }
 
+  /** An encoder that stays while training goes on. */
+  kept(epoch: number): string {
+    return join(this.path, `encoder-${epoch}.safetensors`);
+  }
+
+  /** The epochs whose encoders were kept, in order, and where they lie. */
+  async allKept(): Promise<{ epoch: number; path: string }[]> {
+    return (await readdir(this.path))
+      .flatMap((name) => /^encoder-(\d+)\.safetensors$/.exec(name)?.[1] ?? [])
+      .map((epoch) => ({ epoch: Number(epoch), path: this.kept(Number(epoch)) }))
+      .sort((a, b) => a.epoch - b.epoch);
+  }
+
   private optimiser(epoch: number): string {
     return join(this.path, `optimiser-${epoch}.safetensors`);
   }
@@ -121,6 +134,7 @@ export class CheckpointFolder {
       this.optimiser(state.epoch),
     ]);
     if (state.best) kept.add(this.best(state.best.epoch));
+    for (const { path } of await this.allKept()) kept.add(path);
     for (const name of await readdir(this.path)) {
       const file = join(this.path, name);
       if (!kept.has(file)) await rm(file, { force: true });

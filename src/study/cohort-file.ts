@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import type { PreparedCase } from "../cohort/preprocess.js";
 import { writeJson } from "../common/atomic-file.js";
 import type { TaskKind } from "../common/vocabulary.js";
-import type { Exclusion } from "./results.js";
+import type { Exclusion, PatientExposure } from "./results.js";
 import type { Study } from "./schema.js";
 
 /** The cases of one manifest, divided. */
@@ -20,10 +20,18 @@ export interface SplitCohort {
 export interface StudyCohort extends SplitCohort {
   /** Of tasks that have a cohort of their own. */
   tasks: Partial<Record<TaskKind, SplitCohort>>;
-  /** By model: the prepared cases of a pretraining cohort of its own. */
+  /** By model: the cases that it is pretrained on, where they are not the training set. */
   pretraining: Record<string, PreparedCase[]>;
+  /** By model that the study pretrains: how many patients are left out of it. */
+  pretrainingLeftOut?: Record<string, number>;
+  /** Of models whose weights come from elsewhere. */
+  exposure?: PatientExposure[];
   excluded: Exclusion[];
 }
+
+/** The cases that a model is pretrained on: its own, or the study's training set. */
+export const pretrainingCases = (cohort: StudyCohort, model: string): PreparedCase[] =>
+  cohort.pretraining[model] ?? cohort.split.train;
 
 /** The cohort that a task is trained and tested on: its own, or the study's. */
 export const cohortOf = (cohort: StudyCohort, task: TaskKind): SplitCohort => cohort.tasks[task] ?? cohort;

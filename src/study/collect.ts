@@ -1,7 +1,7 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { measureDistance } from "../alignment/distances.js";
 import { writeFileAtomically, writeJson } from "../common/atomic-file.js";
+import { packageVersion } from "../common/package-version.js";
 import { buildInfo } from "../native/runtime.js";
 import { readSafetensors } from "../native/safetensors.js";
 import { computeGains } from "../statistics/gains.js";
@@ -81,6 +81,7 @@ export class ResultsCollector {
       gains: computeGains(done),
       distances: await this.distances(done, signal),
       pretraining,
+      ...(cohort.exposure && cohort.exposure.length > 0 ? { exposure: cohort.exposure } : {}),
       software: {
         package: packageVersion,
         libtorch: buildInfo().libtorch,
@@ -111,11 +112,16 @@ export class ResultsCollector {
   private async pretraining({ id, model, seed }: PlannedCell): Promise<StudyResults["pretraining"][number]> {
     const folder = this.study.execution.output;
     const result = await readPretraining(folder, id);
-    if (result) return { model, seed, status: "done", curve: result.curve, cost: result.cost };
+    const left = this.cohort.pretrainingLeftOut?.[model];
+    const known = { model, seed, ...(left === undefined ? {} : { patientsLeftOut: left }) };
+    if (result) {
+      const { curve, cost, patients } = result;
+      return { ...known, status: "done", curve, cost, patients };
+    }
     const failure = await readFailure(folder, id);
     return failure
-      ? { model, seed, status: "failed", reason: failure.reason, curve: [] }
-      : { model, seed, status: "pending", curve: [] };
+      ? { ...known, status: "failed", reason: failure.reason, curve: [] }
+      : { ...known, status: "pending", curve: [] };
   }
 
   private async distances(done: readonly CellResult[], signal: AbortSignal | undefined): Promise<Distance[]> {
@@ -160,10 +166,6 @@ export class ResultsCollector {
     return file.tensor("embeddings");
   }
 }
-
-const packageVersion = (
-  JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }
-).version;
 
 /** The cohorts of single tasks, where any has one of its own. */
 function ofTasks({ tasks }: StudyCohort): Pick<StudyResults["cohort"], "tasks"> {

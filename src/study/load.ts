@@ -1,11 +1,14 @@
 import { readFile } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import { type Document, isMap, isNode, isPair, LineCounter, parseDocument } from "yaml";
+import { readExclusionList } from "../cohort/exclusion-list.js";
 import { readManifest } from "../cohort/manifest.js";
 import { makeSplits } from "../cohort/splits.js";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { type Fault, pathName } from "../common/validation.js";
 import { openCheckpoint } from "../models/checkpoints/checkpoint-file.js";
+import { exposureOf, leak } from "./exposure.js";
+import { divideCohorts, judgedOn } from "./prepare.js";
 import { resolveStudy } from "./resolve.js";
 import type { Study, StudyInput } from "./schema.js";
 
@@ -84,6 +87,7 @@ async function checkFiles(study: Study, refuse: (faults: Fault[]) => TransferLim
   }
   for (const [index, model] of study.models.entries()) {
     if (model.pretrain?.manifest) await readManifest(model.pretrain.manifest);
+    if (model.pretrain?.exclude) await readExclusionList(model.pretrain.exclude);
     if (model.weights === undefined) continue;
     try {
       await openCheckpoint(model.weights);
@@ -91,7 +95,23 @@ async function checkFiles(study: Study, refuse: (faults: Fault[]) => TransferLim
       fault(["models", index, "weights"], `expected a file of weights but received: ${messageOf(error)}`);
     }
   }
+  if (faults.length === 0) await checkWeights(study, fault);
   if (faults.length > 0) throw refuse(faults);
+}
+
+/** Weights must not have seen patients that the study judges on, unless a model allows it. */
+async function checkWeights(
+  study: Study,
+  fault: (path: PropertyKey[], message: string) => void,
+): Promise<void> {
+  if (study.models.every(({ weights }) => weights === undefined)) return;
+  const exposures = await exposureOf(study, judgedOn(await divideCohorts(study)));
+  for (const [index, { name, weights, allowOverlap }] of study.models.entries()) {
+    const exposure = exposures.find(({ model }) => model === name);
+    if (weights === undefined || exposure === undefined || allowOverlap) continue;
+    const message = leak(exposure, weights);
+    if (message !== null) fault(["models", index, "weights"], message);
+  }
 }
 
 function badStudy(

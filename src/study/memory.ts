@@ -121,12 +121,26 @@ function headSize({ encoder, head }: Extract<NetworkSpec, { encoder: unknown }>,
       const width = head.kind === "conv1" ? (head.width ?? 16) : 16;
       const patches = voxels / encoder.patch ** 2;
       const kept = patches * (96 * width + 64 * head.outputs) * 4 + 3 * head.outputs * voxels;
-      return { parameters: 72 * width * (encoder.embedDim + 4 * width), kept, transient: kept / 3 };
+      const {
+        hidden = 2048,
+        bottleneck = 256,
+        prototypes = 65536,
+      } = head.kind === "contrastive" ? head : noProjection;
+      return {
+        parameters:
+          72 * width * (encoder.embedDim + 4 * width) +
+          hidden * (encoder.embedDim + hidden + bottleneck) +
+          bottleneck * prototypes,
+        kept,
+        transient: kept / 3,
+      };
     }
     default:
       return { parameters: 1000 * width, kept: width, transient: width };
   }
 }
+
+const noProjection = { hidden: 0, bottleneck: 0, prototypes: 0 };
 
 function modelSize(model: ModelSpec, voxels: number): Size {
   switch (model.family) {

@@ -60,7 +60,7 @@ export interface StudyPlan {
 /** Lays out the cells of a study. It reads no file and computes nothing. */
 export function planStudy(study: Study): StudyPlan {
   const chosen = comparators.filter((name) => study.comparators.includes(name));
-  const needPretraining = chosen.some(startsFromPretraining);
+  const needPretraining = study.tasks.length === 0 || chosen.some(startsFromPretraining);
   const cells: PlannedCell[] = [];
   if (needPretraining) {
     for (const model of study.models) if (model.pretrain) cells.push(planPretraining(study, model));
@@ -88,19 +88,29 @@ const startsFromPretraining = (comparator: Comparator): boolean =>
   comparator === "fine-tuned" || comparator === "pretrained";
 
 /** The contrast sees the features before the published head's prototypes, of which one is then enough. */
-const pretrainingHead = (settings: PretrainSettings): HeadSpec =>
-  settings.method === "patch-contrast"
-    ? { kind: "contrastive", outputs: 1, ...settings.projection, prototypes: 1 }
-    : {
-        kind: "masked-autoencoder",
-        patch: settings.patch,
-        decoderDim: settings.decoderDim,
-        decoderDepth: settings.decoderDepth,
-      };
+function pretrainingHead(settings: PretrainSettings): HeadSpec {
+  const { method, patch, decoderDim, decoderDepth } = settings;
+  if (method === "masked-autoencoder") return { kind: "masked-autoencoder", patch, decoderDim, decoderDepth };
+  const prototypes = method === "self-distillation" ? settings.distillation.prototypes : 1;
+  return { kind: "contrastive", outputs: 1, ...settings.projection, prototypes };
+}
+
+/** How many voxels of a case an encoder is trained on in a step, and how many the teacher sees beside. */
+function voxelsSeen(study: Study, settings: PretrainSettings): { trained: number; taught: number } {
+  if (settings.method !== "self-distillation") return { trained: voxelsOf(study), taught: 0 };
+  const { slices, localViews } = settings.distillation;
+  const global = (2 * slices * voxelsOf(study)) / study.cohort.voxels[2];
+  return { trained: global * (1 + (localViews / 2) * localViewShare), taught: global };
+}
+
+/** The area of a local view of self-distillation, as a share of a global one's. */
+const localViewShare = (96 / 224) ** 2;
 
 function planPretraining(study: Study, model: ModelConfig): PlannedCell {
   const settings = model.pretrain as NonNullable<ModelConfig["pretrain"]>;
   const network: NetworkSpec = { encoder: encoderOf(model.encoder), head: pretrainingHead(settings) };
+  const { trained, taught } = voxelsSeen(study, settings);
+  const forward = 3 * forwardCost(network, trained) + (taught > 0 ? forwardCost(network, taught) : 0);
   return {
     id: pretrainingId(model.name),
     kind: "pretraining",
@@ -118,8 +128,8 @@ function planPretraining(study: Study, model: ModelConfig): PlannedCell {
     network,
     training: null,
     epochs: settings.epochs,
-    cost: 3 * settings.epochs * cases(study.split).train * forwardCost(network, voxelsOf(study)),
-    memoryBytes: peakBytes(network, voxelsOf(study), settings.batchSize, { encoder: 1, head: true }),
+    cost: settings.epochs * cases(study.split).train * forward,
+    memoryBytes: peakBytes(network, trained, settings.batchSize, { encoder: 1, head: true }),
   };
 }
 

@@ -1,18 +1,54 @@
 import { basename } from "node:path";
-import { type Manifest, readManifest } from "../cohort/manifest.js";
+import { listedPatients, readExclusionList } from "../cohort/exclusion-list.js";
+import { type CohortCase, type Manifest, readManifest } from "../cohort/manifest.js";
 import { type PreparedCase, prepareCohort } from "../cohort/preprocess.js";
 import { makeSplits, type Splits } from "../cohort/splits.js";
 import { writeJson } from "../common/atomic-file.js";
 import { TransferLimitsError } from "../common/errors.js";
 import type { StudyEvent } from "../common/progress.js";
 import { studyPaths } from "./cell-folder.js";
-import { cohortRequests, type SplitCohort, type StudyCohort } from "./cohort-file.js";
+import { type CohortRequest, cohortRequests, type SplitCohort, type StudyCohort } from "./cohort-file.js";
+import { exposureOf, heldOut, patientsOf } from "./exposure.js";
 import type { Exclusion } from "./results.js";
-import type { Study } from "./schema.js";
+import type { PretrainSettings, Study } from "./schema.js";
 
 export interface PrepareOptions {
   signal: AbortSignal | undefined;
   onProgress: (event: StudyEvent) => void;
+}
+
+/** A cohort that a study asks for, divided by the study's seed. */
+export interface DividedCohort extends CohortRequest {
+  cases: readonly CohortCase[];
+  splits: Splits;
+  patients: ReturnType<typeof patientsOf>;
+}
+
+/** Reads the manifests of a study and divides them: its own cohort first. No image is opened. */
+export async function divideCohorts(study: Study): Promise<[DividedCohort, ...DividedCohort[]]> {
+  const [own, ...others] = cohortRequests(study);
+  const divide = async (request: CohortRequest): Promise<DividedCohort> => {
+    const { cases } = await readManifest(request.manifest);
+    const splits = makeSplits(cases, request.split, study.seed);
+    return { ...request, cases, splits, patients: patientsOf(cases, splits) };
+  };
+  const divided: [DividedCohort, ...DividedCohort[]] = [await divide(own)];
+  for (const other of others) divided.push(await divide(other));
+  return divided;
+}
+
+/** The patients that tasks are validated and tested on. */
+export const judgedOn = (cohorts: readonly DividedCohort[]) =>
+  heldOut(cohorts.filter(({ tasks }) => tasks.length > 0).map(({ patients }) => patients));
+
+/** What a model is pretrained on: cases of a manifest, without those of patients that it must not see. */
+interface PretrainingCohort {
+  model: string;
+  manifest: Manifest;
+  cases: CohortCase[];
+  /** Whether these are the study's whole training set. */
+  isTrainingSet: boolean;
+  patientsLeftOut: number;
 }
 
 /**
@@ -20,84 +56,136 @@ export interface PrepareOptions {
  * be used keeps its place in the split and is left out with its reason, so that the other cases stay where they are.
  */
 export async function prepareStudyCohort(study: Study, options: PrepareOptions): Promise<StudyCohort> {
-  const requests = cohortRequests(study);
-  const manifests = new Map<string, Manifest>();
-  for (const { manifest: path } of requests) {
-    if (!manifests.has(path)) manifests.set(path, await readManifest(path));
-  }
-  const splitOf = ({ manifest, split }: (typeof requests)[number]) =>
-    makeSplits((manifests.get(manifest) as Manifest).cases, split, study.seed);
-  const [request, ...others] = requests;
-  const splits = splitOf(request);
-  const ofTasks = others.map((other) => ({ ...other, splits: splitOf(other) }));
-  await writeJson(studyPaths(study.execution.output).splits, {
-    seed: study.seed,
-    ...splits,
-    ...(ofTasks.length === 0
-      ? {}
-      : { others: ofTasks.map(({ manifest, tasks, splits }) => ({ manifest, tasks, ...splits })) }),
-  });
+  const cohorts = await divideCohorts(study);
+  const [own, ...ofTasks] = cohorts;
+  await writeSplits(study, cohorts);
+  const pretraining = await Promise.all(
+    study.models.flatMap(({ name, pretrain }) =>
+      pretrain ? [pretrainingCohort(name, pretrain, cohorts)] : [],
+    ),
+  );
 
   const excluded: Exclusion[] = [];
-  const prepare = async (from: Manifest): Promise<Map<string, PreparedCase>> => {
-    const prepared = await prepareCases(from, study, options);
-    excluded.push(...prepared.excluded);
-    return new Map(prepared.cases.map((one) => [one.id, one]));
-  };
-  const own = { ...request, splits };
   const prepared = new Map<string, Map<string, PreparedCase>>();
+  const manifests = new Map<string, Manifest>();
+  for (const { manifest } of cohorts) manifests.set(manifest, await readManifest(manifest));
+  for (const { manifest } of pretraining) manifests.set(manifest.path, manifest);
   for (const [path, manifest] of manifests) {
-    const used = new Set(
-      [own, ...ofTasks].flatMap((part) => (part.manifest === path ? usedOf(part.splits) : [])),
-    );
-    prepared.set(
-      path,
-      await prepare({ ...manifest, cases: manifest.cases.filter(({ id }) => used.has(id)) }),
-    );
+    const used = new Set([
+      ...cohorts.flatMap((part) =>
+        part.manifest === path && study.tasks.length > 0 ? usedOf(part.splits) : [],
+      ),
+      ...pretraining.flatMap((one) => (one.manifest.path === path ? one.cases.map(({ id }) => id) : [])),
+    ]);
+    const cases = manifest.cases.filter(({ id }) => used.has(id));
+    const done = await prepareCases({ ...manifest, cases }, study, options);
+    excluded.push(...done.excluded);
+    prepared.set(path, new Map(done.cases.map((one) => [one.id, one])));
   }
-  const divided = (part: typeof own): SplitCohort => {
-    const { cases } = manifests.get(part.manifest) as Manifest;
-    const those = (ids: readonly string[]) => ids.flatMap((id) => prepared.get(part.manifest)?.get(id) ?? []);
-    return {
-      manifest: part.manifest,
-      cases: cases.length,
-      patients: new Set(cases.map(({ patient }) => patient)).size,
-      split: {
-        train: those(part.splits.train),
-        validation: those(part.splits.validation),
-        test: those(part.splits.test),
-      },
-    };
-  };
+  const those = (manifest: string, ids: readonly string[]) =>
+    ids.flatMap((id) => prepared.get(manifest)?.get(id) ?? []);
+  const divided = ({ manifest, cases, splits }: DividedCohort): SplitCohort => ({
+    manifest,
+    cases: cases.length,
+    patients: new Set(cases.map(({ patient }) => patient)).size,
+    split: {
+      train: those(manifest, splits.train),
+      validation: those(manifest, splits.validation),
+      test: those(manifest, splits.test),
+    },
+  });
   const cohort = divided(own);
   const tasks: StudyCohort["tasks"] = {};
   for (const part of ofTasks) {
     const cohortOfPart = divided(part);
     for (const task of part.tasks) tasks[task] = cohortOfPart;
   }
+
   const tested = [cohort, ...Object.values(tasks)].flatMap(({ split }) => [
     ...split.validation,
     ...split.test,
   ]);
-
-  const pretraining: StudyCohort["pretraining"] = {};
-  const byManifest = new Map<string, PreparedCase[]>();
-  for (const { name, pretrain } of study.models) {
-    if (!pretrain) continue;
-    if (!pretrain.manifest) {
-      refuseTestCases(cohort.split.train, tested, name, `the training set of ${cohort.manifest}`);
-      continue;
-    }
-    const known = byManifest.get(pretrain.manifest);
-    const own = known ?? [...(await prepare(await readManifest(pretrain.manifest))).values()];
-    byManifest.set(pretrain.manifest, own);
-    refuseTestCases(own, tested, name, pretrain.manifest);
-    pretraining[name] = own;
+  const ofModels: StudyCohort["pretraining"] = {};
+  const leftOut: Record<string, number> = {};
+  for (const { model, manifest, cases, isTrainingSet, patientsLeftOut } of pretraining) {
+    const ready = those(
+      manifest.path,
+      cases.map(({ id }) => id),
+    );
+    refuseTestImages(ready, tested, model, manifest.path);
+    if (!isTrainingSet) ofModels[model] = ready;
+    leftOut[model] = patientsLeftOut;
   }
-  return { ...cohort, tasks, pretraining, excluded };
+  return {
+    ...cohort,
+    tasks,
+    pretraining: ofModels,
+    pretrainingLeftOut: leftOut,
+    exposure: await exposureOf(study, judgedOn(cohorts)),
+    excluded,
+  };
 }
 
 const usedOf = ({ train, validation, test }: Splits): string[] => [...train, ...validation, ...test];
+
+/** `splits.json`: which case went where, and which patient. */
+async function writeSplits(study: Study, [own, ...others]: readonly DividedCohort[]): Promise<void> {
+  const { splits, patients } = own as DividedCohort;
+  await writeJson(studyPaths(study.execution.output).splits, {
+    seed: study.seed,
+    ...splits,
+    patients,
+    ...(others.length === 0
+      ? {}
+      : {
+          others: others.map(({ manifest, tasks, splits, patients }) => ({
+            manifest,
+            tasks,
+            ...splits,
+            patients,
+          })),
+        }),
+  });
+}
+
+/**
+ * The cases that a model is pretrained on: those of its manifest, or the study's training set, without the patients that
+ * the study validates or tests anything on, and without those that are listed.
+ *
+ * @throws `BAD_CONFIG` where nobody is left
+ */
+async function pretrainingCohort(
+  model: string,
+  { manifest: path, exclude }: PretrainSettings,
+  cohorts: readonly [DividedCohort, ...DividedCohort[]],
+): Promise<PretrainingCohort> {
+  const [own] = cohorts;
+  const manifest = await readManifest(path ?? own.manifest);
+  const train = new Set(own.splits.train);
+  const candidates = path === null ? manifest.cases.filter(({ id }) => train.has(id)) : manifest.cases;
+  const { validation, test } = heldOut(cohorts.map(({ patients }) => patients));
+  const listed =
+    exclude === null ? new Set() : listedPatients(await readExclusionList(exclude), manifest.cases);
+  const isFree = ({ patient }: CohortCase) =>
+    !validation.has(patient) && !test.has(patient) && !listed.has(patient);
+  const cases = candidates.filter(isFree);
+  const patients = (some: readonly CohortCase[]) => new Set(some.map(({ patient }) => patient)).size;
+  if (cases.length === 0) {
+    throw new TransferLimitsError(
+      "BAD_CONFIG",
+      `Expected patients to pretrain ${model} on, but each of the ${patients(candidates)} of ` +
+        `${path === null ? `the training set of ${manifest.path}` : manifest.path} is one that the study validates or ` +
+        `tests on${exclude === null ? "" : `, or that ${exclude} lists`}. Patients are compared by name`,
+    );
+  }
+  return {
+    model,
+    manifest,
+    cases,
+    isTrainingSet: path === null && cases.length === candidates.length,
+    patientsLeftOut: patients(candidates) - patients(cases),
+  };
+}
 
 function prepareCases(
   manifest: Manifest,
@@ -115,8 +203,11 @@ function prepareCases(
   );
 }
 
-/** Pretraining must not see what is tested. Prepared files are named after what they were made from. */
-function refuseTestCases(
+/**
+ * Pretraining must not see an image that is tested, under whatever name. Prepared files are named after what they were
+ * made from.
+ */
+function refuseTestImages(
   pretraining: readonly PreparedCase[],
   tested: readonly PreparedCase[],
   model: string,
@@ -129,6 +220,6 @@ function refuseTestCases(
   throw new TransferLimitsError(
     "BAD_CONFIG",
     `Expected a pretraining cohort for ${model} that is disjoint from the validation and test sets, but ${manifest} ` +
-      `holds ${shared.length} of their cases: ${shown}`,
+      `holds ${shared.length} of their images under other patients: ${shown}`,
   );
 }

@@ -10,6 +10,7 @@ import { expandPreset } from "./presets.js";
 import {
   type ModelConfig,
   type PretrainMethod,
+  pretrainMethods,
   type Study,
   type StudyConfig,
   studySchema,
@@ -51,8 +52,8 @@ function complete(config: StudyConfig, base: string): Study {
   };
 }
 
-const methodOf = (family: EncoderSpec["family"]): PretrainMethod =>
-  family === "dino-vit" ? "patch-contrast" : "masked-autoencoder";
+const methodsOf = (family: EncoderSpec["family"]): readonly [PretrainMethod, ...PretrainMethod[]] =>
+  pretrainMethods[family];
 
 function completeModel(model: StudyConfig["models"][number], base: string): ModelConfig {
   const { weights, pretrain, ...rest } = model;
@@ -68,8 +69,9 @@ function completeModel(model: StudyConfig["models"][number], base: string): Mode
       : {
           pretrain: {
             ...pretrain,
-            method: pretrain.method ?? methodOf(encoder.family),
+            method: pretrain.method ?? methodsOf(encoder.family)[0],
             manifest: pretrain.manifest === null ? null : resolve(base, pretrain.manifest),
+            exclude: pretrain.exclude === null ? null : resolve(base, pretrain.exclude),
           },
         }),
   };
@@ -126,7 +128,12 @@ function contradictionsOf(config: StudyConfig): Fault[] {
   unique(["seeds"], config.seeds);
   unique(["comparators"], config.comparators);
 
-  checkSplit(["split"], config.split, fault);
+  checkSplit(["split"], config.split, fault, config.tasks.length > 0);
+  if (config.tasks.length === 0 && !config.models.some(({ pretrain }) => pretrain))
+    fault(
+      ["tasks"],
+      'expected a task, or a model with "pretrain", but received neither: there is nothing to do',
+    );
   config.tasks.forEach((task, index) => {
     if (typeof task !== "string" && task.cohort)
       checkSplit(["tasks", index, "cohort", "split"], task.cohort.split, fault);
@@ -138,12 +145,13 @@ function contradictionsOf(config: StudyConfig): Fault[] {
 
 type Report = (path: PropertyKey[], message: string) => void;
 
-function checkSplit(path: PropertyKey[], split: StudyConfig["split"], fault: Report): void {
+function checkSplit(path: PropertyKey[], split: StudyConfig["split"], fault: Report, isTested = true): void {
   const shares = Object.entries(split);
   const sum = shares.reduce((total, [, share]) => total + share, 0);
   if (shares.every(([, share]) => Number.isInteger(share))) {
     if (split.train < 1) fault([...path, "train"], `expected at least 1 patient but received ${split.train}`);
-    if (split.test < 1) fault([...path, "test"], `expected at least 1 patient but received ${split.test}`);
+    if (split.test < 1 && isTested)
+      fault([...path, "test"], `expected at least 1 patient but received ${split.test}`);
     return;
   }
   const mixed = shares.find(([, share]) => share > 1);
@@ -157,7 +165,7 @@ function checkSplit(path: PropertyKey[], split: StudyConfig["split"], fault: Rep
     fault(path, `expected fractions that add up to at most 1 but received ${Number(sum.toFixed(6))}`);
   } else {
     if (split.train === 0) fault([...path, "train"], "expected more than 0 but received 0");
-    if (split.test === 0) fault([...path, "test"], "expected more than 0 but received 0");
+    if (split.test === 0 && isTested) fault([...path, "test"], "expected more than 0 but received 0");
   }
 }
 
@@ -167,7 +175,12 @@ function checkModels(config: StudyConfig, fault: Report): void {
     if (model.weights !== undefined && model.pretrain !== undefined) {
       fault(["models", index, "weights"], 'expected either "weights" or "pretrain" but received both');
     }
-    if (model.weights === undefined && model.pretrain === undefined && needsWeights.length > 0) {
+    if (
+      model.weights === undefined &&
+      model.pretrain === undefined &&
+      needsWeights.length > 0 &&
+      config.tasks.length > 0
+    ) {
       fault(
         ["models", index],
         `expected "weights" (a file of PyTorch or safetensors) or "pretrain", which ${needsWeights.join(" and ")} start from, ` +
@@ -197,12 +210,12 @@ function checkModels(config: StudyConfig, fault: Report): void {
         `expected fewer than the ${epochs} epochs but received ${warmupEpochs}`,
       );
     }
-    const method = methodOf(encoder.family);
-    if (model.pretrain?.method !== undefined && model.pretrain.method !== method) {
+    const methods = methodsOf(encoder.family);
+    if (model.pretrain?.method !== undefined && !methods.includes(model.pretrain.method)) {
       fault(
         ["models", index, "pretrain", "method"],
-        `expected "${method}", which pretrains an encoder of the family "${encoder.family}", but received ` +
-          `"${model.pretrain.method}"`,
+        `expected ${methods.map((name) => `"${name}"`).join(" or ")}, which pretrains an encoder of the family ` +
+          `"${encoder.family}", but received "${model.pretrain.method}"`,
       );
     }
     variantsOf(config, ({ training, name }) => {

@@ -139,6 +139,15 @@ export interface Exclusion {
   reason: string;
 }
 
+/** Which patients that a study judges a model on its weights have seen, where they come from elsewhere. */
+export interface PatientExposure {
+  model: string;
+  /** How many patients the weights were pretrained on; null where the file doesn't say. */
+  patients: number | null;
+  /** Those of them that the study validates or tests on. */
+  overlap: { validation: string[]; test: string[] };
+}
+
 export interface StudyResults {
   format: "transfer-limits/results@1";
   name: string;
@@ -169,7 +178,13 @@ export interface StudyResults {
     reason?: string;
     curve: EpochRecord[];
     cost?: Cost;
+    /** Patients that the encoder saw, once it is done. */
+    patients?: number;
+    /** Patients of its cohort that it must not see: those that the study judges on, and those that are listed. */
+    patientsLeftOut?: number;
   }[];
+  /** One entry a foundation model whose weights come from elsewhere. */
+  exposure?: PatientExposure[];
   software: { package: string; libtorch: string; node: string; device: string; threads: number };
 }
 

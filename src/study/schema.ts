@@ -68,13 +68,57 @@ const trainingChanges = section({
   validateEvery: trainingFields.validateEvery.optional(),
 });
 
+/** A share of a slice's area, from and to. */
+const areaScale = z
+  .tuple([z.number().gt(0).max(1), z.number().gt(0).max(1)])
+  .refine(([low, high]) => low <= high, "expected a range from low to high");
+
+/** Self-distillation (Caron et al. 2021; Oquab et al. 2024); defaults are DINO's where it has them. */
+const distillationSchema = section({
+  /** Of the cross-entropy between teacher and student. */
+  weight: positive.default(1),
+  /** Of the patch contrast beside it; 0: none. */
+  contrastWeight: z.number().min(0).default(1),
+  /** Slices of each case in a step. */
+  slices: z.int().min(1).max(1024).default(4),
+  /** Views of each slice for the student alone, beside two that the teacher sees too. */
+  localViews: z.int().min(0).max(64).default(8),
+  globalScale: areaScale.default([0.4, 1]),
+  localScale: areaScale.default([0.05, 0.4]),
+  /** Gain and offset of a view's intensities move by up to this much. */
+  intensityJitter: z.number().min(0).lt(1).default(0.2),
+  /** How much of itself the teacher keeps in a step, at first; it rises to 1 as a half cosine. */
+  momentum: z.number().min(0).lt(1).default(0.996),
+  /** The same for the mean that is taken away from the teacher's outputs. */
+  centreMomentum: z.number().min(0).lt(1).default(0.9),
+  studentTemperature: positive.default(0.1),
+  /** After the first `teacherTemperatureEpochs`, over which it rises from `teacherTemperatureStart`. */
+  teacherTemperature: positive.default(0.07),
+  teacherTemperatureStart: positive.default(0.04),
+  teacherTemperatureEpochs: z.int().min(0).max(1_000_000).default(30),
+  /** Epochs at first in which the prototypes stay as they are drawn. */
+  frozenPrototypeEpochs: z.int().min(0).max(1_000_000).default(1),
+  /** Outputs of the head: DINO's 65,536 are for a million images. */
+  prototypes: z
+    .int()
+    .min(2)
+    .max(1 << 20)
+    .default(4096),
+});
+
+/** The methods that pretrain each family of encoders, the default first. */
+export const pretrainMethods = {
+  "convnext-v2-3d": ["masked-autoencoder"],
+  "dino-vit": ["patch-contrast", "self-distillation"],
+} as const;
+
 /**
- * Pretraining of an encoder: as a masked autoencoder (He et al. 2022; Woo et al. 2023), or by patch-level contrast
- * guided by lesion masks (Lee et al. 2025).
+ * Pretraining of an encoder: as a masked autoencoder (He et al. 2022; Woo et al. 2023), by patch-level contrast guided by
+ * lesion masks (Lee et al. 2025), or by self-distillation with it (Caron et al. 2021).
  */
 export const pretrainSchema = section({
-  /** Default: `masked-autoencoder` for a ConvNeXt, `patch-contrast` for a vision transformer; there is no other pair. */
-  method: z.enum(["masked-autoencoder", "patch-contrast"]).optional(),
+  /** `masked-autoencoder` for a ConvNeXt; `patch-contrast` (default) or `self-distillation` for a vision transformer. */
+  method: z.enum(["masked-autoencoder", "patch-contrast", "self-distillation"]).optional(),
   epochs: trainingFields.epochs.default(100),
   batchSize: trainingFields.batchSize.default(1),
   learningRate: trainingFields.learningRate.default(1.5e-4),
@@ -103,8 +147,14 @@ export const pretrainSchema = section({
       bottleneck: 256,
     },
   ),
+  distillation: distillationSchema.prefault({}),
   /** Another cohort, disjoint from the study's; null: the study's training split. */
   manifest: path.nullable().default(null),
+  /**
+   * Patients to leave out beside those that the study validates and tests on: a file with one a line, or the
+   * `splits.json` of another study, whose validation and test patients are meant.
+   */
+  exclude: path.nullable().default(null),
 });
 
 const modelSchema = section({
@@ -115,6 +165,8 @@ const modelSchema = section({
   /** The source of that file, where its names should not tell. */
   keyMap: z.enum(keyMapNames).optional(),
   pretrain: pretrainSchema.optional(),
+  /** Goes on although `weights` saw patients that the study validates or tests on; the report then says so. */
+  allowOverlap: z.boolean().default(false),
   /**
    * What of the pretrained model fine-tuning trains beside its head: all, the last blocks and every norm, or nothing.
    * Default: `full` for a ConvNeXt, of which the paper says frozen and reports what only `full` can give; `partial`
@@ -209,10 +261,8 @@ export const studySchema = section({
   /** Patients in each set, as counts or as fractions. The paper's: 555 / 37 / 148. */
   split: splitSchema.prefault({}),
   models: z.array(modelSchema).min(1),
-  tasks: z
-    .array(z.union([z.enum(taskKinds), taskSchema]))
-    .min(1)
-    .default([...taskKinds]),
+  /** None: the study pretrains its models and ends. */
+  tasks: z.array(z.union([z.enum(taskKinds), taskSchema])).default([...taskKinds]),
   comparators: z
     .array(z.enum(comparators))
     .min(1)
@@ -243,6 +293,8 @@ export const studySchema = section({
     jobs: z.int().min(1).max(256).default(1),
     /** Threads of each; null: the machine's cores divided among the jobs, kept when the study is continued. */
     threads: z.int().min(1).max(1024).nullable().default(null),
+    /** Keeps the encoder of every so many epochs of a pretraining beside the last one; null: the last one alone. */
+    checkpointEvery: count.nullable().default(null),
     /** Where the results go; default: `<name>-results` beside the study file. */
     output: path.optional(),
     /** Preprocessed volumes; default: `cache` in the output folder. */
@@ -254,7 +306,7 @@ export const studySchema = section({
 export type StudyInput = z.input<typeof studySchema>;
 export type StudyConfig = z.output<typeof studySchema>;
 export type TrainingSettings = z.output<typeof trainingSchema>;
-export type PretrainMethod = "masked-autoencoder" | "patch-contrast";
+export type PretrainMethod = (typeof pretrainMethods)[keyof typeof pretrainMethods][number];
 export type PretrainSettings = z.output<typeof pretrainSchema> & { method: PretrainMethod };
 export type FineTuning = "full" | "partial" | "frozen";
 export type ModelConfig = Omit<z.output<typeof modelSchema>, "pretrain"> & {

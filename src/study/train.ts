@@ -1,6 +1,13 @@
 import { TransferLimitsError, throwIfAborted } from "../common/errors.js";
 import { randomStream, seedFor } from "../common/random.js";
-import { type Network, Trainer, type TrainerOptions, type VolumeFeatures } from "../native/network.js";
+import {
+  type DistillationSchedule,
+  type Network,
+  type SliceViews,
+  Trainer,
+  type TrainerOptions,
+  type VolumeFeatures,
+} from "../native/network.js";
 import { peakMemory } from "../native/runtime.js";
 import type { Tensor } from "../native/tensor.js";
 import type { BusyClock } from "./busy-clock.js";
@@ -14,6 +21,14 @@ export interface Batch {
   features?: VolumeFeatures;
 }
 
+/** What a step of self-distillation sees, and its schedule. */
+export interface ViewsBatch {
+  views: SliceViews;
+  schedule: DistillationSchedule;
+}
+
+type AnyBatch = Batch | ViewsBatch;
+
 export interface TrainingSchedule {
   epochs: number;
   batchSize: number;
@@ -23,17 +38,22 @@ export interface TrainingSchedule {
   validateEvery: number;
 }
 
-/** A training, without knowledge of what is trained: a task or a masked autoencoder. */
+/** A training, without knowledge of what is trained: a task or an encoder by itself. */
 export interface Training {
   network: Network;
+  /** Of self-distillation. */
+  teacher?: Network;
   optimiser: TrainerOptions;
   schedule: TrainingSchedule;
   /** Cases of the training set. */
   cases: number;
   /** Under which seed and name the order of cases, and what is drawn inside a step, are drawn. */
   random: { seed: number; name: (string | number)[] };
-  /** The batch of these cases (indices), as it is in this epoch. The loop disposes it. */
-  batch(cases: readonly number[], epoch: number): Promise<Batch>;
+  /**
+   * The batch of these cases (indices), as it is in this epoch; `progress` is the share of all steps that lie before.
+   * The loop disposes it.
+   */
+  batch(cases: readonly number[], epoch: number, progress: number): Promise<AnyBatch>;
   /** Cases that a batch must have; a last batch of fewer joins the one before it. Batch norm needs 2. */
   smallestBatch?: number;
   /**
@@ -44,6 +64,8 @@ export interface Training {
   checkpoints: CheckpointFolder;
   clock: BusyClock;
   signal: AbortSignal;
+  /** Called after each epoch, before its state counts as saved: an epoch that is done again calls it again. */
+  keep?(epoch: number): Promise<void>;
   onStart(startEpoch: number): void;
   onEpoch(record: EpochRecord, secondsLeft: number): void;
 }
@@ -66,7 +88,7 @@ export async function train(training: Training): Promise<Trained> {
   const { network, schedule, checkpoints, clock, signal } = training;
   const resumed = await checkpoints.read();
   const state: TrainingState = resumed ?? { epoch: 0, best: null, curve: [], cost: nothingSpent() };
-  using trainer = await Trainer.create(network, training.optimiser);
+  using trainer = await Trainer.create(network, training.optimiser, training.teacher);
   if (resumed) await checkpoints.restore(resumed, network, trainer);
   training.onStart(state.epoch);
   const here = { wallSeconds: 0, deviceSeconds: 0 };
@@ -95,6 +117,7 @@ export async function train(training: Training): Promise<Trained> {
     }
     state.cost.peakMemoryBytes = Math.max(state.cost.peakMemoryBytes, peakMemory(network.device));
     before = now;
+    await training.keep?.(epoch);
     await checkpoints.save(state, network, trainer);
 
     const recent = state.cost.epochSeconds.slice(-5);
@@ -142,16 +165,16 @@ async function trainEpoch(training: Training, trainer: Trainer, epoch: number): 
   const losses: number[] = [];
   const queue: Promise<void>[] = [];
 
-  const prepare = (step: number): Promise<Batch> | undefined => {
+  const prepare = (step: number): Promise<AnyBatch> | undefined => {
     const cases = batches[step];
-    return cases && handled(clock.during(training.batch(cases, epoch)));
+    const progress = ((epoch - 1) * steps + step) / (schedule.epochs * steps);
+    return cases && handled(clock.during(training.batch(cases, epoch, progress)));
   };
-  const step = async (batch: Batch, index: number): Promise<void> => {
+  const step = async (batch: AnyBatch, index: number): Promise<void> => {
     try {
       const learningRate = learningRateAt(schedule, (epoch - 1) * steps + index, steps);
       const seed = seedFor(random.seed, ...random.name, "step", epoch, index);
-      const { input, target, ...known } = batch;
-      const { loss } = await trainer.step(input, target, { learningRate, seed, ...known });
+      const { loss } = await takeStep(trainer, batch, { learningRate, seed });
       if (!Number.isFinite(loss)) throw diverged(epoch, index + 1, loss);
       losses[index] = loss * (batches[index] as number[]).length;
     } finally {
@@ -178,7 +201,18 @@ async function trainEpoch(training: Training, trainer: Trainer, epoch: number): 
   return losses.reduce((sum, loss) => sum + loss, 0) / training.cases;
 }
 
-export function disposeBatch({ input, target, features }: Batch): void {
+function takeStep(trainer: Trainer, batch: AnyBatch, how: { learningRate: number; seed: number }) {
+  if ("views" in batch) return trainer.distil(batch.views, { ...how, ...batch.schedule });
+  const { input, target, ...known } = batch;
+  return trainer.step(input, target, { ...how, ...known });
+}
+
+export function disposeBatch(batch: AnyBatch): void {
+  if ("views" in batch) {
+    batch.views[Symbol.dispose]();
+    return;
+  }
+  const { input, target, features } = batch;
   input.dispose();
   target.dispose();
   features?.[Symbol.dispose]();

@@ -1,13 +1,13 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import type { VolumeRole } from "../../cohort/manifest.js";
 import { TransferLimitsError, throwIfAborted } from "../../common/errors.js";
 import { answer } from "../answer.js";
 import { count, printable } from "../format.js";
 import { abortOnInterrupt } from "../interrupt.js";
-import { wholeNumber } from "../numbers.js";
+import { voxelCounts, wholeNumber } from "../numbers.js";
 
 interface Options {
   out: string;
@@ -35,7 +35,7 @@ export function addEmbed(program: Command): void {
     .option(
       "--voxels <HxWxD>",
       "height, width and depth that volumes are resampled to",
-      voxels,
+      voxelCounts,
       [200, 200, 96],
     )
     .option("--images <roles...>", "images that fill the encoder's channels in turn: t2w, adc, hbv", ["t2w"])
@@ -65,16 +65,6 @@ export function addEmbed(program: Command): void {
         }
       }),
     );
-}
-
-function voxels(text: string): [number, number, number] {
-  const sizes = /^(\d+)x(\d+)x(\d+)$/.exec(text)?.slice(1).map(Number);
-  if (!sizes?.every((size) => size >= 8 && size <= 4096)) {
-    throw new InvalidArgumentError(
-      "Expected height x width x depth, such as 200x200x96, each from 8 to 4096.",
-    );
-  }
-  return sizes as [number, number, number];
 }
 
 async function embed(path: string, options: Options, cache: string, signal: AbortSignal) {

@@ -4,7 +4,7 @@ import { count, listing } from "../format.js";
 import { type Html, html } from "../html.js";
 import { kindInProse } from "../labels.js";
 import type { StudyFolder } from "../read.js";
-import { caveats, missingWork, modelAnswers } from "../sentences.js";
+import { caveats, leaks, missingWork, modelAnswers } from "../sentences.js";
 import type { CohortInUse, Summary } from "../summary.js";
 
 /** The first screen: the answer, what it rests on, and what must not be read into it. */
@@ -18,6 +18,7 @@ export async function answerSection(study: StudyFolder, summary: Summary, assets
 <p class="kicker">Transfer study</p>
 <h1>${results.name}</h1>
 ${headline === null ? null : html`<p class="notice"><strong>${headline}</strong></p>`}
+${leaks(results).map((line) => html`<p class="notice"><strong>${line}</strong></p>`)}
 ${answers.length === 0 ? html`<p class="answer">No foundation model has a cell in this study yet.</p>` : null}
 ${answers.map(
   ({ answer, details }) => html`<p class="answer">${answer}</p>

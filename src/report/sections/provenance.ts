@@ -7,6 +7,7 @@ import { type Html, html } from "../html.js";
 import { comparatorLabel, kindInProse, taskLabel } from "../labels.js";
 import type { StudyFolder } from "../read.js";
 import type { Splits } from "../schema.js";
+import { exposures } from "../sentences.js";
 import type { Summary } from "../summary.js";
 import { loadedWeights } from "../weights.js";
 
@@ -28,6 +29,7 @@ ${fold(
 )}
 ${fold("Cohort, seeds and splits", seedsAndSplits(study, summary))}
 ${study.weights.length === 0 ? null : fold("Weights", loadedWeights(study.weights))}
+${results.exposure === undefined || results.exposure.length === 0 ? null : fold("Patients that weights saw before", html`<ul>${exposures(results).map((line) => html`<li>${line}</li>`)}</ul>`)}
 ${results.pretraining.length === 0 ? null : fold("Pretraining", html`${pretraining}${pretrainingRuns(study)}`)}
 ${fold(
   "The study, with every default filled in",
@@ -69,7 +71,11 @@ function pretrainingRuns({ results }: StudyFolder): Html {
   return html`<ul>${results.pretraining.map((run) => {
     const cost = run.cost ? ` ${duration(run.cost.wallSeconds)} on ${run.cost.device}.` : "";
     const reason = run.reason === undefined ? "" : ` ${run.reason}`;
-    return html`<li>${run.model}, seed ${run.seed}: ${run.status}, ${count(run.curve.length, "epoch")}.${cost}${reason}</li>`;
+    const seen = run.patients === undefined ? "" : ` It saw ${count(run.patients, "patient")}.`;
+    const left = run.patientsLeftOut
+      ? ` ${count(run.patientsLeftOut, "patient")} of its cohort left out: validated or tested on, or listed.`
+      : "";
+    return html`<li>${run.model}, seed ${run.seed}: ${run.status}, ${count(run.curve.length, "epoch")}.${seen}${left}${cost}${reason}</li>`;
   })}</ul>`;
 }
 
