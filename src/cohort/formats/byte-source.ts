@@ -67,9 +67,7 @@ export class ByteSource {
     const chunkSize = extent === "all" ? chunkBytes : smallChunkBytes;
     const file = createReadStream(location.path, { start: location.start, highWaterMark: chunkSize });
     // A failure reaches the reader through the last stream of the pipeline; the callback has nothing to add.
-    const output = location.compressed
-      ? pipeline(file, createUnzip({ chunkSize }), () => {})
-      : file;
+    const output = location.compressed ? pipeline(file, createUnzip({ chunkSize }), () => {}) : file;
     this.#iterator = output[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
     this.#close = () => {
       file.destroy();
