@@ -1,11 +1,10 @@
-"""LibTorch's own depthwise 7 x 7 x 7 convolution, each of its three passes alone or all together."""
+"""LibTorch's own depthwise 7 x 7 x 7 convolution, forward, both gradients, or all of it."""
 
 import torch
 
 from hash_fill import filled, sample
 
 LAYOUTS = {"channels-last": torch.channels_last_3d, "contiguous": torch.contiguous_format}
-PASSES = {"forward": 0, "input-gradient": 1, "weight-gradient": 2, "all": 3}
 
 
 def inputs(options, dtype=torch.float32):
@@ -24,20 +23,14 @@ def forward(x, weight, bias):
     return torch.nn.functional.conv3d(x, weight, bias, padding=3, groups=x.shape[1])
 
 
-def backward(gradient, x, weight, mask):
-    return torch.ops.aten.convolution_backward(
-        gradient, x, weight, [x.shape[1]], [1] * 3, [3] * 3, [1] * 3, False, [0] * 3, x.shape[1], mask
-    )
-
-
 def compute(part, x, weight, bias, gradient):
     results = []
     if part in ("forward", "all"):
         results.append(forward(x, weight, bias))
-    if part in ("input-gradient", "all"):
-        results.append(backward(gradient, x, weight, [True, False, False])[0])
-    if part in ("weight-gradient", "all"):
-        results += backward(gradient, x, weight, [False, True, True])[1:]
+    if part in ("gradients", "all"):
+        results += torch.ops.aten.convolution_backward(
+            gradient, x, weight, [x.shape[1]], [1] * 3, [3] * 3, [1] * 3, False, [0] * 3, x.shape[1], [True] * 3
+        )
     return results
 
 
@@ -51,7 +44,7 @@ def peer_of(layout):
         def __init__(self, options):
             x, weight, bias, gradient = inputs(options)
             self.arguments = (x.to(memory_format=layout), weight, bias, gradient.to(memory_format=layout))
-            self.part = options["pass"]
+            self.part = options["part"]
 
         @torch.no_grad()
         def run(self):
@@ -65,7 +58,7 @@ def peer_of(layout):
 
 @torch.no_grad()
 def reference(options):
-    return answer(compute(options["pass"], *inputs(options, torch.float64)))
+    return answer(compute(options["part"], *inputs(options, torch.float64)))
 
 
 PEERS = {"depthwise": {f"LibTorch's own, {name}": peer_of(layout) for name, layout in LAYOUTS.items()}}

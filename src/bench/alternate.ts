@@ -80,7 +80,7 @@ export async function alternate(wish: Alternation, settings: BenchSettings): Pro
     error: answer && reference ? relativeError(answer, reference) : null,
     tolerance: wish.tolerance ?? null,
     floor: wish.floor,
-    versions: sides.reduce((all, { versions }) => ({ ...all, ...versions }), {}),
+    versions: Object.assign({}, ...sides.map(({ versions }) => versions)) as Record<string, string>,
   };
 }
 

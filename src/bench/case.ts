@@ -60,6 +60,8 @@ export interface BenchResult {
   /** Null where our own side could not be timed; `unavailable` says why. */
   ours: Timing | null;
   unavailable?: string;
+  /** Where it could not for a mistake, and not for something that is known to be missing. */
+  failed?: true;
   comparisons: Comparison[];
   figures: Figure[];
   /** Relative L2 error of our answer against the float64 reference, and what it may be; null where there is none. */

@@ -28,7 +28,11 @@ export interface Rates {
   bytesPerSecond: number;
 }
 
-export async function describeMachine(threads: number, device: string): Promise<Omit<Machine, "loadAfter">> {
+export async function describeMachine(
+  threads: number,
+  device: string,
+  attempts: number,
+): Promise<Omit<Machine, "loadAfter">> {
   const build = buildInfo();
   const { version } = JSON.parse(await readFile(new URL("../../package.json", import.meta.url), "utf8")) as {
     version: string;
@@ -48,14 +52,14 @@ export async function describeMachine(threads: number, device: string): Promise<
       compiler: build.compiler,
       "instruction set": build.cpuCapability,
     },
-    rates: await measureRates(device),
+    rates: await measureRates(device, attempts),
   };
 }
 
 export const load = (): number => Math.round((loadavg()[0] ?? 0) * 10) / 10;
 
-/** The unit's rates, which the floors are taken from; about two seconds. */
-export async function measureRates(device: string, attempts = 5): Promise<Rates> {
+/** The unit's rates, which the floors are taken from: the best of so many attempts, after one that does not count. */
+async function measureRates(device: string, attempts: number): Promise<Rates> {
   return {
     operationsPerSecond: await productRate(device, attempts),
     bytesPerSecond: await readingRate(device, attempts),

@@ -110,7 +110,7 @@ export function agreementTable({ results }: BenchReport): Table {
     ],
     rows: results.flatMap((result) =>
       result.comparisons
-        .filter(({ timing }) => timing !== null)
+        .filter(({ timing, difference, error: own }) => timing !== null && (difference ?? own) !== null)
         .map((peer) => [
           result.title,
           peer.peer,

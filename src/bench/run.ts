@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { TransferLimitsError, throwIfAborted } from "../common/errors.js";
+import { messageOf, TransferLimitsError, throwIfAborted } from "../common/errors.js";
 import { setThreads } from "../native/runtime.js";
 import type { BenchCase, BenchResult } from "./case.js";
 import { benchCases } from "./cases/index.js";
@@ -28,7 +28,7 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
   const chosen = choose(options.names);
   setThreads(threads);
   say("measuring the machine's rates");
-  const machine = await describeMachine(threads, device);
+  const machine = await describeMachine(threads, device, quick ? 1 : 5);
   const peers = python === null ? null : new PeerHost(python, threads);
   const results: BenchResult[] = [];
   for (const one of chosen) {
@@ -38,6 +38,9 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
       results.push(
         await one.measure({ runs, threads, device, quick, peers, folder, say, ...(signal && { signal }) }),
       );
+    } catch (error) {
+      throwIfAborted(signal);
+      results.push(failed(one, error));
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
@@ -52,6 +55,21 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
     results,
   };
 }
+
+/** What failed is said in its place, so that it does not take with it what was measured before. */
+const failed = ({ name, summary }: BenchCase, error: unknown): BenchResult => ({
+  name,
+  title: summary,
+  ours: null,
+  unavailable: messageOf(error),
+  failed: true,
+  comparisons: [],
+  figures: [],
+  error: null,
+  tolerance: null,
+  floor: null,
+  versions: {},
+});
 
 function choose(names: readonly string[]): BenchCase[] {
   if (names.length === 0) return benchCases.filter(({ onDemand }) => !onDemand);

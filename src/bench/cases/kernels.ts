@@ -1,5 +1,5 @@
 import { mmd2 } from "../../alignment/mmd.js";
-import { type DepthwisePasses, depthwiseConv3d, hasDepthwiseConv3d } from "../../native/kernel-hooks.js";
+import { channelsLast, depthwiseConv3d, hasDepthwiseConv3d } from "../../native/kernel-hooks.js";
 import { lossGradient, ssim3d } from "../../native/kernels.js";
 import { Tensor } from "../../native/tensor.js";
 import { alternate, type Work } from "../alternate.js";
@@ -55,34 +55,38 @@ export const mmd: BenchCase = {
   },
 };
 
-const depthwisePasses = [
-  { pass: "forward", title: "forward", passes: 1 },
-  { pass: "all", title: "forward and both gradients", passes: 3 },
+/** What is timed: each with what it computes, as a share of three passes that cost the same. */
+const depthwiseParts = [
+  { name: "depthwise", part: "all", title: "forward and both gradients", passes: 3 },
+  { name: "depthwise-forward", part: "forward", title: "forward", passes: 1 },
+  { name: "depthwise-gradients", part: "gradients", title: "both gradients", passes: 2 },
 ] as const;
+type DepthwisePart = (typeof depthwiseParts)[number]["part"];
 
-export const depthwise: BenchCase[] = depthwisePasses.map(({ pass, title, passes }) => ({
-  name: pass === "all" ? "depthwise" : "depthwise-forward",
+export const depthwise: BenchCase[] = depthwiseParts.map(({ name, part, title, passes }) => ({
+  name,
   summary: `depthwise 7 x 7 x 7 convolution of 1x96x16x56x56, ${title}`,
   measure: (settings) => {
     const shape = settings.quick ? [1, 16, 6, 10, 9] : [1, 96, 16, 56, 56];
-    const voxels = productOf(shape);
+    const elements = productOf(shape);
     const available = hasDepthwiseConv3d();
     return alternate(
       {
-        name: pass === "all" ? "depthwise" : "depthwise-forward",
+        name,
         title: `depthwise 7³ at ${shape.join("x")}, ${title}`,
         work: "depthwise",
-        options: { shape, pass },
-        ours: available ? () => depthwiseWork(shape, pass === "all", settings.device) : null,
+        options: { shape, part },
+        ours: available ? () => depthwiseWork(shape, part, settings.device) : null,
         ...(!available && {
           unavailable: "the addon has no kernelDepthwiseConv3d: the convolution runs inside of networks only",
         }),
         peers: ["channels-last", "contiguous"].map((layout) => ({
           peer: `LibTorch's own, ${layout}`,
           group: "LibTorch's own",
-          ...(pass === "all" && { atLeast: 5 }),
+          ...(part === "all" && { atLeast: 5 }),
         })),
-        floor: { operations: passes * 2 * 343 * voxels, bytes: passes * 2 * 4 * voxels },
+        // Each pass reads a volume and writes one, or reads two.
+        floor: { operations: passes * 2 * 343 * elements, bytes: passes * 2 * 4 * elements },
         tolerance: 1e-5,
       },
       settings,
@@ -90,64 +94,31 @@ export const depthwise: BenchCase[] = depthwisePasses.map(({ pass, title, passes
   },
 }));
 
-async function depthwiseWork(shape: readonly number[], backward: boolean, device: string): Promise<Work> {
-  const [samples = 1, channels = 1, ...extent] = shape;
-  const last = [samples, ...extent, channels];
-  const channelsLast = (name: string) => Tensor.from(movedLast(filled(name, shape), shape), last, device);
-  const input = channelsLast("bench.depthwise.input");
-  const gradient = channelsLast("bench.depthwise.gradient");
+async function depthwiseWork(shape: readonly number[], part: DepthwisePart, device: string): Promise<Work> {
+  const arranged = async (name: string): Promise<Tensor> => {
+    using contiguous = Tensor.from(filled(name, shape), shape, device);
+    return channelsLast(contiguous);
+  };
+  const input = await arranged("bench.depthwise.input");
+  const gradient = await arranged("bench.depthwise.gradient");
+  const channels = shape[1] as number;
   const weightShape = [channels, 1, 7, 7, 7];
   const scale = Math.sqrt(3 / 343);
   const weight = Tensor.from(filled("bench.depthwise.weight", weightShape, scale), weightShape, device);
   const bias = Tensor.from(filled("bench.depthwise.bias", [channels], 0.02), [channels], device);
-  let passes: DepthwisePasses | null = null;
-  const tensorsOf = (of: DepthwisePasses | null) =>
-    of
-      ? [of.output, ...(of.gradients ? [of.gradients.input, of.gradients.weight, of.gradients.bias] : [])]
-      : [];
+  let answers: Tensor[] = [];
   return {
     run: async () => {
-      disposeAll(tensorsOf(passes));
-      passes = await depthwiseConv3d(input, weight, bias, backward ? gradient : null);
+      disposeAll(answers);
+      answers = part === "gradients" ? [] : await depthwiseConv3d(input, weight, bias, null);
+      if (part !== "forward") answers.push(...(await depthwiseConv3d(input, weight, bias, gradient)));
     },
     answer: async () => {
-      const tensors = tensorsOf(passes);
-      const share = Math.floor(4096 / tensors.length);
-      const arrays = await Promise.all(
-        tensors.map(async (tensor) => {
-          const values = (await tensor.toArray()) as Float32Array;
-          return tensor.shape.length === 5 && tensor.shape[4] === channels
-            ? movedFirst(values, shape)
-            : values;
-        }),
-      );
-      return arrays.flatMap((values) => sample(values, share));
+      const arrays = await Promise.all(answers.map((tensor) => tensor.toArray()));
+      return arrays.flatMap((values) => sample(values, Math.floor(4096 / arrays.length)));
     },
-    [Symbol.dispose]: () => disposeAll([input, gradient, weight, bias, ...tensorsOf(passes)]),
+    [Symbol.dispose]: () => disposeAll([input, gradient, weight, bias, ...answers]),
   };
-}
-
-/** [N, C, ...] -> [N, ..., C] */
-function movedLast(values: Float32Array, [samples = 1, channels = 1, ...extent]: readonly number[]) {
-  return transposed(values, samples, channels, productOf(extent));
-}
-
-/** [N, ..., C] -> [N, C, ...] of `shape` */
-function movedFirst(values: Float32Array, [samples = 1, channels = 1, ...extent]: readonly number[]) {
-  return transposed(values, samples, productOf(extent), channels);
-}
-
-/** [N, rows, columns] -> [N, columns, rows] */
-function transposed(values: Float32Array, samples: number, rows: number, columns: number): Float32Array {
-  const result = new Float32Array(values.length);
-  for (let n = 0; n < samples; n++) {
-    const start = n * rows * columns;
-    for (let row = 0; row < rows; row++) {
-      for (let column = 0; column < columns; column++)
-        result[start + column * rows + row] = values[start + row * columns + column] as number;
-    }
-  }
-  return result;
 }
 
 const ssimParts = [

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { writePhantomCohort } from "../../cohort/phantom.js";
-import { throwIfAborted } from "../../common/errors.js";
+import { TransferLimitsError, throwIfAborted } from "../../common/errors.js";
 import { runStudy } from "../../study/run.js";
 import type { StudyInput } from "../../study/schema.js";
 import type { BenchCase, BenchSettings } from "../case.js";
@@ -132,7 +132,10 @@ export const frozen: BenchCase = {
       );
       const cell = results.cells.find(({ comparator }) => comparator === "fine-tuned");
       if (cell?.result === undefined)
-        throw new Error(`the study's cell failed: ${cell?.reason ?? "it is not there"}`);
+        throw new TransferLimitsError(
+          "INTERNAL",
+          `The study's cell failed: ${cell?.reason ?? "it is not there"}`,
+        );
       const [one = 0, ...others] = cell.result.cost.epochSeconds;
       first.push(one);
       later.push(quantile(others, 0.5));

@@ -80,7 +80,8 @@ async function bench(names: string[], options: Options): Promise<Answer> {
       const text = out.endsWith(".json") ? `${JSON.stringify(report, null, 2)}\n` : markdownOf(report);
       await writeFileAtomically(out, text);
     }
-    return { value: report, text: await reportText(report) };
+    const failed = report.results.some((result) => result.failed);
+    return { value: report, text: await reportText(report), failed };
   } finally {
     dispose();
   }
