@@ -42,7 +42,7 @@ export interface Alternation {
 export async function alternate(wish: Alternation, settings: BenchSettings): Promise<BenchResult> {
   const { runs, signal } = settings;
   const options = { ...wish.options, threads: settings.threads, device: settings.device };
-  await using process = settings.peers?.open() ?? null;
+  await using process = settings.peers?.open(signal) ?? null;
   using ours = (await wish.ours?.()) ?? null;
 
   settings.say(`${wish.name}: preparing`);

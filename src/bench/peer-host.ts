@@ -31,9 +31,9 @@ export class PeerHost {
     this.#threads = threads;
   }
 
-  /** A process that stays alive until it is disposed: runs can alternate, and its start is not timed. */
-  open(): PeerProcess {
-    return new PeerProcess(this.#python, this.#threads);
+  /** A process that stays alive until it is disposed, or `signal` is aborted: its start is not timed. */
+  open(signal?: AbortSignal): PeerProcess {
+    return new PeerProcess(this.#python, this.#threads, signal);
   }
 }
 
@@ -48,7 +48,7 @@ export class PeerProcess implements AsyncDisposable {
   #lastWords = "";
   #count = 0;
 
-  constructor(python: string, threads: number) {
+  constructor(python: string, threads: number, signal?: AbortSignal) {
     this.#python = python;
     const program = join(peersFolder, "peer.py");
     if (!existsSync(program)) {
@@ -58,6 +58,7 @@ export class PeerProcess implements AsyncDisposable {
     const count = String(threads);
     const child = spawn(python, [program], {
       stdio: ["pipe", "pipe", "pipe"],
+      ...(signal && { signal }),
       env: { ...process.env, OMP_NUM_THREADS: count, MKL_NUM_THREADS: count, OPENBLAS_NUM_THREADS: count },
     });
     this.#child = child;
@@ -71,7 +72,7 @@ export class PeerProcess implements AsyncDisposable {
         this.#end(
           error.code === "ENOENT"
             ? `${python} was not found; name a Python 3 that has the modules of bench/peers/requirements.txt with --peers`
-            : `${python} could not be started: ${error.message}`,
+            : `the process of ${python} was given up: ${error.message}`,
         );
         resolve();
       });

@@ -31,10 +31,11 @@ export const mmd: BenchCase = {
         options: { rows, features, sigma },
         ours: async () => {
           const [a, b] = mmdInputs(rows, features, settings.device);
+          const { signal } = settings;
           let value = Number.NaN;
           return {
             run: async () => {
-              value = (await mmd2(a, b, { sigma })).biased;
+              value = (await mmd2(a, b, { sigma, ...(signal && { signal }) })).biased;
             },
             answer: async () => [value],
             [Symbol.dispose]: () => disposeAll([a, b]),
