@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { reportFailure } from "./answer.js";
 import { addAlign } from "./commands/align.js";
+import { addBench } from "./commands/bench.js";
 import { addDemo } from "./commands/demo.js";
 import { addDoctor } from "./commands/doctor.js";
 import { addEmbed } from "./commands/embed.js";
@@ -33,6 +34,7 @@ for (const add of [
   addAlign,
   addInspect,
   addDoctor,
+  addBench,
 ]) {
   add(program);
 }

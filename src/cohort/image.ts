@@ -76,7 +76,12 @@ async function readVolume(opened: OpenedImage, index: number): Promise<Float32Ar
 
 function countNotFinite(data: Float32Array): number {
   let count = 0;
-  for (const value of data) if (!Number.isFinite(value)) count++;
+  // By index and by subtraction (0 for every finite number, else NaN): an iterator and a call a voxel cost more time
+  // than decompressing the file.
+  for (let voxel = 0; voxel < data.length; voxel++) {
+    const value = data[voxel] as number;
+    if (value - value !== 0) count++;
+  }
   return count;
 }
 

@@ -69,7 +69,7 @@ export async function attachVoxels(
   const head = Buffer.from(header, "latin1");
   const bytes = new Uint8Array(head.length + wanted);
   bytes.set(head);
-  const source = new ByteSource(location, reported);
+  const source = new ByteSource(location, { reported });
   try {
     await source.readInto(bytes.subarray(head.length), "the voxels");
     await source.finish();

@@ -4,7 +4,11 @@ import { createUnzip } from "node:zlib";
 import { messageOf } from "../../common/errors.js";
 import { badImage } from "./bad-image.js";
 
+/** What is read or decompressed at a time: large, so that few hand-overs between threads stand between the chunks. */
 const chunkBytes = 1 << 20;
+
+/** The same where only a file's beginning is wanted: no more than that should be decompressed for it. */
+const smallChunkBytes = 1 << 12;
 
 /** Deflate cannot expand a byte into more than this many: what a compressed file can hold at the very most. */
 const largestExpansion = 1032;
@@ -51,14 +55,19 @@ export class ByteSource {
   #rest: Buffer = Buffer.alloc(0);
   #delivered = 0;
 
-  /** `reported` is the file that messages name, where it is not the file that is read. */
-  constructor(location: ByteLocation, reported: string = location.path) {
+  /**
+   * `reported` is the file that messages name, where it is not the file that is read; `extent` says how much of it will
+   * be asked for.
+   */
+  constructor(
+    location: ByteLocation,
+    { reported = location.path, extent = "all" }: { reported?: string; extent?: "all" | "beginning" } = {},
+  ) {
     this.#path = reported;
-    const file = createReadStream(location.path, { start: location.start, highWaterMark: chunkBytes });
+    const chunkSize = extent === "all" ? chunkBytes : smallChunkBytes;
+    const file = createReadStream(location.path, { start: location.start, highWaterMark: chunkSize });
     // A failure reaches the reader through the last stream of the pipeline; the callback has nothing to add.
-    const output = location.compressed
-      ? pipeline(file, createUnzip({ chunkSize: chunkBytes }), () => {})
-      : file;
+    const output = location.compressed ? pipeline(file, createUnzip({ chunkSize }), () => {}) : file;
     this.#iterator = output[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
     this.#close = () => {
       file.destroy();

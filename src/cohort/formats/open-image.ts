@@ -53,7 +53,7 @@ async function first(path: string, fileBytes: number): Promise<Buffer> {
 }
 
 async function decompressedStart(location: ConstructorParameters<typeof ByteSource>[0]): Promise<Buffer> {
-  const source = new ByteSource(location);
+  const source = new ByteSource(location, { extent: "beginning" });
   try {
     return await source.readUpTo(niftiHeaderBytes);
   } finally {

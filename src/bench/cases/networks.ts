@@ -1,0 +1,268 @@
+import { encoders, specialisedModels } from "../../models/catalogue.js";
+import {
+  type DinoVitSpec,
+  type EncoderSpec,
+  type ModelSpec,
+  Network,
+  Trainer,
+} from "../../native/network.js";
+import { Tensor } from "../../native/tensor.js";
+import { alternate, type PeerWish, type Work } from "../alternate.js";
+import type { BenchCase, BenchSettings, Floor } from "../case.js";
+import { filled, parameter, productOf } from "../hash-fill.js";
+import { sample } from "../summary.js";
+import { disposeAll } from "./kernels.js";
+
+const learningRate = 1e-4;
+
+/** A network's input, what it should answer, and the slices' positions where it takes slices. */
+interface Material {
+  input: Tensor;
+  target: Tensor;
+  position?: Tensor;
+}
+
+const material = (
+  work: string,
+  shape: readonly number[],
+  answer: readonly number[],
+  device: string,
+): Material => ({
+  input: Tensor.from(filled(`bench.${work}.input`, shape, 2), shape, device),
+  target: Tensor.from(filled(`bench.${work}.target`, answer), answer, device),
+});
+
+/** Gives every parameter the value that follows from its name: the peers' are the same. */
+async function fill(network: Network, device: string): Promise<void> {
+  for (const { name, shape, dtype } of network.parameters) {
+    if (dtype !== "float32" || name.includes("running_")) continue;
+    using values = Tensor.from(parameter(name, shape), shape, device);
+    await network.assign({ [name]: values });
+  }
+}
+
+async function forwardWork(network: Network, { input, target, position }: Material): Promise<Work> {
+  let output: Tensor | null = null;
+  return {
+    run: async () => {
+      output?.dispose();
+      output = await network.forward(input, position ? { position } : {});
+    },
+    answer: async () => sample(output ? await output.toArray() : []),
+    [Symbol.dispose]: () => {
+      network.dispose();
+      disposeAll([input, target, ...(position ? [position] : []), ...(output ? [output] : [])]);
+    },
+  };
+}
+
+async function stepWork(network: Network, { input, target }: Material): Promise<Work> {
+  const trainer = await Trainer.create(network, { loss: { kind: "l1" }, weightDecay: 0.01, gradientClip: 1 });
+  let last: number[] = [];
+  return {
+    run: async () => {
+      const { loss, gradientNorm } = await trainer.step(input, target, { learningRate, seed: 0 });
+      last = [loss, gradientNorm];
+    },
+    answer: async () => last,
+    [Symbol.dispose]: () => {
+      trainer.dispose();
+      network.dispose();
+      disposeAll([input, target]);
+    },
+  };
+}
+
+/** Eager and compiled, channels-last and contiguous: of each mode the faster layout counts. */
+const torchPeers = (eager?: number, compiled?: number): PeerWish[] =>
+  (
+    [
+      ["PyTorch eager", eager],
+      ["torch.compile", compiled],
+    ] as const
+  ).flatMap(([mode, atLeast]) =>
+    ["channels-last", "contiguous"].map((layout) => ({
+      peer: `${mode}, ${layout}`,
+      group: mode,
+      ...(atLeast !== undefined && { atLeast }),
+    })),
+  );
+
+type ConvNeXt = Extract<EncoderSpec, { family: "convnext-v2-3d" }>;
+
+/** Multiplications and additions of a ConvNeXt's convolutions and linear layers, and what it must read and write. */
+function convNeXtFloor({ channels, depths, dims }: ConvNeXt, shape: readonly number[]): Floor {
+  const [samples = 1, , ...extent] = shape;
+  let voxels = samples * productOf(extent.map((size) => size / 4));
+  let operations = 2 * voxels * 64 * channels * dims[0];
+  let parameters = 64 * channels * dims[0];
+  for (const [stage, dim] of dims.entries()) {
+    if (stage > 0) {
+      const taps = stage === 3 ? 1 : 8;
+      voxels /= taps;
+      operations += 2 * voxels * taps * (dims[stage - 1] as number) * dim;
+      parameters += taps * (dims[stage - 1] as number) * dim;
+    }
+    const each = 343 * dim + 8 * dim * dim;
+    operations += 2 * voxels * each * (depths[stage] as number);
+    parameters += each * (depths[stage] as number);
+  }
+  return { operations, bytes: 4 * (parameters + productOf(shape)) };
+}
+
+/** A step goes forward and back twice (input and weight), and reads and writes the weights and both moments. */
+const stepFloor = ({ operations, bytes }: Floor): Floor => ({ operations: 3 * operations, bytes: 8 * bytes });
+
+export const convNeXt: BenchCase[] = [false, true].map((train) => {
+  const name = train ? "convnext-step" : "convnext-forward";
+  return {
+    name,
+    summary: `ConvNeXt V2 Tiny at 1x3x64x96x96, ${train ? "training step" : "forward"}`,
+    measure: (settings) => {
+      const tiny = encoders["profound-tiny"];
+      const spec: ConvNeXt = settings.quick
+        ? { ...tiny, depths: [1, 1, 1, 1], dims: [8, 8, 16, 16] }
+        : { ...tiny, depths: [...tiny.depths], dims: [...tiny.dims] };
+      const shape = settings.quick ? [1, 3, 16, 32, 32] : [1, 3, 64, 96, 96];
+      const floor = convNeXtFloor(spec, shape);
+      return alternate(
+        {
+          name,
+          title: `ConvNeXt V2-Tiny ${train ? "training step" : "forward"}, ${shape.join("x")}`,
+          work: "convnext",
+          options: { shape, depths: spec.depths, dims: spec.dims, train, learningRate },
+          ours: () => networkWork("convnext", spec, shape, [1, spec.dims[3]], train, settings),
+          peers: train ? torchPeers(3, 2.5) : torchPeers(1.5, 1),
+          floor: train ? stepFloor(floor) : floor,
+          tolerance: 1e-4,
+        },
+        settings,
+      );
+    },
+  };
+});
+
+/** Of the linear layers, the patches' projection, and the products of queries, keys and values. */
+function vitFloor(
+  { channels, patch, embedDim, depth, registers }: DinoVitSpec,
+  shape: readonly number[],
+): Floor {
+  const [slices = 1, , height = 1, width = 1] = shape;
+  const patches = (height / patch) * (width / patch);
+  const tokens = patches + 1 + registers + 2;
+  const projection = patch * patch * channels * embedDim;
+  const each = depth * 12 * embedDim * embedDim;
+  return {
+    operations:
+      slices * (2 * tokens * each + 2 * patches * projection + 4 * depth * tokens * tokens * embedDim),
+    bytes: 4 * (each + projection + productOf(shape)),
+  };
+}
+
+export const vit: BenchCase[] = [false, true].map((train) => {
+  const name = train ? "vit-step" : "vit-forward";
+  return {
+    name,
+    summary: train
+      ? "ViT-S/14 with registers on 4 slices of 224², training step (a volume)"
+      : "ViT-S/14 with registers on 8 slices of 448², forward",
+    measure: (settings) => {
+      const small = encoders["provicnet-small"];
+      const spec: DinoVitSpec = settings.quick
+        ? { ...small, embedDim: 24, depth: 2, heads: 2 }
+        : { ...small };
+      const [slices, edge] = settings.quick ? [2, 28] : train ? [4, 224] : [8, 448];
+      const shape = [slices, 3, edge, edge];
+      const floor = vitFloor(spec, shape);
+      const title = `ViT-S/14 ${train ? "training step" : "forward"}, ${slices} slices of ${edge}²`;
+      return alternate(
+        {
+          name,
+          title,
+          work: "vit",
+          options: { ...spec, shape, train, learningRate },
+          // A step takes volumes, whose slices see their neighbours, and answers with one mean over all of them: the
+          // peer's step takes slices. So the steps of the two aren't compared.
+          ours: () =>
+            train
+              ? networkWork("vit", spec, [1, 1, slices, edge, edge], [1, spec.embedDim], true, settings)
+              : networkWork("vit", spec, shape, [slices, spec.embedDim], false, settings),
+          peers: train ? [] : torchPeers(1.1, 1),
+          floor: train ? stepFloor(floor) : floor,
+          tolerance: 1e-4,
+        },
+        settings,
+      );
+    },
+  };
+});
+
+async function networkWork(
+  work: string,
+  encoder: EncoderSpec,
+  shape: readonly number[],
+  answer: readonly number[],
+  train: boolean,
+  { device }: BenchSettings,
+): Promise<Work> {
+  const network = await Network.build({ encoder }, { device });
+  await fill(network, device);
+  const made = material(work, shape, answer, device);
+  if (train) return stepWork(network, made);
+  if (encoder.family !== "dino-vit") return forwardWork(network, made);
+  const slices = shape[0] as number;
+  const positions = Float32Array.from({ length: 2 * slices }, (_, i) => (i % 2 === 0 ? i / 2 : slices));
+  return forwardWork(network, { ...made, position: Tensor.from(positions, [slices, 2], device) });
+}
+
+const whole = {
+  "resnet-50": { ...specialisedModels["resnet-50"], channels: 1, classes: 4 },
+  "unet-3d": { ...specialisedModels["unet-3d"], channels: 1, outputs: 1 },
+  "transunet-3d": { ...specialisedModels["transunet-3d"], channels: 1, outputs: 1 },
+  "vit-3d": { ...specialisedModels["vit-3d"], channels: 1, outputs: 1 },
+  "ddpm-unet": { ...specialisedModels["ddpm-unet"], channels: 2, outputs: 1 },
+} as const;
+
+/** The specialised models, at a size that takes about a second: no peer is named for them. */
+export const specialised: BenchCase[] = (Object.keys(whole) as (keyof typeof whole)[]).flatMap((model) =>
+  [false, true].map((train) => {
+    const name = `${model}-${train ? "step" : "forward"}`;
+    return {
+      name,
+      summary: `${model} at ${train ? "2" : "1"} x 32x64x64, ${train ? "training step" : "forward"}`,
+      measure: (settings) => {
+        const spec = whole[model] as unknown as ModelSpec;
+        const samples = train && spec.family === "resnet-3d" ? 2 : 1;
+        const extent = settings.quick ? [16, 32, 32] : [32, 64, 64];
+        const shape = [samples, spec.channels, ...extent];
+        return alternate(
+          {
+            name,
+            title: `${model} ${train ? "training step" : "forward"}, ${shape.join("x")}`,
+            work: model,
+            options: {},
+            ours: () => specialisedWork(model, spec, shape, train, settings),
+            peers: [],
+            floor: null,
+          },
+          settings,
+        );
+      },
+    };
+  }),
+);
+
+async function specialisedWork(
+  name: string,
+  model: ModelSpec,
+  shape: readonly number[],
+  train: boolean,
+  { device }: BenchSettings,
+): Promise<Work> {
+  const network = await Network.build({ model }, { device });
+  const [samples = 1, , ...extent] = shape;
+  const answer =
+    model.family === "resnet-3d" ? [samples, model.classes] : [samples, model.outputs, ...extent];
+  const made = material(name, shape, answer, device);
+  return train ? stepWork(network, made) : forwardWork(network, made);
+}

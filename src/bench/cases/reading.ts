@@ -1,0 +1,74 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
+import { type Image, readImage } from "../../cohort/image.js";
+import { Tensor } from "../../native/tensor.js";
+import { alternate } from "../alternate.js";
+import type { BenchCase } from "../case.js";
+import { hashFill, productOf } from "../hash-fill.js";
+import { sample } from "../summary.js";
+
+const compress = promisify(gzip);
+
+export const reading: BenchCase = {
+  name: "reading",
+  summary: "a .nii.gz of 24x384x384 int16 as a tensor",
+  measure: async (settings) => {
+    const shape = settings.quick ? [6, 20, 24] : [24, 384, 384];
+    const path = join(settings.folder, "bench.nii.gz");
+    const bytes = await writeScan(path, shape);
+    return alternate(
+      {
+        name: "reading",
+        title: `reading .nii.gz to a tensor, ${shape.join("x")} int16, ${(bytes / 1e6).toFixed(1)} MB`,
+        work: "reading",
+        options: { path },
+        ours: async () => {
+          let image: Image | null = null;
+          let tensor: Tensor | null = null;
+          return {
+            run: async () => {
+              tensor?.dispose();
+              image = await readImage(path);
+              tensor = Tensor.from(image.data, image.shape, settings.device);
+            },
+            answer: async () => sample(image?.data ?? []),
+            [Symbol.dispose]: () => tensor?.dispose(),
+          };
+        },
+        peers: [{ peer: "nibabel + NumPy", group: "nibabel + NumPy", atLeast: 2 }],
+        floor: { operations: 0, bytes: bytes + 4 * productOf(shape) },
+        tolerance: 1e-7,
+      },
+      settings,
+    );
+  },
+};
+
+/**
+ * Writes what a scanner might: smooth tissue in whole numbers, with noise in the last bits, which compresses about as
+ * little as real T2W images do. Answers the size of the file.
+ */
+async function writeScan(path: string, shape: readonly number[]): Promise<number> {
+  const [depth = 1, height = 1, width = 1] = shape;
+  const header = Buffer.alloc(352);
+  header.writeInt32LE(348, 0);
+  for (const [index, size] of [3, width, height, depth, 1, 1, 1, 1].entries())
+    header.writeInt16LE(size, 40 + 2 * index);
+  header.writeInt16LE(4, 70); // int16
+  header.writeInt16LE(16, 72);
+  for (const [index, size] of [1, 0.5, 0.5, 3].entries()) header.writeFloatLE(size, 76 + 4 * index);
+  header.writeFloatLE(352, 108);
+  header.writeFloatLE(1, 112); // slope
+  header.writeInt8(2, 123); // millimetres
+  header.write("n+1", 344, "latin1");
+  const noise = hashFill("bench.reading", productOf(shape));
+  const voxels = Int16Array.from(noise, (u, index) => {
+    const [i, j] = [index % width, Math.floor(index / width) % height];
+    return Math.round(400 + 250 * Math.sin(i / 37) * Math.cos(j / 29) + 24 * u);
+  });
+  const file = await compress(Buffer.concat([header, Buffer.from(voxels.buffer)]));
+  await writeFile(path, file);
+  return file.length;
+}

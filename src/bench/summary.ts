@@ -1,0 +1,61 @@
+import { expected } from "../common/errors.js";
+
+/** What a series of timed runs says. */
+export interface Timing {
+  /** Seconds of each run, in the order of the runs. */
+  seconds: number[];
+  median: number;
+  minimum: number;
+  lowerQuartile: number;
+  upperQuartile: number;
+}
+
+/**
+ * The value below which the share `p` of `values` lies: linear between the two nearest in order (Hyndman and Fan's type
+ * 7, as NumPy and R have it).
+ *
+ * @throws `BAD_INPUT` for no values, one that is not a number, or a share outside of [0, 1]
+ */
+export function quantile(values: readonly number[], p: number): number {
+  if (values.length === 0 || values.some(Number.isNaN))
+    throw expected("at least one number", "values", values);
+  if (!(p >= 0 && p <= 1)) throw expected("a share from 0 to 1", "p", p);
+  const sorted = [...values].sort((a, b) => a - b);
+  const position = (sorted.length - 1) * p;
+  const below = sorted[Math.floor(position)] as number;
+  const above = sorted[Math.ceil(position)] as number;
+  return below + (above - below) * (position - Math.floor(position));
+}
+
+export const timingOf = (seconds: readonly number[]): Timing => ({
+  seconds: [...seconds],
+  median: quantile(seconds, 0.5),
+  minimum: Math.min(...seconds),
+  lowerQuartile: quantile(seconds, 0.25),
+  upperQuartile: quantile(seconds, 0.75),
+});
+
+/** How many times as long the peer takes as we do: of the medians, so that one disturbed run counts little. */
+export const ratioOf = (ours: Timing, peer: Timing): number => peer.median / ours.median;
+
+/**
+ * |a - b| / |b| in L2. NaN where the lengths differ or a number is missing: no agreement may be read from that.
+ */
+export function relativeError(actual: readonly number[], reference: readonly number[]): number {
+  if (actual.length !== reference.length || actual.length === 0) return Number.NaN;
+  let difference = 0;
+  let norm = 0;
+  for (const [index, value] of reference.entries()) {
+    difference += ((actual[index] as number) - value) ** 2;
+    norm += value ** 2;
+  }
+  return norm === 0 ? Math.sqrt(difference) : Math.sqrt(difference / norm);
+}
+
+/** At most `count` entries of an array, evenly spread over it: the peers take the same ones. */
+export function sample(values: ArrayLike<number | bigint>, count = 4096): number[] {
+  const length = Math.min(values.length, count);
+  return Array.from({ length }, (_, index) =>
+    Number(values[values.length > count ? Math.floor((index * values.length) / count) : index]),
+  );
+}
