@@ -341,7 +341,7 @@ describe("self-distillation", () => {
     using student = await Network.build(spec, { seed: 91 });
     using teacher = await Network.build(spec, { seed: 92 });
     using trainer = await Trainer.create(student, { loss: distillation }, teacher);
-    await student.loadCheckpoint(network);
+    await student.restore(network);
     await trainer.load(optimiser);
     expect(await go(trainer, 10)).toEqual(losses);
     expect(await stateOf(student)).toEqual(await stateOf(pair.student));
