@@ -35,9 +35,7 @@ ContrastiveHeadImpl::ContrastiveHeadImpl(int64_t features, const ContrastiveSpec
   layer2_ = mlp->register_module("2", torch::nn::Linear(head.hidden, head.hidden));
   layer3_ = mlp->register_module("4", torch::nn::Linear(head.hidden, head.bottleneck));
   for (torch::nn::Linear* layer : {&layer1_, &layer2_, &layer3_}) {
-    // DINO draws with a deviation of 0.02, which is this at its 2048 features. With few features 0.02 shrinks the signal
-    // until the biases outgrow it, and every patch gets the same answer.
-    torch::nn::init::normal_((*layer)->weight, 0.0, 1.0 / std::sqrt(double((*layer)->weight.size(1))));
+    torch::nn::init::normal_((*layer)->weight, 0.0, 0.02);
     torch::nn::init::zeros_((*layer)->bias);
   }
   auto last = register_module("last_layer", std::make_shared<torch::nn::Module>());

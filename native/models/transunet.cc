@@ -2,60 +2,29 @@
 
 #include <string>
 
-#include "layers/padding.h"
-
 namespace transfer_limits {
 
-TransUNet::TransUNet(const TransUNetSpecification& specification) : specification_(specification) {
-  int64_t in = specification.channels;
-  for (int64_t level = 0; level < specification.levels; ++level) {
-    const int64_t out = specification.features << level;
-    down_.push_back(register_module("down" + std::to_string(level), ResidualBlock(in, out)));
-    in = out;
-  }
+TransUNet::TransUNet(const TransUNetSpecification& specification)
+    : UNet({specification.channels, specification.outputs, specification.features, specification.levels,
+            specification.doubles_depth}) {
   // The tokens are as wide as the coarsest level.
-  embed_ = register_module("embed", torch::nn::Linear(in, in));
-  position_ = register_module("position", GridPosition(in));
+  const int64_t width = specification.features << (specification.levels - 1);
+  embed_ = register_module("embed", torch::nn::Linear(width, width));
+  position_ = register_module("position", GridPosition(width));
   for (int64_t index = 0; index < specification.depth; ++index) {
     blocks_.push_back(
-        register_module("block" + std::to_string(index), TransformerBlock(in, specification.heads)));
+        register_module("block" + std::to_string(index), TransformerBlock(width, specification.heads)));
   }
-  norm_ = register_module("norm", token_norm(in));
-  bridge_ = register_module("bridge", ResidualBlock(in, in));
-  for (int64_t level = specification.levels - 2; level >= 0; --level) {
-    up_.push_back(register_module("up" + std::to_string(level), UpBlock(in, in / 2)));
-    in /= 2;
-  }
-  const int64_t outputs = specification.doubles_depth ? 2 * specification.outputs : specification.outputs;
-  out_ = register_module("out", torch::nn::Conv3d(torch::nn::Conv3dOptions(in, outputs, 1)));
+  norm_ = register_module("norm", token_norm(width));
+  bridge_ = register_module("bridge", ResidualBlock(width, width));
 }
 
-at::Tensor TransUNet::forward(const at::Tensor& input) {
-  require(input.dim() == 5 && input.size(1) == specification_.channels && input.numel() > 0,
-          "Expected an input [N, ", specification_.channels, ", D, H, W] for the TransUNet but received ",
-          input.sizes());
-  const std::array<int64_t, 3> size = {input.size(2), input.size(3), input.size(4)};
-  at::Tensor x = pad_to_multiple(input, int64_t(1) << (specification_.levels - 1))
-                     .contiguous(at::MemoryFormat::ChannelsLast3d);
-  std::vector<at::Tensor> skips;
-  for (size_t level = 0; level < down_.size(); ++level) {
-    if (level > 0) x = at::max_pool3d(x, 2);  // [N, C, D / 2, H / 2, W / 2]
-    x = down_[level](x);
-    skips.push_back(x);
-  }
-
+at::Tensor TransUNet::at_coarsest(const at::Tensor& x) {
   const at::Tensor coarse = embed_(x.movedim(1, -1)).movedim(-1, 1);  // [N, E, d, h, w]
   at::Tensor tokens = position_(coarse);                              // [N, d h w, E]
   for (auto& block : blocks_) tokens = block(tokens);
-  x = norm_(tokens).transpose(1, 2).unflatten(2, {x.size(2), x.size(3), x.size(4)});  // [N, E, d, h, w]
-  x = bridge_(x.contiguous(at::MemoryFormat::ChannelsLast3d));
-
-  for (size_t index = 0; index < up_.size(); ++index) x = up_[index](x, skips[skips.size() - 2 - index]);
-  at::Tensor answer = crop_to(out_(x), size);
-  if (specification_.doubles_depth) {
-    answer = shuffle_into_depth(answer) + input.narrow(1, 0, 1).repeat_interleave(2, /*dim=*/2);
-  }
-  return answer_from(answer);
+  const at::Tensor grid = norm_(tokens).transpose(1, 2).unflatten(2, x.sizes().slice(2));  // [N, E, d, h, w]
+  return bridge_(grid.contiguous(at::MemoryFormat::ChannelsLast3d));
 }
 
 }  // namespace transfer_limits

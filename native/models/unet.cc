@@ -22,7 +22,7 @@ UNet::UNet(const UNetSpecification& specification) : specification_(specificatio
 }
 
 at::Tensor UNet::forward(const at::Tensor& input) {
-  require(input.dim() == 5 && input.size(1) == specification_.channels, "Expected an input [N, ",
+  require(input.dim() == 5 && input.size(1) == specification_.channels && input.numel() > 0, "Expected an input [N, ",
           specification_.channels, ", D, H, W] for the U-Net but received ", input.sizes());
   const std::array<int64_t, 3> size = {input.size(2), input.size(3), input.size(4)};
   // Channels-last: the convolutions are about twice as fast in it.
@@ -34,6 +34,7 @@ at::Tensor UNet::forward(const at::Tensor& input) {
     x = down_[level](x);
     skips.push_back(x);
   }
+  x = at_coarsest(x);
   for (size_t index = 0; index < up_.size(); ++index) x = up_[index](x, skips[skips.size() - 2 - index]);
   at::Tensor answer = crop_to(out_(x), size);
   if (specification_.doubles_depth) {

@@ -17,6 +17,10 @@ class UNet : public Network {
 
   at::Tensor forward(const at::Tensor& input) override;
 
+ protected:
+  // What happens to the coarsest level [N, C, d, h, w] before the way back.
+  virtual at::Tensor at_coarsest(const at::Tensor& x) { return x; }
+
  private:
   UNetSpecification specification_;
   std::vector<ResidualBlock> down_;
