@@ -73,6 +73,10 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::ssim3d>(exports, "ssim3d");
   add<functions::overlap>(exports, "overlap");
 
+  add<functions::kernel_arrange>(exports, "kernelArrange");
+  add<functions::kernel_depthwise_conv3d>(exports, "kernelDepthwiseConv3d");
+  add<functions::kernel_grn_perceptron>(exports, "kernelGrnPerceptron");
+
   add<functions::volume_resample>(exports, "volumeResample");
   add<functions::volume_smooth>(exports, "volumeSmooth");
   add<functions::volume_crop_slices>(exports, "volumeCropSlices");

@@ -159,6 +159,110 @@ describe("MMD²", () => {
     }
   });
 
+  // Many float32 rows go by matrix products. In float64 the same numbers go by differences.
+  describe("of many float32 rows", () => {
+    const [n, m, d] = [700, 531, 96];
+    const spread = Math.sqrt(2 * d * 0.33); // about the distance of two rows
+    const plain = rows("many a", n, d);
+    const other = rows("many b", m, d, 1, 0.05);
+    const moved = (by: Rows, step: (i: number, k: number) => number): Rows => ({
+      ...by,
+      data: by.data.map((value, index) => value + step(Math.floor(index / d), index % d)),
+    });
+    const noise = hashFill("noise", n * d);
+    const centres = hashFill("centres", 5 * d);
+    const settings: { name: string; a: Rows; b: Rows; sigma: number; absolute: number }[] = [
+      ...[0.1, 0.25, 0.5, 1, 2, 10].map((share) => ({
+        name: `sigma ${share} times their distance`,
+        a: plain,
+        b: other,
+        sigma: share * spread,
+        absolute: 1e-10,
+      })),
+      {
+        name: "far from the origin",
+        a: moved(plain, () => 300),
+        b: moved(other, () => 300),
+        sigma: spread,
+        absolute: 1e-10,
+      },
+      {
+        name: "in pairs nearer than a product's rounding",
+        a: plain,
+        b: moved(plain, (i, k) => 1e-4 * (noise[i * d + k] as number)),
+        sigma: 0.002,
+        absolute: 1e-10,
+      },
+      {
+        name: "in narrow clusters far apart",
+        a: moved(
+          { ...plain, data: plain.data.map((v) => 1e-3 * v) },
+          (i, k) => 40 * (centres[(i % 5) * d + k] as number),
+        ),
+        b: moved(
+          { ...other, data: other.data.map((v) => 1e-3 * v) },
+          (i, k) => 40 * (centres[(i % 4) * d + k] as number),
+        ),
+        sigma: 0.01,
+        absolute: 1e-8,
+      },
+    ];
+    it.each(settings)("agrees with float64 to a relative 1e-6: $name", async ({ a, b, sigma, absolute }) => {
+      const [left, right] = [float32(a), float32(b)];
+      const widened = (set: typeof left) => ({ ...set, data: Float64Array.from(set.data) });
+      const got = await mmd2(left, right, { sigma });
+      const wanted = await mmd2(widened(left), widened(right), { sigma });
+      expect(Math.abs(got.biased / wanted.biased - 1)).toBeLessThan(1e-6);
+      expect(Math.abs((got.unbiased as number) - (wanted.unbiased as number))).toBeLessThan(absolute);
+      expect(Math.abs(got.offDiagonalMean - wanted.offDiagonalMean)).toBeLessThan(absolute);
+    });
+
+    it("counts the pairs at tiles' and panels' edges", async () => {
+      // A tile has 256 rows, a panel 1024.
+      for (const [left, right] of [
+        [256, 1024],
+        [257, 1025],
+        [1100, 255],
+      ] as const) {
+        const [a, b] = [rows("edge a", left, 70), rows("edge b", right, 70)];
+        using x = Tensor.from(float32(a).data, a.shape);
+        using y = Tensor.from(float32(b).data, b.shape);
+        const sums = await kernelSums(x, y, [1e6, 2e6]);
+        // Every kernel value is 1 but for its last digits.
+        const wanted = [left * (left - 1), right * (right - 1), left * right];
+        for (const s of [0, 1]) {
+          [sums.sumAA, sums.sumBB, sums.sumAB].forEach((sum, i) => {
+            expect(Math.abs((sum[s] as number) / (wanted[i] as number) - 1)).toBeLessThan(1e-9);
+          });
+        }
+      }
+    });
+
+    it("saturates exactly, is 0 for a set with itself, and does not depend on the number of threads", async () => {
+      const far = await mmd2(float32(rows("far a", n, d, 100)), float32(rows("far b", m, d, 100)));
+      expect(far.biased).toBeCloseTo(1 / n + 1 / m, 15);
+      expect(far).toMatchObject({ unbiased: 0, offDiagonalMean: 0, saturated: true });
+      const single = float32(plain);
+      expect((await mmd2(single, single, { sigma: spread })).biased).toBeLessThan(1e-9);
+      const before = threads();
+      try {
+        setThreads(1);
+        const alone = await mmd2(single, float32(other), { sigma: spread });
+        setThreads(2);
+        expect(await mmd2(single, float32(other), { sigma: spread })).toEqual(alone);
+      } finally {
+        setThreads(before);
+      }
+    });
+
+    it("stops where the signal is aborted", async () => {
+      const single = float32(plain);
+      await expect(mmd2(single, single, { signal: AbortSignal.abort() })).rejects.toMatchObject({
+        code: "ABORTED",
+      });
+    });
+  });
+
   it("takes tensors and leaves them alive, and frees those it makes of arrays", async () => {
     const [a, b] = [rows("handles a", 9, 4), rows("handles b", 8, 4)];
     using x = Tensor.from(a.data, a.shape);

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { ssim3d as ssimOfSamples } from "../dist/native/kernels.js";
+import { arrange, type Layout, lossGradient, ssim3d as ssimOfSamples } from "../dist/native/kernels.js";
+import { setThreads, threads } from "../dist/native/runtime.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { ssim3d } from "../dist/tasks/metrics.js";
 import { hashFill } from "./hash-fill.js";
@@ -147,5 +148,44 @@ describe("SSIM in three dimensions", () => {
       code: "BAD_INPUT",
       message: expect.stringContaining("finite"),
     });
+  });
+
+  it("and its gradient are float32's as float64's, in every layout, and of any number of threads", async () => {
+    const shape = [2, 2, 13, 11, 17];
+    const length = shape.reduce((product, size) => product * size, 1);
+    const data = ["layout a", "layout b"].map((name) =>
+      Float32Array.from(hashFill(name, length), (value) => 0.5 + 0.3 * value),
+    ) as [Float32Array, Float32Array];
+    const evaluate = async (type: typeof Float32Array | typeof Float64Array, layout: Layout) => {
+      using x = Tensor.from(type.from(data[0]), shape);
+      using y = Tensor.from(type.from(data[1]), shape);
+      using a = await arrange(x, layout);
+      using b = await arrange(y, layout);
+      const values = await ssimOfSamples(a, b, 1);
+      const { value, gradient } = await lossGradient({ kind: "ssim", dataRange: 1 }, a, b);
+      using g = gradient;
+      return { values, value, gradient: Array.from((await g.toArray()) as Float64Array) };
+    };
+    const precise = await evaluate(Float64Array, "contiguous");
+    const before = threads();
+    try {
+      for (const layout of ["contiguous", "channels-last", "strided"] as const) {
+        expect(await evaluate(Float64Array, layout)).toEqual(precise);
+        setThreads(1);
+        const single = await evaluate(Float32Array, layout);
+        setThreads(2);
+        expect(await evaluate(Float32Array, layout)).toEqual(single);
+        single.values.forEach((value, i) => {
+          expect(value).toBeCloseTo(precise.values[i] as number, 14);
+        });
+        expect(single.value).toBeCloseTo(precise.value, 6);
+        const largest = Math.max(...precise.gradient.map(Math.abs));
+        single.gradient.forEach((value, i) => {
+          expect(Math.abs(value - (precise.gradient[i] as number)) / largest).toBeLessThan(1e-6);
+        });
+      }
+    } finally {
+      setThreads(before);
+    }
   });
 });

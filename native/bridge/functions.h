@@ -58,6 +58,11 @@ Napi::Value median_distance(const Napi::CallbackInfo& info);
 Napi::Value ssim3d(const Napi::CallbackInfo& info);
 Napi::Value overlap(const Napi::CallbackInfo& info);
 
+// kernels.cc
+Napi::Value kernel_arrange(const Napi::CallbackInfo& info);
+Napi::Value kernel_depthwise_conv3d(const Napi::CallbackInfo& info);
+Napi::Value kernel_grn_perceptron(const Napi::CallbackInfo& info);
+
 // volumes.cc
 Napi::Value volume_resample(const Napi::CallbackInfo& info);
 Napi::Value volume_smooth(const Napi::CallbackInfo& info);

@@ -21,9 +21,10 @@ struct KernelSums {
 
 // Sums of the Gaussian kernel within and between `a` [N, d] and `b` [M, d], float32 or float64.
 //
-// Works tile by tile and never holds more than one tile of distances. Distances are taken from differences,
-// not from |u|^2 + |v|^2 - 2 u.v, whose cancellation would swamp the distance of two close rows far from the
-// origin. All sums are float64 and in an order that does not depend on the number of threads. Throws
+// Works tile by tile and never holds more than one tile of distances a thread. Distances are taken from differences in
+// float64, not from |u|^2 + |v|^2 - 2 u.v, whose cancellation would swamp the distance of two close rows far from the
+// origin; except for many float32 rows on the CPU, see mmd_products.h. All sums are float64 and in an order that does
+// not depend on the number of threads. Throws
 // BAD_INPUT for other shapes, a value that is not finite or a sigma that is not positive, and ABORTED as soon
 // as `cancelled` answers true.
 KernelSums gaussian_kernel_sums(const at::Tensor& a, const at::Tensor& b, const std::vector<double>& sigmas,

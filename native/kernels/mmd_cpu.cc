@@ -6,6 +6,7 @@
 
 #include "error.h"
 #include "kernels/mmd.h"
+#include "kernels/mmd_products.h"
 
 namespace transfer_limits {
 namespace {
@@ -14,14 +15,25 @@ constexpr int64_t kTileRows = 256;      // a tile of distances is then 512 KiB, 
 constexpr int64_t kMedianRows = 1000;   // of each set: 2 million pairs
 constexpr int64_t kDirectDistance = 2;  // at::cdist: by differences, never by a matrix product
 
+// Calls `visit(rows)` for some rows after another, so that what is made of them stays small.
+template <typename Visit>
+void for_parts(const at::Tensor& rows, const Visit& visit) {
+  constexpr int64_t kPart = 1024;
+  for (int64_t first = 0; first < rows.size(0); first += kPart) {
+    visit(rows.narrow(0, first, std::min(kPart, rows.size(0) - first)));
+  }
+}
+
 void check_rows(const at::Tensor& rows, const char* name) {
   require(rows.dim() == 2, "Expected ", name, " of shape [rows, features] but received ", rows.sizes());
   require(rows.size(0) >= 1 && rows.size(1) >= 1, "Expected at least one row and one feature for ", name,
           " but received ", rows.sizes());
   require(rows.scalar_type() == at::kFloat || rows.scalar_type() == at::kDouble,
           "Expected float32 or float64 for ", name, " but received ", at::toString(rows.scalar_type()));
-  require(at::isfinite(rows).all().item<bool>(), "Expected finite values for ", name,
-          " but received NaN or infinity: look at the network that made these features");
+  for_parts(rows, [name](const at::Tensor& part) {
+    require(at::isfinite(part).all().item<bool>(), "Expected finite values for ", name,
+            " but received NaN or infinity: look at the network that made these features");
+  });
 }
 
 void check_pair(const at::Tensor& a, const at::Tensor& b) {
@@ -77,6 +89,31 @@ std::vector<double> sum_pairs(const at::Tensor& left, const at::Tensor& right, b
   return sums;
 }
 
+at::Tensor mean_row(const at::Tensor& a, const at::Tensor& b) {
+  at::Tensor sum = at::zeros({a.size(1)}, a.options().dtype(at::kDouble));
+  const auto add = [&sum](const at::Tensor& part) { sum += part.to(at::kDouble).sum(0); };
+  for_parts(a, add);
+  for_parts(b, add);
+  return sum / double(a.size(0) + b.size(0));  // [d]
+}
+
+// Whether matrix products pay, and float32 holds what they need.
+bool by_products(const at::Tensor& a, const at::Tensor& b, const std::vector<double>& factors) {
+  constexpr int64_t kFewest = 1 << 24;  // multiplications; below, differences take no time either
+  constexpr double kLargest = 1e15;
+  const bool single = a.scalar_type() == at::kFloat && b.scalar_type() == at::kFloat && a.device().is_cpu();
+  const int64_t rows = std::max(a.size(0), b.size(0));
+  if (!single || rows * rows < kFewest / a.size(1)) return false;
+  bool fits = std::all_of(factors.begin(), factors.end(),
+                          [](double factor) { return factor < -1e-30 && factor > -1e30; });
+  const auto look = [&fits](const at::Tensor& part) {
+    fits = fits && part.abs().max().item<double>() < kLargest;
+  };
+  for_parts(a, look);
+  for_parts(b, look);
+  return fits;
+}
+
 }  // namespace
 
 KernelSums gaussian_kernel_sums(const at::Tensor& a, const at::Tensor& b, const std::vector<double>& sigmas,
@@ -95,6 +132,13 @@ KernelSums gaussian_kernel_sums(const at::Tensor& a, const at::Tensor& b, const 
   KernelSums sums;
   sums.rows_a = a.size(0);
   sums.rows_b = b.size(0);
+  if (by_products(a, b, factors)) {
+    const at::Tensor left = a.contiguous(), right = b.contiguous(), centre = mean_row(a, b);
+    sums.within_a = kernel_sums_by_products(left, left, true, centre, factors, cancelled);
+    sums.within_b = kernel_sums_by_products(right, right, true, centre, factors, cancelled);
+    sums.between = kernel_sums_by_products(left, right, false, centre, factors, cancelled);
+    return sums;
+  }
   sums.within_a = sum_pairs(a, a, true, factors, cancelled);
   sums.within_b = sum_pairs(b, b, true, factors, cancelled);
   sums.between = sum_pairs(a, b, false, factors, cancelled);

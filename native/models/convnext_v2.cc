@@ -4,6 +4,7 @@
 
 #include "layers/container.h"
 #include "layers/drop_path.h"
+#include "layers/grn_perceptron.h"
 #include "layers/padding.h"
 
 namespace transfer_limits {
@@ -45,9 +46,16 @@ at::Tensor ConvNeXtBlockImpl::forward(const at::Tensor& x, const at::Tensor& kee
   const at::Tensor keep_last = keep.defined() ? keep.movedim(1, -1) : at::Tensor();  // [N, D, H, W, 1]
   at::Tensor y = dwconv_(x).movedim(1, -1);                                          // [N, D, H, W, C]
   y = at::layer_norm(y, {norm_weight_.size(0)}, norm_weight_, norm_bias_, /*eps=*/1e-6);
-  y = at::gelu(pwconv1_(y));              // [N, D, H, W, 4 C]
-  if (keep.defined()) y = y * keep_last;  // biases filled masked voxels, and GRN takes norms over all of them
-  y = pwconv2_(grn_(y));                  // [N, D, H, W, C]
+  // Biases fill masked voxels, and GRN takes norms over all of them: hence `keep` before GRN and after it.
+  if (y.device().is_cpu() && y.scalar_type() == at::kFloat) {
+    y = grn_perceptron(
+        y, {pwconv1_->weight, pwconv1_->bias, grn_->gamma, grn_->beta, pwconv2_->weight, pwconv2_->bias},
+        keep_last);
+  } else {
+    y = at::gelu(pwconv1_(y));  // [N, D, H, W, 4 C]
+    if (keep.defined()) y = y * keep_last;
+    y = pwconv2_(grn_(y));  // [N, D, H, W, C]
+  }
   if (keep.defined()) y = y * keep_last;
   return x + drop_path(y.movedim(-1, 1), drop_path_, is_training());  // [N, C, D, H, W]
 }

@@ -128,6 +128,24 @@ export interface Addon {
   ssim3d(a: TensorHandle, b: TensorHandle, dataRange: number): Promise<number[]>;
   overlap(prediction: TensorHandle, target: TensorHandle, threshold: number): Promise<OverlapCounts[]>;
 
+  kernelArrange(
+    tensor: TensorHandle,
+    layout: "contiguous" | "channels-last" | "strided",
+  ): Promise<TensorHandle>;
+  kernelDepthwiseConv3d(
+    input: TensorHandle,
+    weight: TensorHandle,
+    bias: TensorHandle,
+    gradOutput: TensorHandle | null,
+    dtype: "float32" | "float64" | "bfloat16",
+  ): Promise<TensorHandle[]>;
+  kernelGrnPerceptron(
+    input: TensorHandle,
+    parameters: TensorHandle[],
+    keep: TensorHandle | null,
+    gradOutput: TensorHandle | null,
+  ): Promise<TensorHandle[]>;
+
   cancelFlag(): CancelFlag;
   cancel(flag: CancelFlag): void;
 

@@ -43,3 +43,80 @@ export async function lossGradient(loss: LossSpec, prediction: Tensor, target: T
   const { value, gradient } = await settle(addon().lossGradient(loss, prediction.handle, target.handle));
   return { value, gradient: new Tensor(gradient) };
 }
+
+/** How a tensor's values lie in memory; `strided`: as a part of a larger tensor. */
+export type Layout = "contiguous" | "channels-last" | "strided";
+
+/** A tensor of the same values in another layout of memory. */
+export const arrange = async (tensor: Tensor, layout: Layout): Promise<Tensor> =>
+  new Tensor(await settle(addon().kernelArrange(tensor.handle, layout)));
+
+/**
+ * The depthwise 3D convolution that the networks use: stride 1, zero padding that keeps the size.
+ *
+ * @param input [N, C, D, H, W]
+ * @param weight [C, 1, k, k, k], k odd
+ * @param bias [C]
+ * @param gradOutput null for the forward pass; else of the input's shape
+ * @param dtype the type to keep values in; bfloat16 is computed in float32. Default: the input's
+ * @returns [output], or the gradients with respect to [input, weight, bias]; channels-last, of the input's type
+ */
+export async function depthwiseConv3d(
+  input: Tensor,
+  weight: Tensor,
+  bias: Tensor,
+  gradOutput: Tensor | null = null,
+  dtype: "float32" | "float64" | "bfloat16" = input.dtype as "float32" | "float64",
+): Promise<Tensor[]> {
+  const handles = await settle(
+    addon().kernelDepthwiseConv3d(
+      input.handle,
+      weight.handle,
+      bias.handle,
+      gradOutput?.handle ?? null,
+      dtype,
+    ),
+  );
+  return handles.map((handle) => new Tensor(handle));
+}
+
+/** What `grnPerceptron` learns: F features between C channels. */
+export interface GrnPerceptronParameters {
+  /** [F, C] */
+  expandWeight: Tensor;
+  /** [F] */
+  expandBias: Tensor;
+  /** Of global response normalisation, [F] each. */
+  gamma: Tensor;
+  beta: Tensor;
+  /** [C, F] */
+  projectWeight: Tensor;
+  /** [C] */
+  projectBias: Tensor;
+}
+
+/**
+ * The pointwise part of a ConvNeXt V2 block in float32: linear layer, GELU, global response normalisation, linear layer.
+ *
+ * @param input [N, D, H, W, C]
+ * @param keep [N, D, H, W, 1], what the activations are multiplied with, or null
+ * @param gradOutput null for the forward pass; else of the input's shape
+ * @returns [output], or the gradients with respect to the input and the parameters, in their order
+ */
+export async function grnPerceptron(
+  input: Tensor,
+  parameters: GrnPerceptronParameters,
+  keep: Tensor | null = null,
+  gradOutput: Tensor | null = null,
+): Promise<Tensor[]> {
+  const { expandWeight, expandBias, gamma, beta, projectWeight, projectBias } = parameters;
+  const handles = await settle(
+    addon().kernelGrnPerceptron(
+      input.handle,
+      [expandWeight, expandBias, gamma, beta, projectWeight, projectBias].map((tensor) => tensor.handle),
+      keep?.handle ?? null,
+      gradOutput?.handle ?? null,
+    ),
+  );
+  return handles.map((handle) => new Tensor(handle));
+}

@@ -1,0 +1,97 @@
+// Single kernels, for the tests that compare them with references and for `bench`.
+#include "bridge/arguments.h"
+#include "bridge/functions.h"
+#include "bridge/handles.h"
+#include "bridge/promise.h"
+#include "kernels/depthwise_conv3d.h"
+#include "layers/grn_perceptron.h"
+
+namespace transfer_limits::functions {
+namespace {
+
+Napi::Value to_handles(Napi::Env env, const std::vector<at::Tensor>& tensors) {
+  auto result = Napi::Array::New(env, tensors.size());
+  for (size_t index = 0; index < tensors.size(); ++index) {
+    result.Set(uint32_t(index), TensorHandle::create(env, tensors[index]));
+  }
+  return result;
+}
+
+// The same values in another layout of memory: part of a larger tensor, where it is strided.
+at::Tensor arranged(const at::Tensor& tensor, const std::string& layout) {
+  if (layout == "contiguous") return tensor.contiguous();
+  if (layout == "channels-last") {
+    require(tensor.dim() == 5, "Expected [N, C, D, H, W] for a channels-last tensor but received ",
+            tensor.sizes());
+    return tensor.contiguous(at::MemoryFormat::ChannelsLast3d);
+  }
+  require(layout == "strided", "Expected contiguous, channels-last or strided for layout but received ",
+          layout);
+  std::vector<int64_t> sizes = tensor.sizes().vec();
+  for (int64_t& size : sizes) size = 2 * size + 1;
+  at::Tensor part = at::empty(sizes, tensor.options());
+  for (int64_t axis = 0; axis < tensor.dim(); ++axis) {
+    part = part.slice(axis, /*start=*/1, /*end=*/2 * tensor.size(axis) + 1, /*step=*/2);
+  }
+  return part.copy_(tensor);
+}
+
+}  // namespace
+
+Napi::Value kernel_arrange(const Napi::CallbackInfo& info) {
+  const at::Tensor tensor = TensorHandle::get(info[0], "tensor");
+  const std::string layout = text(info[1], "layout");
+  return promise(
+      info.Env(), tensor.device(), [tensor, layout] { return arranged(tensor, layout); },
+      &TensorHandle::create);
+}
+
+Napi::Value kernel_depthwise_conv3d(const Napi::CallbackInfo& info) {
+  const at::Tensor input = TensorHandle::get(info[0], "input");
+  const at::Tensor weight = TensorHandle::get(info[1], "weight");
+  const at::Tensor bias = TensorHandle::get(info[2], "bias");
+  const at::Tensor gradient = info[3].IsNull() ? at::Tensor() : TensorHandle::get(info[3], "gradOutput");
+  const at::ScalarType type = dtype_named(text(info[4], "dtype"));
+  return promise(
+      info.Env(), input.device(),
+      [input, weight, bias, gradient, type] {
+        const at::Tensor x = input.to(type), w = weight.to(type);
+        std::vector<at::Tensor> answers;
+        if (!gradient.defined()) {
+          answers = {depthwise_conv3d(x, w, bias.to(type))};
+        } else {
+          const at::Tensor g = gradient.to(type);
+          const auto [to_weight, to_bias] = depthwise_conv3d_weight_gradient(g, x, w.size(-1));
+          answers = {depthwise_conv3d_input_gradient(g, w), to_weight, to_bias};
+        }
+        for (at::Tensor& answer : answers) answer = answer.to(input.scalar_type());
+        return answers;
+      },
+      &to_handles);
+}
+
+Napi::Value kernel_grn_perceptron(const Napi::CallbackInfo& info) {
+  const at::Tensor input = TensorHandle::get(info[0], "input");
+  const std::vector<at::Tensor> parameters = tensors(info[1], "parameters");
+  require(parameters.size() == 6, "Expected six parameters but received ", parameters.size());
+  require(input.dim() == 5, "Expected an input [N, D, H, W, C] but received ", input.sizes());
+  const at::Tensor keep = info[2].IsNull() ? at::Tensor() : TensorHandle::get(info[2], "keep");
+  const at::Tensor gradient = info[3].IsNull() ? at::Tensor() : TensorHandle::get(info[3], "gradOutput");
+  return promise(
+      info.Env(), input.device(),
+      [input, parameters, keep, gradient] {
+        const torch::AutoGradMode mode(gradient.defined());
+        std::vector<at::Tensor> leaves;
+        for (const at::Tensor& tensor : parameters) {
+          leaves.push_back(tensor.detach().requires_grad_(gradient.defined()));
+        }
+        leaves.insert(leaves.begin(), input.detach().requires_grad_(gradient.defined()));
+        const at::Tensor output = grn_perceptron(
+            leaves[0], {leaves[1], leaves[2], leaves[3], leaves[4], leaves[5], leaves[6]}, keep);
+        if (!gradient.defined()) return std::vector<at::Tensor>{output};
+        return torch::autograd::grad({output}, leaves, {gradient});
+      },
+      &to_handles);
+}
+
+}  // namespace transfer_limits::functions

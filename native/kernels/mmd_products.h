@@ -1,0 +1,21 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include <functional>
+#include <vector>
+
+namespace transfer_limits {
+
+// The way to the sums of gaussian_kernel_sums by matrix products, for many float32 rows on the CPU: several times faster
+// than by differences. Rows are moved to the origin by `centre` [d] (float64), the products are float32, and norms,
+// distances and sums float64. A product's rounding shows where a distance is small beside the rows' norms: pairs for
+// which that could move the kernel's value by more than 2e-6 are computed again, by differences.
+//
+// factors: -1 / sigma^2. Within one set (`same_set`) each pair is computed once and counts twice, and the diagonal is
+// left out. No more than about 30 MB are held beside the rows, whatever their number.
+std::vector<double> kernel_sums_by_products(const at::Tensor& left, const at::Tensor& right, bool same_set,
+                                            const at::Tensor& centre, const std::vector<double>& factors,
+                                            const std::function<bool()>& cancelled);
+
+}  // namespace transfer_limits

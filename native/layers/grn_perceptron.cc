@@ -1,0 +1,132 @@
+#include "layers/grn_perceptron.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "kernels/gelu_grn.h"
+
+namespace transfer_limits {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::tensor_list;
+
+constexpr double kEpsilon = 1e-6;
+
+// What GRN multiplies each feature with: gamma * relative + 1, both [N, F].
+struct Scale {
+  at::Tensor mean;      // of a sample's norms, plus epsilon: [N, 1]
+  at::Tensor relative;  // [N, F]
+  at::Tensor scale;     // [N, F]
+};
+
+Scale scale_of(const at::Tensor& norms, const at::Tensor& gamma) {
+  Scale result;
+  result.mean = norms.mean(1, /*keepdim=*/true) + kEpsilon;
+  result.relative = norms / result.mean;
+  result.scale = at::addcmul(at::ones({1}, norms.options()), result.relative, gamma);
+  return result;
+}
+
+class GrnPerceptronFunction : public torch::autograd::Function<GrnPerceptronFunction> {
+ public:
+  // x: [N, V, C]; keep: [N, V]
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& expand_weight,
+                            const at::Tensor& expand_bias, const at::Tensor& gamma, const at::Tensor& beta,
+                            const at::Tensor& project_weight, const at::Tensor& project_bias,
+                            const std::optional<at::Tensor>& maybe_keep, bool differentiated) {
+    const at::Tensor keep = maybe_keep.value_or(at::Tensor());
+    const int64_t samples = x.size(0), voxels = x.size(1), channels = x.size(2);
+    const int64_t features = expand_weight.size(0);
+    const at::Tensor hidden =
+        at::mm(x.view({samples * voxels, channels}), expand_weight.t()).view({samples, voxels, features});
+    const auto [activated, norms] = gelu_with_norms(hidden, expand_bias, keep, /*in_place=*/!differentiated);
+    const at::Tensor scale = scale_of(norms, gamma).scale;                               // [N, F]
+    const at::Tensor offset = at::addmv(project_bias, project_weight, beta);             // [C]
+    at::Tensor out = at::empty({samples, voxels, project_weight.size(0)}, x.options());  // [N, V, C]
+    for (int64_t n = 0; n < samples; ++n) {
+      at::Tensor own = out[n];
+      // The scale goes to whichever is smaller.
+      if (voxels < project_weight.size(0)) {
+        at::addmm_out(own, offset, activated[n] * scale[n], project_weight.t());
+      } else {
+        at::addmm_out(own, offset, activated[n], (project_weight * scale[n]).t());
+      }
+    }
+    if (differentiated) {
+      context->save_for_backward(
+          {x, expand_weight, expand_bias, gamma, beta, project_weight, keep, hidden, activated, norms});
+    }
+    return out;
+  }
+
+  static tensor_list backward(AutogradContext* context, tensor_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &expand_weight = saved[1], &expand_bias = saved[2], &gamma = saved[3],
+                     &beta = saved[4], &project_weight = saved[5], &keep = saved[6], &hidden = saved[7],
+                     &activated = saved[8], &norms = saved[9];
+    const int64_t samples = x.size(0), voxels = x.size(1), channels = x.size(2), features = gamma.size(0);
+    const at::Tensor gradient = gradients[0].contiguous();  // [N, V, C]
+    const Scale grn = scale_of(norms, gamma);
+
+    const at::Tensor to_project_bias = gradient.sum(at::IntArrayRef({0, 1}));  // [C]
+    at::Tensor to_project_weight;                                              // [C, F]
+    at::Tensor to_scale = at::empty_like(norms);                               // [N, F]
+    at::Tensor to_hidden = at::empty_like(hidden);  // [N, V, F], first without the norms
+    for (int64_t n = 0; n < samples; ++n) {
+      at::Tensor to_weight = at::mm(gradient[n].t(), activated[n]);  // [C, F]
+      const at::Tensor own_bias = samples == 1 ? to_project_bias : gradient[n].sum(0);
+      to_scale[n] = weight_gradient_on_grn(to_weight, project_weight, grn.scale[n], own_bias, beta);
+      to_project_weight = n == 0 ? to_weight : to_project_weight.add_(to_weight);
+      at::Tensor own = to_hidden[n];
+      if (voxels < channels) {
+        at::mm_out(own, gradient[n], project_weight);
+        own.mul_(grn.scale[n]);
+      } else {
+        at::mm_out(own, gradient[n], project_weight * grn.scale[n]);
+      }
+    }
+    const at::Tensor to_gamma = (grn.relative * to_scale).sum(0);            // [F]
+    const at::Tensor to_beta = at::mv(project_weight.t(), to_project_bias);  // [F]
+    const at::Tensor to_relative = to_scale * gamma;                         // [N, F]
+    // relative = norm / mean, and the mean is over all features' norms
+    const at::Tensor shared =
+        (to_relative * norms).sum(1, /*keepdim=*/true) / (grn.mean * grn.mean * double(features));  // [N, 1]
+    const at::Tensor to_norms = to_relative / grn.mean - shared;                                    // [N, F]
+    const at::Tensor slope = at::where(norms > 0, to_norms / norms, 0.0);
+    const at::Tensor to_expand_bias =
+        gelu_grn_backward(to_hidden, activated, hidden, expand_bias, keep, slope);  // [F]
+
+    const at::Tensor rows = to_hidden.view({samples * voxels, features});
+    at::Tensor to_x, to_expand_weight;
+    if (context->needs_input_grad(0)) to_x = at::mm(rows, expand_weight).view(x.sizes());
+    if (context->needs_input_grad(1)) {
+      to_expand_weight = at::mm(rows.t(), x.view({samples * voxels, channels}));
+    }
+    return {to_x,        to_expand_weight,  to_expand_bias,  to_gamma,
+            to_beta,     to_project_weight, to_project_bias, at::Tensor(),
+            at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor grn_perceptron(const at::Tensor& x, const GrnPerceptronParameters& parameters,
+                          const at::Tensor& keep) {
+  const int64_t samples = x.size(0), channels = x.size(-1);
+  const int64_t voxels = x.size(1) * x.size(2) * x.size(3);
+  const auto& p = parameters;
+  const at::Tensor* inputs[] = {&x,      &p.expand_weight,  &p.expand_bias, &p.gamma,
+                                &p.beta, &p.project_weight, &p.project_bias};
+  const bool differentiated = at::GradMode::is_enabled() &&
+                              std::any_of(std::begin(inputs), std::end(inputs),
+                                          [](const at::Tensor* input) { return input->requires_grad(); });
+  std::optional<at::Tensor> kept;
+  if (keep.defined()) kept = keep.reshape({samples, voxels}).to(at::kFloat).contiguous();
+  return GrnPerceptronFunction::apply(x.reshape({samples, voxels, channels}).contiguous(), p.expand_weight,
+                                      p.expand_bias, p.gamma.flatten(), p.beta.flatten(), p.project_weight,
+                                      p.project_bias, kept, differentiated)
+      .view(x.sizes());
+}
+
+}  // namespace transfer_limits
