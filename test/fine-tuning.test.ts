@@ -11,6 +11,10 @@ const convolutional: NetworkSpec = {
   encoder: { family: "convnext-v2-3d", channels: 1, depths: [1, 1, 2, 1], dims: [4, 4, 8, 8] },
   head: { kind: "upernet", outputs: 1, hidden: 4, auxiliary: 4 },
 };
+const residual: NetworkSpec = {
+  encoder: { family: "resnet-3d", channels: 1, features: 4, blocks: [1, 1, 2, 1] },
+  head: { kind: "upernet", outputs: 1, hidden: 4, auxiliary: 4 },
+};
 const transformer: NetworkSpec = {
   encoder: {
     family: "dino-vit",
@@ -51,6 +55,7 @@ async function moves(network: Network, options: { trainable?: string[]; rates?: 
 describe("partial fine-tuning", () => {
   it.each([
     ["ConvNeXt", convolutional, ["encoder.stages.2.1.", "encoder.stages.3.0."], "encoder.stages.2.0."],
+    ["ResNet", residual, ["encoder.layer3.1.", "encoder.layer4.0."], "encoder.layer3.0."],
     ["vision transformer", transformer, ["backbone.blocks.2.", "backbone.blocks.3."], "backbone.blocks.1."],
   ])(
     "of a %s takes the last blocks, every norm of the encoder, and nothing else of it",
@@ -65,8 +70,14 @@ describe("partial fine-tuning", () => {
       const shapes = new Map(network.parameters.map(({ name, shape }) => [name, shape]));
       for (const name of others) expect(shapes.get(name)).toHaveLength(1);
       expect(names.filter((name) => headParameters(network).includes(name))).toEqual([]);
-      // 2 a norm: of a ConvNeXt 5 blocks, stem, 3 downsamplings and the final one; of a transformer 2 a block and one.
-      expect(lastBlocksAndNorms(network, 0)).toHaveLength(2 * (spec === convolutional ? 10 : 9));
+      // 2 a norm: of a ConvNeXt 5 blocks, stem, 3 downsamplings and the final one; of a ResNet the stem, 3 a block and 4
+      // shortcuts; of a transformer 2 a block and one.
+      const norms = new Map([
+        [convolutional, 10],
+        [residual, 20],
+        [transformer, 9],
+      ]);
+      expect(lastBlocksAndNorms(network, 0)).toHaveLength(2 * (norms.get(spec) as number));
     },
   );
 
@@ -80,9 +91,32 @@ describe("partial fine-tuning", () => {
   });
 });
 
+describe("a frozen encoder", () => {
+  it("keeps the statistics of its batch norm, which training moves", async () => {
+    using network = await Network.build(residual, { seed: 1 });
+    const statistics = async () => {
+      const state = await network.state();
+      const kept: [string, number[]][] = [];
+      for (const [name, tensor] of Object.entries(state)) {
+        if (/^encoder\..*running_/.test(name))
+          kept.push([name, Array.from((await tensor.toArray()) as Float32Array)]);
+        tensor.dispose();
+      }
+      return kept;
+    };
+    const before = await statistics();
+    expect(before).toHaveLength(40);
+    await moves(network, { trainable: headParameters(network) });
+    expect(await statistics()).toEqual(before);
+    await moves(network, {});
+    expect(await statistics()).not.toEqual(before);
+  });
+});
+
 describe("layer-wise learning-rate decay", () => {
   it.each([
     ["ConvNeXt", convolutional, 5],
+    ["ResNet", residual, 5],
     ["vision transformer", transformer, 4],
   ])(
     "falls from the last block of a %s to its embedding, and spares norm and head",
@@ -91,10 +125,10 @@ describe("layer-wise learning-rate decay", () => {
       const rates = layerwiseRates(network, 0.5);
       const names = Object.keys(rates);
       const of = (pattern: RegExp) => rates[names.find((name) => pattern.test(name)) as string];
-      expect(of(/^(encoder|backbone)\.norm\.weight/)).toBe(1);
-      expect(of(/(stages\.3\.0|blocks\.3)\./)).toBe(0.5);
-      expect(of(/(stages\.0\.0|blocks\.0)\./)).toBe(0.5 ** blocks);
-      expect(of(/(downsample_layers\.0|patch_embed)\./)).toBe(0.5 ** (blocks + 1));
+      if (spec !== residual) expect(of(/^(encoder|backbone)\.norm\.weight/)).toBe(1);
+      expect(of(/(stages\.3\.0|layer4\.0|blocks\.3)\./)).toBe(0.5);
+      expect(of(/(stages\.0\.0|layer1\.0\.downsample|blocks\.0)\./)).toBe(0.5 ** blocks);
+      expect(of(/^encoder\.(downsample_layers\.0|conv1)|patch_embed\./)).toBe(0.5 ** (blocks + 1));
       for (const name of headParameters(network)) expect(names).not.toContain(name);
     },
   );

@@ -14,7 +14,10 @@ export async function stateOf(network: Network): Promise<State> {
   return state;
 }
 
-/** Writes a state dict under other names and in other layouts, as PyTorch would: `{ model: {...}, epoch: 1 }`. */
+/**
+ * Writes a state dict under other names and in other layouts, as PyTorch would: `{ model: {...}, epoch: 1 }`; with
+ * further tensors of zeros, where those are named.
+ */
 export async function writeForeign(
   path: string,
   state: State,
@@ -22,6 +25,7 @@ export async function writeForeign(
     name: string,
     tensor: { shape: number[]; values: number[] },
   ) => [name: string, shape: number[], values: number[]] | null,
+  further: readonly [name: string, shape: number[]][] = [],
 ): Promise<void> {
   const entries: [string, TorchTensor][] = [];
   for (const [name, tensor] of state) {
@@ -30,6 +34,8 @@ export async function writeForeign(
     const [foreign, shape, values] = changed;
     entries.push([foreign, floats(values, shape)]);
   }
+  for (const [name, shape] of further)
+    entries.push([name, floats(new Array(shape.reduce((a, b) => a * b, 1)).fill(0), shape)]);
   await writeFile(
     path,
     torchZip({

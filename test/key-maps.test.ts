@@ -1,10 +1,12 @@
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { inspectWeights } from "../dist/cli/inspect-weights.js";
 import { keyMaps } from "../dist/models/checkpoints/key-maps/index.js";
 import { Network, type NetworkOptions } from "../dist/models/network.js";
-import type { ConvNeXtSpec } from "../dist/native/network.js";
+import type { ConvNeXtSpec, ResNetEncoderSpec } from "../dist/native/network.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { type State, sparseKernel, stateOf, writeForeign } from "./foreign-weights.js";
+import { relativeError } from "./parity-inputs.js";
 import { temporaryFolder } from "./temporary-folder.js";
 
 const convNeXt: ConvNeXtSpec = {
@@ -254,6 +256,82 @@ describe("the key maps of ConvNeXt V2 of images", () => {
     expect(report.loaded.find(({ name }) => name === "stages.0.0.dwconv.weight")).toMatchObject({
       storedShape: [4, 1, 7, 7],
       change: "inflated (centre)",
+    });
+  });
+});
+
+describe("the key map of MedicalNet", () => {
+  const encoder = { family: "resnet-3d", channels: 3, features: 4, blocks: [2, 1, 1, 1] } as const;
+  const resNet = structuredClone(encoder) as unknown as ResNetEncoderSpec;
+  const head = { kind: "upernet", outputs: 1, hidden: 4, auxiliary: 4 } as const;
+
+  it("takes its names out of their wrapper, and leaves the segmentation's layers over", async () => {
+    const state = await drawn({ encoder: resNet });
+    await writeForeign(path, state, (name, { shape, values }) => [`module.${name}`, shape, values], [
+      ["module.conv_seg.3.weight", [2, 4, 1, 1, 1]],
+    ]);
+    const { report, state: after } = await loaded({ encoder: resNet, head });
+    expect(report.keyMap).toMatchObject({ name: "medicalnet", chosen: "detected" });
+    expect(report.file.prefix).toBe("module.");
+    expect(report.coverage).toMatchObject({ encoder: 1, encoderTensors: 1 });
+    expect(report.leftOver.map(({ name }) => name)).toEqual(["module.conv_seg.3.weight"]);
+    expect(report.refusal).toBeNull();
+    for (const [name, tensor] of state) expect([name, after.get(`encoder.${name}`)]).toEqual([name, tensor]);
+    expect(report.modules.find(({ name }) => name === "encoder.layer1.0")).toMatchObject({
+      tensors: 24, // 3 convolutions and the shortcut's, and 5 of each one's norm
+      loaded: 24,
+    });
+  });
+
+  it("shares the kernel of one channel out among ours: the image in each is answered as by the source", async () => {
+    const single = { ...resNet, channels: 1 };
+    using source = await Network.create({ encoder: single, seed: 1 });
+    await writeForeign(path, await stateOf(source), (name, { shape, values }) => [
+      `module.${name}`,
+      shape,
+      values,
+    ]);
+    using target = await Network.create({ encoder: resNet, seed: 2 });
+    const { report } = await target.loadCheckpoint(path);
+    expect(report.loaded.find(({ name }) => name === "conv1.weight")).toMatchObject({
+      storedShape: [4, 1, 7, 7, 7],
+      change: "one channel shared out among 3",
+    });
+    const image = Float32Array.from({ length: 33 * 16 * 16 }, (_, index) => Math.sin(index * index));
+    using one = Tensor.from(image, [1, 1, 33, 16, 16]);
+    using three = Tensor.from(Float32Array.from([...image, ...image, ...image]), [1, 3, 33, 16, 16]);
+    using wanted = await source.forward(one);
+    using got = await target.forward(three);
+    expect(
+      relativeError((await got.toArray()) as Float32Array, (await wanted.toArray()) as Float32Array),
+    ).toBeLessThan(1e-5);
+  });
+
+  it("is told from our own names below a head, and both from shapes alone say the encoder", async () => {
+    const state = await drawn({ encoder: resNet, head });
+    await writeForeign(path, state, (name, { shape, values }) => [name, shape, values]);
+    const { report } = await loaded({ encoder: resNet, head });
+    expect(report.keyMap).toMatchObject({ name: "resnet-3d", chosen: "detected" });
+    expect((await inspectWeights(path)).architecture).toEqual({ encoder, assumed: ["strides"] });
+    await writeForeign(path, await drawn({ encoder: resNet }), (name, { shape, values }) => [
+      `module.${name}`,
+      shape,
+      values,
+    ]);
+    const inspected = await inspectWeights(path);
+    expect(inspected.architecture).toEqual({ encoder, assumed: ["strides"] });
+    expect(inspected.keyMaps[0]).toMatchObject({ name: "medicalnet", coverage: 1 });
+  });
+
+  it("refuses a network of other blocks, naming what is missing", async () => {
+    await writeForeign(path, await drawn({ encoder: resNet }), (name, { shape, values }) => [
+      `module.${name}`,
+      shape,
+      values,
+    ]);
+    await expect(loaded({ encoder: { ...resNet, blocks: [2, 2, 1, 1] } })).rejects.toMatchObject({
+      code: "BAD_CHECKPOINT",
+      message: expect.stringMatching(/at least 95 %.*layer2\.1/),
     });
   });
 });

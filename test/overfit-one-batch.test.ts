@@ -52,6 +52,8 @@ const specialised =
 const profound = foundation("profound-demo", "upernet");
 const profoundUnetr = foundation("profound-demo", "unetr");
 const provicnet = foundation("provicnet-demo", "conv1");
+const resNet = foundation("resnet-demo-encoder", "upernet");
+const resNetUnetr = foundation("resnet-demo-encoder", "unetr");
 const [uNet, transUNet, viT] = (["unet-3d-demo", "transunet-demo", "vit-demo"] as const).map(specialised) as [
   typeof profound,
   typeof profound,
@@ -73,26 +75,32 @@ const pairs: [
 ][] = [
   ["pirads-classification", "ProFound's classifier", profound, { rate: 1e-2, steps: 60, share: 0.2 }],
   ["pirads-classification", "ProViCNet's classifier", provicnet, { rate: 2e-3, steps: 100, share: 0.5 }],
+  ["pirads-classification", "ResNet encoder", resNet, { rate: 1e-2, steps: 40, share: 0.2 }],
   ["pirads-classification", "ResNet", specialised("resnet-demo"), { rate: 5e-3, steps: 20, share: 0.1 }],
   ["lesion-segmentation", "ProFound with UperNet", profound, { rate: 2e-2, steps: 100, share: 0.5 }],
   ["lesion-segmentation", "ProFound with UNETR", profoundUnetr, { rate: 4e-2, steps: 100, share: 0.33 }],
   ["lesion-segmentation", "ProViCNet with conv1", provicnet, { rate: 5e-3, steps: 60, share: 0.33 }],
+  ["lesion-segmentation", "ResNet with UperNet", resNet, { rate: 2e-2, steps: 100, share: 0.5 }],
   ["lesion-segmentation", "U-Net", uNet, { rate: 3e-2, steps: 60, share: 0.33 }],
   ["lesion-segmentation", "TransUNet", transUNet, { rate: 4e-2, steps: 80, share: 0.5 }],
   ["lesion-segmentation", "vision transformer", viT, { rate: 5e-3, steps: 150, share: 0.33 }],
   ["super-resolution", "ProFound with a subpixel head", profound, { rate: 1e-2, steps: 30, share: 0.25 }],
   ["super-resolution", "ProViCNet with a subpixel head", provicnet, { rate: 1e-2, steps: 60, share: 0.25 }],
+  ["super-resolution", "ResNet with a subpixel head", resNet, { rate: 1e-2, steps: 30, share: 0.25 }],
   ["super-resolution", "U-Net", uNet, { rate: 1e-2, steps: 30, share: 0.25 }],
   ["super-resolution", "TransUNet", transUNet, { rate: 1e-2, steps: 30, share: 0.25 }],
   ["distortion-correction", "ProFound with UperNet", profound, { rate: 5e-3, steps: 60, share: 0.8 }],
   ["distortion-correction", "ProFound with UNETR", profoundUnetr, { rate: 1e-2, steps: 40, share: 0.33 }],
   ["distortion-correction", "ProViCNet with conv1", provicnet, { rate: 5e-3, steps: 60, share: 0.6 }],
+  ["distortion-correction", "ResNet with UperNet", resNet, { rate: 5e-3, steps: 60, share: 0.8 }],
+  ["distortion-correction", "ResNet with UNETR", resNetUnetr, { rate: 1e-2, steps: 40, share: 0.33 }],
   ["distortion-correction", "U-Net", uNet, { rate: 1e-2, steps: 40, share: 0.2 }],
   ["distortion-correction", "TransUNet", transUNet, { rate: 1e-2, steps: 40, share: 0.2 }],
   ["distortion-correction", "vision transformer", viT, { rate: 5e-3, steps: 100, share: 0.33 }],
   ["modality-translation", "ProFound with UperNet", profound, { rate: 5e-3, steps: 30, share: 0.995 }],
   ["modality-translation", "ProFound with UNETR", profoundUnetr, { rate: 1e-2, steps: 40, share: 0.33 }],
   ["modality-translation", "ProViCNet with conv1", provicnet, { rate: 5e-3, steps: 30, share: 0.995 }],
+  ["modality-translation", "ResNet with UNETR", resNetUnetr, { rate: 1e-2, steps: 40, share: 0.33 }],
   ["modality-translation", "U-Net", uNet, { rate: 1e-2, steps: 40, share: 0.33 }],
   ["modality-translation", "TransUNet", transUNet, { rate: 1e-2, steps: 40, share: 0.33 }],
   ["modality-translation", "vision transformer", viT, { rate: 5e-3, steps: 80, share: 0.6 }],

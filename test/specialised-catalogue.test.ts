@@ -1,7 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
-import { specialisedModels } from "../dist/models/catalogue.js";
-import { type NetworkTask, specialisedOf, specialisedSchema } from "../dist/models/specification.js";
+import { encoderNames, encoders, specialisedModels } from "../dist/models/catalogue.js";
+import {
+  encoderOf,
+  encoderSchema,
+  type NetworkTask,
+  specialisedOf,
+  specialisedSchema,
+} from "../dist/models/specification.js";
 import { parameterCount } from "../dist/models/weights.js";
 import { Network } from "../dist/native/network.js";
 import { setThreads } from "../dist/native/runtime.js";
@@ -14,6 +20,30 @@ const names = Object.keys(specialisedModels) as Name[];
 const volumes: NetworkTask = { answers: "voxels", channels: 3, outputs: 1, depthScale: 1, timed: true };
 const classes: NetworkTask = { ...volumes, answers: "classes", outputs: 4 };
 const taskFor = (name: Name) => (specialisedModels[name].family === "resnet-3d" ? classes : volumes);
+
+describe("the catalogue of encoders", () => {
+  it.each(encoderNames)("is documented with its parameters and multiply-adds: %s", async (name) => {
+    const page = await readFile(new URL("../docs/models.md", import.meta.url), "utf8");
+    const row = page.split("\n").find((line) => line.startsWith(`| \`${name}\``)) ?? "";
+    const [family, input, parameters, multiplications] = row.split("|").slice(2, 6);
+    const [channels, ...extents] = (input ?? "").split("x").map(Number) as number[];
+    const encoder = encoderOf(name);
+    expect(family?.trim()).toBe(`\`${encoder.family}\``);
+    expect(channels).toBe(encoder.channels);
+    using network = await Network.build({ encoder });
+    expect(Number(parameters)).toBe(Number((parameterCount(network) / 1e6).toPrecision(3)));
+    const cost = forwardCost(
+      { encoder },
+      extents.reduce((a, b) => a * b, 1),
+    );
+    expect(Number(multiplications)).toBe(Number((cost / 1e9).toPrecision(3)));
+  });
+
+  it("has only specifications that a study may give", () => {
+    for (const name of encoderNames)
+      expect(encoderSchema.parse(structuredClone(encoders[name]))).toEqual(encoders[name]);
+  });
+});
 
 describe("the catalogue of specialised models", () => {
   it.each(names)("has only specifications that a study may give: %s", (name) => {

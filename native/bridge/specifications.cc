@@ -6,7 +6,7 @@
 namespace transfer_limits {
 namespace {
 
-std::variant<ConvNeXtSpecification, DinoVitSpecification> read_encoder(const Napi::Value& value) {
+decltype(EncoderSpecification::encoder) read_encoder(const Napi::Value& value) {
   const Napi::Object object = transfer_limits::object(value, "encoder");
   const std::string family = text(object.Get("family"), "encoder.family");
   if (family == "dino-vit") {
@@ -20,8 +20,13 @@ std::variant<ConvNeXtSpecification, DinoVitSpecification> read_encoder(const Nap
     result.axis_tokens = integer(object.Get("axisTokens"), "encoder.axisTokens");
     return result;
   }
-  require(family == "convnext-v2-3d", "Expected convnext-v2-3d or dino-vit for encoder.family but received ",
-          family);
+  if (family == "resnet-3d") {
+    return ResNetEncoderSpecification{integer(object.Get("channels"), "encoder.channels"),
+                                      integer(object.Get("features"), "encoder.features"),
+                                      fixed_integers<4>(object.Get("blocks"), "encoder.blocks")};
+  }
+  require(family == "convnext-v2-3d",
+          "Expected convnext-v2-3d, resnet-3d or dino-vit for encoder.family but received ", family);
   ConvNeXtSpecification result;
   result.channels = integer(object.Get("channels"), "encoder.channels");
   result.depths = fixed_integers<4>(object.Get("depths"), "encoder.depths");

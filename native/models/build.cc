@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "models/classifier.h"
+#include "models/convnext_v2.h"
 #include "models/diffusion_unet.h"
 #include "models/dino_vit.h"
 #include "models/masked_autoencoder.h"
@@ -28,6 +29,12 @@ void check(const ConvNeXtSpecification& encoder) {
           "Expected a rate in [0, 1) for dropPath but received ", encoder.drop_path);
 }
 
+void check(const ResNetEncoderSpecification& encoder) {
+  check_size(encoder.channels, 1, 4096, "the encoder's channels");
+  check_size(encoder.features, 1, 4096, "the encoder's features");
+  for (const int64_t blocks : encoder.blocks) check_size(blocks, 1, 1000, "a stage's blocks");
+}
+
 void check(const DinoVitSpecification& encoder) {
   check_size(encoder.channels, 1, 4096, "the encoder's channels");
   check_size(encoder.patch, 1, 4096, "the encoder's patch");
@@ -42,11 +49,11 @@ void check(const DinoVitSpecification& encoder) {
           encoder.axis_tokens);
 }
 
-// The heads that stand on a ConvNeXt.
-struct ConvNeXtBuilder {
-  const ConvNeXtSpecification& encoder;
+// The heads that stand on a convolutional encoder of volumes.
+struct PyramidBuilder {
+  std::shared_ptr<PyramidEncoder> encoder;
 
-  std::shared_ptr<Network> operator()(std::monostate) const { return std::make_shared<ConvNeXtV2>(encoder); }
+  std::shared_ptr<Network> operator()(std::monostate) const { return encoder; }
   std::shared_ptr<Network> operator()(const ClassifierSpecification& head) const {
     check_size(head.classes, 1, 65536, "the classifier's classes");
     check_size(head.bottleneck, 1, 65536, "the classifier's bottleneck");
@@ -64,8 +71,8 @@ struct ConvNeXtBuilder {
     return std::make_shared<Unetr>(encoder, head);
   }
   std::shared_ptr<Network> operator()(const MaskedAutoencoderSpecification& head) const {
-    require(head.patch == ConvNeXtV2::kStride, "Expected a patch of ", ConvNeXtV2::kStride,
-            ", the encoder's stride, for the masked autoencoder but received ", head.patch);
+    require(head.patch == MaskedAutoencoder::kPatch, "Expected a patch of ", MaskedAutoencoder::kPatch,
+            ", the stride of the encoder's third stage, for the masked autoencoder but received ", head.patch);
     check_size(head.decoder_dim, 1, 65536, "the decoder's width");
     check_size(head.decoder_depth, 1, 1000, "the decoder's depth");
     return std::make_shared<MaskedAutoencoder>(encoder, head);
@@ -75,7 +82,7 @@ struct ConvNeXtBuilder {
     throw Error(
         "BAD_INPUT",
         "Expected the head classifier, upernet, unetr, subpixel or masked-autoencoder for an encoder of the "
-        "family convnext-v2-3d but received conv1 or contrastive, which stand on a dino-vit");
+        "family convnext-v2-3d or resnet-3d but received conv1 or contrastive, which stand on a dino-vit");
   }
 };
 
@@ -108,7 +115,11 @@ struct EncoderBuilder {
 
   std::shared_ptr<Network> operator()(const ConvNeXtSpecification& encoder) const {
     check(encoder);
-    return std::visit(ConvNeXtBuilder{encoder}, specification.head);
+    return std::visit(PyramidBuilder{std::make_shared<ConvNeXtV2>(encoder)}, specification.head);
+  }
+  std::shared_ptr<Network> operator()(const ResNetEncoderSpecification& encoder) const {
+    check(encoder);
+    return std::visit(PyramidBuilder{std::make_shared<ResNetEncoder>(encoder)}, specification.head);
   }
   std::shared_ptr<Network> operator()(const DinoVitSpecification& encoder) const {
     check(encoder);

@@ -2,11 +2,11 @@
 
 namespace transfer_limits {
 
-Classifier::Classifier(const ConvNeXtSpecification& encoder, const ClassifierSpecification& head)
-    : encoder_(register_module("encoder", std::make_shared<ConvNeXtV2>(encoder))) {
+Classifier::Classifier(std::shared_ptr<PyramidEncoder> encoder, const ClassifierSpecification& head)
+    : encoder_(register_module("encoder", std::move(encoder))) {
   // Named by position, as in the published head: 0 linear, 1 norm, (2 ReLU,) 3 linear.
   auto layers = register_module("head", std::make_shared<torch::nn::Module>());
-  bottleneck_ = layers->register_module("0", torch::nn::Linear(encoder.dims[3], head.bottleneck));
+  bottleneck_ = layers->register_module("0", torch::nn::Linear(encoder_->widths()[3], head.bottleneck));
   norm_ = layers->register_module("1", torch::nn::BatchNorm1d(head.bottleneck));
   classes_ = layers->register_module("3", torch::nn::Linear(head.bottleneck, head.classes));
 }

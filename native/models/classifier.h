@@ -1,13 +1,14 @@
 #pragma once
 
-#include "models/convnext_v2.h"
+#include "models/pyramid_encoder.h"
+#include "models/specification.h"
 
 namespace transfer_limits {
 
 // ProFound's classifier: encoder, linear bottleneck, batch norm, ReLU, linear layer of classes.
 class Classifier : public Network {
  public:
-  Classifier(const ConvNeXtSpecification& encoder, const ClassifierSpecification& head);
+  Classifier(std::shared_ptr<PyramidEncoder> encoder, const ClassifierSpecification& head);
 
   // Logits [N, classes].
   at::Tensor forward(const at::Tensor& input) override { return decode(embed(input), input); }
@@ -16,7 +17,7 @@ class Classifier : public Network {
  private:
   Features encode(const at::Tensor& input) override { return encoder_->embed(input); }
 
-  std::shared_ptr<ConvNeXtV2> encoder_;
+  std::shared_ptr<PyramidEncoder> encoder_;
   torch::nn::Linear bottleneck_ = nullptr;
   torch::nn::BatchNorm1d norm_ = nullptr;
   torch::nn::Linear classes_ = nullptr;

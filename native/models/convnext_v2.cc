@@ -112,11 +112,8 @@ std::vector<at::Tensor> ConvNeXtV2::stages(const at::Tensor& input, const at::Te
   return result;
 }
 
-Features ConvNeXtV2::encode(const at::Tensor& input) {
-  Features features;
-  features.stages = stages(input);
-  features.pooled = norm_(features.stages.back().mean({2, 3, 4}));  // [N, dims[3]]
-  return features;
+at::Tensor ConvNeXtV2::pool(const at::Tensor& deepest) {
+  return norm_(deepest.mean({2, 3, 4}));  // [N, dims[3]]
 }
 
 at::Tensor ConvNeXtV2::norm_features(const at::Tensor& features) {

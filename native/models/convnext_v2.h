@@ -7,7 +7,7 @@
 #include "layers/channel_norm.h"
 #include "layers/depthwise_conv3d.h"
 #include "layers/grn.h"
-#include "models/network.h"
+#include "models/pyramid_encoder.h"
 #include "models/specification.h"
 
 namespace transfer_limits {
@@ -33,27 +33,20 @@ TORCH_MODULE(ConvNeXtBlock);
 // The 3D ConvNeXt V2 encoder as ProFound publishes it: stem 4x4x4, downsampling by 2, 2 and 1 between four stages,
 // final layer norm on the mean over all voxels. Total stride 16: an axis shorter than that is padded to 16 by
 // replication, and voxels beyond the last whole patch are not seen, as in the published code.
-class ConvNeXtV2 : public Network {
+class ConvNeXtV2 : public PyramidEncoder {
  public:
   explicit ConvNeXtV2(const ConvNeXtSpecification& specification);
 
-  // Pooled features [N, dims[3]].
-  at::Tensor forward(const at::Tensor& input) override { return decode(embed(input), input); }
-  // A network of an encoder alone answers with its features.
-  at::Tensor decode(const Features& features, const at::Tensor& input) override { return features.pooled; }
-
-  // The four stages. `keep`, where defined, is [N, 1, D / 16, H / 16, W / 16] with 1 at visible patches.
-  std::vector<at::Tensor> stages(const at::Tensor& input, const at::Tensor& keep = {});
-
-  // The final norm, at every voxel of a feature map [N, dims[3], D, H, W].
-  at::Tensor norm_features(const at::Tensor& features);
-
-  const ConvNeXtSpecification& specification() const { return specification_; }
-
-  static constexpr int64_t kStride = 16;
+  int64_t channels() const override { return specification_.channels; }
+  int64_t stride() const override { return kStride; }
+  std::array<int64_t, 4> widths() const override { return specification_.dims; }
+  std::vector<at::Tensor> stages(const at::Tensor& input, const at::Tensor& keep = {}) override;
+  at::Tensor norm_features(const at::Tensor& features) override;
 
  private:
-  Features encode(const at::Tensor& input) override;
+  static constexpr int64_t kStride = 16;
+
+  at::Tensor pool(const at::Tensor& deepest) override;
 
   ConvNeXtSpecification specification_;
   std::array<torch::nn::Conv3d, 4> downsample_ = {nullptr, nullptr, nullptr, nullptr};

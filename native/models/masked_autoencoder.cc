@@ -3,6 +3,7 @@
 #include <string>
 
 #include "layers/padding.h"
+#include "layers/resize.h"
 
 namespace transfer_limits {
 namespace {
@@ -16,21 +17,29 @@ torch::nn::Conv3d pointwise(int64_t in, int64_t out) {
 
 }  // namespace
 
-MaskedAutoencoder::MaskedAutoencoder(const ConvNeXtSpecification& encoder,
+MaskedAutoencoder::MaskedAutoencoder(std::shared_ptr<PyramidEncoder> encoder,
                                      const MaskedAutoencoderSpecification& head)
-    : specification_(head), encoder_(register_module("encoder", std::make_shared<ConvNeXtV2>(encoder))) {
-  proj_ = register_module("proj", pointwise(encoder.dims[3], head.decoder_dim));
+    : specification_(head), encoder_(register_module("encoder", std::move(encoder))) {
+  const auto dims = encoder_->widths();
+  const int64_t features = encoder_->stride() > kPatch ? dims[2] + dims[3] : dims[3];
+  proj_ = register_module("proj", pointwise(features, head.decoder_dim));
   mask_token_ = register_parameter("mask_token", 0.02 * torch::randn({1, head.decoder_dim, 1, 1, 1}));
   auto decoder = register_module("decoder", std::make_shared<torch::nn::Module>());
   for (int64_t block = 0; block < head.decoder_depth; ++block) {
     decoder_.push_back(decoder->register_module(std::to_string(block), ConvNeXtBlock(head.decoder_dim, 0.0)));
   }
-  const int64_t voxels = head.patch * head.patch * head.patch * encoder.channels;
+  const int64_t voxels = head.patch * head.patch * head.patch * encoder_->channels();
   pred_ = register_module("pred", pointwise(head.decoder_dim, voxels));
 }
 
+at::Tensor MaskedAutoencoder::on_patches(const at::Tensor& volume, const at::Tensor& keep) {
+  const std::vector<at::Tensor> stages = encoder_->stages(volume, keep);
+  if (encoder_->stride() == kPatch) return stages[3];
+  return at::cat({stages[2], resize_to(stages[3], stages[2].sizes().slice(2))}, 1);
+}
+
 at::Tensor MaskedAutoencoder::predict(const at::Tensor& volume, const at::Tensor& mask) {
-  at::Tensor x = proj_(encoder_->stages(volume, 1.0 - mask).back());  // [N, dim, D / 16, H / 16, W / 16]
+  at::Tensor x = proj_(on_patches(volume, 1.0 - mask));  // [N, dim, D / 16, H / 16, W / 16]
   x = x * (1.0 - mask) + mask_token_ * mask;
   for (auto& block : decoder_) x = block(x);
   return pred_(x);  // [N, patch^3 * C, D / 16, H / 16, W / 16]

@@ -52,36 +52,55 @@ at::Tensor BottleneckImpl::forward(const at::Tensor& x) {
   return at::relu(y + (shortcut_.conv ? shortcut_(x) : x));
 }
 
-ResNet::ResNet(const ResNetSpecification& specification)
-    : specification_(specification),
-      stem_(register_in(*this, "conv1", "bn1",
-                        conv_and_norm(specification.channels, specification.features, 7, 2))) {
-  int64_t in = specification.features;
-  for (size_t stage = 0; stage < specification.blocks.size(); ++stage) {
-    auto layer = register_module("layer" + std::to_string(stage + 1), container());
-    const int64_t width = specification.features << stage;
-    for (int64_t index = 0; index < specification.blocks[stage]; ++index) {
+ResNetTrunk::ResNetTrunk(torch::nn::Module& parent, int64_t channels, int64_t features,
+                         const std::array<int64_t, 4>& blocks)
+    : channels_(channels), stem_(register_in(parent, "conv1", "bn1", conv_and_norm(channels, features, 7, 2))) {
+  int64_t in = features;
+  for (size_t stage = 0; stage < blocks.size(); ++stage) {
+    auto layer = parent.register_module("layer" + std::to_string(stage + 1), container());
+    const int64_t width = features << stage;
+    for (int64_t index = 0; index < blocks[stage]; ++index) {
       const int64_t stride = stage > 0 && index == 0 ? 2 : 1;
-      blocks_.push_back(layer->register_module(std::to_string(index), Bottleneck(in, width, stride)));
+      blocks_[stage].push_back(layer->register_module(std::to_string(index), Bottleneck(in, width, stride)));
       in = BottleneckImpl::kExpansion * width;
     }
+    widths_[stage] = in;
   }
-  classes_ = register_module("fc", torch::nn::Linear(in, specification.classes));
 }
 
-at::Tensor ResNet::forward(const at::Tensor& input) {
-  require(input.dim() == 5 && input.size(1) == specification_.channels && input.numel() > 0,
-          "Expected an input [N, ", specification_.channels, ", D, H, W] for the ResNet but received ",
-          input.sizes());
-  require(!is_training() || input.size(0) * deepest_voxels(input) > 1,
+std::vector<at::Tensor> ResNetTrunk::stages(const at::Tensor& input, bool training) {
+  require(input.dim() == 5 && input.size(1) == channels_ && input.numel() > 0, "Expected an input [N, ",
+          channels_, ", D, H, W] for the ResNet but received ", input.sizes());
+  require(!training || input.size(0) * deepest_voxels(input) > 1,
           "Expected at least 2 samples a batch, or more than 32 voxels along an axis, for training a ResNet, "
           "whose batch norm needs them, but received ",
           input.sizes());
   at::Tensor x = input.contiguous(at::MemoryFormat::ChannelsLast3d);
   x = at::relu(stem_(x));                                 // [N, features, D / 2, H / 2, W / 2]
   x = at::max_pool3d(x, 3, /*stride=*/2, /*padding=*/1);  // [N, features, D / 4, H / 4, W / 4]
-  for (auto& block : blocks_) x = block(x);               // [N, 32 features, D / 32, H / 32, W / 32]
-  return classes_(x.mean({2, 3, 4}));                     // [N, classes]
+  std::vector<at::Tensor> result;
+  for (auto& stage : blocks_) {
+    for (auto& block : stage) x = block(x);
+    result.push_back(x);  // [N, widths[stage], D / 4, H / 4, W / 4], then halved at each stage
+  }
+  return result;
+}
+
+ResNetEncoder::ResNetEncoder(const ResNetEncoderSpecification& specification)
+    : trunk_(*this, specification.channels, specification.features, specification.blocks) {}
+
+std::vector<at::Tensor> ResNetEncoder::stages(const at::Tensor& input, const at::Tensor& keep) {
+  if (!keep.defined()) return trunk_.stages(input, is_training());
+  return trunk_.stages(input * at::upsample_nearest3d(keep, input.sizes().slice(2)), is_training());
+}
+
+ResNet::ResNet(const ResNetSpecification& specification)
+    : trunk_(*this, specification.channels, specification.features, specification.blocks) {
+  classes_ = register_module("fc", torch::nn::Linear(trunk_.widths()[3], specification.classes));
+}
+
+at::Tensor ResNet::forward(const at::Tensor& input) {
+  return classes_(trunk_.stages(input, is_training()).back().mean({2, 3, 4}));  // [N, classes]
 }
 
 }  // namespace transfer_limits

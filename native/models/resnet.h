@@ -1,8 +1,9 @@
 #pragma once
 
+#include <array>
 #include <vector>
 
-#include "models/network.h"
+#include "models/pyramid_encoder.h"
 #include "models/specification.h"
 
 namespace transfer_limits {
@@ -31,8 +32,43 @@ class BottleneckImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Bottleneck);
 
-// A 3D ResNet (He 2016) of bottleneck blocks as a classifier: stem 7x7x7 of stride 2 and max pooling, four stages, the
-// mean over all voxels, one linear layer. Parameters have torchvision's names.
+// The layers of a 3D ResNet (He 2016) of bottleneck blocks, registered in `parent` under torchvision's names: stem 7x7x7
+// of stride 2 and max pooling, four stages.
+class ResNetTrunk {
+ public:
+  ResNetTrunk(torch::nn::Module& parent, int64_t channels, int64_t features,
+              const std::array<int64_t, 4>& blocks);
+
+  // The four stages of x [N, C, D, H, W], at strides of 4, 8, 16 and 32, sizes rounded up. Throws BAD_INPUT for another
+  // input, and where training would give batch norm a single voxel a channel.
+  std::vector<at::Tensor> stages(const at::Tensor& input, bool training);
+
+  int64_t channels() const { return channels_; }
+  const std::array<int64_t, 4>& widths() const { return widths_; }
+
+ private:
+  int64_t channels_;
+  ConvAndNorm stem_;
+  std::array<std::vector<Bottleneck>, 4> blocks_;
+  std::array<int64_t, 4> widths_;
+};
+
+// A ResNet as an encoder; its features are the mean over all voxels of the last stage, which has no further norm.
+class ResNetEncoder : public PyramidEncoder {
+ public:
+  explicit ResNetEncoder(const ResNetEncoderSpecification& specification);
+
+  int64_t channels() const override { return trunk_.channels(); }
+  int64_t stride() const override { return 32; }
+  std::array<int64_t, 4> widths() const override { return trunk_.widths(); }
+  // What `keep` hides is zero in the input: unlike a sparse convolution, the layers then see its edges.
+  std::vector<at::Tensor> stages(const at::Tensor& input, const at::Tensor& keep = {}) override;
+
+ private:
+  ResNetTrunk trunk_;
+};
+
+// A ResNet as a classifier: the mean over all voxels, one linear layer.
 class ResNet : public Network {
  public:
   explicit ResNet(const ResNetSpecification& specification);
@@ -41,9 +77,7 @@ class ResNet : public Network {
   at::Tensor forward(const at::Tensor& input) override;
 
  private:
-  ResNetSpecification specification_;
-  ConvAndNorm stem_;
-  std::vector<Bottleneck> blocks_;
+  ResNetTrunk trunk_;
   torch::nn::Linear classes_ = nullptr;
 };
 

@@ -17,6 +17,13 @@ struct ConvNeXtSpecification {
   double drop_path = 0.0;
 };
 
+// A 3D ResNet of bottleneck blocks as an encoder.
+struct ResNetEncoderSpecification {
+  int64_t channels = 3;
+  int64_t features = 64;  // after the first convolution
+  std::array<int64_t, 4> blocks = {3, 4, 6, 3};
+};
+
 // A vision transformer over slices; see models/dino_vit.h.
 struct DinoVitSpecification {
   int64_t channels = 3;
@@ -99,7 +106,7 @@ using HeadSpecification =
     std::variant<std::monostate, ClassifierSpecification, UperNetSpecification, UnetrSpecification,
                  MaskedAutoencoderSpecification, ConvHeadSpecification, ContrastiveSpecification>;
 struct EncoderSpecification {
-  std::variant<ConvNeXtSpecification, DinoVitSpecification> encoder;
+  std::variant<ConvNeXtSpecification, ResNetEncoderSpecification, DinoVitSpecification> encoder;
   HeadSpecification head;
 };
 using NetworkSpecification = std::variant<EncoderSpecification, UNetSpecification, TransUNetSpecification,

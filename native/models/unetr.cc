@@ -4,20 +4,27 @@
 
 #include "layers/container.h"
 #include "layers/padding.h"
+#include "layers/resize.h"
 
 namespace transfer_limits {
+namespace {
 
-Unetr::Unetr(const ConvNeXtSpecification& encoder, const UnetrSpecification& head)
+// What the decoder enlarges fourfold by two.
+constexpr int64_t kStride = 16;
+
+}  // namespace
+
+Unetr::Unetr(std::shared_ptr<PyramidEncoder> encoder, const UnetrSpecification& head)
     : doubles_depth_(head.doubles_depth),
-      encoder_(register_module("encoder", std::make_shared<ConvNeXtV2>(encoder))) {
-  const auto& dims = encoder.dims;
+      encoder_(register_module("encoder", std::move(encoder))) {
+  const auto dims = encoder_->widths();
   const int64_t features = head.feature_size;
   for (size_t stage = 0; stage < 3; ++stage) {
     norm_[stage] = register_module("norm" + std::to_string(stage + 1), ChannelNorm(dims[stage]));
   }
   auto decoder = register_module("decoder", container());
   auto encoder1 = decoder->register_module("encoder1", container());
-  skip1_ = encoder1->register_module("layer", ResidualBlock(encoder.channels, features));
+  skip1_ = encoder1->register_module("layer", ResidualBlock(encoder_->channels(), features));
   for (size_t stage = 0; stage < 3; ++stage) {
     auto block = decoder->register_module("encoder" + std::to_string(stage + 2), container());
     skip_[stage] = register_up(*block, "transp_conv_init", dims[stage], features << (stage + 1));
@@ -33,7 +40,8 @@ Unetr::Unetr(const ConvNeXtSpecification& encoder, const UnetrSpecification& hea
 }
 
 at::Tensor Unetr::predict(const std::vector<at::Tensor>& stages, const at::Tensor& volume) {
-  at::Tensor x = encoder_->norm_features(stages[3]);  // [N, dims[3], D / 16, H / 16, W / 16]
+  // [N, dims[3], D / 16, H / 16, W / 16]
+  at::Tensor x = resize_to(encoder_->norm_features(stages[3]), stages[2].sizes().slice(2));
   for (size_t level = 0; level < 3; ++level) {
     const size_t stage = 2 - level;
     x = up_[level](x, skip_[stage](norm_[stage](stages[stage])));
@@ -45,7 +53,7 @@ at::Tensor Unetr::decode(const Features& features, const at::Tensor& input) {
   require_stages(features, 4, input);
   const std::array<int64_t, 3> size = {input.size(2), input.size(3), input.size(4)};
   const at::Tensor padded =
-      pad_to_multiple(input, ConvNeXtV2::kStride).contiguous(at::MemoryFormat::ChannelsLast3d);
+      pad_to_multiple(input, kStride).contiguous(at::MemoryFormat::ChannelsLast3d);
   at::Tensor answer = crop_to(predict(features.stages, padded), size);
   if (doubles_depth_) {
     answer = shuffle_into_depth(answer) + input.narrow(1, 0, 1).repeat_interleave(2, /*dim=*/2);
@@ -54,7 +62,7 @@ at::Tensor Unetr::decode(const Features& features, const at::Tensor& input) {
 }
 
 Features Unetr::encode(const at::Tensor& input) {
-  return encoder_->embed(pad_to_multiple(input, ConvNeXtV2::kStride));
+  return encoder_->embed(pad_to_multiple(input, kStride));
 }
 
 }  // namespace transfer_limits

@@ -4,16 +4,13 @@
 
 #include "layers/container.h"
 #include "layers/conv3d.h"
+#include "layers/resize.h"
 
 namespace transfer_limits {
 namespace {
 
 constexpr std::array<int64_t, 4> kPoolScales = {1, 2, 3, 6};
 constexpr size_t kAuxiliaryStage = 2;
-
-at::Tensor resize_to(const at::Tensor& x, at::IntArrayRef size) {
-  return at::upsample_trilinear3d(x, size, /*align_corners=*/false);
-}
 
 torch::nn::Conv3d pointwise(int64_t in, int64_t out) {
   return torch::nn::Conv3d(torch::nn::Conv3dOptions(in, out, 1));
@@ -31,9 +28,9 @@ at::Tensor ConvNormGeluImpl::forward(const at::Tensor& x) {
   return at::gelu(norm_(conv3d_same(x, conv_->weight)));
 }
 
-UperNet::UperNet(const ConvNeXtSpecification& encoder, const UperNetSpecification& head)
-    : encoder_(register_module("encoder", std::make_shared<ConvNeXtV2>(encoder))) {
-  const auto& dims = encoder.dims;
+UperNet::UperNet(std::shared_ptr<PyramidEncoder> encoder, const UperNetSpecification& head)
+    : encoder_(register_module("encoder", std::move(encoder))) {
+  const auto dims = encoder_->widths();
   const int64_t hidden = head.hidden;
 
   auto decode_head = register_module("decode_head", container());
@@ -92,7 +89,7 @@ at::Tensor UperNet::predict(const std::vector<at::Tensor>& stages) {
   std::vector<at::Tensor> fused;
   for (size_t stage = 0; stage < 4; ++stage) {
     const at::Tensor level = stage < 3 ? fpn_[stage](pyramid[stage]) : pyramid[stage];
-    fused.push_back(stage == 0 ? level : resize_to(level, pyramid[0].sizes().slice(2)));
+    fused.push_back(resize_to(level, pyramid[0].sizes().slice(2)));
   }
   return classifier_(fpn_bottleneck_(at::cat(fused, 1)));  // [N, outputs, D / 4, H / 4, W / 4]
 }

@@ -2,7 +2,9 @@
 
 #include <vector>
 
-#include "models/convnext_v2.h"
+#include "layers/channel_norm.h"
+#include "models/pyramid_encoder.h"
+#include "models/specification.h"
 
 namespace transfer_limits {
 
@@ -22,7 +24,7 @@ TORCH_MODULE(ConvNormGelu);
 // prediction at the finest stage, upsampled to the input; and in training a second prediction from the third stage.
 class UperNet : public Network {
  public:
-  UperNet(const ConvNeXtSpecification& encoder, const UperNetSpecification& head);
+  UperNet(std::shared_ptr<PyramidEncoder> encoder, const UperNetSpecification& head);
 
   // Logits [N, outputs, D, H, W] at the input's size.
   at::Tensor forward(const at::Tensor& input) override { return decode(embed(input), input); }
@@ -40,7 +42,7 @@ class UperNet : public Network {
   // The prediction at the finest stage: [N, outputs, D / 4, H / 4, W / 4].
   at::Tensor predict(const std::vector<at::Tensor>& stages);
 
-  std::shared_ptr<ConvNeXtV2> encoder_;
+  std::shared_ptr<PyramidEncoder> encoder_;
   torch::nn::Conv3d classifier_ = nullptr;
   std::vector<ConvNormGelu> pyramid_pooling_, lateral_, fpn_;
   ConvNormGelu bottleneck_ = nullptr, fpn_bottleneck_ = nullptr, auxiliary_ = nullptr;

@@ -45,6 +45,14 @@ Trainer::Trainer(std::shared_ptr<Network> network, TrainerOptions options)
       !groups_.empty(),
       "Expected trainable to name at least one parameter, but no parameter's name starts with any of its ",
       options_.trainable.size(), " prefixes");
+  for (const auto& module : network_->modules(/*include_self=*/false)) {
+    const std::vector<at::Tensor> parameters = module->parameters();
+    if (!parameters.empty() &&
+        std::none_of(parameters.begin(), parameters.end(),
+                     [](const at::Tensor& parameter) { return parameter.requires_grad(); })) {
+      frozen_.push_back(module);
+    }
+  }
   if (options_.teacher) distillation_.emplace(network_, options_.teacher);
 }
 
@@ -61,6 +69,7 @@ Trainer::Group& Trainer::group_of(double weight_decay, double rate) {
 void Trainer::begin(uint64_t seed) {
   torch::manual_seed(seed);
   network_->train();
+  for (const auto& module : frozen_) module->eval();
   for (const Group& group : groups_) {
     for (const at::Tensor& parameter : group.parameters) parameter.mutable_grad().reset();
   }

@@ -73,6 +73,8 @@ class Trainer {
   std::shared_ptr<Network> network_;
   TrainerOptions options_;
   std::vector<Group> groups_;
+  // Parts of which nothing is trained: they answer as in evaluation, so that batch norm keeps its statistics.
+  std::vector<std::shared_ptr<torch::nn::Module>> frozen_;
   int64_t steps_ = 0;
   std::optional<SelfDistillation> distillation_;
 };

@@ -6,6 +6,8 @@ import type { EncoderSpec } from "../native/network.js";
  * `profound-demo` is the same architecture small enough to pretrain on two CPU cores in a minute. `provicnet-small` is
  * the published ViT-S/14 over slices, each seen with its two neighbours; `provicnet-demo` is that architecture for two
  * CPU cores, with patches of 8 pixels: the `conv1` head enlarges by 8, so its logits have the slice's own size.
+ * `resnet-50-encoder` is ResNet-50 in 3D, whose names and shapes MedicalNet's weights have; `resnet-demo-encoder` is
+ * that architecture for two CPU cores.
  */
 export const encoders = {
   "profound-tiny": {
@@ -20,6 +22,8 @@ export const encoders = {
     depths: [1, 1, 2, 1],
     dims: [16, 32, 64, 128],
   },
+  "resnet-50-encoder": { family: "resnet-3d", channels: 3, features: 64, blocks: [3, 4, 6, 3] },
+  "resnet-demo-encoder": { family: "resnet-3d", channels: 3, features: 8, blocks: [1, 1, 1, 1] },
   "provicnet-small": {
     family: "dino-vit",
     channels: 3,

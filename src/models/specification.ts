@@ -17,6 +17,14 @@ export const convNeXtSchema = section({
   dropPath: z.number().min(0).lt(1).optional(),
 });
 
+/** A 3D ResNet (He et al. 2016) of bottleneck blocks: channels of the input and after the first convolution. */
+export const resNetEncoderSchema = section({
+  family: z.literal("resnet-3d"),
+  channels: size,
+  features: size.max(4096),
+  blocks: four,
+});
+
 /** A vision transformer over slices (Oquab et al. 2024), with ProViCNet's axis tokens. */
 export const dinoVitSchema = section({
   family: z.literal("dino-vit"),
@@ -32,7 +40,7 @@ export const dinoVitSchema = section({
 /** An encoder: the name of a preset, or a specification. */
 export const encoderSchema = z.union([
   z.enum(encoderNames),
-  z.discriminatedUnion("family", [convNeXtSchema, dinoVitSchema]),
+  z.discriminatedUnion("family", [convNeXtSchema, resNetEncoderSchema, dinoVitSchema]),
 ]);
 
 /** What stands on the encoder for tasks that answer voxel by voxel; the defaults are those published with ProFound. */
@@ -161,7 +169,7 @@ export interface NetworkTask {
   timed?: true;
 }
 
-/** The decoder that was published with each family of encoders. */
+/** The decoder that was published with each family of encoders; a ResNet has that of a ConvNeXt, to be compared with it. */
 export const publishedDecoder = (family: EncoderSpec["family"]): DecoderSpec =>
   family === "dino-vit" ? { kind: "conv1", width: 16 } : { kind: "upernet", hidden: 512, auxiliary: 256 };
 

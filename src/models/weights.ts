@@ -21,8 +21,9 @@ export const headParameters = (network: Network): string[] => {
     .map(({ name }) => name);
 };
 
-const block = /^(?:backbone\.blocks\.\d+|encoder\.stages\.\d+\.\d+)\./;
-const norm = /\.norm\d*\.(?:weight|bias)$/;
+const block = /^(?:backbone\.blocks\.\d+|encoder\.(?:stages\.\d+|layer\d)\.\d+)\./;
+/** A ResNet's are called `bn`, and that of a shortcut stands second in it. */
+const norm = /\.(?:norm\d*|bn\d|downsample\.1)\.(?:weight|bias)$/;
 /** The norms of a ConvNeXt between its stages: after the stem's convolution, before the later ones. */
 const normBetweenStages = /^encoder\.downsample_layers\.(?:0\.1|[123]\.0)\./;
 

@@ -16,6 +16,16 @@ export interface ConvNeXtSpec {
   dropPath?: number;
 }
 
+/** A 3D ResNet (He et al. 2016) of bottleneck blocks as an encoder: its four stages have strides of 4, 8, 16 and 32. */
+export interface ResNetEncoderSpec {
+  family: "resnet-3d";
+  channels: number;
+  /** Channels after the first convolution; the stages have 4, 8, 16 and 32 times as many. */
+  features: number;
+  /** Bottleneck blocks of the four stages. */
+  blocks: [number, number, number, number];
+}
+
 /**
  * A vision transformer over slices: DINOv2 (Oquab et al. 2024) with register tokens, and ProViCNet's two axis tokens.
  * Its channels hold adjacent slices: a volume of one channel and an encoder of three make each slice be seen with its
@@ -36,11 +46,12 @@ export interface DinoVitSpec {
   axisTokens: 0 | 2;
 }
 
-export type EncoderSpec = ConvNeXtSpec | DinoVitSpec;
+export type EncoderSpec = ConvNeXtSpec | ResNetEncoderSpec | DinoVitSpec;
 
 /**
  * What stands on an encoder. Every dense head answers to a volume at the volume's full spatial size. `conv1` and
- * `contrastive` stand on a `dino-vit`, `classifier` and `subpixel` on either family, the others on a `convnext-v2-3d`.
+ * `contrastive` stand on a `dino-vit`, `classifier` and `subpixel` on any family, the others on a `convnext-v2-3d` or
+ * `resnet-3d`.
  */
 export type HeadSpec =
   /** On the pooled features: a bottleneck with batch norm; on a `dino-vit` three linear layers of that width. */

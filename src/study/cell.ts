@@ -19,7 +19,7 @@ import { writeSafetensors } from "../native/safetensors.js";
 import { Tensor } from "../native/tensor.js";
 import { type CaseVolumes, factsOf, openCase } from "../tasks/case-volumes.js";
 import { taskOf } from "../tasks/index.js";
-import { type Picture, smallestBatch, type Task } from "../tasks/task.js";
+import type { Picture, Task } from "../tasks/task.js";
 import { BusyClock } from "./busy-clock.js";
 import { completeCell, curveCsv, encoderFile, studyPaths } from "./cell-folder.js";
 import { CheckpointFolder, type TrainingState } from "./checkpoint.js";
@@ -29,6 +29,7 @@ import { FeatureStore, keptBatch } from "./features.js";
 import { type PlannedCell, pretrainingId } from "./plan.js";
 import type { CellResult, Cost, TestMetric } from "./results.js";
 import type { ModelConfig, Study, TaskConfig, TrainingSettings } from "./schema.js";
+import { smallestBatchOf } from "./smallest-batch.js";
 import { nothingSpent, type Trained, train } from "./train.js";
 
 /** Everything that working on one cell needs. */
@@ -100,7 +101,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   const config = study.tasks.find(({ kind }) => kind === cell.task) as TaskConfig;
   const strategy = cell.strategy as CellResult["strategy"];
   const task = taskOf(config, strategy);
-  const sets = await openSets(task, cohort, cell, device);
+  const sets = await openSets(task, cohort, cell, study);
   const meter = new CostMeter();
   const { clock } = meter;
 
@@ -138,7 +139,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
           },
           schedule: training,
           cases: sets.train.length,
-          smallestBatch: smallestBatch(task.shape),
+          smallestBatch: smallestBatchOf(cell.network, task.shape, study.cohort.voxels),
           random: { seed: study.seed, name },
           batch: async (cases, epoch) => {
             const chosen = cases.map((index) => sets.train[index] as CaseVolumes);
@@ -253,13 +254,16 @@ export function listeners({ cell, tell }: CellContext, metric: string | null) {
   };
 }
 
-async function openSets(task: Task, cohort: StudyCohort, cell: PlannedCell, device: string) {
+async function openSets(task: Task, cohort: StudyCohort, cell: PlannedCell, study: Study) {
+  const { voxels } = study.cohort;
+  const { device } = study.execution;
   const fitting = (cases: readonly PreparedCase[]) =>
     cases.filter((prepared) => task.missing(factsOf(prepared)) === null);
   const { split } = cohortOf(cohort, task.kind);
   const { train: trainCases, validation, test: testCases } = split;
   const sets = { train: fitting(trainCases), validation: fitting(validation), test: fitting(testCases) };
-  const least = { train: cell.trains === "nothing" ? 0 : smallestBatch(task.shape), test: 1 };
+  const smallest = smallestBatchOf(cell.network, task.shape, voxels);
+  const least = { train: cell.trains === "nothing" ? 0 : smallest, test: 1 };
   for (const name of ["train", "test"] as const) {
     const found = sets[name].length;
     if (found >= least[name]) continue;

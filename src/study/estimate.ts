@@ -1,5 +1,5 @@
-import type { ConvNeXtSpec, DinoVitSpec, NetworkSpec } from "../native/network.js";
-import { specialisedCost } from "./specialised-cost.js";
+import type { ConvNeXtSpec, DinoVitSpec, EncoderSpec, NetworkSpec } from "../native/network.js";
+import { resNetCost, specialisedCost } from "./specialised-cost.js";
 
 /**
  * Roughly how many multiplications a network's answer to one input of `voxels` (height x width x depth, after the
@@ -13,8 +13,16 @@ export function forwardCost(spec: NetworkSpec, voxels: number): number {
 /** Positions of stage `index`: the stem divides each axis by 4, then twice by 2, then not at all. */
 const positions = (voxels: number, index: number): number => voxels / 64 / 8 ** Math.min(index, 2);
 
-const encoderCost = (encoder: ConvNeXtSpec | DinoVitSpec, voxels: number): number =>
-  encoder.family === "dino-vit" ? transformerCost(encoder, voxels) : convolutionalCost(encoder, voxels);
+function encoderCost(encoder: EncoderSpec, voxels: number): number {
+  switch (encoder.family) {
+    case "convnext-v2-3d":
+      return convolutionalCost(encoder, voxels);
+    case "resnet-3d":
+      return resNetCost(encoder.channels, encoder.features, encoder.blocks, voxels);
+    case "dino-vit":
+      return transformerCost(encoder, voxels);
+  }
+}
 
 /** Every slice's patches through the embedding and the linear layers; attention between them is left out. */
 function transformerCost({ channels, patch, embedDim, depth }: DinoVitSpec, voxels: number): number {

@@ -1,4 +1,4 @@
-import type { ConvNeXtSpec, DinoVitSpec, ModelSpec, NetworkSpec } from "../native/network.js";
+import type { ConvNeXtSpec, DinoVitSpec, EncoderSpec, ModelSpec, NetworkSpec } from "../native/network.js";
 
 /** What a worker process holds before it has a network: Node, LibTorch and its threads; on a GPU, CUDA's context. */
 export const baseBytes = 5e8;
@@ -39,13 +39,32 @@ export function peakBytes(
 
 function sizesOf(network: NetworkSpec, voxels: number): { encoder: Size; rest: Size } {
   if ("encoder" in network) {
-    const encoder =
-      network.encoder.family === "dino-vit"
-        ? transformerSize(network.encoder, voxels)
-        : convolutionalSize(network.encoder, voxels);
-    return { encoder, rest: headSize(network, voxels) };
+    return { encoder: encoderSize(network.encoder, voxels), rest: headSize(network, voxels) };
   }
   return { encoder: nothing, rest: modelSize(network.model, voxels) };
+}
+
+function encoderSize(encoder: EncoderSpec, voxels: number): Size {
+  switch (encoder.family) {
+    case "convnext-v2-3d":
+      return convolutionalSize(encoder, voxels);
+    case "resnet-3d":
+      return resNetSize(encoder, voxels);
+    case "dino-vit":
+      return transformerSize(encoder, voxels);
+  }
+}
+
+/** Features of the maps that a head stands on. */
+function widthsOf(encoder: EncoderSpec): readonly number[] {
+  switch (encoder.family) {
+    case "convnext-v2-3d":
+      return encoder.dims;
+    case "resnet-3d":
+      return encoder.blocks.map((_, stage) => 4 * encoder.features * 2 ** stage);
+    case "dino-vit":
+      return [encoder.embedDim];
+  }
 }
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
@@ -80,7 +99,7 @@ function transformerSize({ channels, patch, embedDim, depth }: DinoVitSpec, voxe
 }
 
 function headSize({ encoder, head }: Extract<NetworkSpec, { encoder: unknown }>, voxels: number): Size {
-  const features = encoder.family === "dino-vit" ? [encoder.embedDim] : encoder.dims;
+  const features = widthsOf(encoder);
   const width = sum(features);
   switch (head?.kind) {
     case undefined:

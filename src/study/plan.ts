@@ -9,7 +9,6 @@ import {
 import { encoderOf, headOf, specialisedOf } from "../models/specification.js";
 import type { HeadSpec, NetworkSpec } from "../native/network.js";
 import { strategiesOf, taskOf } from "../tasks/index.js";
-import { smallestBatch } from "../tasks/task.js";
 import { forwardCost } from "./estimate.js";
 import { peakBytes } from "./memory.js";
 import {
@@ -20,6 +19,7 @@ import {
   type TrainingSettings,
   trainingBy,
 } from "./schema.js";
+import { smallestBatchOf } from "./smallest-batch.js";
 
 /** What of a cell's network is trained. */
 export type Trains = "everything" | "partial" | "head" | "nothing";
@@ -175,7 +175,7 @@ function planComparator(
     ...effort(
       study,
       by,
-      trainingOf(by, model),
+      trainingOf(study, by, model, network),
       network,
       trains,
       trains === "partial" ? model.partialBlocks : 0,
@@ -214,11 +214,16 @@ interface TaskBy {
   strategy: Strategy;
 }
 
-/** A task's training with what a model changes of it; a classifier's batch norm needs batches of two. */
-function trainingOf(by: TaskBy, model: ModelConfig): TrainingSettings {
+/** A task's training with what a model changes of it; batch norm may need batches of two. */
+function trainingOf(
+  { cohort: { voxels } }: Study,
+  by: TaskBy,
+  model: ModelConfig,
+  network: NetworkSpec,
+): TrainingSettings {
   const changes = Object.entries(model.training).filter(([, value]) => value !== undefined);
   const training: TrainingSettings = { ...trainingBy(by), ...Object.fromEntries(changes) };
-  const smallest = smallestBatch(taskOf(by.task, by.strategy).shape);
+  const smallest = smallestBatchOf(network, taskOf(by.task, by.strategy).shape, voxels);
   return { ...training, batchSize: Math.max(smallest, training.batchSize) };
 }
 
@@ -254,9 +259,9 @@ function effort(
 function blocksOf(network: NetworkSpec): number {
   if (!("encoder" in network)) return 1;
   const { encoder } = network;
-  return encoder.family === "dino-vit"
-    ? encoder.depth
-    : encoder.depths.reduce((sum, depth) => sum + depth, 0);
+  if (encoder.family === "dino-vit") return encoder.depth;
+  const stages: readonly number[] = encoder.family === "resnet-3d" ? encoder.blocks : encoder.depths;
+  return stages.reduce((sum, blocks) => sum + blocks, 0);
 }
 
 const voxelsOf = ({ cohort: { voxels } }: Study): number => voxels[0] * voxels[1] * voxels[2];

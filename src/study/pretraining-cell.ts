@@ -16,6 +16,7 @@ import { CheckpointFolder } from "./checkpoint.js";
 import { pretrainingCases } from "./cohort-file.js";
 import { pretrainingMethod } from "./pretraining-method.js";
 import type { PretrainSettings } from "./schema.js";
+import { smallestBatchOf } from "./smallest-batch.js";
 import { train } from "./train.js";
 
 /** Pretrains the encoder of a model by its method, and writes its weights into the cell's folder. */
@@ -69,6 +70,7 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
     },
     schedule: { ...settings, validateEvery: settings.epochs },
     cases: method.cases.length,
+    smallestBatch: smallestBatchOf(cell.network, null, study.cohort.voxels),
     random: { seed: study.seed, name },
     batch: (indices, epoch, progress) =>
       method.batch(

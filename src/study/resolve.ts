@@ -19,6 +19,7 @@ import {
   taskSchema,
   trainingBy,
 } from "./schema.js";
+import { smallestBatchOf } from "./smallest-batch.js";
 
 /**
  * Checks a study, fills in every default and makes every path absolute, relative to `base`. What it returns resolves
@@ -208,6 +209,14 @@ function checkModels(config: StudyConfig, fault: Report): void {
       fault(
         ["models", index, "pretrain", "warmupEpochs"],
         `expected fewer than the ${epochs} epochs but received ${warmupEpochs}`,
+      );
+    }
+    const smallest = smallestBatchOf({ encoder }, null, config.cohort.voxels);
+    if (model.pretrain && model.pretrain.batchSize < smallest) {
+      fault(
+        ["models", index, "pretrain", "batchSize"],
+        `expected at least ${smallest}, as the batch norm of an encoder of the family "${encoder.family}" needs for ` +
+          `volumes of at most 32 voxels along each axis, but received ${model.pretrain.batchSize}`,
       );
     }
     const methods = methodsOf(encoder.family);

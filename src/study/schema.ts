@@ -109,6 +109,7 @@ const distillationSchema = section({
 /** The methods that pretrain each family of encoders, the default first. */
 export const pretrainMethods = {
   "convnext-v2-3d": ["masked-autoencoder"],
+  "resnet-3d": ["masked-autoencoder"],
   "dino-vit": ["patch-contrast", "self-distillation"],
 } as const;
 
@@ -117,7 +118,7 @@ export const pretrainMethods = {
  * lesion masks (Lee et al. 2025), or by self-distillation with it (Caron et al. 2021).
  */
 export const pretrainSchema = section({
-  /** `masked-autoencoder` for a ConvNeXt; `patch-contrast` (default) or `self-distillation` for a vision transformer. */
+  /** `masked-autoencoder` for a ConvNeXt or ResNet; `patch-contrast` (default) or `self-distillation` for a vision transformer. */
   method: z.enum(["masked-autoencoder", "patch-contrast", "self-distillation"]).optional(),
   epochs: trainingFields.epochs.default(100),
   batchSize: trainingFields.batchSize.default(1),
@@ -128,7 +129,7 @@ export const pretrainSchema = section({
   gradientClip: trainingFields.gradientClip.default(null),
   /** Share of the patches that the encoder does not see. */
   maskRatio: z.number().gt(0).lt(1).default(0.6),
-  /** Edge of a patch in voxels: the encoder's stride. */
+  /** Edge of a patch in voxels: the stride of the encoder's third stage. */
   patch: z.literal(16).default(16),
   decoderDim: z.int().min(1).max(65_536).default(512),
   decoderDepth: z.int().min(1).max(1000).default(1),
@@ -187,7 +188,7 @@ const modelSchema = section({
   training: trainingChanges.default({}),
   /** How many of the last blocks `partial` trains. */
   partialBlocks: z.int().min(0).max(1000).default(2),
-  /** Default: the published one, UperNet on a ConvNeXt, `conv1` on a vision transformer. */
+  /** Default: the published one, UperNet on a ConvNeXt or ResNet, `conv1` on a vision transformer. */
   decoder: decoderSchema.optional(),
   classifier: classifierSchema.prefault({}),
   subpixel: subpixelSchema.prefault({}),

@@ -59,7 +59,12 @@ function diffusionCost(channels: number, features: number, levels: number, voxel
 }
 
 /** The stem 7x7x7 at half the size; then bottlenecks: 1x1x1 to a quarter of the channels, 3x3x3, and 1x1x1 back. */
-function resNetCost(channels: number, features: number, blocks: readonly number[], voxels: number): number {
+export function resNetCost(
+  channels: number,
+  features: number,
+  blocks: readonly number[],
+  voxels: number,
+): number {
   let cost = (343 * channels * features * voxels) / 8;
   blocks.forEach((count, stage) => {
     // The first block comes from a stage of half the width, whose first layer still works at the finer size, and has a

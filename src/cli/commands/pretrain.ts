@@ -44,7 +44,7 @@ export function addPretrain(program: Command): void {
     .option("--encoder <name>", "preset of the encoder (default: profound-tiny)")
     .option(
       "--method <name>",
-      "masked-autoencoder for a ConvNeXt; patch-contrast or self-distillation for a vision transformer",
+      "masked-autoencoder for a ConvNeXt or ResNet; patch-contrast or self-distillation for a vision transformer",
     )
     .option("--exclude <file>", "patients to leave out: one a line, or a study's splits.json")
     .option("--epochs <number>", "passes over the cohort (default: 100)", wholeNumber(1))

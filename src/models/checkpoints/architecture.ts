@@ -1,4 +1,4 @@
-import type { ConvNeXtSpec, DinoVitSpec, EncoderSpec } from "../../native/network.js";
+import type { ConvNeXtSpec, DinoVitSpec, EncoderSpec, ResNetEncoderSpec } from "../../native/network.js";
 import { elementsOf } from "../../native/stored-tensor.js";
 import type { KeyMap } from "./key-map.js";
 import { type Described, shapesUnderOurNames } from "./matching.js";
@@ -18,7 +18,7 @@ const usualHead = 64;
 /** Tells the encoder of a file from the shapes of its tensors; null where it is none that is known. */
 export function guessArchitecture(file: Described, keyMap: KeyMap): GuessedArchitecture | null {
   const shapes = shapesUnderOurNames(file, keyMap);
-  const guess = keyMap.family === "dino-vit" ? visionTransformer(shapes) : convNeXt(shapes);
+  const guess = guesses[keyMap.family](shapes);
   if (guess === null) return null;
   // A file that names a few large axes and holds little must not make anyone build a network of that size.
   const held = file.names.reduce((sum, name) => sum + elementsOf(file.stored(name).shape), 0);
@@ -51,6 +51,18 @@ function convNeXt(shapes: Shapes): GuessedArchitecture | null {
   };
 }
 
+function resNet(shapes: Shapes): GuessedArchitecture | null {
+  const [features, channels] = shapes.get("encoder.conv1.weight") ?? [];
+  const blocks = [1, 2, 3, 4].map((stage) =>
+    countFrom(shapes, (block) => `encoder.layer${stage}.${block}.conv3.weight`),
+  );
+  if (features === undefined || channels === undefined || blocks.includes(0)) return null;
+  return {
+    encoder: { family: "resnet-3d", channels, features, blocks: blocks as ResNetEncoderSpec["blocks"] },
+    assumed: ["strides"],
+  };
+}
+
 function visionTransformer(shapes: Shapes): GuessedArchitecture | null {
   const [embedDim, channels, patch, width] = shapes.get("backbone.patch_embed.proj.weight") ?? [];
   const depth = countFrom(shapes, (block) => `backbone.blocks.${block}.norm1.weight`);
@@ -76,11 +88,24 @@ function visionTransformer(shapes: Shapes): GuessedArchitecture | null {
   return { encoder, assumed: ["heads"] };
 }
 
+const guesses = {
+  "convnext-v2-3d": convNeXt,
+  "resnet-3d": resNet,
+  "dino-vit": visionTransformer,
+} satisfies Record<EncoderSpec["family"], (shapes: Shapes) => GuessedArchitecture | null>;
+
 /** About how many parameters an encoder has. */
 function sizeOf(encoder: EncoderSpec): number {
   if (encoder.family === "dino-vit") {
     const { embedDim, depth, channels, patch, registers } = encoder;
     return depth * 12 * embedDim ** 2 + embedDim * (channels * patch ** 2 + 1370 + registers);
+  }
+  if (encoder.family === "resnet-3d") {
+    const { blocks, features, channels } = encoder;
+    return blocks.reduce(
+      (sum, count, stage) => sum + count * 35 * (features * 2 ** stage) ** 2,
+      343 * channels * features,
+    );
   }
   const { dims, depths, channels } = encoder;
   const blocks = dims.reduce(

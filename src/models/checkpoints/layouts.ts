@@ -17,13 +17,16 @@ export interface Layout {
   readonly sparse?: 2 | 3;
   /** Kernels of images become those of volumes: in the middle slice, or shared out among all slices. */
   readonly inflate?: "centre" | "mean";
+  /** A kernel over one channel becomes one over ours, of equal shares: the same image in each is answered as before. */
+  readonly channels?: "spread";
 }
 
 /** How a stored tensor becomes a parameter of ours. */
 export interface Reading {
   stored: StoredTensor;
   shape: readonly number[];
-  inflate: "centre" | "mean" | null;
+  /** What values are made of the stored ones; null: those. */
+  inflate: "centre" | "mean" | "channels" | null;
   /** What happens on the way, in words; null where the tensor is taken as it is. */
   change: string | null;
 }
@@ -40,6 +43,10 @@ export function readingOf(
   if (layout.inflate !== undefined && dense.shape.length === 4 && shape.length === 5) {
     if (!inflates(dense.shape, shape)) return null;
     return { stored: dense, shape, inflate: layout.inflate, change: `inflated (${layout.inflate})` };
+  }
+  if (layout.channels !== undefined && spreads(dense.shape, shape)) {
+    const change = `one channel shared out among ${shape[1]}`;
+    return { stored: dense, shape, inflate: "channels", change };
   }
   if (sameShape(dense.shape, shape)) return { stored: dense, shape, inflate: null, change: words };
   const [given, wanted] = [dense.shape, shape].map((extents) => extents.filter((extent) => extent !== 1));
@@ -101,11 +108,27 @@ function inflates(image: readonly number[], volume: readonly number[]): boolean 
   );
 }
 
+/** Whether a kernel [out, 1, ...] becomes one over several channels. */
+const spreads = ([out, inner, ...edges]: readonly number[], shape: readonly number[]): boolean =>
+  inner === 1 && (shape[1] ?? 0) > 1 && sameShape([out as number, shape[1] as number, ...edges], shape);
+
 /** Brings what a reading describes into memory. The caller disposes it. */
 export async function load({ stored, shape, inflate }: Reading, device = "cpu"): Promise<Tensor> {
   if (inflate === null) return loadStored(stored, { device, shape });
   const image = Float32Array.from((await readStored(stored)) as Float32Array);
-  return Tensor.from(inflated(image, stored.shape, shape, inflate), shape, device);
+  const values =
+    inflate === "channels" ? spread(image, shape) : inflated(image, stored.shape, shape, inflate);
+  return Tensor.from(values, shape, device);
+}
+
+/** A kernel [out, 1, ...] over as many channels as `shape` has, an equal share in each. */
+function spread(kernel: Float32Array, [out, inner, ...edges]: readonly number[]): Float32Array {
+  const positions = elementsOf(edges);
+  const channels = inner as number;
+  return Float32Array.from({ length: (out as number) * channels * positions }, (_, at) => {
+    const row = Math.floor(at / (channels * positions));
+    return (kernel[row * positions + (at % positions)] as number) / channels;
+  });
 }
 
 /**

@@ -1,7 +1,8 @@
 import type { KeyMap } from "../key-map.js";
 import { convNeXt2dCentre, convNeXt2dMean } from "./convnext-v2-2d.js";
 import { dinov2Registers } from "./dinov2-registers.js";
-import { ownConvNeXt, ownVisionTransformer } from "./own.js";
+import { medicalNet } from "./medicalnet.js";
+import { ownConvNeXt, ownResNet, ownVisionTransformer } from "./own.js";
 import { profoundClassification } from "./profound-classification.js";
 import { profoundMaskedAutoencoder } from "./profound-masked-autoencoder.js";
 import { profoundUnetr, profoundUperNet } from "./profound-segmentation.js";
@@ -18,7 +19,9 @@ export const keyMaps: readonly KeyMap[] = [
   dinov2Registers,
   convNeXt2dCentre,
   convNeXt2dMean,
+  medicalNet,
   ownConvNeXt,
+  ownResNet,
   ownVisionTransformer,
 ];
 

@@ -11,6 +11,15 @@ export const ownConvNeXt: KeyMap = {
   ],
 };
 
+/** What this package writes for 3D ResNets with a head: torchvision's names under `encoder.`. */
+export const ownResNet: KeyMap = {
+  name: "resnet-3d",
+  title: "a 3D ResNet under our own names",
+  family: "resnet-3d",
+  signs: [{ name: "^encoder\\.layer1\\.0\\.conv3\\.weight$", axes: 5 }],
+  rules: [],
+};
+
 /** What this package writes for vision transformers: the names of ProViCNet. */
 export const ownVisionTransformer: KeyMap = {
   name: "dino-vit",
