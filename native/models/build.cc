@@ -72,7 +72,8 @@ struct PyramidBuilder {
   }
   std::shared_ptr<Network> operator()(const MaskedAutoencoderSpecification& head) const {
     require(head.patch == MaskedAutoencoder::kPatch, "Expected a patch of ", MaskedAutoencoder::kPatch,
-            ", the stride of the encoder's third stage, for the masked autoencoder but received ", head.patch);
+            ", the stride of the encoder's third stage, for the masked autoencoder but received ",
+            head.patch);
     check_size(head.decoder_dim, 1, 65536, "the decoder's width");
     check_size(head.decoder_depth, 1, 1000, "the decoder's depth");
     return std::make_shared<MaskedAutoencoder>(encoder, head);

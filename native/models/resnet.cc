@@ -54,7 +54,8 @@ at::Tensor BottleneckImpl::forward(const at::Tensor& x) {
 
 ResNetTrunk::ResNetTrunk(torch::nn::Module& parent, int64_t channels, int64_t features,
                          const std::array<int64_t, 4>& blocks)
-    : channels_(channels), stem_(register_in(parent, "conv1", "bn1", conv_and_norm(channels, features, 7, 2))) {
+    : channels_(channels),
+      stem_(register_in(parent, "conv1", "bn1", conv_and_norm(channels, features, 7, 2))) {
   int64_t in = features;
   for (size_t stage = 0; stage < blocks.size(); ++stage) {
     auto layer = parent.register_module("layer" + std::to_string(stage + 1), container());

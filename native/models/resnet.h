@@ -50,7 +50,7 @@ class ResNetTrunk {
   int64_t channels_;
   ConvAndNorm stem_;
   std::array<std::vector<Bottleneck>, 4> blocks_;
-  std::array<int64_t, 4> widths_;
+  std::array<int64_t, 4> widths_ = {};
 };
 
 // A ResNet as an encoder; its features are the mean over all voxels of the last stage, which has no further norm.

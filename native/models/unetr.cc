@@ -9,14 +9,13 @@
 namespace transfer_limits {
 namespace {
 
-// What the decoder enlarges fourfold by two.
+// The decoder enlarges by two, four times.
 constexpr int64_t kStride = 16;
 
 }  // namespace
 
 Unetr::Unetr(std::shared_ptr<PyramidEncoder> encoder, const UnetrSpecification& head)
-    : doubles_depth_(head.doubles_depth),
-      encoder_(register_module("encoder", std::move(encoder))) {
+    : doubles_depth_(head.doubles_depth), encoder_(register_module("encoder", std::move(encoder))) {
   const auto dims = encoder_->widths();
   const int64_t features = head.feature_size;
   for (size_t stage = 0; stage < 3; ++stage) {
@@ -52,8 +51,7 @@ at::Tensor Unetr::predict(const std::vector<at::Tensor>& stages, const at::Tenso
 at::Tensor Unetr::decode(const Features& features, const at::Tensor& input) {
   require_stages(features, 4, input);
   const std::array<int64_t, 3> size = {input.size(2), input.size(3), input.size(4)};
-  const at::Tensor padded =
-      pad_to_multiple(input, kStride).contiguous(at::MemoryFormat::ChannelsLast3d);
+  const at::Tensor padded = pad_to_multiple(input, kStride).contiguous(at::MemoryFormat::ChannelsLast3d);
   at::Tensor answer = crop_to(predict(features.stages, padded), size);
   if (doubles_depth_) {
     answer = shuffle_into_depth(answer) + input.narrow(1, 0, 1).repeat_interleave(2, /*dim=*/2);
@@ -61,8 +59,6 @@ at::Tensor Unetr::decode(const Features& features, const at::Tensor& input) {
   return answer_from(answer);
 }
 
-Features Unetr::encode(const at::Tensor& input) {
-  return encoder_->embed(pad_to_multiple(input, kStride));
-}
+Features Unetr::encode(const at::Tensor& input) { return encoder_->embed(pad_to_multiple(input, kStride)); }
 
 }  // namespace transfer_limits

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "layers/unetr_blocks.h"
 #include "layers/channel_norm.h"
+#include "layers/unetr_blocks.h"
 #include "models/pyramid_encoder.h"
 #include "models/specification.h"
 
