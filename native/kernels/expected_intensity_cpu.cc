@@ -59,7 +59,7 @@ inline float exp_of_negative(float x) {
 
 struct Sizes {
   int64_t batch, bins;
-  int64_t depth, height, width;        // of the logits
+  int64_t depth, height, width;  // of the logits
   int64_t to_depth, to_height, to_width;
 };
 
@@ -78,7 +78,8 @@ inline void blend(const float* first, const float* second, float weight, int64_t
 }
 
 // The logits of the row (z, y) of the resized volume, before it is resized along its width: [w, bins].
-inline void resized_row(const float* logits, const Sizes& sizes, const Tap& z, const Tap& y, float* upper, float* row) {
+inline void resized_row(const float* logits, const Sizes& sizes, const Tap& z, const Tap& y, float* upper,
+                        float* row) {
   const int64_t count = sizes.width * sizes.bins;
   const auto line = [&sizes, logits, count](int64_t plane, int64_t index) {
     return logits + (plane * sizes.height + index) * count;
@@ -101,14 +102,15 @@ inline float shares_of(const float* logits, int64_t bins, float* shares) {
 
 // logits: [N, d, h, w, bins] -> [N, D, H, W]
 __attribute__((target_clones("avx512f", "avx2", "default"))) void forward_rows(
-    const float* logits, const float* centres, const Sizes& sizes, const Resizing& taps, int64_t begin, int64_t end,
-    float* result) {
+    const float* logits, const float* centres, const Sizes& sizes, const Resizing& taps, int64_t begin,
+    int64_t end, float* result) {
   const int64_t bins = sizes.bins;
   std::vector<float> upper(sizes.width * bins), row(sizes.width * bins), voxel(bins), shares(bins);
   for (int64_t plane = begin; plane < end; ++plane) {
     const float* sample = logits + plane / sizes.to_depth * sizes.depth * sizes.height * sizes.width * bins;
     for (int64_t y = 0; y < sizes.to_height; ++y) {
-      resized_row(sample, sizes, taps.depth[plane % sizes.to_depth], taps.height[y], upper.data(), row.data());
+      resized_row(sample, sizes, taps.depth[plane % sizes.to_depth], taps.height[y], upper.data(),
+                  row.data());
       float* line = result + (plane * sizes.to_height + y) * sizes.to_width;
       for (int64_t x = 0; x < sizes.to_width; ++x) {
         const Tap& tap = taps.width[x];
@@ -161,7 +163,8 @@ __attribute__((target_clones("avx512f", "avx2", "default"))) void backward_rows(
 }
 
 Sizes sizes_of(const at::Tensor& logits, at::IntArrayRef size) {
-  return {logits.size(0), logits.size(4), logits.size(1), logits.size(2), logits.size(3), size[0], size[1], size[2]};
+  return {logits.size(0), logits.size(4), logits.size(1), logits.size(2),
+          logits.size(3), size[0],        size[1],        size[2]};
 }
 
 class ExpectedIntensity : public torch::autograd::Function<ExpectedIntensity> {
@@ -171,7 +174,8 @@ class ExpectedIntensity : public torch::autograd::Function<ExpectedIntensity> {
                             const std::vector<int64_t>& size) {
     const Sizes sizes = sizes_of(logits, size);
     const Resizing taps = resizing_of(sizes);
-    at::Tensor answer = at::empty({sizes.batch, 1, sizes.to_depth, sizes.to_height, sizes.to_width}, logits.options());
+    at::Tensor answer =
+        at::empty({sizes.batch, 1, sizes.to_depth, sizes.to_height, sizes.to_width}, logits.options());
     const float* from = logits.const_data_ptr<float>();
     const float* middle = centres.const_data_ptr<float>();
     float* to = answer.mutable_data_ptr<float>();
@@ -222,16 +226,17 @@ class ExpectedIntensity : public torch::autograd::Function<ExpectedIntensity> {
 }  // namespace
 
 at::Tensor expected_intensity(const at::Tensor& logits, const IntensityBins& bins, at::IntArrayRef size) {
-  require(logits.dim() == 5 && logits.size(1) == bins.count && size.size() == 3,
-          "Expected logits [N, ", bins.count, ", D, H, W] of intensity bins but received ", logits.sizes());
+  require(logits.dim() == 5 && logits.size(1) == bins.count && size.size() == 3, "Expected logits [N, ",
+          bins.count, ", D, H, W] of intensity bins but received ", logits.sizes());
   const double half = (bins.high - bins.low) / double(2 * bins.count);
   const at::Tensor centres =
       at::linspace(bins.low + half, bins.high - half, bins.count, logits.options());  // [count]
   if (logits.is_cpu() && logits.scalar_type() == at::kFloat) {
     return ExpectedIntensity::apply(logits.movedim(1, -1).contiguous(), centres, size.vec());
   }
-  const at::Tensor resized =
-      logits.sizes().slice(2) == size ? logits : at::upsample_trilinear3d(logits, size, /*align_corners=*/false);
+  const at::Tensor resized = logits.sizes().slice(2) == size
+                                 ? logits
+                                 : at::upsample_trilinear3d(logits, size, /*align_corners=*/false);
   const at::Tensor shares = at::softmax(resized, 1).movedim(1, -1);  // [N, D, H, W, count]
   return at::matmul(shares, centres).unsqueeze(1);                   // [N, 1, D, H, W]
 }

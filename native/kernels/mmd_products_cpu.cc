@@ -13,9 +13,9 @@ namespace transfer_limits {
 namespace {
 
 constexpr int64_t kTileRows = 256;
-constexpr int64_t kPanelRows = 1024;           // a tile of products is 1 MiB, a panel of 768 features 3 MiB
-constexpr int64_t kMostWorkers = 16;           // each holds a tile of rows and one of products
-constexpr double kTolerance = 2e-6;            // of one kernel value
+constexpr int64_t kPanelRows = 1024;  // a tile of products is 1 MiB, a panel of 768 features 3 MiB
+constexpr int64_t kMostWorkers = 16;  // each holds a tile of rows and one of products
+constexpr double kTolerance = 2e-6;   // of one kernel value
 // Of a product in float32, relative to the norms: as it mostly is, and at most, per square root of the features, since
 // the products of nearly equal rows add up to ever larger sums.
 constexpr double kRounding = 8.0 / (1 << 24);

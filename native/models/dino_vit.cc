@@ -159,7 +159,8 @@ at::Tensor DinoVit::forward_slices(const at::Tensor& slices, const at::Tensor& p
   require(!subpixel_, "Expected a volume [N, C, D, H, W] for the subpixel head but received slices");
   check_slices(specification_, slices, position);
   if (head_) {
-    return answer_from(maps(patch_grid(slices, position)).unsqueeze(2)).squeeze(2);  // as volumes of one slice
+    return answer_from(maps(patch_grid(slices, position)).unsqueeze(2))
+        .squeeze(2);  // as volumes of one slice
   }
   const at::Tensor pooled = tokens(slices, position).patches.mean(1);  // [N, E]
   return classifier_ ? classifier_(pooled) : pooled;

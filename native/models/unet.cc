@@ -22,8 +22,9 @@ UNet::UNet(const UNetSpecification& specification) : specification_(specificatio
 }
 
 at::Tensor UNet::forward(const at::Tensor& input) {
-  require(input.dim() == 5 && input.size(1) == specification_.channels && input.numel() > 0, "Expected an input [N, ",
-          specification_.channels, ", D, H, W] for the U-Net but received ", input.sizes());
+  require(input.dim() == 5 && input.size(1) == specification_.channels && input.numel() > 0,
+          "Expected an input [N, ", specification_.channels, ", D, H, W] for the U-Net but received ",
+          input.sizes());
   const std::array<int64_t, 3> size = {input.size(2), input.size(3), input.size(4)};
   // Channels-last: the convolutions are about twice as fast in it.
   at::Tensor x = pad_to_multiple(input, int64_t(1) << (specification_.levels - 1))
