@@ -148,6 +148,7 @@ export const splitsSchema = z.object({
   validation: z.array(text),
   test: z.array(text),
   unused: z.array(text).default([]),
+  patients: z.object({ train: z.array(text), validation: z.array(text), test: z.array(text) }).optional(),
 });
 
 export type Splits = z.infer<typeof splitsSchema>;
