@@ -27,10 +27,10 @@ const files = async (out: string): Promise<Record<string, Buffer>> =>
   );
 
 describe.each([
-  { method: "masked-autoencoder", encoder: "profound-demo" },
-  { method: "patch-contrast", encoder: "provicnet-demo" },
-  { method: "self-distillation", encoder: "provicnet-demo" },
-])("pretrain on a manifest by $method", ({ method, encoder }) => {
+  { method: "masked-autoencoder", encoder: "profound-demo", patients: 5 },
+  { method: "patch-contrast", encoder: "provicnet-demo", patients: 4 }, // one phantom has no lesion
+  { method: "self-distillation", encoder: "provicnet-demo", patients: 5 },
+])("pretrain on a manifest by $method", ({ method, encoder, patients }) => {
   const args = (out: string, ...more: string[]) => [
     ...["pretrain", manifest, "--encoder", encoder, "--method", method, "--voxels", "32x32x12"],
     ...["--epochs", "3", "--batch-size", "2", "--checkpoint-every", "1", "--threads", "1"],
@@ -46,7 +46,7 @@ describe.each([
     expect(encoders).toMatchObject([
       {
         model: "encoder",
-        patients: 5,
+        patients,
         patientsLeftOut: 0,
         epochs: 3,
         curve: join(cellOf(method), "curve.csv"),

@@ -157,6 +157,7 @@ const division = z.object({
   validation: z.array(text),
   test: z.array(text),
   unused: z.array(text).default([]),
+  patients: z.object({ train: z.array(text), validation: z.array(text), test: z.array(text) }).optional(),
 });
 
 /** `splits.json`: which case went where, also in the cohorts of single tasks. */

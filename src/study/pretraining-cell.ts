@@ -57,6 +57,7 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
   using teacher = method.hasTeacher
     ? await clock.during(Network.build(cell.network, { device, seed }))
     : null;
+  await clock.during(method.begin(network));
   const checkpoints = new CheckpointFolder(studyPaths(folder).progress(cell.id));
   const name = ["pretraining", cell.model];
   const told = listeners(context, null);

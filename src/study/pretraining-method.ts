@@ -8,8 +8,9 @@ import {
   selfDistillationLoss,
   slicedCase,
   sliceViews,
+  standardiseInput,
 } from "../models/pretraining/self-distillation.js";
-import type { EncoderSpec, LossSpec } from "../native/network.js";
+import type { EncoderSpec, LossSpec, Network } from "../native/network.js";
 import type { CaseVolumes } from "../tasks/case-volumes.js";
 import type { EpochRecord } from "./results.js";
 import type { PretrainSettings } from "./schema.js";
@@ -22,6 +23,8 @@ export interface PretrainingMethod {
   loss: LossSpec;
   /** Whether a teacher follows the network; its encoder is then the one to keep. */
   hasTeacher: boolean;
+  /** What is done to fresh weights before the first step. */
+  begin(network: Network): Promise<void>;
   /**
    * What a step sees of these cases (indices into `cases`); `draws[i]` is the stream of case i in this epoch, under a
    * name that says what is drawn.
@@ -54,6 +57,7 @@ export async function pretrainingMethod(
         cases: opened,
         loss: maskedAutoencoderLoss(settings.normaliseTargets),
         hasTeacher: false,
+        begin: async () => {},
         batch: (indices, draw) => {
           const chosen = those(opened, indices);
           const { patch, maskRatio } = settings;
@@ -68,6 +72,7 @@ export async function pretrainingMethod(
         cases,
         loss: patchContrastLoss(settings),
         hasTeacher: false,
+        begin: async () => {},
         batch: (indices) => contrastBatch(those(cases, indices)),
         check: ({ trainingLoss }) => {
           if (trainingLoss === 0) throw nothingToContrast(settings);
@@ -85,6 +90,7 @@ export async function pretrainingMethod(
         cases: opened,
         loss: selfDistillationLoss(settings),
         hasTeacher: true,
+        begin: (network) => standardiseInput(network, cases),
         batch: async (indices, draw, epoch, progress) => {
           const chosen = those(cases, indices);
           const draws = chosen.map(({ volumes }) => draw("views", volumes));

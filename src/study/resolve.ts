@@ -56,6 +56,18 @@ function complete(config: StudyConfig, base: string): Study {
 const methodsOf = (family: EncoderSpec["family"]): readonly [PretrainMethod, ...PretrainMethod[]] =>
   pretrainMethods[family];
 
+/** What follows from an encoder and a method where it isn't said. */
+function pretrainDefaults(
+  { method, warmupEpochs, epochs }: NonNullable<StudyConfig["models"][number]["pretrain"]>,
+  family: EncoderSpec["family"],
+): { method: PretrainMethod; warmupEpochs: number } {
+  const chosen = method ?? methodsOf(family)[0];
+  return {
+    method: chosen,
+    warmupEpochs: warmupEpochs ?? (chosen === "self-distillation" ? Math.floor(epochs / 10) : 0),
+  };
+}
+
 function completeModel(model: StudyConfig["models"][number], base: string): ModelConfig {
   const { weights, pretrain, ...rest } = model;
   const encoder = encoderOf(model.encoder);
@@ -70,7 +82,7 @@ function completeModel(model: StudyConfig["models"][number], base: string): Mode
       : {
           pretrain: {
             ...pretrain,
-            method: pretrain.method ?? methodsOf(encoder.family)[0],
+            ...pretrainDefaults(pretrain, encoder.family),
             manifest: pretrain.manifest === null ? null : resolve(base, pretrain.manifest),
             exclude: pretrain.exclude === null ? null : resolve(base, pretrain.exclude),
           },
@@ -204,8 +216,8 @@ function checkModels(config: StudyConfig, fault: Report): void {
         );
       }
     }
-    if (model.pretrain && model.pretrain.warmupEpochs >= model.pretrain.epochs) {
-      const { warmupEpochs, epochs } = model.pretrain;
+    const { warmupEpochs = 0, epochs = 1 } = model.pretrain ?? {};
+    if (warmupEpochs >= epochs) {
       fault(
         ["models", index, "pretrain", "warmupEpochs"],
         `expected fewer than the ${epochs} epochs but received ${warmupEpochs}`,

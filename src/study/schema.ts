@@ -125,7 +125,8 @@ export const pretrainSchema = section({
   learningRate: trainingFields.learningRate.default(1.5e-4),
   weightDecay: trainingFields.weightDecay.default(0.05),
   schedule: trainingFields.schedule.default("cosine"),
-  warmupEpochs: trainingFields.warmupEpochs.default(0),
+  /** Default: 0; a tenth of the epochs for self-distillation, which otherwise ends with a teacher that says nothing. */
+  warmupEpochs: trainingFields.warmupEpochs.optional(),
   gradientClip: trainingFields.gradientClip.default(null),
   /** Share of the patches that the encoder does not see. */
   maskRatio: z.number().gt(0).lt(1).default(0.6),
@@ -308,7 +309,10 @@ export type StudyInput = z.input<typeof studySchema>;
 export type StudyConfig = z.output<typeof studySchema>;
 export type TrainingSettings = z.output<typeof trainingSchema>;
 export type PretrainMethod = (typeof pretrainMethods)[keyof typeof pretrainMethods][number];
-export type PretrainSettings = z.output<typeof pretrainSchema> & { method: PretrainMethod };
+export type PretrainSettings = z.output<typeof pretrainSchema> & {
+  method: PretrainMethod;
+  warmupEpochs: number;
+};
 export type FineTuning = "full" | "partial" | "frozen";
 export type ModelConfig = Omit<z.output<typeof modelSchema>, "pretrain"> & {
   finetune: FineTuning;

@@ -1,7 +1,8 @@
+import { expected, TransferLimitsError } from "../../common/errors.js";
 import type { RandomStream } from "../../common/random.js";
-import type { DistillationSchedule, LossSpec, SliceViews } from "../../native/network.js";
+import type { DistillationSchedule, LossSpec, Network, SliceViews } from "../../native/network.js";
 import { Tensor } from "../../native/tensor.js";
-import { cropSlices, type SliceCrop } from "../../native/volumes.js";
+import { cropSlices, type SliceCrop, statistics } from "../../native/volumes.js";
 import type { CaseVolumes } from "../../tasks/case-volumes.js";
 
 /**
@@ -21,7 +22,7 @@ export interface SelfDistillationSettings {
   /** The share of a slice's area that a view shows. */
   globalScale: readonly [number, number];
   localScale: readonly [number, number];
-  /** Gain and offset of a view's intensities move by up to this much. */
+  /** The contrast of a view changes by up to this share, its brightness by up to half as many standard deviations. */
   intensityJitter: number;
   /** Of the teacher at first; it rises to 1 as a half cosine. */
   momentum: number;
@@ -76,22 +77,29 @@ const aspect = [3 / 4, 4 / 3] as const;
 /** How often a box is drawn anew that would not lie in its slice; after that, the whole slice is taken. */
 const tries = 10;
 
+/** What is known of an image's intensities. */
+export interface Intensities {
+  mean: number;
+  deviation: number;
+}
+
 /**
  * A box of a slice [height, width] with a share of its area in `scale` (a random resized crop, as DINO draws it), left
- * and right exchanged half of the time, its intensities changed a little.
+ * and right exchanged half of the time. Its intensities x become m + g (x - m) + o d, with m and d the image's mean and
+ * standard deviation, g in 1 ± `jitter` and o in ± `jitter` / 2.
  */
 export function drawView(
   place: { volume: number; slice: number },
   [height, width]: readonly [number, number],
   scale: readonly [number, number],
   jitter: number,
+  { mean, deviation }: Intensities,
   draw: RandomStream,
 ): Required<SliceCrop> {
-  const look = {
-    flipped: draw.uniform() < 0.5,
-    gain: draw.between(1 - jitter, 1 + jitter),
-    offset: draw.between(-jitter / 2, jitter / 2),
-  };
+  const flipped = draw.uniform() < 0.5;
+  const gain = draw.between(1 - jitter, 1 + jitter);
+  const offset = mean * (1 - gain) + deviation * draw.between(-jitter / 2, jitter / 2);
+  const look = { flipped, gain, offset };
   for (let attempt = 0; attempt < tries; attempt++) {
     const area = height * width * draw.between(...scale);
     const ratio = Math.exp(draw.between(Math.log(aspect[0]), Math.log(aspect[1])));
@@ -119,18 +127,21 @@ export function viewSizes(
   };
 }
 
-/** A case, and which of its slices show a lesion. */
-export interface SlicedCase {
+/** A case, which of its slices show a lesion, and the intensities of its T2W. */
+export interface SlicedCase extends Intensities {
   volumes: CaseVolumes;
   lesionSlices: readonly number[];
 }
 
-/** Finds the slices of a case that show a lesion; none where it has no mask. */
+/** Looks through a case; one without a mask has no slice with a lesion. */
 export async function slicedCase(volumes: CaseVolumes): Promise<SlicedCase> {
-  if (!volumes.roles.includes("lesion")) return { volumes, lesionSlices: [] };
+  using image = await volumes.load("t2w", "cpu");
+  const { mean, standardDeviation: deviation } = await statistics(image);
+  if (!volumes.roles.includes("lesion")) return { volumes, lesionSlices: [], mean, deviation };
   using mask = await volumes.load("lesion");
   const sums = await mask.sliceSums();
-  return { volumes, lesionSlices: sums.flatMap((sum, slice) => (sum > 0 ? [slice] : [])) };
+  const lesionSlices = sums.flatMap((sum, slice) => (sum > 0 ? [slice] : []));
+  return { volumes, lesionSlices, mean, deviation };
 }
 
 /** A slice of a case: half of the time one that shows a lesion, where there is one and it is looked for. */
@@ -142,6 +153,51 @@ function drawSlice(
 ): number {
   const fromLesions = draw.uniform() < 0.5 && wantsLesions && lesionSlices.length > 0;
   return fromLesions ? draw.pick(lesionSlices) : draw.integer(0, depth - 1);
+}
+
+/**
+ * Makes a network with fresh weights begin as if its images had mean 0 and standard deviation 1 over these cases, though
+ * it goes on seeing them as they are: the patch embedding W x + b becomes W (x - mean) / deviation + b. From images in
+ * [0, 1], whose mean is far from 0, all class tokens start alike, and self-distillation on few cases ends with a teacher
+ * that says nothing.
+ */
+export async function standardiseInput(network: Network, cases: readonly Intensities[]): Promise<void> {
+  const { mean, deviation } = together(cases);
+  const [weightName, biasName] = ["weight", "bias"].map((part) => `backbone.patch_embed.proj.${part}`) as [
+    string,
+    string,
+  ];
+  const state = await network.state();
+  try {
+    const { [weightName]: weight, [biasName]: bias } = state;
+    if (!weight || !bias) throw expected("a vision transformer over slices", "network", network.spec);
+    using scaled = await Tensor.combine([[1 / deviation, weight]]); // [E, C, patch, patch]
+    const values = (await scaled.toArray()) as Float32Array;
+    const offsets = (await bias.toArray()) as Float32Array;
+    const perFeature = values.length / offsets.length;
+    const moved = offsets.map(
+      (offset, feature) =>
+        offset -
+        mean * values.subarray(feature * perFeature, (feature + 1) * perFeature).reduce((a, b) => a + b, 0),
+    );
+    using shifted = Tensor.from(moved, bias.shape, network.device);
+    await network.assign({ [weightName]: scaled, [biasName]: shifted });
+  } finally {
+    for (const tensor of Object.values(state)) tensor.dispose();
+  }
+}
+
+/** Mean and standard deviation over all voxels of some cases, which all have as many. */
+function together(cases: readonly Intensities[]): Intensities {
+  const average = (of: (one: Intensities) => number) =>
+    cases.reduce((sum, one) => sum + of(one), 0) / cases.length;
+  const mean = average((one) => one.mean);
+  const deviation = Math.sqrt(Math.max(0, average((one) => one.deviation ** 2 + one.mean ** 2) - mean ** 2));
+  if (deviation > 0) return { mean, deviation };
+  throw new TransferLimitsError(
+    "BAD_MANIFEST",
+    "Expected T2W images with different values to pretrain on, but all their voxels are equal",
+  );
 }
 
 /**
@@ -185,7 +241,7 @@ export async function sliceViews(
         const slice = drawSlice(one, depth, settings.contrastWeight > 0, draw);
         const views = (count: number, scale: readonly [number, number]) =>
           Array.from({ length: count }, () =>
-            drawView({ volume, slice }, [height, width], scale, settings.intensityJitter, draw),
+            drawView({ volume, slice }, [height, width], scale, settings.intensityJitter, one, draw),
           );
         return {
           global: views(2, settings.globalScale),
