@@ -475,3 +475,20 @@ describe("other files", () => {
     expect(file.format).toBe("PyTorch zip");
   });
 });
+
+describe("safetensors", () => {
+  it.each([
+    [0x80, "a pickle"],
+    [0x50, "a zip"],
+    [0x7b, "JSON"],
+  ])("is told from other formats whatever its header's length begins with: %i, as %s does", async (first) => {
+    const entry = '{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}';
+    const length = 256 + first;
+    const header = `${entry}${" ".repeat(length - entry.length - 1)}}`;
+    const prefix = Buffer.alloc(8);
+    prefix.writeBigUInt64LE(BigInt(length));
+    const file = await opened(Buffer.concat([prefix, Buffer.from(header), bytesOf(Float32Array.of(3, 5))]));
+    expect(file.format).toBe("safetensors");
+    expect(await valuesOf(file, "w")).toEqual([3, 5]);
+  });
+});

@@ -57,9 +57,10 @@ export async function openCheckpoint(path: string): Promise<CheckpointFile> {
 async function openAs(file: OpenedFile): Promise<CheckpointFile> {
   if (file.size === 0) throw file.refuse("it is empty");
   const start = await file.read(0, Math.min(file.size, 512));
+  // Safetensors begins with the length of its header, whose bytes may look like any other format's first ones.
+  if (start.length > 8 && start.readUInt32LE(4) === 0 && start[8] === 0x7b) return ofSafetensors(file);
   if (start.subarray(0, 4).equals(zipMagic)) return ofTorch(file, "PyTorch zip", await readTorchZip(file));
   if (start[0] === 0x80) return ofTorch(file, "PyTorch legacy", await readTorchLegacy(file));
-  if (start[8] === 0x7b) return ofSafetensors(file);
   if (start[0] === 0x7b) return ofShards(file);
   throw file.refuse(`${knownAs(start)}. Expected a file of PyTorch (torch.save) or safetensors`);
 }
