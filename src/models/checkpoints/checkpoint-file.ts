@@ -62,6 +62,7 @@ async function openAs(file: OpenedFile): Promise<CheckpointFile> {
   if (start.subarray(0, 4).equals(zipMagic)) return ofTorch(file, "PyTorch zip", await readTorchZip(file));
   if (start[0] === 0x80) return ofTorch(file, "PyTorch legacy", await readTorchLegacy(file));
   if (start[0] === 0x7b) return ofShards(file);
+  if (start[8] === 0x7b) return ofSafetensors(file); // which refuses the length that the header claims
   throw file.refuse(`${knownAs(start)}. Expected a file of PyTorch (torch.save) or safetensors`);
 }
 
