@@ -309,8 +309,7 @@ describe.skipIf(pythonMissing)("a peer (needs python3)", () => {
       expect(await process.answer("python")).toEqual([expected]);
       expect(await process.reference("echo", { count: size, threads: 1 })).toEqual([expected]);
     }
-    await process.release("python");
-    await expect(process.run("python")).rejects.toThrow(/KeyError/);
+    await expect(process.run("another")).rejects.toThrow(/KeyError/);
   });
 
   it("that lacks a module is shown with the reason and the remedy, and the rest goes on", async () => {
@@ -335,13 +334,18 @@ describe.skipIf(pythonMissing)("a peer (needs python3)", () => {
     }
   });
 
-  it("whose Python is not there, or whose process ends, is shown with the reason", async () => {
+  it("whose Python is not there, whose process ends, or which does not answer is shown with the reason", async () => {
     await using absent = new PeerHost(join(folder, "nowhere"), 1).open();
     await expect(absent.prepare("echo", "python", {})).rejects.toThrow(/nowhere was not found.*--peers/s);
     const dying = await script("dying", "read line; echo 'out of luck' >&2; exit 3");
     await using ended = new PeerHost(dying, 1).open();
     await expect(ended.prepare("echo", "python", {})).rejects.toThrow(/ended \(exit status 3\): out of luck/);
     await expect(ended.run("python")).rejects.toBeInstanceOf(PeerUnavailable);
+    const silent = await script("silent", "exec sleep 600");
+    await using sleeper = new PeerHost(silent, 1, 200).open();
+    await expect(sleeper.prepare("echo", "python", {})).rejects.toThrow(
+      /given up: .* longer than 0\.2 seconds/,
+    );
     const babbling = await script("babbling", "read line; echo 'hello'; read line");
     await using babbler = new PeerHost(babbling, 1).open();
     await expect(babbler.prepare("echo", "python", {})).rejects.toThrow(/answer is not sound/);

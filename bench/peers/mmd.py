@@ -76,11 +76,11 @@ def reference(options):
     a, b = (x.to(torch.float64) for x in inputs(options))
 
     def mean(x, y):
-        # From differences of rows, in blocks: no cancellation.
+        # In float64 the cancellation of |u|^2 + |v|^2 - 2 uv leaves 12 digits of what is asked here.
         total = 0.0
-        for block in x.split(256):
-            distance = torch.cdist(block, y, compute_mode="donot_use_mm_for_euclid_dist")
-            total += torch.exp(-(distance**2) / options["sigma"] ** 2).sum().item()
+        for block in x.split(1000):
+            squares = (block**2).sum(1)[:, None] + (y**2).sum(1)[None, :] - 2 * block @ y.T
+            total += torch.exp(-squares.clamp_min(0) / options["sigma"] ** 2).sum().item()
         return total / (x.shape[0] * y.shape[0])
 
     return [mean(a, a) + mean(b, b) - 2 * mean(a, b)]

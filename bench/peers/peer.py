@@ -7,12 +7,10 @@ can alternate with the other side's and nobody's start-up is timed. Requests, ea
   {"do": "run", "peer": ...}                                       one timed run; answers {"seconds": ...}
   {"do": "answer", "peer": ...}                                    a sample of what the last run computed: {"values": [...]}
   {"do": "reference", "work": ..., "options": {...}}               the same, computed in float64, untimed
-  {"do": "release", "peer": ...}                                   frees it
 
 What cannot be done is answered with {"error": {"kind": ..., "message": ...}}; the process goes on.
 """
 
-import gc
 import importlib
 import json
 import os
@@ -51,10 +49,6 @@ class Session:
         if do == "reference":
             module, options = self.module(request)
             return {"values": module.REFERENCES[request["work"]](options)}
-        if do == "release":
-            self.prepared.pop(request["peer"], None)
-            gc.collect()
-            return {}
         peer, options = self.prepared[request["peer"]]
         if do == "run":
             synchronise(options)
@@ -64,7 +58,7 @@ class Session:
             return {"seconds": time.perf_counter() - start}
         if do == "answer":
             return {"values": peer.answer()}
-        raise ValueError(f"expected prepare, run, answer, reference or release but received {do!r}")
+        raise ValueError(f"expected prepare, run, answer or reference but received {do!r}")
 
     def module(self, request):
         options = request["options"]

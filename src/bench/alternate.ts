@@ -1,7 +1,7 @@
 import { throwIfAborted } from "../common/errors.js";
 import { Tensor } from "../native/tensor.js";
 import type { BenchResult, BenchSettings, Comparison, Figure, Floor } from "./case.js";
-import { type PeerProcess, PeerUnavailable } from "./peer-host.js";
+import { type PeerHost, type PeerProcess, PeerUnavailable } from "./peer-host.js";
 import { ratioOf, relativeError, type Timing, timingOf } from "./summary.js";
 
 /** Our side of a comparison, ready to run. */
@@ -40,9 +40,32 @@ export interface Alternation {
  * answer then is compared with the others' and with a float64 reference, so that all are known to compute the same.
  */
 export async function alternate(wish: Alternation, settings: BenchSettings): Promise<BenchResult> {
-  const { runs, signal } = settings;
+  const sides: Side[] = [];
+  try {
+    return await alternateWith(sides, wish, settings);
+  } finally {
+    for (const { process } of sides) await process?.[Symbol.asyncDispose]();
+  }
+}
+
+/** One peer: a process of its own, so that what goes wrong with it takes no other peer with it. */
+interface Side {
+  wish: PeerWish;
+  process: PeerProcess | null;
+  seconds: number[];
+  answer: number[] | null;
+  difference: number | null;
+  versions: Record<string, string>;
+  failure: string | null;
+}
+
+async function alternateWith(
+  sides: Side[],
+  wish: Alternation,
+  settings: BenchSettings,
+): Promise<BenchResult> {
+  const { runs, signal, peers } = settings;
   const options = { ...wish.options, threads: settings.threads, device: settings.device };
-  await using process = settings.peers?.open(signal) ?? null;
   using ours = (await wish.ours?.()) ?? null;
 
   settings.say(`${wish.name}: preparing`);
@@ -51,8 +74,23 @@ export async function alternate(wish: Alternation, settings: BenchSettings): Pro
     await timed(ours, settings.device);
     answer = await ours.answer();
   }
-  const sides = process ? await prepare(wish, options, process, answer, settings) : wish.peers.map(absent);
-  const reference = process && (await process.reference(wish.work, options).catch(ignoreUnavailable));
+  for (const peer of wish.peers) {
+    throwIfAborted(signal);
+    settings.say(`${wish.name}: preparing ${peer.peer}`);
+    const side = startSide(peer, settings);
+    sides.push(side);
+    await attempt(side, async (process) => {
+      side.versions = await process.prepare(wish.work, peer.peer, options);
+      await process.run(peer.peer);
+      side.answer = await process.answer(peer.peer);
+      side.difference = answer && relativeError(answer, side.answer);
+      await process.run(peer.peer); // a compiled one may compile again for its second call
+    });
+  }
+  const reference =
+    peers && sides.some(({ failure }) => failure === null)
+      ? await referenceOf(wish.work, options, peers, signal)
+      : null;
 
   const own: number[] = [];
   for (let round = 1; round <= runs; round++) {
@@ -60,14 +98,12 @@ export async function alternate(wish: Alternation, settings: BenchSettings): Pro
     settings.say(`${wish.name}: run ${round} of ${runs}`);
     if (ours !== null) own.push(await timed(ours, settings.device));
     for (const side of sides) {
-      if (side.failure !== null || process === null) continue;
-      try {
+      await attempt(side, async (process) => {
         side.seconds.push(await process.run(side.wish.peer));
-      } catch (error) {
-        side.failure = reasonOf(error);
-      }
+      });
     }
   }
+  throwIfAborted(signal);
 
   const timing = own.length > 0 ? timingOf(own) : null;
   return {
@@ -84,48 +120,41 @@ export async function alternate(wish: Alternation, settings: BenchSettings): Pro
   };
 }
 
-interface Side {
-  wish: PeerWish;
-  seconds: number[];
-  answer: number[] | null;
-  difference: number | null;
-  versions: Record<string, string>;
-  failure: string | null;
-}
-
-const absent = (wish: PeerWish): Side => ({
+const startSide = (wish: PeerWish, { peers, signal }: BenchSettings): Side => ({
   wish,
+  process: peers?.open(signal) ?? null,
   seconds: [],
   answer: null,
   difference: null,
   versions: {},
-  failure: "peers were not asked for (--no-peers)",
+  failure: peers === null ? "peers were not asked for (--no-peers)" : null,
 });
 
-async function prepare(
-  wish: Alternation,
-  options: object,
-  process: PeerProcess,
-  ours: number[] | null,
-  settings: BenchSettings,
-): Promise<Side[]> {
-  const sides: Side[] = [];
-  for (const peer of wish.peers) {
-    throwIfAborted(settings.signal);
-    settings.say(`${wish.name}: preparing ${peer.peer}`);
-    const side: Side = { ...absent(peer), failure: null };
-    try {
-      side.versions = await process.prepare(wish.work, peer.peer, options);
-      await process.run(peer.peer);
-      side.answer = await process.answer(peer.peer);
-      side.difference = ours && relativeError(ours, side.answer);
-      await process.run(peer.peer); // a compiled one may compile again for its second call
-    } catch (error) {
-      side.failure = reasonOf(error);
-    }
-    sides.push(side);
+/** Asks something of a peer that has not failed yet; what it cannot do is its failure, and nobody else's. */
+async function attempt(side: Side, work: (process: PeerProcess) => Promise<void>): Promise<void> {
+  if (side.failure !== null || side.process === null) return;
+  try {
+    await work(side.process);
+  } catch (error) {
+    if (!(error instanceof PeerUnavailable)) throw error;
+    side.failure = error.message;
   }
-  return sides;
+}
+
+/** The answer in float64, by a process that is not there while runs are timed; null where it cannot be had. */
+async function referenceOf(
+  work: string,
+  options: object,
+  peers: PeerHost,
+  signal: AbortSignal | undefined,
+): Promise<number[] | null> {
+  await using process = peers.open(signal);
+  try {
+    return await process.reference(work, options);
+  } catch (error) {
+    if (error instanceof PeerUnavailable) return null;
+    throw error;
+  }
 }
 
 function comparisonOf(side: Side, ours: Timing | null, reference: number[] | null): Comparison {
@@ -154,14 +183,4 @@ async function timed(work: Work, device: string): Promise<number> {
 async function finished(device: string): Promise<void> {
   using last = Tensor.from(new Float32Array(1), [1], device);
   await last.toArray();
-}
-
-function reasonOf(error: unknown): string {
-  if (error instanceof PeerUnavailable) return error.message;
-  throw error;
-}
-
-function ignoreUnavailable(error: unknown): null {
-  reasonOf(error);
-  return null;
 }

@@ -9,6 +9,9 @@ import { messageOf } from "../common/errors.js";
 /** Where the peers' programs lie in the repository; the npm package does not hold them. */
 export const peersFolder = fileURLToPath(new URL("../../bench/peers", import.meta.url));
 
+/** A request that takes longer than this, in milliseconds, is given up, and its process with it. */
+const patience = 600_000;
+
 /** Why a peer cannot be timed, and what to do about it. */
 export class PeerUnavailable extends Error {}
 
@@ -21,25 +24,29 @@ const answerSchema = z.object({
 });
 type PeerAnswer = z.infer<typeof answerSchema>;
 
-/** Which Python runs the peers, and starts a process for each case. */
+/** Which Python runs the peers. */
 export class PeerHost {
   readonly #python: string;
   readonly #threads: number;
+  readonly #patience: number;
 
-  constructor(python: string, threads: number) {
+  /** `milliseconds`: how long one request may take. */
+  constructor(python: string, threads: number, milliseconds = patience) {
     this.#python = python;
     this.#threads = threads;
+    this.#patience = milliseconds;
   }
 
   /** A process that stays alive until it is disposed, or `signal` is aborted: its start is not timed. */
   open(signal?: AbortSignal): PeerProcess {
-    return new PeerProcess(this.#python, this.#threads, signal);
+    return new PeerProcess(this.#python, this.#threads, this.#patience, signal);
   }
 }
 
 /** A peer's process: asked and answered one line at a time (bench/peers/peer.py says how). */
 export class PeerProcess implements AsyncDisposable {
   readonly #python: string;
+  readonly #patience: number;
   readonly #child: ChildProcess | null = null;
   readonly #closed: Promise<void> = Promise.resolve();
   #waiting: { resolve: (answer: PeerAnswer) => void; reject: (error: Error) => void; id: number } | null =
@@ -48,8 +55,9 @@ export class PeerProcess implements AsyncDisposable {
   #lastWords = "";
   #count = 0;
 
-  constructor(python: string, threads: number, signal?: AbortSignal) {
+  constructor(python: string, threads: number, milliseconds: number, signal?: AbortSignal) {
     this.#python = python;
+    this.#patience = milliseconds;
     const program = join(peersFolder, "peer.py");
     if (!existsSync(program)) {
       this.#ended = `the peers lie in the repository of transfer-limits, not in its package: ${program} is not there`;
@@ -108,10 +116,6 @@ export class PeerProcess implements AsyncDisposable {
     return this.#values({ do: "reference", work, options });
   }
 
-  async release(peer: string): Promise<void> {
-    await this.#ask({ do: "release", peer });
-  }
-
   async #values(request: object): Promise<number[]> {
     const { values = [] } = await this.#ask(request);
     return values.map((value) => value ?? Number.NaN);
@@ -126,7 +130,11 @@ export class PeerProcess implements AsyncDisposable {
       this.#waiting = { resolve, reject, id };
     });
     stdin.write(`${JSON.stringify({ id, ...request })}\n`);
-    return answered;
+    const timer = setTimeout(() => {
+      this.#end(`it was given up: one request took longer than ${this.#patience / 1000} seconds`);
+      this.#child?.kill("SIGKILL");
+    }, this.#patience);
+    return answered.finally(() => clearTimeout(timer));
   }
 
   #receive(line: string): void {
