@@ -386,11 +386,7 @@ describe("a vision transformer over slices", () => {
   it.each([
     [small, { kind: "upernet", outputs: 1 }, /conv1 or contrastive for an encoder of the family dino-vit/],
     [small, { kind: "unetr", outputs: 1 }, /conv1 or contrastive/],
-    [
-      convNeXt,
-      { kind: "conv1", outputs: 1 },
-      /convnext-v2-3d or resnet-3d but received conv1 or contrastive/,
-    ],
+    [convNeXt, { kind: "conv1", outputs: 1 }, /convnext-v2-3d or resnet-3d but received conv1 or contrastive/],
     [{ ...small, heads: 5 }, undefined, /heads that divide the encoder's embedDim of 24 but received 5/],
     [{ ...small, axisTokens: 1 }, undefined, /encoder\.axisTokens/],
     [{ ...small, patches: 4 }, undefined, /unknown key "patches". Did you mean "patch"\?/],
