@@ -8,19 +8,11 @@ export { type CheckpointFile, openCheckpoint } from "./models/checkpoints/checkp
 export type { LoadOptions } from "./models/checkpoints/load.js";
 export type { LoadReport } from "./models/checkpoints/load-report.js";
 export { type LoadSummary, Network, type NetworkOptions } from "./models/network.js";
-export type {
-  DistillationSchedule,
-  EncoderSpec,
-  HeadSpec,
-  LossSpec,
-  SliceFeatures,
-  SliceOptions,
-  SliceViews,
-  TrainerOptions,
-  VolumeFeatures,
-} from "./native/network.js";
-export { Trainer } from "./native/network.js";
+export type { SliceFeatures, SliceOptions, VolumeFeatures } from "./native/network.js";
+export type { EncoderSpec, HeadSpec } from "./native/network-spec.js";
 export { type DType, Tensor, type TypedArray } from "./native/tensor.js";
+export type { DistillationSchedule, LossSpec, SliceViews, TrainerOptions } from "./native/trainer.js";
+export { Trainer } from "./native/trainer.js";
 export { writeReport } from "./report/index.js";
 export * as statistics from "./statistics/index.js";
 export { loadStudy } from "./study/load.js";

@@ -6,10 +6,10 @@ import { randomStream } from "../dist/common/random.js";
 import { Network } from "../dist/models/network.js";
 import { drawMask, maskedBatch, patchGrid } from "../dist/models/pretraining/masked-autoencoder.js";
 import { headParameters, loadEncoder, parameterCount } from "../dist/models/weights.js";
-import { Trainer } from "../dist/native/network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { writeSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
+import { Trainer } from "../dist/native/trainer.js";
 import { openCase } from "../dist/tasks/case-volumes.js";
 import { shared, sharedMissing } from "./shared.js";
 

@@ -1,9 +1,11 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { randomStream } from "../dist/common/random.js";
 import { headParameters, lastBlocksAndNorms, layerwiseRates } from "../dist/models/weights.js";
-import { Network, type NetworkSpec, Trainer } from "../dist/native/network.js";
+import { Network } from "../dist/native/network.js";
+import type { NetworkSpec } from "../dist/native/network-spec.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { Tensor } from "../dist/native/tensor.js";
+import { Trainer } from "../dist/native/trainer.js";
 
 beforeAll(() => setThreads(1));
 

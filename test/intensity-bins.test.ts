@@ -1,7 +1,9 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { Network, type NetworkSpec, Trainer } from "../dist/native/network.js";
+import { Network } from "../dist/native/network.js";
+import type { NetworkSpec } from "../dist/native/network-spec.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { Tensor } from "../dist/native/tensor.js";
+import { Trainer } from "../dist/native/trainer.js";
 import { hashFill } from "./hash-fill.js";
 
 setThreads(1);

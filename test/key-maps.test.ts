@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { inspectWeights } from "../dist/cli/inspect-weights.js";
 import { keyMaps } from "../dist/models/checkpoints/key-maps/index.js";
 import { Network, type NetworkOptions } from "../dist/models/network.js";
-import type { ConvNeXtSpec, ResNetEncoderSpec } from "../dist/native/network.js";
+import type { ConvNeXtSpec, ResNetEncoderSpec } from "../dist/native/network-spec.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { type State, sparseKernel, stateOf, writeForeign } from "./foreign-weights.js";
 import { relativeError } from "./parity-inputs.js";

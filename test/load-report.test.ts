@@ -6,7 +6,7 @@ import { WeightsRefused } from "../dist/models/checkpoints/load.js";
 import type { LoadReport } from "../dist/models/checkpoints/load-report.js";
 import { Network, type NetworkOptions } from "../dist/models/network.js";
 import { headParameters, loadEncoder } from "../dist/models/weights.js";
-import type { ConvNeXtSpec, DinoVitSpec } from "../dist/native/network.js";
+import type { ConvNeXtSpec, DinoVitSpec } from "../dist/native/network-spec.js";
 import { readSafetensors, writeSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { type State, stateOf, turned, writeForeign } from "./foreign-weights.js";

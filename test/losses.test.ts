@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { lossGradient } from "../dist/native/kernels.js";
-import type { LossSpec } from "../dist/native/network.js";
 import { Tensor, type TypedArray } from "../dist/native/tensor.js";
+import type { LossSpec } from "../dist/native/trainer.js";
 import { hashFill } from "./hash-fill.js";
 
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));

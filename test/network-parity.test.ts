@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { Network, type NetworkSpec } from "../dist/native/network.js";
+import { Network } from "../dist/native/network.js";
+import type { NetworkSpec } from "../dist/native/network-spec.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { expectSample, fillParameters, parity, parityInput, relativeError } from "./parity-inputs.js";
 import { sharedMissing } from "./shared.js";

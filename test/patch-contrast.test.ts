@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { lossGradient } from "../dist/native/kernels.js";
-import { type LossSpec, Network, Trainer } from "../dist/native/network.js";
+import { Network } from "../dist/native/network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { Tensor } from "../dist/native/tensor.js";
+import { type LossSpec, Trainer } from "../dist/native/trainer.js";
 import { hashFill } from "./hash-fill.js";
 
 setThreads(1);

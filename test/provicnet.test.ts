@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { Network } from "../dist/models/network.js";
 import { headParameters, loadEncoder } from "../dist/models/weights.js";
-import { type HeadSpec, Trainer } from "../dist/native/network.js";
+import type { HeadSpec } from "../dist/native/network-spec.js";
 import { Tensor } from "../dist/native/tensor.js";
+import { Trainer } from "../dist/native/trainer.js";
 import { hashFill } from "./hash-fill.js";
 import { expectSample, fillParameters, parity, parityInput, relativeError } from "./parity-inputs.js";
 import { sharedMissing } from "./shared.js";
@@ -386,7 +387,11 @@ describe("a vision transformer over slices", () => {
   it.each([
     [small, { kind: "upernet", outputs: 1 }, /conv1 or contrastive for an encoder of the family dino-vit/],
     [small, { kind: "unetr", outputs: 1 }, /conv1 or contrastive/],
-    [convNeXt, { kind: "conv1", outputs: 1 }, /convnext-v2-3d or resnet-3d but received conv1 or contrastive/],
+    [
+      convNeXt,
+      { kind: "conv1", outputs: 1 },
+      /convnext-v2-3d or resnet-3d but received conv1 or contrastive/,
+    ],
     [{ ...small, heads: 5 }, undefined, /heads that divide the encoder's embedDim of 24 but received 5/],
     [{ ...small, axisTokens: 1 }, undefined, /encoder\.axisTokens/],
     [{ ...small, patches: 4 }, undefined, /unknown key "patches". Did you mean "patch"\?/],

@@ -1,9 +1,10 @@
 import { readFileSync } from "node:fs";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Network } from "../dist/models/network.js";
-import { type HeadSpec, type ResNetEncoderSpec, Trainer } from "../dist/native/network.js";
+import type { HeadSpec, ResNetEncoderSpec } from "../dist/native/network-spec.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { Tensor } from "../dist/native/tensor.js";
+import { Trainer } from "../dist/native/trainer.js";
 import { hashFill } from "./hash-fill.js";
 import { expectSample, fillParameters, type ParityInput, parityInput, type Sample } from "./parity-inputs.js";
 

@@ -14,10 +14,11 @@ import {
   sliceViews,
   standardiseInput,
 } from "../dist/models/pretraining/self-distillation.js";
-import { type LossSpec, Network, type SliceViews, Trainer } from "../dist/native/network.js";
+import { Network } from "../dist/native/network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
+import { type LossSpec, type SliceViews, Trainer } from "../dist/native/trainer.js";
 import { openCase } from "../dist/tasks/case-volumes.js";
 import { hashFill } from "./hash-fill.js";
 import { temporaryFolder } from "./temporary-folder.js";

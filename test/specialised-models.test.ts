@@ -1,7 +1,9 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { type LossSpec, type ModelSpec, Network, Trainer } from "../dist/native/network.js";
+import { Network } from "../dist/native/network.js";
+import type { ModelSpec } from "../dist/native/network-spec.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { Tensor } from "../dist/native/tensor.js";
+import { type LossSpec, Trainer } from "../dist/native/trainer.js";
 import { hashFill } from "./hash-fill.js";
 
 setThreads(1); // these networks are too small for more to help

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import type { LoadReport } from "../dist/models/checkpoints/load-report.js";
 import { Network } from "../dist/models/network.js";
-import type { ConvNeXtSpec } from "../dist/native/network.js";
+import type { ConvNeXtSpec } from "../dist/native/network-spec.js";
 import { writeReport } from "../dist/report/index.js";
 import { loadedWeights } from "../dist/report/weights.js";
 import { runStudy } from "../dist/study/run.js";

@@ -1,15 +1,10 @@
 import { afterEach, describe, expect, it } from "vitest";
-import {
-  type ConvNeXtSpec,
-  type LossSpec,
-  Network,
-  type NetworkSpec,
-  Trainer,
-  type UNetSpec,
-} from "../dist/native/network.js";
+import { Network } from "../dist/native/network.js";
+import type { ConvNeXtSpec, NetworkSpec, UNetSpec } from "../dist/native/network-spec.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
+import { type LossSpec, Trainer } from "../dist/native/trainer.js";
 import { hashFill } from "./hash-fill.js";
 import { temporaryFolder } from "./temporary-folder.js";
 

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { headParameters } from "../dist/models/weights.js";
-import { type DinoVitSpec, type HeadSpec, Network } from "../dist/native/network.js";
+import { Network } from "../dist/native/network.js";
+import type { DinoVitSpec, HeadSpec } from "../dist/native/network-spec.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { hashFill } from "./hash-fill.js";

@@ -34,7 +34,7 @@ template <size_t Size>
 std::array<double, Size> fixed_numbers(const Napi::Value& value, const std::string& name) {
   const std::vector<double> list = numbers(value, name);
   require(list.size() == Size, "Expected ", Size, " numbers for ", name, " but received ", list.size());
-  std::array<double, Size> result;
+  std::array<double, Size> result{};
   std::copy(list.begin(), list.end(), result.begin());
   return result;
 }
@@ -43,7 +43,7 @@ template <size_t Size>
 std::array<int64_t, Size> fixed_integers(const Napi::Value& value, const std::string& name) {
   const std::vector<int64_t> list = integers(value, name);
   require(list.size() == Size, "Expected ", Size, " whole numbers for ", name, " but received ", list.size());
-  std::array<int64_t, Size> result;
+  std::array<int64_t, Size> result{};
   std::copy(list.begin(), list.end(), result.begin());
   return result;
 }

@@ -9,7 +9,7 @@
 
 namespace transfer_limits {
 
-// Reads the objects of src/native/network.ts: NetworkSpec, LossSpec, TrainerOptions. Throws BAD_INPUT.
+// Reads the objects of src/native/network-spec.ts and trainer.ts: NetworkSpec, LossSpec, TrainerOptions. Throws BAD_INPUT.
 NetworkSpecification read_network(const Napi::Value& value);
 // The bins that a NetworkSpec names for its output, if any.
 std::optional<IntensityBins> read_bins(const Napi::Value& value);

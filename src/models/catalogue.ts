@@ -1,5 +1,5 @@
 import type { TaskKind } from "../common/vocabulary.js";
-import type { EncoderSpec } from "../native/network.js";
+import type { EncoderSpec } from "../native/network-spec.js";
 
 /**
  * Encoders by name. `profound-tiny` is the published size (ConvNeXt V2 Tiny in 3D, three channels);

@@ -1,7 +1,8 @@
 import type { z } from "zod";
 import { expected, TransferLimitsError } from "../common/errors.js";
 import { faultsOf, pathName } from "../common/validation.js";
-import { type HeadSpec, type IntensityOutput, Network as NativeNetwork } from "../native/network.js";
+import { Network as NativeNetwork } from "../native/network.js";
+import type { HeadSpec, IntensityOutput } from "../native/network-spec.js";
 import { type LoadOptions, loadWeights } from "./checkpoints/load.js";
 import type { LoadReport } from "./checkpoints/load-report.js";
 import { ownMetadata } from "./checkpoints/own-weights.js";

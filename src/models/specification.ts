@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { TransferLimitsError } from "../common/errors.js";
 import { section } from "../common/validation.js";
-import type { EncoderSpec, HeadSpec, ModelSpec } from "../native/network.js";
+import type { EncoderSpec, HeadSpec, ModelSpec } from "../native/network-spec.js";
 import { encoderNames, encoders, specialisedModels, specialisedNames } from "./catalogue.js";
 
 const size = z.int().min(1).max(65_536);

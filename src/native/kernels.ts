@@ -1,7 +1,7 @@
 import type { CancelFlag, OverlapCounts } from "./addon.js";
 import { addon, settle } from "./load.js";
-import type { LossSpec } from "./network.js";
 import { Tensor } from "./tensor.js";
+import type { LossSpec } from "./trainer.js";
 
 /** Runs `work` with a native flag that is raised when `signal` is aborted. */
 async function cancellable<T>(

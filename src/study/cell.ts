@@ -13,7 +13,8 @@ import {
   loadEncoder,
   parameterCount,
 } from "../models/weights.js";
-import { Network, type NetworkSpec } from "../native/network.js";
+import { Network } from "../native/network.js";
+import type { NetworkSpec } from "../native/network-spec.js";
 import { peakMemory } from "../native/runtime.js";
 import { writeSafetensors } from "../native/safetensors.js";
 import { Tensor } from "../native/tensor.js";

@@ -4,7 +4,8 @@ import { z } from "zod";
 import { writeJson } from "../common/atomic-file.js";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { networkMetadata } from "../models/checkpoints/own-weights.js";
-import type { Network, Trainer } from "../native/network.js";
+import type { Network } from "../native/network.js";
+import type { Trainer } from "../native/trainer.js";
 import type { EpochRecord } from "./results.js";
 
 /** What a cell has spent so far, over every process that worked on it. */

@@ -1,4 +1,4 @@
-import type { ConvNeXtSpec, DinoVitSpec, EncoderSpec, NetworkSpec } from "../native/network.js";
+import type { ConvNeXtSpec, DinoVitSpec, EncoderSpec, NetworkSpec } from "../native/network-spec.js";
 import { resNetCost, specialisedCost } from "./specialised-cost.js";
 
 /**

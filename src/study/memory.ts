@@ -1,4 +1,10 @@
-import type { ConvNeXtSpec, DinoVitSpec, EncoderSpec, ModelSpec, NetworkSpec } from "../native/network.js";
+import type {
+  ConvNeXtSpec,
+  DinoVitSpec,
+  EncoderSpec,
+  ModelSpec,
+  NetworkSpec,
+} from "../native/network-spec.js";
 
 /** What a worker process holds before it has a network: Node, LibTorch and its threads; on a GPU, CUDA's context. */
 export const baseBytes = 5e8;

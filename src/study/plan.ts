@@ -7,7 +7,7 @@ import {
   variantName,
 } from "../common/vocabulary.js";
 import { encoderOf, headOf, specialisedOf } from "../models/specification.js";
-import type { HeadSpec, NetworkSpec } from "../native/network.js";
+import type { HeadSpec, NetworkSpec } from "../native/network-spec.js";
 import { strategiesOf, taskOf } from "../tasks/index.js";
 import { forwardCost } from "./estimate.js";
 import { peakBytes } from "./memory.js";

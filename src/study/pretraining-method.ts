@@ -10,7 +10,9 @@ import {
   sliceViews,
   standardiseInput,
 } from "../models/pretraining/self-distillation.js";
-import type { EncoderSpec, LossSpec, Network } from "../native/network.js";
+import type { Network } from "../native/network.js";
+import type { EncoderSpec } from "../native/network-spec.js";
+import type { LossSpec } from "../native/trainer.js";
 import type { CaseVolumes } from "../tasks/case-volumes.js";
 import type { EpochRecord } from "./results.js";
 import type { PretrainSettings } from "./schema.js";

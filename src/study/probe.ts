@@ -1,8 +1,10 @@
 import { availableParallelism } from "node:os";
 import { messageOf, throwIfAborted } from "../common/errors.js";
-import { Network, type NetworkSpec, Trainer } from "../native/network.js";
+import { Network } from "../native/network.js";
+import type { NetworkSpec } from "../native/network-spec.js";
 import { setThreads } from "../native/runtime.js";
 import { Tensor } from "../native/tensor.js";
+import { Trainer } from "../native/trainer.js";
 import { taskOf } from "../tasks/index.js";
 import { forwardCost } from "./estimate.js";
 import type { PlannedCell, StudyPlan } from "./plan.js";

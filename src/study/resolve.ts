@@ -4,7 +4,7 @@ import { type Fault, faultsOf } from "../common/validation.js";
 import { ownStrategy, type Strategy, variantName } from "../common/vocabulary.js";
 import { keyMaps } from "../models/checkpoints/key-maps/index.js";
 import { encoderOf, publishedDecoder, specialisedOf } from "../models/specification.js";
-import type { EncoderSpec } from "../native/network.js";
+import type { EncoderSpec } from "../native/network-spec.js";
 import { strategiesOf, taskOf } from "../tasks/index.js";
 import { expandPreset } from "./presets.js";
 import {

@@ -1,4 +1,4 @@
-import type { NetworkSpec } from "../native/network.js";
+import type { NetworkSpec } from "../native/network-spec.js";
 import type { TaskShape } from "../tasks/task.js";
 import { smallestBatch } from "../tasks/task.js";
 

@@ -1,4 +1,4 @@
-import type { ModelSpec } from "../native/network.js";
+import type { ModelSpec } from "../native/network-spec.js";
 
 /**
  * Roughly how many multiplications a specialised model's answer to one input of `voxels` takes: its convolutions, linear

@@ -1,15 +1,14 @@
 import { TransferLimitsError, throwIfAborted } from "../common/errors.js";
 import { randomStream, seedFor } from "../common/random.js";
+import type { Network, VolumeFeatures } from "../native/network.js";
+import { peakMemory } from "../native/runtime.js";
+import type { Tensor } from "../native/tensor.js";
 import {
   type DistillationSchedule,
-  type Network,
   type SliceViews,
   Trainer,
   type TrainerOptions,
-  type VolumeFeatures,
-} from "../native/network.js";
-import { peakMemory } from "../native/runtime.js";
-import type { Tensor } from "../native/tensor.js";
+} from "../native/trainer.js";
 import type { BusyClock } from "./busy-clock.js";
 import type { CheckpointFolder, Spent, TrainingState } from "./checkpoint.js";
 import type { EpochRecord } from "./results.js";

@@ -2,8 +2,9 @@ import { mean, sampleStandardDeviation } from "simple-statistics";
 import type { RandomStream } from "../common/random.js";
 import type { TaskKind } from "../common/vocabulary.js";
 import { ssim3d } from "../native/kernels.js";
-import type { IntensityOutput, LossSpec } from "../native/network.js";
+import type { IntensityOutput } from "../native/network-spec.js";
 import { Tensor } from "../native/tensor.js";
+import type { LossSpec } from "../native/trainer.js";
 import type { CaseFacts, CaseVolumes } from "./case-volumes.js";
 
 /** Channels of the input that the task has by itself, channels of the output, and slices out for each slice in. */

@@ -1,12 +1,8 @@
 import { encoders, specialisedModels } from "../../models/catalogue.js";
-import {
-  type DinoVitSpec,
-  type EncoderSpec,
-  type ModelSpec,
-  Network,
-  Trainer,
-} from "../../native/network.js";
+import { Network } from "../../native/network.js";
+import type { DinoVitSpec, EncoderSpec, ModelSpec } from "../../native/network-spec.js";
 import { Tensor } from "../../native/tensor.js";
+import { Trainer } from "../../native/trainer.js";
 import { alternate, type PeerWish, type Work } from "../alternate.js";
 import type { BenchCase, BenchSettings, Floor } from "../case.js";
 import { filled, parameter, productOf } from "../hash-fill.js";

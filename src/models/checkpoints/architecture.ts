@@ -1,4 +1,4 @@
-import type { ConvNeXtSpec, DinoVitSpec, EncoderSpec, ResNetEncoderSpec } from "../../native/network.js";
+import type { ConvNeXtSpec, DinoVitSpec, EncoderSpec, ResNetEncoderSpec } from "../../native/network-spec.js";
 import { elementsOf } from "../../native/stored-tensor.js";
 import type { KeyMap } from "./key-map.js";
 import { type Described, shapesUnderOurNames } from "./matching.js";

@@ -1,4 +1,4 @@
-import type { EncoderSpec } from "../../native/network.js";
+import type { EncoderSpec } from "../../native/network-spec.js";
 import type { Layout } from "./layouts.js";
 
 /**

@@ -1,4 +1,5 @@
-import type { NetworkSpec, ParameterInfo } from "../../native/network.js";
+import type { ParameterInfo } from "../../native/network.js";
+import type { NetworkSpec } from "../../native/network-spec.js";
 import { elementsOf } from "../../native/stored-tensor.js";
 import type { CheckpointFile, CheckpointFormat } from "./checkpoint-file.js";
 import { coverageOf, isAbsentBy, type Match, tensorCoverageOf } from "./matching.js";

@@ -1,5 +1,6 @@
 import { randomStream } from "../../common/random.js";
-import type { EncoderSpec, Network } from "../../native/network.js";
+import type { Network } from "../../native/network.js";
+import type { EncoderSpec } from "../../native/network-spec.js";
 import { Tensor } from "../../native/tensor.js";
 
 /** Edge of the probe volume in voxels, the same along each axis, so that it can be turned. */

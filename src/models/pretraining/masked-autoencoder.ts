@@ -1,6 +1,6 @@
 import type { RandomStream } from "../../common/random.js";
-import type { LossSpec } from "../../native/network.js";
 import { Tensor } from "../../native/tensor.js";
+import type { LossSpec } from "../../native/trainer.js";
 import type { CaseVolumes, VolumeRole } from "../../tasks/case-volumes.js";
 
 /**

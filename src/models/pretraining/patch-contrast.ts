@@ -1,5 +1,5 @@
-import type { LossSpec } from "../../native/network.js";
 import { Tensor } from "../../native/tensor.js";
+import type { LossSpec } from "../../native/trainer.js";
 import type { CaseVolumes } from "../../tasks/case-volumes.js";
 
 /**

@@ -1,7 +1,8 @@
 import { expected, TransferLimitsError } from "../../common/errors.js";
 import type { RandomStream } from "../../common/random.js";
-import type { DistillationSchedule, LossSpec, Network, SliceViews } from "../../native/network.js";
+import type { Network } from "../../native/network.js";
 import { Tensor } from "../../native/tensor.js";
+import type { DistillationSchedule, LossSpec, SliceViews } from "../../native/trainer.js";
 import { cropSlices, type SliceCrop, statistics } from "../../native/volumes.js";
 import type { CaseVolumes } from "../../tasks/case-volumes.js";
 

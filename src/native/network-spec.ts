@@ -1,0 +1,148 @@
+/** 3D ConvNeXt V2: `stem` 4x4x4, then downsampling 2, 2 and 1 between four stages. */
+export interface ConvNeXtSpec {
+  family: "convnext-v2-3d";
+  channels: number;
+  depths: [number, number, number, number];
+  dims: [number, number, number, number];
+  /** Stochastic depth of the last block while training; linear from 0 over the blocks. Default 0. */
+  dropPath?: number;
+}
+
+/** A 3D ResNet (He et al. 2016) of bottleneck blocks as an encoder: its four stages have strides of 4, 8, 16 and 32. */
+export interface ResNetEncoderSpec {
+  family: "resnet-3d";
+  channels: number;
+  /** Channels after the first convolution; the stages have 4, 8, 16 and 32 times as many. */
+  features: number;
+  /** Bottleneck blocks of the four stages. */
+  blocks: [number, number, number, number];
+}
+
+/**
+ * A vision transformer over slices: DINOv2 (Oquab et al. 2024) with register tokens, and ProViCNet's two axis tokens.
+ * Its channels hold adjacent slices: a volume of one channel and an encoder of three make each slice be seen with its
+ * neighbours.
+ */
+export interface DinoVitSpec {
+  family: "dino-vit";
+  channels: number;
+  /** Edge of a patch in pixels; a slice's height and width are multiples of it. */
+  patch: number;
+  embedDim: number;
+  /** Transformer blocks. */
+  depth: number;
+  /** Attention heads; they divide `embedDim`. */
+  heads: number;
+  registers: number;
+  /** 2: tokens of the slice's position and of the number of slices; 0: none. */
+  axisTokens: 0 | 2;
+}
+
+export type EncoderSpec = ConvNeXtSpec | ResNetEncoderSpec | DinoVitSpec;
+
+/**
+ * What stands on an encoder. Every dense head answers to a volume at the volume's full spatial size. `conv1` and
+ * `contrastive` stand on a `dino-vit`, `classifier` and `subpixel` on any family, the others on a `convnext-v2-3d` or
+ * `resnet-3d`.
+ */
+export type HeadSpec =
+  /** On the pooled features: a bottleneck with batch norm; on a `dino-vit` three linear layers of that width. */
+  | { kind: "classifier"; classes: number; bottleneck?: number }
+  | { kind: "upernet"; outputs: number; hidden?: number; auxiliary?: number }
+  | { kind: "unetr"; outputs: number; featureSize?: number }
+  /**
+   * Doubles the depth: the input's first channel, each slice twice, plus what the head adds by a subpixel shuffle of
+   * UNETR's features, or of a `dino-vit`'s upsampled patch tokens: [N, C, D, H, W] -> [N, outputs, 2 D, H, W].
+   */
+  | { kind: "subpixel"; outputs: number; featureSize?: number }
+  /** Predicts the normalised voxels of masked patches; trained with the loss `masked-autoencoder`. */
+  | { kind: "masked-autoencoder"; patch?: number; decoderDim?: number; decoderDepth?: number }
+  /** ProViCNet's decoder: three times upsampling by 2 and a convolution, of 8 `width` (128), 4 `width` and `outputs` channels. */
+  | { kind: "conv1"; outputs: number; width?: number }
+  /**
+   * ProViCNet as it is pretrained: the `conv1` head, which `forward` answers with, and beside it the contrastive head
+   * on patch features, which `project` answers with. Sizes left out are the published ones: 2048, 256, 65536.
+   */
+  | { kind: "contrastive"; outputs: number; hidden?: number; bottleneck?: number; prototypes?: number };
+
+/** A 3D U-Net: two convolutions a level, instance norm, leaky ReLU; `depthScale` 2 ends in a subpixel shuffle. */
+export interface UNetSpec {
+  family: "unet-3d";
+  channels: number;
+  outputs: number;
+  /** Channels of the first level; doubled at each level below. */
+  features: number;
+  levels: number;
+  depthScale?: 1 | 2;
+}
+
+/**
+ * TransUNet (Chen et al. 2021) in 3D: residual blocks and max pooling, a transformer over the coarsest level, skips to
+ * the decoder. Its tokens have `features` x 2^(`levels` - 1) features.
+ */
+export interface TransUNetSpec extends Omit<UNetSpec, "family"> {
+  family: "transunet-3d";
+  /** Transformer blocks. */
+  depth: number;
+  /** Attention heads; they divide the coarsest level's features. */
+  heads: number;
+}
+
+/**
+ * A vision transformer (Dosovitskiy et al. 2021) that reconstructs each 3D patch of the answer from its token: the
+ * input's first channel plus what the network adds.
+ */
+export interface VitSpec {
+  family: "vit-3d";
+  channels: number;
+  outputs: number;
+  /** Depth, height and width of a patch; volumes are padded to whole ones by replication. */
+  patch: [number, number, number];
+  embedDim: number;
+  /** Transformer blocks. */
+  depth: number;
+  /** Attention heads; they divide `embedDim`. */
+  heads: number;
+}
+
+/**
+ * The U-Net of denoising diffusion (Ho et al. 2020) in 3D, which predicts noise. The last of its `channels` is constant
+ * and holds the time step t / T in [0, 1]; its first voxel is read.
+ */
+export interface DiffusionUNetSpec {
+  family: "diffusion-unet-3d";
+  /** Those of the image and the time: at least 2. */
+  channels: number;
+  outputs: number;
+  /** Channels of the first level, an even number; doubled at each level below. */
+  features: number;
+  levels: number;
+}
+
+/** A 3D ResNet (He et al. 2016) of bottleneck blocks, a classifier: `features` 64 and `blocks` [3, 4, 6, 3] are ResNet-50. */
+export interface ResNetSpec {
+  family: "resnet-3d";
+  channels: number;
+  classes: number;
+  /** Channels after the first convolution. */
+  features: number;
+  /** Bottleneck blocks of the four stages. */
+  blocks: [number, number, number, number];
+}
+
+export type ModelSpec = UNetSpec | TransUNetSpec | VitSpec | DiffusionUNetSpec | ResNetSpec;
+
+/**
+ * Intensities as a softmax over `bins` of equal width from `low` to `high`: the answer is the expectation of the bins'
+ * centres, and so is what the loss sees. For networks that answer voxel by voxel, with `outputs` 1.
+ */
+export interface IntensityOutput {
+  bins: number;
+  low: number;
+  high: number;
+}
+
+/** A whole network: an encoder, alone or with a head, or a specialised model. */
+export type NetworkSpec = ({ encoder: EncoderSpec; head?: HeadSpec } | { model: ModelSpec }) & {
+  output?: IntensityOutput;
+};

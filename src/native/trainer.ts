@@ -1,0 +1,184 @@
+import type { TrainerHandle } from "./addon.js";
+import { addon, settle } from "./load.js";
+import { featureHandles, type Network, type VolumeFeatures } from "./network.js";
+import { readSafetensors, writeSafetensors } from "./safetensors.js";
+import { Tensor } from "./tensor.js";
+
+/** A loss, with its own settings. Predictions are logits where the task is discrete. */
+export type LossSpec =
+  /** 1 - Tversky index of sigmoid(logits), per sample then averaged (Salehi 2017); alpha weighs false positives, beta false negatives. */
+  | { kind: "tversky"; alpha: number; beta: number; smooth?: number }
+  | { kind: "l1" }
+  /** Class-weighted; the target is int64 [N]. */
+  | { kind: "cross-entropy"; weights?: number[] }
+  /** 1 - SSIM (Gaussian 11, sigma 1.5). */
+  | { kind: "ssim"; dataRange: number }
+  | { kind: "l1-ssim"; dataRange: number; ssimWeight: number }
+  /** Mean squared error on masked patches; the target is the mask, uint8 [N, patches], 1 = masked. */
+  | { kind: "masked-autoencoder"; normaliseTargets?: boolean }
+  /**
+   * Supervised contrast of a `dino-vit`'s patches (Khosla 2020); the target is the lesion mask, uint8 [N, 1, D, H, W]. A
+   * patch is lesion where more than `lesionShare` (0.5) of it is; at most `patches` (1024) take part in a step, as many
+   * of lesions as of background.
+   */
+  | ({ kind: "patch-contrast" } & PatchContrastSettings)
+  /**
+   * `distillationWeight` x the cross-entropy of a teacher's and a student's class tokens (Caron 2021), plus
+   * `contrastWeight` x the patch contrast of the global views; for `Trainer.distil` alone.
+   */
+  | ({
+      kind: "self-distillation";
+      studentTemperature?: number;
+      /** Of the teacher's mean output, which is taken away from it: how much of itself it keeps in a step. */
+      centreMomentum?: number;
+      distillationWeight?: number;
+      contrastWeight?: number;
+    } & PatchContrastSettings);
+
+interface PatchContrastSettings {
+  temperature?: number;
+  lesionShare?: number;
+  patches?: number;
+}
+
+export interface TrainerOptions {
+  loss: LossSpec;
+  /** Decoupled weight decay of matrices and kernels; vectors (norms, biases, GRN) have none. Default 0.01. */
+  weightDecay?: number;
+  betas?: [number, number];
+  /** Clip the gradient's global norm to this. Default: no clipping. */
+  gradientClip?: number;
+  /** Only parameters whose name starts with one of these are trained. Default: all. */
+  trainable?: string[];
+  /** What a parameter's learning rate is multiplied with, by the parameter's full name. Default: 1 for each. */
+  rates?: Record<string, number>;
+  /** Weight of the auxiliary head's loss, where the network has one. Default 0.4. */
+  auxiliaryWeight?: number;
+}
+
+/**
+ * What a step of self-distillation sees of some slices: global views, which student and teacher see, and local ones for
+ * the student alone. Images are ordered view by view: one view of every slice, then the next.
+ */
+export interface SliceViews extends Disposable {
+  /** How many slices. */
+  slices: number;
+  /** [views x slices, C, H, W], C the encoder's channels. */
+  global: Tensor;
+  /** [views x slices, 1, H, W], above 0 in lesions. */
+  lesion: Tensor;
+  /** [views x slices, C, h, w]; null: none. */
+  local: Tensor | null;
+  /** Where the slices lie, [views x slices, 2], as in `SliceOptions`; null for an encoder without axis tokens. */
+  globalPosition: Tensor | null;
+  localPosition: Tensor | null;
+}
+
+/** What follows a schedule in self-distillation. */
+export interface DistillationSchedule {
+  /** How much of itself the teacher keeps in the step; the rest comes from the student. */
+  momentum: number;
+  /** Divides the teacher's centred outputs before their softmax. */
+  teacherTemperature: number;
+  /** The prototypes stay as they are in this step. Default false. */
+  prototypesFrozen?: boolean;
+}
+
+/** Trains a network step by step with AdamW. The schedule is the caller's: each step names its learning rate. */
+export class Trainer implements Disposable {
+  /** @internal */
+  readonly handle: TrainerHandle;
+
+  private constructor(handle: TrainerHandle) {
+    this.handle = handle;
+  }
+
+  /**
+   * @param teacher for the loss `self-distillation`: a network built as `network`, whose weights become a copy of the
+   * network's and follow them from then on. The trainer saves and restores them with its own state.
+   */
+  static async create(network: Network, options: TrainerOptions, teacher?: Network): Promise<Trainer> {
+    return new Trainer(await settle(addon().trainerCreate(network.handle, options, teacher?.handle ?? null)));
+  }
+
+  /**
+   * One step: forward in training mode, loss, backward, clipping, AdamW.
+   *
+   * @param step.seed seeds what is drawn inside the step (stochastic depth, dropout)
+   * @param step.features the encoder's features of the input, where they are known: then the encoder isn't run, and
+   * only a head can be trained
+   * @returns the loss before the step, and the gradient's global norm before clipping
+   */
+  async step(
+    input: Tensor,
+    target: Tensor,
+    step: { learningRate: number; seed: number; features?: VolumeFeatures },
+  ): Promise<{ loss: number; gradientNorm: number }> {
+    return settle(
+      addon().trainerStep(
+        this.handle,
+        input.handle,
+        target.handle,
+        step.features ? featureHandles(step.features) : null,
+        step.learningRate,
+        step.seed,
+      ),
+    );
+  }
+
+  /**
+   * One step of self-distillation: student and teacher see the views, the student takes a step as in `step`, the
+   * teacher's centre and weights follow.
+   *
+   * @throws `BAD_INPUT` for a trainer without a teacher, and for views that do not fit
+   */
+  async distil(
+    views: SliceViews,
+    step: { learningRate: number; seed: number } & DistillationSchedule,
+  ): Promise<{ loss: number; gradientNorm: number }> {
+    const { slices, global, lesion, local, globalPosition, localPosition } = views;
+    const { learningRate, seed, ...schedule } = step;
+    const handles = {
+      slices,
+      global: global.handle,
+      lesion: lesion.handle,
+      local: local?.handle ?? null,
+      globalPosition: globalPosition?.handle ?? null,
+      localPosition: localPosition?.handle ?? null,
+    };
+    return settle(addon().trainerDistil(this.handle, { ...handles, ...schedule }, learningRate, seed));
+  }
+
+  /** Writes the optimiser's moments and step count, and a teacher's weights and centre, as safetensors, atomically. */
+  async save(path: string, metadata: Record<string, string> = {}): Promise<void> {
+    const { steps, tensors } = await settle(addon().trainerState(this.handle));
+    const named = Object.fromEntries(tensors.map(({ name, tensor }) => [name, new Tensor(tensor)]));
+    try {
+      await writeSafetensors(path, named, { ...metadata, steps: String(steps) });
+    } finally {
+      for (const tensor of Object.values(named)) tensor.dispose();
+    }
+  }
+
+  /** Restores what `save` wrote, so that training goes on bit for bit. */
+  async load(path: string): Promise<Record<string, string>> {
+    const file = await readSafetensors(path);
+    const tensors: Tensor[] = [];
+    try {
+      for (const name of file.names) tensors.push(await file.tensor(name));
+      const handles = tensors.map((tensor) => tensor.handle);
+      await settle(addon().trainerAssign(this.handle, Number(file.metadata.steps), file.names, handles));
+    } finally {
+      for (const tensor of tensors) tensor.dispose();
+    }
+    return file.metadata;
+  }
+
+  dispose(): void {
+    this.handle.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
