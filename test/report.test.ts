@@ -159,6 +159,25 @@ describe("what could not be concluded", () => {
     expect(text).not.toMatch(/One seed|test cases:|saturated/);
   });
 
+  it("names a task that a model has learnt with no comparator, and no other", () => {
+    const learnt = list({ mean: () => 0.5 }).join("\n");
+    expect(learnt).not.toMatch(/not learnt/);
+    const text = list({
+      mean: (task, comparator) => (task === "super-resolution" && comparator !== "specialised" ? 0.004 : 0.5),
+    });
+    expect(text.filter((line) => line.includes("not learnt"))).toEqual([
+      "Super-resolution: profound-tiny stays below 0.05 SSIM with every comparator. It has not learnt the task, and its " +
+        "gains compare next to nothing with next to nothing.",
+    ]);
+  });
+
+  it("does not call one model better than another where neither has learnt anything", () => {
+    const summary = summarise(studyResults({ mean: (task) => (task === "super-resolution" ? 0.004 : 0.5) }));
+    const [one] = modelAnswers(summary);
+    expect(one?.answer).toMatch(/Super-resolution could not be compared\.$/);
+    expect(one?.details.join("\n")).not.toMatch(/Super-resolution/);
+  });
+
   it("counts gains that have no percentage because the reference is 0", () => {
     expect(list({ mean: (_, comparator) => (comparator === "pretrained" ? 0 : 0.5) })).toContain(
       "2 gains over a reference of 0 cannot be given in percent.",

@@ -1,8 +1,15 @@
 import { comparators, ownStrategy } from "../common/vocabulary.js";
 import type { GainReference, StudyResults } from "../study/results.js";
 import { count, listing, percent, significant } from "./format.js";
-import { comparatorLabel, kindInProse, metricLabel, referenceInProse, taskInProse } from "./labels.js";
-import { distanceNames, type Summary, type TaskRow, verdict } from "./summary.js";
+import {
+  comparatorLabel,
+  kindInProse,
+  metricLabel,
+  referenceInProse,
+  taskInProse,
+  taskLabel,
+} from "./labels.js";
+import { distanceNames, hardlyAnything, type Summary, type TaskRow, verdict } from "./summary.js";
 
 /** What is said of one foundation model on the first screen. */
 export interface ModelAnswer {
@@ -130,6 +137,21 @@ export function exposures({ exposure = [] }: StudyResults): string[] {
   });
 }
 
+/** Tasks that a foundation model has learnt in no way, so that a gain is a ratio between next to nothing. */
+function unlearntTasks(rows: readonly TaskRow[]): string[] {
+  return rows.flatMap((row) => {
+    const means = comparators
+      .filter((name) => name !== "specialised")
+      .flatMap((name) => row.entries[name].score?.mean ?? []);
+    if (row.metric === null || !row.higherIsBetter || means.length < 2) return [];
+    if (means.some((mean) => mean >= hardlyAnything)) return [];
+    return [
+      `${taskLabel(row)}: ${row.model} stays below ${hardlyAnything} ${metricLabel(row.metric)} with every comparator. It has ` +
+        "not learnt the task, and its gains compare next to nothing with next to nothing.",
+    ];
+  });
+}
+
 const fewCases = 10;
 
 /** What a reader must not conclude, and why, in full sentences. */
@@ -141,6 +163,7 @@ export function caveats(results: StudyResults, summary: Summary): string[] {
     );
   }
   list.push(...undefinedMetrics(summary.rows));
+  list.push(...unlearntTasks(summary.rows));
   for (const { split, tasks } of summary.cohorts) {
     if (split.test >= fewCases) continue;
     const where = tasks === null ? "" : ` of ${listing(tasks.map(kindInProse))}`;

@@ -311,6 +311,9 @@ function pairedDifference(
   return { ...meanInterval(differences), better: differences.filter((difference) => difference > 0).length };
 }
 
+/** Below it a metric whose best value is 1 says that nothing was learnt: one such result is not better than another. */
+export const hardlyAnything = 0.05;
+
 /** Whether a fine-tuned model did better than a reference, and whether its cases are enough to be sure. */
 export type Verdict = "better" | "worse" | "equal" | "unknown";
 
@@ -320,6 +323,8 @@ export function verdict(row: TaskRow, reference: GainReference): { verdict: Verd
   if (fineTuned == null || other == null || !Number.isFinite(fineTuned - other)) {
     return { verdict: "unknown", sure: false };
   }
+  if (row.higherIsBetter && Math.max(fineTuned, other) < hardlyAnything)
+    return { verdict: "unknown", sure: false };
   const difference = row.higherIsBetter ? fineTuned - other : other - fineTuned;
   const paired = row.paired[reference];
   const sure = paired?.low != null && paired.high != null && (paired.low > 0 || paired.high < 0);
