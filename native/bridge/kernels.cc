@@ -82,6 +82,7 @@ Napi::Value kernel_grn_perceptron(const Napi::CallbackInfo& info) {
       [input, parameters, keep, gradient] {
         const torch::AutoGradMode mode(gradient.defined());
         std::vector<at::Tensor> leaves;
+        leaves.reserve(parameters.size());
         for (const at::Tensor& tensor : parameters) {
           leaves.push_back(tensor.detach().requires_grad_(gradient.defined()));
         }

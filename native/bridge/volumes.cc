@@ -108,6 +108,7 @@ Napi::Value volume_crop_slices(const Napi::CallbackInfo& info) {
   const at::Tensor stack = TensorHandle::get(info[0], "volumes");
   const auto list = transfer_limits::object(info[1], "crops").As<Napi::Array>();
   std::vector<volumes::SliceCrop> crops;
+  crops.reserve(list.Length());
   for (uint32_t index = 0; index < list.Length(); ++index) crops.push_back(read_crop(list[index]));
   const Napi::Object object = transfer_limits::object(info[2], "options");
   volumes::CropOptions options;

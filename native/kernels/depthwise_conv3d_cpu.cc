@@ -221,6 +221,12 @@ std::vector<Value> packed_weight(const at::Tensor& weight, const std::vector<Blo
   return packed;
 }
 
+// How many tasks, of so many multiplications each, are worth another thread: some 50 microseconds.
+int64_t tasks_a_thread(int64_t multiplications) {
+  constexpr int64_t kWorthwhile = 1 << 21;
+  return std::max<int64_t>(1, kWorthwhile / std::max<int64_t>(1, multiplications));
+}
+
 Shape shape_of(const at::Tensor& x) { return {x.size(0), x.size(2), x.size(3), x.size(4), x.size(1)}; }
 
 // float32 or float64, channels-last and dense.
@@ -242,6 +248,8 @@ void check(const at::Tensor& x, int64_t channels, int64_t kernel) {
           x.sizes());
   require(x.size(1) == channels, "Expected ", channels,
           " channels for the depthwise convolution but received ", x.sizes());
+  require(channels >= 1, "Expected at least one channel for the depthwise convolution but received ",
+          x.sizes());
   require(kernel >= 1 && kernel % 2 == 1,
           "Expected an odd kernel for the depthwise convolution but received ", kernel);
 }
@@ -265,7 +273,8 @@ at::Tensor convolve(const at::Tensor& x, const at::Tensor& weight, const at::Ten
   const Value* in = x.const_data_ptr<Value>();
   const Value* start = bias.const_data_ptr<Value>();
   Value* result = out.data_ptr<Value>();
-  at::parallel_for(0, shape.samples * count * shape.depth, 1, [&](int64_t begin, int64_t end) {
+  const int64_t grain = tasks_a_thread(shape.height * shape.width * taps * shape.channels / count);
+  at::parallel_for(0, shape.samples * count * shape.depth, grain, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       const int64_t z = task % shape.depth;
       const Block& block = blocks[task / shape.depth % count];
@@ -334,7 +343,9 @@ std::pair<at::Tensor, at::Tensor> correlate(const at::Tensor& gradient, const at
   std::vector<double> sums(std::max<int64_t>(groups, 1) * group_sums, 0.0);
   const Value* in = x.const_data_ptr<Value>();
   const Value* wanted = gradient.const_data_ptr<Value>();
-  at::parallel_for(0, groups * count, 1, [&](int64_t begin, int64_t end) {
+  const int64_t grain =
+      tasks_a_thread(group_size * shape.height * shape.width * taps * shape.channels / count);
+  at::parallel_for(0, groups * count, grain, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       const Block& block = blocks[task / groups];
       const int64_t group = task % groups;

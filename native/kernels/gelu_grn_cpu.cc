@@ -12,6 +12,8 @@ namespace transfer_limits {
 namespace {
 
 constexpr int64_t kBlock = 64;  // rows whose sums are kept in float32
+constexpr int64_t kWorthwhile =
+    1 << 16;  // values for which another thread is worth while: some 50 microseconds
 
 // out = gelu(hidden + bias) * keep; squares += out^2
 TRANSFER_LIMITS_VECTORISED
@@ -74,7 +76,8 @@ const float* values_of(const at::Tensor& x, at::IntArrayRef sizes) {
 template <typename Visit>
 std::vector<double> summed_over_rows(const Rows& rows, const Visit& visit) {
   std::vector<float> partial(rows.samples * rows.blocks() * rows.features, 0.0f);
-  at::parallel_for(0, rows.samples * rows.blocks(), 1, [&](int64_t begin, int64_t end) {
+  const int64_t grain = std::max<int64_t>(1, kWorthwhile / std::max<int64_t>(1, kBlock * rows.features));
+  at::parallel_for(0, rows.samples * rows.blocks(), grain, [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) {
       const int64_t sample = block / rows.blocks();
       const int64_t first = block % rows.blocks() * kBlock;
@@ -149,7 +152,8 @@ at::Tensor weight_gradient_on_grn(at::Tensor& plain, const at::Tensor& weight, c
   float* result = plain.data_ptr<float>();
   at::Tensor to_scale = at::empty({features}, weight.options());
   float* total = to_scale.data_ptr<float>();
-  at::parallel_for(0, (features + kFeatures - 1) / kFeatures, 1, [&](int64_t begin, int64_t end) {
+  const int64_t grain = std::max<int64_t>(1, kWorthwhile / std::max<int64_t>(1, kFeatures * outputs));
+  at::parallel_for(0, (features + kFeatures - 1) / kFeatures, grain, [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) {
       const int64_t first = block * kFeatures;
       const int64_t count = std::min(kFeatures, features - first);

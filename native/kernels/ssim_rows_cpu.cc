@@ -87,9 +87,9 @@ void similarity(const double* moments, double c1, double c2, int64_t count, doub
     const double a = moments[x], b = moments[count + x];
     const double luminance = 2.0 * a * b + c1, structure = 2.0 * (moments[3 * count + x] - a * b) + c2;
     const double energy = a * a + b * b;
-    const double over_means = 1.0 / (energy + c1);
-    const double over_variances = 1.0 / (moments[2 * count + x] - energy + c2);
-    const double both = over_means * over_variances;
+    const double means = energy + c1, variances = moments[2 * count + x] - energy + c2;
+    const double both = 1.0 / (means * variances);  // one division for three quotients
+    const double over_means = variances * both, over_variances = means * both;
     const double similar = luminance * structure * both;
     value[x] = similar;
     const double product = 2.0 * luminance * both, squares = -similar * over_variances;
