@@ -1,12 +1,11 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 #include <vector>
 
 #include "error.h"
 #include "kernels/expected_intensity.h"
+#include "kernels/simd_math.h"
 
 namespace transfer_limits {
 namespace {
@@ -34,29 +33,6 @@ std::vector<Tap> taps_of(int64_t from, int64_t to) {
   return taps;
 }
 
-// exp(x) for x <= 0, within 2 units in the last place; below -87 it is 0. Written so that compilers vectorise it: the
-// library's is a call for each element.
-inline float exp_of_negative(float x) {
-  constexpr float kLog2OfE = 1.442695041F;
-  constexpr float kLn2High = 0.693359375F;
-  constexpr float kLn2Low = -2.12194440e-4F;
-  const float held = std::max(x, -87.0F);
-  const float exponent = std::floor(held * kLog2OfE + 0.5F);
-  const float r = (held - exponent * kLn2High) - exponent * kLn2Low;
-  // Minimax polynomial of exp on [-ln 2 / 2, ln 2 / 2].
-  float p = 1.9875691500e-4F;
-  p = p * r + 1.3981999507e-3F;
-  p = p * r + 8.3334519073e-3F;
-  p = p * r + 4.1665795894e-2F;
-  p = p * r + 1.6666665459e-1F;
-  p = p * r + 5.0000001201e-1F;
-  p = p * (r * r) + r + 1.0F;
-  const auto bits = (static_cast<int32_t>(exponent) + 127) << 23;
-  float power = 0.0F;
-  std::memcpy(&power, &bits, sizeof(power));
-  return x < -87.0F ? 0.0F : p * power;
-}
-
 struct Sizes {
   int64_t batch, bins;
   int64_t depth, height, width;  // of the logits
@@ -73,13 +49,14 @@ Resizing resizing_of(const Sizes& sizes) {
 }
 
 // Two rows of `count` values, blended.
-inline void blend(const float* first, const float* second, float weight, int64_t count, float* result) {
+TRANSFER_LIMITS_INLINE void blend(const float* first, const float* second, float weight, int64_t count,
+                                  float* result) {
   for (int64_t i = 0; i < count; ++i) result[i] = first[i] + weight * (second[i] - first[i]);
 }
 
 // The logits of the row (z, y) of the resized volume, before it is resized along its width: [w, bins].
-inline void resized_row(const float* logits, const Sizes& sizes, const Tap& z, const Tap& y, float* upper,
-                        float* row) {
+TRANSFER_LIMITS_INLINE void resized_row(const float* logits, const Sizes& sizes, const Tap& z, const Tap& y,
+                                        float* upper, float* row) {
   const int64_t count = sizes.width * sizes.bins;
   const auto line = [&sizes, logits, count](int64_t plane, int64_t index) {
     return logits + (plane * sizes.height + index) * count;
@@ -91,7 +68,7 @@ inline void resized_row(const float* logits, const Sizes& sizes, const Tap& z, c
 }
 
 // Shares of the bins at one voxel, not yet divided by their sum, which it gives.
-inline float shares_of(const float* logits, int64_t bins, float* shares) {
+TRANSFER_LIMITS_INLINE float shares_of(const float* logits, int64_t bins, float* shares) {
   float largest = logits[0];
   for (int64_t i = 1; i < bins; ++i) largest = std::max(largest, logits[i]);
   float sum = 0.0F;
@@ -101,9 +78,9 @@ inline float shares_of(const float* logits, int64_t bins, float* shares) {
 }
 
 // logits: [N, d, h, w, bins] -> [N, D, H, W]
-__attribute__((target_clones("avx512f", "avx2", "default"))) void forward_rows(
-    const float* logits, const float* centres, const Sizes& sizes, const Resizing& taps, int64_t begin,
-    int64_t end, float* result) {
+TRANSFER_LIMITS_VECTORISED void forward_rows(const float* logits, const float* centres, const Sizes& sizes,
+                                             const Resizing& taps, int64_t begin, int64_t end,
+                                             float* result) {
   const int64_t bins = sizes.bins;
   std::vector<float> upper(sizes.width * bins), row(sizes.width * bins), voxel(bins), shares(bins);
   for (int64_t plane = begin; plane < end; ++plane) {
@@ -126,9 +103,9 @@ __attribute__((target_clones("avx512f", "avx2", "default"))) void forward_rows(
 
 // What the gradient [N, D, H, W] of the expectation gives to the logits, not yet gathered along the depth:
 // [N, D, h, w, bins]. The shares are computed anew: keeping them is what the kernel is there to avoid.
-__attribute__((target_clones("avx512f", "avx2", "default"))) void backward_rows(
-    const float* logits, const float* centres, const float* answer, const float* gradient, const Sizes& sizes,
-    const Resizing& taps, int64_t begin, int64_t end, float* result) {
+TRANSFER_LIMITS_VECTORISED void backward_rows(const float* logits, const float* centres, const float* answer,
+                                              const float* gradient, const Sizes& sizes, const Resizing& taps,
+                                              int64_t begin, int64_t end, float* result) {
   const int64_t bins = sizes.bins;
   const int64_t count = sizes.width * bins;
   std::vector<float> upper(count), row(count), voxel(bins), shares(bins), row_gradient(count);

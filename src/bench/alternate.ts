@@ -26,9 +26,7 @@ export interface Alternation {
   /** The work's name in the peers' program, and what it needs to do the same. */
   work: string;
   options: Record<string, unknown>;
-  /** Null where the addon cannot do it; `unavailable` says why. */
-  ours: (() => Promise<Work>) | null;
-  unavailable?: string;
+  ours: () => Promise<Work>;
   peers: PeerWish[];
   floor: Floor | null;
   tolerance?: number;
@@ -66,14 +64,11 @@ async function alternateWith(
 ): Promise<BenchResult> {
   const { runs, signal, peers } = settings;
   const options = { ...wish.options, threads: settings.threads, device: settings.device };
-  using ours = (await wish.ours?.()) ?? null;
+  using ours = await wish.ours();
 
   settings.say(`${wish.name}: preparing`);
-  let answer: number[] | null = null;
-  if (ours !== null) {
-    await timed(ours, settings.device);
-    answer = await ours.answer();
-  }
+  await timed(ours, settings.device);
+  const answer = await ours.answer();
   for (const peer of wish.peers) {
     throwIfAborted(signal);
     settings.say(`${wish.name}: preparing ${peer.peer}`);
@@ -83,7 +78,7 @@ async function alternateWith(
       side.versions = await process.prepare(wish.work, peer.peer, options);
       await process.run(peer.peer);
       side.answer = await process.answer(peer.peer);
-      side.difference = answer && relativeError(answer, side.answer);
+      side.difference = relativeError(answer, side.answer);
       await process.run(peer.peer); // a compiled one may compile again for its second call
     });
   }
@@ -96,7 +91,7 @@ async function alternateWith(
   for (let round = 1; round <= runs; round++) {
     throwIfAborted(signal);
     settings.say(`${wish.name}: run ${round} of ${runs}`);
-    if (ours !== null) own.push(await timed(ours, settings.device));
+    own.push(await timed(ours, settings.device));
     for (const side of sides) {
       await attempt(side, async (process) => {
         side.seconds.push(await process.run(side.wish.peer));
@@ -105,15 +100,14 @@ async function alternateWith(
   }
   throwIfAborted(signal);
 
-  const timing = own.length > 0 ? timingOf(own) : null;
+  const timing = timingOf(own);
   return {
     name: wish.name,
     title: wish.title,
     ours: timing,
-    ...(wish.unavailable !== undefined && { unavailable: wish.unavailable }),
     comparisons: sides.map((side) => comparisonOf(side, timing, reference)),
     figures: (await wish.figures?.()) ?? [],
-    error: answer && reference ? relativeError(answer, reference) : null,
+    error: reference && relativeError(answer, reference),
     tolerance: wish.tolerance ?? null,
     floor: wish.floor,
     versions: Object.assign({}, ...sides.map(({ versions }) => versions)) as Record<string, string>,
@@ -157,14 +151,14 @@ async function referenceOf(
   }
 }
 
-function comparisonOf(side: Side, ours: Timing | null, reference: number[] | null): Comparison {
+function comparisonOf(side: Side, ours: Timing, reference: number[] | null): Comparison {
   const timing = side.failure === null && side.seconds.length > 0 ? timingOf(side.seconds) : null;
   return {
     peer: side.wish.peer,
     group: side.wish.group,
     timing,
     ...(side.failure !== null && { unavailable: side.failure }),
-    ratio: timing && ours && ratioOf(ours, timing),
+    ratio: timing && ratioOf(ours, timing),
     atLeast: side.wish.atLeast ?? null,
     difference: side.difference,
     error: side.answer && reference ? relativeError(side.answer, reference) : null,

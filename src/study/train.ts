@@ -206,7 +206,7 @@ function takeStep(trainer: Trainer, batch: AnyBatch, how: { learningRate: number
   return trainer.step(input, target, { ...how, ...known });
 }
 
-export function disposeBatch(batch: AnyBatch): void {
+function disposeBatch(batch: AnyBatch): void {
   if ("views" in batch) {
     batch.views[Symbol.dispose]();
     return;

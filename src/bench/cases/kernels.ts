@@ -1,6 +1,5 @@
 import { mmd2 } from "../../alignment/mmd.js";
-import { channelsLast, depthwiseConv3d, hasDepthwiseConv3d } from "../../native/kernel-hooks.js";
-import { lossGradient, ssim3d } from "../../native/kernels.js";
+import { arrange, depthwiseConv3d, lossGradient, ssim3d } from "../../native/kernels.js";
 import { Tensor } from "../../native/tensor.js";
 import { alternate, type Work } from "../alternate.js";
 import type { BenchCase } from "../case.js";
@@ -8,14 +7,14 @@ import { filled, hashFill, productOf } from "../hash-fill.js";
 import { sample } from "../summary.js";
 
 /** Two sets of rows: the second has its values shifted and widened, so that the distance isn't near 0. */
-export function mmdInputs(rows: number, features: number, device: string): [Tensor, Tensor] {
+function mmdInputs(rows: number, features: number, device: string): [Tensor, Tensor] {
   const shape = [rows, features];
   const b = filled("bench.mmd.b", shape).map((value) => value * 1.25 + 0.125);
   return [Tensor.from(filled("bench.mmd.a", shape), shape, device), Tensor.from(b, shape, device)];
 }
 
 /** Rows of independent uniform numbers lie this far apart: exp(-1) for a typical pair. */
-export const mmdBandwidth = (features: number): number => Math.sqrt((2 / 3) * features);
+const mmdBandwidth = (features: number): number => Math.sqrt((2 / 3) * features);
 
 export const mmd: BenchCase = {
   name: "mmd",
@@ -70,17 +69,13 @@ export const depthwise: BenchCase[] = depthwiseParts.map(({ name, part, title, p
   measure: (settings) => {
     const shape = settings.quick ? [1, 16, 6, 10, 9] : [1, 96, 16, 56, 56];
     const elements = productOf(shape);
-    const available = hasDepthwiseConv3d();
     return alternate(
       {
         name,
         title: `depthwise 7³ at ${shape.join("x")}, ${title}`,
         work: "depthwise",
         options: { shape, part },
-        ours: available ? () => depthwiseWork(shape, part, settings.device) : null,
-        ...(!available && {
-          unavailable: "the addon has no kernelDepthwiseConv3d: the convolution runs inside of networks only",
-        }),
+        ours: () => depthwiseWork(shape, part, settings.device),
         peers: ["channels-last", "contiguous"].map((layout) => ({
           peer: `LibTorch's own, ${layout}`,
           group: "LibTorch's own",
@@ -98,7 +93,7 @@ export const depthwise: BenchCase[] = depthwiseParts.map(({ name, part, title, p
 async function depthwiseWork(shape: readonly number[], part: DepthwisePart, device: string): Promise<Work> {
   const arranged = async (name: string): Promise<Tensor> => {
     using contiguous = Tensor.from(filled(name, shape), shape, device);
-    return channelsLast(contiguous);
+    return arrange(contiguous, "channels-last");
   };
   const input = await arranged("bench.depthwise.input");
   const gradient = await arranged("bench.depthwise.gradient");
@@ -111,7 +106,7 @@ async function depthwiseWork(shape: readonly number[], part: DepthwisePart, devi
   return {
     run: async () => {
       disposeAll(answers);
-      answers = part === "gradients" ? [] : await depthwiseConv3d(input, weight, bias, null);
+      answers = part === "gradients" ? [] : await depthwiseConv3d(input, weight, bias);
       if (part !== "forward") answers.push(...(await depthwiseConv3d(input, weight, bias, gradient)));
     },
     answer: async () => {

@@ -28,9 +28,12 @@ export async function showsLesion(volumes: CaseVolumes): Promise<boolean> {
 /**
  * A batch: T2W of some cases, [N, 1, D, H, W], whose slices the encoder sees with their neighbours, and their masks of
  * any lesion, [N, 1, D, H, W].
+ *
+ * @param hasLesion whether a case has a lesion mask; one that has none gets an empty one
  */
 export async function contrastBatch(
   cases: readonly CaseVolumes[],
+  hasLesion: (index: number) => boolean = () => true,
 ): Promise<{ input: Tensor; target: Tensor }> {
   const kept: Tensor[] = [];
   const keep = (tensor: Tensor) => {
@@ -40,11 +43,14 @@ export async function contrastBatch(
   try {
     const images: Tensor[] = [];
     const masks: Tensor[] = [];
-    for (const volumes of cases) {
+    for (const [index, volumes] of cases.entries()) {
       const image = keep(await volumes.load("t2w"));
-      const grades = keep(await volumes.load("lesion"));
       images.push(keep(await Tensor.gather([image], [0]))); // [1, D, H, W]
-      const mask = keep(await grades.threshold(0.5));
+      const mask = keep(
+        hasLesion(index)
+          ? await keep(await volumes.load("lesion")).threshold(0.5)
+          : await image.threshold(Number.POSITIVE_INFINITY),
+      );
       masks.push(keep(await Tensor.gather([mask], [0])));
     }
     const indices = cases.map((_, index) => index);

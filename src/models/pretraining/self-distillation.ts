@@ -5,6 +5,7 @@ import { Tensor } from "../../native/tensor.js";
 import type { DistillationSchedule, LossSpec, SliceViews } from "../../native/trainer.js";
 import { cropSlices, type SliceCrop, statistics } from "../../native/volumes.js";
 import type { CaseVolumes } from "../../tasks/case-volumes.js";
+import { contrastBatch } from "./patch-contrast.js";
 
 /**
  * Self-distillation without labels (DINO: Caron et al. 2021; Oquab et al. 2024) of a vision transformer over slices,
@@ -211,29 +212,18 @@ export async function sliceViews(
   encoder: { channels: number; patch: number; axisTokens: 0 | 2 },
   settings: SelfDistillationSettings,
 ): Promise<SliceViews> {
-  const kept: Tensor[] = [];
-  const keep = (tensor: Tensor) => {
-    kept.push(tensor);
-    return tensor;
-  };
+  const batch = await contrastBatch(
+    cases.map(({ volumes }) => volumes),
+    (index) => (cases[index] as SlicedCase).lesionSlices.length > 0,
+  );
+  using input = batch.input; // [N, 1, D, H, W]
+  using lesions = batch.target;
   const made: Tensor[] = [];
   const make = (tensor: Tensor) => {
     made.push(tensor);
     return tensor;
   };
   try {
-    const images: Tensor[] = [];
-    const masks: Tensor[] = [];
-    for (const { volumes, lesionSlices } of cases) {
-      const image = keep(await volumes.load("t2w"));
-      const mask = lesionSlices.length > 0 ? keep(await volumes.load("lesion")) : image;
-      images.push(keep(await Tensor.gather([image], [0]))); // [1, D, H, W]
-      const lesion = keep(await mask.threshold(lesionSlices.length > 0 ? 0.5 : Number.POSITIVE_INFINITY));
-      masks.push(keep(await Tensor.gather([lesion], [0])));
-    }
-    const all = cases.map((_, index) => index);
-    const input = keep(await Tensor.gather(images, all)); // [N, 1, D, H, W]
-    const lesions = keep(await Tensor.gather(masks, all));
     const [depth, height, width] = input.shape.slice(2) as [number, number, number];
 
     const slices = cases.flatMap((one, volume) => {
@@ -286,7 +276,5 @@ export async function sliceViews(
   } catch (error) {
     for (const tensor of made) tensor.dispose();
     throw error;
-  } finally {
-    for (const tensor of kept) tensor.dispose();
   }
 }
