@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFile
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type FetchEvent, fetchLibTorch } from "../dist/native/libtorch/fetch.js";
-import { type LibTorchLock, readLock } from "../dist/native/libtorch/lock.js";
+import { readLock, type WheelLock } from "../dist/native/libtorch/lock.js";
 import { libTorchFiles, makeWheel, temporaryFolder, writeFiles } from "./libtorch-fixture.js";
 
 /**
@@ -24,7 +24,7 @@ function offlineIndex() {
   const runtime = makeWheel(index, "nvidia_cuda_runtime", "13.0.96", "py3-none-manylinux_2_17_x86_64", {
     "nvidia/cu13/lib/libcudart.so.13": "cudart",
   });
-  const lock: LibTorchLock = {
+  const lock: WheelLock = {
     ...readLock(),
     unpackedBytes: 1,
     wheels: [

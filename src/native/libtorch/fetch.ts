@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { TransferLimitsError } from "../../common/errors.js";
 import { type LibTorch, locateLibTorch, searchReport } from "../libtorch.js";
 import { withFolderLock } from "./folder-lock.js";
-import { cacheFolder, fetchedFolder, type LibTorchLock, readLock } from "./lock.js";
+import { cacheFolder, fetchedFolder, readLock, type WheelLock } from "./lock.js";
 import { requirePip, runPython } from "./python.js";
 import { downloadWheel } from "./wheels.js";
 
@@ -14,40 +14,24 @@ export type FetchEvent =
   | { kind: "waiting"; reason: string }
   | { kind: "download"; wheel: string; bytes: number; total: number }
   | { kind: "unpack"; wheel: string }
-  | { kind: "done"; folder: string };
+  | { kind: "done"; name: string; folder: string };
 
 export interface FetchOptions {
   onProgress?: (event: FetchEvent) => void;
   /** Where `XDG_CACHE_HOME` and pip's settings are read from. */
   environment?: NodeJS.ProcessEnv;
   /** What to fetch; left out, what the package pins. */
-  lock?: LibTorchLock;
+  lock?: WheelLock;
 }
 
 /**
- * Fetches the pinned LibTorch into the package's cache, once: pip downloads the locked wheels, from whatever index
- * pip is set up with; their SHA-256 is checked; `lib/`, `include/` and `share/` are unpacked into a temporary folder
- * that then takes its name, so that it is complete or absent. What is already there is not fetched again: a whole
- * LibTorch, or a wheel that an interrupted fetch had finished. Several processes may fetch at once: one works, the
- * others wait for it.
+ * Fetches the pinned LibTorch into the package's cache, once, as `fetchWheels` does.
  *
  * @throws `LIBTORCH_MISSING`, with what is missing (Python, pip, network, disk space) and how to mend it.
  */
 export async function fetchLibTorch(options: FetchOptions = {}): Promise<LibTorch> {
   const { onProgress = () => {}, environment = process.env, lock = readLock() } = options;
-  const folder = fetchedFolder(lock, environment);
-  if (!existsSync(folder)) {
-    requireSupportedHost();
-    const cache = cacheFolder(environment);
-    await mkdir(cache, { recursive: true });
-    await withFolderLock(
-      `${folder}.lock`,
-      () => onProgress({ kind: "waiting", reason: "another process fetches LibTorch" }),
-      async () => {
-        if (!existsSync(folder)) await fetchInto(folder, cache, lock, environment, onProgress);
-      },
-    );
-  }
+  const folder = await fetchWheels({ onProgress, environment, lock });
   const { found, tried } = locateLibTorch({ ...environment, LIBTORCH: folder });
   if (!found) {
     throw new TransferLimitsError(
@@ -55,8 +39,43 @@ export async function fetchLibTorch(options: FetchOptions = {}): Promise<LibTorc
       `The fetched LibTorch cannot be used. Delete ${folder} and fetch again.\n${searchReport(tried)}`,
     );
   }
-  onProgress({ kind: "done", folder });
+  onProgress({ kind: "done", name: lock.name, folder });
   return found;
+}
+
+/**
+ * Fetches the pinned CUDA compiler into the package's cache, once, and answers its folder: `bin/nvcc`, `include/`,
+ * `nvvm/`. Nothing of it is needed to run what it built.
+ *
+ * @throws `LIBTORCH_MISSING`, as `fetchLibTorch`.
+ */
+export async function fetchCudaToolkit(options: FetchOptions = {}): Promise<string> {
+  const { onProgress = () => {}, environment = process.env, lock = readLock("cuda-toolkit") } = options;
+  const folder = await fetchWheels({ onProgress, environment, lock });
+  onProgress({ kind: "done", name: lock.name, folder });
+  return folder;
+}
+
+/**
+ * The folder with what a lock pins: pip downloads the locked wheels, from whatever index pip is set up with; their
+ * SHA-256 is checked; what the lock names is unpacked into a temporary folder that then takes its name, so that it is
+ * complete or absent. What is already there is not fetched again: a whole folder, or a wheel that an interrupted fetch
+ * had finished. Several processes may fetch at once: one works, the others wait for it.
+ */
+async function fetchWheels({ onProgress, environment, lock }: Required<FetchOptions>): Promise<string> {
+  const folder = fetchedFolder(lock, environment);
+  if (existsSync(folder)) return folder;
+  requireSupportedHost(lock);
+  const cache = cacheFolder(environment);
+  await mkdir(cache, { recursive: true });
+  await withFolderLock(
+    `${folder}.lock`,
+    () => onProgress({ kind: "waiting", reason: `another process fetches ${lock.name}` }),
+    async () => {
+      if (!existsSync(folder)) await fetchInto(folder, cache, lock, environment, onProgress);
+    },
+  );
+  return folder;
 }
 
 /** One line of plain words for an event, as a build script or a command prints it. */
@@ -69,14 +88,14 @@ export function describeFetch(event: FetchEvent): string {
     case "unpack":
       return `Unpacking ${event.wheel}`;
     case "done":
-      return `LibTorch is in ${event.folder}`;
+      return `${event.name} is in ${event.folder}`;
   }
 }
 
 async function fetchInto(
   folder: string,
   cache: string,
-  lock: LibTorchLock,
+  lock: WheelLock,
   environment: NodeJS.ProcessEnv,
   onProgress: (event: FetchEvent) => void,
 ): Promise<void> {
@@ -129,30 +148,32 @@ with zipfile.ZipFile(wheel) as archive:
             os.makedirs(os.path.dirname(target), exist_ok=True)
             with archive.open(name) as source, open(target, "wb") as sink:
                 shutil.copyfileobj(source, sink, 1 << 22)
+            if archive.getinfo(name).external_attr >> 16 & 0o100:
+                os.chmod(target, 0o755)
 `;
 
 /** The locked wheels are for Linux on x86-64 with glibc 2.28 or newer. */
-function requireSupportedHost(): void {
+function requireSupportedHost({ name }: WheelLock): void {
   const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
   const glibc = report.header?.glibcVersionRuntime;
   const [major = 0, minor = 0] = (glibc ?? "").split(".").map(Number);
   if (process.platform === "linux" && process.arch === "x64" && major * 1000 + minor >= 2028) return;
   throw new TransferLimitsError(
     "LIBTORCH_MISSING",
-    "The pinned LibTorch is for Linux on x86-64 with glibc 2.28 or newer, but this is " +
-      `${process.platform} on ${process.arch}${glibc ? ` with glibc ${glibc}` : ""}. ` +
-      "Set LIBTORCH to a LibTorch that was built for this machine.",
+    `The pinned ${name} is for Linux on x86-64 with glibc 2.28 or newer, but this is ` +
+      `${process.platform} on ${process.arch}${glibc ? ` with glibc ${glibc}` : ""}.` +
+      (name === "LibTorch" ? " Set LIBTORCH to a LibTorch that was built for this machine." : ""),
   );
 }
 
-async function requireSpace(cache: string, lock: LibTorchLock): Promise<void> {
+async function requireSpace(cache: string, lock: WheelLock): Promise<void> {
   const wheels = lock.wheels.reduce((sum, wheel) => sum + wheel.bytes, 0);
   const needed = wheels + lock.unpackedBytes;
   const { bavail, bsize } = await statfs(cache);
   if (bavail * bsize >= needed) return;
   throw new TransferLimitsError(
     "LIBTORCH_MISSING",
-    `LibTorch needs ${(needed / 1e9).toFixed(1)} GB in ${cache} while it is fetched, but ` +
+    `${lock.name} needs ${(needed / 1e9).toFixed(1)} GB in ${cache} while it is fetched, but ` +
       `${((bavail * bsize) / 1e9).toFixed(1)} GB are free. Make space, or set XDG_CACHE_HOME to a folder on a larger disk.`,
   );
 }

@@ -8,6 +8,8 @@ import { z } from "zod";
 const insidePath = z.string().regex(/^(?!\/)(?!.*(^|\/)\.\.(\/|$)).+$/);
 
 const lockSchema = z.strictObject({
+  /** What the wheels make together, in words. */
+  name: z.string(),
   version: z.string().regex(/^\d+\.\d+\.\d+$/),
   flavour: z.string(),
   python: z.strictObject({ version: z.string(), implementation: z.string(), abi: z.string() }),
@@ -25,13 +27,16 @@ const lockSchema = z.strictObject({
   ),
 });
 
-/** What `libtorch.lock.json` pins: one LibTorch, as wheels with their SHA-256, whatever Python runs pip. */
-export type LibTorchLock = z.infer<typeof lockSchema>;
-export type LockedWheel = LibTorchLock["wheels"][number];
+/**
+ * What `libtorch.lock.json` and `cuda-toolkit.lock.json` pin: one LibTorch, or the CUDA compiler that the addon's CUDA
+ * flavour is built with, as wheels with their SHA-256, whatever Python runs pip.
+ */
+export type WheelLock = z.infer<typeof lockSchema>;
+export type LockedWheel = WheelLock["wheels"][number];
 
-/** Reads the lock file that the package carries. */
-export function readLock(): LibTorchLock {
-  const path = fileURLToPath(new URL("../../../libtorch.lock.json", import.meta.url));
+/** Reads a lock file that the package carries. */
+export function readLock(of: "libtorch" | "cuda-toolkit" = "libtorch"): WheelLock {
+  const path = fileURLToPath(new URL(`../../../${of}.lock.json`, import.meta.url));
   return lockSchema.parse(JSON.parse(readFileSync(path, "utf8")));
 }
 
@@ -41,10 +46,11 @@ export function cacheFolder(environment: NodeJS.ProcessEnv = process.env): strin
   return join(base && isAbsolute(base) ? base : join(homedir(), ".cache"), "transfer-limits");
 }
 
-/** Where the pinned LibTorch lies once it is fetched: complete or absent. */
+/** Where what a lock pins lies once it is fetched, such as `libtorch-2.14.1`: complete or absent. */
 export function fetchedFolder(
-  lock: Pick<LibTorchLock, "version">,
+  lock: Pick<WheelLock, "name" | "version">,
   environment: NodeJS.ProcessEnv = process.env,
 ): string {
-  return join(cacheFolder(environment), `libtorch-${lock.version}`);
+  const name = lock.name.toLowerCase().replaceAll(" ", "-");
+  return join(cacheFolder(environment), `${name}-${lock.version}`);
 }

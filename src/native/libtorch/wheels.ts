@@ -4,7 +4,7 @@ import { mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { TransferLimitsError } from "../../common/errors.js";
-import type { LibTorchLock, LockedWheel } from "./lock.js";
+import type { LockedWheel, WheelLock } from "./lock.js";
 import { lastLines, run } from "./python.js";
 
 export interface Pip {
@@ -19,7 +19,7 @@ export interface Pip {
  */
 export async function downloadWheel(
   wheel: LockedWheel,
-  lock: LibTorchLock,
+  lock: WheelLock,
   downloads: string,
   pip: Pip,
   onBytes: (bytes: number) => void,
@@ -61,7 +61,7 @@ export async function downloadWheel(
  * One wheel into `workshop/wheels`, by name, version, tags and hash, whatever Python runs pip. pip keeps its own
  * temporary files in the workshop too: the system's folder for them may be too small for a wheel.
  */
-async function download(wheel: LockedWheel, lock: LibTorchLock, workshop: string, { pip, environment }: Pip) {
+async function download(wheel: LockedWheel, lock: WheelLock, workshop: string, { pip, environment }: Pip) {
   const requirements = join(workshop, "requirements.txt");
   await writeFile(requirements, `${wheel.name}==${wheel.version} --hash=sha256:${wheel.sha256}\n`);
   const resumes = pip[0] > 25 || (pip[0] === 25 && pip[1] >= 1);
@@ -82,7 +82,7 @@ async function download(wheel: LockedWheel, lock: LibTorchLock, workshop: string
     "LIBTORCH_MISSING",
     `pip could not download ${wheel.name} ${wheel.version} (exit status ${code}):\n${lastLines(stderr)}\n` +
       "Check the network and pip's index settings (python3 -m pip config list), then run this again: what was " +
-      "finished is kept. Without a network, set LIBTORCH to an unpacked LibTorch.",
+      `finished is kept.${lock.name === "LibTorch" ? " Without a network, set LIBTORCH to an unpacked LibTorch." : ""}`,
   );
 }
 
