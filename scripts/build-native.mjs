@@ -1,11 +1,13 @@
 // Builds the native addon and its loader into build/Release, against the LibTorch that is there, or is fetched first.
+// With --cuda also its CUDA flavour, by the CUDA compiler in CUDA_HOME or else the pinned one, fetched through pip, and
+// the programs in build/checks that check and time the kernels without Node. No GPU is needed to build.
 // cmake-js takes the Node-API headers from node-api-headers (package.json: binary.napi_versions): it downloads nothing.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism, totalmem } from "node:os";
 import { join } from "node:path";
-import { fail, libTorch, root } from "./libtorch.mjs";
+import { cudaToolkit, fail, libTorch, root } from "./libtorch.mjs";
 
 for (const [program, remedy] of [
   ["cmake", "Install CMake 3.22 or newer (Debian and Ubuntu: apt-get install cmake)."],
@@ -17,7 +19,9 @@ for (const [program, remedy] of [
   if (spawnSync(program, ["--version"]).status !== 0) fail(`${program} is missing. ${remedy}`);
 }
 
+const cuda = process.argv.includes("--cuda");
 const torch = await libTorch();
+const toolkit = cuda ? await cudaToolkit() : "";
 console.error(`Building against LibTorch ${torch.version} (${torch.flavour}) in ${torch.folder}`);
 
 const cmakeJs = createRequire(import.meta.url).resolve("cmake-js/bin/cmake-js");
@@ -32,11 +36,16 @@ if (existsSync(cache)) {
   const home = /^CMAKE_HOME_DIRECTORY:INTERNAL=(.*)$/m.exec(readFileSync(cache, "utf8"))?.[1];
   if (home !== undefined && join(home, "/") !== join(root, "/")) run("clean");
 }
-run("configure", `--CDLIBTORCH=${torch.folder}`);
+run(
+  "configure",
+  `--CDLIBTORCH=${torch.folder}`,
+  `--CDCUDA_TOOLKIT=${toolkit}`,
+  `--CDBUILD_CHECKS=${cuda ? "ON" : "OFF"}`,
+);
 // A file that includes LibTorch's headers takes about 2 GB to compile.
 const parallel = Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / 2 ** 31)));
 run("build", "--parallel", String(parallel));
 
-for (const name of ["loader.node", "transfer_limits.node"]) {
+for (const name of ["loader.node", "transfer_limits.node", ...(cuda ? ["transfer_limits_cuda.node"] : [])]) {
   if (!existsSync(join(root, "build", "Release", name))) fail(`The build made no build/Release/${name}`);
 }

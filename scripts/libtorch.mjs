@@ -1,5 +1,6 @@
-// What the build scripts share: the located LibTorch, fetched first when there is none.
+// What the build scripts share: the located LibTorch and the CUDA compiler, fetched first when there is none.
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const root = fileURLToPath(new URL("../", import.meta.url));
@@ -19,13 +20,26 @@ export async function libTorch() {
   const { found, tried } = locateLibTorch();
   if (found) return found;
   if (process.env.LIBTORCH) fail(`LibTorch was not found.\n${searchReport(tried)}`);
-  const { describeFetch, fetchLibTorch } = await import("../dist/native/libtorch/fetch.js");
+  return fetched("fetchLibTorch");
+}
+
+/** The folder of a CUDA compiler: `CUDA_HOME`, used as it is or refused, or else the pinned one. */
+export async function cudaToolkit() {
+  const named = process.env.CUDA_HOME;
+  if (!named) return fetched("fetchCudaToolkit");
+  if (!existsSync(join(named, "bin", "nvcc"))) fail(`CUDA_HOME=${named} holds no bin/nvcc`);
+  return named;
+}
+
+/** What one of the fetching functions brings, its progress printed a line every five seconds. */
+async function fetched(name) {
+  const module = await import("../dist/native/libtorch/fetch.js");
   let last = 0;
   const onProgress = (event) => {
     const whole = event.kind !== "download" || event.bytes === event.total;
     if (!whole && Date.now() - last < 5000) return;
     last = Date.now();
-    console.error(describeFetch(event));
+    console.error(module.describeFetch(event));
   };
-  return fetchLibTorch({ onProgress }).catch((error) => fail(error.message));
+  return module[name]({ onProgress }).catch((error) => fail(error.message));
 }

@@ -243,7 +243,8 @@ at::ScalarType computed_type(const at::Tensor& x) {
 }
 
 void check(const at::Tensor& x, int64_t channels, int64_t kernel) {
-  require(x.device().is_cpu(), "Expected a volume on the CPU but received one on ", x.device().str());
+  require(x.is_cpu() || x.is_cuda(), "Expected a volume on the CPU or on CUDA but received one on ",
+          x.device().str());
   require(x.dim() == 5, "Expected a volume [N, C, D, H, W] for the depthwise convolution but received ",
           x.sizes());
   require(x.size(1) == channels, "Expected ", channels,
@@ -376,6 +377,10 @@ at::Tensor convolved(const at::Tensor& x, const at::Tensor& weight, const at::Te
   check_weight(weight);
   check(x, weight.size(0), weight.size(2));
   const at::NoGradGuard no_grad;
+  if (x.is_cuda()) {
+    return flipped ? cuda::depthwise_conv3d_input_gradient(x, weight)
+                   : cuda::depthwise_conv3d(x, weight, bias);
+  }
   const at::ScalarType type = computed_type(x);
   const at::Tensor volume = prepared(x, type);
   const at::Tensor kernel = weight.detach().to(type).contiguous();
@@ -404,6 +409,7 @@ std::pair<at::Tensor, at::Tensor> depthwise_conv3d_weight_gradient(const at::Ten
   require(gradient.sizes() == x.sizes(), "Expected a gradient of the volume's shape ", x.sizes(),
           " but received ", gradient.sizes());
   const at::NoGradGuard no_grad;
+  if (x.is_cuda()) return cuda::depthwise_conv3d_weight_gradient(gradient, x, kernel);
   const at::ScalarType type = computed_type(x);
   const auto [to_weight, to_bias] =
       type == at::kDouble ? correlate<double>(prepared(gradient, type), prepared(x, type), kernel)

@@ -8,37 +8,12 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
 
-// On other devices than the CPU, LibTorch's own.
-at::Tensor convolve(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  if (x.device().is_cpu()) return depthwise_conv3d(x, weight, bias);
-  return at::conv3d(x, weight, bias, /*stride=*/1, /*padding=*/weight.size(2) / 2, /*dilation=*/1,
-                    /*groups=*/weight.size(0));
-}
-
-// With respect to the input it is the same convolution with the kernel flipped. LibTorch's own path for it is several
-// times slower than its forward.
-at::Tensor input_gradient(const at::Tensor& gradient, const at::Tensor& weight) {
-  if (gradient.device().is_cpu()) return depthwise_conv3d_input_gradient(gradient, weight);
-  return convolve(gradient, weight.flip({2, 3, 4}), {});
-}
-
-std::pair<at::Tensor, at::Tensor> weight_gradient(const at::Tensor& gradient, const at::Tensor& x,
-                                                  const at::Tensor& weight) {
-  const int64_t channels = weight.size(0), kernel = weight.size(2), padding = kernel / 2;
-  if (x.device().is_cpu()) return depthwise_conv3d_weight_gradient(gradient, x, kernel);
-  const std::vector<int64_t> bias_sizes = {channels};
-  const auto [to_x, to_weight, to_bias] = at::convolution_backward(
-      gradient, x, weight, at::OptionalIntArrayRef(bias_sizes), {1, 1, 1}, {padding, padding, padding},
-      {1, 1, 1}, /*transposed=*/false, {0, 0, 0}, channels, {false, true, true});
-  return {to_weight, to_bias};
-}
-
 class DepthwiseFunction : public torch::autograd::Function<DepthwiseFunction> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             const at::Tensor& bias) {
     context->save_for_backward({x, weight});
-    return convolve(x, weight, bias);
+    return depthwise_conv3d(x, weight, bias);
   }
 
   static tensor_list backward(AutogradContext* context, tensor_list gradients) {
@@ -49,9 +24,9 @@ class DepthwiseFunction : public torch::autograd::Function<DepthwiseFunction> {
     at::Tensor to_x;
     at::Tensor to_weight;
     at::Tensor to_bias;
-    if (context->needs_input_grad(0)) to_x = input_gradient(gradient, weight);
+    if (context->needs_input_grad(0)) to_x = depthwise_conv3d_input_gradient(gradient, weight);
     if (context->needs_input_grad(1) || context->needs_input_grad(2)) {
-      std::tie(to_weight, to_bias) = weight_gradient(gradient, x, weight);
+      std::tie(to_weight, to_bias) = depthwise_conv3d_weight_gradient(gradient, x, weight.size(2));
     }
     return {to_x, to_weight, to_bias};
   }

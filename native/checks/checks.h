@@ -1,0 +1,48 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include <string>
+#include <vector>
+
+namespace transfer_limits::checks {
+
+// Where the kernels run that are checked.
+enum class Target : uint8_t { cpu, cuda, emulated_cuda };
+
+// Collects comparisons with references and prints one line for each kind of them.
+class Report {
+ public:
+  explicit Report(Target target) : target_(target) {}
+
+  Target target() const { return target_; }
+  // Where tensors are to lie: the emulated kernels take those on the CPU.
+  at::Device device() const { return target_ == Target::cuda ? at::kCUDA : at::kCPU; }
+
+  // The relative L2 difference of `got` from `reference` (float64) must not be above `tolerance`.
+  void compare(const std::string& what, const at::Tensor& got, const at::Tensor& reference, double tolerance);
+
+  // The number of comparisons that failed.
+  int64_t print() const;
+
+ private:
+  struct Line {
+    std::string what;
+    double worst = 0;
+    double tolerance = 0;
+    int64_t count = 0;
+    int64_t failed = 0;
+  };
+  Target target_;
+  std::vector<Line> lines_;
+};
+
+// Values between -1 and 1 that look random and are the same everywhere.
+at::Tensor values(at::IntArrayRef sizes, uint64_t seed, at::ScalarType type);
+
+// The same values in another layout: dense, channels-last, or part of a larger tensor.
+std::vector<at::Tensor> layouts(const at::Tensor& tensor);
+
+void check_depthwise_conv3d(Report& report);
+
+}  // namespace transfer_limits::checks

@@ -1,0 +1,111 @@
+#pragma once
+
+// The part of CUDA that this project's kernels use, on a CPU: every thread of a block is a fiber, blocks run one after
+// another, and a barrier switches to the next fiber. Not fast; it shows whether a kernel computes what it should, and
+// whether its barriers stand where they must: shared memory holds NaN before a block starts, a thread that returns
+// before a barrier or waits for ever is an error, and memory outside of an array is found by AddressSanitizer. Two
+// environment variables change what a kernel must not depend on: EMULATED_CUDA_ORDER, in which threads and blocks run
+// (forwards, backwards or shuffled), and EMULATED_CUDA_SHARED, the bytes of shared memory that a block may take.
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __restrict__ __restrict
+#define __shared__ static
+#define DYNAMIC_SHARED(name) unsigned char* name = ::emulated_cuda::shared_memory()
+
+struct dim3 {
+  unsigned x, y, z;
+  dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+struct float2 {
+  float x, y;
+};
+struct double2 {
+  double x, y;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+using cudaStream_t = void*;
+
+inline float2 make_float2(float x, float y) { return {x, y}; }
+
+namespace emulated_cuda {
+
+struct Position {
+  dim3 thread, block, block_size, grid_size;
+};
+
+// Of the fiber that runs.
+const Position& position();
+unsigned char* shared_memory();
+void wait_for_block();
+// Hands `bytes` of this thread's value to the others of its warp and takes those of thread `lane`.
+void exchange_in_warp(const void* mine, void* theirs, size_t bytes, unsigned lane);
+
+void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread);
+
+template <typename Value>
+Value from_lane(Value value, unsigned lane) {
+  Value result;
+  exchange_in_warp(&value, &result, sizeof(Value), lane);
+  return result;
+}
+
+inline unsigned thread_in_block() {
+  const Position& p = position();
+  return (p.thread.z * p.block_size.y + p.thread.y) * p.block_size.x + p.thread.x;
+}
+
+}  // namespace emulated_cuda
+
+#define threadIdx (::emulated_cuda::position().thread)
+#define blockIdx (::emulated_cuda::position().block)
+#define blockDim (::emulated_cuda::position().block_size)
+#define gridDim (::emulated_cuda::position().grid_size)
+
+inline void __syncthreads() { emulated_cuda::wait_for_block(); }
+
+template <typename Value>
+Value __shfl_xor_sync(unsigned, Value value, int mask) {
+  return emulated_cuda::from_lane(value, (emulated_cuda::thread_in_block() % 32) ^ unsigned(mask));
+}
+
+// Copies that run beside the computation; here they are done at once.
+inline void __pipeline_memcpy_async(void* to, const void* from, size_t bytes, size_t zeros = 0) {
+  std::memcpy(to, from, bytes - zeros);
+  std::memset(static_cast<char*>(to) + bytes - zeros, 0, zeros);
+}
+inline void __pipeline_commit() {}
+inline void __pipeline_wait_prior(size_t) {}
+
+inline float __expf(float x) { return std::exp(x); }
+using std::max;
+using std::min;
+
+namespace transfer_limits::cuda {
+
+struct DeviceLimits {
+  int shared_bytes = 0;
+  int multiprocessors = 0;
+};
+// Those of an H100, unless the environment says otherwise.
+DeviceLimits device_limits();
+
+template <typename... Parameters, typename... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t,
+            Arguments... arguments) {
+  emulated_cuda::run_grid(grid, block, shared_bytes,
+                          [kernel, arguments...] { kernel(static_cast<Parameters>(arguments)...); });
+}
+
+}  // namespace transfer_limits::cuda

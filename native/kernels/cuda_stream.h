@@ -1,0 +1,30 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include "kernels/cuda_launch.h"
+#ifndef TRANSFER_LIMITS_EMULATED_CUDA
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+#endif
+
+namespace transfer_limits::cuda {
+
+// The device of a tensor becomes the current one for a while.
+#ifdef TRANSFER_LIMITS_EMULATED_CUDA
+struct DeviceGuard {
+  explicit DeviceGuard(const at::Tensor&) {}
+};
+inline cudaStream_t current_stream() { return nullptr; }
+#else
+class DeviceGuard {
+ public:
+  explicit DeviceGuard(const at::Tensor& tensor) : guard_(tensor.device()) {}
+
+ private:
+  c10::cuda::CUDAGuard guard_;
+};
+inline cudaStream_t current_stream() { return c10::cuda::getCurrentCUDAStream().stream(); }
+#endif
+
+}  // namespace transfer_limits::cuda

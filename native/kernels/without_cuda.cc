@@ -1,0 +1,24 @@
+// What stands for the CUDA kernels in a build without them: no tensor of such a build lies on a CUDA device.
+#include "error.h"
+#include "kernels/depthwise_conv3d.h"
+
+namespace transfer_limits::cuda {
+namespace {
+
+[[noreturn]] void refuse() {
+  throw Error("BAD_INPUT",
+              "Expected a tensor on the CPU but received one on a CUDA device: this build has no CUDA "
+              "kernels. Use the "
+              "CUDA flavour: npm run build:cuda");
+}
+
+}  // namespace
+
+at::Tensor depthwise_conv3d(const at::Tensor&, const at::Tensor&, const at::Tensor&) { refuse(); }
+at::Tensor depthwise_conv3d_input_gradient(const at::Tensor&, const at::Tensor&) { refuse(); }
+std::pair<at::Tensor, at::Tensor> depthwise_conv3d_weight_gradient(const at::Tensor&, const at::Tensor&,
+                                                                   int64_t) {
+  refuse();
+}
+
+}  // namespace transfer_limits::cuda
