@@ -1,6 +1,7 @@
 // What stands for the CUDA kernels in a build without them: no tensor of such a build lies on a CUDA device.
 #include "error.h"
 #include "kernels/depthwise_conv3d.h"
+#include "kernels/ssim_rows.h"
 
 namespace transfer_limits::cuda {
 namespace {
@@ -18,6 +19,15 @@ at::Tensor depthwise_conv3d(const at::Tensor&, const at::Tensor&, const at::Tens
 at::Tensor depthwise_conv3d_input_gradient(const at::Tensor&, const at::Tensor&) { refuse(); }
 std::pair<at::Tensor, at::Tensor> depthwise_conv3d_weight_gradient(const at::Tensor&, const at::Tensor&,
                                                                    int64_t) {
+  refuse();
+}
+
+at::Tensor ssim_of_rows(const at::Tensor&, const at::Tensor&, const SsimWindow&, SsimDerivatives&) {
+  refuse();
+}
+std::pair<at::Tensor, at::Tensor> ssim_gradients_of_rows(const at::Tensor&, const at::Tensor&,
+                                                         const SsimWindow&, const SsimDerivatives&,
+                                                         const at::Tensor&) {
   refuse();
 }
 
