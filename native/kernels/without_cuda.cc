@@ -1,6 +1,8 @@
 // What stands for the CUDA kernels in a build without them: no tensor of such a build lies on a CUDA device.
 #include "error.h"
 #include "kernels/depthwise_conv3d.h"
+#include "kernels/expected_intensity.h"
+#include "kernels/gelu_grn.h"
 #include "kernels/ssim_rows.h"
 
 namespace transfer_limits::cuda {
@@ -19,6 +21,19 @@ at::Tensor depthwise_conv3d(const at::Tensor&, const at::Tensor&, const at::Tens
 at::Tensor depthwise_conv3d_input_gradient(const at::Tensor&, const at::Tensor&) { refuse(); }
 std::pair<at::Tensor, at::Tensor> depthwise_conv3d_weight_gradient(const at::Tensor&, const at::Tensor&,
                                                                    int64_t) {
+  refuse();
+}
+
+std::pair<at::Tensor, at::Tensor> gelu_with_norms(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                                  bool) {
+  refuse();
+}
+at::Tensor gelu_grn_backward(at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                             const at::Tensor&, const at::Tensor&) {
+  refuse();
+}
+at::Tensor weight_gradient_on_grn(at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                  const at::Tensor&) {
   refuse();
 }
 
