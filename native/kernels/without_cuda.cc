@@ -24,6 +24,12 @@ std::pair<at::Tensor, at::Tensor> depthwise_conv3d_weight_gradient(const at::Ten
   refuse();
 }
 
+at::Tensor expectation_of_bins(const at::Tensor&, const at::Tensor&, at::IntArrayRef) { refuse(); }
+at::Tensor expectation_of_bins_backward(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                        const at::Tensor&) {
+  refuse();
+}
+
 std::pair<at::Tensor, at::Tensor> gelu_with_norms(const at::Tensor&, const at::Tensor&, const at::Tensor&,
                                                   bool) {
   refuse();
