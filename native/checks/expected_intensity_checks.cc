@@ -27,8 +27,8 @@ std::pair<at::Tensor, at::Tensor> through_autograd(const at::Tensor& logits, con
 }  // namespace
 
 void check_expected_intensity(Report& report) {
-  // Equal sizes, one voxel, twice to five times as large along some axes, sizes that divide nothing, smaller ones; bins
-  // that fill no load, no lanes, and all of a warp
+  // Equal sizes, one voxel, twice to five times as large along some axes, sizes that divide nothing, smaller ones;
+  // bins that fill no load, no lanes, and all of a warp
   const Case cases[] = {{{1, 64, 3, 4, 5}, {12, 16, 20}}, {{2, 64, 2, 3, 2}, {2, 3, 2}},
                         {{1, 1, 1, 1, 1}, {3, 1, 2}},     {{1, 7, 2, 3, 4}, {7, 3, 9}},
                         {{2, 30, 1, 2, 3}, {5, 2, 6}},    {{1, 33, 3, 1, 2}, {3, 4, 11}},
@@ -44,8 +44,7 @@ void check_expected_intensity(Report& report) {
     const at::Tensor resized = at::upsample_trilinear3d(exact, c.size, /*align_corners=*/false);
     const at::Tensor wanted =
         (at::softmax(resized, 1) * centres.view({1, -1, 1, 1, 1})).sum(1, /*keepdim=*/true);
-    const at::Tensor to_logits =
-        torch::autograd::grad({wanted}, {exact}, {gradient.to(at::kDouble)})[0];
+    const at::Tensor to_logits = torch::autograd::grad({wanted}, {exact}, {gradient.to(at::kDouble)})[0];
     for (const at::Tensor& own : layouts(logits.to(report.device()))) {
       const at::Tensor g = gradient.to(report.device());
       const auto [answer, found] = report.target() == Target::emulated_cuda
@@ -55,7 +54,8 @@ void check_expected_intensity(Report& report) {
       if (bins.count > 1) {
         report.compare("gradient of the expected intensity", found, to_logits, 5e-6);
       } else {
-        report.compare("gradient of the expected intensity, one bin", found + 1, at::ones_like(found).cpu(), 0.0);
+        report.compare("gradient of the expected intensity, one bin", found + 1, at::ones_like(found).cpu(),
+                       0.0);
       }
     }
   }

@@ -86,7 +86,8 @@ void check_weight_gradient(Report& report, int64_t outputs, int64_t features) {
           .weight_gradient(result, weight.to(device), scale.to(device), to_bias.to(device), beta.to(device));
   const at::Tensor exact = plain.to(at::kDouble);
   report.compare("weight gradient on GRN", result,
-                 exact * scale.to(at::kDouble) + at::outer(to_bias.to(at::kDouble), beta.to(at::kDouble)), 1e-6);
+                 exact * scale.to(at::kDouble) + at::outer(to_bias.to(at::kDouble), beta.to(at::kDouble)),
+                 1e-6);
   report.compare("gradient of GRN's scale", to_scale, (exact * weight.to(at::kDouble)).sum(0), 1e-6);
 }
 

@@ -40,12 +40,12 @@ at::Tensor expectation_of_bins_backward(const at::Tensor& logits, const at::Tens
   at::Tensor result = at::empty_like(logits);
   const int64_t corners = intensity_corners(sizes);
   const at::Tensor cells =
-      corners == 1 ? result
-                   : at::empty({logits.numel() / sizes.bins, corners, sizes.bins}, logits.options());
+      corners == 1 ? result : at::empty({logits.numel() / sizes.bins, corners, sizes.bins}, logits.options());
   differentiate_intensity(sizes, table.const_data_ptr<int32_t>(), logits.const_data_ptr<float>(),
                           centres.const_data_ptr<float>(), answer.const_data_ptr<float>(),
                           gradient.const_data_ptr<float>(), cells.data_ptr<float>(), current_stream());
-  if (corners > 1) gather_cells(sizes, cells.const_data_ptr<float>(), result.data_ptr<float>(), current_stream());
+  if (corners > 1)
+    gather_cells(sizes, cells.const_data_ptr<float>(), result.data_ptr<float>(), current_stream());
   return result;
 }
 

@@ -7,8 +7,8 @@ constexpr int kThreads = 128;
 constexpr int kQuad = 4;  // bins of a lane
 constexpr unsigned kWarp = 0xffffffffu;
 
-// Along one axis: the cell that begins at voxel c of the logits holds the voxels begin[c] to begin[c + 1] of the resized
-// volume, and the second of its ends has `weight` in them.
+// Along one axis: the cell that begins at voxel c of the logits holds the voxels begin[c] to begin[c + 1] of the
+// resized volume, and the second of its ends has `weight` in them.
 struct Axis {
   int from, to;
   const int32_t* begin;  // [from + 1]
@@ -153,9 +153,9 @@ struct Range {
   __device__ int at(int step) const { return min(begin + step, last); }
 };
 
-// As many lanes as hold all bins, four each, share a cell and go over its voxels. Going back, the answers are there, and
-// what they give to the logits is summed along width, height and depth to the corners of the cell. `kAtOnce` voxels along
-// the width are computed beside each other.
+// As many lanes as hold all bins, four each, share a cell and go over its voxels. Going back, the answers are there,
+// and what they give to the logits is summed along width, height and depth to the corners of the cell. `kAtOnce`
+// voxels along the width are computed beside each other.
 template <int kLanes, bool kBackward, int kAtOnce>
 __global__ void __launch_bounds__(kThreads, kBackward ? 3 : 4)
     cells_kernel(IntensitySizes sizes, const int32_t* __restrict__ table, const float* __restrict__ logits,
@@ -176,8 +176,7 @@ __global__ void __launch_bounds__(kThreads, kBackward ? 3 : 4)
   // To the next voxel of the logits along each axis, if there is one to blend with.
   const int64_t next_x = axes.width.blends() && x + 1 < sizes.width ? bins : 0;
   const int64_t next_y = axes.height.blends() && y + 1 < sizes.height ? sizes.width * bins : 0;
-  const int64_t next_z =
-      axes.depth.blends() && z + 1 < sizes.depth ? sizes.height * sizes.width * bins : 0;
+  const int64_t next_z = axes.depth.blends() && z + 1 < sizes.depth ? sizes.height * sizes.width * bins : 0;
   const float* corner = logits + cell * bins;
   const bool wide = is_wide(logits, bins);
   const Quad centre = load_quad(centres, first, bins, false);
@@ -319,9 +318,10 @@ int64_t voxels_of(const IntensitySizes& sizes) {
 template <int kLanes, bool kBackward>
 void start_cells(const IntensitySizes& sizes, const int32_t* table, const float* logits, const float* centres,
                  float* answer, const float* gradient, float* cells, cudaStream_t stream) {
-  // As many as registers are left for, where cells have as many.
-  const auto kernel = sizes.to_width >= 2 * sizes.width ? &cells_kernel<kLanes, kBackward, kBackward ? 2 : 4>
-                                                        : &cells_kernel<kLanes, kBackward, 1>;
+  constexpr int kAtOnce = kBackward ? 2 : 4;  // as many as registers are left for
+  const bool several = sizes.to_width >= 2 * sizes.width;
+  const auto kernel =
+      several ? &cells_kernel<kLanes, kBackward, kAtOnce> : &cells_kernel<kLanes, kBackward, 1>;
   launch(kernel, dim3(unsigned(divided(voxels_of(sizes), kThreads / kLanes))), dim3(kThreads), 0, stream,
          sizes, table, logits, centres, answer, gradient, cells);
 }
@@ -344,7 +344,8 @@ int64_t intensity_table_values(const IntensitySizes& sizes) {
 
 void fill_intensity_table(const IntensitySizes& sizes, int32_t* table, cudaStream_t stream) {
   const int64_t longest = std::max({sizes.to_depth, sizes.to_height, sizes.to_width});
-  launch(table_kernel, dim3(unsigned(divided(longest, kThreads)), 3), dim3(kThreads), 0, stream, sizes, table);
+  launch(table_kernel, dim3(unsigned(divided(longest, kThreads)), 3), dim3(kThreads), 0, stream, sizes,
+         table);
 }
 
 void expect_intensity(const IntensitySizes& sizes, const int32_t* table, const float* logits,

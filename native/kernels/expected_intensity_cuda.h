@@ -26,8 +26,8 @@ void expect_intensity(const IntensitySizes& sizes, const int32_t* table, const f
 // resized.
 int64_t intensity_corners(const IntensitySizes& sizes);
 
-// What `gradient`, of the shape of `answer`, gives to the logits, first by cells: `cells` [batch, depth, height, width,
-// corners, bins]; which is `result` where a cell has one corner, and is to be gathered otherwise.
+// What `gradient`, of the shape of `answer`, gives to the logits, first by cells: `cells` [batch, depth, height,
+// width, corners, bins]; which is `result` where a cell has one corner, and is to be gathered otherwise.
 void differentiate_intensity(const IntensitySizes& sizes, const int32_t* table, const float* logits,
                              const float* centres, const float* answer, const float* gradient, float* cells,
                              cudaStream_t stream);

@@ -6,9 +6,9 @@
 
 namespace transfer_limits {
 
-// What stands between the two linear layers of a ConvNeXt V2 block, without the tensors that its single operations would
-// leave behind. Rows are voxels: [N, V, F], dense, V voxels a sample; float32, or on CUDA bfloat16 too (computed in
-// float32). Everything else is float32.
+// What stands between the two linear layers of a ConvNeXt V2 block, without the tensors that its single operations
+// would leave behind. Rows are voxels: [N, V, F], dense, V voxels a sample; float32, or on CUDA bfloat16 too
+// (computed in float32). Everything else is float32.
 
 // gelu(hidden + bias), times the row's entry in `keep` [N, V] where that is defined, and the L2 norm of each feature over
 // a sample's voxels [N, F]. Norms are accumulated in float64 over blocks of rows: no number depends on the threads.

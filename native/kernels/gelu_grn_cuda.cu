@@ -4,11 +4,11 @@
 namespace transfer_limits::cuda {
 namespace {
 
-constexpr int kLanes = 16;         // threads that share a row
-constexpr int kRowsAtOnce = 16;    // of a block
+constexpr int kLanes = 16;       // threads that share a row
+constexpr int kRowsAtOnce = 16;  // of a block
 constexpr int kThreads = kLanes * kRowsAtOnce;
-constexpr int kBatch = 4;          // rows that a thread loads before it needs the first
-constexpr int kPackBytes = 16;     // of one load, where rows allow it
+constexpr int kBatch = 4;                             // rows that a thread loads before it needs the first
+constexpr int kPackBytes = 16;                        // of one load, where rows allow it
 constexpr int64_t kLeastRows = kRowsAtOnce * kBatch;  // of a part
 constexpr int64_t kMostRows = 8 * kLeastRows;         // few enough for sums in float
 constexpr int64_t kManyBlocks = 1024;                 // more than a device runs at once
@@ -43,8 +43,8 @@ struct Differentiation {
   const float* slope;
 };
 
-// A block takes a part of a sample's rows and 16 packs of features of them. Sums of a thread are float over at most 32
-// rows; from there on they are double, in an order that is always the same.
+// A block takes a part of a sample's rows and 16 packs of features of them. Sums of a thread are float over at most
+// 32 rows; from there on they are double, in an order that is always the same.
 template <template <typename> typename Job, typename Value, int kValues>
 __global__ void __launch_bounds__(kThreads)
     rows_kernel(Job<Value> job, FeatureRows shape, int64_t parts, int64_t part_rows) {
@@ -148,7 +148,7 @@ int64_t divided(int64_t count, int64_t by) { return (count + by - 1) / by; }
 
 // How many columns a block has where loads are as wide as they can be.
 template <typename Value>
-constexpr int64_t kBlockColumns = kLanes* kPackBytes / int64_t(sizeof(Value));
+constexpr int64_t kBlockColumns = kLanes * kPackBytes / int64_t(sizeof(Value));
 
 // From the shape alone: the sums are the same on every device.
 template <typename Value>
@@ -210,11 +210,11 @@ void scale_weight_gradient(int64_t outputs, int64_t features, float* plain, cons
          to_bias, beta, to_scale);
 }
 
-#define FOR_VALUE(Value)                                                                                      \
-  template int64_t gelu_parts<Value>(const FeatureRows&);                                                     \
-  template void gelu_with_squares(const FeatureRows&, const Value*, const float*, const float*, Value*,       \
-                                  double*, cudaStream_t);                                                     \
-  template void gelu_backward(const FeatureRows&, Value*, const Value*, const float*, const float*,           \
+#define FOR_VALUE(Value)                                                                                \
+  template int64_t gelu_parts<Value>(const FeatureRows&);                                               \
+  template void gelu_with_squares(const FeatureRows&, const Value*, const float*, const float*, Value*, \
+                                  double*, cudaStream_t);                                               \
+  template void gelu_backward(const FeatureRows&, Value*, const Value*, const float*, const float*,     \
                               const float*, double*, cudaStream_t);
 FOR_VALUE(float)
 FOR_VALUE(Bfloat16)

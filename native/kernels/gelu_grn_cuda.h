@@ -15,9 +15,9 @@ struct FeatureRows {
 template <typename Value>
 int64_t gelu_parts(const FeatureRows& rows);
 
-// out = gelu(hidden + bias) * keep, which may be written over `hidden`, and the sums of its squares, in parts that are to
-// be added: `squares` [samples, parts, features]. `bias` [features]; `keep` [samples, voxels] or null. `Value` is float or
-// Bfloat16; computed in float.
+// out = gelu(hidden + bias) * keep, which may be written over `hidden`, and the sums of its squares, in parts that
+// are to be added: `squares` [samples, parts, features]. `bias` [features]; `keep` [samples, voxels] or null. `Value`
+// is float or Bfloat16; computed in float.
 template <typename Value>
 void gelu_with_squares(const FeatureRows& rows, const Value* hidden, const float* bias, const float* keep,
                        Value* out, double* squares, cudaStream_t stream);
@@ -28,8 +28,8 @@ template <typename Value>
 void gelu_backward(const FeatureRows& rows, Value* gradient, const Value* hidden, const float* bias,
                    const float* keep, const float* slope, double* sums, cudaStream_t stream);
 
-// to_scale [features] = the column sums of weight * plain; plain = plain * scale + the outer product of `to_bias` [outputs]
-// and `beta` [features]. Both matrices are [outputs, features].
+// to_scale [features] = the column sums of weight * plain; plain = plain * scale + the outer product of `to_bias`
+// [outputs] and `beta` [features]. Both matrices are [outputs, features].
 void scale_weight_gradient(int64_t outputs, int64_t features, float* plain, const float* weight,
                            const float* scale, const float* to_bias, const float* beta, float* to_scale,
                            cudaStream_t stream);

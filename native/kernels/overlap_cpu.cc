@@ -16,12 +16,19 @@ std::vector<Overlap> overlap(const at::Tensor& prediction, const at::Tensor& tar
           "Expected prediction and target on one device but received ", prediction.device().str(), " and ",
           target.device().str());
   require(!std::isnan(threshold), "Expected a number for the threshold but received NaN");
-  std::vector<Overlap> counts(prediction.size(0));
+  if (prediction.size(0) == 0) return {};
+  std::vector<at::Tensor> sums;
   for (int64_t sample = 0; sample < prediction.size(0); ++sample) {
     const at::Tensor predicted = prediction.select(0, sample) > threshold;
     const at::Tensor wanted = target.select(0, sample) > 0.5;
-    counts[sample] = {at::logical_and(predicted, wanted).sum().item<int64_t>(),
-                      predicted.sum().item<int64_t>(), wanted.sum().item<int64_t>()};
+    sums.insert(sums.end(), {at::logical_and(predicted, wanted).sum(), predicted.sum(), wanted.sum()});
+  }
+  const at::Tensor all = at::stack(sums).cpu();  // one wait for a GPU, whatever the number of samples
+  const int64_t* values = all.const_data_ptr<int64_t>();
+  std::vector<Overlap> counts(prediction.size(0));
+  for (Overlap& count : counts) {
+    count = {values[0], values[1], values[2]};
+    values += 3;
   }
   return counts;
 }

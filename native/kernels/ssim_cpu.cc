@@ -96,8 +96,7 @@ at::Tensor ssim3d(const at::Tensor& a, const at::Tensor& b, double data_range) {
   const bool single = x.scalar_type() == at::kFloat && y.scalar_type() == at::kFloat;
   const at::ScalarType type = single ? at::kFloat : at::kDouble;
   const at::Tensor first = x.to(type).contiguous(), second = y.to(type).contiguous();
-  const bool differentiated =
-      at::GradMode::is_enabled() && (first.requires_grad() || second.requires_grad());
+  const bool differentiated = at::GradMode::is_enabled() && (first.requires_grad() || second.requires_grad());
   return SsimFunction::apply(first, second, window, differentiated);
 }
 

@@ -8,8 +8,8 @@ constexpr int kFields = 4;                    // what is filtered at once
 constexpr int kTile = 16;                     // outputs of a block along height and along width
 constexpr int kSide = kTile + kReach;         // inputs
 constexpr int kThreads = kTile * kTile;
-constexpr int kRun = 4;                // neighbouring outputs of a thread, which share their inputs
-constexpr int kRuns = kTile / kRun;    // of a row or a column
+constexpr int kRun = 4;                 // neighbouring outputs of a thread, which share their inputs
+constexpr int kRuns = kTile / kRun;     // of a row or a column
 constexpr int kTileStride = kSide + 1;  // odd, as the next: neighbouring rows in different banks
 constexpr int kRowStride = kTile + 1;
 constexpr int kTileValues = kSide * kTileStride;
@@ -106,8 +106,8 @@ struct Gradients {
 
 __device__ bool exists(const Extent& in, int z) { return z >= 0 && z < in.depth; }
 
-// The part of plane z of the inputs that a block's outputs need, whose first row and column are y0 and x0. Each thread
-// copies what it reads itself.
+// The part of plane z of the inputs that a block's outputs need, whose first row and column are y0 and x0. Each
+// thread copies what it reads itself.
 template <typename Job>
 __device__ void copy_plane(const Job& job, const Extent& in, int64_t volume, int z, int y0, int x0,
                            typename Job::Value* raw) {
@@ -145,10 +145,10 @@ __device__ __forceinline__ void filter_run(const SsimWindow& window, const doubl
   }
 }
 
-// The Gaussian filter over three axes and what becomes of its answers. A block walks along the depth with one plane of
-// its tile in shared memory, filters it along width and height, and keeps the sums along the depth in registers: those
-// of the ten windows that are not complete yet. An output at o takes inputs from o - shift to o - shift + 10, and zero
-// where there are none.
+// The Gaussian filter over three axes and what becomes of its answers. A block walks along the depth with one plane
+// of its tile in shared memory, filters it along width and height, and keeps the sums along the depth in registers:
+// those of the ten windows that are not complete yet. An output at o takes inputs from o - shift to o - shift + 10,
+// and zero where there are none.
 template <typename Job>
 __global__ void __launch_bounds__(kThreads, kBlocks)
     filter_kernel(Job job, SsimWindow window, Extent in, Extent out, int shift, Division division) {
@@ -301,31 +301,24 @@ template <typename Value>
 void ssim_gradients(const SsimGrid& grid, const SsimWindow& window, const Value* a, const Value* b,
                     const SsimMaps<const Value>& derivatives, const double* factors, int64_t channels,
                     double scale, Value* to_a, Value* to_b, cudaStream_t stream) {
-  const Value* inputs[] = {derivatives.to_mean_a, derivatives.to_mean_b, derivatives.to_squares, derivatives.to_product};
+  const Value* inputs[] = {derivatives.to_mean_a, derivatives.to_mean_b, derivatives.to_squares,
+                           derivatives.to_product};
   unsigned used = 0;
   for (int field = 0; field < kFields; ++field) {
     if (inputs[field] != nullptr) used |= 1u << field;
   }
   const Gradients<Value> job{
-      {inputs[0], inputs[1], inputs[2], inputs[3]},
-      a,
-      b,
-      factors,
-      channels,
-      scale,
-      to_a,
-      to_b,
-      used};
+      {inputs[0], inputs[1], inputs[2], inputs[3]}, a, b, factors, channels, scale, to_a, to_b, used};
   // A voxel lies in the windows that start up to ten before it; the taps are the same backwards.
   filter(job, window, grid.volumes, windows_of(grid), voxels_of(grid), kReach, stream);
 }
 
-#define FOR_VALUE(Value)                                                                             \
-  template void ssim_similarity(const SsimGrid&, const SsimWindow&, const Value*, const Value*,      \
-                                const SsimMaps<Value>&, double*, cudaStream_t);                      \
-  template void ssim_gradients(const SsimGrid&, const SsimWindow&, const Value*, const Value*,       \
-                               const SsimMaps<const Value>&, const double*, int64_t, double, Value*, \
-                               Value*, cudaStream_t);
+#define FOR_VALUE(Value)                                                                                     \
+  template void ssim_similarity(const SsimGrid&, const SsimWindow&, const Value*, const Value*,              \
+                                const SsimMaps<Value>&, double*, cudaStream_t);                              \
+  template void ssim_gradients(const SsimGrid&, const SsimWindow&, const Value*, const Value*,               \
+                               const SsimMaps<const Value>&, const double*, int64_t, double, Value*, Value*, \
+                               cudaStream_t);
 FOR_VALUE(float)
 FOR_VALUE(double)
 #undef FOR_VALUE

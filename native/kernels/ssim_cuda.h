@@ -21,8 +21,9 @@ struct SsimMaps {
 // Into how many parts the similarity of one volume is summed.
 int64_t ssim_parts(const SsimGrid& grid);
 
-// The sum of the similarity of `a` and `b` over all windows, in parts that are to be added: `sums` [volumes, parts]; and
-// the derivatives at every window for which there is room. `Value` is float or double; everything is computed in double.
+// The sum of the similarity of `a` and `b` over all windows, in parts that are to be added: `sums` [volumes, parts];
+// and the derivatives at every window for which there is room. `Value` is float or double; everything is computed in
+// double.
 template <typename Value>
 void ssim_similarity(const SsimGrid& grid, const SsimWindow& window, const Value* a, const Value* b,
                      const SsimMaps<Value>& derivatives, double* sums, cudaStream_t stream);

@@ -57,7 +57,7 @@ class GrnPerceptronFunction : public torch::autograd::Function<GrnPerceptronFunc
     const at::Tensor hidden =
         at::mm(x.view({samples * voxels, channels}), expand_weight.t()).view({samples, voxels, features});
     const auto [activated, norms] = gelu_with_norms(hidden, expand_bias, keep, /*in_place=*/!differentiated);
-    const at::Tensor scale = scale_of(norms, gamma).scale;                               // [N, F]
+    const at::Tensor scale = scale_of(norms, gamma).scale;  // [N, F]
     const at::Tensor offset = at::addmv(project_bias, project_weight.to(at::kFloat), beta).to(type);  // [C]
     at::Tensor out = at::empty({samples, voxels, project_weight.size(0)}, x.options());  // [N, V, C]
     for (int64_t n = 0; n < samples; ++n) {
@@ -107,9 +107,9 @@ class GrnPerceptronFunction : public torch::autograd::Function<GrnPerceptronFunc
         at::mm_out(own, gradient[n], (project_weight * grn.scale[n]).to(type));
       }
     }
-    const at::Tensor to_gamma = (grn.relative * to_scale).sum(0);            // [F]
-    const at::Tensor to_beta = at::mv(exact_weight.t(), to_project_bias);    // [F]
-    const at::Tensor to_relative = to_scale * gamma;                         // [N, F]
+    const at::Tensor to_gamma = (grn.relative * to_scale).sum(0);          // [F]
+    const at::Tensor to_beta = at::mv(exact_weight.t(), to_project_bias);  // [F]
+    const at::Tensor to_relative = to_scale * gamma;                       // [N, F]
     // relative = norm / mean, and the mean is over all features' norms
     const at::Tensor shared =
         (to_relative * norms).sum(1, /*keepdim=*/true) / (grn.mean * grn.mean * double(features));  // [N, 1]
