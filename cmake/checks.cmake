@@ -7,12 +7,14 @@ target_link_libraries(checks PRIVATE core_interface)
 target_precompile_headers(checks PRIVATE native/precompiled.h)
 
 file(GLOB EMULATED_SOURCES CONFIGURE_DEPENDS native/kernels/*.cu native/kernels/*_cuda.cc)
+list(FILTER EMULATED_SOURCES EXCLUDE REGEX "/cuda_devices_cuda.cc$")
 set_source_files_properties(${EMULATED_SOURCES} PROPERTIES LANGUAGE CXX)
 file(GLOB CUDA_KERNEL_SOURCES CONFIGURE_DEPENDS native/kernels/*.cu)
 set_source_files_properties(${CUDA_KERNEL_SOURCES} PROPERTIES COMPILE_OPTIONS "-x;c++")
 add_library(emulated_cuda OBJECT ${EMULATED_SOURCES} native/checks/cuda_emulator.cc)
 target_link_libraries(emulated_cuda PRIVATE core_interface)
 target_compile_definitions(emulated_cuda PRIVATE TRANSFER_LIMITS_EMULATED_CUDA)
+target_compile_options(emulated_cuda PRIVATE -Wno-unknown-pragmas)
 
 # LibTorch's own OpenMP, by its path: a second one would bring a second set of threads.
 file(GLOB LIBTORCH_OPENMP "${LIBTORCH}/lib/libgomp*.so*")

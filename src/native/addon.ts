@@ -123,7 +123,13 @@ export interface Addon {
     prediction: TensorHandle,
     target: TensorHandle,
   ): Promise<{ value: number; gradient: TensorHandle }>;
-  mmd2(a: TensorHandle, b: TensorHandle, sigmas: number[], cancel: CancelFlag | null): Promise<MmdSums>;
+  mmd2(
+    a: TensorHandle,
+    b: TensorHandle,
+    sigmas: number[],
+    cancel: CancelFlag | null,
+    products: string,
+  ): Promise<MmdSums>;
   medianDistance(a: TensorHandle, b: TensorHandle): Promise<number>;
   ssim3d(a: TensorHandle, b: TensorHandle, dataRange: number): Promise<number[]>;
   overlap(prediction: TensorHandle, target: TensorHandle, threshold: number): Promise<OverlapCounts[]>;

@@ -14,6 +14,8 @@ export interface LibTorch {
   flavour: string;
   /** What the loader opens, absolute, in this order. */
   libraries: string[];
+  /** What it opens after these for the CUDA flavour of the addon; empty in a LibTorch for the CPU. */
+  cudaLibraries: string[];
 }
 
 /** One place where LibTorch was looked for, and what came of it. */
@@ -114,6 +116,9 @@ function examine(folder: string, environment: NodeJS.ProcessEnv): LibTorch | str
       join(library, "libc10.so"),
       join(library, "libtorch_cpu.so"),
     ],
+    cudaLibraries: ["libc10_cuda.so", "libtorch_cuda.so"]
+      .map((name) => join(library, name))
+      .filter((path) => existsSync(path)),
   };
 }
 
