@@ -105,7 +105,7 @@ describe("native work", () => {
     const random = Float32Array.from({ length: 6000 * 256 }, () => Math.random());
     using a = Tensor.from(random, [6000, 256]);
     const controller = new AbortController();
-    const work = kernelSums(a, a, [1, 2, 3, 4], controller.signal);
+    const work = kernelSums(a, a, [1, 2, 3, 4], { signal: controller.signal });
     setTimeout(() => controller.abort(), 20);
     await expect(work).rejects.toMatchObject({ code: "ABORTED" });
   });

@@ -14,7 +14,8 @@ struct Sums {
 // By differences, in float64: the kernel's matrix itself.
 std::vector<double> reference(const at::Tensor& a, const at::Tensor& b, bool same_set,
                               const std::vector<double>& sigmas) {
-  const at::Tensor squared = at::cdist(a.to(at::kDouble), b.to(at::kDouble), 2.0, /*compute_mode=*/2).square();
+  const at::Tensor squared =
+      at::cdist(a.to(at::kDouble), b.to(at::kDouble), 2.0, /*compute_mode=*/2).square();
   std::vector<double> sums;
   for (const double sigma : sigmas) {
     const at::Tensor values = (squared / -(sigma * sigma)).exp();  // [N, M]
@@ -48,7 +49,8 @@ void check_mmd(Report& report) {
     double shift;  // of all values from the origin
   };
   // Fewer and more rows than a tile has, odd numbers of features, far from the origin; enough work for products.
-  const Case cases[] = {{157, 201, 777, 0.0}, {2061, 40, 33, 0.0}, {150, 140, 768, 50.0}, {23, 4111, 129, 1.0}};
+  const Case cases[] = {
+      {157, 201, 777, 0.0}, {2061, 40, 33, 0.0}, {150, 140, 768, 50.0}, {23, 4111, 129, 1.0}};
   struct Mode {
     const char* name;
     Products products;

@@ -37,13 +37,13 @@ Operand operand_of(const at::Tensor& set, const at::Tensor& centre, Products pro
   const int64_t count = set.size(0), d = set.size(1);
   const bool three = products == Products::three_term_bfloat16;
   Operand operand;
-  operand.rows =
-      at::empty({count, three ? 3 * d : d},
-                set.options().dtype(products == Products::float32 ? at::kFloat : at::kBFloat16));
+  operand.rows = at::empty({count, three ? 3 * d : d},
+                           set.options().dtype(products == Products::float32 ? at::kFloat : at::kBFloat16));
   operand.norms = at::empty({count}, set.options().dtype(at::kDouble));
   for (int64_t first = 0; first < count; first += kPartRows) {
     const int64_t part = std::min(kPartRows, count - first);
-    const at::Tensor centred = (set.narrow(0, first, part).to(at::kDouble) - centre).to(at::kFloat);  // [n, d]
+    const at::Tensor centred =
+        (set.narrow(0, first, part).to(at::kDouble) - centre).to(at::kFloat);  // [n, d]
     at::Tensor rows = operand.rows.narrow(0, first, part), norms = operand.norms.narrow(0, first, part);
     if (three) {
       split(centred, left, rows, norms);
@@ -91,14 +91,9 @@ std::vector<double> kernel_sums_by_products(const at::Tensor& left, const at::Te
       const int64_t columns = std::min(kTileColumns, right.size(0) - j);
       at::Tensor tile = buffer.narrow(0, 0, rows * columns).view({rows, columns});
       multiply(tile, a.rows.narrow(0, i, rows), b.rows.narrow(0, j, columns));
-      const PairTile pairs = {tile.const_data_ptr<float>(),
-                              rows,
-                              columns,
-                              a.norms.const_data_ptr<double>() + i,
-                              b.norms.const_data_ptr<double>() + j,
-                              same_set,
-                              i,
-                              j};
+      const PairTile pairs = {
+          tile.const_data_ptr<float>(),         rows,     columns, a.norms.const_data_ptr<double>() + i,
+          b.norms.const_data_ptr<double>() + j, same_set, i,       j};
       PairRows originals;
       if (refined) {
         originals = {left.const_data_ptr<float>() + i * left.size(1),

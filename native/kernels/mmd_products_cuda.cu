@@ -4,8 +4,8 @@ namespace transfer_limits::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr double kTolerance = 2e-6;              // of one kernel value
-constexpr double kRounding = 8.0 / (1 << 24);    // of a product in float32, relative to the norms
+constexpr double kTolerance = 2e-6;            // of one kernel value
+constexpr double kRounding = 8.0 / (1 << 24);  // of a product in float32, relative to the norms
 
 struct Factors {
   double values[kMostFactors];
@@ -47,8 +47,8 @@ __global__ void __launch_bounds__(kThreads)
         coarse = coarse || double(values[s]) * double(norms) * kRounding * -factors.values[s] > kTolerance;
       }
       if (coarse && rows.left != nullptr) {
-        squared = Real(squared_difference(rows.left + i * rows.features, rows.right + j * rows.features,
-                                          rows.features));
+        squared = Real(
+            squared_difference(rows.left + i * rows.features, rows.right + j * rows.features, rows.features));
 #pragma unroll
         for (int s = 0; s < kCount; ++s) values[s] = kernel_value(squared * Real(factors.values[s]));
       }
@@ -78,7 +78,8 @@ void start(const PairTile& tile, const PairRows& rows, const Factors& factors, i
                       : count == 2 ? &add_pairs_kernel<Real, 2>
                       : count == 3 ? &add_pairs_kernel<Real, 3>
                                    : &add_pairs_kernel<Real, 4>;
-  launch(kernel, dim3(unsigned(std::min<int64_t>(kPairBlocks, tile.rows))), dim3(kThreads), 0, stream, tile, rows, factors, sums);
+  launch(kernel, dim3(unsigned(std::min<int64_t>(kPairBlocks, tile.rows))), dim3(kThreads), 0, stream, tile,
+         rows, factors, sums);
 }
 
 }  // namespace
