@@ -12,11 +12,11 @@ namespace {
 Napi::Value to_number(Napi::Env env, double value) { return Napi::Number::New(env, value); }
 
 Products products_named(const std::string& name) {
-  if (name == "float32") return Products::float32;
-  if (name == "three-term-bfloat16") return Products::three_term_bfloat16;
+  if (name == "float32") return Products::kFloat32;
+  if (name == "three-term-bfloat16") return Products::kThreeTermBfloat16;
   require(name == "bfloat16", "Expected float32, three-term-bfloat16 or bfloat16 for products but received ",
           name);
-  return Products::bfloat16;
+  return Products::kBfloat16;
 }
 
 }  // namespace

@@ -134,9 +134,9 @@ void mmd(const at::Device& device, int64_t rows, bool with_peer) {
   const auto add = [&](const char* name, Products products) {
     contenders.push_back({name, [=] { gaussian_kernel_sums(a, b, {sigma}, {}, products); }});
   };
-  if (device.is_cuda()) add("transfer-limits, three-term bfloat16", Products::three_term_bfloat16);
-  add("transfer-limits, float32", Products::float32);
-  if (device.is_cuda()) add("transfer-limits, bfloat16", Products::bfloat16);
+  if (device.is_cuda()) add("transfer-limits, three-term bfloat16", Products::kThreeTermBfloat16);
+  add("transfer-limits, float32", Products::kFloat32);
+  if (device.is_cuda()) add("transfer-limits, bfloat16", Products::kBfloat16);
   if (with_peer) contenders.push_back({"cdist and exp, float32", [=] { by_matrix(a, b, sigma); }});
   compare("MMD, " + std::to_string(rows) + " and " + std::to_string(rows) + " rows of 768", device,
           contenders);

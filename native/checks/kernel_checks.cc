@@ -12,11 +12,11 @@ namespace {
 using Check = void (*)(Report&);
 
 Target target_named(const std::string& name) {
-  if (name == "cpu") return Target::cpu;
-  if (name == "emulated") return Target::emulated_cuda;
+  if (name == "cpu") return Target::kCpu;
+  if (name == "emulated") return Target::kEmulatedCuda;
   require(name == "cuda", "Expected cpu, cuda or emulated but received ", name);
   require(torch::cuda::is_available(), "Expected a CUDA device but this machine, or this build, has none");
-  return Target::cuda;
+  return Target::kCuda;
 }
 
 int run(const std::string& name) {

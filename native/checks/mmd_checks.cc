@@ -26,7 +26,7 @@ std::vector<double> reference(const at::Tensor& a, const at::Tensor& b, bool sam
 
 Sums own_sums(Target target, const at::Tensor& a, const at::Tensor& b, const std::vector<double>& sigmas,
               Products products) {
-  if (target != Target::emulated_cuda) {
+  if (target != Target::kEmulatedCuda) {
     const KernelSums sums = gaussian_kernel_sums(a, b, sigmas, {}, products);
     return {sums.within_a, sums.within_b, sums.between};
   }
@@ -56,10 +56,10 @@ void check_mmd(Report& report) {
     Products products;
     double tolerance;
   };
-  std::vector<Mode> modes = {{"MMD sums, float32 products", Products::float32, 1e-6}};
-  if (report.target() != Target::cpu) {
-    modes.push_back({"MMD sums, three-term bfloat16 products", Products::three_term_bfloat16, 1e-5});
-    modes.push_back({"MMD sums, bfloat16 products", Products::bfloat16, 5e-3});
+  std::vector<Mode> modes = {{"MMD sums, float32 products", Products::kFloat32, 1e-6}};
+  if (report.target() != Target::kCpu) {
+    modes.push_back({"MMD sums, three-term bfloat16 products", Products::kThreeTermBfloat16, 1e-5});
+    modes.push_back({"MMD sums, bfloat16 products", Products::kBfloat16, 5e-3});
   }
   for (const Case& c : cases) {
     const at::Tensor a = values({c.rows_a, c.features}, 1, at::kFloat) + c.shift;

@@ -31,7 +31,7 @@ struct KernelSums {
 // `cancelled` answers true.
 KernelSums gaussian_kernel_sums(const at::Tensor& a, const at::Tensor& b, const std::vector<double>& sigmas,
                                 const std::function<bool()>& cancelled,
-                                Products products = Products::float32);
+                                Products products = Products::kFloat32);
 
 // The median Euclidean distance over all pairs of different rows of `a` [N, d] and `b` [M, d] taken together,
 // of at most the first 1,000 rows of each; with an even number of pairs the mean of the two middle ones. 0

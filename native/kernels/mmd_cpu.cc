@@ -120,7 +120,7 @@ KernelSums gaussian_kernel_sums(const at::Tensor& a, const at::Tensor& b, const 
                                 const std::function<bool()>& cancelled, Products products) {
   const at::NoGradGuard no_grad;
   check_pair(a, b);
-  require(products == Products::float32 || a.is_cuda(),
+  require(products == Products::kFloat32 || a.is_cuda(),
           "Expected float32 for the products of rows on the CPU but received bfloat16");
   require(!sigmas.empty(), "Expected at least one sigma but received none");
   std::vector<double> factors;

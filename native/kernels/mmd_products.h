@@ -9,7 +9,7 @@ namespace transfer_limits {
 
 // In what the products of rows are computed. bfloat16 takes each value as one, with 8 bits; three-term bfloat16 as the
 // sum of two, and leaves out the product of the two small parts: nearly the precision of float32 at the rate of bfloat16.
-enum class Products : uint8_t { float32, three_term_bfloat16, bfloat16 };
+enum class Products : uint8_t { kFloat32, kThreeTermBfloat16, kBfloat16 };
 
 // The way to the sums of gaussian_kernel_sums by matrix products, for many float32 rows: several times faster than by
 // differences. Rows are moved to the origin by `centre` [d] (float64), the products are float32, and norms,

@@ -35,10 +35,10 @@ void split(const at::Tensor& centred, bool left, at::Tensor& rows, at::Tensor& n
 
 Operand operand_of(const at::Tensor& set, const at::Tensor& centre, Products products, bool left) {
   const int64_t count = set.size(0), d = set.size(1);
-  const bool three = products == Products::three_term_bfloat16;
+  const bool three = products == Products::kThreeTermBfloat16;
   Operand operand;
   operand.rows = at::empty({count, three ? 3 * d : d},
-                           set.options().dtype(products == Products::float32 ? at::kFloat : at::kBFloat16));
+                           set.options().dtype(products == Products::kFloat32 ? at::kFloat : at::kBFloat16));
   operand.norms = at::empty({count}, set.options().dtype(at::kDouble));
   for (int64_t first = 0; first < count; first += kPartRows) {
     const int64_t part = std::min(kPartRows, count - first);
@@ -72,12 +72,12 @@ std::vector<double> kernel_sums_by_products(const at::Tensor& left, const at::Te
                                             Products products, const std::function<bool()>& cancelled) {
   const DeviceGuard guard(left);
   const Operand a = operand_of(left, centre, products, /*left=*/true);
-  const bool shared = same_set && products != Products::three_term_bfloat16;
+  const bool shared = same_set && products != Products::kThreeTermBfloat16;
   const Operand b = shared ? a : operand_of(right, centre, products, /*left=*/false);
   const at::Tensor buffer =
       at::empty({std::min(kTileRows, left.size(0)) * std::min(kTileColumns, right.size(0))},
                 left.options().dtype(at::kFloat));
-  const bool refined = products == Products::float32;
+  const bool refined = products == Products::kFloat32;
   std::vector<double> answer;
   std::vector<at::Tensor> sums;  // of some factors each: [blocks, factors]
   for (size_t s = 0; s < factors.size(); s += kMostFactors) {
