@@ -81,6 +81,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::volume_smooth>(exports, "volumeSmooth");
   add<functions::volume_crop_slices>(exports, "volumeCropSlices");
   add<functions::volume_normalise>(exports, "volumeNormalise");
+  add<functions::volume_decode>(exports, "volumeDecode");
   add<functions::volume_statistics>(exports, "volumeStatistics");
   add<functions::volume_bounds>(exports, "volumeBounds");
   add<functions::volume_warp>(exports, "volumeWarp");

@@ -68,6 +68,7 @@ Napi::Value volume_resample(const Napi::CallbackInfo& info);
 Napi::Value volume_smooth(const Napi::CallbackInfo& info);
 Napi::Value volume_crop_slices(const Napi::CallbackInfo& info);
 Napi::Value volume_normalise(const Napi::CallbackInfo& info);
+Napi::Value volume_decode(const Napi::CallbackInfo& info);
 Napi::Value volume_statistics(const Napi::CallbackInfo& info);
 Napi::Value volume_bounds(const Napi::CallbackInfo& info);
 Napi::Value volume_warp(const Napi::CallbackInfo& info);

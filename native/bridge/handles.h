@@ -40,6 +40,9 @@ class TensorHandle : public Napi::ObjectWrap<TensorHandle> {
   int64_t bytes_ = 0;
 };
 
+// A typed array over the memory of `tensor`, which is contiguous and on the CPU: nothing is copied.
+Napi::Value to_typed_array(Napi::Env env, const at::Tensor& tensor);
+
 // Something shared that JavaScript may let go of early: a network, a trainer, a cancel flag.
 template <typename T>
 class SharedHandle : public Napi::ObjectWrap<SharedHandle<T>> {

@@ -21,30 +21,6 @@ at::ScalarType type_of(const Napi::TypedArray& array) {
   }
 }
 
-Napi::Value to_typed_array(Napi::Env env, const at::Tensor& tensor) {
-  const auto count = size_t(tensor.numel());
-  // The array takes the memory over: nothing is copied on the JavaScript thread.
-  auto* owner = new at::Tensor(tensor);
-  void* data = count > 0 ? tensor.data_ptr() : nullptr;
-  Napi::ArrayBuffer buffer;
-  if (count > 0) {
-    buffer = Napi::ArrayBuffer::New(env, data, tensor.nbytes(), [owner](Napi::Env, void*) { delete owner; });
-  } else {
-    delete owner;
-    buffer = Napi::ArrayBuffer::New(env, 0);
-  }
-  switch (tensor.scalar_type()) {
-    case at::kFloat:
-      return Napi::Float32Array::New(env, count, buffer, 0);
-    case at::kDouble:
-      return Napi::Float64Array::New(env, count, buffer, 0);
-    case at::kLong:
-      return Napi::BigInt64Array::New(env, count, buffer, 0);
-    default:
-      return Napi::Uint8Array::New(env, count, buffer, 0);
-  }
-}
-
 // The handle of a tensor that `work` makes from tensor argument 0.
 template <typename Work>
 Napi::Value transform(const Napi::CallbackInfo& info, Work work) {

@@ -9,6 +9,7 @@
 #include "volumes/resample.h"
 #include "volumes/smooth.h"
 #include "volumes/statistics.h"
+#include "volumes/stored_volume.h"
 #include "volumes/warp.h"
 
 namespace transfer_limits::functions {
@@ -84,6 +85,50 @@ volumes::Scene read_scene(const Napi::Value& value) {
   return scene;
 }
 
+// Decodes on a thread of Node's pool rather than on the executor: several files at once, and beside a network's work.
+class Decoding : public Napi::AsyncWorker {
+ public:
+  Decoding(const Napi::Uint8Array& file, bool gzip, volumes::StoredVolume stored)
+      : Napi::AsyncWorker(file.Env()),
+        deferred_(file.Env()),
+        kept_(Napi::Persistent(Napi::Object(file))),
+        file_(file.Data()),
+        bytes_(file.ByteLength()),
+        gzip_(gzip),
+        stored_(std::move(stored)) {}
+
+  Napi::Value promise() const { return deferred_.Promise(); }
+
+  void Execute() override {
+    try {
+      decoded_ = volumes::decode(file_, bytes_, gzip_, stored_);
+    } catch (...) {
+      failure_ = current_failure();
+      SetError(failure_->message);
+    }
+  }
+
+  void OnOK() override {
+    if (!decoded_) return deferred_.Resolve(Env().Null());
+    const Napi::Object result = Napi::Object::New(Env());
+    result.Set("data", to_typed_array(Env(), decoded_->voxels));
+    result.Set("notFinite", double(decoded_->not_finite));
+    deferred_.Resolve(result);
+  }
+
+  void OnError(const Napi::Error&) override { deferred_.Reject(to_javascript(Env(), *failure_).Value()); }
+
+ private:
+  Napi::Promise::Deferred deferred_;
+  Napi::ObjectReference kept_;  // the file's bytes stay while they are read
+  const uint8_t* file_;
+  size_t bytes_;
+  bool gzip_;
+  volumes::StoredVolume stored_;
+  std::optional<volumes::DecodedVolume> decoded_;
+  std::optional<Failure> failure_;
+};
+
 }  // namespace
 
 Napi::Value volume_resample(const Napi::CallbackInfo& info) {
@@ -145,6 +190,21 @@ Napi::Value volume_normalise(const Napi::CallbackInfo& info) {
   return promise(
       info.Env(), volume.device(), [=] { return volumes::normalise_percentiles(volume, low, high); },
       &TensorHandle::create);
+}
+
+Napi::Value volume_decode(const Napi::CallbackInfo& info) {
+  require(info[0].IsTypedArray(), "Expected a Uint8Array for file");
+  const auto file = info[0].As<Napi::Uint8Array>();
+  const Napi::Object layout = object(info[1], "layout");
+  const volumes::StoredVolume stored{text(layout.Get("type"), "layout.type"),
+                                     integer(layout.Get("firstByte"), "layout.firstByte"),
+                                     integer(layout.Get("voxels"), "layout.voxels"),
+                                     number(layout.Get("slope"), "layout.slope"),
+                                     number(layout.Get("intercept"), "layout.intercept")};
+  require(stored.first_byte >= 0 && stored.voxels >= 1, "Expected voxels that lie in the file for layout");
+  auto* decoding = new Decoding(file, boolean_or(layout, "gzip", false), stored);
+  decoding->Queue();
+  return decoding->promise();
 }
 
 Napi::Value volume_statistics(const Napi::CallbackInfo& info) {

@@ -159,6 +159,7 @@ export interface Addon {
   volumeSmooth(volume: TensorHandle, sigmas: number[]): Promise<TensorHandle>;
   volumeCropSlices(volumes: TensorHandle, crops: object[], options: object): Promise<TensorHandle>;
   volumeNormalise(volume: TensorHandle, method: object): Promise<TensorHandle>;
+  volumeDecode(file: Uint8Array, layout: StoredVolume): Promise<DecodedVolume | null>;
   volumeStatistics(volume: TensorHandle): Promise<VolumeStatistics>;
   volumeBounds(mask: TensorHandle): Promise<{ low: number[]; high: number[] } | null>;
   volumeWarp(volume: TensorHandle, field: TensorHandle): Promise<TensorHandle>;
@@ -195,6 +196,25 @@ export interface OverlapCounts {
   intersection: number;
   prediction: number;
   target: number;
+}
+
+/** Where the voxels of a file with a single volume lie, little-endian, once it is decompressed. */
+export interface StoredVolume {
+  /** The file is gzip. */
+  gzip: boolean;
+  /** "int16", "float64", ... */
+  type: string;
+  firstByte: number;
+  voxels: number;
+  slope: number;
+  intercept: number;
+}
+
+export interface DecodedVolume {
+  /** Stored value times slope plus intercept, in float64, rounded once. */
+  data: Float32Array;
+  /** Voxels that are NaN or infinite. */
+  notFinite: number;
 }
 
 export interface VolumeStatistics {

@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, rename, rm, statfs, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { TransferLimitsError } from "../../common/errors.js";
 import { type LibTorch, locateLibTorch, searchReport } from "../libtorch.js";
 import { withFolderLock } from "./folder-lock.js";
-import { cacheFolder, fetchedFolder, type LibTorchLock, readLock } from "./lock.js";
+import { cacheFolder, fetchedFolder, type LibTorchLock, type LockedWheel, readLock } from "./lock.js";
 import { requirePip, runPython } from "./python.js";
 import { downloadWheel } from "./wheels.js";
 
@@ -27,16 +27,16 @@ export interface FetchOptions {
 /**
  * Fetches the pinned LibTorch into the package's cache, once: pip downloads the locked wheels, from whatever index
  * pip is set up with; their SHA-256 is checked; `lib/`, `include/` and `share/` are unpacked into a temporary folder
- * that then takes its name, so that it is complete or absent. What is already there is not fetched again: a whole
- * LibTorch, or a wheel that an interrupted fetch had finished. Several processes may fetch at once: one works, the
- * others wait for it.
+ * that then takes its name, so that it is complete or absent. What is already there is not fetched again: what an older
+ * version of this package had unpacked, or a wheel that an interrupted fetch had finished. Several processes may fetch
+ * at once: one works, the others wait for it.
  *
  * @throws `LIBTORCH_MISSING`, with what is missing (Python, pip, network, disk space) and how to mend it.
  */
 export async function fetchLibTorch(options: FetchOptions = {}): Promise<LibTorch> {
   const { onProgress = () => {}, environment = process.env, lock = readLock() } = options;
   const folder = fetchedFolder(lock, environment);
-  if (!existsSync(folder)) {
+  if (missingWheels(folder, lock).length > 0) {
     requireSupportedHost();
     const cache = cacheFolder(environment);
     await mkdir(cache, { recursive: true });
@@ -44,7 +44,8 @@ export async function fetchLibTorch(options: FetchOptions = {}): Promise<LibTorc
       `${folder}.lock`,
       () => onProgress({ kind: "waiting", reason: "another process fetches LibTorch" }),
       async () => {
-        if (!existsSync(folder)) await fetchInto(folder, cache, lock, environment, onProgress);
+        const wheels = missingWheels(folder, lock);
+        if (wheels.length > 0) await fetchInto(folder, cache, { ...lock, wheels }, environment, onProgress);
       },
     );
   }
@@ -72,6 +73,10 @@ export function describeFetch(event: FetchEvent): string {
       return `LibTorch is in ${event.folder}`;
   }
 }
+
+/** The wheels of which something is not in `folder`. */
+const missingWheels = (folder: string, lock: LibTorchLock): LockedWheel[] =>
+  lock.wheels.filter(({ unpack }) => !unpack.every(({ to }) => existsSync(join(folder, to))));
 
 async function fetchInto(
   folder: string,
@@ -102,13 +107,24 @@ async function fetchInto(
       await runPython(["-c", unpackScript, path, temporary, JSON.stringify(unpack)], environment);
     }
     await writeFile(join(temporary, "build-version"), `${lock.version}+${lock.flavour}\n`);
-    await rename(temporary, folder);
+    if (existsSync(folder)) await moveMissing(temporary, folder, lock);
+    else await rename(temporary, folder);
   } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
     // Someone whom the lock did not hold back was first: theirs is as good as ours.
-    if (!existsSync(folder)) throw error;
+    if (missingWheels(folder, lock).length > 0) throw error;
+  } finally {
+    await rm(temporary, { recursive: true, force: true });
   }
   await Promise.all(wheels.map(({ path }) => rm(path, { force: true })));
+}
+
+/** Moves what the wheels hold from one folder to another, but for what is there. */
+async function moveMissing(from: string, to: string, { wheels }: LibTorchLock): Promise<void> {
+  for (const part of wheels.flatMap(({ unpack }) => unpack)) {
+    if (existsSync(join(to, part.to))) continue;
+    await mkdir(dirname(join(to, part.to)), { recursive: true });
+    await rename(join(from, part.to), join(to, part.to));
+  }
 }
 
 /** Unpacks the entries that the rules name: `from` is a folder (ends in a slash) or one file. */
