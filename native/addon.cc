@@ -45,6 +45,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::tensor_threshold>(exports, "tensorThreshold");
   add<functions::tensor_select>(exports, "tensorSelect");
   add<functions::tensor_slice_sums>(exports, "tensorSliceSums");
+  add<functions::tensor_count_not_finite>(exports, "tensorCountNotFinite");
   add<functions::tensor_normal>(exports, "tensorNormal");
   add<functions::tensor_combine>(exports, "tensorCombine");
   add<functions::tensor_clamp>(exports, "tensorClamp");

@@ -23,6 +23,7 @@ Napi::Value tensor_pool_depth(const Napi::CallbackInfo& info);
 Napi::Value tensor_threshold(const Napi::CallbackInfo& info);
 Napi::Value tensor_select(const Napi::CallbackInfo& info);
 Napi::Value tensor_slice_sums(const Napi::CallbackInfo& info);
+Napi::Value tensor_count_not_finite(const Napi::CallbackInfo& info);
 
 // arithmetic.cc
 Napi::Value tensor_normal(const Napi::CallbackInfo& info);

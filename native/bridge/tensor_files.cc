@@ -76,6 +76,7 @@ at::Tensor map(const Location& location) {
   const auto bytes = size_t(location.offset - start + location.length);
   void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, file.descriptor(), start);
   if (memory == MAP_FAILED) file.fail("cannot be mapped");
+  ::madvise(memory, bytes, MADV_WILLNEED);  // all of it will be looked at: read ahead as far as the disk can
   void* data = static_cast<char*>(memory) + (location.offset - start);
   const auto unmap = [memory, bytes](void*) { ::munmap(memory, bytes); };
   if (location.offset % int64_t(at::elementSize(location.type)) !=

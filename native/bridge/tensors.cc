@@ -2,6 +2,7 @@
 #include "bridge/functions.h"
 #include "bridge/handles.h"
 #include "bridge/promise.h"
+#include "volumes/statistics.h"
 
 namespace transfer_limits::functions {
 namespace {
@@ -111,6 +112,13 @@ Napi::Value tensor_select(const Napi::CallbackInfo& info) {
             " but received ", index);
     return tensor.select(axis, index).clone(at::MemoryFormat::Contiguous);
   });
+}
+
+Napi::Value tensor_count_not_finite(const Napi::CallbackInfo& info) {
+  const at::Tensor tensor = TensorHandle::get(info[0], "tensor");
+  return promise(
+      info.Env(), tensor.device(), [tensor] { return volumes::count_not_finite(tensor); },
+      [](Napi::Env env, int64_t count) { return Napi::Value(Napi::Number::New(env, double(count))); });
 }
 
 Napi::Value tensor_slice_sums(const Napi::CallbackInfo& info) {

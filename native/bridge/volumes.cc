@@ -88,12 +88,11 @@ volumes::Scene read_scene(const Napi::Value& value) {
 // Decodes on a thread of Node's pool rather than on the executor: several files at once, and beside a network's work.
 class Decoding : public Napi::AsyncWorker {
  public:
-  Decoding(const Napi::Uint8Array& file, bool gzip, volumes::StoredVolume stored)
-      : Napi::AsyncWorker(file.Env()),
-        deferred_(file.Env()),
-        kept_(Napi::Persistent(Napi::Object(file))),
-        file_(file.Data()),
-        bytes_(file.ByteLength()),
+  Decoding(Napi::Env env, std::string path, int64_t file_bytes, bool gzip, volumes::StoredVolume stored)
+      : Napi::AsyncWorker(env),
+        deferred_(env),
+        path_(std::move(path)),
+        file_bytes_(file_bytes),
         gzip_(gzip),
         stored_(std::move(stored)) {}
 
@@ -101,7 +100,7 @@ class Decoding : public Napi::AsyncWorker {
 
   void Execute() override {
     try {
-      decoded_ = volumes::decode(file_, bytes_, gzip_, stored_);
+      decoded_ = volumes::decode(path_, file_bytes_, gzip_, stored_);
     } catch (...) {
       failure_ = current_failure();
       SetError(failure_->message);
@@ -120,9 +119,8 @@ class Decoding : public Napi::AsyncWorker {
 
  private:
   Napi::Promise::Deferred deferred_;
-  Napi::ObjectReference kept_;  // the file's bytes stay while they are read
-  const uint8_t* file_;
-  size_t bytes_;
+  std::string path_;
+  int64_t file_bytes_;
   bool gzip_;
   volumes::StoredVolume stored_;
   std::optional<volumes::DecodedVolume> decoded_;
@@ -193,16 +191,15 @@ Napi::Value volume_normalise(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value volume_decode(const Napi::CallbackInfo& info) {
-  require(info[0].IsTypedArray(), "Expected a Uint8Array for file");
-  const auto file = info[0].As<Napi::Uint8Array>();
-  const Napi::Object layout = object(info[1], "layout");
-  const volumes::StoredVolume stored{text(layout.Get("type"), "layout.type"),
-                                     integer(layout.Get("firstByte"), "layout.firstByte"),
-                                     integer(layout.Get("voxels"), "layout.voxels"),
-                                     number(layout.Get("slope"), "layout.slope"),
-                                     number(layout.Get("intercept"), "layout.intercept")};
-  require(stored.first_byte >= 0 && stored.voxels >= 1, "Expected voxels that lie in the file for layout");
-  auto* decoding = new Decoding(file, boolean_or(layout, "gzip", false), stored);
+  const Napi::Object file = object(info[0], "file");
+  const auto whole = [&file](const char* name) { return integer(file.Get(name), std::string("file.") + name); };
+  const volumes::StoredVolume stored{text(file.Get("type"), "file.type"), whole("firstByte"), whole("voxels"),
+                                     number(file.Get("slope"), "file.slope"),
+                                     number(file.Get("intercept"), "file.intercept")};
+  require(stored.first_byte >= 0 && stored.voxels >= 1 && whole("bytes") >= 0,
+          "Expected sizes that are not negative for file");
+  auto* decoding = new Decoding(info.Env(), text(file.Get("path"), "file.path"), whole("bytes"),
+                                boolean_or(file, "gzip", false), stored);
   decoding->Queue();
   return decoding->promise();
 }

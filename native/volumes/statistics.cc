@@ -3,10 +3,12 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <vector>
 
+#include "error.h"
 #include "volumes/volume.h"
 
 namespace transfer_limits::volumes {
@@ -26,7 +28,29 @@ int64_t for_each_block(int64_t count, const Work& work) {
   return blocks;
 }
 
+// In whole numbers, which compilers vectorise: not finite is what has an exponent of ones only.
+template <typename Bits>
+int64_t count_not_finite(const void* data, int64_t count, Bits exponent) {
+  const auto* bits = static_cast<const Bits*>(data);
+  std::atomic<int64_t> total = 0;
+  at::parallel_for(0, count, kBlock, [&](int64_t begin, int64_t end) {
+    int64_t found = 0;
+    for (int64_t i = begin; i < end; ++i) found += (bits[i] & exponent) == exponent ? 1 : 0;
+    total += found;
+  });
+  return total;
+}
+
 }  // namespace
+
+int64_t count_not_finite(const at::Tensor& tensor) {
+  const at::Tensor input = tensor.contiguous();
+  require(input.device().is_cpu() && (input.scalar_type() == at::kFloat || input.scalar_type() == at::kDouble),
+          "Expected a tensor of float32 or float64 on the CPU to look for NaN in");
+  return input.scalar_type() == at::kFloat
+             ? count_not_finite<uint32_t>(input.const_data_ptr(), input.numel(), 0x7f80'0000)
+             : count_not_finite<uint64_t>(input.const_data_ptr(), input.numel(), 0x7ff0'0000'0000'0000);
+}
 
 Moments moments_above(const at::Tensor& volume, double threshold) {
   const at::Tensor input = require_volume(volume, "volume");

@@ -1,9 +1,11 @@
 #include "volumes/stored_volume.h"
 
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <type_traits>
 
 #include "error.h"
 
@@ -22,27 +24,39 @@ __attribute__((weak)) int libdeflate_gzip_decompress_ex(libdeflate_decompressor*
 namespace transfer_limits::volumes {
 namespace {
 
-using Bytes = std::unique_ptr<uint8_t[]>;
+// `count` bytes, not filled. LibTorch's memory comes in large pages: small ones take as long to get as to fill.
+at::Tensor bytes_of(int64_t count) { return at::empty({count}, at::kByte); }
 
-// The members of a gzip file, one after the other, if they are sound and make `expected` bytes; else null.
-Bytes inflate(const uint8_t* file, size_t bytes, size_t expected) {
-  if (!can_inflate()) return nullptr;
+// The first `count` bytes of a file; nothing where there are fewer, or they cannot be read.
+std::optional<at::Tensor> read_file(const std::string& path, int64_t count) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"), std::fclose);
+  if (file == nullptr) return std::nullopt;
+  std::setbuf(file.get(), nullptr);
+  const at::Tensor bytes = bytes_of(count);
+  if (std::fread(bytes.mutable_data_ptr(), 1, size_t(count), file.get()) != size_t(count)) return std::nullopt;
+  return bytes;
+}
+
+// The members of a gzip file, one after the other; nothing unless they are sound and make `expected` bytes.
+std::optional<at::Tensor> inflate(const at::Tensor& file, int64_t expected) {
+  if (libdeflate_gzip_decompress_ex == nullptr) return std::nullopt;
   const std::unique_ptr<libdeflate_decompressor, void (*)(libdeflate_decompressor*)> decompressor(
       libdeflate_alloc_decompressor(), libdeflate_free_decompressor);
-  if (decompressor == nullptr) return nullptr;
-  Bytes result(new uint8_t[expected]);  // not filled: every byte is written, or the file is refused
-  size_t done = 0;
-  while (bytes > 0) {
+  if (decompressor == nullptr) return std::nullopt;
+  const at::Tensor result = bytes_of(expected);
+  const auto* source = file.const_data_ptr<uint8_t>();
+  auto* target = result.mutable_data_ptr<uint8_t>();
+  auto left = size_t(file.numel()), room = size_t(expected);
+  while (left > 0) {
     size_t taken = 0, made = 0;
-    if (libdeflate_gzip_decompress_ex(decompressor.get(), file, bytes, result.get() + done, expected - done,
-                                      &taken, &made) != 0) {
-      return nullptr;
+    if (libdeflate_gzip_decompress_ex(decompressor.get(), source, left, target, room, &taken, &made) != 0) {
+      return std::nullopt;
     }
-    file += taken;
-    bytes -= taken;
-    done += made;
+    source += taken, left -= taken;
+    target += made, room -= made;
   }
-  return done == expected ? std::move(result) : nullptr;
+  if (room > 0) return std::nullopt;
+  return result;
 }
 
 template <typename Stored>
@@ -96,21 +110,17 @@ const Kind& kind_named(const std::string& name) {
 
 }  // namespace
 
-bool can_inflate() { return libdeflate_gzip_decompress_ex != nullptr; }
-
-std::optional<DecodedVolume> decode(const uint8_t* file, size_t bytes, bool gzip, const StoredVolume& stored) {
+std::optional<DecodedVolume> decode(const std::string& path, int64_t file_bytes, bool gzip,
+                                    const StoredVolume& stored) {
   const Kind& kind = kind_named(stored.type);
-  const size_t expected = size_t(stored.first_byte) + size_t(stored.voxels) * size_t(kind.bytes);
-  Bytes inflated;
-  if (gzip) {
-    inflated = inflate(file, bytes, expected);
-    if (inflated == nullptr) return std::nullopt;
-    file = inflated.get();
-  } else if (bytes != expected) {
-    return std::nullopt;
-  }
+  const int64_t expected = stored.first_byte + stored.voxels * kind.bytes;
+  if (!gzip && file_bytes != expected) return std::nullopt;
+  std::optional<at::Tensor> bytes = read_file(path, file_bytes);
+  if (bytes && gzip) bytes = inflate(*bytes, expected);
+  if (!bytes) return std::nullopt;
   DecodedVolume volume{at::empty({stored.voxels}, at::kFloat)};
-  volume.not_finite = kind.convert(file + stored.first_byte, stored, volume.voxels.mutable_data_ptr<float>());
+  volume.not_finite = kind.convert(bytes->const_data_ptr<uint8_t>() + stored.first_byte, stored,
+                                   volume.voxels.mutable_data_ptr<float>());
   return volume;
 }
 

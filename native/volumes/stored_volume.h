@@ -1,5 +1,5 @@
-// From the bytes of an image file to float32 voxels in one go: decompressed by libdeflate, where it was found, and
-// converted and checked while they are in the cache.
+// From an image file to float32 voxels in one go: decompressed by libdeflate, where it was found, and converted while
+// they are in the cache.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -23,11 +23,9 @@ struct DecodedVolume {
   int64_t not_finite = 0;  // voxels that are NaN or infinite
 };
 
-// Whether libdeflate is there, without which no gzip file is decoded.
-bool can_inflate();
-
-// The volume of `file`, which must end with its last voxel, decompressed if it is gzip. Nothing where it is not exactly
-// as described, or not sound: a slower reader can then say what is wrong with it.
-std::optional<DecodedVolume> decode(const uint8_t* file, size_t bytes, bool gzip, const StoredVolume& stored);
+// The volume of the file at `path`, of `file_bytes` bytes, decompressed if it is gzip; the last voxel must end it. Nothing
+// where it is not exactly as described, or not sound: a slower reader can then say what is wrong with it.
+std::optional<DecodedVolume> decode(const std::string& path, int64_t file_bytes, bool gzip,
+                                    const StoredVolume& stored);
 
 }  // namespace transfer_limits::volumes

@@ -61,6 +61,7 @@ export interface Addon {
   tensorThreshold(tensor: TensorHandle, value: number): Promise<TensorHandle>;
   tensorSelect(tensor: TensorHandle, axis: number, index: number): Promise<TensorHandle>;
   tensorSliceSums(tensor: TensorHandle): Promise<number[]>;
+  tensorCountNotFinite(tensor: TensorHandle): Promise<number>;
   tensorNormal(shape: number[], seed: number, device: string): Promise<TensorHandle>;
   tensorCombine(tensors: TensorHandle[], weights: number[]): Promise<TensorHandle>;
   tensorClamp(tensor: TensorHandle, low: number, high: number): Promise<TensorHandle>;
@@ -159,7 +160,7 @@ export interface Addon {
   volumeSmooth(volume: TensorHandle, sigmas: number[]): Promise<TensorHandle>;
   volumeCropSlices(volumes: TensorHandle, crops: object[], options: object): Promise<TensorHandle>;
   volumeNormalise(volume: TensorHandle, method: object): Promise<TensorHandle>;
-  volumeDecode(file: Uint8Array, layout: StoredVolume): Promise<DecodedVolume | null>;
+  volumeDecode(file: StoredVolume): Promise<DecodedVolume | null>;
   volumeStatistics(volume: TensorHandle): Promise<VolumeStatistics>;
   volumeBounds(mask: TensorHandle): Promise<{ low: number[]; high: number[] } | null>;
   volumeWarp(volume: TensorHandle, field: TensorHandle): Promise<TensorHandle>;
@@ -198,12 +199,16 @@ export interface OverlapCounts {
   target: number;
 }
 
-/** Where the voxels of a file with a single volume lie, little-endian, once it is decompressed. */
+/** A file with a single volume, little-endian. */
 export interface StoredVolume {
+  path: string;
+  /** How large it is on the disk. */
+  bytes: number;
   /** The file is gzip. */
   gzip: boolean;
   /** "int16", "float64", ... */
   type: string;
+  /** Where the voxels begin, once it is decompressed. */
   firstByte: number;
   voxels: number;
   slope: number;

@@ -106,6 +106,11 @@ export class Tensor implements Disposable {
     return settle(addon().tensorSliceSums(this.handle));
   }
 
+  /** How many elements of a float32 or float64 tensor on the CPU are NaN or infinite. */
+  async countNotFinite(): Promise<number> {
+    return settle(addon().tensorCountNotFinite(this.handle));
+  }
+
   /** How many tensors of this process have not been disposed. */
   static get live(): number {
     return addon().liveTensors();

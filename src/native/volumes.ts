@@ -5,12 +5,11 @@ import { Tensor } from "./tensor.js";
 export type { DecodedVolume, StoredVolume, VolumeStatistics } from "./addon.js";
 
 /**
- * The volume of an image file, decompressed and converted at once, on a thread of Node's pool. The bytes must stay as
- * they are meanwhile. Null where the file is damaged or not exactly as `layout` says, down to its last byte, or where it
- * is gzip and there is no libdeflate.
+ * The volume of an image file, decompressed and converted at once, on a thread of Node's pool. Null where the file cannot
+ * be read, is damaged or not exactly as described, down to its last byte, or where it is gzip and there is no libdeflate.
  */
-export const decodeVolume = (file: Uint8Array, layout: StoredVolume): Promise<DecodedVolume | null> =>
-  settle(addon().volumeDecode(file, layout));
+export const decodeVolume = (file: StoredVolume): Promise<DecodedVolume | null> =>
+  settle(addon().volumeDecode(file));
 
 /** How a volume's values are brought to a common scale. */
 export type Normalisation =

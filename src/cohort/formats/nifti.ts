@@ -1,10 +1,15 @@
 import { NIFTI1, NIFTI2 } from "nifti-reader-js";
 import { TransferLimitsError } from "../../common/errors.js";
 import { decodeVolume, type StoredVolume } from "../../native/volumes.js";
-import { readPrefix } from "./attached-data.js";
-import { badImage, fileSystemReason } from "./bad-image.js";
+import { badImage } from "./bad-image.js";
 import { type ByteLocation, ByteSource, requirePlausibleSize } from "./byte-source.js";
-import { type CheckedVolume, type OpenedImage, requireSize, type Volume, voxelToPatientFrom } from "./opened-image.js";
+import {
+  type CheckedVolume,
+  type OpenedImage,
+  requireSize,
+  type Volume,
+  voxelToPatientFrom,
+} from "./opened-image.js";
 import { scaleVoxels, type VoxelType, viewVoxels, voxelTypes } from "./voxel-types.js";
 
 /** Datatype codes of the NIfTI standard that hold one real number. */
@@ -102,34 +107,25 @@ export function openNifti(location: ByteLocation, prefix: Buffer, version: 1 | 2
       ),
     ...(volumes === 1 && header.littleEndian
       ? {
-          readQuickly: () =>
-            readQuickly(location, firstVoxel + volumeBytes, {
-              gzip: location.compressed,
-              type: type.name,
-              firstByte: firstVoxel,
-              voxels,
-              slope,
-              intercept,
-            }),
+          readQuickly: () => {
+            const { path, fileBytes, compressed } = location;
+            const file = { path, bytes: fileBytes, gzip: compressed, type: type.name };
+            return readQuickly({ ...file, firstByte: firstVoxel, voxels, slope, intercept }, firstVoxel + volumeBytes);
+          },
         }
       : {}),
   };
 }
 
 /** The whole file at once, through the native core: `bytes` is what it should hold, decompressed. */
-async function readQuickly(
-  { path, fileBytes }: ByteLocation,
-  bytes: number,
-  layout: StoredVolume,
-): Promise<CheckedVolume | null> {
+async function readQuickly(file: StoredVolume, bytes: number): Promise<CheckedVolume | null> {
   // gzip makes nothing much larger than it was: a file that is holds more than its header says.
-  if (fileBytes > bytes + bytes / 100 + 4096) return null;
+  if (file.bytes > bytes + bytes / 100 + 4096) return null;
   try {
-    return await decodeVolume(await readPrefix(path, fileBytes), layout);
+    return await decodeVolume(file);
   } catch (error) {
-    // Reading needs no LibTorch.
-    if (error instanceof TransferLimitsError && error.code === "LIBTORCH_MISSING") return null;
-    throw badImage(path, fileSystemReason(error), error);
+    if (error instanceof TransferLimitsError && error.code === "LIBTORCH_MISSING") return null; // reading needs none
+    throw error;
   }
 }
 
