@@ -110,7 +110,10 @@ export function openNifti(location: ByteLocation, prefix: Buffer, version: 1 | 2
           readQuickly: () => {
             const { path, fileBytes, compressed } = location;
             const file = { path, bytes: fileBytes, gzip: compressed, type: type.name };
-            return readQuickly({ ...file, firstByte: firstVoxel, voxels, slope, intercept }, firstVoxel + volumeBytes);
+            return readQuickly(
+              { ...file, firstByte: firstVoxel, voxels, slope, intercept },
+              firstVoxel + volumeBytes,
+            );
           },
         }
       : {}),
