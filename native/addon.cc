@@ -50,6 +50,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::tensor_combine>(exports, "tensorCombine");
   add<functions::tensor_clamp>(exports, "tensorClamp");
   add<functions::tensor_map>(exports, "tensorMap");
+  add<functions::tensor_map_count_not_finite>(exports, "tensorMapCountNotFinite");
   add<functions::tensors_write>(exports, "tensorsWrite");
 
   add<functions::network_create>(exports, "networkCreate");

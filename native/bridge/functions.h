@@ -32,6 +32,7 @@ Napi::Value tensor_clamp(const Napi::CallbackInfo& info);
 
 // tensor_files.cc
 Napi::Value tensor_map(const Napi::CallbackInfo& info);
+Napi::Value tensor_map_count_not_finite(const Napi::CallbackInfo& info);
 Napi::Value tensors_write(const Napi::CallbackInfo& info);
 
 // networks.cc

@@ -46,6 +46,12 @@ Napi::Value tensor_from(const Napi::CallbackInfo& info) {
   }
   require(count == int64_t(array.ElementLength()), "Expected ", count, " elements for data but received ",
           array.ElementLength());
+  if (info[3].ToBoolean()) {
+    const std::optional<at::Tensor> under = tensor_under(array);
+    if (under && under->scalar_type() == type) {
+      return TensorHandle::create(info.Env(), under->view(shape).to(device));
+    }
+  }
   at::Tensor tensor = at::empty(shape, type);
   if (count > 0) {
     const auto* bytes = static_cast<const uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset();
@@ -117,7 +123,11 @@ Napi::Value tensor_select(const Napi::CallbackInfo& info) {
 Napi::Value tensor_count_not_finite(const Napi::CallbackInfo& info) {
   const at::Tensor tensor = TensorHandle::get(info[0], "tensor");
   return promise(
-      info.Env(), tensor.device(), [tensor] { return volumes::count_not_finite(tensor); },
+      info.Env(), tensor.device(),
+      [tensor] {
+        const at::Tensor dense = tensor.cpu().contiguous();
+        return volumes::count_not_finite(dense.const_data_ptr(), dense.numel(), dense.scalar_type());
+      },
       [](Napi::Env env, int64_t count) { return Napi::Value(Napi::Number::New(env, double(count))); });
 }
 

@@ -18,8 +18,8 @@ struct Statistics {
 // Over the finite voxels of `volume` [D, H, W]; all zero when there is none.
 Statistics statistics(const at::Tensor& volume);
 
-// Elements of a float32 or float64 tensor of any shape, on the CPU, that are NaN or infinite.
-int64_t count_not_finite(const at::Tensor& tensor);
+// How many of `count` floating-point numbers, half precision included, are NaN or infinite. They may begin at any byte.
+int64_t count_not_finite(const void* data, int64_t count, at::ScalarType type);
 
 // As `statistics`, over the finite voxels above `threshold` only.
 struct Moments {

@@ -54,7 +54,7 @@ export interface Addon {
   liveTensors(): number;
   peakMemory(device: string): number;
 
-  tensorFrom(data: TypedArray, shape: number[], device: string): TensorHandle;
+  tensorFrom(data: TypedArray, shape: number[], device: string, share: boolean): TensorHandle;
   tensorToArray(tensor: TensorHandle): Promise<TypedArray>;
   tensorGather(bank: TensorHandle[], indices: number[]): Promise<TensorHandle>;
   tensorPoolDepth(tensor: TensorHandle, factor: number, method: "mean" | "first"): Promise<TensorHandle>;
@@ -66,6 +66,7 @@ export interface Addon {
   tensorCombine(tensors: TensorHandle[], weights: number[]): Promise<TensorHandle>;
   tensorClamp(tensor: TensorHandle, low: number, high: number): Promise<TensorHandle>;
   tensorMap(location: TensorLocation, device: string): Promise<TensorHandle>;
+  tensorMapCountNotFinite(location: TensorLocation): Promise<number>;
   tensorsWrite(path: string, header: Uint8Array, tensors: TensorHandle[]): Promise<void>;
 
   networkCreate(specification: object, device: string, seed: number): Promise<NetworkHandle>;

@@ -1,6 +1,7 @@
 import { describe, expected, TransferLimitsError } from "../../common/errors.js";
 import { suggestion } from "../../common/validation.js";
 import type { Network, ParameterInfo } from "../../native/network.js";
+import { countNotFinite } from "../../native/stored-tensor.js";
 import { ofEncoder } from "../encoder-names.js";
 import { type CheckpointFile, openCheckpoint } from "./checkpoint-file.js";
 import type { KeyMap } from "./key-map.js";
@@ -178,7 +179,7 @@ const sameNames: KeyMap = {
 async function notFinite({ fits }: Match, path: string): Promise<string[]> {
   const bad: string[] = [];
   for (const fit of fits) {
-    const count = await countNotFinite(fit);
+    const count = await notFiniteIn(fit);
     if (count > 0) bad.push(`${fit.from} (${count})`);
   }
   if (bad.length === 0) return [];
@@ -188,8 +189,8 @@ async function notFinite({ fits }: Match, path: string): Promise<string[]> {
   ];
 }
 
-async function countNotFinite({ reading }: Fit): Promise<number> {
-  if (!/^(?:b?float)/.test(reading.stored.dtype)) return 0;
+async function notFiniteIn({ reading }: Fit): Promise<number> {
+  if (reading.inflate === null) return countNotFinite(reading.stored);
   using tensor = await load(reading);
   return tensor.countNotFinite();
 }

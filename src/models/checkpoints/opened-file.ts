@@ -67,7 +67,7 @@ export class OpenedFile {
     const file = await open(this.path, "r");
     try {
       // One chunk is read while the one before it is hashed. They are small enough that what else runs need not wait.
-      const length = Math.min(this.size, 1 << 19);
+      const length = Math.min(Math.ceil(this.size / 2), 1 << 19);
       let free = Buffer.alloc(length);
       let reading = file.read(Buffer.alloc(length), 0, length, 0);
       for (let at = 0; at < this.size; ) {
