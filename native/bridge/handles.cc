@@ -115,7 +115,7 @@ Napi::Value to_typed_array(Napi::Env env, const at::Tensor& tensor) {
 
 std::optional<at::Tensor> tensor_under(const Napi::TypedArray& array) {
   const Napi::Env env = array.Env();
-  const Napi::ArrayBuffer buffer = array.ArrayBuffer();
+  Napi::ArrayBuffer buffer = array.ArrayBuffer();
   bool ours = false;
   check(env, napi_check_object_type_tag(env, buffer, &kTensorMemory, &ours));
   if (!ours) return std::nullopt;
@@ -123,7 +123,8 @@ std::optional<at::Tensor> tensor_under(const Napi::TypedArray& array) {
   check(env, napi_unwrap(env, buffer, &kept));
   const at::Tensor& tensor = *static_cast<at::Tensor*>(kept);
   // A buffer that was transferred elsewhere is empty, and an array may be a part of one.
-  if (array.ByteOffset() != 0 || array.ByteLength() != tensor.nbytes() || buffer.Data() != tensor.data_ptr()) {
+  if (array.ByteOffset() != 0 || array.ByteLength() != tensor.nbytes() ||
+      buffer.Data() != tensor.data_ptr()) {
     return std::nullopt;
   }
   return tensor;

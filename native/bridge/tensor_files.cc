@@ -80,7 +80,8 @@ class Mapping {
     length_ = size_t(location.offset - start + location.length);
     memory_ = ::mmap(nullptr, length_, PROT_READ | PROT_WRITE, MAP_PRIVATE, file.descriptor(), start);
     if (memory_ == MAP_FAILED) file.fail("cannot be mapped");
-    ::madvise(memory_, length_, MADV_WILLNEED);  // all of it will be looked at: read as far ahead as the disk can
+    ::madvise(memory_, length_,
+              MADV_WILLNEED);  // all of it will be looked at: read as far ahead as the disk can
     data_ = static_cast<char*>(memory_) + (location.offset - start);
   }
   ~Mapping() { ::munmap(memory_, length_); }
@@ -98,7 +99,8 @@ class Mapping {
 at::Tensor map(const Location& location) {
   if (location.length == 0) return at::empty(location.shape, location.type);
   auto mapping = std::make_shared<Mapping>(location);
-  if (location.offset % int64_t(at::elementSize(location.type)) != 0) {  // tensors must be aligned: copy this one
+  if (location.offset % int64_t(at::elementSize(location.type)) !=
+      0) {  // tensors must be aligned: copy this one
     at::Tensor copy = at::empty(location.shape, location.type);
     std::memcpy(copy.data_ptr(), mapping->data(), size_t(location.length));
     return copy;

@@ -192,7 +192,9 @@ Napi::Value volume_normalise(const Napi::CallbackInfo& info) {
 
 Napi::Value volume_decode(const Napi::CallbackInfo& info) {
   const Napi::Object file = object(info[0], "file");
-  const auto whole = [&file](const char* name) { return integer(file.Get(name), std::string("file.") + name); };
+  const auto whole = [&file](const char* name) {
+    return integer(file.Get(name), std::string("file.") + name);
+  };
   const volumes::StoredVolume stored{text(file.Get("type"), "file.type"), whole("firstByte"), whole("voxels"),
                                      number(file.Get("slope"), "file.slope"),
                                      number(file.Get("intercept"), "file.intercept")};

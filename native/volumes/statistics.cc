@@ -59,7 +59,8 @@ int64_t count_not_finite(const void* data, int64_t count, at::ScalarType type) {
     case at::kHalf:
       return count_exponents<uint16_t>(data, count, 0x7c00);
     default:
-      throw Error("BAD_INPUT", std::string("Expected floating-point numbers but received ") + at::toString(type));
+      throw Error("BAD_INPUT",
+                  std::string("Expected floating-point numbers but received ") + at::toString(type));
   }
 }
 

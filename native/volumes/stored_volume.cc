@@ -33,7 +33,8 @@ std::optional<at::Tensor> read_file(const std::string& path, int64_t count) {
   if (file == nullptr) return std::nullopt;
   std::setbuf(file.get(), nullptr);
   const at::Tensor bytes = bytes_of(count);
-  if (std::fread(bytes.mutable_data_ptr(), 1, size_t(count), file.get()) != size_t(count)) return std::nullopt;
+  if (std::fread(bytes.mutable_data_ptr(), 1, size_t(count), file.get()) != size_t(count))
+    return std::nullopt;
   return bytes;
 }
 
