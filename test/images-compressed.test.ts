@@ -187,6 +187,12 @@ describe("a damaged .nii.gz", () => {
     for (const index of [1, 2, 3]) claims.writeInt16LE(800, 40 + 2 * index);
     await expect(readImage(write("claims.nii.gz", gzipSync(claims)))).rejects.toThrow("its header promises");
 
+    const late = nifti("int16");
+    late.writeFloatLE(2 ** 50, 108);
+    await expect(readImage(write("late.nii.gz", gzipSync(late)))).rejects.toThrow(
+      "it is truncated: what comes before the voxels should be 1,125,899,906,842,624 bytes",
+    );
+
     const opened = await openImage(
       write("stuffed.nii.gz", Buffer.concat([gzipSync(nifti("int16")), Buffer.alloc(1 << 20, 7)])),
     );

@@ -2,7 +2,7 @@ import { NIFTI1, NIFTI2 } from "nifti-reader-js";
 import { TransferLimitsError } from "../../common/errors.js";
 import { decodeVolume, type StoredVolume } from "../../native/volumes.js";
 import { badImage } from "./bad-image.js";
-import { type ByteLocation, ByteSource, requirePlausibleSize } from "./byte-source.js";
+import { type ByteLocation, ByteSource, largestExpansion, requirePlausibleSize } from "./byte-source.js";
 import {
   type CheckedVolume,
   type OpenedImage,
@@ -122,8 +122,9 @@ export function openNifti(location: ByteLocation, prefix: Buffer, version: 1 | 2
 
 /** The whole file at once, through the native core: `bytes` is what it should hold, decompressed. */
 async function readQuickly(file: StoredVolume, bytes: number): Promise<CheckedVolume | null> {
-  // gzip makes nothing much larger than it was: a file that is holds more than its header says.
-  if (file.bytes > bytes + bytes / 100 + 4096) return null;
+  // Nothing is allocated for what cannot be: a file holds no more than deflate can expand it to, and as gzip makes
+  // nothing much larger than it was, one that is larger holds more than its header says.
+  if (bytes > file.bytes * largestExpansion || file.bytes > bytes + bytes / 100 + 4096) return null;
   try {
     return await decodeVolume(file);
   } catch (error) {
