@@ -45,10 +45,12 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::tensor_threshold>(exports, "tensorThreshold");
   add<functions::tensor_select>(exports, "tensorSelect");
   add<functions::tensor_slice_sums>(exports, "tensorSliceSums");
+  add<functions::tensor_count_not_finite>(exports, "tensorCountNotFinite");
   add<functions::tensor_normal>(exports, "tensorNormal");
   add<functions::tensor_combine>(exports, "tensorCombine");
   add<functions::tensor_clamp>(exports, "tensorClamp");
   add<functions::tensor_map>(exports, "tensorMap");
+  add<functions::tensor_map_count_not_finite>(exports, "tensorMapCountNotFinite");
   add<functions::tensors_write>(exports, "tensorsWrite");
 
   add<functions::network_create>(exports, "networkCreate");
@@ -81,6 +83,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::volume_smooth>(exports, "volumeSmooth");
   add<functions::volume_crop_slices>(exports, "volumeCropSlices");
   add<functions::volume_normalise>(exports, "volumeNormalise");
+  add<functions::volume_decode>(exports, "volumeDecode");
   add<functions::volume_statistics>(exports, "volumeStatistics");
   add<functions::volume_bounds>(exports, "volumeBounds");
   add<functions::volume_warp>(exports, "volumeWarp");

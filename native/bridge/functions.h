@@ -23,6 +23,7 @@ Napi::Value tensor_pool_depth(const Napi::CallbackInfo& info);
 Napi::Value tensor_threshold(const Napi::CallbackInfo& info);
 Napi::Value tensor_select(const Napi::CallbackInfo& info);
 Napi::Value tensor_slice_sums(const Napi::CallbackInfo& info);
+Napi::Value tensor_count_not_finite(const Napi::CallbackInfo& info);
 
 // arithmetic.cc
 Napi::Value tensor_normal(const Napi::CallbackInfo& info);
@@ -31,6 +32,7 @@ Napi::Value tensor_clamp(const Napi::CallbackInfo& info);
 
 // tensor_files.cc
 Napi::Value tensor_map(const Napi::CallbackInfo& info);
+Napi::Value tensor_map_count_not_finite(const Napi::CallbackInfo& info);
 Napi::Value tensors_write(const Napi::CallbackInfo& info);
 
 // networks.cc
@@ -68,6 +70,7 @@ Napi::Value volume_resample(const Napi::CallbackInfo& info);
 Napi::Value volume_smooth(const Napi::CallbackInfo& info);
 Napi::Value volume_crop_slices(const Napi::CallbackInfo& info);
 Napi::Value volume_normalise(const Napi::CallbackInfo& info);
+Napi::Value volume_decode(const Napi::CallbackInfo& info);
 Napi::Value volume_statistics(const Napi::CallbackInfo& info);
 Napi::Value volume_bounds(const Napi::CallbackInfo& info);
 Napi::Value volume_warp(const Napi::CallbackInfo& info);

@@ -54,17 +54,19 @@ export interface Addon {
   liveTensors(): number;
   peakMemory(device: string): number;
 
-  tensorFrom(data: TypedArray, shape: number[], device: string): TensorHandle;
+  tensorFrom(data: TypedArray, shape: number[], device: string, share: boolean): TensorHandle;
   tensorToArray(tensor: TensorHandle): Promise<TypedArray>;
   tensorGather(bank: TensorHandle[], indices: number[]): Promise<TensorHandle>;
   tensorPoolDepth(tensor: TensorHandle, factor: number, method: "mean" | "first"): Promise<TensorHandle>;
   tensorThreshold(tensor: TensorHandle, value: number): Promise<TensorHandle>;
   tensorSelect(tensor: TensorHandle, axis: number, index: number): Promise<TensorHandle>;
   tensorSliceSums(tensor: TensorHandle): Promise<number[]>;
+  tensorCountNotFinite(tensor: TensorHandle): Promise<number>;
   tensorNormal(shape: number[], seed: number, device: string): Promise<TensorHandle>;
   tensorCombine(tensors: TensorHandle[], weights: number[]): Promise<TensorHandle>;
   tensorClamp(tensor: TensorHandle, low: number, high: number): Promise<TensorHandle>;
   tensorMap(location: TensorLocation, device: string): Promise<TensorHandle>;
+  tensorMapCountNotFinite(location: TensorLocation): Promise<number>;
   tensorsWrite(path: string, header: Uint8Array, tensors: TensorHandle[]): Promise<void>;
 
   networkCreate(specification: object, device: string, seed: number): Promise<NetworkHandle>;
@@ -165,6 +167,7 @@ export interface Addon {
   volumeSmooth(volume: TensorHandle, sigmas: number[]): Promise<TensorHandle>;
   volumeCropSlices(volumes: TensorHandle, crops: object[], options: object): Promise<TensorHandle>;
   volumeNormalise(volume: TensorHandle, method: object): Promise<TensorHandle>;
+  volumeDecode(file: StoredVolume): Promise<DecodedVolume | null>;
   volumeStatistics(volume: TensorHandle): Promise<VolumeStatistics>;
   volumeBounds(mask: TensorHandle): Promise<{ low: number[]; high: number[] } | null>;
   volumeWarp(volume: TensorHandle, field: TensorHandle): Promise<TensorHandle>;
@@ -201,6 +204,29 @@ export interface OverlapCounts {
   intersection: number;
   prediction: number;
   target: number;
+}
+
+/** A file with a single volume, little-endian. */
+export interface StoredVolume {
+  path: string;
+  /** How large it is on the disk. */
+  bytes: number;
+  /** The file is gzip. */
+  gzip: boolean;
+  /** "int16", "float64", ... */
+  type: string;
+  /** Where the voxels begin, once it is decompressed. */
+  firstByte: number;
+  voxels: number;
+  slope: number;
+  intercept: number;
+}
+
+export interface DecodedVolume {
+  /** Stored value times slope plus intercept, in float64, rounded once. */
+  data: Float32Array;
+  /** Voxels that are NaN or infinite. */
+  notFinite: number;
 }
 
 export interface VolumeStatistics {

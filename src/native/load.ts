@@ -31,6 +31,9 @@ function loadAddon(): Addon {
   // OpenMP's threads wait asleep rather than spinning: beside other work on the same cores, spinning makes every
   // operation many times slower. It changes no number. libgomp reads this when it is opened.
   process.env.OMP_WAIT_POLICY ??= "PASSIVE";
+  // Large tensors take memory in pages of 2 MB where the system has them: small ones, each to be cleared when it is first
+  // touched, cost more time than filling them.
+  process.env.THP_MEM_ALLOC_ENABLE ??= "1";
   const flavour = chooseFlavour(binaryFolder);
   try {
     const loader = require(join(binaryFolder, "loader.node")) as { open(paths: string[]): void };
