@@ -40,7 +40,7 @@ async function drawGaussian(
     shape: [count],
     seed,
     ...(eta === undefined ? {} : { eta }),
-    predictNoise: (noisy, t) => exactNoise(schedule, noisy, t),
+    predict: (noisy, t) => exactNoise(schedule, noisy, t),
   });
   return (await drawn.toArray()) as Float32Array;
 }
@@ -115,7 +115,7 @@ describe("the deterministic samplers", () => {
       steps,
       shape: [256],
       seed: 3,
-      predictNoise: async (noisy, t) => {
+      predict: async (noisy, t) => {
         start ??= (await noisy.toArray()) as Float32Array;
         return exactNoise(schedule, noisy, t);
       },
@@ -154,7 +154,7 @@ describe.each(samplers)("%s", (sampler) => {
       [-(schedule.signal[t] as number) / deviationAt, known],
     ]);
   };
-  const options = { schedule, sampler, steps: 20, shape: [64], predictNoise: oracle } as const;
+  const options = { schedule, sampler, steps: 20, shape: [64], predict: oracle } as const;
 
   it("gives back the image that a network knows", async () => {
     using drawn = await sample({ ...options, seed: 1, clip: [-1, 1] });
@@ -180,14 +180,14 @@ describe.each(samplers)("%s", (sampler) => {
       if (++asked > 3) throw new Error("no answer");
       return oracle(noisy, t);
     };
-    await expect(sample({ ...options, seed: 1, predictNoise: failing })).rejects.toThrow("no answer");
+    await expect(sample({ ...options, seed: 1, predict: failing })).rejects.toThrow("no answer");
     const controller = new AbortController();
     const aborting = async (noisy: Tensor, t: number) => {
       controller.abort();
       return oracle(noisy, t);
     };
     await expect(
-      sample({ ...options, seed: 1, predictNoise: aborting, signal: controller.signal }),
+      sample({ ...options, seed: 1, predict: aborting, signal: controller.signal }),
     ).rejects.toMatchObject({ code: "ABORTED" });
     expect(Tensor.live).toBe(before);
   });
