@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, it } from "vitest";
+import { type Prediction, predictions } from "../dist/diffusion/prediction.js";
 import { type SamplerName, sample } from "../dist/diffusion/sample.js";
 import { type NoiseSchedule, type NoiseScheduleName, noiseSchedule } from "../dist/diffusion/schedule.js";
 import { setThreads } from "../dist/native/runtime.js";
@@ -26,11 +27,35 @@ async function exactNoise(schedule: NoiseSchedule, noisy: Tensor, t: number): Pr
   ]);
 }
 
+/** The image that it expects: of two normal variables of known covariance. */
+async function exactImage(schedule: NoiseSchedule, noisy: Tensor, t: number): Promise<Tensor> {
+  const bar = schedule.alphaBar[t] as number;
+  const gain = (Math.sqrt(bar) * deviation ** 2) / (bar * deviation ** 2 + 1 - bar);
+  using ones = await noisy.threshold(Number.NEGATIVE_INFINITY);
+  return Tensor.combine([
+    [gain, noisy],
+    [mean * (1 - gain * Math.sqrt(bar)), ones],
+  ]);
+}
+
+/** The velocity that it expects: sqrt(bar) of the noise less sqrt(1 - bar) of the image. */
+async function exactVelocity(schedule: NoiseSchedule, noisy: Tensor, t: number): Promise<Tensor> {
+  using noise = await exactNoise(schedule, noisy, t);
+  using image = await exactImage(schedule, noisy, t);
+  const bar = schedule.alphaBar[t] as number;
+  return Tensor.combine([
+    [Math.sqrt(bar), noise],
+    [-Math.sqrt(1 - bar), image],
+  ]);
+}
+
+const exact = { noise: exactNoise, velocity: exactVelocity, image: exactImage };
+
 async function drawGaussian(
   name: NoiseScheduleName,
   sampler: SamplerName,
   steps: number,
-  { seed = 1, eta }: { seed?: number; eta?: number } = {},
+  { seed = 1, eta, prediction = "noise" }: { seed?: number; eta?: number; prediction?: Prediction } = {},
 ) {
   const schedule = noiseSchedule(name, 1000);
   using drawn = await sample({
@@ -40,7 +65,8 @@ async function drawGaussian(
     shape: [count],
     seed,
     ...(eta === undefined ? {} : { eta }),
-    predict: (noisy, t) => exactNoise(schedule, noisy, t),
+    prediction,
+    predict: (noisy, t) => exact[prediction](schedule, noisy, t),
   });
   return (await drawn.toArray()) as Float32Array;
 }
@@ -100,6 +126,28 @@ describe("DDIM with eta", () => {
     await expect(drawGaussian("cosine", sampler, 10, { eta })).rejects.toMatchObject({
       code: "BAD_INPUT",
       message: expect.stringMatching(message),
+    });
+  });
+});
+
+describe("what a network predicts", () => {
+  it.each(samplers)("is noise, velocity or image: %s draws the same from each", async (sampler) => {
+    // Under the linear schedule, whose last signal of 0.006 an image is still told by in float32.
+    const [noise, ...others] = await Promise.all(
+      predictions.map((prediction) => drawGaussian("linear", sampler, 20, { prediction })),
+    );
+    expect(moments(noise as Float32Array).deviation).toBeGreaterThan(deviation / 2);
+    for (const drawn of others) {
+      const furthest = Math.max(...drawn.map((value, index) => Math.abs(value - (noise?.[index] as number))));
+      expect(furthest).toBeLessThan(1e-3);
+    }
+  });
+
+  it("is refused where it has another name", async () => {
+    const prediction = "score" as Prediction;
+    await expect(drawGaussian("linear", "ddim", 20, { prediction })).rejects.toMatchObject({
+      code: "BAD_INPUT",
+      message: expect.stringMatching(/noise, velocity, image.*prediction.*score/),
     });
   });
 });
