@@ -103,9 +103,10 @@ DinoVit::DinoVit(const DinoVitSpecification& specification, const HeadSpecificat
       unetr_ = VitUnetrHead(dim, specification.channels, specification.patch, *unetr);
     }
   } else if (!std::holds_alternative<std::monostate>(head)) {
-    throw Error("BAD_INPUT",
-                "Expected the head classifier, subpixel, unetr, conv1 or contrastive for an encoder of the family "
-                "dino-vit but received one that stands on a convnext-v2-3d");
+    throw Error(
+        "BAD_INPUT",
+        "Expected the head classifier, subpixel, unetr, conv1 or contrastive for an encoder of the family "
+        "dino-vit but received one that stands on a convnext-v2-3d");
   }
 
   if (contrastive_) register_module("CL_Head", contrastive_);
@@ -122,7 +123,8 @@ DinoVit::DinoVit(const DinoVitSpecification& specification, const HeadSpecificat
 
 at::Tensor DinoVit::axis_of(const at::Tensor& position) {
   if (specification_.axis_tokens == 0) return {};
-  return at::stack({axis_pos_(position.narrow(1, 0, 1)), axis_max_(position.narrow(1, 1, 1))}, 1);  // [N, 2, E]
+  return at::stack({axis_pos_(position.narrow(1, 0, 1)), axis_max_(position.narrow(1, 1, 1))},
+                   1);  // [N, 2, E]
 }
 
 DinoVit::Tokens DinoVit::tokens(const at::Tensor& slices, const at::Tensor& position) {
@@ -208,8 +210,7 @@ at::Tensor DinoVit::with_adjacent(const at::Tensor& volume) const {
           "Expected a volume whose channels C divide the encoder's ", channels,
           " into an odd number of adjacent slices but received ", volume.sizes());
   const int64_t reach = adjacent / 2;
-  const at::Tensor padded =
-      reach == 0 ? volume : at::replication_pad3d(volume, {0, 0, 0, 0, reach, reach});
+  const at::Tensor padded = reach == 0 ? volume : at::replication_pad3d(volume, {0, 0, 0, 0, reach, reach});
   return padded
       .unfold(2, adjacent, 1)       // [N, C, D, H, W, adjacent]
       .permute({0, 2, 1, 5, 3, 4})  // [N, D, C, adjacent, H, W]

@@ -12,8 +12,9 @@ constexpr std::array<int64_t, 4> kStrides = {8, 4, 2, 1};
 
 // Enlarges within slices, without gaps or overlaps: one voxel becomes `factor` x `factor`.
 torch::nn::ConvTranspose3d enlarge(int64_t in, int64_t out, int64_t factor) {
-  return torch::nn::ConvTranspose3d(
-      torch::nn::ConvTranspose3dOptions(in, out, {1, factor, factor}).stride({1, factor, factor}).bias(false));
+  return torch::nn::ConvTranspose3d(torch::nn::ConvTranspose3dOptions(in, out, {1, factor, factor})
+                                        .stride({1, factor, factor})
+                                        .bias(false));
 }
 
 int64_t divided(int64_t size, int64_t stride) { return (size + stride - 1) / stride; }
@@ -35,8 +36,8 @@ VitUnetrHeadImpl::VitUnetrHeadImpl(int64_t features, int64_t channels, int64_t p
     if (level > 0) up_[level - 1] = register_module("up" + index, enlarge(width(level - 1), width(level), 2));
     refine_[level] = register_module("refine" + index, ResidualBlock(2 * width(level), width(level)));
   }
-  out_ = register_module(
-      "out", torch::nn::Conv3d(torch::nn::Conv3dOptions(head.feature_size, head.outputs, 1)));
+  out_ =
+      register_module("out", torch::nn::Conv3d(torch::nn::Conv3dOptions(head.feature_size, head.outputs, 1)));
 }
 
 at::Tensor VitUnetrHeadImpl::forward(const std::vector<at::Tensor>& tokens, const at::Tensor& slices) {
@@ -54,9 +55,8 @@ at::Tensor VitUnetrHeadImpl::forward(const std::vector<at::Tensor>& tokens, cons
   at::Tensor x = spread(kDepths - 1, 0);  // [N, 8 feature size, D, H / 8, W / 8]
   for (size_t level = 0; level < kLevels; ++level) {
     if (level > 0) x = resize_to(up_[level - 1](x), size_at(level));
-    const at::Tensor skip = level + 1 < kLevels
-                                ? spread(kDepths - 2 - level, level)
-                                : skip_(slices.contiguous(at::MemoryFormat::ChannelsLast3d));
+    const at::Tensor skip = level + 1 < kLevels ? spread(kDepths - 2 - level, level)
+                                                : skip_(slices.contiguous(at::MemoryFormat::ChannelsLast3d));
     x = refine_[level](at::cat({x, skip}, 1));
   }
   return out_(x);  // [N, outputs, D, H, W]

@@ -49,7 +49,7 @@ models:
       learningRate: 0.001
       projection: { hidden: 64, bottleneck: 32 }
     decoder: { kind: conv1, width: 8 }
-    denoiser: { kind: unetr, featureSize: 4 }
+    denoiser: { kind: unetr, featureSize: 6 }
     subpixel: { featureSize: 4 }
     classifier: { bottleneck: 32 }
     training: { epochs: 6, validateEvery: 6 } # a step takes several times as long
@@ -62,7 +62,8 @@ tasks:
     training: { epochs: 8, learningRate: 0.002, batchSize: 2 }
     strategies: [direct, diffusion]
     diffusion:
-      prediction: image # few steps are too few to tell noise
+      prediction: image # a few hundred steps are too few to tell noise
+      noiseSchedule: linear # more of them at late times, where the image is decided
       sampler: ancestral
       samplingSteps: 5
       training: { epochs: 3, learningRate: 0.004, batchSize: 1, validateEvery: 3 }
@@ -72,11 +73,13 @@ tasks:
     strategies: [direct, diffusion]
     diffusion:
       prediction: image
+      noiseSchedule: linear
       sampler: ancestral
       samplingSteps: 5
       training: { epochs: 3, learningRate: 0.004, batchSize: 1, validateEvery: 3 }
   - kind: modality-translation
     prediction: image
+    noiseSchedule: linear
     sampler: ancestral
     samplingSteps: 5
     training: { epochs: 8, learningRate: 0.004, batchSize: 1, validateEvery: 8 }
