@@ -65,6 +65,7 @@ describe("a study file", () => {
       encoder: { family: "convnext-v2-3d", channels: 3, dims: [16, 32, 64, 128] },
       finetune: "full",
       decoder: { kind: "upernet", hidden: 512, auxiliary: 256 },
+      denoiser: { kind: "unetr", featureSize: 16 },
       pretrain: { maskRatio: 0.6, patch: 16, normaliseTargets: true, manifest: null },
     });
     const training = { epochs: 100, learningRate: 1e-4, schedule: "cosine", gradientClip: null };
@@ -73,7 +74,7 @@ describe("a study file", () => {
       { kind: "lesion-segmentation", alpha: 0.3, beta: 0.7, channelFill: "repeat", training },
       { kind: "super-resolution", downsampling: "average", training },
       { kind: "distortion-correction", source: "rectum", training },
-      { kind: "modality-translation", noiseSchedule: "cosine", sampler: "ddim", samplingSteps: 50, training },
+      { kind: "modality-translation", prediction: "noise", sampler: "ddim", samplingSteps: 50, training },
     ]);
   });
 
@@ -270,6 +271,11 @@ describe("a study file", () => {
       "a decoder of slices on an encoder of volumes",
       sound.replace("encoder: profound-demo", "encoder: profound-demo\n    decoder: { kind: conv1 }"),
       "models[0].decoder.kind",
+    ],
+    [
+      "a denoiser of slices on an encoder of volumes",
+      sound.replace("encoder: profound-demo", "encoder: profound-demo\n    denoiser: { kind: conv1 }"),
+      "models[0].denoiser.kind",
       'expected "upernet" or "unetr"',
     ],
     [

@@ -8,8 +8,9 @@ import { Tensor } from "./tensor.js";
 export type { ParameterInfo } from "./addon.js";
 
 /**
- * Encoder features of volumes: `pooled` [N, features], and the feature maps: four of a convolutional encoder, one of a
- * vision transformer, its patch tokens on their grid, slice by slice [N, D, features, H / patch, W / patch].
+ * Encoder features of volumes: `pooled` [N, features], and the feature maps: four of a convolutional encoder, of a
+ * vision transformer its patch tokens on their grid, slice by slice [N, D, features, H / patch, W / patch], of the last
+ * block, or under UNETR of four depths, the last block last.
  */
 export interface VolumeFeatures extends Disposable {
   pooled: Tensor;

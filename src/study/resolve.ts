@@ -3,7 +3,7 @@ import { describe, messageOf } from "../common/errors.js";
 import { type Fault, faultsOf } from "../common/validation.js";
 import { ownStrategy, type Strategy, variantName } from "../common/vocabulary.js";
 import { keyMaps } from "../models/checkpoints/key-maps/index.js";
-import { encoderOf, publishedDecoder, specialisedOf } from "../models/specification.js";
+import { type DecoderSpec, encoderOf, publishedDecoder, specialisedOf } from "../models/specification.js";
 import type { EncoderSpec } from "../native/network-spec.js";
 import { strategiesOf, taskOf } from "../tasks/index.js";
 import { expandPreset } from "./presets.js";
@@ -250,11 +250,14 @@ function checkModels(config: StudyConfig, fault: Report): void {
       }
     });
     const isTransformer = encoder.family === "dino-vit";
-    if (model.decoder !== undefined && (model.decoder.kind === "conv1") !== isTransformer) {
+    const fitting: DecoderSpec["kind"][] = isTransformer ? ["conv1", "unetr"] : ["upernet", "unetr"];
+    for (const field of ["decoder", "denoiser"] as const) {
+      const kind = model[field]?.kind;
+      if (kind === undefined || fitting.includes(kind)) continue;
       fault(
-        ["models", index, "decoder", "kind"],
-        `expected ${isTransformer ? '"conv1"' : '"upernet" or "unetr"'}, which stands on an encoder of the family ` +
-          `"${encoder.family}", but received "${model.decoder.kind}"`,
+        ["models", index, field, "kind"],
+        `expected ${fitting.map((name) => `"${name}"`).join(" or ")}, which stands on an encoder of the family ` +
+          `"${encoder.family}", but received "${kind}"`,
       );
     }
     variantsOf(config, ({ task, strategy, name }) => {

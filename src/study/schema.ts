@@ -7,6 +7,7 @@ import {
   classifierSchema,
   type DecoderSpec,
   decoderSchema,
+  denoiserSchema,
   encoderSchema,
   specialisedSchema,
   subpixelSchema,
@@ -191,6 +192,8 @@ const modelSchema = section({
   partialBlocks: z.int().min(0).max(1000).default(2),
   /** Default: the published one, UperNet on a ConvNeXt or ResNet, `conv1` on a vision transformer. */
   decoder: decoderSchema.optional(),
+  /** In place of the decoder where a task is learnt by diffusion; default: UNETR, which sees the input at full size. */
+  denoiser: denoiserSchema,
   classifier: classifierSchema.prefault({}),
   subpixel: subpixelSchema.prefault({}),
 });
