@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string>
 
+#include "layers/checkpointed.h"
+#include "layers/precision.h"
 #include "training/patch_contrast.h"
 
 namespace transfer_limits {
@@ -67,7 +69,7 @@ at::Tensor DinoBackboneImpl::forward(const at::Tensor& x, const at::Tensor& extr
   sequence.push_back(patches.flatten(2).transpose(1, 2) + position.narrow(1, 1, count));
 
   at::Tensor tokens = at::cat(sequence, 1);  // [N, T, E]
-  for (auto& block : blocks_) tokens = block(tokens);
+  for (auto& block : blocks_) tokens = checkpointed_block(block, tokens);
   return norm_(tokens);
 }
 
@@ -110,6 +112,7 @@ DinoVit::Tokens DinoVit::tokens(const at::Tensor& slices, const at::Tensor& posi
   const int64_t axis_tokens = specification_.axis_tokens;
   at::Tensor axis;
   if (axis_tokens > 0) {
+    const WithoutAutocast exact(position.device());  // bfloat16 does not hold every whole number above 256
     axis = at::stack({axis_pos_(position.narrow(1, 0, 1)), axis_max_(position.narrow(1, 1, 1))},
                      1);  // [N, 2, E]
   }
@@ -162,7 +165,7 @@ at::Tensor DinoVit::forward_slices(const at::Tensor& slices, const at::Tensor& p
     return answer_from(maps(patch_grid(slices, position)).unsqueeze(2))
         .squeeze(2);  // as volumes of one slice
   }
-  const at::Tensor pooled = tokens(slices, position).patches.mean(1);  // [N, E]
+  const at::Tensor pooled = in_float32(tokens(slices, position).patches).mean(1);  // [N, E]
   return classifier_ ? classifier_(pooled) : pooled;
 }
 
@@ -170,7 +173,7 @@ Features DinoVit::embed_slices(const at::Tensor& slices, const at::Tensor& posit
   check_slices(specification_, slices, position);
   const Tokens all = tokens(slices, position);
   Features features;
-  features.pooled = all.patches.mean(1);  // [N, E]
+  features.pooled = in_float32(all.patches).mean(1);  // [N, E]
   features.tokens = SliceTokens{all.cls, all.patches, all.axis};
   return features;
 }
@@ -230,7 +233,7 @@ Features DinoVit::encode(const at::Tensor& volume) {
   });  // [N D, E, h, w]
   Features features;
   features.stages = {grid.unflatten(0, {volume.size(0), volume.size(2)})};  // [N, D, E, h, w]
-  features.pooled = features.stages[0].mean({1, 3, 4});                     // [N, E]
+  features.pooled = in_float32(features.stages[0]).mean({1, 3, 4});         // [N, E]
   return features;
 }
 

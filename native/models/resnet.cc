@@ -4,6 +4,7 @@
 
 #include "layers/container.h"
 #include "layers/conv3d.h"
+#include "layers/precision.h"
 
 namespace transfer_limits {
 namespace {
@@ -101,7 +102,7 @@ ResNet::ResNet(const ResNetSpecification& specification)
 }
 
 at::Tensor ResNet::forward(const at::Tensor& input) {
-  return classes_(trunk_.stages(input, is_training()).back().mean({2, 3, 4}));  // [N, classes]
+  return classes_(in_float32(trunk_.stages(input, is_training()).back()).mean({2, 3, 4}));  // [N, classes]
 }
 
 }  // namespace transfer_limits

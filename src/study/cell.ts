@@ -18,6 +18,7 @@ import type { NetworkSpec } from "../native/network-spec.js";
 import { peakMemory } from "../native/runtime.js";
 import { writeSafetensors } from "../native/safetensors.js";
 import { Tensor } from "../native/tensor.js";
+import type { TrainerOptions } from "../native/trainer.js";
 import { type CaseVolumes, factsOf, openCase } from "../tasks/case-volumes.js";
 import { taskOf } from "../tasks/index.js";
 import type { Picture, Task } from "../tasks/task.js";
@@ -109,6 +110,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   const channels = channelsShown(cell.network, task.shape.channels);
   const weightSeed = seedFor(study.seed, "weights", cell.model, cell.seed);
   using network = await clock.during(Network.build(cell.network, { device, seed: weightSeed }));
+  network.precision = study.execution.precision;
   if (cell.startsFrom === "pretrained") await clock.during(startFromPretraining(network, study, cell.model));
 
   const head = headParameters(network);
@@ -137,6 +139,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
             ...(training.gradientClip === null ? {} : { gradientClip: training.gradientClip }),
             ...(trainable === null ? {} : { trainable: trainable() }),
             ...(cell.layerDecay === 1 ? {} : { rates: layerwiseRates(network, cell.layerDecay) }),
+            ...executionOf(study, training.microBatch),
           },
           schedule: training,
           cases: sets.train.length,
@@ -171,6 +174,8 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
     await clock.during(network.restore(checkpoints.best(state.best.epoch)));
   }
 
+  // Distances compare embeddings more closely than bfloat16 tells apart.
+  network.precision = "float32";
   const tested = await test({ ...present, features: null }, sets.test, signal);
   try {
     const { assessment, cases } = tested.evaluation;
@@ -229,6 +234,13 @@ export function channelsShown(network: NetworkSpec, ofTask: number): number {
   const { family, channels } = network.encoder;
   return family === "dino-vit" && channels % ofTask === 0 ? ofTask : channels;
 }
+
+/** How a study's trainings are computed. */
+export const executionOf = ({ execution }: Study, microBatch: number | null): Partial<TrainerOptions> => ({
+  precision: execution.precision,
+  checkpointing: execution.checkpointing,
+  ...(microBatch === null ? {} : { microBatch }),
+});
 
 /** What a training tells about a cell. */
 export function listeners({ cell, tell }: CellContext, metric: string | null) {

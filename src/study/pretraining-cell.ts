@@ -10,7 +10,7 @@ import { encoderParameters, parameterCount } from "../models/weights.js";
 import { Network } from "../native/network.js";
 import { writeSafetensors } from "../native/safetensors.js";
 import { openCase } from "../tasks/case-volumes.js";
-import { architectureOf, type CellContext, CostMeter, listeners } from "./cell.js";
+import { architectureOf, type CellContext, CostMeter, executionOf, listeners } from "./cell.js";
 import { completeCell, curveCsv, encoderFile, type PretrainingResult, studyPaths } from "./cell-folder.js";
 import { CheckpointFolder } from "./checkpoint.js";
 import { pretrainingCases } from "./cohort-file.js";
@@ -68,6 +68,7 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
       loss: method.loss,
       weightDecay: settings.weightDecay,
       ...(settings.gradientClip === null ? {} : { gradientClip: settings.gradientClip }),
+      ...executionOf(study, settings.microBatch),
     },
     schedule: { ...settings, validateEvery: settings.epochs },
     cases: method.cases.length,
