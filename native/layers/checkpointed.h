@@ -30,7 +30,9 @@ at::Tensor checkpointed(const std::function<at::Tensor(const at::Tensor&)>& bloc
 // The same for a module that takes one tensor; what else it takes follows.
 template <typename Block, typename... Others>
 at::Tensor checkpointed_block(Block& block, const at::Tensor& x, const Others&... others) {
-  if (!Checkpointing::enabled()) return block(x, others...);
+  // A view, so that the block's own gradients towards x are added up before those of others who see x, as they are
+  // where the block is computed again: sums in another order have other bits.
+  if (!Checkpointing::enabled()) return block(x.view_as(x), others...);
   return checkpointed([block, others...](const at::Tensor& input) mutable { return block(input, others...); },
                       block->parameters(), x);
 }

@@ -36,7 +36,7 @@ int64_t deepest_voxels(const at::Tensor& input) {
 
 at::Tensor ConvAndNorm::operator()(const at::Tensor& x) {
   const bool same_size = conv->options.stride()->at(0) == 1;
-  return norm(same_size ? conv3d_same(x, conv->weight) : conv(x));
+  return norm(same_size ? conv3d_same(x, conv->weight) : padded(conv, x));
 }
 
 BottleneckImpl::BottleneckImpl(int64_t in, int64_t width, int64_t stride)
