@@ -1,3 +1,4 @@
+#include <ATen/DeviceAccelerator.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <sys/resource.h>
@@ -15,6 +16,9 @@ namespace transfer_limits::functions {
 namespace {
 
 std::atomic<int64_t> thread_count = 0;
+
+// A GPU without a number is the first.
+c10::DeviceIndex index_of(const torch::Device& device) { return device.has_index() ? device.index() : 0; }
 
 }  // namespace
 
@@ -53,8 +57,20 @@ Napi::Value live_tensors(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), double(TensorHandle::live()));
 }
 
+Napi::Value free_memory(const Napi::CallbackInfo& info) {
+  const torch::Device device = device_named(text(info[0], "device"));
+  require(!device.is_cpu(), "Expected a GPU for freeMemory but received ", device.str());
+  const auto [free, total] = at::getDeviceAllocator(device.type())->getMemoryInfo(index_of(device));
+  return Napi::Number::New(info.Env(), double(free));
+}
+
 Napi::Value peak_memory(const Napi::CallbackInfo& info) {
-  device_named(text(info[0], "device"));
+  const torch::Device device = device_named(text(info[0], "device"));
+  if (!device.is_cpu()) {
+    const auto stats = at::getDeviceAllocator(device.type())->getDeviceStats(index_of(device));
+    const auto all = size_t(c10::CachingAllocator::StatType::AGGREGATE);
+    return Napi::Number::New(info.Env(), double(stats.allocated_bytes[all].peak));
+  }
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return Napi::Number::New(info.Env(), double(usage.ru_maxrss) * 1024.0);  // the kernel counts in KiB

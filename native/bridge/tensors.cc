@@ -78,6 +78,10 @@ Napi::Value tensor_from(const Napi::CallbackInfo& info) {
   return TensorHandle::create(info.Env(), moved_to(tensor, device));
 }
 
+Napi::Value tensor_share(const Napi::CallbackInfo& info) {
+  return TensorHandle::create(info.Env(), TensorHandle::get(info[0], "tensor"));
+}
+
 Napi::Value tensor_to_array(const Napi::CallbackInfo& info) {
   const at::Tensor tensor = TensorHandle::get(info[0], "tensor");
   return promise(

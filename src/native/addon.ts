@@ -52,9 +52,11 @@ export interface Addon {
   setThreads(count: number): void;
   threads(): number;
   liveTensors(): number;
+  freeMemory(device: string): number;
   peakMemory(device: string): number;
 
   tensorFrom(data: TypedArray, shape: number[], device: string): TensorHandle;
+  tensorShare(tensor: TensorHandle): TensorHandle;
   tensorToArray(tensor: TensorHandle): Promise<TypedArray>;
   tensorGather(bank: TensorHandle[], indices: number[]): Promise<TensorHandle>;
   tensorPoolDepth(tensor: TensorHandle, factor: number, method: "mean" | "first"): Promise<TensorHandle>;

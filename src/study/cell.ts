@@ -22,6 +22,7 @@ import type { TrainerOptions } from "../native/trainer.js";
 import { type CaseVolumes, factsOf, openCase } from "../tasks/case-volumes.js";
 import { taskOf } from "../tasks/index.js";
 import type { Picture, Task } from "../tasks/task.js";
+import { VolumeBank } from "../tasks/volume-bank.js";
 import { BusyClock } from "./busy-clock.js";
 import { completeCell, curveCsv, encoderFile, studyPaths } from "./cell-folder.js";
 import { CheckpointFolder, type TrainingState } from "./checkpoint.js";
@@ -103,7 +104,8 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   const config = study.tasks.find(({ kind }) => kind === cell.task) as TaskConfig;
   const strategy = cell.strategy as CellResult["strategy"];
   const task = taskOf(config, strategy);
-  const sets = await openSets(task, cohort, cell, study);
+  using bank = VolumeBank.on(device);
+  const sets = await openSets(task, cohort, cell, study, bank);
   const meter = new CostMeter();
   const { clock } = meter;
 
@@ -267,7 +269,7 @@ export function listeners({ cell, tell }: CellContext, metric: string | null) {
   };
 }
 
-async function openSets(task: Task, cohort: StudyCohort, cell: PlannedCell, study: Study) {
+async function openSets(task: Task, cohort: StudyCohort, cell: PlannedCell, study: Study, bank: VolumeBank) {
   const { voxels } = study.cohort;
   const { device } = study.execution;
   const fitting = (cases: readonly PreparedCase[]) =>
@@ -287,12 +289,12 @@ async function openSets(task: Task, cohort: StudyCohort, cell: PlannedCell, stud
         `${split[name].length} there ${found === 1 ? "is 1" : `are ${found}`}. Enlarge split.${name}`,
     );
   }
-  const open = (cases: readonly PreparedCase[]) =>
-    Promise.all(cases.map((prepared) => openCase(prepared, device)));
+  const open = (cases: readonly PreparedCase[], kept?: VolumeBank) =>
+    Promise.all(cases.map((prepared) => openCase(prepared, device, kept)));
   return {
-    train: await open(sets.train),
-    validation: await open(sets.validation),
-    test: await open(sets.test),
+    train: await open(sets.train, bank),
+    validation: await open(sets.validation, bank),
+    test: await open(sets.test), // seen once
     testCases: sets.test,
   };
 }

@@ -10,6 +10,7 @@ import { encoderParameters, parameterCount } from "../models/weights.js";
 import { Network } from "../native/network.js";
 import { writeSafetensors } from "../native/safetensors.js";
 import { openCase } from "../tasks/case-volumes.js";
+import { VolumeBank } from "../tasks/volume-bank.js";
 import { architectureOf, type CellContext, CostMeter, executionOf, listeners } from "./cell.js";
 import { completeCell, curveCsv, encoderFile, type PretrainingResult, studyPaths } from "./cell-folder.js";
 import { CheckpointFolder } from "./checkpoint.js";
@@ -33,7 +34,8 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
       "Expected at least one case to pretrain on, but none could be read",
     );
   }
-  const opened = await Promise.all(prepared.map((one) => openCase(one, device)));
+  using bank = VolumeBank.on(device);
+  const opened = await Promise.all(prepared.map((one) => openCase(one, device, bank)));
   const method = await pretrainingMethod(settings, encoder, opened, device);
   const seen = new Set(method.cases.map((volumes) => volumes.case));
   const patients = [
