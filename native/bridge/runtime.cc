@@ -17,9 +17,6 @@ namespace {
 
 std::atomic<int64_t> thread_count = 0;
 
-// A GPU without a number is the first.
-c10::DeviceIndex index_of(const torch::Device& device) { return device.has_index() ? device.index() : 0; }
-
 }  // namespace
 
 Napi::Value build_info(const Napi::CallbackInfo& info) {
@@ -57,20 +54,8 @@ Napi::Value live_tensors(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), double(TensorHandle::live()));
 }
 
-Napi::Value free_memory(const Napi::CallbackInfo& info) {
-  const torch::Device device = device_named(text(info[0], "device"));
-  require(!device.is_cpu(), "Expected a GPU for freeMemory but received ", device.str());
-  const auto [free, total] = at::getDeviceAllocator(device.type())->getMemoryInfo(index_of(device));
-  return Napi::Number::New(info.Env(), double(free));
-}
-
 Napi::Value peak_memory(const Napi::CallbackInfo& info) {
-  const torch::Device device = device_named(text(info[0], "device"));
-  if (!device.is_cpu()) {
-    const auto stats = at::getDeviceAllocator(device.type())->getDeviceStats(index_of(device));
-    const auto all = size_t(c10::CachingAllocator::StatType::AGGREGATE);
-    return Napi::Number::New(info.Env(), double(stats.allocated_bytes[all].peak));
-  }
+  device_named(text(info[0], "device"));
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return Napi::Number::New(info.Env(), double(usage.ru_maxrss) * 1024.0);  // the kernel counts in KiB
@@ -84,6 +69,14 @@ Napi::Value cancel_flag(const Napi::CallbackInfo& info) {
 Napi::Value cancel(const Napi::CallbackInfo& info) {
   *CancelHandle::get(Environment::of(info.Env())->cancel_class, info[0], "flag") = true;
   return info.Env().Undefined();
+}
+
+Napi::Value free_memory(const Napi::CallbackInfo& info) {
+  const torch::Device device = device_named(text(info[0], "device"));
+  require(!device.is_cpu(), "Expected a GPU for freeMemory but received ", device.str());
+  // A GPU without a number is the first.
+  const auto [free, total] = at::getDeviceAllocator(device.type())->getMemoryInfo(device.has_index() ? device.index() : 0);
+  return Napi::Number::New(info.Env(), double(free));
 }
 
 }  // namespace transfer_limits::functions
