@@ -34,11 +34,13 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::set_threads>(exports, "setThreads");
   add<functions::threads>(exports, "threads");
   add<functions::live_tensors>(exports, "liveTensors");
+  add<functions::free_memory>(exports, "freeMemory");
   add<functions::peak_memory>(exports, "peakMemory");
   add<functions::cancel_flag>(exports, "cancelFlag");
   add<functions::cancel>(exports, "cancel");
 
   add<functions::tensor_from>(exports, "tensorFrom");
+  add<functions::tensor_share>(exports, "tensorShare");
   add<functions::tensor_to_array>(exports, "tensorToArray");
   add<functions::tensor_gather>(exports, "tensorGather");
   add<functions::tensor_pool_depth>(exports, "tensorPoolDepth");

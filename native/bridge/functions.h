@@ -11,12 +11,14 @@ Napi::Value build_info(const Napi::CallbackInfo& info);
 Napi::Value set_threads(const Napi::CallbackInfo& info);
 Napi::Value threads(const Napi::CallbackInfo& info);
 Napi::Value live_tensors(const Napi::CallbackInfo& info);
+Napi::Value free_memory(const Napi::CallbackInfo& info);
 Napi::Value peak_memory(const Napi::CallbackInfo& info);
 Napi::Value cancel_flag(const Napi::CallbackInfo& info);
 Napi::Value cancel(const Napi::CallbackInfo& info);
 
 // tensors.cc
 Napi::Value tensor_from(const Napi::CallbackInfo& info);
+Napi::Value tensor_share(const Napi::CallbackInfo& info);
 Napi::Value tensor_to_array(const Napi::CallbackInfo& info);
 Napi::Value tensor_gather(const Napi::CallbackInfo& info);
 Napi::Value tensor_pool_depth(const Napi::CallbackInfo& info);

@@ -1,3 +1,4 @@
+#include <ATen/DeviceAccelerator.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <sys/resource.h>
@@ -77,6 +78,15 @@ Napi::Value cancel_flag(const Napi::CallbackInfo& info) {
 Napi::Value cancel(const Napi::CallbackInfo& info) {
   *CancelHandle::get(Environment::of(info.Env())->cancel_class, info[0], "flag") = true;
   return info.Env().Undefined();
+}
+
+Napi::Value free_memory(const Napi::CallbackInfo& info) {
+  const torch::Device device = device_named(text(info[0], "device"));
+  require(!device.is_cpu(), "Expected a GPU for freeMemory but received ", device.str());
+  // A GPU without a number is the first.
+  const auto [free, total] =
+      at::getDeviceAllocator(device.type())->getMemoryInfo(device.has_index() ? device.index() : 0);
+  return Napi::Number::New(info.Env(), double(free));
 }
 
 }  // namespace transfer_limits::functions

@@ -11,6 +11,7 @@
 #include "bridge/functions.h"
 #include "bridge/handles.h"
 #include "bridge/promise.h"
+#include "training/transfer.h"
 #include "volumes/statistics.h"
 
 namespace transfer_limits::functions {
@@ -161,7 +162,7 @@ Napi::Value tensor_map(const Napi::CallbackInfo& info) {
         // Half precision is for storage: everything computes in float32 or more.
         if (tensor.scalar_type() == at::kHalf || tensor.scalar_type() == at::kBFloat16)
           tensor = tensor.to(at::kFloat);
-        return tensor.to(device);
+        return moved_to(tensor, device);
       },
       &TensorHandle::create);
 }

@@ -2,6 +2,7 @@
 #include "bridge/functions.h"
 #include "bridge/handles.h"
 #include "bridge/promise.h"
+#include "training/transfer.h"
 #include "volumes/statistics.h"
 
 namespace transfer_limits::functions {
@@ -57,7 +58,11 @@ Napi::Value tensor_from(const Napi::CallbackInfo& info) {
     const auto* bytes = static_cast<const uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset();
     std::memcpy(tensor.data_ptr(), bytes, array.ByteLength());
   }
-  return TensorHandle::create(info.Env(), device.is_cpu() ? tensor : tensor.to(device));
+  return TensorHandle::create(info.Env(), moved_to(tensor, device));
+}
+
+Napi::Value tensor_share(const Napi::CallbackInfo& info) {
+  return TensorHandle::create(info.Env(), TensorHandle::get(info[0], "tensor"));
 }
 
 Napi::Value tensor_to_array(const Napi::CallbackInfo& info) {

@@ -137,8 +137,9 @@ KernelSums gaussian_kernel_sums(const at::Tensor& a, const at::Tensor& b, const 
   if (by_products(a, b, factors)) {
     const at::Tensor left = a.contiguous(), right = b.contiguous(), centre = mean_row(a, b);
     const auto sum = [&](const at::Tensor& one, const at::Tensor& other, bool same_set) {
-      return a.is_cuda() ? cuda::kernel_sums_by_products(one, other, same_set, centre, factors, products, cancelled)
-                         : kernel_sums_by_products(one, other, same_set, centre, factors, cancelled);
+      return a.is_cuda()
+                 ? cuda::kernel_sums_by_products(one, other, same_set, centre, factors, products, cancelled)
+                 : kernel_sums_by_products(one, other, same_set, centre, factors, cancelled);
     };
     sums.within_a = sum(left, left, true);
     sums.within_b = sum(right, right, true);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string>
 
+#include "layers/checkpointed.h"
+#include "layers/precision.h"
 #include "training/patch_contrast.h"
 
 namespace transfer_limits {
@@ -70,7 +72,7 @@ std::vector<at::Tensor> DinoBackboneImpl::at_depths(const at::Tensor& x, const a
   std::vector<at::Tensor> found;
   const auto depth = static_cast<int64_t>(blocks_.size());
   for (int64_t index = 0; index < depth; ++index) {
-    tokens = blocks_[index](tokens);
+    tokens = checkpointed_block(blocks_[index], tokens);
     // Of depths k depth / count, k from 1 to `count`, rounded up, those that end with this block.
     while (found.size() < size_t(count) &&
            (int64_t(found.size() + 1) * depth + count - 1) / count == index + 1) {
@@ -123,6 +125,7 @@ DinoVit::DinoVit(const DinoVitSpecification& specification, const HeadSpecificat
 
 at::Tensor DinoVit::axis_of(const at::Tensor& position) {
   if (specification_.axis_tokens == 0) return {};
+  const WithoutAutocast exact(position.device());  // bfloat16 does not hold every whole number above 256
   return at::stack({axis_pos_(position.narrow(1, 0, 1)), axis_max_(position.narrow(1, 1, 1))},
                    1);  // [N, 2, E]
 }
@@ -187,7 +190,7 @@ at::Tensor DinoVit::forward_slices(const at::Tensor& slices, const at::Tensor& p
     const at::Tensor grid = on_grid(patch_tokens(slices, position, 1).squeeze(1), slices);  // [N, E, h, w]
     return answer_from(maps(grid).unsqueeze(2)).squeeze(2);  // as volumes of one slice
   }
-  const at::Tensor pooled = tokens(slices, position).patches.mean(1);  // [N, E]
+  const at::Tensor pooled = in_float32(tokens(slices, position).patches).mean(1);  // [N, E]
   return classifier_ ? classifier_(pooled) : pooled;
 }
 
@@ -195,7 +198,7 @@ Features DinoVit::embed_slices(const at::Tensor& slices, const at::Tensor& posit
   check_slices(specification_, slices, position);
   const Tokens all = tokens(slices, position);
   Features features;
-  features.pooled = all.patches.mean(1);  // [N, E]
+  features.pooled = in_float32(all.patches).mean(1);  // [N, E]
   features.tokens = SliceTokens{all.cls, all.patches, all.axis};
   return features;
 }
@@ -260,7 +263,7 @@ Features DinoVit::encode(const at::Tensor& volume) {
   for (const at::Tensor& grid : on_grid(tokens, slices.images).unbind(1)) {
     features.stages.push_back(grid.unflatten(0, {volume.size(0), volume.size(2)}));  // [N, D, E, h, w]
   }
-  features.pooled = features.stages.back().mean({1, 3, 4});  // [N, E]
+  features.pooled = in_float32(features.stages.back()).mean({1, 3, 4});  // [N, E]
   return features;
 }
 

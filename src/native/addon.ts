@@ -52,9 +52,11 @@ export interface Addon {
   setThreads(count: number): void;
   threads(): number;
   liveTensors(): number;
+  freeMemory(device: string): number;
   peakMemory(device: string): number;
 
   tensorFrom(data: TypedArray, shape: number[], device: string, share: boolean): TensorHandle;
+  tensorShare(tensor: TensorHandle): TensorHandle;
   tensorToArray(tensor: TensorHandle): Promise<TypedArray>;
   tensorGather(bank: TensorHandle[], indices: number[]): Promise<TensorHandle>;
   tensorPoolDepth(tensor: TensorHandle, factor: number, method: "mean" | "first"): Promise<TensorHandle>;
@@ -77,6 +79,7 @@ export interface Addon {
     network: NetworkHandle,
     input: TensorHandle,
     position: TensorHandle | null,
+    precision: Precision,
   ): Promise<{
     pooled: TensorHandle;
     stages: TensorHandle[];
@@ -86,8 +89,14 @@ export interface Addon {
     network: NetworkHandle,
     input: TensorHandle,
     position: TensorHandle | null,
+    precision: Precision,
   ): Promise<TensorHandle>;
-  networkDecode(network: NetworkHandle, features: FeatureHandles, input: TensorHandle): Promise<TensorHandle>;
+  networkDecode(
+    network: NetworkHandle,
+    features: FeatureHandles,
+    input: TensorHandle,
+    precision: Precision,
+  ): Promise<TensorHandle>;
   networkEmbedded(network: NetworkHandle): number;
   networkProject(network: NetworkHandle, features: TensorHandle): Promise<TensorHandle>;
 
@@ -103,13 +112,13 @@ export interface Addon {
     features: FeatureHandles | null,
     learningRate: number,
     seed: number,
-  ): Promise<{ loss: number; gradientNorm: number }>;
+  ): Promise<TensorHandle>;
   trainerDistil(
     trainer: TrainerHandle,
     views: object,
     learningRate: number,
     seed: number,
-  ): Promise<{ loss: number; gradientNorm: number }>;
+  ): Promise<TensorHandle>;
   trainerState(
     trainer: TrainerHandle,
   ): Promise<{ steps: number; tensors: { name: string; tensor: TensorHandle }[] }>;
@@ -181,6 +190,9 @@ export interface Addon {
   ): Promise<{ field: TensorHandle; scale: number; jacobianMinimum: number }>;
   phantomRender(scene: object): Promise<Record<string, TensorHandle>>;
 }
+
+/** What products and convolutions are computed in. Parameters, losses, metrics and answers are float32 in both. */
+export type Precision = "float32" | "bfloat16";
 
 /** What an encoder made of volumes. */
 export interface FeatureHandles {

@@ -58,6 +58,11 @@ export class Tensor implements Disposable {
     return new Tensor(call(() => addon().tensorFrom(data, [...shape], device, share)));
   }
 
+  /** The same numbers under another handle: nothing is copied, and each handle is disposed by itself. */
+  share(): Tensor {
+    return new Tensor(call(() => addon().tensorShare(this.handle)));
+  }
+
   /**
    * Rows of several tensors of one shape, as one new tensor: `[indices.length, ...shape]`, on their device.
    * Indices refer to `bank`.

@@ -6,6 +6,7 @@ import { keyMaps } from "../models/checkpoints/key-maps/index.js";
 import { type DecoderSpec, encoderOf, publishedDecoder, specialisedOf } from "../models/specification.js";
 import type { EncoderSpec } from "../native/network-spec.js";
 import { strategiesOf, taskOf } from "../tasks/index.js";
+import { microBatchFaults } from "./micro-batch.js";
 import { expandPreset } from "./presets.js";
 import {
   type ModelConfig,
@@ -32,7 +33,10 @@ export function resolveStudy(input: unknown, base: string): { study: Study } | {
   if (!parsed.success) return { faults: faultsOf(parsed.error, expanded.input) };
   const config = parsed.data;
   const faults = contradictionsOf(config);
-  return faults.length > 0 ? { faults } : { study: complete(config, base) };
+  if (faults.length > 0) return { faults };
+  const study = complete(config, base);
+  const ofParts = microBatchFaults(config, study);
+  return ofParts.length > 0 ? { faults: ofParts } : { study };
 }
 
 function complete(config: StudyConfig, base: string): Study {
