@@ -24,7 +24,7 @@ function(add_check_program name)
 endfunction()
 
 if(CUDA_TOOLKIT)
-  set(KERNELS with_cuda libtorch_cuda)
+  set(KERNELS with_cuda libtorch_cuda "${CUDA_RUNTIME}")
 else()
   set(KERNELS without_cuda libtorch)
 endif()
