@@ -183,8 +183,8 @@ void check_slices(const DinoVitSpecification& specification, const at::Tensor& s
 }  // namespace
 
 at::Tensor DinoVit::forward_slices(const at::Tensor& slices, const at::Tensor& position) {
-  require(!subpixel_ && !unetr_, "Expected a volume [N, C, D, H, W] for the head ",
-          subpixel_ ? "subpixel" : "unetr", " but received slices");
+  require(!subpixel_ && !unetr_, "Expected a volume [N, C, D, H, W] for the ",
+          subpixel_ ? "subpixel" : "unetr", " head but received slices");
   check_slices(specification_, slices, position);
   if (head_) {
     const at::Tensor grid = on_grid(patch_tokens(slices, position, 1).squeeze(1), slices);  // [N, E, h, w]
