@@ -75,7 +75,8 @@ Napi::Value free_memory(const Napi::CallbackInfo& info) {
   const torch::Device device = device_named(text(info[0], "device"));
   require(!device.is_cpu(), "Expected a GPU for freeMemory but received ", device.str());
   // A GPU without a number is the first.
-  const auto [free, total] = at::getDeviceAllocator(device.type())->getMemoryInfo(device.has_index() ? device.index() : 0);
+  const auto [free, total] =
+      at::getDeviceAllocator(device.type())->getMemoryInfo(device.has_index() ? device.index() : 0);
   return Napi::Number::New(info.Env(), double(free));
 }
 

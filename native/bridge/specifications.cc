@@ -172,8 +172,8 @@ Loss read_loss(const Napi::Value& value) {
 
 Precision read_precision(const Napi::Value& value) {
   const std::string name = text(value, "precision");
-  require(name == "float32" || name == "bfloat16",
-          "Expected float32 or bfloat16 for precision but received ", name);
+  require(name == "float32" || name == "bfloat16", "Expected float32 or bfloat16 for precision but received ",
+          name);
   return name == "bfloat16" ? Precision::kBFloat16 : Precision::kFloat32;
 }
 

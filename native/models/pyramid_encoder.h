@@ -37,9 +37,7 @@ class PyramidEncoder : public Network {
     return features;
   }
   // The features of volumes, from the deepest map.
-  virtual at::Tensor pool(const at::Tensor& deepest) {
-    return in_float32(deepest).mean({2, 3, 4});
-  }
+  virtual at::Tensor pool(const at::Tensor& deepest) { return in_float32(deepest).mean({2, 3, 4}); }
 };
 
 }  // namespace transfer_limits

@@ -6,8 +6,8 @@
 #include "error.h"
 #include "kernels/ssim.h"
 #include "layers/precision.h"
-#include "training/transfer.h"
 #include "training/patch_contrast.h"
+#include "training/transfer.h"
 
 namespace transfer_limits {
 namespace {
@@ -158,9 +158,10 @@ at::Tensor loss_weight(const Loss& loss, const at::Tensor& target) {
     case Loss::Kind::kSelfDistillation:
       break;
   }
-  throw Error("BAD_INPUT",
-              "Expected no micro-batches for a loss that contrasts the patches of a whole batch, or compares its "
-              "views: the parts' losses are not parts of the batch's");
+  throw Error(
+      "BAD_INPUT",
+      "Expected no micro-batches for a loss that contrasts the patches of a whole batch, or compares its "
+      "views: the parts' losses are not parts of the batch's");
 }
 
 at::Tensor masked_patch_loss(const at::Tensor& prediction_as_computed, const at::Tensor& volume,

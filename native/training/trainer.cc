@@ -80,9 +80,10 @@ void Trainer::check_micro_batches() const {
   loss_weight(options_.loss, at::ones({1}, at::kLong));  // throws for a loss that has no parts
   for (const auto& item : network_->named_modules()) {
     if (!is_batch_norm(*item.value())) continue;
-    require(std::find(frozen_.begin(), frozen_.end(), item.value()) != frozen_.end(),
-            "Expected no microBatch for a network that trains batch norm (", item.key(),
-            "), which takes its statistics from all samples of a batch at once: choose a smaller batch instead");
+    require(
+        std::find(frozen_.begin(), frozen_.end(), item.value()) != frozen_.end(),
+        "Expected no microBatch for a network that trains batch norm (", item.key(),
+        "), which takes its statistics from all samples of a batch at once: choose a smaller batch instead");
   }
 }
 
