@@ -2,7 +2,7 @@
 // the kernel tells a process's largest size only.
 //
 //   node scripts/step-memory.mjs [--encoder profound-tiny] [--batch 2] [--size 64,96,96] [--precision bfloat16]
-//                                [--checkpointing] [--micro-batch 1] [--threads 2] [--device cpu]
+//                                [--checkpointing] [--micro-batch 1] [--threads 2] [--device cpu] [--steps 4]
 import { parseArgs } from "node:util";
 import { Network, Tensor } from "../dist/index.js";
 import { peakMemory, setThreads } from "../dist/native/runtime.js";
@@ -18,6 +18,7 @@ const { values } = parseArgs({
     "micro-batch": { type: "string" },
     threads: { type: "string", default: "2" },
     device: { type: "string", default: "cpu" },
+    steps: { type: "string", default: "4" },
   },
 });
 const { device, encoder, precision, checkpointing } = values;
@@ -35,7 +36,7 @@ const trainer = await Trainer.create(network, {
 });
 const before = peakMemory(device);
 const seconds = [];
-for (let seed = 0; seed < 4; seed++) {
+for (let seed = 0; seed < Number(values.steps); seed++) {
   const started = performance.now();
   await trainer.step(input, target, { learningRate: 1e-4, seed });
   seconds.push((performance.now() - started) / 1000);
