@@ -44,6 +44,9 @@ at::Tensor values(at::IntArrayRef sizes, uint64_t seed, at::ScalarType type);
 std::vector<at::Tensor> layouts(const at::Tensor& tensor);
 
 void check_depthwise_conv3d(Report& report);
+void check_expected_intensity(Report& report);
+void check_gelu_grn(Report& report);
 void check_mmd(Report& report);
+void check_ssim(Report& report);
 
 }  // namespace transfer_limits::checks

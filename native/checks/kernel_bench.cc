@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <exception>
 #include <functional>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,8 @@
 #include "kernels/depthwise_conv3d.h"
 #include "kernels/mmd.h"
 #include "kernels/ssim.h"
+#include "models/specification.h"
+#include "training/trainer.h"
 
 namespace transfer_limits {
 namespace {
@@ -175,6 +178,28 @@ void ssim(const at::Device& device) {
             [=] { with_gradient(a, [b](const at::Tensor& x) { return ssim_by_convolutions(x, b); }); }}});
 }
 
+// A step as `Trainer` takes it: forward, loss, backward, clipping, AdamW. The published network's in PyTorch is timed by
+// bench/peers.
+void training_step(const at::Device& device, at::IntArrayRef size, const std::vector<Precision>& precisions) {
+  const torch::AutoGradMode on(true);
+  const at::Tensor x = at::randn(size, device), target = at::randn({size[0], 768}, device);
+  std::vector<Contender> contenders;
+  for (const Precision precision : precisions) {
+    const std::shared_ptr<Network> network = build_network(EncoderSpecification{ConvNeXtSpecification(), {}});
+    network->to(device);
+    TrainerOptions options;
+    options.gradient_clip = 1.0;
+    options.precision = precision;
+    const auto trainer = std::make_shared<Trainer>(network, options);
+    contenders.push_back(
+        {precision == Precision::kBFloat16 ? "transfer-limits, bfloat16" : "transfer-limits, float32",
+         [=] { trainer->step(x, target, std::nullopt, 1e-4, 0); }});
+  }
+  std::ostringstream what;
+  what << "ConvNeXt V2 Tiny, training step, " << size;
+  compare(what.str(), device, contenders);
+}
+
 void run(const at::Device& device) {
   const torch::NoGradGuard no_grad;
   std::printf("| work | by | median, ms | range, ms | times ours |\n|---|---|---|---|---|\n");
@@ -183,9 +208,11 @@ void run(const at::Device& device) {
     depthwise(device, at::kFloat, {4, 96, 24, 50, 50});
     mmd(device, 10000, true);
     mmd(device, 100000, false);
+    training_step(device, {4, 3, 96, 200, 200}, {Precision::kBFloat16, Precision::kFloat32});
   } else {
     depthwise(device, at::kFloat, {1, 96, 16, 56, 56});
     mmd(device, 4000, true);
+    training_step(device, {1, 3, 64, 96, 96}, {Precision::kFloat32, Precision::kBFloat16});
   }
   ssim(device);
 }

@@ -21,7 +21,8 @@ Target target_named(const std::string& name) {
 
 int run(const std::string& name) {
   Report report(target_named(name));
-  const Check checks[] = {&check_depthwise_conv3d, &check_mmd};
+  const Check checks[] = {&check_depthwise_conv3d, &check_expected_intensity, &check_gelu_grn, &check_mmd,
+                          &check_ssim};
   for (const Check check : checks) check(report);
   const int64_t failed = report.print();
   std::printf("%s\n", failed == 0 ? "All comparisons passed" : "SOME COMPARISONS FAILED");

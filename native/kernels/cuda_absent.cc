@@ -2,7 +2,10 @@
 #include "error.h"
 #include "kernels/cuda_devices.h"
 #include "kernels/depthwise_conv3d.h"
+#include "kernels/expected_intensity.h"
+#include "kernels/gelu_grn.h"
 #include "kernels/mmd_products.h"
+#include "kernels/ssim_rows.h"
 
 namespace transfer_limits::cuda {
 namespace {
@@ -28,6 +31,34 @@ std::pair<at::Tensor, at::Tensor> depthwise_conv3d_weight_gradient(const at::Ten
 std::vector<double> kernel_sums_by_products(const at::Tensor&, const at::Tensor&, bool, const at::Tensor&,
                                             const std::vector<double>&, Products,
                                             const std::function<bool()>&) {
+  refuse();
+}
+
+at::Tensor expectation_of_bins(const at::Tensor&, const at::Tensor&, at::IntArrayRef) { refuse(); }
+at::Tensor expectation_of_bins_backward(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                        const at::Tensor&) {
+  refuse();
+}
+
+std::pair<at::Tensor, at::Tensor> gelu_with_norms(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                                  bool) {
+  refuse();
+}
+at::Tensor gelu_grn_backward(at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                             const at::Tensor&, const at::Tensor&) {
+  refuse();
+}
+at::Tensor weight_gradient_on_grn(at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                  const at::Tensor&) {
+  refuse();
+}
+
+at::Tensor ssim_of_rows(const at::Tensor&, const at::Tensor&, const SsimWindow&, SsimDerivatives&) {
+  refuse();
+}
+std::pair<at::Tensor, at::Tensor> ssim_gradients_of_rows(const at::Tensor&, const at::Tensor&,
+                                                         const SsimWindow&, const SsimDerivatives&,
+                                                         const at::Tensor&) {
   refuse();
 }
 

@@ -149,58 +149,69 @@ class ExpectedIntensity : public torch::autograd::Function<ExpectedIntensity> {
   // logits: [N, d, h, w, bins], contiguous
   static at::Tensor forward(AutogradContext* context, const at::Tensor& logits, const at::Tensor& centres,
                             const std::vector<int64_t>& size) {
-    const Sizes sizes = sizes_of(logits, size);
-    const Resizing taps = resizing_of(sizes);
-    at::Tensor answer =
-        at::empty({sizes.batch, 1, sizes.to_depth, sizes.to_height, sizes.to_width}, logits.options());
-    const float* from = logits.const_data_ptr<float>();
-    const float* middle = centres.const_data_ptr<float>();
-    float* to = answer.mutable_data_ptr<float>();
-    at::parallel_for(0, sizes.batch * sizes.to_depth, 1, [&](int64_t begin, int64_t end) {
-      forward_rows(from, middle, sizes, taps, begin, end, to);
-    });
+    const at::Tensor answer = expectation_of_bins(logits, centres, size);
     context->save_for_backward({logits, centres, answer});
     return answer;
   }
 
   static tensor_list backward(AutogradContext* context, tensor_list gradients) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor &logits = saved[0], &centres = saved[1], &answer = saved[2];
-    const at::Tensor gradient = gradients[0].contiguous();
-    const Sizes sizes = sizes_of(logits, answer.sizes().slice(2));
-    const Resizing taps = resizing_of(sizes);
-    const int64_t plane = sizes.height * sizes.width * sizes.bins;
-    at::Tensor planes = at::empty({sizes.batch * sizes.to_depth, plane}, logits.options());
-    const float* from = logits.const_data_ptr<float>();
-    const float* middle = centres.const_data_ptr<float>();
-    const float* expectation = answer.const_data_ptr<float>();
-    const float* given = gradient.const_data_ptr<float>();
-    float* to = planes.mutable_data_ptr<float>();
-    at::parallel_for(0, sizes.batch * sizes.to_depth, 1, [&](int64_t begin, int64_t end) {
-      backward_rows(from, middle, expectation, given, sizes, taps, begin, end, to);
-    });
-
-    // Along the depth each plane goes to the two that it was made of.
-    at::Tensor result = at::zeros_like(logits);
-    float* sum = result.mutable_data_ptr<float>();
-    at::parallel_for(0, sizes.batch, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t sample = begin; sample < end; ++sample) {
-        for (int64_t z = 0; z < sizes.to_depth; ++z) {
-          const Tap& tap = taps.depth[z];
-          const float* part = to + (sample * sizes.to_depth + z) * plane;
-          float* first = sum + (sample * sizes.depth + tap.first) * plane;
-          float* second = sum + (sample * sizes.depth + tap.second) * plane;
-          for (int64_t i = 0; i < plane; ++i) first[i] += (1.0F - tap.weight) * part[i];
-          if (tap.weight == 0.0F) continue;
-          for (int64_t i = 0; i < plane; ++i) second[i] += tap.weight * part[i];
-        }
-      }
-    });
-    return {result, at::Tensor(), at::Tensor()};
+    return {expectation_of_bins_backward(saved[0], saved[1], saved[2], gradients[0].contiguous()),
+            at::Tensor(), at::Tensor()};
   }
 };
 
 }  // namespace
+
+at::Tensor expectation_of_bins(const at::Tensor& logits, const at::Tensor& centres, at::IntArrayRef size) {
+  if (logits.is_cuda()) return cuda::expectation_of_bins(logits, centres, size);
+  const Sizes sizes = sizes_of(logits, size);
+  const Resizing taps = resizing_of(sizes);
+  at::Tensor answer =
+      at::empty({sizes.batch, 1, sizes.to_depth, sizes.to_height, sizes.to_width}, logits.options());
+  const float* from = logits.const_data_ptr<float>();
+  const float* middle = centres.const_data_ptr<float>();
+  float* to = answer.mutable_data_ptr<float>();
+  at::parallel_for(0, sizes.batch * sizes.to_depth, 1, [&](int64_t begin, int64_t end) {
+    forward_rows(from, middle, sizes, taps, begin, end, to);
+  });
+  return answer;
+}
+
+at::Tensor expectation_of_bins_backward(const at::Tensor& logits, const at::Tensor& centres,
+                                        const at::Tensor& answer, const at::Tensor& gradient) {
+  if (logits.is_cuda()) return cuda::expectation_of_bins_backward(logits, centres, answer, gradient);
+  const Sizes sizes = sizes_of(logits, answer.sizes().slice(2));
+  const Resizing taps = resizing_of(sizes);
+  const int64_t plane = sizes.height * sizes.width * sizes.bins;
+  at::Tensor planes = at::empty({sizes.batch * sizes.to_depth, plane}, logits.options());
+  const float* from = logits.const_data_ptr<float>();
+  const float* middle = centres.const_data_ptr<float>();
+  const float* expectation = answer.const_data_ptr<float>();
+  const float* given = gradient.const_data_ptr<float>();
+  float* to = planes.mutable_data_ptr<float>();
+  at::parallel_for(0, sizes.batch * sizes.to_depth, 1, [&](int64_t begin, int64_t end) {
+    backward_rows(from, middle, expectation, given, sizes, taps, begin, end, to);
+  });
+
+  // Along the depth each plane goes to the two that it was made of.
+  at::Tensor result = at::zeros_like(logits);
+  float* sum = result.mutable_data_ptr<float>();
+  at::parallel_for(0, sizes.batch, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t sample = begin; sample < end; ++sample) {
+      for (int64_t z = 0; z < sizes.to_depth; ++z) {
+        const Tap& tap = taps.depth[z];
+        const float* part = to + (sample * sizes.to_depth + z) * plane;
+        float* first = sum + (sample * sizes.depth + tap.first) * plane;
+        float* second = sum + (sample * sizes.depth + tap.second) * plane;
+        for (int64_t i = 0; i < plane; ++i) first[i] += (1.0F - tap.weight) * part[i];
+        if (tap.weight == 0.0F) continue;
+        for (int64_t i = 0; i < plane; ++i) second[i] += tap.weight * part[i];
+      }
+    }
+  });
+  return result;
+}
 
 at::Tensor expected_intensity(const at::Tensor& logits, const IntensityBins& bins, at::IntArrayRef size) {
   require(logits.dim() == 5 && logits.size(1) == bins.count && size.size() == 3, "Expected logits [N, ",
@@ -208,7 +219,8 @@ at::Tensor expected_intensity(const at::Tensor& logits, const IntensityBins& bin
   const double half = (bins.high - bins.low) / double(2 * bins.count);
   const at::Tensor centres =
       at::linspace(bins.low + half, bins.high - half, bins.count, logits.options());  // [count]
-  if (logits.is_cpu() && logits.scalar_type() == at::kFloat) {
+  const bool fused = logits.is_cpu() || (logits.is_cuda() && bins.count <= kMostBinsOnCuda);
+  if (fused && logits.scalar_type() == at::kFloat) {
     return ExpectedIntensity::apply(logits.movedim(1, -1).contiguous(), centres, size.vec());
   }
   const at::Tensor resized = logits.sizes().slice(2) == size

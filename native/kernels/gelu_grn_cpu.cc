@@ -99,6 +99,7 @@ std::vector<double> summed_over_rows(const Rows& rows, const Visit& visit) {
 
 std::pair<at::Tensor, at::Tensor> gelu_with_norms(const at::Tensor& hidden, const at::Tensor& bias,
                                                   const at::Tensor& keep, bool in_place) {
+  if (hidden.is_cuda()) return cuda::gelu_with_norms(hidden, bias, keep, in_place);
   const Rows rows = rows_of(hidden);
   const float* in = hidden.const_data_ptr<float>();
   const float* offsets = values_of(bias, {rows.features});
@@ -117,6 +118,7 @@ std::pair<at::Tensor, at::Tensor> gelu_with_norms(const at::Tensor& hidden, cons
 
 at::Tensor gelu_grn_backward(at::Tensor& gradient, const at::Tensor& activated, const at::Tensor& hidden,
                              const at::Tensor& bias, const at::Tensor& keep, const at::Tensor& slope) {
+  if (hidden.is_cuda()) return cuda::gelu_grn_backward(gradient, activated, hidden, bias, keep, slope);
   const Rows rows = rows_of(hidden);
   const float* in = hidden.const_data_ptr<float>();
   const float* offsets = values_of(bias, {rows.features});
@@ -142,6 +144,7 @@ at::Tensor gelu_grn_backward(at::Tensor& gradient, const at::Tensor& activated, 
 
 at::Tensor weight_gradient_on_grn(at::Tensor& plain, const at::Tensor& weight, const at::Tensor& scale,
                                   const at::Tensor& to_bias, const at::Tensor& beta) {
+  if (weight.is_cuda()) return cuda::weight_gradient_on_grn(plain, weight, scale, to_bias, beta);
   constexpr int64_t kFeatures = 256;  // at a time
   const int64_t outputs = weight.size(0), features = weight.size(1);
   const float* weights = values_of(weight, {outputs, features});

@@ -12,6 +12,12 @@
 #define TRANSFER_LIMITS_VECTORISED
 #endif
 #define TRANSFER_LIMITS_INLINE inline __attribute__((always_inline))
+// What CUDA kernels call too.
+#ifdef __CUDACC__
+#define TRANSFER_LIMITS_ANYWHERE __host__ __device__
+#else
+#define TRANSFER_LIMITS_ANYWHERE
+#endif
 
 namespace transfer_limits {
 
@@ -66,12 +72,11 @@ struct Normal {
   float below;
 };
 
-// To 1e-7, and in the tails to 4e-6 relative. The share beyond |x| is exp(-x^2 / 2) times a polynomial in 1 / (1 + 0.3 |x| /
-// sqrt 2), fitted for the least relative error (2e-8) up to |x| = 14.
-TRANSFER_LIMITS_INLINE Normal normal_at(float x) {
-  const float size = x < 0.0f ? -x : x;
-  const float fall = exp_of_negative(-0.5f * x * x);
-  const float t = 1.0f / (1.0f + 0.212132034f * size);
+constexpr float kNormalRate = 0.212132034f;  // 0.3 / sqrt 2
+
+// From fall = exp(-x^2 / 2) and t = 1 / (1 + kNormalRate |x|): the share beyond |x| is `fall` times a polynomial in t,
+// fitted for the least relative error (2e-8) up to |x| = 14.
+TRANSFER_LIMITS_ANYWHERE TRANSFER_LIMITS_INLINE Normal normal_from(float x, float fall, float t) {
   float p = -0.0647618174f;
   p = p * t + 0.242783428f;
   p = p * t - 0.256142922f;
@@ -83,6 +88,12 @@ TRANSFER_LIMITS_INLINE Normal normal_at(float x) {
   p = p * t + 0.0845939992f;
   const float beyond = p * t * fall;
   return {0.398942280f * fall, x < 0.0f ? beyond : 1.0f - beyond};
+}
+
+// To 1e-7, and in the tails to 4e-6 relative.
+TRANSFER_LIMITS_INLINE Normal normal_at(float x) {
+  const float size = x < 0.0f ? -x : x;
+  return normal_from(x, exp_of_negative(-0.5f * x * x), 1.0f / (1.0f + kNormalRate * size));
 }
 
 }  // namespace transfer_limits

@@ -2,10 +2,9 @@
 
 #include <torch/torch.h>
 
-namespace transfer_limits {
+#include "kernels/ssim_window.h"
 
-// The side of SSIM's Gaussian window: no spatial size may be smaller.
-constexpr int64_t kSsimWindow = 11;
+namespace transfer_limits {
 
 // Structural similarity in three dimensions (Wang et al., "Image quality assessment: from error visibility to
 // structural similarity", 2004): a Gaussian window of 11 x 11 x 11 voxels with sigma 1.5, K1 = 0.01, K2 =
@@ -17,5 +16,8 @@ constexpr int64_t kSsimWindow = 11;
 // the variance of a flat window is a difference of two nearly equal numbers. Differentiable with respect to
 // both volumes.
 at::Tensor ssim3d(const at::Tensor& a, const at::Tensor& b, double data_range);
+
+// The window and the constants for values in a range of that width.
+SsimWindow ssim_window(double data_range);
 
 }  // namespace transfer_limits

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <vector>
 
 #include "error.h"
@@ -8,11 +10,56 @@
 namespace transfer_limits {
 namespace {
 
+using torch::autograd::AutogradContext;
+using torch::autograd::tensor_list;
+
 constexpr double kSigma = 1.5;
 constexpr double kK1 = 0.01;
 constexpr double kK2 = 0.03;
 
-SsimWindow window_of(double data_range) {
+class SsimFunction : public torch::autograd::Function<SsimFunction> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& a, const at::Tensor& b,
+                            const SsimWindow& window, bool differentiated) {
+    SsimDerivatives derivatives;
+    if (differentiated) {
+      constexpr int64_t kReach = kSsimWindow - 1;
+      const auto sized = [&a] {
+        return at::empty({a.size(0), a.size(1), a.size(2) - kReach, a.size(3) - kReach, a.size(4) - kReach},
+                         a.options());
+      };
+      if (a.requires_grad()) derivatives.to_mean_a = sized();
+      if (b.requires_grad()) derivatives.to_mean_b = sized();
+      derivatives.to_squares = sized();
+      derivatives.to_product = sized();
+      context->save_for_backward({a, b, derivatives.to_mean_a, derivatives.to_mean_b, derivatives.to_squares,
+                                  derivatives.to_product});
+      context->saved_data["taps"] = std::vector<double>(std::begin(window.taps), std::end(window.taps));
+    }
+    return ssim_of_rows(a, b, window, derivatives);
+  }
+
+  static tensor_list backward(AutogradContext* context, tensor_list gradients) {
+    const auto saved = context->get_saved_variables();
+    SsimWindow window{};
+    const auto taps = context->saved_data["taps"].toDoubleVector();
+    std::copy(taps.begin(), taps.end(), std::begin(window.taps));
+    SsimDerivatives derivatives{{}, {}, saved[4], saved[5]};
+    if (context->needs_input_grad(0)) derivatives.to_mean_a = saved[2];
+    if (context->needs_input_grad(1)) derivatives.to_mean_b = saved[3];
+    const auto [to_a, to_b] =
+        ssim_gradients_of_rows(saved[0], saved[1], window, derivatives, gradients[0].contiguous());
+    return {to_a, to_b, at::Tensor(), at::Tensor()};
+  }
+};
+
+at::Tensor as_batch(const at::Tensor& volume) {
+  return volume.dim() == 3 ? volume.unsqueeze(0).unsqueeze(0) : volume;  // [N, C, D, H, W]
+}
+
+}  // namespace
+
+SsimWindow ssim_window(double data_range) {
   SsimWindow window;
   constexpr int64_t kCentre = kSsimWindow / 2;
   double sum = 0;
@@ -26,49 +73,6 @@ SsimWindow window_of(double data_range) {
   window.c2 = kK2 * data_range * kK2 * data_range;
   return window;
 }
-
-// The Gaussian filter along an axis of `size` voxels as a banded matrix [size, size - 10]: column j holds the
-// window that starts at voxel j. As a matrix product the filter has a fast path and a gradient on every
-// device, while a float64 convolution unfolds each voxel into its window first.
-at::Tensor filter_matrix(int64_t size, const SsimWindow& window, const at::Device& device) {
-  const int64_t windows = size - kSsimWindow + 1;
-  at::Tensor matrix = at::zeros({size, windows}, at::kDouble);
-  auto entries = matrix.accessor<double, 2>();
-  for (int64_t j = 0; j < windows; ++j) {
-    for (int64_t i = 0; i < kSsimWindow; ++i) entries[j + i][j] = window.taps[i];
-  }
-  return matrix.to(device);
-}
-
-// Local weighted means: the separable filter, one axis after another. Each round filters the last axis and
-// moves it to the front of the three, so that after three rounds they stand in order again.
-at::Tensor local_mean(at::Tensor volume, const at::Tensor (&filters)[3]) {
-  for (int axis = 2; axis >= 0; --axis) {
-    volume = at::matmul(volume, filters[axis]).movedim(-1, -3);  // [.., x, y, z] -> [.., z - 10, x, y]
-  }
-  return volume;  // [N, C, D - 10, H - 10, W - 10]
-}
-
-at::Tensor as_batch(const at::Tensor& volume) {
-  return volume.dim() == 3 ? volume.unsqueeze(0).unsqueeze(0) : volume;  // [N, C, D, H, W]
-}
-
-// By matrix products: on any device.
-at::Tensor ssim_by_products(const at::Tensor& x, const at::Tensor& y, const SsimWindow& window) {
-  const at::Tensor filters[3] = {filter_matrix(x.size(2), window, x.device()),
-                                 filter_matrix(x.size(3), window, x.device()),
-                                 filter_matrix(x.size(4), window, x.device())};
-  const at::Tensor mean_x = local_mean(x, filters), mean_y = local_mean(y, filters);
-  const at::Tensor product = mean_x * mean_y;
-  const at::Tensor squares = mean_x * mean_x + mean_y * mean_y;
-  const at::Tensor covariance = local_mean(x * y, filters) - product;
-  const at::Tensor variances = local_mean(x * x + y * y, filters) - squares;  // of x and of y, added
-  const at::Tensor similarity = (2 * product + window.c1) * (2 * covariance + window.c2) /
-                                ((squares + window.c1) * (variances + window.c2));
-  return similarity.flatten(1).mean(1);  // [N, C, D - 10, H - 10, W - 10] -> [N]
-}
-
-}  // namespace
 
 at::Tensor ssim3d(const at::Tensor& a, const at::Tensor& b, double data_range) {
   require(a.sizes() == b.sizes(), "Expected volumes of one shape for SSIM but received ", a.sizes(), " and ",
@@ -87,12 +91,13 @@ at::Tensor ssim3d(const at::Tensor& a, const at::Tensor& b, double data_range) {
           at::toString(b.scalar_type()));
   require(std::isfinite(data_range) && data_range > 0,
           "Expected a positive data range for SSIM but received ", data_range);
-  const SsimWindow window = window_of(data_range);
+  const SsimWindow window = ssim_window(data_range);
   const at::Tensor x = as_batch(a), y = as_batch(b);
-  if (!x.device().is_cpu()) return ssim_by_products(x.to(at::kDouble), y.to(at::kDouble), window);
   const bool single = x.scalar_type() == at::kFloat && y.scalar_type() == at::kFloat;
   const at::ScalarType type = single ? at::kFloat : at::kDouble;
-  return ssim_by_rows(x.to(type).contiguous(), y.to(type).contiguous(), window);
+  const at::Tensor first = x.to(type).contiguous(), second = y.to(type).contiguous();
+  const bool differentiated = at::GradMode::is_enabled() && (first.requires_grad() || second.requires_grad());
+  return SsimFunction::apply(first, second, window, differentiated);
 }
 
 }  // namespace transfer_limits

@@ -2,21 +2,39 @@
 
 #include <torch/torch.h>
 
-#include <array>
+#include <utility>
 
 #include "kernels/ssim.h"
 
 namespace transfer_limits {
 
-// The constants and the window of SSIM.
-struct SsimWindow {
-  std::array<double, kSsimWindow> taps;  // along one axis; they sum to 1
-  double c1, c2;
+// Derivatives of the similarity at every window with respect to the weighted means there, of a, b, a^2 + b^2 and a b:
+// [N, C, D - 10, H - 10, W - 10] of the volumes' type each, or undefined.
+struct SsimDerivatives {
+  at::Tensor to_mean_a, to_mean_b, to_squares, to_product;
 };
 
-// SSIM of dense volumes [N, C, D, H, W] on the CPU, both float32 or both float64: [N] in float64, differentiable with
-// respect to both. The filter goes over the three axes row by row, so that what lies between them stays in the cache, and
-// only in float64; no number depends on the threads.
-at::Tensor ssim_by_rows(const at::Tensor& a, const at::Tensor& b, const SsimWindow& window);
+// SSIM of dense volumes [N, C, D, H, W], both float32 or both float64: [N] in float64, and the derivatives for which
+// there is a tensor. The filter goes over the three axes while what lies between them is in the cache, and only in
+// float64; no number depends on the threads.
+at::Tensor ssim_of_rows(const at::Tensor& a, const at::Tensor& b, const SsimWindow& window,
+                        SsimDerivatives& derivatives);
+
+// The gradients with respect to `a` and `b`, each undefined where the derivative to its mean is; `to_answer` [N] in
+// float64.
+std::pair<at::Tensor, at::Tensor> ssim_gradients_of_rows(const at::Tensor& a, const at::Tensor& b,
+                                                         const SsimWindow& window,
+                                                         const SsimDerivatives& derivatives,
+                                                         const at::Tensor& to_answer);
+
+// What the above does with tensors that lie on a CUDA device.
+namespace cuda {
+at::Tensor ssim_of_rows(const at::Tensor& a, const at::Tensor& b, const SsimWindow& window,
+                        SsimDerivatives& derivatives);
+std::pair<at::Tensor, at::Tensor> ssim_gradients_of_rows(const at::Tensor& a, const at::Tensor& b,
+                                                         const SsimWindow& window,
+                                                         const SsimDerivatives& derivatives,
+                                                         const at::Tensor& to_answer);
+}  // namespace cuda
 
 }  // namespace transfer_limits

@@ -10,9 +10,6 @@
 namespace transfer_limits {
 namespace {
 
-using torch::autograd::AutogradContext;
-using torch::autograd::tensor_list;
-
 constexpr int64_t kReach = kSsimWindow - 1;  // by which windows are fewer than voxels
 constexpr int kMoments = 4;                  // means of a, b, a^2 + b^2 and a b
 
@@ -150,7 +147,7 @@ void keep_row(const std::vector<double>& row, Value* derivatives, int64_t offset
 template <typename Value>
 double similarity_of_plane(const SsimWindow& window, const Grid& grid, const Value* a, const Value* b,
                            int64_t z, const Derivatives<Value>& derivatives, int64_t volume) {
-  const double* taps = window.taps.data();
+  const double* taps = window.taps;
   const Grid inside = grid.windows();
   const int64_t row_values = kMoments * grid.width;
   std::vector<double> ring(kSsimWindow * row_values), filtered(grid.width), means(kMoments * inside.width);
@@ -194,7 +191,7 @@ template <typename Value>
 void gradient_of_plane(const SsimWindow& window, const Grid& grid,
                        const std::array<const Value*, 3>& derivatives, int64_t z, const Value* own,
                        const Value* other, double factor, Value* out) {
-  const double* taps = window.taps.data();
+  const double* taps = window.taps;
   const Grid inside = grid.windows();
   const std::vector<Value> nothing(inside.width, Value(0));
   const std::vector<double> empty(inside.width, 0.0);
@@ -228,13 +225,9 @@ void gradient_of_plane(const SsimWindow& window, const Grid& grid,
   }
 }
 
-// Derivatives of the similarity at every window, as far as they were asked for.
-struct Saved {
-  at::Tensor to_mean_a, to_mean_b, to_squares, to_product;
-};
-
 template <typename Value>
-at::Tensor mean_similarity(const SsimWindow& window, const at::Tensor& a, const at::Tensor& b, Saved& saved) {
+at::Tensor mean_similarity(const SsimWindow& window, const at::Tensor& a, const at::Tensor& b,
+                           SsimDerivatives& saved) {
   const Grid grid = grid_of(a), inside = grid.windows();
   const auto pointer = [](at::Tensor& x) { return x.defined() ? x.data_ptr<Value>() : nullptr; };
   const Derivatives<Value> derivatives = {pointer(saved.to_mean_a), pointer(saved.to_mean_b),
@@ -285,48 +278,30 @@ at::Tensor gradient_of(const SsimWindow& window, const at::Tensor& own, const at
   return gradient;
 }
 
-class SsimFunction : public torch::autograd::Function<SsimFunction> {
- public:
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& a, const at::Tensor& b,
-                            const SsimWindow& window, bool differentiated) {
-    Saved saved;
-    if (differentiated) {
-      const auto sized = [&a] {
-        return at::empty({a.size(0), a.size(1), a.size(2) - kReach, a.size(3) - kReach, a.size(4) - kReach},
-                         a.options());
-      };
-      if (a.requires_grad()) saved.to_mean_a = sized();
-      if (b.requires_grad()) saved.to_mean_b = sized();
-      saved.to_squares = sized();
-      saved.to_product = sized();
-      context->save_for_backward(
-          {a, b, saved.to_mean_a, saved.to_mean_b, saved.to_squares, saved.to_product});
-      context->saved_data["taps"] = std::vector<double>(window.taps.begin(), window.taps.end());
-    }
-    return a.scalar_type() == at::kDouble ? mean_similarity<double>(window, a, b, saved)
-                                          : mean_similarity<float>(window, a, b, saved);
-  }
-
-  static tensor_list backward(AutogradContext* context, tensor_list gradients) {
-    const auto saved = context->get_saved_variables();
-    const at::Tensor &a = saved[0], &b = saved[1], &to_squares = saved[4], &to_product = saved[5];
-    SsimWindow window{};
-    const auto taps = context->saved_data["taps"].toDoubleVector();
-    std::copy(taps.begin(), taps.end(), window.taps.begin());
-    const at::Tensor to_answer = gradients[0].contiguous();  // [N]
-    const auto along = a.scalar_type() == at::kDouble ? &gradient_of<double> : &gradient_of<float>;
-    at::Tensor to_a, to_b;
-    if (context->needs_input_grad(0)) to_a = along(window, a, b, saved[2], to_squares, to_product, to_answer);
-    if (context->needs_input_grad(1)) to_b = along(window, b, a, saved[3], to_squares, to_product, to_answer);
-    return {to_a, to_b, at::Tensor(), at::Tensor()};
-  }
-};
-
 }  // namespace
 
-at::Tensor ssim_by_rows(const at::Tensor& a, const at::Tensor& b, const SsimWindow& window) {
-  const bool differentiated = at::GradMode::is_enabled() && (a.requires_grad() || b.requires_grad());
-  return SsimFunction::apply(a, b, window, differentiated);
+at::Tensor ssim_of_rows(const at::Tensor& a, const at::Tensor& b, const SsimWindow& window,
+                        SsimDerivatives& derivatives) {
+  if (a.is_cuda()) return cuda::ssim_of_rows(a, b, window, derivatives);
+  return a.scalar_type() == at::kDouble ? mean_similarity<double>(window, a, b, derivatives)
+                                        : mean_similarity<float>(window, a, b, derivatives);
+}
+
+std::pair<at::Tensor, at::Tensor> ssim_gradients_of_rows(const at::Tensor& a, const at::Tensor& b,
+                                                         const SsimWindow& window,
+                                                         const SsimDerivatives& derivatives,
+                                                         const at::Tensor& to_answer) {
+  if (a.is_cuda()) return cuda::ssim_gradients_of_rows(a, b, window, derivatives, to_answer);
+  const auto along = a.scalar_type() == at::kDouble ? &gradient_of<double> : &gradient_of<float>;
+  const at::Tensor &to_squares = derivatives.to_squares, &to_product = derivatives.to_product;
+  at::Tensor to_a, to_b;
+  if (derivatives.to_mean_a.defined()) {
+    to_a = along(window, a, b, derivatives.to_mean_a, to_squares, to_product, to_answer);
+  }
+  if (derivatives.to_mean_b.defined()) {
+    to_b = along(window, b, a, derivatives.to_mean_b, to_squares, to_product, to_answer);
+  }
+  return {to_a, to_b};
 }
 
 }  // namespace transfer_limits

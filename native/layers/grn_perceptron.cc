@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "kernels/gelu_grn.h"
+#include "layers/precision.h"
 
 namespace transfer_limits {
 namespace {
@@ -30,27 +31,29 @@ Scale scale_of(const at::Tensor& norms, const at::Tensor& gamma) {
 
 class GrnPerceptronFunction : public torch::autograd::Function<GrnPerceptronFunction> {
  public:
-  // x: [N, V, C]; keep: [N, V]
+  // x: [N, V, C]; keep: [N, V]. `x` and the weights are of one type, everything else is float32.
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& expand_weight,
                             const at::Tensor& expand_bias, const at::Tensor& gamma, const at::Tensor& beta,
                             const at::Tensor& project_weight, const at::Tensor& project_bias,
                             const std::optional<at::Tensor>& maybe_keep, bool differentiated) {
+    const WithoutAutocast no_autocast(x.device());  // everything is of the type that it should be
     const at::Tensor keep = maybe_keep.value_or(at::Tensor());
+    const at::ScalarType type = x.scalar_type();
     const int64_t samples = x.size(0), voxels = x.size(1), channels = x.size(2);
     const int64_t features = expand_weight.size(0);
     const at::Tensor hidden =
         at::mm(x.view({samples * voxels, channels}), expand_weight.t()).view({samples, voxels, features});
     const auto [activated, norms] = gelu_with_norms(hidden, expand_bias, keep, /*in_place=*/!differentiated);
-    const at::Tensor scale = scale_of(norms, gamma).scale;                               // [N, F]
-    const at::Tensor offset = at::addmv(project_bias, project_weight, beta);             // [C]
+    const at::Tensor scale = scale_of(norms, gamma).scale;  // [N, F]
+    const at::Tensor offset = at::addmv(project_bias, project_weight.to(at::kFloat), beta).to(type);  // [C]
     at::Tensor out = at::empty({samples, voxels, project_weight.size(0)}, x.options());  // [N, V, C]
     for (int64_t n = 0; n < samples; ++n) {
       at::Tensor own = out[n];
       // The scale goes to whichever is smaller.
       if (voxels < project_weight.size(0)) {
-        at::addmm_out(own, offset, activated[n] * scale[n], project_weight.t());
+        at::addmm_out(own, offset, (activated[n] * scale[n]).to(type), project_weight.t());
       } else {
-        at::addmm_out(own, offset, activated[n], (project_weight * scale[n]).t());
+        at::addmm_out(own, offset, activated[n], (project_weight * scale[n]).to(type).t());
       }
     }
     if (differentiated) {
@@ -61,6 +64,7 @@ class GrnPerceptronFunction : public torch::autograd::Function<GrnPerceptronFunc
   }
 
   static tensor_list backward(AutogradContext* context, tensor_list gradients) {
+    const WithoutAutocast no_autocast(gradients[0].device());
     const auto saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &expand_weight = saved[1], &expand_bias = saved[2], &gamma = saved[3],
                      &beta = saved[4], &project_weight = saved[5], &keep = saved[6], &hidden = saved[7],
@@ -68,27 +72,31 @@ class GrnPerceptronFunction : public torch::autograd::Function<GrnPerceptronFunc
     const int64_t samples = x.size(0), voxels = x.size(1), channels = x.size(2), features = gamma.size(0);
     const at::Tensor gradient = gradients[0].contiguous();  // [N, V, C]
     const Scale grn = scale_of(norms, gamma);
+    const at::ScalarType type = x.scalar_type();
+    const at::Tensor exact_weight = project_weight.to(at::kFloat);  // [C, F]
 
-    const at::Tensor to_project_bias = gradient.sum(at::IntArrayRef({0, 1}));  // [C]
+    const at::Tensor to_project_bias =
+        gradient.sum(at::IntArrayRef({0, 1}), /*keepdim=*/false, at::kFloat);  // [C]
     at::Tensor to_project_weight;                                              // [C, F]
     at::Tensor to_scale = at::empty_like(norms);                               // [N, F]
     at::Tensor to_hidden = at::empty_like(hidden);  // [N, V, F], first without the norms
     for (int64_t n = 0; n < samples; ++n) {
-      at::Tensor to_weight = at::mm(gradient[n].t(), activated[n]);  // [C, F]
-      const at::Tensor own_bias = samples == 1 ? to_project_bias : gradient[n].sum(0);
-      to_scale[n] = weight_gradient_on_grn(to_weight, project_weight, grn.scale[n], own_bias, beta);
+      at::Tensor to_weight = at::mm(gradient[n].t(), activated[n]).to(at::kFloat);  // [C, F]
+      const at::Tensor own_bias =
+          samples == 1 ? to_project_bias : gradient[n].sum(0, /*keepdim=*/false, at::kFloat);
+      to_scale[n] = weight_gradient_on_grn(to_weight, exact_weight, grn.scale[n], own_bias, beta);
       to_project_weight = n == 0 ? to_weight : to_project_weight.add_(to_weight);
       at::Tensor own = to_hidden[n];
       if (voxels < channels) {
         at::mm_out(own, gradient[n], project_weight);
         own.mul_(grn.scale[n]);
       } else {
-        at::mm_out(own, gradient[n], project_weight * grn.scale[n]);
+        at::mm_out(own, gradient[n], (project_weight * grn.scale[n]).to(type));
       }
     }
-    const at::Tensor to_gamma = (grn.relative * to_scale).sum(0);            // [F]
-    const at::Tensor to_beta = at::mv(project_weight.t(), to_project_bias);  // [F]
-    const at::Tensor to_relative = to_scale * gamma;                         // [N, F]
+    const at::Tensor to_gamma = (grn.relative * to_scale).sum(0);          // [F]
+    const at::Tensor to_beta = at::mv(exact_weight.t(), to_project_bias);  // [F]
+    const at::Tensor to_relative = to_scale * gamma;                       // [N, F]
     // relative = norm / mean, and the mean is over all features' norms
     const at::Tensor shared =
         (to_relative * norms).sum(1, /*keepdim=*/true) / (grn.mean * grn.mean * double(features));  // [N, 1]
@@ -111,6 +119,12 @@ class GrnPerceptronFunction : public torch::autograd::Function<GrnPerceptronFunc
 
 }  // namespace
 
+bool takes_grn_perceptron(const at::Tensor& x) {
+  const bool single = x.scalar_type() == at::kFloat;
+  return x.is_cuda() ? single || x.scalar_type() == at::kBFloat16
+                     : x.device().is_cpu() && single && !autocast_on(x.device());
+}
+
 at::Tensor grn_perceptron(const at::Tensor& x, const GrnPerceptronParameters& parameters,
                           const at::Tensor& keep) {
   const int64_t samples = x.size(0), channels = x.size(-1);
@@ -123,9 +137,11 @@ at::Tensor grn_perceptron(const at::Tensor& x, const GrnPerceptronParameters& pa
                                           [](const at::Tensor* input) { return input->requires_grad(); });
   std::optional<at::Tensor> kept;
   if (keep.defined()) kept = keep.reshape({samples, voxels}).to(at::kFloat).contiguous();
-  return GrnPerceptronFunction::apply(x.reshape({samples, voxels, channels}).contiguous(), p.expand_weight,
-                                      p.expand_bias, p.gamma.flatten(), p.beta.flatten(), p.project_weight,
-                                      p.project_bias, kept, differentiated)
+  const auto exact = [](const at::Tensor& tensor) { return tensor.flatten().to(at::kFloat); };
+  return GrnPerceptronFunction::apply(autocast_operand(x.reshape({samples, voxels, channels}).contiguous()),
+                                      autocast_operand(p.expand_weight), exact(p.expand_bias), exact(p.gamma),
+                                      exact(p.beta), autocast_operand(p.project_weight),
+                                      exact(p.project_bias), kept, differentiated)
       .view(x.sizes());
 }
 

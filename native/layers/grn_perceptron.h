@@ -11,8 +11,12 @@ struct GrnPerceptronParameters {
   at::Tensor project_weight, project_bias;  // [C, F], [C]
 };
 
-// Linear layer, GELU, global response normalisation (layers/grn.h), linear layer, as one step with its own backward pass
-// (float32 on the CPU): [N, D, H, W, C] -> [N, D, H, W, C]. `keep` [N, D, H, W, 1], where it is defined, is what the
+// Whether `x` [N, D, H, W, C] is for grn_perceptron: float32 on a CPU without autocast, float32 or bfloat16 on CUDA. Other
+// tensors take one operation after another.
+bool takes_grn_perceptron(const at::Tensor& x);
+
+// Linear layer, GELU, global response normalisation (layers/grn.h), linear layer, as one step with its own backward pass:
+// [N, D, H, W, C] -> [N, D, H, W, C]. Under autocast the matrix products take bfloat16; norms, scales and sums are float32. `keep` [N, D, H, W, 1], where it is defined, is what the
 // activations are multiplied with.
 //
 // The normalisation z = a * scale + beta, with scale [N, F] from the norms of a, is never carried out: it goes into the

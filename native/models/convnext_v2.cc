@@ -49,7 +49,7 @@ at::Tensor ConvNeXtBlockImpl::forward(const at::Tensor& x, const at::Tensor& kee
   at::Tensor y = dwconv_(x).movedim(1, -1);                                          // [N, D, H, W, C]
   y = at::layer_norm(y, {norm_weight_.size(0)}, norm_weight_, norm_bias_, /*eps=*/1e-6);
   // Biases fill masked voxels, and GRN takes norms over all of them: hence `keep` before GRN and after it.
-  if (y.device().is_cpu() && y.scalar_type() == at::kFloat && !autocast_on(y.device())) {
+  if (takes_grn_perceptron(y)) {
     y = grn_perceptron(
         y, {pwconv1_->weight, pwconv1_->bias, grn_->gamma, grn_->beta, pwconv2_->weight, pwconv2_->bias},
         keep_last);
