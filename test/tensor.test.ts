@@ -38,19 +38,16 @@ describe("a tensor", () => {
     expect(() => Tensor.sharing(data, [5])).toThrow("5 elements");
   });
 
-  it("copies nevertheless what is a part of such an array, was moved to another buffer, or is anybody's", async () => {
+  it("copies nevertheless what is a part of such an array, is a clone of one, or is anybody's", async () => {
     using source = Tensor.from(Float32Array.of(1, 2, 3, 4), [4]);
     const data = (await source.toArray()) as Float32Array;
-    const moved = structuredClone((await source.toArray()) as Float32Array, {});
-    for (const array of [data.subarray(0, 2), data.subarray(1), moved, new Float32Array(3)]) {
+    const clone = structuredClone(data);
+    for (const array of [data.subarray(0, 2), data.subarray(1), clone, new Float32Array(3)]) {
       const before = Float32Array.from(array);
       using tensor = Tensor.sharing(array, [array.length]);
       array[0] = 9;
       expect(await tensor.toArray()).toEqual(before);
     }
-    const emptied = (await source.toArray()) as Float32Array;
-    structuredClone(emptied, { transfer: [emptied.buffer as ArrayBuffer] });
-    expect(() => Tensor.sharing(emptied, [4])).toThrow("4 elements");
   });
 
   it("may be empty, a scalar, or a view of a larger buffer", async () => {
