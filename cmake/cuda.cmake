@@ -25,6 +25,17 @@ foreach(source ${CUDA_SOURCES})
 endforeach()
 file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/cuda")
 
-add_library(with_cuda OBJECT ${CUDA_HOST_SOURCES} ${CUDA_OBJECTS})
-target_link_libraries(with_cuda PRIVATE core_interface)
+add_custom_target(cuda_objects DEPENDS ${CUDA_OBJECTS})
+
+# CUDA's runtime: beside LibTorch in the package's cache, in the toolkit, or in the neighbouring package of a Python.
+file(GLOB CUDA_RUNTIME "${CUDA_TOOLKIT}/lib64/libcudart.so*" "${CUDA_TOOLKIT}/lib/libcudart.so*"
+  "${LIBTORCH}/lib/libcudart*.so*" "${LIBTORCH}/../nvidia/*/lib/libcudart.so*")
+if(NOT CUDA_RUNTIME)
+  message(FATAL_ERROR "Neither CUDA_TOOLKIT='${CUDA_TOOLKIT}' nor LIBTORCH='${LIBTORCH}' holds a libcudart.so")
+endif()
+list(GET CUDA_RUNTIME 0 CUDA_RUNTIME)
+
+add_library(with_cuda OBJECT ${CUDA_HOST_SOURCES})
+add_dependencies(with_cuda cuda_objects)
+target_link_libraries(with_cuda PRIVATE core_interface INTERFACE ${CUDA_OBJECTS})
 target_include_directories(with_cuda SYSTEM PRIVATE "${CUDA_TOOLKIT}/include")

@@ -34,21 +34,25 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::set_threads>(exports, "setThreads");
   add<functions::threads>(exports, "threads");
   add<functions::live_tensors>(exports, "liveTensors");
+  add<functions::free_memory>(exports, "freeMemory");
   add<functions::peak_memory>(exports, "peakMemory");
   add<functions::cancel_flag>(exports, "cancelFlag");
   add<functions::cancel>(exports, "cancel");
 
   add<functions::tensor_from>(exports, "tensorFrom");
+  add<functions::tensor_share>(exports, "tensorShare");
   add<functions::tensor_to_array>(exports, "tensorToArray");
   add<functions::tensor_gather>(exports, "tensorGather");
   add<functions::tensor_pool_depth>(exports, "tensorPoolDepth");
   add<functions::tensor_threshold>(exports, "tensorThreshold");
   add<functions::tensor_select>(exports, "tensorSelect");
   add<functions::tensor_slice_sums>(exports, "tensorSliceSums");
+  add<functions::tensor_count_not_finite>(exports, "tensorCountNotFinite");
   add<functions::tensor_normal>(exports, "tensorNormal");
   add<functions::tensor_combine>(exports, "tensorCombine");
   add<functions::tensor_clamp>(exports, "tensorClamp");
   add<functions::tensor_map>(exports, "tensorMap");
+  add<functions::tensor_map_count_not_finite>(exports, "tensorMapCountNotFinite");
   add<functions::tensors_write>(exports, "tensorsWrite");
 
   add<functions::network_create>(exports, "networkCreate");
@@ -81,6 +85,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::volume_smooth>(exports, "volumeSmooth");
   add<functions::volume_crop_slices>(exports, "volumeCropSlices");
   add<functions::volume_normalise>(exports, "volumeNormalise");
+  add<functions::volume_decode>(exports, "volumeDecode");
   add<functions::volume_statistics>(exports, "volumeStatistics");
   add<functions::volume_bounds>(exports, "volumeBounds");
   add<functions::volume_warp>(exports, "volumeWarp");

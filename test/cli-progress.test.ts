@@ -168,7 +168,7 @@ describe("the summary of a study", () => {
     ],
     distances: [],
     pretraining: [],
-    software: { package: "0", libtorch: "0", node: "0", device: "cpu", threads: 1 },
+    software: { package: "0", libtorch: "0", node: "0", device: "cpu", threads: 1, precision: "float32" },
   };
 
   it("has a row a task and model, the specialised model in it, gains, exclusions, failures and the report's path", () => {

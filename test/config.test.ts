@@ -65,6 +65,7 @@ describe("a study file", () => {
       encoder: { family: "convnext-v2-3d", channels: 3, dims: [16, 32, 64, 128] },
       finetune: "full",
       decoder: { kind: "upernet", hidden: 512, auxiliary: 256 },
+      denoiser: { kind: "unetr", featureSize: 16 },
       pretrain: { maskRatio: 0.6, patch: 16, normaliseTargets: true, manifest: null },
     });
     const training = { epochs: 100, learningRate: 1e-4, schedule: "cosine", gradientClip: null };
@@ -73,7 +74,7 @@ describe("a study file", () => {
       { kind: "lesion-segmentation", alpha: 0.3, beta: 0.7, channelFill: "repeat", training },
       { kind: "super-resolution", downsampling: "average", training },
       { kind: "distortion-correction", source: "rectum", training },
-      { kind: "modality-translation", noiseSchedule: "cosine", sampler: "ddim", samplingSteps: 50, training },
+      { kind: "modality-translation", prediction: "noise", sampler: "ddim", samplingSteps: 50, training },
     ]);
   });
 
@@ -270,6 +271,11 @@ describe("a study file", () => {
       "a decoder of slices on an encoder of volumes",
       sound.replace("encoder: profound-demo", "encoder: profound-demo\n    decoder: { kind: conv1 }"),
       "models[0].decoder.kind",
+    ],
+    [
+      "a denoiser of slices on an encoder of volumes",
+      sound.replace("encoder: profound-demo", "encoder: profound-demo\n    denoiser: { kind: conv1 }"),
+      "models[0].denoiser.kind",
       'expected "upernet" or "unetr"',
     ],
     [
@@ -354,11 +360,55 @@ describe("going on in a folder with results", () => {
     expect(() => refuseChanges(study, changed)).toThrow(/seeds\[1\]: was absent, is 2/);
   });
 
+  it("is refused where the precision changed, which a study of before there was one had as float32", async () => {
+    const study = await load(sound);
+    expect(study.execution).toMatchObject({ precision: "float32", checkpointing: false });
+    const { precision: _, ...before } = study.execution;
+    expect(() => refuseChanges({ ...study, execution: before } as Study, study)).not.toThrow();
+    const rounded: Study = { ...study, execution: { ...study.execution, precision: "bfloat16" } };
+    expect(() => refuseChanges(study, rounded)).toThrow(/execution\.precision: was "float32", is "bfloat16"/);
+  });
+
   it("is allowed where only the execution changed", async () => {
     const study = await load(sound);
     expect(() =>
       refuseChanges(study, { ...study, execution: { ...study.execution, jobs: 8 } }),
     ).not.toThrow();
+  });
+});
+
+describe("micro-batches", () => {
+  const inTasks = (tasks: string) => `${sound}training: { batchSize: 4, microBatch: 2 }\ntasks: ${tasks}\n`;
+
+  it("are accepted where no batch norm is trained, and where a batch has no parts", async () => {
+    const study = await load(inTasks("[lesion-segmentation, super-resolution]"));
+    expect(study.tasks.map(({ training }) => training.microBatch)).toEqual([2, 2]);
+    const whole = `${sound}training: { batchSize: 2, microBatch: 2 }\ntasks: [pirads-classification]\n`;
+    expect((await load(whole)).tasks[0]?.training.microBatch).toBe(2);
+  });
+
+  it("are refused where it is, naming the field that says so and the cell", async () => {
+    expect(await refused(inTasks("[lesion-segmentation, pirads-classification]"))).toMatchObject({
+      code: "BAD_CONFIG",
+      message: expect.stringMatching(
+        /training\.microBatch: expected null, as the head classifier on a convnext-v2-3d \(cell profound--pirads-.+\) has batch norm/,
+      ),
+    });
+    const own = "[{ kind: pirads-classification, training: { microBatch: 3 } }]";
+    expect((await refused(inTasks(own))).message).toMatch(/tasks\[0\]\.training\.microBatch: .+ received 3/);
+    const none = "[{ kind: pirads-classification, training: { microBatch: null } }]";
+    expect((await load(inTasks(none))).tasks[0]?.training.microBatch).toBeNull();
+  });
+
+  it("are refused for a pretraining that compares the cases of a batch", async () => {
+    const contrast = sound
+      .replace("profound-demo", "provicnet-demo")
+      .replace("{ epochs: 2 }", "{ epochs: 2, batchSize: 4, microBatch: 1 }");
+    expect((await refused(contrast)).message).toMatch(
+      /models\[0\]\.pretrain\.microBatch: expected null, as patch-contrast compares the cases/,
+    );
+    const autoencoder = sound.replace("{ epochs: 2 }", "{ epochs: 2, batchSize: 4, microBatch: 1 }");
+    expect((await load(autoencoder)).models[0]?.pretrain?.microBatch).toBe(1);
   });
 });
 

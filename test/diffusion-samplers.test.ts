@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, it } from "vitest";
+import { type Prediction, predictions } from "../dist/diffusion/prediction.js";
 import { type SamplerName, sample } from "../dist/diffusion/sample.js";
 import { type NoiseSchedule, type NoiseScheduleName, noiseSchedule } from "../dist/diffusion/schedule.js";
 import { setThreads } from "../dist/native/runtime.js";
@@ -26,11 +27,35 @@ async function exactNoise(schedule: NoiseSchedule, noisy: Tensor, t: number): Pr
   ]);
 }
 
+/** The image that it expects: of two normal variables of known covariance. */
+async function exactImage(schedule: NoiseSchedule, noisy: Tensor, t: number): Promise<Tensor> {
+  const bar = schedule.alphaBar[t] as number;
+  const gain = (Math.sqrt(bar) * deviation ** 2) / (bar * deviation ** 2 + 1 - bar);
+  using ones = await noisy.threshold(Number.NEGATIVE_INFINITY);
+  return Tensor.combine([
+    [gain, noisy],
+    [mean * (1 - gain * Math.sqrt(bar)), ones],
+  ]);
+}
+
+/** The velocity that it expects: sqrt(bar) of the noise less sqrt(1 - bar) of the image. */
+async function exactVelocity(schedule: NoiseSchedule, noisy: Tensor, t: number): Promise<Tensor> {
+  using noise = await exactNoise(schedule, noisy, t);
+  using image = await exactImage(schedule, noisy, t);
+  const bar = schedule.alphaBar[t] as number;
+  return Tensor.combine([
+    [Math.sqrt(bar), noise],
+    [-Math.sqrt(1 - bar), image],
+  ]);
+}
+
+const exact = { noise: exactNoise, velocity: exactVelocity, image: exactImage };
+
 async function drawGaussian(
   name: NoiseScheduleName,
   sampler: SamplerName,
   steps: number,
-  { seed = 1, eta }: { seed?: number; eta?: number } = {},
+  { seed = 1, eta, prediction = "noise" }: { seed?: number; eta?: number; prediction?: Prediction } = {},
 ) {
   const schedule = noiseSchedule(name, 1000);
   using drawn = await sample({
@@ -40,7 +65,8 @@ async function drawGaussian(
     shape: [count],
     seed,
     ...(eta === undefined ? {} : { eta }),
-    predictNoise: (noisy, t) => exactNoise(schedule, noisy, t),
+    prediction,
+    predict: (noisy, t) => exact[prediction](schedule, noisy, t),
   });
   return (await drawn.toArray()) as Float32Array;
 }
@@ -104,6 +130,28 @@ describe("DDIM with eta", () => {
   });
 });
 
+describe("what a network predicts", () => {
+  it.each(samplers)("is noise, velocity or image: %s draws the same from each", async (sampler) => {
+    // Under the linear schedule, whose last signal of 0.006 an image is still told by in float32.
+    const [noise, ...others] = await Promise.all(
+      predictions.map((prediction) => drawGaussian("linear", sampler, 20, { prediction })),
+    );
+    expect(moments(noise as Float32Array).deviation).toBeGreaterThan(deviation / 2);
+    for (const drawn of others) {
+      const furthest = Math.max(...drawn.map((value, index) => Math.abs(value - (noise?.[index] as number))));
+      expect(furthest).toBeLessThan(1e-3);
+    }
+  });
+
+  it("is refused where it has another name", async () => {
+    const prediction = "score" as Prediction;
+    await expect(drawGaussian("linear", "ddim", 20, { prediction })).rejects.toMatchObject({
+      code: "BAD_INPUT",
+      message: expect.stringMatching(/noise, velocity, image.*prediction.*score/),
+    });
+  });
+});
+
 describe("the deterministic samplers", () => {
   /** How far x_0 lies from where the probability flow takes the same x_T, at most. */
   async function distanceToFlow(sampler: SamplerName, steps: number): Promise<number> {
@@ -115,7 +163,7 @@ describe("the deterministic samplers", () => {
       steps,
       shape: [256],
       seed: 3,
-      predictNoise: async (noisy, t) => {
+      predict: async (noisy, t) => {
         start ??= (await noisy.toArray()) as Float32Array;
         return exactNoise(schedule, noisy, t);
       },
@@ -154,7 +202,7 @@ describe.each(samplers)("%s", (sampler) => {
       [-(schedule.signal[t] as number) / deviationAt, known],
     ]);
   };
-  const options = { schedule, sampler, steps: 20, shape: [64], predictNoise: oracle } as const;
+  const options = { schedule, sampler, steps: 20, shape: [64], predict: oracle } as const;
 
   it("gives back the image that a network knows", async () => {
     using drawn = await sample({ ...options, seed: 1, clip: [-1, 1] });
@@ -180,14 +228,14 @@ describe.each(samplers)("%s", (sampler) => {
       if (++asked > 3) throw new Error("no answer");
       return oracle(noisy, t);
     };
-    await expect(sample({ ...options, seed: 1, predictNoise: failing })).rejects.toThrow("no answer");
+    await expect(sample({ ...options, seed: 1, predict: failing })).rejects.toThrow("no answer");
     const controller = new AbortController();
     const aborting = async (noisy: Tensor, t: number) => {
       controller.abort();
       return oracle(noisy, t);
     };
     await expect(
-      sample({ ...options, seed: 1, predictNoise: aborting, signal: controller.signal }),
+      sample({ ...options, seed: 1, predict: aborting, signal: controller.signal }),
     ).rejects.toMatchObject({ code: "ABORTED" });
     expect(Tensor.live).toBe(before);
   });

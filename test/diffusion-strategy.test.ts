@@ -9,6 +9,7 @@ import { prepareCohort } from "../dist/cohort/preprocess.js";
 import type { StudyEvent } from "../dist/common/progress.js";
 import { randomStream } from "../dist/common/random.js";
 import type { TaskVariant } from "../dist/common/vocabulary.js";
+import { type Prediction, predictions } from "../dist/diffusion/prediction.js";
 import { noiseSchedule } from "../dist/diffusion/schedule.js";
 import { Network } from "../dist/native/network.js";
 import { setThreads } from "../dist/native/runtime.js";
@@ -48,42 +49,62 @@ const spec = (kind: TaskSpec["kind"], diffusion: object = {}) =>
   taskSchema.parse({ kind, diffusion: { timeSteps: 100, samplingSteps: 10, ...diffusion } }) as TaskSpec;
 const eitherWay = ["super-resolution", "distortion-correction"] as const;
 
-/** What a network answers that knows the noise in x_t = signal x_0 + deviation e, because it knows x_0. */
-const knowing = (image: Float32Array) => async (input: Tensor) => {
+/** What a network answers that knows x_0, and so the noise in x_t = signal x_0 + deviation e. */
+const knowing = (image: Float32Array, prediction: Prediction) => async (input: Tensor) => {
   const schedule = noiseSchedule("cosine", 100);
   const data = await floats(input);
   const t = Math.round(data[2 * voxels] * 100);
-  const noise = image.map(
-    (value, index) => (data[voxels + index] - schedule.signal[t] * (2 * value - 1)) / schedule.noise[t],
-  );
-  return Tensor.from(noise, [1, 1, ...input.shape.slice(2)]);
+  const [signal, deviation] = [schedule.signal[t], schedule.noise[t]];
+  const answer = image.map((value, index) => {
+    const known = 2 * value - 1;
+    const noise = (data[voxels + index] - signal * known) / deviation;
+    return { noise, velocity: signal * noise - deviation * known, image: known }[prediction];
+  });
+  return Tensor.from(answer, [1, 1, ...input.shape.slice(2)]);
 };
 
 describe("a task that is learnt by diffusion", () => {
   it.each(
     eitherWay.flatMap((kind) =>
-      (["ddim", "ancestral", "dpm-solver++"] as const).map((s) => [kind, s] as const),
+      predictions.flatMap((prediction) =>
+        (["ddim", "ancestral", "dpm-solver++"] as const).map((s) => [kind, prediction, s] as const),
+      ),
     ),
-  )("%s by %s gives the image itself where the network knows the noise", async (kind, sampler) => {
-    const before = Tensor.live;
-    const task = taskOf(spec(kind, { sampler }), "diffusion");
-    {
-      using sample = await task.sample(volumes, 3, randomStream(1, "draw"));
-      using t2w = await volumes.load("t2w");
-      const image = await floats(t2w);
-      expect(await floats(sample.reference as Tensor)).toEqual(image);
-      const { signal } = new AbortController();
-      using answer = (await task.answer?.(knowing(image), sample, randomStream(2, "a"), signal)) as Tensor;
-      const answered = await floats(answer);
-      const furthest = answered.reduce((far, value, n) => Math.max(far, Math.abs(value - image[n])), 0);
-      expect(furthest).toBeLessThan(1e-4);
-      using target = await Tensor.gather([sample.reference as Tensor], [0]);
-      expect((await task.judge(answer, target))[0].value).toBeCloseTo(1, 5);
-      using picture = await task.picture(sample, answer);
-      expect(picture.target.shape).toEqual([32, 28]);
-    }
-    expect(Tensor.live).toBe(before);
-  });
+  )(
+    "%s predicting the %s, by %s, gives the image where the network knows it",
+    async (kind, prediction, sampler) => {
+      const before = Tensor.live;
+      const task = taskOf(spec(kind, { prediction, sampler }), "diffusion");
+      {
+        using sample = await task.sample(volumes, 3, randomStream(1, "draw"));
+        using t2w = await volumes.load("t2w");
+        const image = await floats(t2w);
+        expect(await floats(sample.reference as Tensor)).toEqual(image);
+        // What it is trained to answer is what a network answers that knows the image.
+        using input = await Tensor.gather([sample.input], [0]);
+        using known = await knowing(image, prediction)(input);
+        const [wanted, aim] = [await floats(known), await floats(sample.target)];
+        expect(aim.reduce((far, value, n) => Math.max(far, Math.abs(value - wanted[n])), 0)).toBeLessThan(
+          1e-3,
+        );
+        const { signal } = new AbortController();
+        using answer = (await task.answer?.(
+          knowing(image, prediction),
+          sample,
+          randomStream(2, "a"),
+          signal,
+        )) as Tensor;
+        const answered = await floats(answer);
+        const furthest = answered.reduce((far, value, n) => Math.max(far, Math.abs(value - image[n])), 0);
+        expect(furthest).toBeLessThan(1e-4);
+        using target = await Tensor.gather([sample.reference as Tensor], [0]);
+        expect((await task.judge(answer, target))[0].value).toBeCloseTo(1, 5);
+        using picture = await task.picture(sample, answer);
+        expect(picture.target.shape).toEqual([32, 28]);
+      }
+      expect(Tensor.live).toBe(before);
+    },
+  );
 
   it("shows super-resolution each coarse slice twice, and asks for as many slices as it shows", async () => {
     const task = taskOf(spec("super-resolution"), "diffusion");

@@ -96,7 +96,7 @@ describe("the samplers' distance from the probability flow of a Gaussian", () =>
       steps,
       shape: [64],
       seed: 5,
-      predictNoise: async (noisy, t) => {
+      predict: async (noisy, t) => {
         if (starts.length === 0) starts.push((await noisy.toArray()) as Float32Array);
         return expectedNoise(schedule, noisy, t);
       },
@@ -172,7 +172,7 @@ describe("ancestral sampling", () => {
       steps,
       shape: [count],
       seed: 7,
-      predictNoise: (noisy, t) => expectedNoise(schedule, noisy, t),
+      predict: (noisy, t) => expectedNoise(schedule, noisy, t),
     });
     const values = (await drawn.toArray()) as Float32Array;
     const average = values.reduce((sum, value) => sum + value, 0) / count;
@@ -190,7 +190,7 @@ describe("clipping", () => {
       const schedule = noiseSchedule("linear", 1000);
       // A network that always sees no noise: the image is x_t / signal, far outside of the range.
       const predictNoise = (noisy: Tensor) => Tensor.combine([[0, noisy]]);
-      const options = { schedule, sampler, steps: 5, shape: [64], seed: 2, predictNoise } as const;
+      const options = { schedule, sampler, steps: 5, shape: [64], seed: 2, predict: predictNoise } as const;
       using free = await sample(options);
       using held = await sample({ ...options, clip: [-0.5, 0.25] });
       expect(Math.max(...((await free.toArray()) as Float32Array))).toBeGreaterThan(0.25);

@@ -147,6 +147,7 @@ describe("a study with frozen encoders", () => {
         name: "profound",
         encoder: { ...convNeXt, channels: 3 } as never,
         decoder: { kind: "upernet", hidden: 8, auxiliary: 4 } as const,
+        denoiser: { kind: "unetr", featureSize: 4 } as const,
         subpixel: { featureSize: 4 },
         pretrain: { epochs: 1, batchSize: 3, decoderDim: 8 },
         finetune: "frozen" as const,

@@ -79,7 +79,7 @@ describe("fetching LibTorch", () => {
 
   it("does nothing where the cache is filled: it asks neither Python nor pip", async () => {
     const { lock, environment, target } = offlineIndex();
-    writeFiles(target, libTorchFiles("2.14.1"));
+    writeFiles(target, { ...libTorchFiles("2.14.1"), "share/x": "", "lib/libcudart.so.13": "" });
     const events: FetchEvent[] = [];
     await fetchLibTorch({
       lock,
@@ -87,6 +87,16 @@ describe("fetching LibTorch", () => {
       onProgress: (event) => events.push(event),
     });
     expect(events).toEqual([{ kind: "done", folder: target }]);
+  });
+
+  it("adds what a LibTorch that an older version fetched lacks, and leaves the rest as it is", async () => {
+    const { lock, cache, environment, torch, target } = offlineIndex();
+    writeFiles(target, { ...libTorchFiles("2.14.1"), "share/x": "", "lib/libc10.so": "of long ago" });
+    await fetchLibTorch({ lock, environment: makeIndexWithout(torch.path, environment) });
+
+    expect(readFileSync(join(target, "lib", "libcudart.so.13"), "utf8")).toBe("cudart");
+    expect(readFileSync(join(target, "lib", "libc10.so"), "utf8")).toBe("of long ago");
+    expect(readdirSync(cache).sort()).toEqual(["downloads", "libtorch-2.14.1"]);
   });
 
   it("refuses a wheel that is not the locked one, and leaves nothing of it", async () => {
@@ -175,6 +185,7 @@ describe("fetching LibTorch", () => {
       "torch",
       "nvidia-cuda-runtime",
       "nvidia-cuda-cupti",
+      "rasterio",
     ]);
     expect(readFileSync(new URL("../libtorch.lock.json", import.meta.url), "utf8")).not.toMatch(/:\/\//);
   });

@@ -63,7 +63,7 @@ describe("locating LibTorch", () => {
     const nvidia = join(folder, "site-packages", "nvidia", "cu13", "lib");
     writeFiles(nvidia, { "libcudart.so.13": "", "libcupti.so.13": "" });
 
-    expect(locateLibTorch({ LIBTORCH: torch }).found).toMatchObject({
+    expect(locateLibTorch({ LIBTORCH: torch, XDG_CACHE_HOME: folder }).found).toMatchObject({
       flavour: "cuda",
       libraries: [
         join(nvidia, "libcudart.so.13"),
@@ -77,9 +77,18 @@ describe("locating LibTorch", () => {
   it("reads the flavour from build-version, and asks a CPU build for no CUDA runtime", () => {
     const folder = temporaryFolder();
     writeFiles(folder, { ...libTorchFiles("2.15.0"), "build-version": "2.15.0+cpu\n" });
-    const { found } = locateLibTorch({ LIBTORCH: folder });
+    const { found } = locateLibTorch({ LIBTORCH: folder, XDG_CACHE_HOME: folder });
     expect(found).toMatchObject({ version: "2.15.0", flavour: "cpu" });
     expect(found?.libraries).toHaveLength(2);
+  });
+
+  it("takes libdeflate from the cache for any LibTorch", () => {
+    const folder = temporaryFolder();
+    const cached = join(folder, "transfer-limits", `libtorch-${pinned}`, "lib");
+    writeFiles(join(folder, "mine"), libTorchFiles("2.15.0"));
+    writeFiles(cached, { "libdeflate.so.0": "" });
+    const { found } = locateLibTorch({ LIBTORCH: join(folder, "mine"), XDG_CACHE_HOME: folder });
+    expect(found?.libraries[0]).toBe(join(cached, "libdeflate.so.0"));
   });
 
   it.each([

@@ -16,6 +16,7 @@ const options = {
   kind: "modality-translation",
   noiseSchedule: "cosine",
   timeSteps: 100,
+  prediction: "noise",
   sampler: "ddim",
   samplingSteps: 10,
   ssimWeight: 1,

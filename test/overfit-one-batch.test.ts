@@ -31,12 +31,13 @@ const decoders = {
   conv1: { kind: "conv1", width: 16 },
 } as const;
 
-/** An encoder of the catalogue with the head that studies put on it for a task. */
+/** An encoder of the catalogue with the head that studies put on it for a task; by diffusion always UNETR. */
 const foundation =
   (encoder: EncoderName, decoder: keyof typeof decoders) =>
   ({ shape }: Task): NetworkSpec => {
     const heads = {
       decoder: decoders[decoder],
+      denoiser: decoders.unetr,
       subpixel: { featureSize: 4 },
       classifier: { bottleneck: 16 },
     };
@@ -54,6 +55,7 @@ const specialised =
 const profound = foundation("profound-demo", "upernet");
 const profoundUnetr = foundation("profound-demo", "unetr");
 const provicnet = foundation("provicnet-demo", "conv1");
+const provicnetUnetr = foundation("provicnet-demo", "unetr");
 const resNet = foundation("resnet-demo-encoder", "upernet");
 const resNetUnetr = foundation("resnet-demo-encoder", "unetr");
 const [uNet, transUNet, viT] = (["unet-3d-demo", "transunet-demo", "vit-demo"] as const).map(specialised) as [
@@ -64,10 +66,8 @@ const [uNet, transUNet, viT] = (["unet-3d-demo", "transunet-demo", "vit-demo"] a
 
 /**
  * Every network and task that a study may pair: what share of the loss at the start is left after so many steps, at
- * most.
- *
- * UperNet and `conv1` answer from a coarser grid, enlarged. An image they reproduce in part; the noise of single voxels,
- * which a diffusion model must predict, is beyond them, and no more can be asked than that their loss falls.
+ * most. UperNet and `conv1` answer from a coarser grid, enlarged, and reproduce an image in part. Of noise, which a
+ * diffusion model predicts for every voxel, three tenths of the loss may be left, whatever the network.
  */
 const pairs: [
   TaskKind,
@@ -94,23 +94,23 @@ const pairs: [
   ["distortion-correction", "ProFound with UperNet", profound, { rate: 5e-3, steps: 60, share: 0.8 }],
   ["distortion-correction", "ProFound with UNETR", profoundUnetr, { rate: 1e-2, steps: 40, share: 0.33 }],
   ["distortion-correction", "ProViCNet with conv1", provicnet, { rate: 5e-3, steps: 60, share: 0.6 }],
+  ["distortion-correction", "ProViCNet with UNETR", provicnetUnetr, { rate: 1e-2, steps: 60, share: 0.33 }],
   ["distortion-correction", "ResNet with UperNet", resNet, { rate: 5e-3, steps: 60, share: 0.8 }],
   ["distortion-correction", "ResNet with UNETR", resNetUnetr, { rate: 1e-2, steps: 40, share: 0.33 }],
   ["distortion-correction", "U-Net", uNet, { rate: 1e-2, steps: 40, share: 0.2 }],
   ["distortion-correction", "TransUNet", transUNet, { rate: 1e-2, steps: 40, share: 0.2 }],
   ["distortion-correction", "vision transformer", viT, { rate: 5e-3, steps: 100, share: 0.33 }],
-  ["modality-translation", "ProFound with UperNet", profound, { rate: 5e-3, steps: 30, share: 0.995 }],
-  ["modality-translation", "ProFound with UNETR", profoundUnetr, { rate: 1e-2, steps: 40, share: 0.33 }],
-  ["modality-translation", "ProViCNet with conv1", provicnet, { rate: 5e-3, steps: 30, share: 0.995 }],
-  ["modality-translation", "ResNet with UNETR", resNetUnetr, { rate: 1e-2, steps: 40, share: 0.33 }],
-  ["modality-translation", "U-Net", uNet, { rate: 1e-2, steps: 40, share: 0.33 }],
-  ["modality-translation", "TransUNet", transUNet, { rate: 1e-2, steps: 40, share: 0.33 }],
-  ["modality-translation", "vision transformer", viT, { rate: 5e-3, steps: 80, share: 0.6 }],
+  ["modality-translation", "ProFound with UNETR", profoundUnetr, { rate: 1e-2, steps: 60, share: 0.25 }],
+  ["modality-translation", "ProViCNet with UNETR", provicnetUnetr, { rate: 1e-2, steps: 60, share: 0.2 }],
+  ["modality-translation", "ResNet with UNETR", resNetUnetr, { rate: 1e-2, steps: 60, share: 0.25 }],
+  ["modality-translation", "U-Net", uNet, { rate: 1e-2, steps: 60, share: 0.2 }],
+  ["modality-translation", "TransUNet", transUNet, { rate: 1e-2, steps: 60, share: 0.2 }],
+  ["modality-translation", "vision transformer", viT, { rate: 5e-3, steps: 150, share: 0.3 }],
   [
     "modality-translation",
     "DDPM U-Net",
     specialised("ddpm-unet-demo"),
-    { rate: 4e-3, steps: 60, share: 0.6 },
+    { rate: 4e-3, steps: 200, share: 0.3 },
   ],
 ];
 
@@ -168,7 +168,7 @@ describe("the losses of tasks, on one batch of phantoms", () => {
       }
       expect(losses.at(-1)).toBeLessThan(share * (losses[0] as number));
     },
-    60_000,
+    240_000,
   );
 
   it("are tried on every network that a study lets serve the task", () => {

@@ -86,7 +86,7 @@ describe("the plan of a study", () => {
     expect(plan.cells[0]).toMatchObject({ kind: "pretraining", strategy: null });
   });
 
-  it("gives diffusion the dense head of intensity bins at full depth, and counts what sampling costs", () => {
+  it("gives diffusion the denoiser, of intensity bins, at full depth, and counts what sampling costs", () => {
     const cells = (samplingSteps: number) =>
       planStudy(
         studyOf({
@@ -99,7 +99,7 @@ describe("the plan of a study", () => {
     const [direct, diffusion] = cells(50);
     expect(direct.network).toMatchObject({ head: { kind: "subpixel" } });
     expect(diffusion.network).toMatchObject({
-      head: { kind: "upernet" },
+      head: { kind: "unetr" },
       output: { bins: 32, low: -4, high: 4 },
     });
     expect(diffusion.cost).toBeGreaterThan(cells(10)[1].cost);

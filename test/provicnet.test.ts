@@ -386,7 +386,6 @@ describe("a vision transformer over slices", () => {
   const convNeXt = { family: "convnext-v2-3d", channels: 3, depths: [1, 1, 1, 1], dims: [4, 8, 8, 16] };
   it.each([
     [small, { kind: "upernet", outputs: 1 }, /conv1 or contrastive for an encoder of the family dino-vit/],
-    [small, { kind: "unetr", outputs: 1 }, /conv1 or contrastive/],
     [
       convNeXt,
       { kind: "conv1", outputs: 1 },

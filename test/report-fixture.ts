@@ -151,7 +151,14 @@ export function studyResults(options: FixtureOptions = {}): StudyResults {
       })),
       cost: cost(20, 1.4),
     })),
-    software: { package: "0.1.0", libtorch: "2.14.1", node: "20.20.2", device: "cpu", threads: 2 },
+    software: {
+      package: "0.1.0",
+      libtorch: "2.14.1",
+      node: "20.20.2",
+      device: "cpu",
+      threads: 2,
+      precision: "float32",
+    },
   };
 }
 

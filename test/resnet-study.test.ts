@@ -20,6 +20,7 @@ const model = {
   encoder: { family: "resnet-3d", channels: 3, features: 2, blocks: [1, 1, 1, 1] },
   pretrain: { epochs: 2, batchSize: 2, learningRate: 1e-3, decoderDim: 8 },
   decoder: { kind: "upernet", hidden: 4, auxiliary: 4 },
+  denoiser: { kind: "unetr", featureSize: 4 },
   classifier: { bottleneck: 4 },
   subpixel: { featureSize: 2 },
 } satisfies StudyInput["models"][number];

@@ -19,6 +19,7 @@ export const tinyStudy = (folder: string, output: string, changes: Partial<Study
       encoder: { family: "convnext-v2-3d", channels: 3, depths: [1, 1, 1, 1], dims: [4, 8, 8, 16] },
       pretrain: { epochs: 3, batchSize: 2, learningRate: 1e-3, decoderDim: 8 },
       decoder: { kind: "upernet", hidden: 8, auxiliary: 4 },
+      denoiser: { kind: "unetr", featureSize: 4 },
       subpixel: { featureSize: 4 },
     },
   ],

@@ -27,6 +27,29 @@ describe("a tensor", () => {
     expect(await tensor.toArray()).toEqual(Float32Array.of(1, 2));
   });
 
+  it("shares the memory of an array that came out of a tensor where that is asked for", async () => {
+    using source = Tensor.from(Float32Array.of(1, 2, 3, 4), [4]);
+    const data = (await source.toArray()) as Float32Array;
+    using shared = Tensor.sharing(data, [2, 2]);
+    data[0] = 9;
+    expect(shared.shape).toEqual([2, 2]);
+    expect(await shared.toArray()).toEqual(Float32Array.of(9, 2, 3, 4));
+    expect(await source.toArray()).toEqual(Float32Array.of(1, 2, 3, 4));
+    expect(() => Tensor.sharing(data, [5])).toThrow("5 elements");
+  });
+
+  it("copies nevertheless what is a part of such an array, is a clone of one, or is anybody's", async () => {
+    using source = Tensor.from(Float32Array.of(1, 2, 3, 4), [4]);
+    const data = (await source.toArray()) as Float32Array;
+    const clone = structuredClone(data);
+    for (const array of [data.subarray(0, 2), data.subarray(1), clone, new Float32Array(3)]) {
+      const before = Float32Array.from(array);
+      using tensor = Tensor.sharing(array, [array.length]);
+      array[0] = 9;
+      expect(await tensor.toArray()).toEqual(before);
+    }
+  });
+
   it("may be empty, a scalar, or a view of a larger buffer", async () => {
     using empty = Tensor.from(new Float32Array(0), [0, 3]);
     expect(await empty.toArray()).toEqual(new Float32Array(0));
@@ -105,7 +128,7 @@ describe("native work", () => {
     const random = Float32Array.from({ length: 6000 * 256 }, () => Math.random());
     using a = Tensor.from(random, [6000, 256]);
     const controller = new AbortController();
-    const work = kernelSums(a, a, [1, 2, 3, 4], controller.signal);
+    const work = kernelSums(a, a, [1, 2, 3, 4], { signal: controller.signal });
     setTimeout(() => controller.abort(), 20);
     await expect(work).rejects.toMatchObject({ code: "ABORTED" });
   });

@@ -4,6 +4,7 @@
 #include "bridge/functions.h"
 #include "bridge/handles.h"
 #include "bridge/promise.h"
+#include "training/transfer.h"
 
 // Elementwise arithmetic that sampling from a diffusion model is made of.
 namespace transfer_limits::functions {
@@ -19,7 +20,7 @@ Napi::Value tensor_normal(const Napi::CallbackInfo& info) {
       [shape, seed, device] {
         // Drawn on the CPU, so that a seed gives the same noise on every device.
         at::Generator generator = at::detail::createCPUGenerator(uint64_t(seed));
-        return at::randn(shape, generator, at::TensorOptions(at::kFloat)).to(device);
+        return moved_to(at::randn(shape, generator, at::TensorOptions(at::kFloat)), device);
       },
       &TensorHandle::create);
 }

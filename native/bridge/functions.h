@@ -11,18 +11,21 @@ Napi::Value build_info(const Napi::CallbackInfo& info);
 Napi::Value set_threads(const Napi::CallbackInfo& info);
 Napi::Value threads(const Napi::CallbackInfo& info);
 Napi::Value live_tensors(const Napi::CallbackInfo& info);
+Napi::Value free_memory(const Napi::CallbackInfo& info);
 Napi::Value peak_memory(const Napi::CallbackInfo& info);
 Napi::Value cancel_flag(const Napi::CallbackInfo& info);
 Napi::Value cancel(const Napi::CallbackInfo& info);
 
 // tensors.cc
 Napi::Value tensor_from(const Napi::CallbackInfo& info);
+Napi::Value tensor_share(const Napi::CallbackInfo& info);
 Napi::Value tensor_to_array(const Napi::CallbackInfo& info);
 Napi::Value tensor_gather(const Napi::CallbackInfo& info);
 Napi::Value tensor_pool_depth(const Napi::CallbackInfo& info);
 Napi::Value tensor_threshold(const Napi::CallbackInfo& info);
 Napi::Value tensor_select(const Napi::CallbackInfo& info);
 Napi::Value tensor_slice_sums(const Napi::CallbackInfo& info);
+Napi::Value tensor_count_not_finite(const Napi::CallbackInfo& info);
 
 // arithmetic.cc
 Napi::Value tensor_normal(const Napi::CallbackInfo& info);
@@ -31,6 +34,7 @@ Napi::Value tensor_clamp(const Napi::CallbackInfo& info);
 
 // tensor_files.cc
 Napi::Value tensor_map(const Napi::CallbackInfo& info);
+Napi::Value tensor_map_count_not_finite(const Napi::CallbackInfo& info);
 Napi::Value tensors_write(const Napi::CallbackInfo& info);
 
 // networks.cc
@@ -68,6 +72,7 @@ Napi::Value volume_resample(const Napi::CallbackInfo& info);
 Napi::Value volume_smooth(const Napi::CallbackInfo& info);
 Napi::Value volume_crop_slices(const Napi::CallbackInfo& info);
 Napi::Value volume_normalise(const Napi::CallbackInfo& info);
+Napi::Value volume_decode(const Napi::CallbackInfo& info);
 Napi::Value volume_statistics(const Napi::CallbackInfo& info);
 Napi::Value volume_bounds(const Napi::CallbackInfo& info);
 Napi::Value volume_warp(const Napi::CallbackInfo& info);

@@ -75,4 +75,59 @@ Napi::Value TensorHandle::disposed(const Napi::CallbackInfo& info) {
 
 void TensorHandle::dispose(const Napi::CallbackInfo&) { release(); }
 
+namespace {
+
+// Marks the ArrayBuffers that to_typed_array made, which carry their tensor: nobody else's carry one.
+constexpr napi_type_tag kTensorMemory = {0x6d1b'f0c2'97a4'4e35, 0x9b02'5f7d'c8e1'3a46};
+
+void check(Napi::Env env, napi_status status) {
+  if (status != napi_ok) throw Napi::Error::New(env);
+}
+
+}  // namespace
+
+Napi::Value to_typed_array(Napi::Env env, const at::Tensor& tensor) {
+  const auto count = size_t(tensor.numel());
+  // The array takes the memory over: nothing is copied on the JavaScript thread.
+  auto* owner = new at::Tensor(tensor);
+  void* data = count > 0 ? tensor.data_ptr() : nullptr;
+  Napi::ArrayBuffer buffer;
+  if (count > 0) {
+    buffer = Napi::ArrayBuffer::New(env, data, tensor.nbytes(), [owner](Napi::Env, void*) { delete owner; });
+    const auto forget = [](napi_env, void* kept, void*) { delete static_cast<at::Tensor*>(kept); };
+    check(env, napi_wrap(env, buffer, new at::Tensor(tensor), forget, nullptr, nullptr));
+    check(env, napi_type_tag_object(env, buffer, &kTensorMemory));
+  } else {
+    delete owner;
+    buffer = Napi::ArrayBuffer::New(env, 0);
+  }
+  switch (tensor.scalar_type()) {
+    case at::kFloat:
+      return Napi::Float32Array::New(env, count, buffer, 0);
+    case at::kDouble:
+      return Napi::Float64Array::New(env, count, buffer, 0);
+    case at::kLong:
+      return Napi::BigInt64Array::New(env, count, buffer, 0);
+    default:
+      return Napi::Uint8Array::New(env, count, buffer, 0);
+  }
+}
+
+std::optional<at::Tensor> tensor_under(const Napi::TypedArray& array) {
+  const Napi::Env env = array.Env();
+  Napi::ArrayBuffer buffer = array.ArrayBuffer();
+  bool ours = false;
+  check(env, napi_check_object_type_tag(env, buffer, &kTensorMemory, &ours));
+  if (!ours) return std::nullopt;
+  void* kept = nullptr;
+  check(env, napi_unwrap(env, buffer, &kept));
+  const at::Tensor& tensor = *static_cast<at::Tensor*>(kept);
+  // A buffer that was transferred elsewhere is empty, and an array may be a part of one.
+  if (array.ByteOffset() != 0 || array.ByteLength() != tensor.nbytes() ||
+      buffer.Data() != tensor.data_ptr()) {
+    return std::nullopt;
+  }
+  return tensor;
+}
+
 }  // namespace transfer_limits

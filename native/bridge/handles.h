@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 
 #include "bridge/environment.h"
 #include "error.h"
@@ -39,6 +40,11 @@ class TensorHandle : public Napi::ObjectWrap<TensorHandle> {
   std::vector<int64_t> shape_;
   int64_t bytes_ = 0;
 };
+
+// A typed array over the memory of `tensor`, which is contiguous and on the CPU: nothing is copied.
+Napi::Value to_typed_array(Napi::Env env, const at::Tensor& tensor);
+// The tensor whose memory `to_typed_array` made `array` over, if it did and the array still covers it.
+std::optional<at::Tensor> tensor_under(const Napi::TypedArray& array);
 
 // Something shared that JavaScript may let go of early: a network, a trainer, a cancel flag.
 template <typename T>

@@ -11,6 +11,14 @@ namespace {
 
 Napi::Value to_number(Napi::Env env, double value) { return Napi::Number::New(env, value); }
 
+Products products_named(const std::string& name) {
+  if (name == "float32") return Products::kFloat32;
+  if (name == "three-term-bfloat16") return Products::kThreeTermBfloat16;
+  require(name == "bfloat16", "Expected float32, three-term-bfloat16 or bfloat16 for products but received ",
+          name);
+  return Products::kBfloat16;
+}
+
 }  // namespace
 
 Napi::Value mmd2(const Napi::CallbackInfo& info) {
@@ -21,10 +29,11 @@ Napi::Value mmd2(const Napi::CallbackInfo& info) {
   if (!info[3].IsNull() && !info[3].IsUndefined()) {
     flag = CancelHandle::get(Environment::of(info.Env())->cancel_class, info[3], "cancel");
   }
+  const Products products = products_named(text(info[4], "products"));
   return promise(
       info.Env(), a.device(),
-      [a, b, sigmas, flag] {
-        return gaussian_kernel_sums(a, b, sigmas, [flag] { return flag && flag->load(); });
+      [a, b, sigmas, flag, products] {
+        return gaussian_kernel_sums(a, b, sigmas, [flag] { return flag && flag->load(); }, products);
       },
       [](Napi::Env env, const KernelSums& sums) {
         auto result = Napi::Object::New(env);

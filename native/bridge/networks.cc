@@ -53,14 +53,14 @@ struct Input {
   bool slices;
 };
 
-// The argument at `index` is the input, the one after it its position.
-Input read_input(const Napi::CallbackInfo& info, const torch::Device& device, size_t index = 1) {
+// The second argument is the input, the one after it its position.
+Input read_input(const Napi::CallbackInfo& info, const torch::Device& device) {
   Input input;
-  input.tensor = placed_float(TensorHandle::get(info[index], "input"), device, "the input");
+  input.tensor = placed_float(TensorHandle::get(info[1], "input"), device, "the input");
   require(input.tensor.dim() == 4 || input.tensor.dim() == 5,
           "Expected an input [N, C, D, H, W], or slices [N, C, H, W], but received ", input.tensor.sizes());
   input.slices = input.tensor.dim() == 4;
-  const Napi::Value position = info[index + 1];
+  const Napi::Value position = info[2];
   if (!position.IsNull() && !position.IsUndefined()) {
     input.position = placed_float(TensorHandle::get(position, "position"), device, "the position");
     require(input.slices, "Expected slices [N, C, H, W] where a position is given but received ",
@@ -162,19 +162,22 @@ Napi::Value network_assign(const Napi::CallbackInfo& info) {
 Napi::Value network_embed(const Napi::CallbackInfo& info) {
   const auto placed = network_of(info[0]);
   const Input input = read_input(info, placed->device);
+  const Precision precision = read_precision(info[3]);
   return promise(
       info.Env(), placed->device,
-      [placed, input] {
+      [placed, input, precision] {
         const torch::NoGradGuard no_grad;
+        const Autocast autocast(precision, placed->device);
         placed->network->eval();
         Features features = input.slices ? placed->network->embed_slices(input.tensor, input.position)
                                          : placed->network->embed(input.tensor);
-        for (at::Tensor& stage : features.stages) stage = stage.contiguous();
+        features.pooled = in_float32(features.pooled);
+        for (at::Tensor& stage : features.stages) stage = in_float32(stage).contiguous();
         if (features.tokens) {
           // Copies: a view of a few tokens would keep all of them.
           for (at::Tensor* part :
                {&features.tokens->cls, &features.tokens->patches, &features.tokens->axis}) {
-            *part = part->clone(at::MemoryFormat::Contiguous);
+            *part = in_float32(*part).clone(at::MemoryFormat::Contiguous);
           }
         }
         return features;
@@ -200,14 +203,16 @@ Napi::Value network_embed(const Napi::CallbackInfo& info) {
 Napi::Value network_forward(const Napi::CallbackInfo& info) {
   const auto placed = network_of(info[0]);
   const Input input = read_input(info, placed->device);
+  const Precision precision = read_precision(info[3]);
   return promise(
       info.Env(), placed->device,
-      [placed, input] {
+      [placed, input, precision] {
         const torch::NoGradGuard no_grad;
+        const Autocast autocast(precision, placed->device);
         placed->network->eval();
         const at::Tensor answer = input.slices ? placed->network->forward_slices(input.tensor, input.position)
                                                : placed->network->forward(input.tensor);
-        return answer.contiguous();
+        return in_float32(answer).contiguous();
       },
       &TensorHandle::create);
 }
@@ -216,14 +221,16 @@ Napi::Value network_decode(const Napi::CallbackInfo& info) {
   const auto placed = network_of(info[0]);
   const std::optional<Features> features = read_features(info[1]);
   require(features.has_value(), "Expected { pooled, stages } for the features but received none");
-  const Input input = read_input(info, placed->device, 2);
-  require(!input.slices, "Expected a volume [N, C, D, H, W] to decode but received slices");
+  const at::Tensor input = placed_float(TensorHandle::get(info[2], "input"), placed->device, "the input");
+  require(input.dim() == 5, "Expected a volume [N, C, D, H, W] to decode but received ", input.sizes());
+  const Precision precision = read_precision(info[3]);
   return promise(
       info.Env(), placed->device,
-      [placed, features, input] {
+      [placed, features, input, precision] {
         const torch::NoGradGuard no_grad;
+        const Autocast autocast(precision, placed->device);
         placed->network->eval();
-        return placed->network->decode(*features, input.tensor).contiguous();
+        return in_float32(placed->network->decode(*features, input)).contiguous();
       },
       &TensorHandle::create);
 }

@@ -1,3 +1,4 @@
+#include <ATen/DeviceAccelerator.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <sys/resource.h>
@@ -10,6 +11,7 @@
 #include "bridge/executor.h"
 #include "bridge/functions.h"
 #include "bridge/handles.h"
+#include "kernels/cuda_devices.h"
 
 namespace transfer_limits::functions {
 namespace {
@@ -25,13 +27,20 @@ Napi::Value build_info(const Napi::CallbackInfo& info) {
                                                         std::to_string(TORCH_VERSION_MINOR) + "." +
                                                         std::to_string(TORCH_VERSION_PATCH)
                                                   : "");
-  const bool cuda = torch::cuda::is_available();
-  result.Set("cuda", cuda);
-  result.Set("cudaVersion", env.Null());
+  const std::string version = cuda::version();
+  result.Set("cuda", !version.empty());
+  result.Set("cudaVersion", version.empty() ? env.Null() : Napi::Value(Napi::String::New(env, version)));
   result.Set("compiler", "g++ " __VERSION__);
   result.Set("cpuCapability", at::get_cpu_capability());
-  auto devices = Napi::Array::New(env);
-  result.Set("devices", devices);
+  auto list = Napi::Array::New(env);
+  for (const cuda::Device& device : cuda::devices()) {
+    auto entry = Napi::Object::New(env);
+    entry.Set("id", "cuda:" + std::to_string(list.Length()));
+    entry.Set("name", device.name);
+    entry.Set("memoryBytes", double(device.memory_bytes));
+    list.Set(list.Length(), entry);
+  }
+  result.Set("devices", list);
   return result;
 }
 
@@ -54,7 +63,8 @@ Napi::Value live_tensors(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value peak_memory(const Napi::CallbackInfo& info) {
-  device_named(text(info[0], "device"));
+  const torch::Device device = device_named(text(info[0], "device"));
+  if (device.is_cuda()) return Napi::Number::New(info.Env(), double(cuda::peak_memory(device.index())));
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return Napi::Number::New(info.Env(), double(usage.ru_maxrss) * 1024.0);  // the kernel counts in KiB
@@ -68,6 +78,15 @@ Napi::Value cancel_flag(const Napi::CallbackInfo& info) {
 Napi::Value cancel(const Napi::CallbackInfo& info) {
   *CancelHandle::get(Environment::of(info.Env())->cancel_class, info[0], "flag") = true;
   return info.Env().Undefined();
+}
+
+Napi::Value free_memory(const Napi::CallbackInfo& info) {
+  const torch::Device device = device_named(text(info[0], "device"));
+  require(!device.is_cpu(), "Expected a GPU for freeMemory but received ", device.str());
+  // A GPU without a number is the first.
+  const auto [free, total] =
+      at::getDeviceAllocator(device.type())->getMemoryInfo(device.has_index() ? device.index() : 0);
+  return Napi::Number::New(info.Env(), double(free));
 }
 
 }  // namespace transfer_limits::functions

@@ -170,6 +170,13 @@ Loss read_loss(const Napi::Value& value) {
   return loss;
 }
 
+Precision read_precision(const Napi::Value& value) {
+  const std::string name = text(value, "precision");
+  require(name == "float32" || name == "bfloat16", "Expected float32 or bfloat16 for precision but received ",
+          name);
+  return name == "bfloat16" ? Precision::kBFloat16 : Precision::kFloat32;
+}
+
 std::optional<Features> read_features(const Napi::Value& value) {
   if (value.IsNull() || value.IsUndefined()) return std::nullopt;
   const Napi::Object object = transfer_limits::object(value, "features");
@@ -204,6 +211,9 @@ TrainerOptions read_trainer_options(const Napi::Value& value) {
   }
   if (has(object, "trainable")) options.trainable = texts(object.Get("trainable"), "trainable");
   options.auxiliary_weight = number_or(object, "auxiliaryWeight", options.auxiliary_weight);
+  if (has(object, "precision")) options.precision = read_precision(object.Get("precision"));
+  options.checkpointing = boolean_or(object, "checkpointing", options.checkpointing);
+  if (has(object, "microBatch")) options.micro_batch = integer(object.Get("microBatch"), "microBatch");
   return options;
 }
 

@@ -13,6 +13,8 @@ namespace transfer_limits {
 NetworkSpecification read_network(const Napi::Value& value);
 // The bins that a NetworkSpec names for its output, if any.
 std::optional<IntensityBins> read_bins(const Napi::Value& value);
+// float32 or bfloat16.
+Precision read_precision(const Napi::Value& value);
 Loss read_loss(const Napi::Value& value);
 // { pooled, stages } of src/native/network.ts; nothing for null.
 std::optional<Features> read_features(const Napi::Value& value);

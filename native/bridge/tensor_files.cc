@@ -5,11 +5,14 @@
 
 #include <cerrno>
 #include <cstring>
+#include <memory>
 
 #include "bridge/arguments.h"
 #include "bridge/functions.h"
 #include "bridge/handles.h"
 #include "bridge/promise.h"
+#include "training/transfer.h"
+#include "volumes/statistics.h"
 
 namespace transfer_limits::functions {
 namespace {
@@ -62,30 +65,64 @@ struct Location {
   std::vector<int64_t> shape;
 };
 
-// Maps the tensor's bytes copy-on-write: they are read when touched, and shared with every process that maps them.
-at::Tensor map(const Location& location) {
-  const File file(location.path, O_RDONLY);
-  if (location.offset < 0 || location.length < 0 || location.offset > file.size() - location.length) {
-    throw Error("BAD_CHECKPOINT", location.path + " was truncated: a tensor ends at byte " +
-                                      std::to_string(location.offset + location.length) + " of " +
-                                      std::to_string(file.size()));
+// A tensor's bytes as they lie in the file, copy-on-write: they are read when touched, and shared with every process
+// that maps them.
+class Mapping {
+ public:
+  explicit Mapping(const Location& location) {
+    const File file(location.path, O_RDONLY);
+    if (location.offset < 0 || location.length < 0 || location.offset > file.size() - location.length) {
+      throw Error("BAD_CHECKPOINT", location.path + " was truncated: a tensor ends at byte " +
+                                        std::to_string(location.offset + location.length) + " of " +
+                                        std::to_string(file.size()));
+    }
+    const int64_t page = ::sysconf(_SC_PAGESIZE);
+    const int64_t start = location.offset / page * page;
+    length_ = size_t(location.offset - start + location.length);
+    memory_ = ::mmap(nullptr, length_, PROT_READ | PROT_WRITE, MAP_PRIVATE, file.descriptor(), start);
+    if (memory_ == MAP_FAILED) file.fail("cannot be mapped");
+    ::madvise(memory_, length_,
+              MADV_WILLNEED);  // all of it will be looked at: read as far ahead as the disk can
+    data_ = static_cast<char*>(memory_) + (location.offset - start);
   }
+  ~Mapping() { ::munmap(memory_, length_); }
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+
+  void* data() const { return data_; }
+
+ private:
+  void* memory_;
+  size_t length_;
+  void* data_;
+};
+
+at::Tensor map(const Location& location) {
   if (location.length == 0) return at::empty(location.shape, location.type);
-  const int64_t page = ::sysconf(_SC_PAGESIZE);
-  const int64_t start = location.offset / page * page;
-  const auto bytes = size_t(location.offset - start + location.length);
-  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, file.descriptor(), start);
-  if (memory == MAP_FAILED) file.fail("cannot be mapped");
-  void* data = static_cast<char*>(memory) + (location.offset - start);
-  const auto unmap = [memory, bytes](void*) { ::munmap(memory, bytes); };
+  auto mapping = std::make_shared<Mapping>(location);
   if (location.offset % int64_t(at::elementSize(location.type)) !=
       0) {  // tensors must be aligned: copy this one
     at::Tensor copy = at::empty(location.shape, location.type);
-    std::memcpy(copy.data_ptr(), data, size_t(location.length));
-    unmap(nullptr);
+    std::memcpy(copy.data_ptr(), mapping->data(), size_t(location.length));
     return copy;
   }
-  return at::from_blob(data, location.shape, unmap, at::TensorOptions().dtype(location.type));
+  void* data = mapping->data();
+  return at::from_blob(
+      data, location.shape, [mapping = std::move(mapping)](void*) mutable { mapping.reset(); },
+      at::TensorOptions().dtype(location.type));
+}
+
+int64_t count_not_finite(const Location& location) {
+  if (location.length == 0) return 0;
+  const int64_t count = location.length / int64_t(at::elementSize(location.type));
+  return volumes::count_not_finite(Mapping(location).data(), count, location.type);
+}
+
+Location read_location(const Napi::Value& value) {
+  const Napi::Object object = transfer_limits::object(value, "location");
+  return {text(object.Get("path"), "path"), integer(object.Get("offset"), "offset"),
+          integer(object.Get("length"), "length"), dtype_named(text(object.Get("dtype"), "dtype")),
+          integers(object.Get("shape"), "shape")};
 }
 
 void write_file(const std::string& path, const std::vector<uint8_t>& header,
@@ -116,11 +153,7 @@ void write_file(const std::string& path, const std::vector<uint8_t>& header,
 }  // namespace
 
 Napi::Value tensor_map(const Napi::CallbackInfo& info) {
-  const Napi::Object object = transfer_limits::object(info[0], "location");
-  const Location location = {text(object.Get("path"), "path"), integer(object.Get("offset"), "offset"),
-                             integer(object.Get("length"), "length"),
-                             dtype_named(text(object.Get("dtype"), "dtype")),
-                             integers(object.Get("shape"), "shape")};
+  const Location location = read_location(info[0]);
   const torch::Device device = device_named(text(info[1], "device"));
   return promise(
       info.Env(), device,
@@ -129,9 +162,16 @@ Napi::Value tensor_map(const Napi::CallbackInfo& info) {
         // Half precision is for storage: everything computes in float32 or more.
         if (tensor.scalar_type() == at::kHalf || tensor.scalar_type() == at::kBFloat16)
           tensor = tensor.to(at::kFloat);
-        return tensor.to(device);
+        return moved_to(tensor, device);
       },
       &TensorHandle::create);
+}
+
+Napi::Value tensor_map_count_not_finite(const Napi::CallbackInfo& info) {
+  const Location location = read_location(info[0]);
+  return promise(
+      info.Env(), torch::kCPU, [location] { return count_not_finite(location); },
+      [](Napi::Env env, int64_t count) { return Napi::Value(Napi::Number::New(env, double(count))); });
 }
 
 Napi::Value tensors_write(const Napi::CallbackInfo& info) {

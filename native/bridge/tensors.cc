@@ -2,6 +2,8 @@
 #include "bridge/functions.h"
 #include "bridge/handles.h"
 #include "bridge/promise.h"
+#include "training/transfer.h"
+#include "volumes/statistics.h"
 
 namespace transfer_limits::functions {
 namespace {
@@ -18,30 +20,6 @@ at::ScalarType type_of(const Napi::TypedArray& array) {
       return at::kByte;
     default:
       throw Error("BAD_INPUT", "Expected a Float32Array, Float64Array, BigInt64Array or Uint8Array for data");
-  }
-}
-
-Napi::Value to_typed_array(Napi::Env env, const at::Tensor& tensor) {
-  const auto count = size_t(tensor.numel());
-  // The array takes the memory over: nothing is copied on the JavaScript thread.
-  auto* owner = new at::Tensor(tensor);
-  void* data = count > 0 ? tensor.data_ptr() : nullptr;
-  Napi::ArrayBuffer buffer;
-  if (count > 0) {
-    buffer = Napi::ArrayBuffer::New(env, data, tensor.nbytes(), [owner](Napi::Env, void*) { delete owner; });
-  } else {
-    delete owner;
-    buffer = Napi::ArrayBuffer::New(env, 0);
-  }
-  switch (tensor.scalar_type()) {
-    case at::kFloat:
-      return Napi::Float32Array::New(env, count, buffer, 0);
-    case at::kDouble:
-      return Napi::Float64Array::New(env, count, buffer, 0);
-    case at::kLong:
-      return Napi::BigInt64Array::New(env, count, buffer, 0);
-    default:
-      return Napi::Uint8Array::New(env, count, buffer, 0);
   }
 }
 
@@ -69,12 +47,22 @@ Napi::Value tensor_from(const Napi::CallbackInfo& info) {
   }
   require(count == int64_t(array.ElementLength()), "Expected ", count, " elements for data but received ",
           array.ElementLength());
+  if (info[3].ToBoolean()) {
+    const std::optional<at::Tensor> under = tensor_under(array);
+    if (under && under->scalar_type() == type) {
+      return TensorHandle::create(info.Env(), under->view(shape).to(device));
+    }
+  }
   at::Tensor tensor = at::empty(shape, type);
   if (count > 0) {
     const auto* bytes = static_cast<const uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset();
     std::memcpy(tensor.data_ptr(), bytes, array.ByteLength());
   }
-  return TensorHandle::create(info.Env(), device.is_cpu() ? tensor : tensor.to(device));
+  return TensorHandle::create(info.Env(), moved_to(tensor, device));
+}
+
+Napi::Value tensor_share(const Napi::CallbackInfo& info) {
+  return TensorHandle::create(info.Env(), TensorHandle::get(info[0], "tensor"));
 }
 
 Napi::Value tensor_to_array(const Napi::CallbackInfo& info) {
@@ -135,6 +123,17 @@ Napi::Value tensor_select(const Napi::CallbackInfo& info) {
             " but received ", index);
     return tensor.select(axis, index).clone(at::MemoryFormat::Contiguous);
   });
+}
+
+Napi::Value tensor_count_not_finite(const Napi::CallbackInfo& info) {
+  const at::Tensor tensor = TensorHandle::get(info[0], "tensor");
+  return promise(
+      info.Env(), tensor.device(),
+      [tensor] {
+        const at::Tensor dense = tensor.cpu().contiguous();
+        return volumes::count_not_finite(dense.const_data_ptr(), dense.numel(), dense.scalar_type());
+      },
+      [](Napi::Env env, int64_t count) { return Napi::Value(Napi::Number::New(env, double(count))); });
 }
 
 Napi::Value tensor_slice_sums(const Napi::CallbackInfo& info) {

@@ -3,6 +3,7 @@
 #include "bridge/handles.h"
 #include "bridge/promise.h"
 #include "bridge/specifications.h"
+#include "training/transfer.h"
 
 namespace transfer_limits::functions {
 namespace {
@@ -22,13 +23,6 @@ at::Tensor read_views(const Napi::Object& object, const char* key, const torch::
           " but received ", dtype_name(tensor.scalar_type()), " ", tensor.sizes(), " on ",
           tensor.device().str());
   return tensor;
-}
-
-Napi::Value to_step_result(Napi::Env env, StepResult step) {
-  auto result = Napi::Object::New(env);
-  result.Set("loss", step.loss);
-  result.Set("gradientNorm", step.gradient_norm);
-  return result;
 }
 
 struct LossAndGradient {
@@ -72,9 +66,10 @@ Napi::Value trainer_step(const Napi::CallbackInfo& info) {
   return promise(
       info.Env(), placed->device,
       [placed, input, target, features, learning_rate, seed] {
-        return placed->trainer->step(input, target, features, learning_rate, seed);
+        return placed->trainer->step(moved_to(input, placed->device), moved_to(target, placed->device),
+                                     features, learning_rate, seed);
       },
-      &to_step_result);
+      &TensorHandle::create);
 }
 
 Napi::Value trainer_distil(const Napi::CallbackInfo& info) {
@@ -100,7 +95,7 @@ Napi::Value trainer_distil(const Napi::CallbackInfo& info) {
       [placed, views, distillation, learning_rate, seed] {
         return placed->trainer->distil(views, distillation, learning_rate, seed);
       },
-      &to_step_result);
+      &TensorHandle::create);
 }
 
 Napi::Value trainer_state(const Napi::CallbackInfo& info) {

@@ -9,6 +9,7 @@
 #include "volumes/resample.h"
 #include "volumes/smooth.h"
 #include "volumes/statistics.h"
+#include "volumes/stored_volume.h"
 #include "volumes/warp.h"
 
 namespace transfer_limits::functions {
@@ -84,6 +85,48 @@ volumes::Scene read_scene(const Napi::Value& value) {
   return scene;
 }
 
+// Decodes on a thread of Node's pool rather than on the executor: several files at once, and beside a network's work.
+class Decoding : public Napi::AsyncWorker {
+ public:
+  Decoding(Napi::Env env, std::string path, int64_t file_bytes, bool gzip, volumes::StoredVolume stored)
+      : Napi::AsyncWorker(env),
+        deferred_(env),
+        path_(std::move(path)),
+        file_bytes_(file_bytes),
+        gzip_(gzip),
+        stored_(std::move(stored)) {}
+
+  Napi::Value promise() const { return deferred_.Promise(); }
+
+  void Execute() override {
+    try {
+      decoded_ = volumes::decode(path_, file_bytes_, gzip_, stored_);
+    } catch (...) {
+      failure_ = current_failure();
+      SetError(failure_->message);
+    }
+  }
+
+  void OnOK() override {
+    if (!decoded_) return deferred_.Resolve(Env().Null());
+    const Napi::Object result = Napi::Object::New(Env());
+    result.Set("data", to_typed_array(Env(), decoded_->voxels));
+    result.Set("notFinite", double(decoded_->not_finite));
+    deferred_.Resolve(result);
+  }
+
+  void OnError(const Napi::Error&) override { deferred_.Reject(to_javascript(Env(), *failure_).Value()); }
+
+ private:
+  Napi::Promise::Deferred deferred_;
+  std::string path_;
+  int64_t file_bytes_;
+  bool gzip_;
+  volumes::StoredVolume stored_;
+  std::optional<volumes::DecodedVolume> decoded_;
+  std::optional<Failure> failure_;
+};
+
 }  // namespace
 
 Napi::Value volume_resample(const Napi::CallbackInfo& info) {
@@ -145,6 +188,22 @@ Napi::Value volume_normalise(const Napi::CallbackInfo& info) {
   return promise(
       info.Env(), volume.device(), [=] { return volumes::normalise_percentiles(volume, low, high); },
       &TensorHandle::create);
+}
+
+Napi::Value volume_decode(const Napi::CallbackInfo& info) {
+  const Napi::Object file = object(info[0], "file");
+  const auto whole = [&file](const char* name) {
+    return integer(file.Get(name), std::string("file.") + name);
+  };
+  const volumes::StoredVolume stored{text(file.Get("type"), "file.type"), whole("firstByte"), whole("voxels"),
+                                     number(file.Get("slope"), "file.slope"),
+                                     number(file.Get("intercept"), "file.intercept")};
+  require(stored.first_byte >= 0 && stored.voxels >= 1 && whole("bytes") >= 0,
+          "Expected sizes that are not negative for file");
+  auto* decoding = new Decoding(info.Env(), text(file.Get("path"), "file.path"), whole("bytes"),
+                                boolean_or(file, "gzip", false), stored);
+  decoding->Queue();
+  return decoding->promise();
 }
 
 Napi::Value volume_statistics(const Napi::CallbackInfo& info) {

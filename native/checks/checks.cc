@@ -14,7 +14,7 @@ void Report::compare(const std::string& what, const at::Tensor& got, const at::T
       std::find_if(lines_.begin(), lines_.end(), [&](const Line& line) { return line.what == what; });
   if (found == lines_.end()) found = lines_.insert(found, Line{what});
   Line& line = *found;
-  line.tolerance = tolerance;
+  line.tolerance = std::max(line.tolerance, tolerance);
   ++line.count;
   const at::Tensor wanted = reference.cpu().to(at::kDouble), own = got.cpu().to(at::kDouble);
   double error = INFINITY;

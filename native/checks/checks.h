@@ -8,7 +8,7 @@
 namespace transfer_limits::checks {
 
 // Where the kernels run that are checked.
-enum class Target : uint8_t { cpu, cuda, emulated_cuda };
+enum class Target : uint8_t { kCpu, kCuda, kEmulatedCuda };
 
 // Collects comparisons with references and prints one line for each kind of them.
 class Report {
@@ -17,7 +17,7 @@ class Report {
 
   Target target() const { return target_; }
   // Where tensors are to lie: the emulated kernels take those on the CPU.
-  at::Device device() const { return target_ == Target::cuda ? at::kCUDA : at::kCPU; }
+  at::Device device() const { return target_ == Target::kCuda ? at::kCUDA : at::kCPU; }
 
   // The relative L2 difference of `got` from `reference` (float64) must not be above `tolerance`.
   void compare(const std::string& what, const at::Tensor& got, const at::Tensor& reference, double tolerance);
@@ -46,6 +46,7 @@ std::vector<at::Tensor> layouts(const at::Tensor& tensor);
 void check_depthwise_conv3d(Report& report);
 void check_expected_intensity(Report& report);
 void check_gelu_grn(Report& report);
+void check_mmd(Report& report);
 void check_ssim(Report& report);
 
 }  // namespace transfer_limits::checks

@@ -17,12 +17,12 @@ constexpr unsigned kWarp = 32;
 constexpr size_t kStack = size_t{256} << 10;
 constexpr size_t kLargestExchange = 16;
 
-enum class State : uint8_t { ready, at_barrier, in_exchange, finished };
+enum class State : uint8_t { kReady, kAtBarrier, kInExchange, kFinished };
 
 struct Fiber {
   ucontext_t context{};
   std::unique_ptr<char[]> stack = std::make_unique<char[]>(kStack);
-  State state = State::ready;
+  State state = State::kReady;
   dim3 thread;
   unsigned char value[kLargestExchange];
 };
@@ -47,7 +47,7 @@ std::string setting(const char* name) {
 
 void enter() {
   (*state.thread)();
-  state.running->state = State::finished;
+  state.running->state = State::kFinished;
   swapcontext(&state.running->context, &state.scheduler);
 }
 
@@ -72,14 +72,14 @@ bool release(size_t first, size_t count, State waiting, const char* what) {
   const size_t last = std::min(first + count, state.fibers.size());
   for (size_t index = first; index < last; ++index) {
     if (state.fibers[index]->state == waiting) ++at;
-    if (state.fibers[index]->state == State::finished) ++finished;
+    if (state.fibers[index]->state == State::kFinished) ++finished;
   }
   if (at == 0) return false;
   if (finished > 0) {
     throw std::runtime_error(std::string("A thread returned before ") + what + " that others wait at");
   }
   if (at < last - first) return false;
-  for (size_t index = first; index < last; ++index) state.fibers[index]->state = State::ready;
+  for (size_t index = first; index < last; ++index) state.fibers[index]->state = State::kReady;
   return true;
 }
 
@@ -88,20 +88,20 @@ void run_block() {
     bool progress = false;
     for (const size_t index : arranged(state.fibers.size())) {
       Fiber& fiber = *state.fibers[index];
-      if (fiber.state != State::ready) continue;
+      if (fiber.state != State::kReady) continue;
       state.running = &fiber;
       state.position.thread = fiber.thread;
       swapcontext(&state.scheduler, &fiber.context);
       progress = true;
     }
     if (std::all_of(state.fibers.begin(), state.fibers.end(),
-                    [](const auto& fiber) { return fiber->state == State::finished; })) {
+                    [](const auto& fiber) { return fiber->state == State::kFinished; })) {
       return;
     }
     for (size_t warp = 0; warp < state.fibers.size(); warp += kWarp) {
-      progress = release(warp, kWarp, State::in_exchange, "an exchange in its warp") || progress;
+      progress = release(warp, kWarp, State::kInExchange, "an exchange in its warp") || progress;
     }
-    progress = release(0, state.fibers.size(), State::at_barrier, "a barrier") || progress;
+    progress = release(0, state.fibers.size(), State::kAtBarrier, "a barrier") || progress;
     if (!progress) throw std::runtime_error("Threads of a block wait for each other at different places");
   }
 }
@@ -112,15 +112,15 @@ const Position& position() { return state.position; }
 
 unsigned char* shared_memory() { return state.shared.get(); }
 
-void wait_for_block() { leave(State::at_barrier); }
+void wait_for_block() { leave(State::kAtBarrier); }
 
 void exchange_in_warp(const void* mine, void* theirs, size_t bytes, unsigned lane) {
   if (bytes > kLargestExchange) throw std::runtime_error("A warp exchanges at most 16 bytes a thread");
   const unsigned warp = thread_in_block() / kWarp * kWarp;
   std::memcpy(state.running->value, mine, bytes);
-  leave(State::in_exchange);
+  leave(State::kInExchange);
   std::memcpy(theirs, state.fibers[std::min<size_t>(warp + lane, state.fibers.size() - 1)]->value, bytes);
-  leave(State::in_exchange);  // nobody writes the next value before all have read this one
+  leave(State::kInExchange);  // nobody writes the next value before all have read this one
 }
 
 void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread) {
@@ -145,7 +145,7 @@ void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<vo
     std::memset(state.shared.get(), 0xff, shared_bytes);  // NaN in every type
     for (size_t t = 0; t < threads; ++t) {
       Fiber& fiber = *state.fibers[t];
-      fiber.state = State::ready;
+      fiber.state = State::kReady;
       fiber.thread =
           dim3(unsigned(t % block.x), unsigned(t / block.x % block.y), unsigned(t / block.x / block.y));
       getcontext(&fiber.context);

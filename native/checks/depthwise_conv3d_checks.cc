@@ -11,7 +11,7 @@ struct Functions {
 };
 
 Functions functions_of(Target target) {
-  if (target == Target::emulated_cuda) {
+  if (target == Target::kEmulatedCuda) {
     return {&cuda::depthwise_conv3d, &cuda::depthwise_conv3d_input_gradient,
             &cuda::depthwise_conv3d_weight_gradient};
   }

@@ -47,7 +47,7 @@ void check_expected_intensity(Report& report) {
     const at::Tensor to_logits = torch::autograd::grad({wanted}, {exact}, {gradient.to(at::kDouble)})[0];
     for (const at::Tensor& own : layouts(logits.to(report.device()))) {
       const at::Tensor g = gradient.to(report.device());
-      const auto [answer, found] = report.target() == Target::emulated_cuda
+      const auto [answer, found] = report.target() == Target::kEmulatedCuda
                                        ? emulated(own, centres.to(at::kFloat), c.size, g)
                                        : through_autograd(own, bins, c.size, g);
       report.compare("expected intensity", answer, wanted.detach(), 2e-6);

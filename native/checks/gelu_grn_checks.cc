@@ -16,7 +16,7 @@ struct Functions {
 };
 
 Functions functions_of(Target target) {
-  if (target == Target::emulated_cuda) {
+  if (target == Target::kEmulatedCuda) {
     return {&cuda::gelu_with_norms, &cuda::gelu_grn_backward, &cuda::weight_gradient_on_grn};
   }
   return {&gelu_with_norms, &gelu_grn_backward, &weight_gradient_on_grn};
@@ -28,7 +28,7 @@ std::string named(const char* what, at::ScalarType type) {
 
 // bfloat16 is for CUDA alone.
 std::vector<at::ScalarType> types_of(Target target) {
-  if (target == Target::cpu) return {at::kFloat};
+  if (target == Target::kCpu) return {at::kFloat};
   return {at::kFloat, at::kBFloat16};
 }
 
@@ -145,7 +145,7 @@ void check_gelu_grn(Report& report) {
   for (const int64_t outputs : {1, 7, 33, 96}) {
     for (const int64_t features : {1, 31, 70, 384}) check_weight_gradient(report, outputs, features);
   }
-  if (report.target() == Target::emulated_cuda) return;  // it chooses the kernels by the device
+  if (report.target() == Target::kEmulatedCuda) return;  // it chooses the kernels by the device
   for (const at::ScalarType type : types_of(report.target())) {
     for (const bool masked : {false, true}) {
       check_perceptron(report, {1, 3, 4, 5, 8}, type, masked);

@@ -12,16 +12,17 @@ namespace {
 using Check = void (*)(Report&);
 
 Target target_named(const std::string& name) {
-  if (name == "cpu") return Target::cpu;
-  if (name == "emulated") return Target::emulated_cuda;
+  if (name == "cpu") return Target::kCpu;
+  if (name == "emulated") return Target::kEmulatedCuda;
   require(name == "cuda", "Expected cpu, cuda or emulated but received ", name);
   require(torch::cuda::is_available(), "Expected a CUDA device but this machine, or this build, has none");
-  return Target::cuda;
+  return Target::kCuda;
 }
 
 int run(const std::string& name) {
   Report report(target_named(name));
-  const Check checks[] = {&check_depthwise_conv3d, &check_expected_intensity, &check_gelu_grn, &check_ssim};
+  const Check checks[] = {&check_depthwise_conv3d, &check_expected_intensity, &check_gelu_grn, &check_mmd,
+                          &check_ssim};
   for (const Check check : checks) check(report);
   const int64_t failed = report.print();
   std::printf("%s\n", failed == 0 ? "All comparisons passed" : "SOME COMPARISONS FAILED");

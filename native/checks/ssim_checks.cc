@@ -69,7 +69,7 @@ Answer emulated(const at::Tensor& a, const at::Tensor& b, const at::Tensor& to_a
 }  // namespace
 
 void check_ssim(Report& report) {
-  const auto own = report.target() == Target::emulated_cuda ? &emulated : &through_autograd;
+  const auto own = report.target() == Target::kEmulatedCuda ? &emulated : &through_autograd;
   // [N, C, D, H, W]: one window, more tiles than one along every axis, several samples and channels
   const std::vector<std::vector<int64_t>> sizes = {
       {1, 1, 11, 11, 11}, {2, 3, 12, 13, 11}, {1, 2, 27, 30, 29}, {2, 1, 14, 45, 27}};

@@ -6,8 +6,10 @@
 #ifdef TRANSFER_LIMITS_EMULATED_CUDA
 #include "checks/cuda_emulator.h"
 #else
-#include <cuda_pipeline.h>
 #include <cuda_runtime.h>
+#ifdef __CUDACC__
+#include <cuda_pipeline.h>
+#endif
 #endif
 
 #include <algorithm>
@@ -22,6 +24,9 @@ namespace transfer_limits::cuda {
 struct Bfloat16 {
   uint16_t bits;
 };
+
+// What follows is for CUDA sources; others see the types alone.
+#if defined(__CUDACC__) || defined(TRANSFER_LIMITS_EMULATED_CUDA)
 
 __device__ inline float to_float(float value) { return value; }
 __device__ inline float to_float(Bfloat16 value) {
@@ -83,6 +88,8 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_
   kernel<<<grid, block, shared_bytes, stream>>>(static_cast<Parameters>(arguments)...);
   check(cudaGetLastError(), "start a kernel");
 }
+#endif
+
 #endif
 
 }  // namespace transfer_limits::cuda

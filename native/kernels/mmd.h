@@ -6,6 +6,8 @@
 #include <functional>
 #include <vector>
 
+#include "kernels/mmd_products.h"
+
 namespace transfer_limits {
 
 // What every form of the squared maximum mean discrepancy is made of: sums of k(u, v) = exp(-|u - v|^2 /
@@ -23,12 +25,13 @@ struct KernelSums {
 //
 // Works tile by tile and never holds more than one tile of distances a thread. Distances are taken from differences in
 // float64, not from |u|^2 + |v|^2 - 2 u.v, whose cancellation would swamp the distance of two close rows far from the
-// origin; except for many float32 rows on the CPU, see mmd_products.h. All sums are float64 and in an order that does
-// not depend on the number of threads. Throws
-// BAD_INPUT for other shapes, a value that is not finite or a sigma that is not positive, and ABORTED as soon
-// as `cancelled` answers true.
+// origin; except for many float32 rows, see mmd_products.h. All sums are float64 and in an order that does not depend on
+// the number of threads. `products`: in what many rows are multiplied; others than float32 need a CUDA device. Throws
+// BAD_INPUT for other shapes, a value that is not finite or a sigma that is not positive, and ABORTED as soon as
+// `cancelled` answers true.
 KernelSums gaussian_kernel_sums(const at::Tensor& a, const at::Tensor& b, const std::vector<double>& sigmas,
-                                const std::function<bool()>& cancelled);
+                                const std::function<bool()>& cancelled,
+                                Products products = Products::kFloat32);
 
 // The median Euclidean distance over all pairs of different rows of `a` [N, d] and `b` [M, d] taken together,
 // of at most the first 1,000 rows of each; with an even number of pairs the mean of the two middle ones. 0

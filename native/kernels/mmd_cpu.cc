@@ -18,9 +18,9 @@ constexpr int64_t kDirectDistance = 2;  // at::cdist: by differences, never by a
 // Calls `visit(rows)` for some rows after another, so that what is made of them stays small.
 template <typename Visit>
 void for_parts(const at::Tensor& rows, const Visit& visit) {
-  constexpr int64_t kPart = 1024;
-  for (int64_t first = 0; first < rows.size(0); first += kPart) {
-    visit(rows.narrow(0, first, std::min(kPart, rows.size(0) - first)));
+  const int64_t part = rows.is_cuda() ? 1 << 15 : 1024;  // each visit waits for a device
+  for (int64_t first = 0; first < rows.size(0); first += part) {
+    visit(rows.narrow(0, first, std::min(part, rows.size(0) - first)));
   }
 }
 
@@ -101,7 +101,7 @@ at::Tensor mean_row(const at::Tensor& a, const at::Tensor& b) {
 bool by_products(const at::Tensor& a, const at::Tensor& b, const std::vector<double>& factors) {
   constexpr int64_t kFewest = 1 << 24;  // multiplications; below, differences take no time either
   constexpr double kLargest = 1e15;
-  const bool single = a.scalar_type() == at::kFloat && b.scalar_type() == at::kFloat && a.device().is_cpu();
+  const bool single = a.scalar_type() == at::kFloat && b.scalar_type() == at::kFloat;
   const int64_t rows = std::max(a.size(0), b.size(0));
   if (!single || rows * rows < kFewest / a.size(1)) return false;
   bool fits = std::all_of(factors.begin(), factors.end(),
@@ -117,9 +117,11 @@ bool by_products(const at::Tensor& a, const at::Tensor& b, const std::vector<dou
 }  // namespace
 
 KernelSums gaussian_kernel_sums(const at::Tensor& a, const at::Tensor& b, const std::vector<double>& sigmas,
-                                const std::function<bool()>& cancelled) {
+                                const std::function<bool()>& cancelled, Products products) {
   const at::NoGradGuard no_grad;
   check_pair(a, b);
+  require(products == Products::kFloat32 || a.is_cuda(),
+          "Expected float32 for the products of rows on the CPU but received bfloat16");
   require(!sigmas.empty(), "Expected at least one sigma but received none");
   std::vector<double> factors;
   for (const double sigma : sigmas) {
@@ -134,9 +136,14 @@ KernelSums gaussian_kernel_sums(const at::Tensor& a, const at::Tensor& b, const 
   sums.rows_b = b.size(0);
   if (by_products(a, b, factors)) {
     const at::Tensor left = a.contiguous(), right = b.contiguous(), centre = mean_row(a, b);
-    sums.within_a = kernel_sums_by_products(left, left, true, centre, factors, cancelled);
-    sums.within_b = kernel_sums_by_products(right, right, true, centre, factors, cancelled);
-    sums.between = kernel_sums_by_products(left, right, false, centre, factors, cancelled);
+    const auto sum = [&](const at::Tensor& one, const at::Tensor& other, bool same_set) {
+      return a.is_cuda()
+                 ? cuda::kernel_sums_by_products(one, other, same_set, centre, factors, products, cancelled)
+                 : kernel_sums_by_products(one, other, same_set, centre, factors, cancelled);
+    };
+    sums.within_a = sum(left, left, true);
+    sums.within_b = sum(right, right, true);
+    sums.between = sum(left, right, false);
     return sums;
   }
   sums.within_a = sum_pairs(a, a, true, factors, cancelled);

@@ -45,8 +45,13 @@ class SmallConvolution : public torch::autograd::Function<SmallConvolution> {
 }  // namespace
 
 at::Tensor conv3d_same(const at::Tensor& x, const at::Tensor& weight) {
-  const bool small = x.device().is_cpu() && x.scalar_type() == at::kFloat && x.size(0) == 1 &&
-                     x.size(1) * x.size(2) * x.size(3) <= 20480;
+  if (wants_float32(x, weight)) {
+    const WithoutAutocast exact(x.device());
+    return conv3d_same(in_float32(x), weight);
+  }
+  // In bfloat16 LibTorch gives every size to oneDNN.
+  const bool small = x.device().is_cpu() && x.scalar_type() == at::kFloat && !autocast_on(x.device()) &&
+                     x.size(0) == 1 && x.size(1) * x.size(2) * x.size(3) <= 20480;
   if (!small || weight.size(2) == 1) return at::conv3d(x, weight, {}, /*stride=*/1, weight.size(2) / 2);
   return SmallConvolution::apply(x, weight);
 }

@@ -1,6 +1,7 @@
 #include "layers/depthwise_conv3d.h"
 
 #include "kernels/depthwise_conv3d.h"
+#include "layers/precision.h"
 
 namespace transfer_limits {
 namespace {
@@ -41,7 +42,7 @@ DepthwiseConv3dImpl::DepthwiseConv3dImpl(int64_t channels, int64_t kernel)
 }
 
 at::Tensor DepthwiseConv3dImpl::forward(const at::Tensor& x) {
-  return DepthwiseFunction::apply(x, weight, bias);
+  return DepthwiseFunction::apply(autocast_operand(x), autocast_operand(weight), autocast_operand(bias));
 }
 
 }  // namespace transfer_limits

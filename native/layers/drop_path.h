@@ -10,7 +10,9 @@ inline at::Tensor drop_path(const at::Tensor& branch, double rate, bool training
   if (rate <= 0.0 || !training) return branch;
   std::vector<int64_t> shape(branch.dim(), 1);
   shape[0] = branch.size(0);
-  const at::Tensor keep = at::rand(shape, branch.options()).ge(rate).to(branch.scalar_type());
+  // Drawn in float32 whatever the branch is in: numbers of lower precision would keep it with another probability.
+  const at::Tensor keep =
+      at::rand(shape, branch.options().dtype(at::kFloat)).ge(rate).to(branch.scalar_type());
   return branch * keep / (1.0 - rate);
 }
 

@@ -14,11 +14,13 @@ class GlobalResponseNormImpl : public torch::nn::Module {
 
   // x: [N, D, H, W, C]
   at::Tensor forward(const at::Tensor& x) {
+    // Norms are float32 also where x is bfloat16.
+    const at::ScalarType type = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
     const at::Tensor norm =
-        at::linalg_vector_norm(x, 2, at::IntArrayRef({1, 2, 3}), /*keepdim=*/true);  // [N, 1, 1, 1, C]
+        at::linalg_vector_norm(x, 2, at::IntArrayRef({1, 2, 3}), /*keepdim=*/true, type);  // [N, 1, 1, 1, C]
     const at::Tensor relative = norm / (norm.mean(-1, /*keepdim=*/true) + 1e-6);
     // gamma * (x * relative) + beta + x, as one pass over x
-    return at::addcmul(beta, x, gamma * relative + 1.0);
+    return at::addcmul(beta.to(x.scalar_type()), x, (gamma * relative + 1.0).to(x.scalar_type()));
   }
 
   at::Tensor gamma;

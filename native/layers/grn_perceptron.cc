@@ -1,11 +1,10 @@
 #include "layers/grn_perceptron.h"
 
-#include <ATen/autocast_mode.h>
-
 #include <algorithm>
 #include <optional>
 
 #include "kernels/gelu_grn.h"
+#include "layers/precision.h"
 
 namespace transfer_limits {
 namespace {
@@ -30,18 +29,6 @@ Scale scale_of(const at::Tensor& norms, const at::Tensor& gamma) {
   return result;
 }
 
-// Everything is of the type that it should be when it gets here.
-using WithoutAutocast = c10::impl::ExcludeDispatchKeyGuard;
-
-bool autocast_on(const at::Tensor& x) { return at::autocast::is_autocast_enabled(x.device().type()); }
-
-// A matrix as autocast, where it is on, gives it to a product.
-at::Tensor operand(const at::Tensor& matrix) {
-  if (!autocast_on(matrix)) return matrix;
-  const c10::DeviceType device = matrix.device().type();
-  return at::autocast::cached_cast(at::autocast::get_autocast_dtype(device), matrix, device);
-}
-
 class GrnPerceptronFunction : public torch::autograd::Function<GrnPerceptronFunction> {
  public:
   // x: [N, V, C]; keep: [N, V]. `x` and the weights are of one type, everything else is float32.
@@ -49,7 +36,7 @@ class GrnPerceptronFunction : public torch::autograd::Function<GrnPerceptronFunc
                             const at::Tensor& expand_bias, const at::Tensor& gamma, const at::Tensor& beta,
                             const at::Tensor& project_weight, const at::Tensor& project_bias,
                             const std::optional<at::Tensor>& maybe_keep, bool differentiated) {
-    const WithoutAutocast no_autocast(c10::autocast_dispatch_keyset);
+    const WithoutAutocast no_autocast(x.device());  // everything is of the type that it should be
     const at::Tensor keep = maybe_keep.value_or(at::Tensor());
     const at::ScalarType type = x.scalar_type();
     const int64_t samples = x.size(0), voxels = x.size(1), channels = x.size(2);
@@ -77,7 +64,7 @@ class GrnPerceptronFunction : public torch::autograd::Function<GrnPerceptronFunc
   }
 
   static tensor_list backward(AutogradContext* context, tensor_list gradients) {
-    const WithoutAutocast no_autocast(c10::autocast_dispatch_keyset);
+    const WithoutAutocast no_autocast(gradients[0].device());
     const auto saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &expand_weight = saved[1], &expand_bias = saved[2], &gamma = saved[3],
                      &beta = saved[4], &project_weight = saved[5], &keep = saved[6], &hidden = saved[7],
@@ -135,7 +122,7 @@ class GrnPerceptronFunction : public torch::autograd::Function<GrnPerceptronFunc
 bool takes_grn_perceptron(const at::Tensor& x) {
   const bool single = x.scalar_type() == at::kFloat;
   return x.is_cuda() ? single || x.scalar_type() == at::kBFloat16
-                     : x.device().is_cpu() && single && !autocast_on(x);
+                     : x.device().is_cpu() && single && !autocast_on(x.device());
 }
 
 at::Tensor grn_perceptron(const at::Tensor& x, const GrnPerceptronParameters& parameters,
@@ -151,10 +138,10 @@ at::Tensor grn_perceptron(const at::Tensor& x, const GrnPerceptronParameters& pa
   std::optional<at::Tensor> kept;
   if (keep.defined()) kept = keep.reshape({samples, voxels}).to(at::kFloat).contiguous();
   const auto exact = [](const at::Tensor& tensor) { return tensor.flatten().to(at::kFloat); };
-  return GrnPerceptronFunction::apply(operand(x.reshape({samples, voxels, channels}).contiguous()),
-                                      operand(p.expand_weight), exact(p.expand_bias), exact(p.gamma),
-                                      exact(p.beta), operand(p.project_weight), exact(p.project_bias), kept,
-                                      differentiated)
+  return GrnPerceptronFunction::apply(autocast_operand(x.reshape({samples, voxels, channels}).contiguous()),
+                                      autocast_operand(p.expand_weight), exact(p.expand_bias), exact(p.gamma),
+                                      exact(p.beta), autocast_operand(p.project_weight),
+                                      exact(p.project_bias), kept, differentiated)
       .view(x.sizes());
 }
 

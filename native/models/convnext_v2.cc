@@ -2,10 +2,12 @@
 
 #include <string>
 
+#include "layers/checkpointed.h"
 #include "layers/container.h"
 #include "layers/drop_path.h"
 #include "layers/grn_perceptron.h"
 #include "layers/padding.h"
+#include "layers/precision.h"
 
 namespace transfer_limits {
 namespace {
@@ -103,17 +105,17 @@ std::vector<at::Tensor> ConvNeXtV2::stages(const at::Tensor& input, const at::Te
     at::Tensor stage_keep;
     if (keep.defined()) {
       // Each voxel of the stage lies in one patch: visible or not as a whole.
-      stage_keep = at::upsample_nearest3d(keep, {x.size(2), x.size(3), x.size(4)});
+      stage_keep = at::upsample_nearest3d(keep, {x.size(2), x.size(3), x.size(4)}).to(x.scalar_type());
       x = x * stage_keep;
     }
-    for (auto& block : blocks_[stage]) x = block(x, stage_keep);
+    for (auto& block : blocks_[stage]) x = checkpointed_block(block, x, stage_keep);
     result.push_back(x);
   }
   return result;
 }
 
 at::Tensor ConvNeXtV2::pool(const at::Tensor& deepest) {
-  return norm_(deepest.mean({2, 3, 4}));  // [N, dims[3]]
+  return norm_(in_float32(deepest).mean({2, 3, 4}));  // [N, dims[3]]
 }
 
 at::Tensor ConvNeXtV2::norm_features(const at::Tensor& features) {

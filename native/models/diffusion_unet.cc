@@ -98,7 +98,7 @@ at::Tensor DiffusionUNet::forward(const at::Tensor& input) {
   x = conv3d_same(x, in_->weight);
   std::vector<at::Tensor> skips;
   for (size_t level = 0; level < down_.size(); ++level) {
-    if (level > 0) x = shrink_[level - 1](x);  // [N, C, D / 2, H / 2, W / 2]
+    if (level > 0) x = padded(shrink_[level - 1], x);  // [N, C, D / 2, H / 2, W / 2]
     x = down_[level](x, time);
     skips.push_back(x);
   }

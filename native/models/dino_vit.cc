@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string>
 
+#include "layers/checkpointed.h"
+#include "layers/precision.h"
 #include "training/patch_contrast.h"
 
 namespace transfer_limits {
@@ -54,21 +56,30 @@ at::Tensor DinoBackboneImpl::position_embedding(int64_t rows, int64_t columns) {
   return at::cat({pos_embed_.narrow(1, 0, 1), resized.flatten(2).transpose(1, 2)}, 1);
 }
 
-at::Tensor DinoBackboneImpl::forward(const at::Tensor& x, const at::Tensor& extra) {
+std::vector<at::Tensor> DinoBackboneImpl::at_depths(const at::Tensor& x, const at::Tensor& extra,
+                                                    int64_t count) {
   const int64_t batch = x.size(0);
   const at::Tensor patches = projection_(x);  // [N, E, H / patch, W / patch]
   const at::Tensor position = position_embedding(patches.size(2), patches.size(3));
-  const int64_t count = position.size(1) - 1;
 
   // Registers and extra tokens have no position.
   std::vector<at::Tensor> sequence = {(cls_token_ + position.narrow(1, 0, 1)).expand({batch, -1, -1})};
   if (register_tokens_.defined()) sequence.push_back(register_tokens_.expand({batch, -1, -1}));
   if (extra.defined()) sequence.push_back(extra);
-  sequence.push_back(patches.flatten(2).transpose(1, 2) + position.narrow(1, 1, count));
+  sequence.push_back(patches.flatten(2).transpose(1, 2) + position.narrow(1, 1, position.size(1) - 1));
 
   at::Tensor tokens = at::cat(sequence, 1);  // [N, T, E]
-  for (auto& block : blocks_) tokens = block(tokens);
-  return norm_(tokens);
+  std::vector<at::Tensor> found;
+  const auto depth = static_cast<int64_t>(blocks_.size());
+  for (int64_t index = 0; index < depth; ++index) {
+    tokens = checkpointed_block(blocks_[index], tokens);
+    // Of depths k depth / count, k from 1 to `count`, rounded up, those that end with this block.
+    while (found.size() < size_t(count) &&
+           (int64_t(found.size() + 1) * depth + count - 1) / count == index + 1) {
+      found.push_back(norm_(tokens));
+    }
+  }
+  return found;
 }
 
 DinoVit::DinoVit(const DinoVitSpecification& specification, const HeadSpecification& head)
@@ -87,12 +98,17 @@ DinoVit::DinoVit(const DinoVitSpecification& specification, const HeadSpecificat
     contrastive_ = ContrastiveHead(dim, *contrastive);
   } else if (const auto* classifier = std::get_if<ClassifierSpecification>(&head)) {
     classifier_ = VitClassifierHead(dim, *classifier);
-  } else if (const auto* unetr = std::get_if<UnetrSpecification>(&head); unetr && unetr->doubles_depth) {
-    subpixel_ = VitSubpixelHead(dim, *unetr);
+  } else if (const auto* unetr = std::get_if<UnetrSpecification>(&head)) {
+    if (unetr->doubles_depth) {
+      subpixel_ = VitSubpixelHead(dim, *unetr);
+    } else {
+      unetr_ = VitUnetrHead(dim, specification.channels, specification.patch, *unetr);
+    }
   } else if (!std::holds_alternative<std::monostate>(head)) {
-    throw Error("BAD_INPUT",
-                "Expected the head classifier, subpixel, conv1 or contrastive for an encoder of the family "
-                "dino-vit but received one that stands on a convnext-v2-3d");
+    throw Error(
+        "BAD_INPUT",
+        "Expected the head classifier, subpixel, unetr, conv1 or contrastive for an encoder of the family "
+        "dino-vit but received one that stands on a convnext-v2-3d");
   }
 
   if (contrastive_) register_module("CL_Head", contrastive_);
@@ -100,30 +116,41 @@ DinoVit::DinoVit(const DinoVitSpecification& specification, const HeadSpecificat
   if (head_) register_module("head", head_);
   if (classifier_) register_module("head", classifier_);
   if (subpixel_) register_module("head", subpixel_);
+  if (unetr_) register_module("head", unetr_);
   if (axis_pos_) {
     register_module("axis_pos", axis_pos_);
     register_module("axis_max", axis_max_);
   }
 }
 
+at::Tensor DinoVit::axis_of(const at::Tensor& position) {
+  if (specification_.axis_tokens == 0) return {};
+  const WithoutAutocast exact(position.device());  // bfloat16 does not hold every whole number above 256
+  return at::stack({axis_pos_(position.narrow(1, 0, 1)), axis_max_(position.narrow(1, 1, 1))},
+                   1);  // [N, 2, E]
+}
+
 DinoVit::Tokens DinoVit::tokens(const at::Tensor& slices, const at::Tensor& position) {
   const int64_t axis_tokens = specification_.axis_tokens;
-  at::Tensor axis;
-  if (axis_tokens > 0) {
-    axis = at::stack({axis_pos_(position.narrow(1, 0, 1)), axis_max_(position.narrow(1, 1, 1))},
-                     1);  // [N, 2, E]
-  }
-  const at::Tensor all = backbone_->forward(slices, axis);  // [N, T, E]
+  const at::Tensor all = backbone_->forward(slices, axis_of(position));  // [N, T, E]
   const int64_t before = 1 + specification_.registers;
   return {all.select(1, 0), all.narrow(1, before, axis_tokens),
           all.narrow(1, before + axis_tokens, all.size(1) - before - axis_tokens)};
 }
 
-at::Tensor DinoVit::patch_grid(const at::Tensor& slices, const at::Tensor& position) {
-  const at::Tensor patches = tokens(slices, position).patches;  // [N, P, E]
-  const int64_t rows = slices.size(2) / specification_.patch;
-  const int64_t columns = slices.size(3) / specification_.patch;
-  return patches.transpose(1, 2).unflatten(2, {rows, columns});  // [N, E, h, w]
+at::Tensor DinoVit::patch_tokens(const at::Tensor& slices, const at::Tensor& position, int64_t count) {
+  const int64_t patch = specification_.patch;
+  const int64_t patches = (slices.size(2) / patch) * (slices.size(3) / patch);
+  std::vector<at::Tensor> found;
+  for (const at::Tensor& all : backbone_->at_depths(slices, axis_of(position), count)) {
+    found.push_back(all.narrow(1, all.size(1) - patches, patches));
+  }
+  return at::stack(found, 1);
+}
+
+at::Tensor DinoVit::on_grid(const at::Tensor& tokens, const at::Tensor& slices) const {
+  const int64_t patch = specification_.patch;
+  return tokens.transpose(-2, -1).unflatten(-1, {slices.size(2) / patch, slices.size(3) / patch});
 }
 
 at::Tensor DinoVit::maps(const at::Tensor& grid) {
@@ -156,13 +183,14 @@ void check_slices(const DinoVitSpecification& specification, const at::Tensor& s
 }  // namespace
 
 at::Tensor DinoVit::forward_slices(const at::Tensor& slices, const at::Tensor& position) {
-  require(!subpixel_, "Expected a volume [N, C, D, H, W] for the subpixel head but received slices");
+  require(!subpixel_ && !unetr_, "Expected a volume [N, C, D, H, W] for the ",
+          subpixel_ ? "subpixel" : "unetr", " head but received slices");
   check_slices(specification_, slices, position);
   if (head_) {
-    return answer_from(maps(patch_grid(slices, position)).unsqueeze(2))
-        .squeeze(2);  // as volumes of one slice
+    const at::Tensor grid = on_grid(patch_tokens(slices, position, 1).squeeze(1), slices);  // [N, E, h, w]
+    return answer_from(maps(grid).unsqueeze(2)).squeeze(2);  // as volumes of one slice
   }
-  const at::Tensor pooled = tokens(slices, position).patches.mean(1);  // [N, E]
+  const at::Tensor pooled = in_float32(tokens(slices, position).patches).mean(1);  // [N, E]
   return classifier_ ? classifier_(pooled) : pooled;
 }
 
@@ -170,12 +198,12 @@ Features DinoVit::embed_slices(const at::Tensor& slices, const at::Tensor& posit
   check_slices(specification_, slices, position);
   const Tokens all = tokens(slices, position);
   Features features;
-  features.pooled = all.patches.mean(1);  // [N, E]
+  features.pooled = in_float32(all.patches).mean(1);  // [N, E]
   features.tokens = SliceTokens{all.cls, all.patches, all.axis};
   return features;
 }
 
-DinoVit::Slices DinoVit::slices_of(const at::Tensor& volume) const {
+at::Tensor DinoVit::with_adjacent(const at::Tensor& volume) const {
   const int64_t channels = specification_.channels;
   require(volume.dim() == 5 && volume.numel() > 0, "Expected a volume [N, C, D, H, W] but received ",
           volume.sizes());
@@ -184,16 +212,19 @@ DinoVit::Slices DinoVit::slices_of(const at::Tensor& volume) const {
   require(channels % images == 0 && adjacent % 2 == 1,
           "Expected a volume whose channels C divide the encoder's ", channels,
           " into an odd number of adjacent slices but received ", volume.sizes());
+  const int64_t reach = adjacent / 2;
+  const at::Tensor padded = reach == 0 ? volume : at::replication_pad3d(volume, {0, 0, 0, 0, reach, reach});
+  return padded
+      .unfold(2, adjacent, 1)       // [N, C, D, H, W, adjacent]
+      .permute({0, 2, 1, 5, 3, 4})  // [N, D, C, adjacent, H, W]
+      .flatten(2, 3);
+}
+
+DinoVit::Slices DinoVit::slices_of(const at::Tensor& volume) const {
+  at::Tensor slices = with_adjacent(volume).flatten(0, 1);
   const int64_t depth = volume.size(2);
   const int64_t height = volume.size(3);
   const int64_t width = volume.size(4);
-
-  const int64_t reach = adjacent / 2;
-  at::Tensor slices = reach == 0 ? volume : at::replication_pad3d(volume, {0, 0, 0, 0, reach, reach});
-  slices = slices
-               .unfold(2, adjacent, 1)       // [N, C, D, H, W, adjacent]
-               .permute({0, 2, 1, 5, 3, 4})  // [N, D, C, adjacent, H, W]
-               .reshape({volume.size(0) * depth, channels, height, width});
   const int64_t full_height = next_multiple(height, specification_.patch);
   const int64_t full_width = next_multiple(width, specification_.patch);
   if (full_height != height || full_width != width) {
@@ -223,21 +254,24 @@ at::Tensor DinoVit::in_groups(int64_t total, const Part& part) const {
 
 Features DinoVit::encode(const at::Tensor& volume) {
   const Slices slices = slices_of(volume);
-  const at::Tensor grid = in_groups(slices.images.size(0), [this, &slices](int64_t first, int64_t last) {
+  const at::Tensor tokens = in_groups(slices.images.size(0), [this, &slices](int64_t first, int64_t last) {
     const at::Tensor position =
         slices.position.defined() ? slices.position.slice(0, first, last) : at::Tensor();
-    return patch_grid(slices.images.slice(0, first, last), position);
-  });  // [N D, E, h, w]
+    return patch_tokens(slices.images.slice(0, first, last), position, depths_seen());
+  });  // [N D, depths, P, E]
   Features features;
-  features.stages = {grid.unflatten(0, {volume.size(0), volume.size(2)})};  // [N, D, E, h, w]
-  features.pooled = features.stages[0].mean({1, 3, 4});                     // [N, E]
+  for (const at::Tensor& grid : on_grid(tokens, slices.images).unbind(1)) {
+    features.stages.push_back(grid.unflatten(0, {volume.size(0), volume.size(2)}));  // [N, D, E, h, w]
+  }
+  features.pooled = in_float32(features.stages.back()).mean({1, 3, 4});  // [N, E]
   return features;
 }
 
 at::Tensor DinoVit::decode(const Features& features, const at::Tensor& volume) {
   if (classifier_) return classifier_(features.pooled);
-  if (!head_ && !subpixel_) return features.pooled;
-  require_stages(features, 1, volume);
+  if (!head_ && !subpixel_ && !unetr_) return features.pooled;
+  require_stages(features, depths_seen(), volume);
+  if (unetr_) return answer_from(unetr_(features.stages, with_adjacent(volume).movedim(2, 1)));
   const at::Tensor grid = features.stages[0].flatten(0, 1);  // [N D, E, h, w]
   const at::Tensor stacked =
       in_groups(grid.size(0),

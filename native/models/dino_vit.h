@@ -9,6 +9,7 @@
 #include "models/provicnet_heads.h"
 #include "models/specification.h"
 #include "models/vit_heads.h"
+#include "models/vit_unetr.h"
 
 namespace transfer_limits {
 
@@ -19,7 +20,11 @@ class DinoBackboneImpl : public torch::nn::Module {
 
   // Tokens after the final norm, in the order class, registers, `extra` [N, X, E], patches in row-major order:
   // [N, 1 + registers + X + (H / patch) (W / patch), E]. x: [N, C, H, W], H and W multiples of the patch.
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& extra);
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& extra) { return at_depths(x, extra, 1).back(); }
+
+  // The same tokens after each of `count` blocks at equal distances, the last of them the last block, each after the
+  // final norm; a block is named more than once where the transformer has fewer.
+  std::vector<at::Tensor> at_depths(const at::Tensor& x, const at::Tensor& extra, int64_t count);
 
   // Edge of the grid of patches that the position embedding is stored for: 518 pixels in patches of 14.
   static constexpr int64_t kGrid = 37;
@@ -37,7 +42,7 @@ TORCH_MODULE(DinoBackbone);
 
 // ProViCNet (Lee 2025): that transformer over slices, whose channels hold adjacent slices, with two further tokens that
 // say where the slice lies: linear in the slice's index and in the number of slices. Alone, or with the published
-// network's heads (`conv1`, and beside it the contrastive one), or with a classifier or the subpixel head.
+// network's heads (`conv1`, and beside it the contrastive one), or with a classifier, the subpixel head or UNETR.
 //
 // A slice's features are its patch tokens' mean; a volume is taken slice by slice, and its features are the mean over
 // patch tokens and slices.
@@ -47,7 +52,7 @@ class DinoVit : public Network {
   explicit DinoVit(const DinoVitSpecification& specification, const HeadSpecification& head = {});
 
   // Slices [N, channels, H, W] with position [N, 2]: logits [N, outputs, 8 H / patch, 8 W / patch]; a classifier's
-  // [N, classes]; or, without a head, the pooled features [N, E]. The subpixel head needs a volume.
+  // [N, classes]; or, without a head, the pooled features [N, E]. The subpixel head and UNETR need a volume.
   at::Tensor forward_slices(const at::Tensor& slices, const at::Tensor& position) override;
   Features embed_slices(const at::Tensor& slices, const at::Tensor& position) override;
 
@@ -82,10 +87,18 @@ class DinoVit : public Network {
   };
 
   Tokens tokens(const at::Tensor& slices, const at::Tensor& position);
-  // Patch tokens of slices [N, channels, H, W] on their grid: [N, E, H / patch, W / patch].
-  at::Tensor patch_grid(const at::Tensor& slices, const at::Tensor& position);
+  // The two axis tokens [N, 2, E] of positions; undefined without.
+  at::Tensor axis_of(const at::Tensor& position);
+  // Patch tokens of slices [N, channels, H, W] after `count` of the blocks, shallowest first: [N, count, P, E].
+  at::Tensor patch_tokens(const at::Tensor& slices, const at::Tensor& position, int64_t count);
+  // Such tokens [.., P, E] where they lie in the slices: [.., E, H / patch, W / patch].
+  at::Tensor on_grid(const at::Tensor& tokens, const at::Tensor& slices) const;
+  // Of how many depths the head sees the tokens.
+  int64_t depths_seen() const { return unetr_ ? int64_t(VitUnetrHeadImpl::kDepths) : 1; }
   // The dense head's maps of such a grid: [N, outputs, 8 H / patch, 8 W / patch].
   at::Tensor maps(const at::Tensor& grid);
+  // The slices of a volume [N, C, D, H, W], each with its adjacent ones, at their own size: [N, D, channels, H, W].
+  at::Tensor with_adjacent(const at::Tensor& volume) const;
   Slices slices_of(const at::Tensor& volume) const;
   // What `part(first, last)` makes of all slices, as many at once as should go through the network together.
   template <typename Part>
@@ -98,6 +111,7 @@ class DinoVit : public Network {
   ContrastiveHead contrastive_ = nullptr;
   VitClassifierHead classifier_ = nullptr;
   VitSubpixelHead subpixel_ = nullptr;
+  VitUnetrHead unetr_ = nullptr;
 };
 
 }  // namespace transfer_limits

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "layers/checkpointed.h"
 #include "layers/padding.h"
 #include "layers/resize.h"
 
@@ -41,7 +42,7 @@ at::Tensor MaskedAutoencoder::on_patches(const at::Tensor& volume, const at::Ten
 at::Tensor MaskedAutoencoder::predict(const at::Tensor& volume, const at::Tensor& mask) {
   at::Tensor x = proj_(on_patches(volume, 1.0 - mask));  // [N, dim, D / 16, H / 16, W / 16]
   x = x * (1.0 - mask) + mask_token_ * mask;
-  for (auto& block : decoder_) x = block(x);
+  for (auto& block : decoder_) x = checkpointed_block(block, x, at::Tensor());
   return pred_(x);  // [N, patch^3 * C, D / 16, H / 16, W / 16]
 }
 

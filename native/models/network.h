@@ -9,6 +9,7 @@
 
 #include "error.h"
 #include "kernels/expected_intensity.h"
+#include "layers/precision.h"
 #include "training/losses.h"
 
 namespace transfer_limits {
@@ -103,7 +104,9 @@ class Network : public torch::nn::Module {
   }
 
   // What the network answers, of its head's output [N, outputs, d, h, w] and the size that the answer has.
-  at::Tensor answer_at(const at::Tensor& output, at::IntArrayRef size) const {
+  at::Tensor answer_at(const at::Tensor& output_as_computed, at::IntArrayRef size) const {
+    const WithoutAutocast exact(output_as_computed.device());
+    const at::Tensor output = in_float32(output_as_computed);
     if (bins_) return expected_intensity(output, *bins_, size);
     return output.sizes().slice(2) == size ? output
                                            : at::upsample_trilinear3d(output, size, /*align_corners=*/false);

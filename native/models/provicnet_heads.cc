@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "layers/precision.h"
+
 namespace transfer_limits {
 namespace {
 
@@ -50,7 +52,8 @@ at::Tensor ContrastiveHeadImpl::bottleneck(const at::Tensor& x) {
 }
 
 at::Tensor ContrastiveHeadImpl::forward(const at::Tensor& x) {
-  at::Tensor y = bottleneck(x);  // [M, bottleneck]
+  at::Tensor y = in_float32(bottleneck(x));  // [M, bottleneck]
+  const WithoutAutocast exact(y.device());   // a softmax of low temperature follows
   y = y / at::linalg_vector_norm(y, 2, {-1}, /*keepdim=*/true).clamp_min(1e-12);
   return at::linear(y, at::_weight_norm(weight_v_, weight_g_.detach(), 0));  // [M, prototypes]
 }

@@ -3,6 +3,7 @@
 #include <array>
 #include <vector>
 
+#include "layers/precision.h"
 #include "models/network.h"
 
 namespace transfer_limits {
@@ -36,7 +37,7 @@ class PyramidEncoder : public Network {
     return features;
   }
   // The features of volumes, from the deepest map.
-  virtual at::Tensor pool(const at::Tensor& deepest) { return deepest.mean({2, 3, 4}); }
+  virtual at::Tensor pool(const at::Tensor& deepest) { return in_float32(deepest).mean({2, 3, 4}); }
 };
 
 }  // namespace transfer_limits

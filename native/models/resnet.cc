@@ -4,6 +4,7 @@
 
 #include "layers/container.h"
 #include "layers/conv3d.h"
+#include "layers/precision.h"
 
 namespace transfer_limits {
 namespace {
@@ -35,7 +36,7 @@ int64_t deepest_voxels(const at::Tensor& input) {
 
 at::Tensor ConvAndNorm::operator()(const at::Tensor& x) {
   const bool same_size = conv->options.stride()->at(0) == 1;
-  return norm(same_size ? conv3d_same(x, conv->weight) : conv(x));
+  return norm(same_size ? conv3d_same(x, conv->weight) : padded(conv, x));
 }
 
 BottleneckImpl::BottleneckImpl(int64_t in, int64_t width, int64_t stride)
@@ -101,7 +102,7 @@ ResNet::ResNet(const ResNetSpecification& specification)
 }
 
 at::Tensor ResNet::forward(const at::Tensor& input) {
-  return classes_(trunk_.stages(input, is_training()).back().mean({2, 3, 4}));  // [N, classes]
+  return classes_(in_float32(trunk_.stages(input, is_training()).back()).mean({2, 3, 4}));  // [N, classes]
 }
 
 }  // namespace transfer_limits

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "layers/checkpointed.h"
+
 namespace transfer_limits {
 
 TransUNet::TransUNet(const TransUNetSpecification& specification)
@@ -22,7 +24,7 @@ TransUNet::TransUNet(const TransUNetSpecification& specification)
 at::Tensor TransUNet::at_coarsest(const at::Tensor& x) {
   const at::Tensor coarse = embed_(x.movedim(1, -1)).movedim(-1, 1);  // [N, E, d, h, w]
   at::Tensor tokens = position_(coarse);                              // [N, d h w, E]
-  for (auto& block : blocks_) tokens = block(tokens);
+  for (auto& block : blocks_) tokens = checkpointed_block(block, tokens);
   const at::Tensor grid = norm_(tokens).transpose(1, 2).unflatten(2, x.sizes().slice(2));  // [N, E, d, h, w]
   return bridge_(grid.contiguous(at::MemoryFormat::ChannelsLast3d));
 }

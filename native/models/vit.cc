@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "layers/checkpointed.h"
 #include "layers/padding.h"
 
 namespace transfer_limits {
@@ -50,7 +51,7 @@ at::Tensor Vit::forward(const at::Tensor& input) {
           .permute({0, 2, 4, 6, 1, 3, 5, 7})                      // [N, d, h, w, C, depth, height, width]
           .flatten(4);                                            // [N, d, h, w, C voxels]
   at::Tensor tokens = position_(patch_embed_(x).movedim(-1, 1));  // [N, d h w, E]
-  for (auto& block : blocks_) tokens = block(tokens);
+  for (auto& block : blocks_) tokens = checkpointed_block(block, tokens);
 
   at::Tensor answer =
       reconstruct_(norm_(tokens))  // [N, d h w, outputs voxels]

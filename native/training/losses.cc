@@ -1,10 +1,13 @@
 #include "training/losses.h"
 
 #include <cmath>
+#include <limits>
 
 #include "error.h"
 #include "kernels/ssim.h"
+#include "layers/precision.h"
 #include "training/patch_contrast.h"
+#include "training/transfer.h"
 
 namespace transfer_limits {
 namespace {
@@ -53,6 +56,10 @@ at::Tensor ssim_loss(const Loss& loss, const at::Tensor& prediction, const at::T
       .to(prediction.scalar_type());
 }
 
+at::Tensor class_weights(const Loss& loss, const at::TensorOptions& options) {
+  return moved_to(at::tensor(loss.weights, options.device(at::kCPU)), options.device());
+}
+
 at::Tensor cross_entropy(const Loss& loss, const at::Tensor& logits, const at::Tensor& target) {
   require(logits.dim() >= 2 && logits.numel() > 0,
           "Expected logits [N, classes, ..] for the cross-entropy but received ", logits.sizes());
@@ -64,10 +71,6 @@ at::Tensor cross_entropy(const Loss& loss, const at::Tensor& logits, const at::T
   shape.erase(shape.begin() + 1);
   require(target.sizes() == at::IntArrayRef(shape), "Expected a target of shape ", at::IntArrayRef(shape),
           ", the logits' ", logits.sizes(), " without the classes, but received ", target.sizes());
-  // On a GPU a class out of range would stop the whole process.
-  const int64_t lowest = target.min().item<int64_t>(), highest = target.max().item<int64_t>();
-  require(lowest >= 0 && highest < classes, "Expected classes in [0, ", classes - 1,
-          "] as target of the cross-entropy but received ", lowest < 0 ? lowest : highest);
   at::Tensor weights;
   if (!loss.weights.empty()) {
     require(static_cast<int64_t>(loss.weights.size()) == classes, "Expected one weight for each of ", classes,
@@ -75,9 +78,19 @@ at::Tensor cross_entropy(const Loss& loss, const at::Tensor& logits, const at::T
     for (const double weight : loss.weights) {
       require(weight > 0 && std::isfinite(weight), "Expected positive class weights but received ", weight);
     }
-    weights = at::tensor(loss.weights, at::kDouble).to(logits.options());
+    weights = class_weights(loss, logits.options());
   }
-  return at::cross_entropy_loss(logits, target, weights);
+  if (target.device().is_cpu()) {
+    const int64_t lowest = target.min().item<int64_t>(), highest = target.max().item<int64_t>();
+    require(lowest >= 0 && highest < classes, "Expected classes in [0, ", classes - 1,
+            "] as target of the cross-entropy but received ", lowest < 0 ? lowest : highest);
+    return at::cross_entropy_loss(logits, target, weights);
+  }
+  // On a GPU a class out of range would stop the whole process, and looking for one would mean to wait for the device:
+  // there the loss is not a number.
+  const at::Tensor known = target.ge(0).logical_and(target.lt(classes)).all();
+  return at::cross_entropy_loss(logits, target.clamp(0, classes - 1), weights)
+      .masked_fill(known.logical_not(), std::numeric_limits<double>::quiet_NaN());
 }
 
 // [N, C, gd p, gh p, gw p] -> [N, P, gd, gh, gw], P in the order (pd, ph, pw, c).
@@ -91,7 +104,9 @@ at::Tensor patches_of(const at::Tensor& volume, int64_t p) {
 
 }  // namespace
 
-at::Tensor loss_value(const Loss& loss, const at::Tensor& prediction, const at::Tensor& target) {
+at::Tensor loss_value(const Loss& loss, const at::Tensor& prediction_as_computed, const at::Tensor& target) {
+  const WithoutAutocast exact(prediction_as_computed.device());
+  const at::Tensor prediction = in_float32(prediction_as_computed);
   require_floating(prediction);
   require(prediction.device() == target.device(),
           "Expected prediction and target on one device but received ", prediction.device().str(), " and ",
@@ -124,8 +139,35 @@ at::Tensor loss_value(const Loss& loss, const at::Tensor& prediction, const at::
       "The masked autoencoder's loss compares with the network's input: it can only be computed in training");
 }
 
-at::Tensor masked_patch_loss(const at::Tensor& prediction, const at::Tensor& volume, const at::Tensor& mask,
-                             int64_t patch, bool normalise_targets) {
+at::Tensor loss_weight(const Loss& loss, const at::Tensor& target) {
+  const auto counted = at::TensorOptions().dtype(at::kFloat).device(target.device());
+  switch (loss.kind) {
+    case Loss::Kind::kTversky:
+    case Loss::Kind::kL1:
+    case Loss::Kind::kSsim:
+    case Loss::Kind::kL1Ssim:
+      return at::full({}, double(target.size(0)), counted);
+    case Loss::Kind::kCrossEntropy: {
+      if (loss.weights.empty()) return at::full({}, double(target.numel()), counted);
+      const int64_t highest = int64_t(loss.weights.size()) - 1;
+      return class_weights(loss, counted).index_select(0, target.flatten().clamp(0, highest)).sum();
+    }
+    case Loss::Kind::kMaskedAutoencoder:
+      return target.ne(0).sum().to(at::kFloat);
+    case Loss::Kind::kPatchContrast:
+    case Loss::Kind::kSelfDistillation:
+      break;
+  }
+  throw Error(
+      "BAD_INPUT",
+      "Expected no micro-batches for a loss that contrasts the patches of a whole batch, or compares its "
+      "views: the parts' losses are not parts of the batch's");
+}
+
+at::Tensor masked_patch_loss(const at::Tensor& prediction_as_computed, const at::Tensor& volume,
+                             const at::Tensor& mask, int64_t patch, bool normalise_targets) {
+  const WithoutAutocast exact(prediction_as_computed.device());
+  const at::Tensor prediction = in_float32(prediction_as_computed);
   require_floating(prediction);
   require(patch >= 1, "Expected a patch of at least one voxel but received ", patch);
   require(volume.dim() == 5, "Expected a volume [N, C, D, H, W] but received ", volume.sizes());
@@ -142,7 +184,8 @@ at::Tensor masked_patch_loss(const at::Tensor& prediction, const at::Tensor& vol
           "Expected a mask of shape [", volume.size(0), ", ", cells, "] but received ", mask.sizes());
   const at::Tensor masked = mask.ne(0).to(prediction.scalar_type());  // [N, gd gh gw]
   const at::Tensor count = masked.sum();
-  require(count.item<double>() > 0, "Expected at least one masked patch but received a mask of zeros");
+  require(!count.device().is_cpu() || count.item<double>() > 0,
+          "Expected at least one masked patch but received a mask of zeros");
 
   at::Tensor wanted = patches;  // [N, P, gd, gh, gw]
   if (normalise_targets) {

@@ -56,7 +56,14 @@ struct Loss {
 //
 // kMaskedAutoencoder needs the input as well, kSelfDistillation a teacher: they are errors here. Throws BAD_INPUT when shapes, types, settings or
 // classes do not fit.
+//
+// A prediction in bfloat16 is taken as float32, and autocast does not reach in here.
 at::Tensor loss_value(const Loss& loss, const at::Tensor& prediction, const at::Tensor& target);
+
+// What the loss of a batch is divided by, a scalar: its samples, the sum of its targets' class weights, or its masked
+// patches. The losses of a batch's parts, each times its part's share of this, add up to the loss of the batch. Throws
+// BAD_INPUT for losses that compare the samples of a batch with each other, which have no such parts.
+at::Tensor loss_weight(const Loss& loss, const at::Tensor& target);
 
 // The masked autoencoder's loss (He et al., "Masked autoencoders are scalable vision learners", 2022): the mean squared
 // error of each patch, averaged over the masked patches of the batch.
@@ -66,7 +73,8 @@ at::Tensor loss_value(const Loss& loss, const at::Tensor& prediction, const at::
 //   mask        [N, gd gh gw], row-major over the grid; not 0 where the patch was hidden from the encoder
 //
 // With `normalise_targets` each patch of the target has its mean taken away and is divided by sqrt(v + 1e-6), v its
-// unbiased variance. Throws BAD_INPUT when the shapes do not fit or no patch is masked.
+// unbiased variance. Throws BAD_INPUT when the shapes do not fit or no patch is masked; on a GPU, where looking would
+// mean to wait for it, the loss is then not a number.
 at::Tensor masked_patch_loss(const at::Tensor& prediction, const at::Tensor& volume, const at::Tensor& mask,
                              int64_t patch, bool normalise_targets);
 

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "error.h"
+#include "layers/precision.h"
 
 namespace transfer_limits {
 namespace {
@@ -19,8 +20,10 @@ at::Tensor evenly(const at::Tensor& indices, int64_t count) {
 
 }  // namespace
 
-at::Tensor patch_contrast(const at::Tensor& features, const at::Tensor& share, double temperature,
+at::Tensor patch_contrast(const at::Tensor& features_as_computed, const at::Tensor& share, double temperature,
                           double lesion_share) {
+  const WithoutAutocast exact(features_as_computed.device());
+  const at::Tensor features = in_float32(features_as_computed);
   require(features.dim() == 2 && features.size(0) > 1 && features.is_floating_point(),
           "Expected features [M, E] of at least two patches for the patch contrast but received ",
           features.sizes());

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "layers/precision.h"
 #include "training/patch_contrast.h"
 
 namespace transfer_limits {
@@ -37,6 +38,7 @@ void check(const SliceViews& views) {
 
 at::Tensor self_distillation(const at::Tensor& student, const at::Tensor& teacher, const at::Tensor& centre,
                              double student_temperature, double teacher_temperature) {
+  const WithoutAutocast exact(student.device());
   require_temperature(student_temperature, "the student");
   require_temperature(teacher_temperature, "the teacher");
   const int64_t views = student.size(0), globals = teacher.size(0), slices = teacher.size(1);

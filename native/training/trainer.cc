@@ -4,6 +4,8 @@
 #include <cmath>
 #include <unordered_map>
 
+#include "layers/checkpointed.h"
+
 namespace transfer_limits {
 namespace {
 
@@ -17,6 +19,21 @@ bool starts_with_any(const std::string& name, const std::vector<std::string>& pr
   return prefixes.empty() ||
          std::any_of(prefixes.begin(), prefixes.end(),
                      [&name](const std::string& prefix) { return name.rfind(prefix, 0) == 0; });
+}
+
+bool is_batch_norm(const torch::nn::Module& module) {
+  return module.as<torch::nn::BatchNorm1dImpl>() != nullptr ||
+         module.as<torch::nn::BatchNorm2dImpl>() != nullptr ||
+         module.as<torch::nn::BatchNorm3dImpl>() != nullptr;
+}
+
+// The features of the samples from `start` to `end`.
+std::optional<Features> part_of(const std::optional<Features>& features, int64_t start, int64_t end) {
+  if (!features) return std::nullopt;
+  Features part;
+  part.pooled = features->pooled.slice(0, start, end);
+  for (const at::Tensor& stage : features->stages) part.stages.push_back(stage.slice(0, start, end));
+  return part;
 }
 
 }  // namespace
@@ -53,7 +70,21 @@ Trainer::Trainer(std::shared_ptr<Network> network, TrainerOptions options)
       frozen_.push_back(module);
     }
   }
+  if (options_.micro_batch) check_micro_batches();
   if (options_.teacher) distillation_.emplace(network_, options_.teacher);
+}
+
+void Trainer::check_micro_batches() const {
+  require(*options_.micro_batch >= 1, "Expected at least 1 sample for microBatch but received ",
+          *options_.micro_batch);
+  loss_weight(options_.loss, at::ones({1}, at::kLong));  // throws for a loss that has no parts
+  for (const auto& item : network_->named_modules()) {
+    if (!is_batch_norm(*item.value())) continue;
+    require(
+        std::find(frozen_.begin(), frozen_.end(), item.value()) != frozen_.end(),
+        "Expected no microBatch for a network that trains batch norm (", item.key(),
+        "), which takes its statistics from all samples of a batch at once: choose a smaller batch instead");
+  }
 }
 
 Trainer::Group& Trainer::group_of(double weight_decay, double rate) {
@@ -75,40 +106,68 @@ void Trainer::begin(uint64_t seed) {
   }
 }
 
-StepResult Trainer::step(const at::Tensor& input, const at::Tensor& target,
-                         const std::optional<Features>& features, double learning_rate, uint64_t seed) {
-  begin(seed);
-  return descend(
-      features ? network_->decoded_loss(*features, input, target, options_.loss, options_.auxiliary_weight)
-               : network_->loss(input, target, options_.loss, options_.auxiliary_weight),
-      learning_rate, {});
+at::Tensor Trainer::loss_of(const at::Tensor& input, const at::Tensor& target,
+                            const std::optional<Features>& features) {
+  const Autocast autocast(options_.precision, input.device());
+  const Checkpointing checkpointing(options_.checkpointing);
+  return features ? network_->decoded_loss(*features, input, target, options_.loss, options_.auxiliary_weight)
+                  : network_->loss(input, target, options_.loss, options_.auxiliary_weight);
 }
 
-StepResult Trainer::distil(const SliceViews& views, const DistillationStep& distillation,
+at::Tensor Trainer::accumulate(const at::Tensor& input, const at::Tensor& target,
+                               const std::optional<Features>& features) {
+  const int64_t samples = input.size(0);
+  const int64_t part = options_.micro_batch.value_or(samples);
+  if (part >= samples) {
+    const at::Tensor loss = loss_of(input, target, features);
+    loss.backward();
+    return loss.detach();
+  }
+  require(target.dim() > 0 && target.size(0) == samples, "Expected a target of the input's ", samples,
+          " samples but received ", target.sizes());
+  const at::Tensor whole = loss_weight(options_.loss, target);
+  at::Tensor total = at::zeros({}, whole.options());
+  for (int64_t start = 0; start < samples; start += part) {
+    const int64_t end = std::min(samples, start + part);
+    const at::Tensor own_target = target.slice(0, start, end);
+    const at::Tensor loss = loss_of(input.slice(0, start, end), own_target, part_of(features, start, end)) *
+                            (loss_weight(options_.loss, own_target) / whole);
+    loss.backward();
+    total = total + loss.detach();
+  }
+  return total;
+}
+
+at::Tensor Trainer::step(const at::Tensor& input, const at::Tensor& target,
+                         const std::optional<Features>& features, double learning_rate, uint64_t seed) {
+  begin(seed);
+  return descend(accumulate(input, target, features), learning_rate, {});
+}
+
+at::Tensor Trainer::distil(const SliceViews& views, const DistillationStep& distillation,
                            double learning_rate, uint64_t seed) {
   require(distillation_.has_value(), "Expected a trainer with a teacher for distil but received one without");
   require(distillation.momentum >= 0 && distillation.momentum <= 1,
           "Expected a momentum of the teacher in [0, 1] but received ", distillation.momentum);
   begin(seed);
-  const StepResult result =
-      descend(distillation_->loss(views, options_.loss, distillation), learning_rate,
+  at::Tensor loss;
+  {
+    const Autocast autocast(options_.precision, views.global.device());
+    const Checkpointing checkpointing(options_.checkpointing);
+    loss = distillation_->loss(views, options_.loss, distillation);
+  }
+  loss.backward();
+  const at::Tensor result =
+      descend(loss.detach(), learning_rate,
               distillation.prototypes_frozen ? std::vector<std::string>{SelfDistillation::kPrototypes}
                                              : std::vector<std::string>{});
   distillation_->follow(distillation.momentum);
   return result;
 }
 
-StepResult Trainer::descend(const at::Tensor& loss, double learning_rate,
+at::Tensor Trainer::descend(const at::Tensor& loss, double learning_rate,
                             const std::vector<std::string>& frozen) {
-  loss.backward();
-
-  StepResult result;
-  result.loss = loss.item<double>();
-  if (!std::isfinite(result.loss)) {
-    throw Error("INTERNAL", "The training loss became " + std::to_string(result.loss) + " at step " +
-                                std::to_string(steps_ + 1) + ": lower the learning rate, or clip gradients");
-  }
-
+  const torch::NoGradGuard no_grad;
   // Parameters that this step did not use (an auxiliary head with weight 0) have no gradient and are left alone.
   std::vector<Group> used(groups_.size());
   std::vector<std::vector<at::Tensor>> gradients(groups_.size());
@@ -131,27 +190,27 @@ StepResult Trainer::descend(const at::Tensor& loss, double learning_rate,
       for (const at::Tensor& norm : at::_foreach_norm(gradients[index])) norms.push_back(norm);
     }
   }
-  at::Tensor norm = at::linalg_vector_norm(at::stack(norms), 2);
-  result.gradient_norm = norm.item<double>();
+  const at::Tensor norm = at::linalg_vector_norm(at::stack(norms), 2);
 
-  const torch::NoGradGuard no_grad;
-  if (options_.gradient_clip && result.gradient_norm > *options_.gradient_clip) {
-    const double scale = *options_.gradient_clip / (result.gradient_norm + 1e-6);
-    for (auto& list : gradients) {
-      if (!list.empty()) at::_foreach_mul_(list, scale);
-    }
+  // The update itself divides the gradient, and leaves out a step that has no finite loss: both without a look at the
+  // numbers.
+  const at::Tensor finite = loss.isfinite().to(norm.scalar_type());
+  std::optional<at::Tensor> divisor;
+  if (options_.gradient_clip) {
+    const double most = *options_.gradient_clip;
+    divisor = at::where(norm.gt(most), (norm + 1e-6) / most, at::ones_like(norm));
   }
   for (size_t index = 0; index < used.size(); ++index) {
     Group& group = used[index];
     if (group.parameters.empty()) continue;
-    at::_foreach_add_(group.steps, 1);
+    at::_foreach_add_(group.steps, finite);
     at::_fused_adamw_(group.parameters, gradients[index], group.first, group.second, /*max_exp_avg_sqs=*/{},
                       group.steps, learning_rate * group.rate, options_.beta1, options_.beta2,
-                      group.weight_decay,
-                      /*eps=*/1e-8, /*amsgrad=*/false, /*maximize=*/false);
+                      group.weight_decay, /*eps=*/1e-8, /*amsgrad=*/false, /*maximize=*/false, divisor,
+                      /*found_inf=*/1 - finite);
   }
   ++steps_;
-  return result;
+  return at::stack({loss.to(norm.scalar_type()), norm});
 }
 
 std::vector<std::pair<std::string, at::Tensor>> Trainer::state() const {

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "layers/precision.h"
 #include "models/network.h"
 #include "training/self_distillation.h"
 
@@ -24,28 +25,31 @@ struct TrainerOptions {
   // What a parameter's learning rate is multiplied with, by its name; 1 where it does not stand here.
   std::unordered_map<std::string, double> rates;
   double auxiliary_weight = 0.4;
+  // How forward and backward compute their products; losses, parameters and their gradients are float32 in both.
+  Precision precision = Precision::kFloat32;
+  // Transformer and ConvNeXt blocks are computed once more on the way back instead of keeping what they need there.
+  bool checkpointing = false;
+  // A batch of more samples goes through the network in parts of at most so many; the gradients add up to the batch's.
+  std::optional<int64_t> micro_batch;
   std::shared_ptr<Network> teacher;  // for self-distillation, which needs one; it becomes the network's copy
-};
-
-struct StepResult {
-  double loss = 0.0;           // before the step
-  double gradient_norm = 0.0;  // before clipping
 };
 
 // AdamW (Loshchilov 2019) on a network, one call a step. Weight decay acts on matrices and kernels only: norms,
 // biases, tokens and GRN's vectors have none. The learning rate comes with each step: the schedule is the caller's.
+// Nothing in a step waits for the device.
 class Trainer {
  public:
   Trainer(std::shared_ptr<Network> network, TrainerOptions options);
 
   // Forward in training mode, loss, backward, clipping, update. What is drawn inside comes from `seed`. Where the
-  // encoder's features of the input are given, the encoder isn't run.
-  StepResult step(const at::Tensor& input, const at::Tensor& target, const std::optional<Features>& features,
+  // encoder's features of the input are given, the encoder isn't run. Answers [2] on the device: the loss before the
+  // step and the gradient's norm before clipping. Where the loss is not finite, nothing is updated.
+  at::Tensor step(const at::Tensor& input, const at::Tensor& target, const std::optional<Features>& features,
                   double learning_rate, uint64_t seed);
 
   // A step of self-distillation: both networks see the views, the network takes a step, the teacher follows. Throws
   // BAD_INPUT for a trainer without a teacher.
-  StepResult distil(const SliceViews& views, const DistillationStep& distillation, double learning_rate,
+  at::Tensor distil(const SliceViews& views, const DistillationStep& distillation, double learning_rate,
                     uint64_t seed);
 
   // The optimiser's moments by name, `first.<parameter>`, `second.<parameter>` and `steps.<parameter>`, and where there
@@ -65,10 +69,17 @@ class Trainer {
   };
 
   Group& group_of(double weight_decay, double rate);
+  void check_micro_batches() const;
   // What comes before a loss: draws, mode and gradients are as at the start of a step.
   void begin(uint64_t seed);
-  // What comes after it: backward, clipping, update. Parameters of these names stay as they are.
-  StepResult descend(const at::Tensor& loss, double learning_rate, const std::vector<std::string>& frozen);
+  // The loss of a batch or a part of it.
+  at::Tensor loss_of(const at::Tensor& input, const at::Tensor& target,
+                     const std::optional<Features>& features);
+  // The gradient of a batch's loss, part by part, added to the parameters'; the loss.
+  at::Tensor accumulate(const at::Tensor& input, const at::Tensor& target,
+                        const std::optional<Features>& features);
+  // What comes after backward: clipping, update. Parameters of these names stay as they are.
+  at::Tensor descend(const at::Tensor& loss, double learning_rate, const std::vector<std::string>& frozen);
 
   std::shared_ptr<Network> network_;
   TrainerOptions options_;

@@ -3,10 +3,13 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
+#include "error.h"
 #include "volumes/volume.h"
 
 namespace transfer_limits::volumes {
@@ -26,7 +29,40 @@ int64_t for_each_block(int64_t count, const Work& work) {
   return blocks;
 }
 
+// In whole numbers, which compilers vectorise: not finite is what has an exponent of ones only.
+template <typename Bits>
+int64_t count_exponents(const void* data, int64_t count, Bits exponent) {
+  const auto* bytes = static_cast<const uint8_t*>(data);
+  std::atomic<int64_t> total = 0;
+  at::parallel_for(0, count, kBlock, [&](int64_t begin, int64_t end) {
+    int64_t found = 0;
+    for (int64_t i = begin; i < end; ++i) {
+      Bits bits;
+      std::memcpy(&bits, bytes + i * int64_t(sizeof(Bits)), sizeof(Bits));
+      found += (bits & exponent) == exponent ? 1 : 0;
+    }
+    total += found;
+  });
+  return total;
+}
+
 }  // namespace
+
+int64_t count_not_finite(const void* data, int64_t count, at::ScalarType type) {
+  switch (type) {
+    case at::kDouble:
+      return count_exponents<uint64_t>(data, count, 0x7ff0'0000'0000'0000);
+    case at::kFloat:
+      return count_exponents<uint32_t>(data, count, 0x7f80'0000);
+    case at::kBFloat16:
+      return count_exponents<uint16_t>(data, count, 0x7f80);
+    case at::kHalf:
+      return count_exponents<uint16_t>(data, count, 0x7c00);
+    default:
+      throw Error("BAD_INPUT",
+                  std::string("Expected floating-point numbers but received ") + at::toString(type));
+  }
+}
 
 Moments moments_above(const at::Tensor& volume, double threshold) {
   const at::Tensor input = require_volume(volume, "volume");

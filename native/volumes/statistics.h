@@ -18,6 +18,9 @@ struct Statistics {
 // Over the finite voxels of `volume` [D, H, W]; all zero when there is none.
 Statistics statistics(const at::Tensor& volume);
 
+// How many of `count` floating-point numbers, half precision included, are NaN or infinite. They may begin at any byte.
+int64_t count_not_finite(const void* data, int64_t count, at::ScalarType type);
+
 // As `statistics`, over the finite voxels above `threshold` only.
 struct Moments {
   int64_t count;

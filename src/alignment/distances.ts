@@ -47,7 +47,7 @@ export async function measureDistance(
   const median = await medianDistance(fineTuned, reference);
   const scale = median > 0 ? median : sigma;
   const sigmas = [sigma, ...bandwidthFactors.map((factor) => factor * scale)];
-  const all = (await pairSums(fineTuned, reference, sigmas, signal)).map((sums: PairSums) =>
+  const all = (await pairSums(fineTuned, reference, sigmas, { signal })).map((sums: PairSums) =>
     squaredMmd(sums),
   );
   const [paper, ...bandwidths] = all as [SquaredMmd, ...SquaredMmd[]];

@@ -1,5 +1,5 @@
 import { expected } from "../common/errors.js";
-import { kernelSums } from "../native/kernels.js";
+import { kernelSums, type Products } from "../native/kernels.js";
 import { type ShapedArray, withTensors } from "../native/temporary.js";
 import type { Tensor } from "../native/tensor.js";
 
@@ -40,6 +40,8 @@ export interface PairSums {
  * @param a features [N, d], float32 or float64: a tensor, or an array with its shape
  * @param b features [M, d]
  * @param options.sigma the kernel's bandwidth, in the units of the features; default 1, the paper's
+ * @param options.products in what many rows are multiplied; default `float32`. On CUDA `three-term-bfloat16` is several
+ *   times faster, with a relative error of about 1e-5 in each sum of kernel values, and `bfloat16` faster still, with 1e-3
  * @param options.signal stops the work between two tiles
  * @throws `BAD_INPUT` for shapes that do not fit, values that are not finite, or a sigma that is not positive;
  *   `ABORTED`
@@ -50,12 +52,12 @@ export interface PairSums {
 export async function mmd2(
   a: Tensor | ShapedArray,
   b: Tensor | ShapedArray,
-  options: { sigma?: number; signal?: AbortSignal } = {},
+  options: { sigma?: number; products?: Products; signal?: AbortSignal } = {},
 ): Promise<SquaredMmd> {
   const sigma = options.sigma ?? 1;
   requireSigma(sigma);
   return withTensors({ a, b }, async (rowsA, rowsB) => {
-    const [sums] = await pairSums(rowsA as Tensor, rowsB as Tensor, [sigma], options.signal);
+    const [sums] = await pairSums(rowsA as Tensor, rowsB as Tensor, [sigma], options);
     return squaredMmd(sums as PairSums);
   });
 }
@@ -70,9 +72,9 @@ export async function pairSums(
   a: Tensor,
   b: Tensor,
   sigmas: readonly number[],
-  signal?: AbortSignal,
+  options: { products?: Products; signal?: AbortSignal | undefined } = {},
 ): Promise<PairSums[]> {
-  const sums = await kernelSums(a, b, sigmas, signal);
+  const sums = await kernelSums(a, b, sigmas, options);
   return sigmas.map((_, index) => ({
     rowsA: sums.rowsA,
     rowsB: sums.rowsB,

@@ -37,6 +37,7 @@ models:
       learningRate: 0.002
       decoderDim: 64
     decoder: { kind: upernet, hidden: 32, auxiliary: 16 }
+    denoiser: { kind: unetr, featureSize: 6 }
     subpixel: { featureSize: 8 }
     classifier: { bottleneck: 32 }
   - name: ProViCNet
@@ -48,9 +49,10 @@ models:
       learningRate: 0.001
       projection: { hidden: 64, bottleneck: 32 }
     decoder: { kind: conv1, width: 8 }
+    denoiser: { kind: unetr, featureSize: 6 }
     subpixel: { featureSize: 4 }
     classifier: { bottleneck: 32 }
-    training: { epochs: 6, batchSize: 4, validateEvery: 6 } # a step takes several times as long
+    training: { epochs: 6, validateEvery: 6 } # a step takes several times as long
 tasks:
   - kind: pirads-classification
     training: { epochs: 40, learningRate: 0.002, batchSize: 4 }
@@ -60,18 +62,27 @@ tasks:
     training: { epochs: 8, learningRate: 0.002, batchSize: 2 }
     strategies: [direct, diffusion]
     diffusion:
+      prediction: image # a few hundred steps are too few to tell noise
+      noiseSchedule: linear # more of them at late times, where the image is decided
+      sampler: ancestral
       samplingSteps: 5
-      training: { epochs: 6, validateEvery: 6 }
+      training: { epochs: 3, learningRate: 0.004, batchSize: 1, validateEvery: 3 }
   - kind: distortion-correction
     maximumDisplacement: 4 # mm
     training: { epochs: 20, learningRate: 0.002, batchSize: 4, validateEvery: 2 }
     strategies: [direct, diffusion]
     diffusion:
+      prediction: image
+      noiseSchedule: linear
+      sampler: ancestral
       samplingSteps: 5
-      training: { epochs: 6, batchSize: 2, validateEvery: 6 }
+      training: { epochs: 3, learningRate: 0.004, batchSize: 1, validateEvery: 3 }
   - kind: modality-translation
-    samplingSteps: 10
-    training: { epochs: 8, learningRate: 0.002, batchSize: 2, validateEvery: 8 }
+    prediction: image
+    noiseSchedule: linear
+    sampler: ancestral
+    samplingSteps: 5
+    training: { epochs: 8, learningRate: 0.004, batchSize: 1, validateEvery: 8 }
 specialised:
   pirads-classification: resnet-demo
   lesion-segmentation: unet-3d-demo

@@ -1,7 +1,7 @@
 import { expected } from "../common/errors.js";
 import { badImage } from "./formats/bad-image.js";
 import { openImage } from "./formats/open-image.js";
-import type { ImageFormat, OpenedImage } from "./formats/opened-image.js";
+import type { CheckedVolume, ImageFormat, OpenedImage } from "./formats/opened-image.js";
 import { axisLength, permutations, spacingOf } from "./geometry.js";
 
 export type { ImageFormat } from "./formats/opened-image.js";
@@ -54,8 +54,7 @@ export async function readImage(path: string, options: ReadOptions = {}): Promis
   if (volume !== undefined && volume >= opened.volumes)
     throw badImage(path, `it has no volume ${volume}: it holds ${opened.volumes}, counted from 0`);
 
-  const data = await readVolume(opened, volume ?? 0);
-  const notFinite = countNotFinite(data);
+  const { data, notFinite } = (await opened.readQuickly?.()) ?? (await readVolume(opened, volume ?? 0));
   if (notFinite > 0)
     throw badImage(
       path,
@@ -67,11 +66,11 @@ export async function readImage(path: string, options: ReadOptions = {}): Promis
   return { path, format, storedType, shape: [k, j, i], data, voxelToPatient };
 }
 
-async function readVolume(opened: OpenedImage, index: number): Promise<Float32Array> {
+async function readVolume(opened: OpenedImage, index: number): Promise<CheckedVolume> {
   let data: Float32Array | undefined;
   for await (const volume of opened.readVolumes((candidate) => candidate === index)) data = volume.data;
   if (data === undefined) throw badImage(opened.path, `its volume ${index} could not be read`);
-  return data;
+  return { data, notFinite: countNotFinite(data) };
 }
 
 function countNotFinite(data: Float32Array): number {

@@ -281,7 +281,7 @@ async function placeCrop(images: Partial<Record<VolumeRole, Image>>, settings: S
 
 /** The patient position of the middle of the box around the gland; null for an empty mask. */
 async function glandMiddle(gland: Image): Promise<Triple | null> {
-  using mask = Tensor.from(gland.data, gland.shape);
+  using mask = Tensor.sharing(gland.data, gland.shape);
   const box = await bounds(mask);
   if (box === null) return null;
   const middle = box.low.map((low, axis) => (low + (box.high[axis] as number)) / 2);
@@ -292,7 +292,7 @@ async function glandMiddle(gland: Image): Promise<Triple | null> {
 async function onGrid(role: VolumeRole, image: Image, grid: VoxelGrid, settings: Settings): Promise<Tensor> {
   const outputToInput = gridToGrid(grid.voxelToPatient, image.voxelToPatient);
   const { shape } = settings;
-  using source = Tensor.from(image.data, image.shape);
+  using source = Tensor.sharing(image.data, image.shape);
   if (!isImage(role)) return resample(source, { outputToInput, shape, interpolation: settings.masks });
 
   const sigmas = antialiasingSigmas(outputToInput);

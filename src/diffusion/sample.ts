@@ -1,6 +1,7 @@
 import { expected, throwIfAborted } from "../common/errors.js";
 import { seedFor } from "../common/random.js";
 import { Tensor } from "../native/tensor.js";
+import { checkPrediction, imageFrom, noiseFrom, type Prediction } from "./prediction.js";
 import { ancestral } from "./samplers/ancestral.js";
 import { ddim } from "./samplers/ddim.js";
 import { dpmSolver } from "./samplers/dpm-solver.js";
@@ -24,8 +25,10 @@ export interface SampleOptions {
   /** The same seed gives the same sample. */
   seed: number;
   device?: string;
-  /** The noise in `noisy` (of `shape`) at time t, from 1 to the schedule's steps; disposed of here. */
-  predictNoise(noisy: Tensor, t: number): Promise<Tensor>;
+  /** What `predict` answers with. Default `noise`. */
+  prediction?: Prediction;
+  /** What the network says of `noisy` (of `shape`) at time t, from 1 to the schedule's steps; disposed of here. */
+  predict(noisy: Tensor, t: number): Promise<Tensor>;
   /** The range that images lie in, to which predicted ones are held; null: none. Default null. */
   clip?: readonly [low: number, high: number] | null;
   signal?: AbortSignal;
@@ -39,7 +42,7 @@ export const timesOf = (schedule: NoiseSchedule, steps: number): number[] =>
   Array.from({ length: steps + 1 }, (_, index) => Math.round((schedule.steps * (steps - index)) / steps));
 
 /**
- * Samples an image from a diffusion model that predicts noise, starting from pure noise.
+ * Samples an image from a diffusion model, starting from pure noise.
  *
  * @returns the image, of `shape`
  * @throws `BAD_INPUT` for impossible options, `ABORTED` when `signal` was aborted; nothing stays alive then
@@ -54,6 +57,7 @@ export async function sample(options: SampleOptions): Promise<Tensor> {
   if (!(eta >= 0 && eta <= 1)) throw expected("a number from 0 to 1", "eta", eta);
   if (options.eta !== undefined && options.sampler !== "ddim")
     throw expected("no eta, which ddim alone has,", `eta of ${options.sampler}`, eta);
+  checkPrediction(options.prediction ?? "noise");
   const times = timesOf(schedule, steps);
   let noisy = await Tensor.normal(shape, seedFor(seed, "sample", "start"), device);
   let previous: { t: number; image: Tensor } | null = null;
@@ -85,41 +89,30 @@ export async function sample(options: SampleOptions): Promise<Tensor> {
   }
 }
 
-/** The image that x_t comes from by the network's account of its noise, held to `clip`, and the noise that then is in it. */
+/** The image that x_t comes from by the network's account, held to `clip`, and the noise that then is in it. */
 async function predict(
-  { schedule, predictNoise }: SampleOptions,
+  { schedule, prediction = "noise", predict }: SampleOptions,
   clip: SampleOptions["clip"],
   noisy: Tensor,
   t: number,
 ): Promise<{ image: Tensor; noise: Tensor }> {
-  const [signal, deviation] = [schedule.signal[t] as number, schedule.noise[t] as number];
-  const predicted = await predictNoise(noisy, t);
+  using predicted = await predict(noisy, t);
+  const image = await imageFrom(prediction, schedule, t, noisy, predicted);
+  if (!clip) return withNoise(image, () => noiseFrom(prediction, schedule, t, noisy, predicted));
+  using unclipped = image;
+  const held = await unclipped.clamp(...clip);
+  return withNoise(held, () => noiseFrom("image", schedule, t, noisy, held));
+}
+
+/** An image, which is disposed of where its noise cannot be had. */
+async function withNoise(
+  image: Tensor,
+  noise: () => Promise<Tensor>,
+): Promise<{ image: Tensor; noise: Tensor }> {
   try {
-    const image = await Tensor.combine([
-      [1 / signal, noisy],
-      [-deviation / signal, predicted],
-    ]);
-    if (!clip) {
-      try {
-        return { image, noise: await Tensor.combine([[1, predicted]]) };
-      } catch (error) {
-        image.dispose();
-        throw error;
-      }
-    }
-    using unclipped = image;
-    const held = await unclipped.clamp(...clip);
-    try {
-      const noise = await Tensor.combine([
-        [1 / deviation, noisy],
-        [-signal / deviation, held],
-      ]);
-      return { image: held, noise };
-    } catch (error) {
-      held.dispose();
-      throw error;
-    }
-  } finally {
-    predicted.dispose();
+    return { image, noise: await noise() };
+  } catch (error) {
+    image.dispose();
+    throw error;
   }
 }

@@ -54,6 +54,12 @@ export const decoderSchema = z.discriminatedUnion("kind", [
   section({ kind: z.literal("conv1"), width: size.default(16) }),
 ]);
 
+/**
+ * What stands on the encoder where a task is learnt by diffusion. The noise of single voxels can be told by a decoder
+ * alone that sees the input at its full resolution, as UNETR does on every family.
+ */
+export const denoiserSchema = decoderSchema.default({ kind: "unetr", featureSize: 16 });
+
 /** What stands on the encoder for classification; the default is the one published with ProFound. */
 export const classifierSchema = section({ bottleneck: size.default(256) });
 
@@ -176,9 +182,10 @@ export const publishedDecoder = (family: EncoderSpec["family"]): DecoderSpec =>
 /** The head that gives an encoder the output of a task. */
 export function headOf(
   task: NetworkTask,
-  heads: { decoder: DecoderSpec; subpixel: SubpixelSpec; classifier: ClassifierSpec },
+  heads: { decoder: DecoderSpec; denoiser: DecoderSpec; subpixel: SubpixelSpec; classifier: ClassifierSpec },
 ): HeadSpec {
   if (task.answers === "classes") return { kind: "classifier", classes: task.outputs, ...heads.classifier };
+  if (task.timed) return { ...heads.denoiser, outputs: task.outputs };
   if (task.depthScale === 2) return { kind: "subpixel", outputs: task.outputs, ...heads.subpixel };
   return { ...heads.decoder, outputs: task.outputs };
 }

@@ -52,19 +52,23 @@ export interface Addon {
   setThreads(count: number): void;
   threads(): number;
   liveTensors(): number;
+  freeMemory(device: string): number;
   peakMemory(device: string): number;
 
-  tensorFrom(data: TypedArray, shape: number[], device: string): TensorHandle;
+  tensorFrom(data: TypedArray, shape: number[], device: string, share: boolean): TensorHandle;
+  tensorShare(tensor: TensorHandle): TensorHandle;
   tensorToArray(tensor: TensorHandle): Promise<TypedArray>;
   tensorGather(bank: TensorHandle[], indices: number[]): Promise<TensorHandle>;
   tensorPoolDepth(tensor: TensorHandle, factor: number, method: "mean" | "first"): Promise<TensorHandle>;
   tensorThreshold(tensor: TensorHandle, value: number): Promise<TensorHandle>;
   tensorSelect(tensor: TensorHandle, axis: number, index: number): Promise<TensorHandle>;
   tensorSliceSums(tensor: TensorHandle): Promise<number[]>;
+  tensorCountNotFinite(tensor: TensorHandle): Promise<number>;
   tensorNormal(shape: number[], seed: number, device: string): Promise<TensorHandle>;
   tensorCombine(tensors: TensorHandle[], weights: number[]): Promise<TensorHandle>;
   tensorClamp(tensor: TensorHandle, low: number, high: number): Promise<TensorHandle>;
   tensorMap(location: TensorLocation, device: string): Promise<TensorHandle>;
+  tensorMapCountNotFinite(location: TensorLocation): Promise<number>;
   tensorsWrite(path: string, header: Uint8Array, tensors: TensorHandle[]): Promise<void>;
 
   networkCreate(specification: object, device: string, seed: number): Promise<NetworkHandle>;
@@ -75,6 +79,7 @@ export interface Addon {
     network: NetworkHandle,
     input: TensorHandle,
     position: TensorHandle | null,
+    precision: Precision,
   ): Promise<{
     pooled: TensorHandle;
     stages: TensorHandle[];
@@ -84,8 +89,14 @@ export interface Addon {
     network: NetworkHandle,
     input: TensorHandle,
     position: TensorHandle | null,
+    precision: Precision,
   ): Promise<TensorHandle>;
-  networkDecode(network: NetworkHandle, features: FeatureHandles, input: TensorHandle): Promise<TensorHandle>;
+  networkDecode(
+    network: NetworkHandle,
+    features: FeatureHandles,
+    input: TensorHandle,
+    precision: Precision,
+  ): Promise<TensorHandle>;
   networkEmbedded(network: NetworkHandle): number;
   networkProject(network: NetworkHandle, features: TensorHandle): Promise<TensorHandle>;
 
@@ -101,13 +112,13 @@ export interface Addon {
     features: FeatureHandles | null,
     learningRate: number,
     seed: number,
-  ): Promise<{ loss: number; gradientNorm: number }>;
+  ): Promise<TensorHandle>;
   trainerDistil(
     trainer: TrainerHandle,
     views: object,
     learningRate: number,
     seed: number,
-  ): Promise<{ loss: number; gradientNorm: number }>;
+  ): Promise<TensorHandle>;
   trainerState(
     trainer: TrainerHandle,
   ): Promise<{ steps: number; tensors: { name: string; tensor: TensorHandle }[] }>;
@@ -123,7 +134,13 @@ export interface Addon {
     prediction: TensorHandle,
     target: TensorHandle,
   ): Promise<{ value: number; gradient: TensorHandle }>;
-  mmd2(a: TensorHandle, b: TensorHandle, sigmas: number[], cancel: CancelFlag | null): Promise<MmdSums>;
+  mmd2(
+    a: TensorHandle,
+    b: TensorHandle,
+    sigmas: number[],
+    cancel: CancelFlag | null,
+    products: string,
+  ): Promise<MmdSums>;
   medianDistance(a: TensorHandle, b: TensorHandle): Promise<number>;
   ssim3d(a: TensorHandle, b: TensorHandle, dataRange: number): Promise<number[]>;
   overlap(prediction: TensorHandle, target: TensorHandle, threshold: number): Promise<OverlapCounts[]>;
@@ -159,6 +176,7 @@ export interface Addon {
   volumeSmooth(volume: TensorHandle, sigmas: number[]): Promise<TensorHandle>;
   volumeCropSlices(volumes: TensorHandle, crops: object[], options: object): Promise<TensorHandle>;
   volumeNormalise(volume: TensorHandle, method: object): Promise<TensorHandle>;
+  volumeDecode(file: StoredVolume): Promise<DecodedVolume | null>;
   volumeStatistics(volume: TensorHandle): Promise<VolumeStatistics>;
   volumeBounds(mask: TensorHandle): Promise<{ low: number[]; high: number[] } | null>;
   volumeWarp(volume: TensorHandle, field: TensorHandle): Promise<TensorHandle>;
@@ -172,6 +190,9 @@ export interface Addon {
   ): Promise<{ field: TensorHandle; scale: number; jacobianMinimum: number }>;
   phantomRender(scene: object): Promise<Record<string, TensorHandle>>;
 }
+
+/** What products and convolutions are computed in. Parameters, losses, metrics and answers are float32 in both. */
+export type Precision = "float32" | "bfloat16";
 
 /** What an encoder made of volumes. */
 export interface FeatureHandles {
@@ -195,6 +216,29 @@ export interface OverlapCounts {
   intersection: number;
   prediction: number;
   target: number;
+}
+
+/** A file with a single volume, little-endian. */
+export interface StoredVolume {
+  path: string;
+  /** How large it is on the disk. */
+  bytes: number;
+  /** The file is gzip. */
+  gzip: boolean;
+  /** "int16", "float64", ... */
+  type: string;
+  /** Where the voxels begin, once it is decompressed. */
+  firstByte: number;
+  voxels: number;
+  slope: number;
+  intercept: number;
+}
+
+export interface DecodedVolume {
+  /** Stored value times slope plus intercept, in float64, rounded once. */
+  data: Float32Array;
+  /** Voxels that are NaN or infinite. */
+  notFinite: number;
 }
 
 export interface VolumeStatistics {

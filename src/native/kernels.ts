@@ -20,9 +20,22 @@ async function cancellable<T>(
   }
 }
 
+/**
+ * In what the products of rows are computed where there are many. bfloat16 keeps 8 bits of each value; three-term
+ * bfloat16 takes a value as the sum of two and is nearly as precise as float32. Others than float32 need CUDA.
+ */
+export type Products = "float32" | "three-term-bfloat16" | "bfloat16";
+
 /** Sums of the Gaussian kernel exp(-|u - v|² / sigma²) within and between two sets, per bandwidth. */
-export const kernelSums = (a: Tensor, b: Tensor, sigmas: readonly number[], signal?: AbortSignal) =>
-  cancellable(signal, (cancel) => addon().mmd2(a.handle, b.handle, [...sigmas], cancel));
+export const kernelSums = (
+  a: Tensor,
+  b: Tensor,
+  sigmas: readonly number[],
+  {
+    products = "float32",
+    signal,
+  }: { products?: Products | undefined; signal?: AbortSignal | undefined } = {},
+) => cancellable(signal, (cancel) => addon().mmd2(a.handle, b.handle, [...sigmas], cancel, products));
 
 /** The median Euclidean distance between distinct rows of A and B together (at most 1,000 rows of each). */
 export const medianDistance = (a: Tensor, b: Tensor) => settle(addon().medianDistance(a.handle, b.handle));

@@ -14,6 +14,8 @@ export interface LibTorch {
   flavour: string;
   /** What the loader opens, absolute, in this order. */
   libraries: string[];
+  /** What it opens after these for the CUDA flavour of the addon; empty in a LibTorch for the CPU. */
+  cudaLibraries: string[];
 }
 
 /** One place where LibTorch was looked for, and what came of it. */
@@ -110,20 +112,24 @@ function examine(folder: string, environment: NodeJS.ProcessEnv): LibTorch | str
     version: version.number,
     flavour: version.tag ?? (existsSync(join(library, "libtorch_cuda.so")) ? "cuda" : "cpu"),
     libraries: [
-      ...cudaRuntime(folder, environment),
+      ...companions(folder, environment),
       join(library, "libc10.so"),
       join(library, "libtorch_cpu.so"),
     ],
+    cudaLibraries: ["libc10_cuda.so", "libtorch_cuda.so"]
+      .map((name) => join(library, name))
+      .filter((path) => existsSync(path)),
   };
 }
 
 /**
- * The CUDA runtime libraries that `libtorch_cpu.so` of a CUDA build refers to, even where no GPU is used. They lie
- * beside it in the package's cache, and in the neighbouring `nvidia` packages in a Python. One that is nowhere is
- * left out: the system's own search path may still have it.
+ * The CUDA runtime libraries that `libtorch_cpu.so` of a CUDA build refers to, even where no GPU is used, and
+ * libdeflate, by which compressed images are read faster. They lie beside LibTorch in the package's cache, and the
+ * former in the neighbouring `nvidia` packages in a Python. One that is nowhere is left out: the system's own search
+ * path may still have CUDA's, and Node can decompress too.
  */
-function cudaRuntime(folder: string, environment: NodeJS.ProcessEnv): string[] {
-  if (!existsSync(join(folder, "lib", "libtorch_cuda.so"))) return [];
+function companions(folder: string, environment: NodeJS.ProcessEnv): string[] {
+  const cuda = existsSync(join(folder, "lib", "libtorch_cuda.so"));
   const nvidia = join(folder, "..", "nvidia");
   const places = [
     join(folder, "lib"),
@@ -132,10 +138,12 @@ function cudaRuntime(folder: string, environment: NodeJS.ProcessEnv): string[] {
     join(nvidia, "cuda_cupti", "lib"),
     join(fetchedFolder(readLock(), environment), "lib"),
   ];
-  return [/^libcudart(-[0-9a-f]+)?\.so\.\d+$/, /^libcupti(-[0-9a-f]+)?\.so\.\d+$/].flatMap((pattern) => {
+  const names = cuda ? ["cudart", "cupti", "deflate"] : ["deflate"];
+  return names.flatMap((name) => {
+    const pattern = new RegExp(`^lib${name}(-[0-9a-f]+)?\\.so\\.\\d+$`);
     for (const place of places) {
-      const name = filesIn(place).find((file) => pattern.test(file));
-      if (name) return [join(place, name)];
+      const file = filesIn(place).find((candidate) => pattern.test(candidate));
+      if (file) return [join(place, file)];
     }
     return [];
   });

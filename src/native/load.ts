@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import type { Addon } from "./addon.js";
+import { binaryName, chooseFlavour, type Flavour } from "./flavour.js";
 import { locateLibTorch, searchReport } from "./libtorch.js";
 
 const packageRoot = fileURLToPath(new URL("../../", import.meta.url));
@@ -30,10 +31,14 @@ function loadAddon(): Addon {
   // OpenMP's threads wait asleep rather than spinning: beside other work on the same cores, spinning makes every
   // operation many times slower. It changes no number. libgomp reads this when it is opened.
   process.env.OMP_WAIT_POLICY ??= "PASSIVE";
+  // Large tensors take memory in pages of 2 MB where the system has them: small ones, each to be cleared when it is first
+  // touched, cost more time than filling them.
+  process.env.THP_MEM_ALLOC_ENABLE ??= "1";
+  const flavour = chooseFlavour(binaryFolder);
   try {
     const loader = require(join(binaryFolder, "loader.node")) as { open(paths: string[]): void };
-    loader.open(found.libraries);
-    const native = require(join(binaryFolder, "transfer_limits.node")) as Addon;
+    loader.open(flavour === "cuda" ? [...found.libraries, ...found.cudaLibraries] : found.libraries);
+    const native = require(join(binaryFolder, binaryName(flavour))) as Addon;
     const built = native.buildInfo().libtorch;
     if (built !== found.version) {
       throw new TransferLimitsError(
@@ -48,12 +53,23 @@ function loadAddon(): Addon {
     throw new TransferLimitsError(
       "LIBTORCH_MISSING",
       `The native addon could not be loaded: ${messageOf(error)}\n` +
-        `LibTorch ${found.version} was taken from ${found.folder}.\n` +
-        `Possible solutions:\n  - build the addon: npm run build:native\n  - see what is there: npx transfer-limits doctor`,
+        `LibTorch ${found.version} (${found.flavour}) was taken from ${found.folder}.\n` +
+        `Possible solutions:\n${remedies(flavour).join("\n")}`,
       { cause: error },
     );
   }
 }
+
+const remedies = (flavour: Flavour): string[] => [
+  ...(flavour === "cuda"
+    ? [
+        "  - build the CUDA flavour of the addon: npm run build:cuda",
+        "  - take the torch of a Python, beside which cuBLAS and cuDNN lie: TRANSFER_LIMITS_PYTHON_TORCH=python3",
+        "  - do without CUDA: TRANSFER_LIMITS_FLAVOUR=cpu",
+      ]
+    : ["  - build the addon: npm run build:native"]),
+  "  - see what is there: npx transfer-limits doctor",
+];
 
 /**
  * Awaits a native promise and turns what it rejects with into a `TransferLimitsError` with the native code, whose

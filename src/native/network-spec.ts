@@ -42,13 +42,14 @@ export type EncoderSpec = ConvNeXtSpec | ResNetEncoderSpec | DinoVitSpec;
 
 /**
  * What stands on an encoder. Every dense head answers to a volume at the volume's full spatial size. `conv1` and
- * `contrastive` stand on a `dino-vit`, `classifier` and `subpixel` on any family, the others on a `convnext-v2-3d` or
- * `resnet-3d`.
+ * `contrastive` stand on a `dino-vit`, `classifier`, `unetr` and `subpixel` on any family, the others on a
+ * `convnext-v2-3d` or `resnet-3d`.
  */
 export type HeadSpec =
   /** On the pooled features: a bottleneck with batch norm; on a `dino-vit` three linear layers of that width. */
   | { kind: "classifier"; classes: number; bottleneck?: number }
   | { kind: "upernet"; outputs: number; hidden?: number; auxiliary?: number }
+  /** Sees the input at full size beside the encoder's features: the four stages, or a `dino-vit`'s tokens of four depths. */
   | { kind: "unetr"; outputs: number; featureSize?: number }
   /**
    * Doubles the depth: the input's first channel, each slice twice, plus what the head adds by a subpixel shuffle of

@@ -1,15 +1,16 @@
 import { expected, TransferLimitsError } from "../common/errors.js";
-import type { NetworkHandle, ParameterInfo } from "./addon.js";
+import type { NetworkHandle, ParameterInfo, Precision } from "./addon.js";
 import { addon, call, settle } from "./load.js";
 import type { NetworkSpec } from "./network-spec.js";
 import { readSafetensors, writeSafetensors } from "./safetensors.js";
 import { Tensor } from "./tensor.js";
 
-export type { ParameterInfo } from "./addon.js";
+export type { ParameterInfo, Precision } from "./addon.js";
 
 /**
- * Encoder features of volumes: `pooled` [N, features], and the feature maps: four of a convolutional encoder, one of a
- * vision transformer, its patch tokens on their grid, slice by slice [N, D, features, H / patch, W / patch].
+ * Encoder features of volumes: `pooled` [N, features], and the feature maps: four of a convolutional encoder, of a
+ * vision transformer its patch tokens on their grid, slice by slice [N, D, features, H / patch, W / patch], of the last
+ * block, or under UNETR of four depths, the last block last.
  */
 export interface VolumeFeatures extends Disposable {
   pooled: Tensor;
@@ -48,6 +49,11 @@ export class Network implements Disposable {
   readonly handle: NetworkHandle;
   readonly spec: NetworkSpec;
   readonly device: string;
+  /**
+   * What `forward`, `embed` and `decode` compute their products and convolutions in from now on; answers are float32. A
+   * trainer has its own.
+   */
+  precision: Precision = "float32";
 
   protected constructor(handle: NetworkHandle, spec: NetworkSpec, device: string) {
     this.handle = handle;
@@ -86,7 +92,7 @@ export class Network implements Disposable {
     if (options === undefined && input.shape.length === 4)
       throw expected("a volume [N, C, D, H, W], or slices and { position },", "the input", input.shape);
     const { pooled, stages, tokens } = await settle(
-      addon().networkEmbed(this.handle, input.handle, options?.position?.handle ?? null),
+      addon().networkEmbed(this.handle, input.handle, options?.position?.handle ?? null, this.precision),
     );
     const features = volumeFeatures(
       new Tensor(pooled),
@@ -111,7 +117,9 @@ export class Network implements Disposable {
    */
   async forward(input: Tensor, { position }: SliceOptions = {}): Promise<Tensor> {
     return new Tensor(
-      await settle(addon().networkForward(this.handle, input.handle, position?.handle ?? null)),
+      await settle(
+        addon().networkForward(this.handle, input.handle, position?.handle ?? null, this.precision),
+      ),
     );
   }
 
@@ -122,7 +130,9 @@ export class Network implements Disposable {
    */
   async decode(features: VolumeFeatures, input: Tensor): Promise<Tensor> {
     return new Tensor(
-      await settle(addon().networkDecode(this.handle, featureHandles(features), input.handle)),
+      await settle(
+        addon().networkDecode(this.handle, featureHandles(features), input.handle, this.precision),
+      ),
     );
   }
 

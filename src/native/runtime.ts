@@ -11,5 +11,8 @@ export const setThreads = (count: number): void => call(() => addon().setThreads
 
 export const threads = (): number => addon().threads();
 
+/** Bytes that are free on a GPU. @throws `BAD_INPUT` for a CPU */
+export const freeMemory = (device: string): number => call(() => addon().freeMemory(device));
+
 /** The most memory in bytes that the process (a CPU) or LibTorch's allocator (CUDA) has held so far. */
 export const peakMemory = (device: string): number => call(() => addon().peakMemory(device));

@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises";
 import { TransferLimitsError } from "../common/errors.js";
-import type { TypedArray } from "./addon.js";
+import type { TensorLocation, TypedArray } from "./addon.js";
 import { addon, settle } from "./load.js";
 import { decoderOf } from "./number-formats.js";
 import { Tensor } from "./tensor.js";
@@ -85,14 +85,25 @@ export async function loadStored(
   stored: StoredTensor,
   { device = "cpu", shape = stored.shape }: { device?: string; shape?: readonly number[] } = {},
 ): Promise<Tensor> {
-  if (stored.littleEndian && isContiguous(stored) && isMappable(stored.dtype)) {
-    const length = elementsOf(shape) * storedTypes[stored.dtype];
-    const { path, offset, dtype } = stored;
-    return new Tensor(
-      await settle(addon().tensorMap({ path, offset, length, dtype, shape: [...shape] }, device)),
-    );
-  }
+  const location = locationOf(stored, shape);
+  if (location !== null) return new Tensor(await settle(addon().tensorMap(location, device)));
   return Tensor.from(await readStored(stored), shape, device);
+}
+
+/** How many elements of a tensor are NaN or infinite; 0 where they are no floating-point numbers. */
+export async function countNotFinite(stored: StoredTensor): Promise<number> {
+  if (!/^b?float/.test(stored.dtype)) return 0;
+  const location = locationOf(stored, stored.shape);
+  if (location !== null) return settle(addon().tensorMapCountNotFinite(location));
+  using tensor = await loadStored(stored);
+  return tensor.countNotFinite();
+}
+
+/** Where LibTorch finds the elements as it wants them; null where they have to be decoded or put in order. */
+function locationOf(stored: StoredTensor, shape: readonly number[]): TensorLocation | null {
+  const { path, offset, dtype, littleEndian } = stored;
+  if (!littleEndian || !isContiguous(stored) || !isMappable(dtype)) return null;
+  return { path, offset, length: elementsOf(shape) * storedTypes[dtype], dtype, shape: [...shape] };
 }
 
 const isMappable = (dtype: StoredType): dtype is Mappable => (mappable as readonly string[]).includes(dtype);

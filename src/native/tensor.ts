@@ -28,6 +28,18 @@ export class Tensor implements Disposable {
    * @throws `BAD_INPUT` when the number of elements is not the product of `shape`.
    */
   static from(data: TypedArray, shape: readonly number[], device = "cpu"): Tensor {
+    return Tensor.#of(data, shape, device, false);
+  }
+
+  /**
+   * As `from`, but without a copy on the CPU where `data` is all of an array that this package made, such as an image's:
+   * both then share their memory, and neither may be changed while the other is in use.
+   */
+  static sharing(data: TypedArray, shape: readonly number[], device = "cpu"): Tensor {
+    return Tensor.#of(data, shape, device, true);
+  }
+
+  static #of(data: TypedArray, shape: readonly number[], device: string, share: boolean): Tensor {
     const known = [Float32Array, Float64Array, BigInt64Array, Uint8Array].some(
       (type) => data instanceof type,
     );
@@ -43,7 +55,12 @@ export class Tensor implements Disposable {
         data.length,
       );
     }
-    return new Tensor(call(() => addon().tensorFrom(data, [...shape], device)));
+    return new Tensor(call(() => addon().tensorFrom(data, [...shape], device, share)));
+  }
+
+  /** The same numbers under another handle: nothing is copied, and each handle is disposed by itself. */
+  share(): Tensor {
+    return new Tensor(call(() => addon().tensorShare(this.handle)));
   }
 
   /**
@@ -104,6 +121,11 @@ export class Tensor implements Disposable {
   /** The sum of each slice of a volume [D, H, W], in order. */
   async sliceSums(): Promise<number[]> {
     return settle(addon().tensorSliceSums(this.handle));
+  }
+
+  /** How many elements of a float32 or float64 tensor on the CPU are NaN or infinite. */
+  async countNotFinite(): Promise<number> {
+    return settle(addon().tensorCountNotFinite(this.handle));
   }
 
   /** How many tensors of this process have not been disposed. */

@@ -1,4 +1,5 @@
-import type { TrainerHandle } from "./addon.js";
+import { TransferLimitsError } from "../common/errors.js";
+import type { Precision, TrainerHandle } from "./addon.js";
 import { addon, settle } from "./load.js";
 import { featureHandles, type Network, type VolumeFeatures } from "./network.js";
 import { readSafetensors, writeSafetensors } from "./safetensors.js";
@@ -54,6 +55,22 @@ export interface TrainerOptions {
   rates?: Record<string, number>;
   /** Weight of the auxiliary head's loss, where the network has one. Default 0.4. */
   auxiliaryWeight?: number;
+  /**
+   * What forward and backward compute their products and convolutions in. Parameters, their gradients, the optimiser and
+   * losses are float32 in both. Default `float32`.
+   */
+  precision?: Precision;
+  /**
+   * Blocks of ConvNeXts and transformers are computed once more on the way back instead of keeping what they need
+   * there: less memory, a forward pass more, the same numbers. Default false.
+   */
+  checkpointing?: boolean;
+  /**
+   * Larger batches go through the network in parts of at most so many samples; gradients and loss add up to those of
+   * the batch. Not for networks that train batch norm, nor for the losses `patch-contrast` and `self-distillation`,
+   * which look at all samples of a batch at once. Default: batches go through as a whole.
+   */
+  microBatch?: number;
 }
 
 /**
@@ -84,6 +101,18 @@ export interface DistillationSchedule {
   prototypesFrozen?: boolean;
 }
 
+/** What a step saw: the loss before it, and the gradient's global norm before clipping. */
+export interface StepReading {
+  loss: number;
+  gradientNorm: number;
+}
+
+/** How a step is taken: `seed` seeds what is drawn inside it (stochastic depth, dropout). */
+export interface StepSettings {
+  learningRate: number;
+  seed: number;
+}
+
 /** Trains a network step by step with AdamW. The schedule is the caller's: each step names its learning rate. */
 export class Trainer implements Disposable {
   /** @internal */
@@ -104,17 +133,30 @@ export class Trainer implements Disposable {
   /**
    * One step: forward in training mode, loss, backward, clipping, AdamW.
    *
-   * @param step.seed seeds what is drawn inside the step (stochastic depth, dropout)
    * @param step.features the encoder's features of the input, where they are known: then the encoder isn't run, and
    * only a head can be trained
-   * @returns the loss before the step, and the gradient's global norm before clipping
+   * @throws `INTERNAL` where the loss is not finite; parameters are then as before
    */
   async step(
     input: Tensor,
     target: Tensor,
-    step: { learningRate: number; seed: number; features?: VolumeFeatures },
-  ): Promise<{ loss: number; gradientNorm: number }> {
-    return settle(
+    step: StepSettings & { features?: VolumeFeatures },
+  ): Promise<StepReading> {
+    return read(await this.enqueue(input, target, step));
+  }
+
+  /**
+   * As `step`, without a wait for its numbers: a GPU has the next step in its queue before this one is done. Input and
+   * target may lie on another device. A step whose loss is not finite changes nothing.
+   *
+   * @returns [2]: loss and gradient norm, on the network's device; the caller disposes it
+   */
+  async enqueue(
+    input: Tensor,
+    target: Tensor,
+    step: StepSettings & { features?: VolumeFeatures },
+  ): Promise<Tensor> {
+    const handle = await settle(
       addon().trainerStep(
         this.handle,
         input.handle,
@@ -124,18 +166,21 @@ export class Trainer implements Disposable {
         step.seed,
       ),
     );
+    return new Tensor(handle);
   }
 
   /**
    * One step of self-distillation: student and teacher see the views, the student takes a step as in `step`, the
    * teacher's centre and weights follow.
    *
-   * @throws `BAD_INPUT` for a trainer without a teacher, and for views that do not fit
+   * @throws `BAD_INPUT` for a trainer without a teacher, and for views that do not fit; `INTERNAL` as `step`
    */
-  async distil(
-    views: SliceViews,
-    step: { learningRate: number; seed: number } & DistillationSchedule,
-  ): Promise<{ loss: number; gradientNorm: number }> {
+  async distil(views: SliceViews, step: StepSettings & DistillationSchedule): Promise<StepReading> {
+    return read(await this.enqueueDistillation(views, step));
+  }
+
+  /** As `distil`, without a wait for its numbers; as `enqueue`. */
+  async enqueueDistillation(views: SliceViews, step: StepSettings & DistillationSchedule): Promise<Tensor> {
     const { slices, global, lesion, local, globalPosition, localPosition } = views;
     const { learningRate, seed, ...schedule } = step;
     const handles = {
@@ -146,7 +191,9 @@ export class Trainer implements Disposable {
       globalPosition: globalPosition?.handle ?? null,
       localPosition: localPosition?.handle ?? null,
     };
-    return settle(addon().trainerDistil(this.handle, { ...handles, ...schedule }, learningRate, seed));
+    return new Tensor(
+      await settle(addon().trainerDistil(this.handle, { ...handles, ...schedule }, learningRate, seed)),
+    );
   }
 
   /** Writes the optimiser's moments and step count, and a teacher's weights and centre, as safetensors, atomically. */
@@ -181,4 +228,17 @@ export class Trainer implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** The numbers of a step that was enqueued; its tensor is disposed. */
+async function read(queued: Tensor): Promise<StepReading> {
+  using reading = queued;
+  const [loss, gradientNorm] = (await reading.toArray()) as Float32Array as unknown as [number, number];
+  if (!Number.isFinite(loss)) {
+    throw new TransferLimitsError(
+      "INTERNAL",
+      `The training loss became ${loss}: lower the learning rate, or clip gradients`,
+    );
+  }
+  return { loss, gradientNorm };
 }

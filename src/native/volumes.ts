@@ -1,8 +1,15 @@
-import type { VolumeStatistics } from "./addon.js";
+import type { DecodedVolume, StoredVolume, VolumeStatistics } from "./addon.js";
 import { addon, settle } from "./load.js";
 import { Tensor } from "./tensor.js";
 
-export type { VolumeStatistics } from "./addon.js";
+export type { DecodedVolume, StoredVolume, VolumeStatistics } from "./addon.js";
+
+/**
+ * The volume of an image file, decompressed and converted at once, on a thread of Node's pool. Null where the file cannot
+ * be read, is damaged or not exactly as described, down to its last byte, or where it is gzip and there is no libdeflate.
+ */
+export const decodeVolume = (file: StoredVolume): Promise<DecodedVolume | null> =>
+  settle(addon().volumeDecode(file));
 
 /** How a volume's values are brought to a common scale. */
 export type Normalisation =

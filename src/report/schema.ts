@@ -139,7 +139,14 @@ export const resultsSchema = z.object({
       }),
     )
     .optional(),
-  software: z.object({ package: text, libtorch: text, node: text, device: text, threads: number }),
+  software: z.object({
+    package: text,
+    libtorch: text,
+    node: text,
+    device: text,
+    threads: number,
+    precision: z.enum(["float32", "bfloat16"]).optional(),
+  }),
 });
 
 /** Fails to compile where the schema and the types of `results.ts` part ways. */

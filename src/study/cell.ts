@@ -18,9 +18,11 @@ import type { NetworkSpec } from "../native/network-spec.js";
 import { peakMemory } from "../native/runtime.js";
 import { writeSafetensors } from "../native/safetensors.js";
 import { Tensor } from "../native/tensor.js";
+import type { TrainerOptions } from "../native/trainer.js";
 import { type CaseVolumes, factsOf, openCase } from "../tasks/case-volumes.js";
 import { taskOf } from "../tasks/index.js";
 import type { Picture, Task } from "../tasks/task.js";
+import { VolumeBank } from "../tasks/volume-bank.js";
 import { BusyClock } from "./busy-clock.js";
 import { completeCell, curveCsv, encoderFile, studyPaths } from "./cell-folder.js";
 import { CheckpointFolder, type TrainingState } from "./checkpoint.js";
@@ -102,13 +104,15 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   const config = study.tasks.find(({ kind }) => kind === cell.task) as TaskConfig;
   const strategy = cell.strategy as CellResult["strategy"];
   const task = taskOf(config, strategy);
-  const sets = await openSets(task, cohort, cell, study);
+  using bank = VolumeBank.on(device);
+  const sets = await openSets(task, cohort, cell, study, bank);
   const meter = new CostMeter();
   const { clock } = meter;
 
   const channels = channelsShown(cell.network, task.shape.channels);
   const weightSeed = seedFor(study.seed, "weights", cell.model, cell.seed);
   using network = await clock.during(Network.build(cell.network, { device, seed: weightSeed }));
+  network.precision = study.execution.precision;
   if (cell.startsFrom === "pretrained") await clock.during(startFromPretraining(network, study, cell.model));
 
   const head = headParameters(network);
@@ -137,6 +141,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
             ...(training.gradientClip === null ? {} : { gradientClip: training.gradientClip }),
             ...(trainable === null ? {} : { trainable: trainable() }),
             ...(cell.layerDecay === 1 ? {} : { rates: layerwiseRates(network, cell.layerDecay) }),
+            ...executionOf(study, training.microBatch),
           },
           schedule: training,
           cases: sets.train.length,
@@ -171,6 +176,8 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
     await clock.during(network.restore(checkpoints.best(state.best.epoch)));
   }
 
+  // Distances compare embeddings more closely than bfloat16 tells apart.
+  network.precision = "float32";
   const tested = await test({ ...present, features: null }, sets.test, signal);
   try {
     const { assessment, cases } = tested.evaluation;
@@ -230,6 +237,13 @@ export function channelsShown(network: NetworkSpec, ofTask: number): number {
   return family === "dino-vit" && channels % ofTask === 0 ? ofTask : channels;
 }
 
+/** How a study's trainings are computed. */
+export const executionOf = ({ execution }: Study, microBatch: number | null): Partial<TrainerOptions> => ({
+  precision: execution.precision,
+  checkpointing: execution.checkpointing,
+  ...(microBatch === null ? {} : { microBatch }),
+});
+
 /** What a training tells about a cell. */
 export function listeners({ cell, tell }: CellContext, metric: string | null) {
   const label = labelOf(cell);
@@ -255,7 +269,7 @@ export function listeners({ cell, tell }: CellContext, metric: string | null) {
   };
 }
 
-async function openSets(task: Task, cohort: StudyCohort, cell: PlannedCell, study: Study) {
+async function openSets(task: Task, cohort: StudyCohort, cell: PlannedCell, study: Study, bank: VolumeBank) {
   const { voxels } = study.cohort;
   const { device } = study.execution;
   const fitting = (cases: readonly PreparedCase[]) =>
@@ -275,12 +289,12 @@ async function openSets(task: Task, cohort: StudyCohort, cell: PlannedCell, stud
         `${split[name].length} there ${found === 1 ? "is 1" : `are ${found}`}. Enlarge split.${name}`,
     );
   }
-  const open = (cases: readonly PreparedCase[]) =>
-    Promise.all(cases.map((prepared) => openCase(prepared, device)));
+  const open = (cases: readonly PreparedCase[], kept?: VolumeBank) =>
+    Promise.all(cases.map((prepared) => openCase(prepared, device, kept)));
   return {
-    train: await open(sets.train),
-    validation: await open(sets.validation),
-    test: await open(sets.test),
+    train: await open(sets.train, bank),
+    validation: await open(sets.validation, bank),
+    test: await open(sets.test), // seen once
     testCases: sets.test,
   };
 }

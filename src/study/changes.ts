@@ -3,12 +3,13 @@ import { pathName } from "../common/validation.js";
 import type { Study } from "./schema.js";
 
 /**
- * Refuses to go on with a study whose numbers would be other ones. How it is executed may change.
+ * Refuses to go on with a study whose numbers would be other ones. How it is executed may change, but for the precision.
  *
  * @throws `BAD_CONFIG` naming the fields that differ from what stands in the folder
  */
 export function refuseChanges(before: Study, now: Study): void {
-  const strip = ({ execution: _, ...rest }: Study) => JSON.parse(JSON.stringify(rest)) as unknown;
+  const strip = ({ execution: { precision = "float32" }, ...rest }: Study) =>
+    JSON.parse(JSON.stringify({ ...rest, execution: { precision } })) as unknown;
   const changes = differences(strip(before), strip(now), []);
   if (changes.length === 0) return;
   const shown = changes.slice(0, 10).map((change) => `\n  ${change}`);
@@ -28,7 +29,8 @@ export function differences(before: unknown, now: unknown, path: PropertyKey[]):
       differences(before[key], now[key], [...path, Array.isArray(before) ? Number(key) : key]),
     );
   }
-  if (before === now) return [];
+  // A field that came later and is null says what its absence said.
+  if ((before ?? null) === (now ?? null)) return [];
   const words = (value: unknown) => (value === undefined ? "absent" : describe(value));
   return [`${pathName(path)}: was ${words(before)}, is ${words(now)}`];
 }

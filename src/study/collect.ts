@@ -88,6 +88,7 @@ export class ResultsCollector {
         node: process.version,
         device: (study.execution.devices ?? [study.execution.device]).join(", "),
         threads: this.threads,
+        precision: study.execution.precision,
       },
     };
   }

@@ -47,6 +47,12 @@ function headCost({ encoder, head }: Extract<NetworkSpec, { encoder: unknown }>,
       // Three convolutions 3x3x3 of `hidden` at the finest stage and the fusion of four.
       return 27 * positions(voxels, 0) * (head.hidden ?? 512) ** 2 * 6;
     case "unetr":
+      // Slice by slice the coarser levels keep the depth, and tokens are spread over each of them.
+      if (encoder.family === "dino-vit") {
+        const size = head.featureSize ?? 16;
+        return voxels * size * (27 * 13 * size + encoder.embedDim);
+      }
+      return 27 * voxels * (head.featureSize ?? 16) ** 2 * 5;
     case "subpixel":
       return 27 * voxels * (head.featureSize ?? 16) ** 2 * 5;
     case "conv1":

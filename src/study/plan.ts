@@ -129,7 +129,7 @@ function planPretraining(study: Study, model: ModelConfig): PlannedCell {
     training: null,
     epochs: settings.epochs,
     cost: settings.epochs * cases(study.split).train * forward,
-    memoryBytes: peakBytes(network, trained, settings.batchSize, { encoder: 1, head: true }),
+    memoryBytes: peakBytes(network, trained, atOnce(settings), { encoder: 1, head: true }),
   };
 }
 
@@ -251,9 +251,13 @@ function effort(
     training,
     epochs,
     cost: forward * (trainings + epochs * validations + (questions + 1) * test),
-    memoryBytes: peakBytes(network, voxels, training.batchSize, { encoder, head: trains !== "nothing" }),
+    memoryBytes: peakBytes(network, voxels, atOnce(training), { encoder, head: trains !== "nothing" }),
   };
 }
+
+/** Cases that go through the network at once. */
+const atOnce = ({ batchSize, microBatch }: { batchSize: number; microBatch: number | null }): number =>
+  Math.min(batchSize, microBatch ?? batchSize);
 
 /** Blocks of the encoder; 1 for a specialised model, which is trained as a whole. */
 function blocksOf(network: NetworkSpec): number {

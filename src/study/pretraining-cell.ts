@@ -10,7 +10,8 @@ import { encoderParameters, parameterCount } from "../models/weights.js";
 import { Network } from "../native/network.js";
 import { writeSafetensors } from "../native/safetensors.js";
 import { openCase } from "../tasks/case-volumes.js";
-import { architectureOf, type CellContext, CostMeter, listeners } from "./cell.js";
+import { VolumeBank } from "../tasks/volume-bank.js";
+import { architectureOf, type CellContext, CostMeter, executionOf, listeners } from "./cell.js";
 import { completeCell, curveCsv, encoderFile, type PretrainingResult, studyPaths } from "./cell-folder.js";
 import { CheckpointFolder } from "./checkpoint.js";
 import { pretrainingCases } from "./cohort-file.js";
@@ -33,7 +34,8 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
       "Expected at least one case to pretrain on, but none could be read",
     );
   }
-  const opened = await Promise.all(prepared.map((one) => openCase(one, device)));
+  using bank = VolumeBank.on(device);
+  const opened = await Promise.all(prepared.map((one) => openCase(one, device, bank)));
   const method = await pretrainingMethod(settings, encoder, opened, device);
   const seen = new Set(method.cases.map((volumes) => volumes.case));
   const patients = [
@@ -68,6 +70,7 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
       loss: method.loss,
       weightDecay: settings.weightDecay,
       ...(settings.gradientClip === null ? {} : { gradientClip: settings.gradientClip }),
+      ...executionOf(study, settings.microBatch),
     },
     schedule: { ...settings, validateEvery: settings.epochs },
     cases: method.cases.length,

@@ -4,8 +4,9 @@ import { Network } from "../native/network.js";
 import type { NetworkSpec } from "../native/network-spec.js";
 import { setThreads } from "../native/runtime.js";
 import { Tensor } from "../native/tensor.js";
-import { Trainer } from "../native/trainer.js";
+import { Trainer, type TrainerOptions } from "../native/trainer.js";
 import { taskOf } from "../tasks/index.js";
+import { executionOf } from "./cell.js";
 import { forwardCost } from "./estimate.js";
 import type { PlannedCell, StudyPlan } from "./plan.js";
 import type { Study } from "./schema.js";
@@ -85,8 +86,10 @@ async function paceOf(study: Study, cell: PlannedCell, device: string): Promise<
   const [small, large] = sizes as unknown as [Triple, Triple];
 
   using network = await Network.build(cell.network, { device });
+  network.precision = study.execution.precision;
   const secondsAt = async (size: Triple) =>
-    (await timeStep(network, batch, [size[2] / depthScale, size[0], size[1]])) / batch;
+    (await timeStep(network, batch, [size[2] / depthScale, size[0], size[1]], executionOf(study, null))) /
+    batch;
   const slow = await secondsAt(large);
   const full = costAt(voxels);
   const [low, high] = [costAt(small), costAt(large)];
@@ -98,7 +101,12 @@ async function paceOf(study: Study, cell: PlannedCell, device: string): Promise<
 }
 
 /** The shortest of a few training steps on a batch of inputs [depth, height, width], in seconds. */
-async function timeStep(network: Network, batch: number, size: Triple): Promise<number> {
+async function timeStep(
+  network: Network,
+  batch: number,
+  size: Triple,
+  execution: Partial<TrainerOptions>,
+): Promise<number> {
   const channels = "model" in network.spec ? network.spec.model.channels : network.spec.encoder.channels;
   using input = filled([batch, channels, ...size], network.device);
   using answer = await network.forward(input);
@@ -109,6 +117,7 @@ async function timeStep(network: Network, batch: number, size: Triple): Promise<
   using trainer = await Trainer.create(network, {
     loss: classes ? { kind: "cross-entropy" } : { kind: "l1" },
     weightDecay: 0,
+    ...execution,
   });
   let shortest = Number.POSITIVE_INFINITY;
   for (let step = 0; step <= timedSteps; step++) {

@@ -3,9 +3,10 @@ import { describe, messageOf } from "../common/errors.js";
 import { type Fault, faultsOf } from "../common/validation.js";
 import { ownStrategy, type Strategy, variantName } from "../common/vocabulary.js";
 import { keyMaps } from "../models/checkpoints/key-maps/index.js";
-import { encoderOf, publishedDecoder, specialisedOf } from "../models/specification.js";
+import { type DecoderSpec, encoderOf, publishedDecoder, specialisedOf } from "../models/specification.js";
 import type { EncoderSpec } from "../native/network-spec.js";
 import { strategiesOf, taskOf } from "../tasks/index.js";
+import { microBatchFaults } from "./micro-batch.js";
 import { expandPreset } from "./presets.js";
 import {
   type ModelConfig,
@@ -32,7 +33,10 @@ export function resolveStudy(input: unknown, base: string): { study: Study } | {
   if (!parsed.success) return { faults: faultsOf(parsed.error, expanded.input) };
   const config = parsed.data;
   const faults = contradictionsOf(config);
-  return faults.length > 0 ? { faults } : { study: complete(config, base) };
+  if (faults.length > 0) return { faults };
+  const study = complete(config, base);
+  const ofParts = microBatchFaults(config, study);
+  return ofParts.length > 0 ? { faults: ofParts } : { study };
 }
 
 function complete(config: StudyConfig, base: string): Study {
@@ -250,11 +254,14 @@ function checkModels(config: StudyConfig, fault: Report): void {
       }
     });
     const isTransformer = encoder.family === "dino-vit";
-    if (model.decoder !== undefined && (model.decoder.kind === "conv1") !== isTransformer) {
+    const fitting: DecoderSpec["kind"][] = isTransformer ? ["conv1", "unetr"] : ["upernet", "unetr"];
+    for (const field of ["decoder", "denoiser"] as const) {
+      const kind = model[field]?.kind;
+      if (kind === undefined || fitting.includes(kind)) continue;
       fault(
-        ["models", index, "decoder", "kind"],
-        `expected ${isTransformer ? '"conv1"' : '"upernet" or "unetr"'}, which stands on an encoder of the family ` +
-          `"${encoder.family}", but received "${model.decoder.kind}"`,
+        ["models", index, field, "kind"],
+        `expected ${fitting.map((name) => `"${name}"`).join(" or ")}, which stands on an encoder of the family ` +
+          `"${encoder.family}", but received "${kind}"`,
       );
     }
     variantsOf(config, ({ task, strategy, name }) => {

@@ -3,6 +3,7 @@
  * named `cost`, so that two runs of one study can be compared byte for byte without them.
  */
 import type { Comparator, Strategy, TaskKind } from "../common/vocabulary.js";
+import type { Precision } from "../native/network.js";
 
 export type { Comparator, Strategy, TaskKind } from "../common/vocabulary.js";
 
@@ -185,7 +186,14 @@ export interface StudyResults {
   }[];
   /** One entry a foundation model whose weights come from elsewhere. */
   exposure?: PatientExposure[];
-  software: { package: string; libtorch: string; node: string; device: string; threads: number };
+  software: {
+    package: string;
+    libtorch: string;
+    node: string;
+    device: string;
+    threads: number;
+    precision?: Precision;
+  };
 }
 
 /**

@@ -7,6 +7,7 @@ import {
   classifierSchema,
   type DecoderSpec,
   decoderSchema,
+  denoiserSchema,
   encoderSchema,
   specialisedSchema,
   subpixelSchema,
@@ -43,6 +44,11 @@ const trainingFields = {
   gradientClip: positive.nullable(),
   /** Validate every so many epochs, and after the last. */
   validateEvery: count,
+  /**
+   * Batches go through the network in parts of at most so many cases, whose gradients add up to the batch's: less
+   * memory. Null: as a whole.
+   */
+  microBatch: count.nullable(),
 };
 
 const trainingSchema = section({
@@ -54,6 +60,7 @@ const trainingSchema = section({
   warmupEpochs: trainingFields.warmupEpochs.default(0),
   gradientClip: trainingFields.gradientClip.default(null),
   validateEvery: trainingFields.validateEvery.default(1),
+  microBatch: trainingFields.microBatch.default(null),
 });
 
 /** What a task changes of the study's `training`. */
@@ -66,6 +73,7 @@ const trainingChanges = section({
   warmupEpochs: trainingFields.warmupEpochs.optional(),
   gradientClip: trainingFields.gradientClip.optional(),
   validateEvery: trainingFields.validateEvery.optional(),
+  microBatch: trainingFields.microBatch.optional(),
 });
 
 /** A share of a slice's area, from and to. */
@@ -128,6 +136,8 @@ export const pretrainSchema = section({
   /** Default: 0; a tenth of the epochs for self-distillation, which otherwise ends with a teacher that says nothing. */
   warmupEpochs: trainingFields.warmupEpochs.optional(),
   gradientClip: trainingFields.gradientClip.default(null),
+  /** As in `training`; of a masked autoencoder alone, as the other methods compare the cases of a batch. */
+  microBatch: trainingFields.microBatch.default(null),
   /** Share of the patches that the encoder does not see. */
   maskRatio: z.number().gt(0).lt(1).default(0.6),
   /** Edge of a patch in voxels: the stride of the encoder's third stage. */
@@ -191,6 +201,8 @@ const modelSchema = section({
   partialBlocks: z.int().min(0).max(1000).default(2),
   /** Default: the published one, UperNet on a ConvNeXt or ResNet, `conv1` on a vision transformer. */
   decoder: decoderSchema.optional(),
+  /** In place of the decoder where a task is learnt by diffusion; default: UNETR, which sees the input at full size. */
+  denoiser: denoiserSchema,
   classifier: classifierSchema.prefault({}),
   subpixel: subpixelSchema.prefault({}),
 });
@@ -295,6 +307,13 @@ export const studySchema = section({
     jobs: z.int().min(1).max(256).default(1),
     /** Threads of each; null: the machine's cores divided among the jobs, kept when the study is continued. */
     threads: z.int().min(1).max(1024).nullable().default(null),
+    /**
+     * What training and validation compute products and convolutions in; parameters, gradients, losses and metrics, and
+     * all of testing, are float32. Other than the rest of this section it changes the numbers.
+     */
+    precision: z.enum(["float32", "bfloat16"]).default("float32"),
+    /** Blocks of ConvNeXts and transformers are computed once more on the way back: less memory, the same numbers. */
+    checkpointing: z.boolean().default(false),
     /** Keeps the encoder of every so many epochs of a pretraining beside the last one; null: the last one alone. */
     checkpointEvery: count.nullable().default(null),
     /** Where the results go; default: `<name>-results` beside the study file. */

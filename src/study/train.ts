@@ -2,10 +2,11 @@ import { TransferLimitsError, throwIfAborted } from "../common/errors.js";
 import { randomStream, seedFor } from "../common/random.js";
 import type { Network, VolumeFeatures } from "../native/network.js";
 import { peakMemory } from "../native/runtime.js";
-import type { Tensor } from "../native/tensor.js";
+import { Tensor } from "../native/tensor.js";
 import {
   type DistillationSchedule,
   type SliceViews,
+  type StepSettings,
   Trainer,
   type TrainerOptions,
 } from "../native/trainer.js";
@@ -78,6 +79,9 @@ export interface Trained {
 
 /** Steps that may be queued before the first of them is waited for: the device never idles, memory stays bounded. */
 const stepsAhead = 3;
+
+/** Steps whose losses are read at once: to read is to wait for the device. */
+const stepsRead = 64;
 
 /**
  * Trains for `schedule.epochs`, from where the checkpoints stand. Everything random is drawn from streams named after
@@ -161,7 +165,9 @@ async function trainEpoch(training: Training, trainer: Trainer, epoch: number): 
   const order = randomStream(random.seed, ...random.name, "order", epoch).shuffle(indices);
   const batches = batchesOf(order, schedule.batchSize, training.smallestBatch);
   const steps = batches.length;
-  const losses: number[] = [];
+  let sum = 0;
+  /** Of steps, in their order, whose losses are still on the device. */
+  const unread: { index: number; reading: Tensor }[] = [];
   const queue: Promise<void>[] = [];
 
   const prepare = (step: number): Promise<AnyBatch> | undefined => {
@@ -173,11 +179,27 @@ async function trainEpoch(training: Training, trainer: Trainer, epoch: number): 
     try {
       const learningRate = learningRateAt(schedule, (epoch - 1) * steps + index, steps);
       const seed = seedFor(random.seed, ...random.name, "step", epoch, index);
-      const { loss } = await takeStep(trainer, batch, { learningRate, seed });
-      if (!Number.isFinite(loss)) throw diverged(epoch, index + 1, loss);
-      losses[index] = loss * (batches[index] as number[]).length;
+      unread.push({ index, reading: await takeStep(trainer, batch, { learningRate, seed }) });
     } finally {
       disposeBatch(batch);
+    }
+  };
+  const read = async (): Promise<void> => {
+    const steps = unread.splice(0);
+    const readings = steps.map(({ reading }) => reading);
+    try {
+      using all = await Tensor.gather(
+        readings,
+        readings.map((_, row) => row),
+      );
+      const values = await all.toArray(); // [steps, 2]: losses and norms of gradients
+      for (const [row, { index }] of steps.entries()) {
+        const loss = Number(values[2 * row]);
+        if (!Number.isFinite(loss)) throw diverged(epoch, index + 1, loss);
+        sum += loss * (batches[index] as number[]).length;
+      }
+    } finally {
+      for (const reading of readings) reading.dispose();
     }
   };
 
@@ -189,21 +211,25 @@ async function trainEpoch(training: Training, trainer: Trainer, epoch: number): 
       next = prepare(index + 1); // its volumes are read while the step runs
       queue.push(handled(clock.during(step(batch, index))));
       if (queue.length >= stepsAhead) await queue.shift();
+      if (unread.length >= stepsRead) await clock.during(read());
     }
     await Promise.all(queue);
+    await clock.during(read());
   } catch (error) {
     // Nothing may be left alive or under way when the error leaves.
     const [unused] = await Promise.allSettled([next, ...queue]);
+    for (const { reading } of unread) reading.dispose();
     if (unused?.status === "fulfilled" && unused.value) disposeBatch(unused.value);
     throw error;
   }
-  return losses.reduce((sum, loss) => sum + loss, 0) / training.cases;
+  return sum / training.cases;
 }
 
-function takeStep(trainer: Trainer, batch: AnyBatch, how: { learningRate: number; seed: number }) {
-  if ("views" in batch) return trainer.distil(batch.views, { ...how, ...batch.schedule });
+/** Its loss and its gradient's norm, on the device. */
+function takeStep(trainer: Trainer, batch: AnyBatch, how: StepSettings): Promise<Tensor> {
+  if ("views" in batch) return trainer.enqueueDistillation(batch.views, { ...how, ...batch.schedule });
   const { input, target, ...known } = batch;
-  return trainer.step(input, target, { ...how, ...known });
+  return trainer.enqueue(input, target, { ...how, ...known });
 }
 
 function disposeBatch(batch: AnyBatch): void {

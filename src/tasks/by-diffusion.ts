@@ -1,5 +1,6 @@
 import type { RandomStream } from "../common/random.js";
 import { noised } from "../diffusion/noising.js";
+import { type Prediction, targetOf } from "../diffusion/prediction.js";
 import { type SamplerName, sample } from "../diffusion/sample.js";
 import { type NoiseScheduleName, noiseSchedule } from "../diffusion/schedule.js";
 import { Tensor } from "../native/tensor.js";
@@ -18,12 +19,14 @@ export interface DiffusionOptions {
   noiseSchedule: NoiseScheduleName;
   /** Time steps of the diffusion that is trained. */
   timeSteps: number;
+  /** What the network is to predict. */
+  prediction: Prediction;
   sampler: SamplerName;
   /** Questions to the network for one image, at most `timeSteps`. */
   samplingSteps: number;
-  /** Weight of 1 - SSIM beside L1, both on the noise. The paper gives none. */
+  /** Weight of 1 - SSIM beside L1, both on what is predicted. The paper gives none. */
   ssimWeight: number;
-  /** As in distortion correction, for the noise. */
+  /** As in distortion correction, for what is predicted. */
   intensityBins: number | null;
   channelFill: ChannelFill;
 }
@@ -54,18 +57,22 @@ export async function imagePair(
   }
 }
 
-/** Four standard deviations of noise to either side: what bins span, and the data range of SSIM on noise. */
-const noiseRange = 4;
+/**
+ * How far what is predicted reaches to either side of 0, which bins span and half the data range of SSIM is: images lie
+ * in [-1, 1], noise within four standard deviations, and so does the velocity, which is a part of each.
+ */
+const reach: Record<Prediction, number> = { noise: 4, velocity: 4, image: 1 };
 
 /**
  * A task learnt by a denoising diffusion model (Ho et al. 2020). The network sees the condition, the noisy image (its
- * intensities [0, 1] moved to [-1, 1]) and the time step t / T as a constant channel, and predicts the noise; L1 + SSIM.
+ * intensities [0, 1] moved to [-1, 1]) and the time step t / T as a constant channel, and predicts the noise (or what `prediction` says); L1 + SSIM.
  * The answer to a test case is sampled, moved back to [0, 1], and judged by SSIM with a data range of 1. The images are
  * drawn before anything else, so that a test case is the same one however the task is learnt.
  */
 export function byDiffusion(task: ImageTask, options: DiffusionOptions): Task {
   const schedule = noiseSchedule(options.noiseSchedule, options.timeSteps);
-  const { intensityBins: bins, channelFill, timeSteps } = options;
+  const { intensityBins: bins, channelFill, timeSteps, prediction } = options;
+  const range = reach[prediction];
 
   return {
     kind: task.kind,
@@ -75,9 +82,9 @@ export function byDiffusion(task: ImageTask, options: DiffusionOptions): Task {
       outputs: 1,
       depthScale: 1,
       timed: true,
-      ...(bins === null ? {} : { intensities: { bins, low: -noiseRange, high: noiseRange } }),
+      ...(bins === null ? {} : { intensities: { bins, low: -range, high: range } }),
     },
-    loss: () => ({ kind: "l1-ssim", dataRange: 2 * noiseRange, ssimWeight: options.ssimWeight }),
+    loss: () => ({ kind: "l1-ssim", dataRange: 2 * range, ssimWeight: options.ssimWeight }),
     ...judgedBySsim,
     questions: options.samplingSteps,
     chance: "noise",
@@ -95,17 +102,18 @@ export function byDiffusion(task: ImageTask, options: DiffusionOptions): Task {
       ]);
       using noise = await Tensor.normal(image.shape, seed, image.device);
       using noisy = await noised(schedule, centred, noise, t);
+      using target = await targetOf(prediction, schedule, t, centred, noise);
       using time = await Tensor.combine([[t / timeSteps, ones]]);
       const parts: Tensor[] = [];
       try {
         parts.push(await stackChannels([condition, noisy, time], channels, channelFill));
-        parts.push(await Tensor.gather([noise], [0]), await Tensor.gather([image], [0]));
+        parts.push(await Tensor.gather([target], [0]), await Tensor.gather([image], [0]));
       } catch (error) {
         for (const part of parts) part.dispose();
         throw error;
       }
-      const [input, target, reference] = parts as [Tensor, Tensor, Tensor];
-      return disposable({ input, target, reference });
+      const [input, wanted, reference] = parts as [Tensor, Tensor, Tensor];
+      return disposable({ input, target: wanted, reference });
     },
 
     async answer(forward, { input }, draw, signal) {
@@ -121,7 +129,8 @@ export function byDiffusion(task: ImageTask, options: DiffusionOptions): Task {
         device: input.device,
         clip: [-1, 1],
         signal,
-        predictNoise: async (noisy, t) => {
+        prediction,
+        predict: async (noisy, t) => {
           using time = await Tensor.combine([[t / timeSteps, ones]]);
           using question = await stackChannels([condition, noisy, time], channels, channelFill);
           return ask(forward, question);

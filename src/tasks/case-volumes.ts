@@ -3,6 +3,7 @@ import type { PreparedCase } from "../cohort/preprocess.js";
 import { expected } from "../common/errors.js";
 import { readSafetensors } from "../native/safetensors.js";
 import type { Tensor } from "../native/tensor.js";
+import type { VolumeBank } from "./volume-bank.js";
 
 export type { VolumeRole } from "../cohort/manifest.js";
 
@@ -32,8 +33,12 @@ export interface CaseVolumes extends CaseFacts {
   load(role: VolumeRole, device?: string): Promise<Tensor>;
 }
 
-/** Opens the preprocessed volumes of a case for a device. */
-export async function openCase(prepared: PreparedCase, device: string): Promise<CaseVolumes> {
+/** Opens the preprocessed volumes of a case for a device; `bank` keeps there what it has room for. */
+export async function openCase(
+  prepared: PreparedCase,
+  device: string,
+  bank?: VolumeBank,
+): Promise<CaseVolumes> {
   const file = await readSafetensors(prepared.file);
   return {
     case: prepared.id,
@@ -42,7 +47,8 @@ export async function openCase(prepared: PreparedCase, device: string): Promise<
     device,
     load: async (role, on = device) => {
       if (!prepared.volumes.includes(role)) throw expected(`a case that has ${role}`, "case", prepared.id);
-      return file.tensor(role, on);
+      if (!bank || on !== device) return file.tensor(role, on);
+      return bank.volume(`${prepared.file} ${role}`, () => file.tensor(role, on));
     },
   };
 }

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { expected } from "../common/errors.js";
 import { section } from "../common/validation.js";
 import { ownStrategy, type Strategy, strategies, type TaskKind } from "../common/vocabulary.js";
+import { predictions } from "../diffusion/prediction.js";
 import { byDiffusion } from "./by-diffusion.js";
 import { distortionCorrection, distortionCorrectionImages } from "./distortion-correction.js";
 import { lesionSegmentation } from "./lesion-segmentation.js";
@@ -16,6 +17,7 @@ const channelFill = z.enum(["repeat", "zeros"]).default("repeat");
 export const diffusionOptions = {
   noiseSchedule: z.enum(["cosine", "linear"]).default("cosine"),
   timeSteps: z.int().min(10).max(10_000).default(1000),
+  prediction: z.enum(predictions).default("noise"),
   sampler: z.enum(["ddim", "ancestral", "dpm-solver++"]).default("ddim"),
   samplingSteps: z.int().min(1).max(1000).default(50),
   ssimWeight: z.number().min(0).default(1),

@@ -31,7 +31,7 @@ export const reading: BenchCase = {
             run: async () => {
               tensor?.dispose();
               image = await readImage(path);
-              tensor = Tensor.from(image.data, image.shape, settings.device);
+              tensor = Tensor.sharing(image.data, image.shape, settings.device);
             },
             answer: async () => sample(image?.data ?? []),
             [Symbol.dispose]: () => tensor?.dispose(),

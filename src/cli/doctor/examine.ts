@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { cacheFolder } from "../../native/libtorch/lock.js";
 import { lastLines } from "../../native/libtorch/python.js";
 import { type Attempt, type LibTorch, locateLibTorch, searchReport } from "../../native/libtorch.js";
@@ -55,6 +55,7 @@ export async function examineMachine(environment: NodeJS.ProcessEnv = process.en
           detail: `${libtorch.version} (${libtorch.flavour}) in ${libtorch.folder}`,
         }
       : { name: "LibTorch", status: "missing", detail: `not found\n${searchReport(tried)}` },
+    ...(libtorch ? [libdeflateFinding(libtorch)] : []),
     addonFinding(built, libtorch, trial),
     ...(addon ? deviceFindings(addon) : []),
     {
@@ -91,6 +92,17 @@ function nodeFinding(): Finding {
   const detail = process.version;
   if (major > 20 || (major === 20 && minor >= 17)) return { name: "Node", status: "ok", detail };
   return { name: "Node", status: "missing", detail, remedy: "Install Node 20.17 or newer." };
+}
+
+function libdeflateFinding({ libraries }: LibTorch): Finding {
+  const path = libraries.find((library) => basename(library).startsWith("libdeflate"));
+  if (path !== undefined) return { name: "libdeflate", status: "ok", detail: path };
+  return {
+    name: "libdeflate",
+    status: "note",
+    detail: "not found; Node decompresses images instead, which takes longer",
+    remedy: "npx transfer-limits doctor --fetch",
+  };
 }
 
 function addonFinding(built: boolean, libtorch: LibTorch | null, trial: AddonTrial | null): Finding {

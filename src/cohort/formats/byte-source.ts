@@ -11,7 +11,7 @@ const chunkBytes = 1 << 20;
 const smallChunkBytes = 1 << 12;
 
 /** Deflate cannot expand a byte into more than this many: what a compressed file can hold at the very most. */
-const largestExpansion = 1032;
+export const largestExpansion = 1032;
 
 /** Bytes that may follow the voxels (padding that some writers leave) before the file is refused. */
 const tolerableTail = 1 << 20;

@@ -1,7 +1,15 @@
 import { NIFTI1, NIFTI2 } from "nifti-reader-js";
+import { TransferLimitsError } from "../../common/errors.js";
+import { decodeVolume, type StoredVolume } from "../../native/volumes.js";
 import { badImage } from "./bad-image.js";
-import { type ByteLocation, ByteSource, requirePlausibleSize } from "./byte-source.js";
-import { type OpenedImage, requireSize, type Volume, voxelToPatientFrom } from "./opened-image.js";
+import { type ByteLocation, ByteSource, largestExpansion, requirePlausibleSize } from "./byte-source.js";
+import {
+  type CheckedVolume,
+  type OpenedImage,
+  requireSize,
+  type Volume,
+  voxelToPatientFrom,
+} from "./opened-image.js";
 import { scaleVoxels, type VoxelType, viewVoxels, voxelTypes } from "./voxel-types.js";
 
 /** Datatype codes of the NIfTI standard that hold one real number. */
@@ -73,7 +81,8 @@ export function openNifti(location: ByteLocation, prefix: Buffer, version: 1 | 2
   const firstVoxel = header.vox_offset === 0 ? length + 4 : header.vox_offset;
   if (!Number.isSafeInteger(firstVoxel) || firstVoxel < length)
     throw badImage(path, `its header puts the voxels at byte ${header.vox_offset}, inside the header`);
-  const volumeBytes = size[0] * size[1] * size[2] * type.bytes;
+  const voxels = size[0] * size[1] * size[2];
+  const volumeBytes = voxels * type.bytes;
   requirePlausibleSize(
     { ...location, start: location.compressed ? 0 : firstVoxel },
     volumeBytes * volumes,
@@ -96,7 +105,32 @@ export function openNifti(location: ByteLocation, prefix: Buffer, version: 1 | 2
       readVolumes(location, { firstVoxel, volumeBytes, volumes, wanted }, (bytes) =>
         scaleVoxels(viewVoxels(bytes, type, header.littleEndian), slope, intercept),
       ),
+    ...(volumes === 1 && header.littleEndian
+      ? {
+          readQuickly: () => {
+            const { path, fileBytes, compressed } = location;
+            const file = { path, bytes: fileBytes, gzip: compressed, type: type.name };
+            return readQuickly(
+              { ...file, firstByte: firstVoxel, voxels, slope, intercept },
+              firstVoxel + volumeBytes,
+            );
+          },
+        }
+      : {}),
   };
+}
+
+/** The whole file at once, through the native core: `bytes` is what it should hold, decompressed. */
+async function readQuickly(file: StoredVolume, bytes: number): Promise<CheckedVolume | null> {
+  // Nothing is allocated for what cannot be: a file holds no more than deflate can expand it to, and as gzip makes
+  // nothing much larger than it was, one that is larger holds more than its header says.
+  if (bytes > file.bytes * largestExpansion || file.bytes > bytes + bytes / 100 + 4096) return null;
+  try {
+    return await decodeVolume(file);
+  } catch (error) {
+    if (error instanceof TransferLimitsError && error.code === "LIBTORCH_MISSING") return null; // reading needs none
+    throw error;
+  }
 }
 
 interface Layout {

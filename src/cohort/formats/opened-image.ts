@@ -8,6 +8,13 @@ export interface Volume {
   data: Float32Array;
 }
 
+/** What `readImage` needs of a volume. */
+export interface CheckedVolume {
+  data: Float32Array;
+  /** Voxels that are NaN or infinite. */
+  notFinite: number;
+}
+
 /** An image file whose header was read and found sound; its voxels are read when asked for. */
 export interface OpenedImage {
   path: string;
@@ -23,6 +30,11 @@ export interface OpenedImage {
   voxelToPatient: number[];
   /** The wanted volumes, in order, one in memory at a time. */
   readVolumes(wanted: (index: number) => boolean): AsyncGenerator<Volume>;
+  /**
+   * A quicker way to a file's only volume, where there is one. Null where it leads nowhere: `readVolumes` reads more
+   * patiently, and says what is wrong.
+   */
+  readQuickly?(): Promise<CheckedVolume | null>;
 }
 
 /** The most voxels that one volume may have: 2 GiB as float32, far beyond any scanner's. */

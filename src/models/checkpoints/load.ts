@@ -1,7 +1,7 @@
 import { describe, expected, TransferLimitsError } from "../../common/errors.js";
 import { suggestion } from "../../common/validation.js";
 import type { Network, ParameterInfo } from "../../native/network.js";
-import { statistics } from "../../native/volumes.js";
+import { countNotFinite } from "../../native/stored-tensor.js";
 import { ofEncoder } from "../encoder-names.js";
 import { type CheckpointFile, openCheckpoint } from "./checkpoint-file.js";
 import type { KeyMap } from "./key-map.js";
@@ -63,11 +63,15 @@ export async function loadWeights(
     ...describeMatch(match, file, { parameters, encoder }),
   };
   const unfit = [...matchRefusals(match, path), ...coverageRefusal(described, file, network, leastCoverage)];
-  // The file is read for its hash while LibTorch looks at its numbers.
-  const [sha256, unsound] = await Promise.all([
+  // The file is read for its hash while LibTorch takes the tensors over.
+  const [sha256, outcome] = await Promise.all([
     file.sha256(),
-    unfit.length > 0 ? Promise.resolve([]) : notFinite(match, path),
+    unfit.length > 0
+      ? { embedding: null, orientation: null, refusals: unfit }
+      : takeOver(network, file, match, fresh),
   ]);
+  await file.unchanged();
+  const { embedding, orientation, refusals } = outcome;
   const report: LoadReport = {
     format: "transfer-limits/load-report@1",
     file: {
@@ -81,15 +85,33 @@ export async function loadWeights(
     },
     network: networkWords(network.spec),
     ...described,
-    embedding: null,
-    orientation: permutedShapes(match) ?? notLookedAt,
+    embedding,
+    orientation: orientation ?? permutedShapes(match) ?? notLookedAt,
     warnings: [],
-    refusal: null,
+    refusal: refusals.length > 0 ? refusals.join(" ") : null,
   };
-  const refuse = (reasons: readonly string[]): void => {
-    if (reasons.length > 0) throw new WeightsRefused({ ...report, refusal: reasons.join(" ") });
-  };
-  refuse([...unfit, ...unsound]);
+  if (embedding !== null || refusals.length === 0) report.warnings = warningsOf(report);
+  if (report.refusal !== null) throw new WeightsRefused(report);
+  return report;
+}
+
+/** What became of the network: nothing, where there are refusals before it was touched. */
+interface Outcome {
+  embedding: LoadReport["embedding"];
+  /** Null where the network was not touched. */
+  orientation: LoadReport["orientation"] | null;
+  refusals: string[];
+}
+
+/** Checks that all tensors are sound, gives them to the network, and looks at how it embeds the probe volume then. */
+async function takeOver(
+  network: Network,
+  file: CheckpointFile,
+  match: Match,
+  fresh: boolean,
+): Promise<Outcome> {
+  const unsound = await notFinite(match, file.path);
+  if (unsound.length > 0) return { embedding: null, orientation: null, refusals: unsound };
   await file.unchanged();
 
   const before = await probeFeatures(network);
@@ -99,18 +121,15 @@ export async function loadWeights(
   }
   await file.unchanged();
   const after = await probeFeatures(network);
-  if (before !== null && after !== null) {
-    report.embedding = {
-      change: relativeChange(before, after),
-      before: fresh ? "random weights" : "the weights before",
-    };
-    report.orientation = await orientationOf(network, file, match, after);
-  }
-  report.warnings = warningsOf(report);
-  const { verdict, words } = report.orientation;
-  if (verdict === "permuted" || verdict === "not as recorded")
-    refuse([`${path} fits the network but is refused. ${words}`]);
-  return report;
+  if (before === null || after === null) return { embedding: null, orientation: null, refusals: [] };
+  const embedding: Outcome["embedding"] = {
+    change: relativeChange(before, after),
+    before: fresh ? "random weights" : "the weights before",
+  };
+  const orientation = await orientationOf(network, file, match, after);
+  const refused = orientation.verdict === "permuted" || orientation.verdict === "not as recorded";
+  const refusals = refused ? [`${file.path} fits the network but is refused. ${orientation.words}`] : [];
+  return { embedding, orientation, refusals };
 }
 
 function chooseKeyMap(
@@ -160,7 +179,7 @@ const sameNames: KeyMap = {
 async function notFinite({ fits }: Match, path: string): Promise<string[]> {
   const bad: string[] = [];
   for (const fit of fits) {
-    const count = await countNotFinite(fit);
+    const count = await notFiniteIn(fit);
     if (count > 0) bad.push(`${fit.from} (${count})`);
   }
   if (bad.length === 0) return [];
@@ -170,16 +189,10 @@ async function notFinite({ fits }: Match, path: string): Promise<string[]> {
   ];
 }
 
-async function countNotFinite({ reading }: Fit): Promise<number> {
-  if (!/^(?:b?float)/.test(reading.stored.dtype)) return 0;
-  const count = reading.shape.reduce((product, extent) => product * extent, 1);
-  if (count === 0) return 0;
-  using tensor = await load({ ...reading, ...(reading.inflate === null ? { shape: [1, 1, count] } : {}) });
-  if (tensor.dtype === "float32" && tensor.shape.length === 3) return (await statistics(tensor)).notFinite;
-  let notFinite = 0;
-  for (const value of (await tensor.toArray()) as Float32Array | Float64Array)
-    if (!Number.isFinite(value)) notFinite++;
-  return notFinite;
+async function notFiniteIn({ reading }: Fit): Promise<number> {
+  if (reading.inflate === null) return countNotFinite(reading.stored);
+  using tensor = await load(reading);
+  return tensor.countNotFinite();
 }
 
 function warningsOf({ embedding, missing, orientation, keyMap, coverage }: LoadReport): string[] {

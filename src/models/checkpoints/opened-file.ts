@@ -66,12 +66,17 @@ export class OpenedFile {
     const hash = createHash("sha256");
     const file = await open(this.path, "r");
     try {
-      const buffer = Buffer.alloc(Math.min(this.size, 1 << 20));
+      // One chunk is read while the one before it is hashed. They are small enough that what else runs need not wait.
+      const length = Math.min(Math.ceil(this.size / 2), 1 << 19);
+      let free = Buffer.alloc(length);
+      let reading = file.read(Buffer.alloc(length), 0, length, 0);
       for (let at = 0; at < this.size; ) {
-        const { bytesRead } = await file.read(buffer, 0, buffer.length, at);
+        const { buffer, bytesRead } = await reading;
         if (bytesRead === 0) throw this.refuse(`it ended after ${at} bytes while it was read`);
-        hash.update(buffer.subarray(0, bytesRead));
         at += bytesRead;
+        if (at < this.size) reading = file.read(free, 0, length, at);
+        hash.update(buffer.subarray(0, bytesRead));
+        free = buffer;
       }
       return hash.digest("hex");
     } finally {

@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, rename, rm, statfs, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { TransferLimitsError } from "../../common/errors.js";
 import { type LibTorch, locateLibTorch, searchReport } from "../libtorch.js";
 import { withFolderLock } from "./folder-lock.js";
-import { cacheFolder, fetchedFolder, readLock, type WheelLock } from "./lock.js";
+import { cacheFolder, fetchedFolder, type LockedWheel, readLock, type WheelLock } from "./lock.js";
 import { requirePip, runPython } from "./python.js";
 import { downloadWheel } from "./wheels.js";
 
@@ -59,12 +59,12 @@ export async function fetchCudaToolkit(options: FetchOptions = {}): Promise<stri
 /**
  * The folder with what a lock pins: pip downloads the locked wheels, from whatever index pip is set up with; their
  * SHA-256 is checked; what the lock names is unpacked into a temporary folder that then takes its name, so that it is
- * complete or absent. What is already there is not fetched again: a whole folder, or a wheel that an interrupted fetch
- * had finished. Several processes may fetch at once: one works, the others wait for it.
+ * complete or absent. What is already there is not fetched again: what an older version of this package had unpacked, or a
+ * wheel that an interrupted fetch had finished. Several processes may fetch at once: one works, the others wait for it.
  */
 async function fetchWheels({ onProgress, environment, lock }: Required<FetchOptions>): Promise<string> {
   const folder = fetchedFolder(lock, environment);
-  if (existsSync(folder)) return folder;
+  if (missingWheels(folder, lock).length === 0) return folder;
   requireSupportedHost(lock);
   const cache = cacheFolder(environment);
   await mkdir(cache, { recursive: true });
@@ -72,7 +72,8 @@ async function fetchWheels({ onProgress, environment, lock }: Required<FetchOpti
     `${folder}.lock`,
     () => onProgress({ kind: "waiting", reason: `another process fetches ${lock.name}` }),
     async () => {
-      if (!existsSync(folder)) await fetchInto(folder, cache, lock, environment, onProgress);
+      const wheels = missingWheels(folder, lock);
+      if (wheels.length > 0) await fetchInto(folder, cache, { ...lock, wheels }, environment, onProgress);
     },
   );
   return folder;
@@ -91,6 +92,10 @@ export function describeFetch(event: FetchEvent): string {
       return `${event.name} is in ${event.folder}`;
   }
 }
+
+/** The wheels of which something is not in `folder`. */
+const missingWheels = (folder: string, lock: WheelLock): LockedWheel[] =>
+  lock.wheels.filter(({ unpack }) => !unpack.every(({ to }) => existsSync(join(folder, to))));
 
 async function fetchInto(
   folder: string,
@@ -121,13 +126,24 @@ async function fetchInto(
       await runPython(["-c", unpackScript, path, temporary, JSON.stringify(unpack)], environment);
     }
     await writeFile(join(temporary, "build-version"), `${lock.version}+${lock.flavour}\n`);
-    await rename(temporary, folder);
+    if (existsSync(folder)) await moveMissing(temporary, folder, lock);
+    else await rename(temporary, folder);
   } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
     // Someone whom the lock did not hold back was first: theirs is as good as ours.
-    if (!existsSync(folder)) throw error;
+    if (missingWheels(folder, lock).length > 0) throw error;
+  } finally {
+    await rm(temporary, { recursive: true, force: true });
   }
   await Promise.all(wheels.map(({ path }) => rm(path, { force: true })));
+}
+
+/** Moves what the wheels hold from one folder to another, but for what is there. */
+async function moveMissing(from: string, to: string, { wheels }: WheelLock): Promise<void> {
+  for (const part of wheels.flatMap(({ unpack }) => unpack)) {
+    if (existsSync(join(to, part.to))) continue;
+    await mkdir(dirname(join(to, part.to)), { recursive: true });
+    await rename(join(from, part.to), join(to, part.to));
+  }
 }
 
 /** Unpacks the entries that the rules name: `from` is a folder (ends in a slash) or one file. */

@@ -25,6 +25,7 @@ ${fold(
     Node: software.node,
     Device: software.device,
     Threads: String(software.threads),
+    Precision: software.precision ?? "float32",
   }).map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`,
 )}
 ${fold("Cohort, seeds and splits", seedsAndSplits(study, summary))}

@@ -1,8 +1,10 @@
 // What stands for the CUDA kernels in a build without them: no tensor of such a build lies on a CUDA device.
 #include "error.h"
+#include "kernels/cuda_devices.h"
 #include "kernels/depthwise_conv3d.h"
 #include "kernels/expected_intensity.h"
 #include "kernels/gelu_grn.h"
+#include "kernels/mmd_products.h"
 #include "kernels/ssim_rows.h"
 
 namespace transfer_limits::cuda {
@@ -17,10 +19,18 @@ namespace {
 
 }  // namespace
 
+std::vector<Device> devices() { return {}; }
+std::string version() { return ""; }
+int64_t peak_memory(int64_t) { refuse(); }
 at::Tensor depthwise_conv3d(const at::Tensor&, const at::Tensor&, const at::Tensor&) { refuse(); }
 at::Tensor depthwise_conv3d_input_gradient(const at::Tensor&, const at::Tensor&) { refuse(); }
 std::pair<at::Tensor, at::Tensor> depthwise_conv3d_weight_gradient(const at::Tensor&, const at::Tensor&,
                                                                    int64_t) {
+  refuse();
+}
+std::vector<double> kernel_sums_by_products(const at::Tensor&, const at::Tensor&, bool, const at::Tensor&,
+                                            const std::vector<double>&, Products,
+                                            const std::function<bool()>&) {
   refuse();
 }
 

@@ -1,0 +1,235 @@
+// kernel_bench [cpu|cuda]: times every kernel beside LibTorch's own operations, in turn, and prints a table in Markdown.
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "error.h"
+#include "kernels/depthwise_conv3d.h"
+#include "kernels/mmd.h"
+#include "kernels/ssim.h"
+#include "models/specification.h"
+#include "training/trainer.h"
+
+namespace transfer_limits {
+namespace {
+
+constexpr int kRuns = 7;
+
+struct Contender {
+  std::string name;
+  std::function<void()> work;
+  std::vector<double> milliseconds = {};
+};
+
+void wait_for(const at::Device& device) {
+  if (device.is_cuda()) torch::cuda::synchronize(device.index());
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+// Times the contenders in turn, after one run of each that does not count; the first is this project's. One that fails
+// (memory, or no such kernel) is listed with the reason.
+void compare(const std::string& what, const at::Device& device, std::vector<Contender> contenders) {
+  for (int run = -1; run < kRuns; ++run) {
+    for (Contender& contender : contenders) {
+      if (!contender.work) continue;
+      try {
+        wait_for(device);
+        const auto start = std::chrono::steady_clock::now();
+        contender.work();
+        wait_for(device);
+        const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
+        if (run >= 0) contender.milliseconds.push_back(took.count());
+      } catch (const std::exception& error) {
+        const std::string reason = error.what();
+        contender.name += " (" + reason.substr(0, reason.find('\n')) + ")";
+        contender.work = nullptr;
+      }
+    }
+  }
+  const double own = contenders[0].milliseconds.empty() ? NAN : median(contenders[0].milliseconds);
+  for (const Contender& contender : contenders) {
+    if (contender.milliseconds.empty()) {
+      std::printf("| %s | %s | not measured | | |\n", what.c_str(), contender.name.c_str());
+      continue;
+    }
+    const auto [least, most] =
+        std::minmax_element(contender.milliseconds.begin(), contender.milliseconds.end());
+    const double middle = median(contender.milliseconds);
+    std::printf("| %s | %s | %.3f | %.3f to %.3f | %.2f |\n", what.c_str(), contender.name.c_str(), middle,
+                *least, *most, middle / own);
+  }
+  std::fflush(stdout);
+}
+
+// Depthwise 7x7x7 as seven depthwise convolutions in two dimensions, one for each plane of taps.
+at::Tensor by_planes(const at::Tensor& slices, const at::Tensor& weight, int64_t samples) {
+  const int64_t depth = slices.size(0) / samples, channels = slices.size(1);
+  at::Tensor out = at::zeros_like(slices);  // [N * D, C, H, W]
+  for (int64_t plane = 0; plane < 7; ++plane) {
+    const at::Tensor part = at::conv2d(slices, weight.select(2, plane), {}, 1, 3, 1, channels);
+    const int64_t shift = plane - 3, kept = depth - std::abs(shift);
+    if (kept <= 0) continue;
+    const auto volume = [&](const at::Tensor& tensor) { return tensor.unflatten(0, {samples, depth}); };
+    volume(out)
+        .narrow(1, std::max<int64_t>(0, -shift), kept)
+        .add_(volume(part).narrow(1, std::max<int64_t>(0, shift), kept));
+  }
+  return out;
+}
+
+void depthwise(const at::Device& device, at::ScalarType type, at::IntArrayRef size) {
+  const auto options = at::TensorOptions(device).dtype(type);
+  const int64_t channels = size[1];
+  const at::Tensor x = at::randn(size, options).contiguous(at::MemoryFormat::ChannelsLast3d);
+  const at::Tensor gradient = at::randn(size, options).contiguous(at::MemoryFormat::ChannelsLast3d);
+  const at::Tensor weight = at::randn({channels, 1, 7, 7, 7}, options) * 0.05;
+  const at::Tensor dense = x.contiguous(), dense_gradient = gradient.contiguous();
+  const at::Tensor slices = x.permute({0, 2, 1, 3, 4})
+                                .reshape({size[0] * size[2], channels, size[3], size[4]})
+                                .contiguous(at::MemoryFormat::ChannelsLast);
+  const auto forward = [weight, channels](const at::Tensor& input) {
+    at::conv3d(input, weight, {}, 1, 3, 1, channels);
+  };
+  const auto backward = [weight, channels](const at::Tensor& out, const at::Tensor& input, bool to_input) {
+    const at::OptionalIntArrayRef no_bias = std::nullopt;
+    at::convolution_backward(out, input, weight, no_bias, {1, 1, 1}, {3, 3, 3}, {1, 1, 1}, false, {0, 0, 0},
+                             channels, {to_input, !to_input, false});
+  };
+  const std::string name = std::string("depthwise 7x7x7, ") + at::toString(type) + ", ";
+  compare(name + "forward", device,
+          {{"transfer-limits", [=] { depthwise_conv3d(x, weight, {}); }},
+           {"LibTorch, contiguous", [=] { forward(dense); }},
+           {"LibTorch, channels-last", [=] { forward(x); }},
+           {"seven convolutions in 2D", [=] { by_planes(slices, weight, size[0]); }}});
+  compare(name + "input gradient", device,
+          {{"transfer-limits", [=] { depthwise_conv3d_input_gradient(gradient, weight); }},
+           {"LibTorch, contiguous", [=] { backward(dense_gradient, dense, true); }},
+           {"LibTorch, channels-last", [=] { backward(gradient, x, true); }}});
+  compare(name + "weight gradient", device,
+          {{"transfer-limits", [=] { depthwise_conv3d_weight_gradient(gradient, x, 7); }},
+           {"LibTorch, contiguous", [=] { backward(dense_gradient, dense, false); }},
+           {"LibTorch, channels-last", [=] { backward(gradient, x, false); }}});
+}
+
+double by_matrix(const at::Tensor& a, const at::Tensor& b, double sigma) {
+  const auto mean = [sigma](const at::Tensor& u, const at::Tensor& v) {
+    return at::cdist(u, v).square_().mul_(-1.0 / (sigma * sigma)).exp_().mean();
+  };
+  return (mean(a, a) + mean(b, b) - 2.0 * mean(a, b)).item<double>();
+}
+
+void mmd(const at::Device& device, int64_t rows, bool with_peer) {
+  const auto options = at::TensorOptions(device).dtype(at::kFloat);
+  const at::Tensor a = at::randn({rows, 768}, options), b = at::randn({rows, 768}, options) + 0.1;
+  const double sigma = 39.0;  // about the rows' distance
+  std::vector<Contender> contenders;
+  const auto add = [&](const char* name, Products products) {
+    contenders.push_back({name, [=] { gaussian_kernel_sums(a, b, {sigma}, {}, products); }});
+  };
+  if (device.is_cuda()) add("transfer-limits, three-term bfloat16", Products::kThreeTermBfloat16);
+  add("transfer-limits, float32", Products::kFloat32);
+  if (device.is_cuda()) add("transfer-limits, bfloat16", Products::kBfloat16);
+  if (with_peer) contenders.push_back({"cdist and exp, float32", [=] { by_matrix(a, b, sigma); }});
+  compare("MMD, " + std::to_string(rows) + " and " + std::to_string(rows) + " rows of 768", device,
+          contenders);
+}
+
+// SSIM as most do it: five products, each through three convolutions of one axis.
+at::Tensor ssim_by_convolutions(const at::Tensor& a, const at::Tensor& b) {
+  const at::Tensor at = at::arange(11, a.options()) - 5.0;
+  at::Tensor taps = (at.square() / -4.5).exp();
+  taps = taps / taps.sum();
+  const auto filtered = [&taps](const at::Tensor& x) {
+    at::Tensor y = at::conv3d(x, taps.view({1, 1, 11, 1, 1}));
+    y = at::conv3d(y, taps.view({1, 1, 1, 11, 1}));
+    return at::conv3d(y, taps.view({1, 1, 1, 1, 11}));
+  };
+  const at::Tensor ma = filtered(a), mb = filtered(b);
+  const at::Tensor va = filtered(a * a) - ma * ma, vb = filtered(b * b) - mb * mb,
+                   ab = filtered(a * b) - ma * mb;
+  const double c1 = 1e-4, c2 = 9e-4;
+  return ((2 * ma * mb + c1) * (2 * ab + c2) / ((ma * ma + mb * mb + c1) * (va + vb + c2))).mean();
+}
+
+void ssim(const at::Device& device) {
+  const auto options = at::TensorOptions(device).dtype(at::kFloat);
+  const at::Tensor a = at::rand({1, 1, 96, 200, 200}, options), b = (a + 0.1 * at::randn_like(a)).clamp(0, 1);
+  const auto with_gradient = [](const at::Tensor& x,
+                                const std::function<at::Tensor(const at::Tensor&)>& value) {
+    const torch::AutoGradMode on(true);
+    const at::Tensor leaf = x.detach().requires_grad_();
+    torch::autograd::grad({value(leaf)}, {leaf});
+  };
+  compare("SSIM of 96x200x200, value and gradient", device,
+          {{"transfer-limits",
+            [=] { with_gradient(a, [b](const at::Tensor& x) { return ssim3d(x, b, 1.0).mean(); }); }},
+           {"convolutions, float32",
+            [=] { with_gradient(a, [b](const at::Tensor& x) { return ssim_by_convolutions(x, b); }); }}});
+}
+
+// A step as `Trainer` takes it: forward, loss, backward, clipping, AdamW. The published network's in PyTorch is timed by
+// bench/peers.
+void training_step(const at::Device& device, at::IntArrayRef size, const std::vector<Precision>& precisions) {
+  const torch::AutoGradMode on(true);
+  const at::Tensor x = at::randn(size, device), target = at::randn({size[0], 768}, device);
+  std::vector<Contender> contenders;
+  for (const Precision precision : precisions) {
+    const std::shared_ptr<Network> network = build_network(EncoderSpecification{ConvNeXtSpecification(), {}});
+    network->to(device);
+    TrainerOptions options;
+    options.gradient_clip = 1.0;
+    options.precision = precision;
+    const auto trainer = std::make_shared<Trainer>(network, options);
+    contenders.push_back(
+        {precision == Precision::kBFloat16 ? "transfer-limits, bfloat16" : "transfer-limits, float32",
+         [=] { trainer->step(x, target, std::nullopt, 1e-4, 0); }});
+  }
+  std::ostringstream what;
+  what << "ConvNeXt V2 Tiny, training step, " << size;
+  compare(what.str(), device, contenders);
+}
+
+void run(const at::Device& device) {
+  const torch::NoGradGuard no_grad;
+  std::printf("| work | by | median, ms | range, ms | times ours |\n|---|---|---|---|---|\n");
+  if (device.is_cuda()) {
+    depthwise(device, at::kBFloat16, {4, 96, 24, 50, 50});
+    depthwise(device, at::kFloat, {4, 96, 24, 50, 50});
+    mmd(device, 10000, true);
+    mmd(device, 100000, false);
+    training_step(device, {4, 3, 96, 200, 200}, {Precision::kBFloat16, Precision::kFloat32});
+  } else {
+    depthwise(device, at::kFloat, {1, 96, 16, 56, 56});
+    mmd(device, 4000, true);
+    training_step(device, {1, 3, 64, 96, 96}, {Precision::kFloat32, Precision::kBFloat16});
+  }
+  ssim(device);
+}
+
+}  // namespace
+}  // namespace transfer_limits
+
+int main(int count, char** arguments) {
+  try {
+    const std::string name = count > 1 ? arguments[1] : "cpu";
+    transfer_limits::require(name == "cpu" || name == "cuda", "Expected cpu or cuda but received ", name);
+    transfer_limits::require(name == "cpu" || torch::cuda::is_available(),
+                             "Expected a CUDA device but this machine, or this build, has none");
+    transfer_limits::run(name == "cpu" ? at::Device(at::kCPU) : at::Device(at::kCUDA, 0));
+    return 0;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 2;
+  }
+}

@@ -1,0 +1,96 @@
+#include "layers/checkpointed.h"
+
+#include <ATen/Context.h>
+#include <torch/custom_class.h>
+
+#include <algorithm>
+#include <mutex>
+
+#include "layers/precision.h"
+
+namespace transfer_limits {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::tensor_list;
+using Block = std::function<at::Tensor(const at::Tensor&)>;
+
+// The state of a device's generator; reading it does not wait for the device.
+at::Tensor random_state(const torch::Device& device) {
+  at::Generator generator = at::globalContext().defaultGenerator(device);
+  const std::lock_guard<std::mutex> lock(generator.mutex());
+  return generator.get_state();
+}
+
+void set_random_state(const torch::Device& device, const at::Tensor& state) {
+  at::Generator generator = at::globalContext().defaultGenerator(device);
+  const std::lock_guard<std::mutex> lock(generator.mutex());
+  generator.set_state(state);
+}
+
+// What computing a block once more takes, beside its input.
+struct Recomputation : torch::CustomClassHolder {
+  Block block;
+  std::vector<at::Tensor> parameters;
+  at::Tensor random;
+  Precision precision = Precision::kFloat32;
+};
+
+class CheckpointedFunction : public torch::autograd::Function<CheckpointedFunction> {
+ public:
+  // The parameters stand among the inputs for the graph's sake: the answer depends on them.
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::TensorList& parameters,
+                            const Block& block) {
+    auto again = c10::make_intrusive<Recomputation>();
+    again->block = block;
+    again->parameters = parameters.vec();
+    again->random = random_state(x.device());
+    again->precision = precision_on(x.device());
+    context->save_for_backward({x});
+    context->saved_data["recomputation"] = c10::IValue::make_capsule(again);
+    return block(x);
+  }
+
+  static tensor_list backward(AutogradContext* context, tensor_list gradients) {
+    const auto capsule = context->saved_data["recomputation"].toCapsule();
+    const auto& again = static_cast<const Recomputation&>(*capsule);
+    const at::Tensor saved = context->get_saved_variables()[0];
+    const torch::Device device = saved.device();
+    const bool to_x = context->needs_input_grad(0);
+    const at::Tensor x = saved.detach().requires_grad_(to_x);
+
+    std::vector<at::Tensor> inputs;
+    if (to_x) inputs.push_back(x);
+    for (const at::Tensor& parameter : again.parameters) inputs.push_back(parameter);
+    at::Tensor answer;
+    {
+      const at::Tensor present = random_state(device);
+      set_random_state(device, again.random);
+      const Autocast autocast(again.precision, device);
+      const torch::AutoGradMode grad_mode(true);
+      answer = again.block(x);
+      set_random_state(device, present);
+    }
+    tensor_list found = torch::autograd::grad({answer}, inputs, {gradients[0]}, /*retain_graph=*/false,
+                                              /*create_graph=*/false, /*allow_unused=*/true);
+    if (!to_x) found.insert(found.begin(), at::Tensor());
+    found.emplace_back();  // for the block
+    return found;
+  }
+};
+
+}  // namespace
+
+thread_local bool Checkpointing::enabled_ = false;
+
+at::Tensor checkpointed(const Block& block, const std::vector<at::Tensor>& parameters, const at::Tensor& x) {
+  std::vector<at::Tensor> trained;
+  for (const at::Tensor& parameter : parameters) {
+    if (parameter.requires_grad()) trained.push_back(parameter);
+  }
+  const bool differentiated = at::GradMode::is_enabled() && (x.requires_grad() || !trained.empty());
+  if (!Checkpointing::enabled() || !differentiated) return block(x);
+  return CheckpointedFunction::apply(x, at::TensorList(trained), block);
+}
+
+}  // namespace transfer_limits

@@ -1,0 +1,69 @@
+import { describe } from "../common/errors.js";
+import type { Fault } from "../common/validation.js";
+import type { NetworkSpec } from "../native/network-spec.js";
+import { type PlannedCell, planStudy, type Trains } from "./plan.js";
+import type { Study, StudyConfig } from "./schema.js";
+
+/**
+ * What trains batch norm in a network; null where nothing does. Batch norm takes its statistics from all cases of a step
+ * at once: parts of a batch give other ones.
+ */
+export function batchNormOf(network: NetworkSpec, trains: Trains): string | null {
+  if (trains === "nothing") return null;
+  if ("model" in network)
+    return network.model.family === "resnet-3d" ? "a specialised model of the family resnet-3d" : null;
+  const { encoder, head } = network;
+  if (encoder.family === "resnet-3d" && trains !== "head") return "an encoder of the family resnet-3d";
+  const ofTransformer = encoder.family === "dino-vit";
+  const normed = ofTransformer ? ["conv1", "contrastive", "subpixel"] : ["classifier"];
+  return head && normed.includes(head.kind) ? `the head ${head.kind} on a ${encoder.family}` : null;
+}
+
+/** Faults of a study that asks for micro-batches where a batch has no parts: one for each field that says so. */
+export function microBatchFaults(config: StudyConfig, study: Study): Fault[] {
+  const faults = new Map<string, Fault>();
+  const refuse = (path: PropertyKey[], value: number, why: string) => {
+    const message = `expected null, ${why}, but received ${describe(value)}`;
+    if (!faults.has(path.join("."))) faults.set(path.join("."), { path, message, unknownKey: null });
+  };
+  study.models.forEach(({ pretrain }, index) => {
+    if (!pretrain || pretrain.microBatch === null || pretrain.microBatch >= pretrain.batchSize) return;
+    const path = ["models", index, "pretrain", "microBatch"];
+    if (pretrain.method !== "masked-autoencoder") {
+      refuse(path, pretrain.microBatch, `as ${pretrain.method} compares the cases of a whole batch`);
+    }
+  });
+  for (const cell of planStudy(study).cells) {
+    const { microBatch = null, batchSize = 1 } =
+      cell.training ?? study.models.find(({ name }) => name === cell.model)?.pretrain ?? {};
+    const normed = batchNormOf(cell.network, cell.trains);
+    if (microBatch === null || microBatch >= batchSize || normed === null) continue;
+    if (cell.kind === "pretraining" && normed.includes("contrastive")) continue; // said above
+    refuse(
+      placeOf(cell, config),
+      microBatch,
+      `as ${normed} (cell ${cell.id}) has batch norm, which takes its statistics from a whole batch`,
+    );
+  }
+  return [...faults.values()];
+}
+
+/** The field that a cell's `microBatch` comes from. */
+function placeOf(
+  { kind, task, strategy, model, comparator }: PlannedCell,
+  config: StudyConfig,
+): PropertyKey[] {
+  const modelIndex = config.models.findIndex(({ name }) => name === model);
+  if (kind === "pretraining") return ["models", modelIndex, "pretrain", "microBatch"];
+  const field = ["training", "microBatch"];
+  if (comparator !== "specialised" && config.models[modelIndex]?.training.microBatch !== undefined)
+    return ["models", modelIndex, ...field];
+  const taskIndex = config.tasks.findIndex(
+    (entry) => (typeof entry === "string" ? entry : entry.kind) === task,
+  );
+  const entry = config.tasks[taskIndex];
+  if (entry === undefined || typeof entry === "string") return field;
+  if (strategy === "diffusion" && "diffusion" in entry && entry.diffusion.training.microBatch !== undefined)
+    return ["tasks", taskIndex, "diffusion", ...field];
+  return entry.training.microBatch === undefined ? field : ["tasks", taskIndex, ...field];
+}
