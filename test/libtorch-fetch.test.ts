@@ -86,7 +86,7 @@ describe("fetching LibTorch", () => {
       environment: { ...environment, PATH: "" },
       onProgress: (event) => events.push(event),
     });
-    expect(events).toEqual([{ kind: "done", folder: target }]);
+    expect(events).toEqual([{ kind: "done", name: "LibTorch", folder: target }]);
   });
 
   it("adds what a LibTorch that an older version fetched lacks, and leaves the rest as it is", async () => {

@@ -32,7 +32,7 @@ models:
     encoder: profound-demo
     pretrain:
       manifest: pretraining-cohort/manifest.csv # disjoint from the study's cohort
-      epochs: 80
+      epochs: 60
       batchSize: 4
       learningRate: 0.002
       decoderDim: 64
@@ -52,14 +52,14 @@ models:
     denoiser: { kind: unetr, featureSize: 6 }
     subpixel: { featureSize: 4 }
     classifier: { bottleneck: 32 }
-    training: { epochs: 6, validateEvery: 6 } # a step takes several times as long
+    training: { epochs: 4, validateEvery: 4 } # a step takes several times as long
 tasks:
   - kind: pirads-classification
     training: { epochs: 40, learningRate: 0.002, batchSize: 4 }
   - kind: lesion-segmentation
-    training: { epochs: 30, learningRate: 0.002, batchSize: 4, validateEvery: 3 }
+    training: { epochs: 24, learningRate: 0.002, batchSize: 4, validateEvery: 3 }
   - kind: super-resolution
-    training: { epochs: 8, learningRate: 0.002, batchSize: 2 }
+    training: { epochs: 6, learningRate: 0.002, batchSize: 2 }
     strategies: [direct, diffusion]
     diffusion:
       prediction: image # a few hundred steps are too few to tell noise
@@ -82,7 +82,7 @@ tasks:
     noiseSchedule: linear
     sampler: ancestral
     samplingSteps: 5
-    training: { epochs: 8, learningRate: 0.004, batchSize: 1, validateEvery: 8 }
+    training: { epochs: 6, learningRate: 0.004, batchSize: 1, validateEvery: 6 }
 specialised:
   pirads-classification: resnet-demo
   lesion-segmentation: unet-3d-demo
