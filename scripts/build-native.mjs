@@ -21,7 +21,7 @@ for (const [program, remedy] of [
 
 const cuda = process.argv.includes("--cuda");
 const torch = await libTorch();
-const toolkit = cuda ? await cudaToolkit() : "";
+const toolkit = cuda ? await cudaToolkit() : "OFF";
 console.error(`Building against LibTorch ${torch.version} (${torch.flavour}) in ${torch.folder}`);
 
 const cmakeJs = createRequire(import.meta.url).resolve("cmake-js/bin/cmake-js");

@@ -31,8 +31,8 @@ at::Tensor bytes_of(int64_t count) { return at::empty({count}, at::kByte); }
 std::optional<at::Tensor> read_file(const std::string& path, int64_t count) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"), std::fclose);
   if (file == nullptr) return std::nullopt;
-  std::setbuf(file.get(), nullptr);
-  const at::Tensor bytes = bytes_of(count);
+  if (std::setvbuf(file.get(), nullptr, _IONBF, 0) != 0) return std::nullopt;
+  at::Tensor bytes = bytes_of(count);
   if (std::fread(bytes.mutable_data_ptr(), 1, size_t(count), file.get()) != size_t(count))
     return std::nullopt;
   return bytes;
@@ -44,7 +44,7 @@ std::optional<at::Tensor> inflate(const at::Tensor& file, int64_t expected) {
   const std::unique_ptr<libdeflate_decompressor, void (*)(libdeflate_decompressor*)> decompressor(
       libdeflate_alloc_decompressor(), libdeflate_free_decompressor);
   if (decompressor == nullptr) return std::nullopt;
-  const at::Tensor result = bytes_of(expected);
+  at::Tensor result = bytes_of(expected);
   const auto* source = file.const_data_ptr<uint8_t>();
   auto* target = result.mutable_data_ptr<uint8_t>();
   auto left = size_t(file.numel()), room = size_t(expected);
