@@ -2,7 +2,7 @@
  * Does pretraining help where cases are few? On phantoms: an encoder is pretrained as a masked autoencoder on one cohort
  * and fine-tuned on a few cases of another, on all five tasks over several seeds; beside it the same network from random
  * weights, trained in the same way on the same cases. Prints both with their spread over seeds, whichever way it goes,
- * and writes the same as JSON. About a quarter of an hour on two idle cores; started again, it goes on.
+ * and writes the same as JSON. About half an hour on two idle cores; started again, it goes on.
  *
  *   node scripts/pretraining-helps.mjs [--out folder] [--jobs 2] [--smoke]
  */
