@@ -73,12 +73,14 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::loss_gradient>(exports, "lossGradient");
 
   add<functions::mmd2>(exports, "mmd2");
+  add<functions::mmd_permutations>(exports, "mmdPermutations");
   add<functions::median_distance>(exports, "medianDistance");
   add<functions::ssim3d>(exports, "ssim3d");
   add<functions::overlap>(exports, "overlap");
 
   add<functions::kernel_arrange>(exports, "kernelArrange");
   add<functions::kernel_depthwise_conv3d>(exports, "kernelDepthwiseConv3d");
+  add<functions::kernel_linear>(exports, "kernelLinear");
   add<functions::kernel_grn_perceptron>(exports, "kernelGrnPerceptron");
 
   add<functions::volume_resample>(exports, "volumeResample");

@@ -1,5 +1,10 @@
 /** What a Node script imports from `transfer-limits`. */
 export { mmd2 } from "./alignment/mmd.js";
+export {
+  type MmdPermutationTest,
+  mmdPermutationTest,
+  type PermutationTestOptions,
+} from "./alignment/permutation-test.js";
 export { type PhantomCohortOptions, writePhantomCohort } from "./cohort/phantom.js";
 export { type ErrorCode, TransferLimitsError } from "./common/errors.js";
 export type { CellLabel, StudyEvent } from "./common/progress.js";

@@ -194,6 +194,22 @@ describe("align", () => {
     expect(answer.given.biased).toBeCloseTo(within - 2 * between, 10);
   });
 
+  it("tests the distance against random divisions of the rows, and prints p", async () => {
+    const folder = temporaryFolder();
+    const [a, b] = [join(folder, "a.safetensors"), join(folder, "b.safetensors")];
+    const data = Array.from({ length: 8 }, (_, row) => row / 10);
+    writeFloats(a, { embeddings: { shape: [8, 1], data } });
+    writeFloats(b, { embeddings: { shape: [8, 1], data: data.map((value) => value + 5) } });
+    const test = [...["align", a, b, "--permutations", "99", "--seed", "3"]];
+    const answer = JSON.parse((await cli(...test, "--json")).stdout);
+    expect(answer.medianHeuristic).toMatchObject({ permutations: 99, pValue: 0.01 });
+    const { stdout } = await cli(...test, "--paired");
+    expect(stdout).toMatch(/off-diagonal kernel +p\n/);
+    const wrong = await cli("align", a, b, "--paired");
+    expect(wrong.status).toBe(1);
+    expect(wrong.stderr).toMatch(/--paired says how rows are permuted: give --permutations too/);
+  });
+
   it("asks for a name where a file holds several tensors, and refuses sets of other features", async () => {
     const folder = temporaryFolder();
     const data = [1, 2, 3, 4];

@@ -58,6 +58,7 @@ Napi::Value loss_gradient(const Napi::CallbackInfo& info);
 
 // measures.cc
 Napi::Value mmd2(const Napi::CallbackInfo& info);
+Napi::Value mmd_permutations(const Napi::CallbackInfo& info);
 Napi::Value median_distance(const Napi::CallbackInfo& info);
 Napi::Value ssim3d(const Napi::CallbackInfo& info);
 Napi::Value overlap(const Napi::CallbackInfo& info);
@@ -65,6 +66,7 @@ Napi::Value overlap(const Napi::CallbackInfo& info);
 // kernels.cc
 Napi::Value kernel_arrange(const Napi::CallbackInfo& info);
 Napi::Value kernel_depthwise_conv3d(const Napi::CallbackInfo& info);
+Napi::Value kernel_linear(const Napi::CallbackInfo& info);
 Napi::Value kernel_grn_perceptron(const Napi::CallbackInfo& info);
 
 // volumes.cc

@@ -5,6 +5,7 @@
 #include "bridge/promise.h"
 #include "kernels/depthwise_conv3d.h"
 #include "layers/grn_perceptron.h"
+#include "layers/linear.h"
 
 namespace transfer_limits::functions {
 namespace {
@@ -66,6 +67,30 @@ Napi::Value kernel_depthwise_conv3d(const Napi::CallbackInfo& info) {
         }
         for (at::Tensor& answer : answers) answer = answer.to(input.scalar_type());
         return answers;
+      },
+      &to_handles);
+}
+
+Napi::Value kernel_linear(const Napi::CallbackInfo& info) {
+  const at::Tensor input = TensorHandle::get(info[0], "input");
+  const at::Tensor weight = TensorHandle::get(info[1], "weight");
+  const at::Tensor bias = TensorHandle::get(info[2], "bias");
+  const at::Tensor gradient = info[3].IsNull() ? at::Tensor() : TensorHandle::get(info[3], "gradOutput");
+  const bool gelu = info[4].ToBoolean();
+  require(weight.dim() == 2 && input.dim() >= 2 && input.size(-1) == weight.size(1) &&
+              bias.sizes() == at::IntArrayRef({weight.size(0)}),
+          "Expected an input [..., K], a weight [M, K] and a bias [M] but received ", input.sizes(), ", ",
+          weight.sizes(), " and ", bias.sizes());
+  return promise(
+      info.Env(), input.device(),
+      [input, weight, bias, gradient, gelu] {
+        const torch::AutoGradMode mode(gradient.defined());
+        std::vector<at::Tensor> leaves = {input.detach(), weight.detach(), bias.detach()};
+        for (at::Tensor& leaf : leaves) leaf.requires_grad_(gradient.defined());
+        const at::Tensor output =
+            gelu ? linear_gelu(leaves[0], leaves[1], leaves[2]) : linear(leaves[0], leaves[1], leaves[2]);
+        if (!gradient.defined()) return std::vector<at::Tensor>{output};
+        return torch::autograd::grad({output}, leaves, {gradient});
       },
       &to_handles);
 }

@@ -3,6 +3,7 @@
 #include "bridge/handles.h"
 #include "bridge/promise.h"
 #include "kernels/mmd.h"
+#include "kernels/mmd_permutations.h"
 #include "kernels/overlap.h"
 #include "kernels/ssim.h"
 
@@ -19,31 +20,47 @@ Products products_named(const std::string& name) {
   return Products::kBfloat16;
 }
 
+std::function<bool()> cancelled_by(Napi::Env env, const Napi::Value& value) {
+  if (value.IsNull() || value.IsUndefined()) return {};
+  const std::shared_ptr<CancelFlag> flag =
+      CancelHandle::get(Environment::of(env)->cancel_class, value, "cancel");
+  return [flag] { return flag->load(); };
+}
+
+Napi::Value to_object(Napi::Env env, const KernelSums& sums) {
+  auto result = Napi::Object::New(env);
+  result.Set("rowsA", double(sums.rows_a));
+  result.Set("rowsB", double(sums.rows_b));
+  result.Set("sumAA", to_array(env, sums.within_a));
+  result.Set("sumBB", to_array(env, sums.within_b));
+  result.Set("sumAB", to_array(env, sums.between));
+  return result;
+}
+
 }  // namespace
 
 Napi::Value mmd2(const Napi::CallbackInfo& info) {
   const at::Tensor a = TensorHandle::get(info[0], "a");
   const at::Tensor b = TensorHandle::get(info[1], "b");
   const std::vector<double> sigmas = numbers(info[2], "sigmas");
-  std::shared_ptr<CancelFlag> flag;
-  if (!info[3].IsNull() && !info[3].IsUndefined()) {
-    flag = CancelHandle::get(Environment::of(info.Env())->cancel_class, info[3], "cancel");
-  }
+  const auto cancelled = cancelled_by(info.Env(), info[3]);
   const Products products = products_named(text(info[4], "products"));
   return promise(
       info.Env(), a.device(),
-      [a, b, sigmas, flag, products] {
-        return gaussian_kernel_sums(a, b, sigmas, [flag] { return flag && flag->load(); }, products);
-      },
-      [](Napi::Env env, const KernelSums& sums) {
-        auto result = Napi::Object::New(env);
-        result.Set("rowsA", double(sums.rows_a));
-        result.Set("rowsB", double(sums.rows_b));
-        result.Set("sumAA", to_array(env, sums.within_a));
-        result.Set("sumBB", to_array(env, sums.within_b));
-        result.Set("sumAB", to_array(env, sums.between));
-        return Napi::Value(result);
-      });
+      [a, b, sigmas, cancelled, products] { return gaussian_kernel_sums(a, b, sigmas, cancelled, products); },
+      &to_object);
+}
+
+Napi::Value mmd_permutations(const Napi::CallbackInfo& info) {
+  const at::Tensor a = TensorHandle::get(info[0], "a");
+  const at::Tensor b = TensorHandle::get(info[1], "b");
+  const double sigma = number(info[2], "sigma");
+  const at::Tensor members = TensorHandle::get(info[3], "members");
+  const auto cancelled = cancelled_by(info.Env(), info[4]);
+  return promise(
+      info.Env(), a.device(),
+      [a, b, sigma, members, cancelled] { return permuted_kernel_sums(a, b, sigma, members, cancelled); },
+      &to_object);
 }
 
 Napi::Value median_distance(const Napi::CallbackInfo& info) {

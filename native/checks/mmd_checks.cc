@@ -7,10 +7,6 @@
 namespace transfer_limits::checks {
 namespace {
 
-struct Sums {
-  std::vector<double> within_a, within_b, between;
-};
-
 // By differences, in float64: the kernel's matrix itself.
 std::vector<double> reference(const at::Tensor& a, const at::Tensor& b, bool same_set,
                               const std::vector<double>& sigmas) {
@@ -24,19 +20,14 @@ std::vector<double> reference(const at::Tensor& a, const at::Tensor& b, bool sam
   return sums;
 }
 
-Sums own_sums(Target target, const at::Tensor& a, const at::Tensor& b, const std::vector<double>& sigmas,
-              Products products) {
-  if (target != Target::kEmulatedCuda) {
-    const KernelSums sums = gaussian_kernel_sums(a, b, sigmas, {}, products);
-    return {sums.within_a, sums.within_b, sums.between};
-  }
+KernelSums own_sums(Target target, const at::Tensor& a, const at::Tensor& b,
+                    const std::vector<double>& sigmas, Products products) {
+  if (target != Target::kEmulatedCuda) return gaussian_kernel_sums(a, b, sigmas, {}, products);
   std::vector<double> factors;
   factors.reserve(sigmas.size());
   for (const double sigma : sigmas) factors.push_back(-1.0 / (sigma * sigma));
   const at::Tensor centre = at::cat({a, b}).to(at::kDouble).mean(0);  // [d]
-  return {cuda::kernel_sums_by_products(a, a, true, centre, factors, products, {}),
-          cuda::kernel_sums_by_products(b, b, true, centre, factors, products, {}),
-          cuda::kernel_sums_by_products(a, b, false, centre, factors, products, {})};
+  return cuda::kernel_sums_by_products(a, b, centre, factors, products, {});
 }
 
 at::Tensor tensor(const std::vector<double>& values) { return at::tensor(values, at::kDouble); }
@@ -69,7 +60,7 @@ void check_mmd(Report& report) {
     const auto within_a = reference(a, a, true, sigmas), within_b = reference(b, b, true, sigmas),
                between = reference(a, b, false, sigmas);
     for (const Mode& mode : modes) {
-      const Sums sums =
+      const KernelSums sums =
           own_sums(report.target(), a.to(report.device()), b.to(report.device()), sigmas, mode.products);
       for (size_t s = 0; s < sigmas.size(); ++s) {  // each sum by itself: the largest hides no other
         // An error of a distance counts as often as the distance holds sigma.

@@ -4,7 +4,7 @@
 #include "kernels/depthwise_conv3d.h"
 #include "kernels/expected_intensity.h"
 #include "kernels/gelu_grn.h"
-#include "kernels/mmd_products.h"
+#include "kernels/mmd.h"
 #include "kernels/ssim_rows.h"
 
 namespace transfer_limits::cuda {
@@ -28,9 +28,8 @@ std::pair<at::Tensor, at::Tensor> depthwise_conv3d_weight_gradient(const at::Ten
                                                                    int64_t) {
   refuse();
 }
-std::vector<double> kernel_sums_by_products(const at::Tensor&, const at::Tensor&, bool, const at::Tensor&,
-                                            const std::vector<double>&, Products,
-                                            const std::function<bool()>&) {
+KernelSums kernel_sums_by_products(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                   const std::vector<double>&, Products, const std::function<bool()>&) {
   refuse();
 }
 

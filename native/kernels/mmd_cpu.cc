@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <string>
 
 #include "error.h"
 #include "kernels/mmd.h"
 #include "kernels/mmd_products.h"
+#include "kernels/mmd_rows.h"
 
 namespace transfer_limits {
 namespace {
@@ -14,36 +14,6 @@ namespace {
 constexpr int64_t kTileRows = 256;      // a tile of distances is then 512 KiB, and stays in the cache
 constexpr int64_t kMedianRows = 1000;   // of each set: 2 million pairs
 constexpr int64_t kDirectDistance = 2;  // at::cdist: by differences, never by a matrix product
-
-// Calls `visit(rows)` for some rows after another, so that what is made of them stays small.
-template <typename Visit>
-void for_parts(const at::Tensor& rows, const Visit& visit) {
-  const int64_t part = rows.is_cuda() ? 1 << 15 : 1024;  // each visit waits for a device
-  for (int64_t first = 0; first < rows.size(0); first += part) {
-    visit(rows.narrow(0, first, std::min(part, rows.size(0) - first)));
-  }
-}
-
-void check_rows(const at::Tensor& rows, const char* name) {
-  require(rows.dim() == 2, "Expected ", name, " of shape [rows, features] but received ", rows.sizes());
-  require(rows.size(0) >= 1 && rows.size(1) >= 1, "Expected at least one row and one feature for ", name,
-          " but received ", rows.sizes());
-  require(rows.scalar_type() == at::kFloat || rows.scalar_type() == at::kDouble,
-          "Expected float32 or float64 for ", name, " but received ", at::toString(rows.scalar_type()));
-  for_parts(rows, [name](const at::Tensor& part) {
-    require(at::isfinite(part).all().item<bool>(), "Expected finite values for ", name,
-            " but received NaN or infinity: look at the network that made these features");
-  });
-}
-
-void check_pair(const at::Tensor& a, const at::Tensor& b) {
-  check_rows(a, "a");
-  check_rows(b, "b");
-  require(a.size(1) == b.size(1), "Expected as many features in b as in a, ", a.size(1), ", but received ",
-          b.size(1));
-  require(a.device() == b.device(), "Expected a and b on one device but received ", a.device().str(), " and ",
-          b.device().str());
-}
 
 at::Tensor tile_of(const at::Tensor& rows, int64_t first) {
   return rows.narrow(0, first, std::min(kTileRows, rows.size(0) - first)).to(at::kDouble).contiguous();
@@ -89,14 +59,6 @@ std::vector<double> sum_pairs(const at::Tensor& left, const at::Tensor& right, b
   return sums;
 }
 
-at::Tensor mean_row(const at::Tensor& a, const at::Tensor& b) {
-  at::Tensor sum = at::zeros({a.size(1)}, a.options().dtype(at::kDouble));
-  const auto add = [&sum](const at::Tensor& part) { sum += part.to(at::kDouble).sum(0); };
-  for_parts(a, add);
-  for_parts(b, add);
-  return sum / double(a.size(0) + b.size(0));  // [d]
-}
-
 // Whether matrix products pay, and float32 holds what they need.
 bool by_products(const at::Tensor& a, const at::Tensor& b, const std::vector<double>& factors) {
   constexpr int64_t kFewest = 1 << 24;  // multiplications; below, differences take no time either
@@ -124,28 +86,16 @@ KernelSums gaussian_kernel_sums(const at::Tensor& a, const at::Tensor& b, const 
           "Expected float32 for the products of rows on the CPU but received bfloat16");
   require(!sigmas.empty(), "Expected at least one sigma but received none");
   std::vector<double> factors;
-  for (const double sigma : sigmas) {
-    const double factor = -1.0 / (sigma * sigma);
-    require(std::isfinite(sigma) && sigma > 0 && std::isfinite(factor) && factor < 0,
-            "Expected a positive number whose square is neither 0 nor infinite for sigma but received ",
-            sigma);
-    factors.push_back(factor);
+  factors.reserve(sigmas.size());
+  for (const double sigma : sigmas) factors.push_back(factor_of(sigma));
+  if (by_products(a, b, factors)) {
+    const at::Tensor left = a.contiguous(), right = b.contiguous(), centre = mean_row(a, b);
+    return a.is_cuda() ? cuda::kernel_sums_by_products(left, right, centre, factors, products, cancelled)
+                       : kernel_sums_by_products(left, right, centre, factors, cancelled);
   }
   KernelSums sums;
   sums.rows_a = a.size(0);
   sums.rows_b = b.size(0);
-  if (by_products(a, b, factors)) {
-    const at::Tensor left = a.contiguous(), right = b.contiguous(), centre = mean_row(a, b);
-    const auto sum = [&](const at::Tensor& one, const at::Tensor& other, bool same_set) {
-      return a.is_cuda()
-                 ? cuda::kernel_sums_by_products(one, other, same_set, centre, factors, products, cancelled)
-                 : kernel_sums_by_products(one, other, same_set, centre, factors, cancelled);
-    };
-    sums.within_a = sum(left, left, true);
-    sums.within_b = sum(right, right, true);
-    sums.between = sum(left, right, false);
-    return sums;
-  }
   sums.within_a = sum_pairs(a, a, true, factors, cancelled);
   sums.within_b = sum_pairs(b, b, true, factors, cancelled);
   sums.between = sum_pairs(a, b, false, factors, cancelled);

@@ -11,24 +11,25 @@ namespace transfer_limits {
 // sum of two, and leaves out the product of the two small parts: nearly the precision of float32 at the rate of bfloat16.
 enum class Products : uint8_t { kFloat32, kThreeTermBfloat16, kBfloat16 };
 
-// The way to the sums of gaussian_kernel_sums by matrix products, for many float32 rows: several times faster than by
-// differences. Rows are moved to the origin by `centre` [d] (float64), the products are float32, and norms,
-// distances and sums float64. A product's rounding shows where a distance is small beside the rows' norms: pairs for
-// which that could move the kernel's value by more than 2e-6 are computed again, by differences.
+struct KernelSums;  // kernels/mmd.h
+
+// The way to gaussian_kernel_sums by matrix products, for many dense float32 rows: several times faster than by
+// differences. Rows are moved to the origin by `centre` [d] (float64), the products are float32, and norms, distances
+// and sums float64. Pairs for which a product is too coarse are computed again, by differences: see mmd_rounding.h.
 //
-// factors: -1 / sigma^2. Within one set (`same_set`) each pair is computed once and counts twice, and the diagonal is
-// left out. No more than about 30 MB are held beside the rows, whatever their number.
-std::vector<double> kernel_sums_by_products(const at::Tensor& left, const at::Tensor& right, bool same_set,
-                                            const at::Tensor& centre, const std::vector<double>& factors,
-                                            const std::function<bool()>& cancelled);
+// factors: -1 / sigma^2. Within one set each pair is computed once and counts twice. No more than about 30 MB are held
+// beside the rows, whatever their number.
+KernelSums kernel_sums_by_products(const at::Tensor& a, const at::Tensor& b, const at::Tensor& centre,
+                                   const std::vector<double>& factors,
+                                   const std::function<bool()>& cancelled);
 
 namespace cuda {
 
 // The same on CUDA. Products of float32 are refined as above; those of bfloat16 are taken as they are. Beside the rows in
-// the form in which they are multiplied (at most 12 bytes a value), about 32 MB are held.
-std::vector<double> kernel_sums_by_products(const at::Tensor& left, const at::Tensor& right, bool same_set,
-                                            const at::Tensor& centre, const std::vector<double>& factors,
-                                            Products products, const std::function<bool()>& cancelled);
+// the form in which they are multiplied (at most 8 bytes a value), about 32 MB are held.
+KernelSums kernel_sums_by_products(const at::Tensor& a, const at::Tensor& b, const at::Tensor& centre,
+                                   const std::vector<double>& factors, Products products,
+                                   const std::function<bool()>& cancelled);
 
 }  // namespace cuda
 

@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "error.h"
-#include "kernels/mmd_products.h"
+#include "kernels/linear_product.h"
+#include "kernels/mmd.h"
+#include "kernels/mmd_rounding.h"
 #include "kernels/simd_math.h"
 
 namespace transfer_limits {
@@ -15,11 +17,6 @@ namespace {
 constexpr int64_t kTileRows = 256;
 constexpr int64_t kPanelRows = 1024;  // a tile of products is 1 MiB, a panel of 768 features 3 MiB
 constexpr int64_t kMostWorkers = 16;  // each holds a tile of rows and one of products
-constexpr double kTolerance = 2e-6;   // of one kernel value
-// Of a product in float32, relative to the norms: as it mostly is, and at most, per square root of the features, since
-// the products of nearly equal rows add up to ever larger sums.
-constexpr double kRounding = 8.0 / (1 << 24);
-constexpr double kMostRounding = 3.0 / (1 << 24);
 
 // squared[j] = |u|^2 + |v_j|^2 - 2 u.v_j, at least 0
 TRANSFER_LIMITS_VECTORISED
@@ -128,24 +125,23 @@ class PairSums {
     std::atomic<bool> stop = false;
     at::parallel_for(0, workers, 1, [&](int64_t, int64_t) {
       Tile tile(kTileRows, left_.size(1));
-      at::Tensor products = at::empty({kTileRows * panel.count}, at::kFloat);
       for (int64_t index = next++; index < tiles && !stop; index = next++) {
         if (cancelled_ && cancelled_()) stop = true;
         tile.fill(left_.const_data_ptr<float>(), index * kTileRows, std::min((index + 1) * kTileRows, rows),
                   centre_);
-        add_tile(tile, panel, products, tile_sums.data() + index * count);
+        add_tile(tile, panel, tile_sums.data() + index * count);
       }
     });
     if (stop) throw Error("ABORTED", "The work was stopped before it was finished");
     for (int64_t index = 0; index < tiles * count; ++index) sums[index % count] += tile_sums[index];
   }
 
-  void add_tile(const Tile& tile, const Tile& panel, const at::Tensor& buffer, double* sums) const {
+  void add_tile(const Tile& tile, const Tile& panel, double* sums) const {
     // Within one set, columns left of the tile's first row belong to pairs that are counted elsewhere.
     const int64_t skipped = same_set_ ? std::max<int64_t>(0, tile.first - panel.first) : 0;
     const int64_t columns = panel.count - skipped;
-    at::Tensor products = buffer.narrow(0, 0, tile.count * columns).view({tile.count, columns});
-    at::mm_out(products, tile.rows.narrow(0, 0, tile.count), panel.rows.narrow(0, skipped, columns).t());
+    const at::Tensor products = linear_product(tile.rows.narrow(0, 0, tile.count),
+                                               panel.rows.narrow(0, skipped, columns));  // [rows, columns]
     const double* norms = panel.norms.data() + skipped;
     const double largest = *std::max_element(norms, norms + columns);
     const float* values = products.const_data_ptr<float>();
@@ -164,17 +160,18 @@ class PairSums {
     }
   }
 
-  // By differences where the products are too coarse: where kRounding * norms * |factor| * exp(squared * factor) is more
-  // than the tolerance for some factor.
+  // By differences where kProductRounding * norms * |factor| * exp(squared * factor) is more than the tolerance for some
+  // factor.
   void refine(int64_t row, int64_t first, int64_t count, double norms, double* squared) const {
     double limit = 0.0;
-    const double rounding = kRounding * norms;
+    const double rounding = kProductRounding * norms;
     for (const double factor : factors_) {
-      limit = std::max(limit, std::log(rounding * -factor / kTolerance) / -factor);
+      limit = std::max(limit, std::log(rounding * -factor / kKernelTolerance) / -factor);
     }
     if (!(limit > 0.0)) return;
     const int64_t features = left_.size(1);
-    limit += kMostRounding * std::sqrt(static_cast<double>(features)) * norms;  // the distance's own error
+    limit +=
+        kMostProductRounding * std::sqrt(static_cast<double>(features)) * norms;  // the distance's own error
     const float* u = left_.const_data_ptr<float>() + row * features;
     for (int64_t j = 0; j < count; ++j) {
       if (squared[j] >= limit) continue;
@@ -192,10 +189,16 @@ class PairSums {
 
 }  // namespace
 
-std::vector<double> kernel_sums_by_products(const at::Tensor& left, const at::Tensor& right, bool same_set,
-                                            const at::Tensor& centre, const std::vector<double>& factors,
-                                            const std::function<bool()>& cancelled) {
-  return PairSums(left, right, same_set, centre, factors, cancelled).run();
+KernelSums kernel_sums_by_products(const at::Tensor& a, const at::Tensor& b, const at::Tensor& centre,
+                                   const std::vector<double>& factors,
+                                   const std::function<bool()>& cancelled) {
+  KernelSums sums;
+  sums.rows_a = a.size(0);
+  sums.rows_b = b.size(0);
+  sums.within_a = PairSums(a, a, true, centre, factors, cancelled).run();
+  sums.within_b = PairSums(b, b, true, centre, factors, cancelled).run();
+  sums.between = PairSums(a, b, false, centre, factors, cancelled).run();
+  return sums;
 }
 
 }  // namespace transfer_limits

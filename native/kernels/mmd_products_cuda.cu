@@ -1,11 +1,10 @@
 #include "kernels/mmd_products_cuda.h"
+#include "kernels/mmd_rounding.h"
 
 namespace transfer_limits::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr double kTolerance = 2e-6;            // of one kernel value
-constexpr double kRounding = 8.0 / (1 << 24);  // of a product in float32, relative to the norms
 
 struct Factors {
   double values[kMostFactors];
@@ -44,9 +43,14 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
       for (int s = 0; s < kCount; ++s) {
         values[s] = kernel_value(squared * Real(factors.values[s]));
-        coarse = coarse || double(values[s]) * double(norms) * kRounding * -factors.values[s] > kTolerance;
+        if (rows.left != nullptr) {
+          // The value at the least distance that the product's rounding allows.
+          const double scale = double(norms) * -factors.values[s];
+          const double largest = double(values[s]) * double(__expf(float(rows.most_rounding * scale)));
+          coarse = coarse || largest * kProductRounding * scale > kKernelTolerance;
+        }
       }
-      if (coarse && rows.left != nullptr) {
+      if (coarse) {
         squared = Real(
             squared_difference(rows.left + i * rows.features, rows.right + j * rows.features, rows.features));
 #pragma unroll

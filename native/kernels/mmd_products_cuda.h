@@ -22,6 +22,7 @@ struct PairRows {
   const float* left = nullptr;  // the tile's first
   const float* right = nullptr;
   int64_t features = 0;
+  double most_rounding = 0;  // of a product, relative to the norms
 };
 
 constexpr int kPairBlocks = 528;

@@ -2,6 +2,8 @@
 
 #include <torch/torch.h>
 
+#include "layers/linear.h"
+
 namespace transfer_limits {
 
 // Multi-head self-attention (Vaswani 2017) over tokens [N, T, E]: queries, keys and values from one linear layer, named
@@ -11,9 +13,9 @@ class AttentionImpl : public torch::nn::Module {
  public:
   AttentionImpl(int64_t dim, int64_t heads)
       : heads_(heads),
-        qkv_(register_module("qkv", torch::nn::Linear(dim, 3 * dim))),
-        proj_(register_module("proj", torch::nn::Linear(dim, dim))) {
-    for (torch::nn::Linear* layer : {&qkv_, &proj_}) {
+        qkv_(register_module("qkv", Linear(dim, 3 * dim))),
+        proj_(register_module("proj", Linear(dim, dim))) {
+    for (Linear* layer : {&qkv_, &proj_}) {
       torch::nn::init::normal_((*layer)->weight, 0.0, 0.02);
       torch::nn::init::zeros_((*layer)->bias);
     }
@@ -32,7 +34,7 @@ class AttentionImpl : public torch::nn::Module {
 
  private:
   int64_t heads_;
-  torch::nn::Linear qkv_, proj_;
+  Linear qkv_, proj_;
 };
 TORCH_MODULE(Attention);
 

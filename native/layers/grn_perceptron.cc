@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "kernels/gelu_grn.h"
+#include "kernels/linear_product.h"
 #include "layers/precision.h"
 
 namespace transfer_limits {
@@ -29,6 +30,25 @@ Scale scale_of(const at::Tensor& norms, const at::Tensor& gamma) {
   return result;
 }
 
+// For each sample its rows [V, K] times the transpose of its own weight [M, K], plus `bias` [M]: [N, V, M].
+template <typename WeightOf>
+at::Tensor products_by_sample(const at::Tensor& rows, const WeightOf& weight_of,
+                              const at::Tensor& bias = {}) {
+  if (rows.size(0) == 1) return linear_product(rows, weight_of(0), bias);
+  at::Tensor out;
+  for (int64_t n = 0; n < rows.size(0); ++n) {
+    const at::Tensor weight = weight_of(n);
+    if (!out.defined()) out = at::empty({rows.size(0), rows.size(1), weight.size(0)}, rows.options());
+    at::Tensor own = out[n];
+    if (bias.defined()) {
+      at::addmm_out(own, bias, rows[n], weight.t());
+    } else {
+      at::mm_out(own, rows[n], weight.t());
+    }
+  }
+  return out;
+}
+
 class GrnPerceptronFunction : public torch::autograd::Function<GrnPerceptronFunction> {
  public:
   // x: [N, V, C]; keep: [N, V]. `x` and the weights are of one type, everything else is float32.
@@ -41,21 +61,17 @@ class GrnPerceptronFunction : public torch::autograd::Function<GrnPerceptronFunc
     const at::ScalarType type = x.scalar_type();
     const int64_t samples = x.size(0), voxels = x.size(1), channels = x.size(2);
     const int64_t features = expand_weight.size(0);
-    const at::Tensor hidden =
-        at::mm(x.view({samples * voxels, channels}), expand_weight.t()).view({samples, voxels, features});
+    const at::Tensor hidden = linear_product(x, expand_weight);  // [N, V, F]
     const auto [activated, norms] = gelu_with_norms(hidden, expand_bias, keep, /*in_place=*/!differentiated);
     const at::Tensor scale = scale_of(norms, gamma).scale;  // [N, F]
     const at::Tensor offset = at::addmv(project_bias, project_weight.to(at::kFloat), beta).to(type);  // [C]
-    at::Tensor out = at::empty({samples, voxels, project_weight.size(0)}, x.options());  // [N, V, C]
-    for (int64_t n = 0; n < samples; ++n) {
-      at::Tensor own = out[n];
-      // The scale goes to whichever is smaller.
-      if (voxels < project_weight.size(0)) {
-        at::addmm_out(own, offset, (activated[n] * scale[n]).to(type), project_weight.t());
-      } else {
-        at::addmm_out(own, offset, activated[n], (project_weight * scale[n]).to(type).t());
-      }
-    }
+    // The scale goes to whichever is smaller.
+    const at::Tensor out =
+        voxels < project_weight.size(0)
+            ? linear_product((activated * scale.unsqueeze(1)).to(type), project_weight, offset)
+            : products_by_sample(
+                  activated, [&](int64_t n) { return (project_weight * scale[n]).to(type); },
+                  offset);  // [N, V, C]
     if (differentiated) {
       context->save_for_backward(
           {x, expand_weight, expand_bias, gamma, beta, project_weight, keep, hidden, activated, norms});
@@ -79,24 +95,23 @@ class GrnPerceptronFunction : public torch::autograd::Function<GrnPerceptronFunc
         gradient.sum(at::IntArrayRef({0, 1}), /*keepdim=*/false, at::kFloat);  // [C]
     at::Tensor to_project_weight;                                              // [C, F]
     at::Tensor to_scale = at::empty_like(norms);                               // [N, F]
-    at::Tensor to_hidden = at::empty_like(hidden);  // [N, V, F], first without the norms
     for (int64_t n = 0; n < samples; ++n) {
       at::Tensor to_weight = at::mm(gradient[n].t(), activated[n]).to(at::kFloat);  // [C, F]
       const at::Tensor own_bias =
           samples == 1 ? to_project_bias : gradient[n].sum(0, /*keepdim=*/false, at::kFloat);
       to_scale[n] = weight_gradient_on_grn(to_weight, exact_weight, grn.scale[n], own_bias, beta);
       to_project_weight = n == 0 ? to_weight : to_project_weight.add_(to_weight);
-      at::Tensor own = to_hidden[n];
-      if (voxels < channels) {
-        at::mm_out(own, gradient[n], project_weight);
-        own.mul_(grn.scale[n]);
-      } else {
-        at::mm_out(own, gradient[n], (project_weight * grn.scale[n]).to(type));
-      }
     }
-    const at::Tensor to_gamma = (grn.relative * to_scale).sum(0);          // [F]
-    const at::Tensor to_beta = at::mv(exact_weight.t(), to_project_bias);  // [F]
-    const at::Tensor to_relative = to_scale * gamma;                       // [N, F]
+    // Without the norms at first.
+    at::Tensor to_hidden =
+        voxels < channels
+            ? linear_product(gradient, project_weight.t()).mul_(grn.scale.unsqueeze(1))
+            : products_by_sample(
+                  gradient,
+                  [&](int64_t n) { return (project_weight * grn.scale[n]).to(type).t(); });  // [N, V, F]
+    const at::Tensor to_gamma = (grn.relative * to_scale).sum(0);                            // [F]
+    const at::Tensor to_beta = at::mv(exact_weight.t(), to_project_bias);                    // [F]
+    const at::Tensor to_relative = to_scale * gamma;                                         // [N, F]
     // relative = norm / mean, and the mean is over all features' norms
     const at::Tensor shared =
         (to_relative * norms).sum(1, /*keepdim=*/true) / (grn.mean * grn.mean * double(features));  // [N, 1]
@@ -107,7 +122,7 @@ class GrnPerceptronFunction : public torch::autograd::Function<GrnPerceptronFunc
 
     const at::Tensor rows = to_hidden.view({samples * voxels, features});
     at::Tensor to_x, to_expand_weight;
-    if (context->needs_input_grad(0)) to_x = at::mm(rows, expand_weight).view(x.sizes());
+    if (context->needs_input_grad(0)) to_x = linear_product(rows, expand_weight.t()).view(x.sizes());
     if (context->needs_input_grad(1)) {
       to_expand_weight = at::mm(rows.t(), x.view({samples * voxels, channels}));
     }

@@ -3,6 +3,7 @@
 #include <torch/torch.h>
 
 #include "layers/attention.h"
+#include "layers/linear.h"
 
 namespace transfer_limits {
 
@@ -10,7 +11,8 @@ namespace transfer_limits {
 class LayerScaleImpl : public torch::nn::Module {
  public:
   explicit LayerScaleImpl(int64_t dim) : gamma_(register_parameter("gamma", torch::ones({dim}))) {}
-  at::Tensor forward(const at::Tensor& x) { return x * gamma_; }
+  // x + gamma * branch
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& branch) { return at::addcmul(x, branch, gamma_); }
 
  private:
   at::Tensor gamma_;
@@ -21,17 +23,16 @@ TORCH_MODULE(LayerScale);
 class PerceptronImpl : public torch::nn::Module {
  public:
   PerceptronImpl(int64_t dim, int64_t hidden)
-      : fc1_(register_module("fc1", torch::nn::Linear(dim, hidden))),
-        fc2_(register_module("fc2", torch::nn::Linear(hidden, dim))) {
-    for (torch::nn::Linear* layer : {&fc1_, &fc2_}) {
+      : fc1_(register_module("fc1", Linear(dim, hidden))), fc2_(register_module("fc2", Linear(hidden, dim))) {
+    for (Linear* layer : {&fc1_, &fc2_}) {
       torch::nn::init::normal_((*layer)->weight, 0.0, 0.02);
       torch::nn::init::zeros_((*layer)->bias);
     }
   }
-  at::Tensor forward(const at::Tensor& x) { return fc2_(at::gelu(fc1_(x))); }
+  at::Tensor forward(const at::Tensor& x) { return fc2_(fc1_->forward_gelu(x)); }
 
  private:
-  torch::nn::Linear fc1_, fc2_;
+  Linear fc1_, fc2_;
 };
 TORCH_MODULE(Perceptron);
 
@@ -52,8 +53,8 @@ class TransformerBlockImpl : public torch::nn::Module {
         ls2_(register_module("ls2", LayerScale(dim))) {}
 
   at::Tensor forward(const at::Tensor& x) {
-    const at::Tensor y = x + ls1_(attn_(norm1_(x)));
-    return y + ls2_(mlp_(norm2_(y)));
+    const at::Tensor y = ls1_(x, attn_(norm1_(x)));
+    return ls2_(y, mlp_(norm2_(y)));
   }
 
  private:

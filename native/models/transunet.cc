@@ -11,7 +11,7 @@ TransUNet::TransUNet(const TransUNetSpecification& specification)
             specification.doubles_depth}) {
   // The tokens are as wide as the coarsest level.
   const int64_t width = specification.features << (specification.levels - 1);
-  embed_ = register_module("embed", torch::nn::Linear(width, width));
+  embed_ = register_module("embed", Linear(width, width));
   position_ = register_module("position", GridPosition(width));
   for (int64_t index = 0; index < specification.depth; ++index) {
     blocks_.push_back(

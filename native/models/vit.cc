@@ -12,8 +12,8 @@ int64_t voxels(const VitSpecification& specification) {
   return specification.patch[0] * specification.patch[1] * specification.patch[2];
 }
 
-torch::nn::Linear small_linear(int64_t in, int64_t out) {
-  torch::nn::Linear layer(in, out);
+Linear small_linear(int64_t in, int64_t out) {
+  Linear layer(in, out);
   torch::nn::init::normal_(layer->weight, 0.0, 0.02);
   torch::nn::init::zeros_(layer->bias);
   return layer;
@@ -24,8 +24,7 @@ torch::nn::Linear small_linear(int64_t in, int64_t out) {
 Vit::Vit(const VitSpecification& specification)
     : specification_(specification),
       patch_embed_(register_module(
-          "patch_embed",
-          torch::nn::Linear(specification.channels * voxels(specification), specification.embed_dim))),
+          "patch_embed", Linear(specification.channels * voxels(specification), specification.embed_dim))),
       position_(register_module("position", GridPosition(specification.embed_dim))) {
   for (int64_t index = 0; index < specification.depth; ++index) {
     blocks_.push_back(register_module("block" + std::to_string(index),

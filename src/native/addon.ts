@@ -141,6 +141,13 @@ export interface Addon {
     cancel: CancelFlag | null,
     products: string,
   ): Promise<MmdSums>;
+  mmdPermutations(
+    a: TensorHandle,
+    b: TensorHandle,
+    sigma: number,
+    members: TensorHandle,
+    cancel: CancelFlag | null,
+  ): Promise<MmdSums>;
   medianDistance(a: TensorHandle, b: TensorHandle): Promise<number>;
   ssim3d(a: TensorHandle, b: TensorHandle, dataRange: number): Promise<number[]>;
   overlap(prediction: TensorHandle, target: TensorHandle, threshold: number): Promise<OverlapCounts[]>;
@@ -155,6 +162,13 @@ export interface Addon {
     bias: TensorHandle,
     gradOutput: TensorHandle | null,
     dtype: "float32" | "float64" | "bfloat16",
+  ): Promise<TensorHandle[]>;
+  kernelLinear(
+    input: TensorHandle,
+    weight: TensorHandle,
+    bias: TensorHandle,
+    gradOutput: TensorHandle | null,
+    gelu: boolean,
   ): Promise<TensorHandle[]>;
   kernelGrnPerceptron(
     input: TensorHandle,

@@ -37,6 +37,20 @@ export const kernelSums = (
   }: { products?: Products | undefined; signal?: AbortSignal | undefined } = {},
 ) => cancellable(signal, (cancel) => addon().mmd2(a.handle, b.handle, [...sigmas], cancel, products));
 
+/**
+ * Sums of the Gaussian kernel at one bandwidth within and between the sets, for many divisions of all rows into two.
+ *
+ * @param members [divisions, N + M] uint8: 1 for each row that a division puts into the first set, N of them
+ */
+export const permutedKernelSums = (
+  a: Tensor,
+  b: Tensor,
+  sigma: number,
+  members: Tensor,
+  signal: AbortSignal | undefined,
+) =>
+  cancellable(signal, (cancel) => addon().mmdPermutations(a.handle, b.handle, sigma, members.handle, cancel));
+
 /** The median Euclidean distance between distinct rows of A and B together (at most 1,000 rows of each). */
 export const medianDistance = (a: Tensor, b: Tensor) => settle(addon().medianDistance(a.handle, b.handle));
 
@@ -89,6 +103,27 @@ export async function depthwiseConv3d(
       gradOutput?.handle ?? null,
       dtype,
     ),
+  );
+  return handles.map((handle) => new Tensor(handle));
+}
+
+/**
+ * A linear layer of the networks, with GELU behind it or without.
+ *
+ * @param input [..., K]
+ * @param weight [M, K]
+ * @param bias [M]
+ * @param gradOutput null for the forward pass; else of the output's shape
+ * @returns [output], or the gradients with respect to [input, weight, bias]
+ */
+export async function linearLayer(
+  input: Tensor,
+  weight: Tensor,
+  bias: Tensor,
+  { gradOutput = null, gelu = false }: { gradOutput?: Tensor | null; gelu?: boolean } = {},
+): Promise<Tensor[]> {
+  const handles = await settle(
+    addon().kernelLinear(input.handle, weight.handle, bias.handle, gradOutput?.handle ?? null, gelu),
   );
   return handles.map((handle) => new Tensor(handle));
 }

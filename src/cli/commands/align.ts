@@ -1,13 +1,17 @@
 import type { Command } from "commander";
+import type { MmdPermutationTest } from "../../alignment/permutation-test.js";
 import { expected, TransferLimitsError } from "../../common/errors.js";
 import type { KernelDistance } from "../../study/results.js";
 import { answer } from "../answer.js";
 import { number, printable, table } from "../format.js";
-import { positiveNumber } from "../numbers.js";
+import { positiveNumber, wholeNumber } from "../numbers.js";
 
 interface Options {
   tensor?: string;
   sigma: number;
+  permutations?: number;
+  paired?: boolean;
+  seed: number;
   json?: boolean;
 }
 
@@ -20,6 +24,9 @@ export function addAlign(program: Command): void {
     .argument("<b>", "embeddings [M, features], safetensors")
     .option("--tensor <name>", "the tensor to read (default: `embeddings`, or the only tensor of the file)")
     .option("--sigma <number>", "bandwidth of the kernel exp(-|u - v|² / sigma²)", positiveNumber, 1)
+    .option("--permutations <count>", "test against so many random divisions of the rows", wholeNumber(1))
+    .option("--paired", "row i of both is of the same case: the test swaps the rows of a case only")
+    .option("--seed <number>", "of the random divisions", wholeNumber(0), 1)
     .option("--json", "write one JSON document to stdout")
     .addHelpText(
       "after",
@@ -28,14 +35,18 @@ export function addAlign(program: Command): void {
     .action((a: string, b: string, options: Options) =>
       answer(options, async () => {
         const comparison = await compare(a, b, options);
-        const row = (name: string, distance: KernelDistance) => [
+        const row = (name: string, distance: Comparison) => [
           name,
           number(distance.sigma),
           number(distance.biased),
           distance.unbiased === null ? "–" : number(distance.unbiased),
           number(distance.offDiagonalMean),
+          ...(distance.pValue === undefined ? [] : [number(distance.pValue)]),
         ];
-        const heading = ["bandwidth", "sigma", "MMD² biased", "MMD² unbiased", "mean off-diagonal kernel"];
+        const heading = [
+          ...["bandwidth", "sigma", "MMD² biased", "MMD² unbiased", "mean off-diagonal kernel"],
+          ...(options.permutations === undefined ? [] : ["p"]),
+        ];
         return {
           value: comparison,
           text: [
@@ -55,8 +66,13 @@ export function addAlign(program: Command): void {
     );
 }
 
-async function compare(pathA: string, pathB: string, { tensor, sigma }: Options) {
+/** MMD² at one bandwidth, with its p-value where that is asked for. */
+type Comparison = KernelDistance & Partial<Pick<MmdPermutationTest, "pValue" | "permutations">>;
+
+async function compare(pathA: string, pathB: string, options: Options) {
+  const { tensor, sigma, permutations, paired = false, seed } = options;
   const { mmd2 } = await import("../../alignment/mmd.js");
+  const { mmdPermutationTest } = await import("../../alignment/permutation-test.js");
   const { medianDistance } = await import("../../native/kernels.js");
   using a = await readEmbeddings(pathA, tensor);
   using b = await readEmbeddings(pathB, tensor);
@@ -67,9 +83,17 @@ async function compare(pathA: string, pathB: string, { tensor, sigma }: Options)
       b.shape[1],
     );
   }
-  const at = async (bandwidth: number): Promise<KernelDistance> => ({
+  if (paired && permutations === undefined) {
+    throw new TransferLimitsError(
+      "BAD_INPUT",
+      "--paired says how rows are permuted: give --permutations too",
+    );
+  }
+  const at = async (bandwidth: number): Promise<Comparison> => ({
     sigma: bandwidth,
-    ...(await mmd2(a, b, { sigma: bandwidth })),
+    ...(permutations === undefined
+      ? await mmd2(a, b, { sigma: bandwidth })
+      : await mmdPermutationTest(a, b, { sigma: bandwidth, permutations, paired, seed })),
   });
   const median = await medianDistance(a, b);
   return {
