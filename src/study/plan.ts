@@ -129,7 +129,7 @@ function planPretraining(study: Study, model: ModelConfig): PlannedCell {
     training: null,
     epochs: settings.epochs,
     cost: settings.epochs * cases(study.split).train * forward,
-    memoryBytes: peakBytes(network, trained, atOnce(settings), { encoder: 1, head: true }),
+    memoryBytes: peakBytes(network, trained, atOnce(settings), { encoder: 1, head: true }, study.execution),
   };
 }
 
@@ -253,7 +253,13 @@ function effort(
     training,
     epochs,
     cost: forward * (trainings + epochs * validations + (questions + 1) * test),
-    memoryBytes: peakBytes(network, voxels, atOnce(training), { encoder, head: trains !== "nothing" }),
+    memoryBytes: peakBytes(
+      network,
+      voxels,
+      atOnce(training),
+      { encoder, head: trains !== "nothing" },
+      study.execution,
+    ),
   };
 }
 
