@@ -139,9 +139,14 @@ describe("the estimate of a cell's memory", () => {
   // node scripts/step-memory.mjs --batch 2 --size 64,96,96 --steps 2, and --encoder provicnet-small --size 16,224,224 with
   // the head conv1; then with --checkpointing, with --precision bfloat16, and with both.
   it.each([
-    ["profound-tiny", upernet, 64 * 96 * 96, [0.75, 0.49, 0.95, 0.59]],
-    ["profound-tiny", upernet, 96 * 144 * 144, [2.35, 1.47, 2.05, null]],
-    ["provicnet-small", { kind: "conv1", outputs: 1 } as const, 16 * 224 * 224, [3.65, 1.16, 2.21, 1.11]],
+    ["profound-tiny" as const, upernet, 64 * 96 * 96, [0.75, 0.49, 0.95, 0.59]],
+    ["profound-tiny" as const, upernet, 96 * 144 * 144, [2.35, 1.47, 2.05, null]],
+    [
+      "provicnet-small" as const,
+      { kind: "conv1", outputs: 1 } as const,
+      16 * 224 * 224,
+      [3.65, 1.16, 2.21, 1.11],
+    ],
   ])(
     "follows what checkpointing and bfloat16 were measured to save: %s, %o, %i voxels",
     (name, head, voxels, measured) => {
