@@ -24,8 +24,8 @@ at::Tensor moved(const at::Tensor& volume, const Motion& motion) {
   for (int64_t axis = 0; axis < 3; ++axis) {
     if (motion.flipped[size_t(axis)]) axes.push_back(axis - 3);
   }
-  const bool stays = std::all_of(motion.shift.begin(), motion.shift.end(),
-                                 [](const int64_t shift) { return shift == 0; });
+  const bool stays =
+      std::all_of(motion.shift.begin(), motion.shift.end(), [](const int64_t shift) { return shift == 0; });
   if (stays) return axes.empty() ? volume.clone(at::MemoryFormat::Contiguous) : volume.flip(axes);
 
   at::Tensor result = at::zeros(volume.sizes(), volume.options());
