@@ -71,6 +71,8 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::trainer_state>(exports, "trainerState");
   add<functions::trainer_assign>(exports, "trainerAssign");
   add<functions::loss_gradient>(exports, "lossGradient");
+  add<functions::volume_move>(exports, "volumeMove");
+  add<functions::batch_intensities>(exports, "batchIntensities");
 
   add<functions::mmd2>(exports, "mmd2");
   add<functions::mmd_permutations>(exports, "mmdPermutations");

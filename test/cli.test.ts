@@ -288,6 +288,15 @@ describe("a small study on phantoms", () => {
     expect((await cli("plan", study)).stdout).toContain("3 cells");
   });
 
+  it("is planned with how its training cases are augmented", async () => {
+    const augmented = join(folder, "augmented.yaml");
+    writeFileSync(augmented, studyOf("{ augmentation: { flip: [left-right] } }"));
+    expect((await cli("plan", augmented)).stdout).toContain(
+      "training cases of 1 cell augmented: flipped left-right with probability 0.5\n",
+    );
+    expect((await cli("plan", study)).stdout).not.toContain("augmented");
+  });
+
   it("is pretrained alone", async () => {
     const { status, stdout, stderr } = await cli("pretrain", study, "--json");
     expect(stderr).toContain("pretraining · profound: epoch 1 of 1");

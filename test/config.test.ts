@@ -412,6 +412,86 @@ describe("micro-batches", () => {
   });
 });
 
+describe("augmentation", () => {
+  const inTraining = (augmentation: string) => `${sound}training: { augmentation: ${augmentation} }\n`;
+
+  it("is none by default, and an older study that does not name it is the same study", async () => {
+    const study = await load(sound);
+    expect(study.training.augmentation).toBeNull();
+    const before = JSON.parse(
+      JSON.stringify(study, (key, value) => (key === "augmentation" ? undefined : value)),
+    ) as Study;
+    expect(() => refuseChanges(before, study)).not.toThrow();
+    const flipped = await load(inTraining("{ flip: [left-right] }"));
+    expect(() => refuseChanges(before, flipped)).toThrow(/training\.augmentation: was absent/);
+  });
+
+  it("gets the defaults of what it leaves out, and resolves to itself", async () => {
+    const study = await load(inTraining("{ flip: [left-right], shift: { anterior-posterior: 3 } }"));
+    const complete = {
+      flip: ["left-right"],
+      flipProbability: 0.5,
+      shift: { "inferior-superior": 0, "anterior-posterior": 3, "left-right": 0 },
+      intensity: { scale: 0, offset: 0 },
+    };
+    expect(study.training.augmentation).toEqual(complete);
+    expect(study.tasks.map(({ training }) => training.augmentation)).toEqual(Array(5).fill(complete));
+    expect(await load(JSON.stringify(study))).toEqual(study);
+  });
+
+  it.each([
+    [
+      "an unknown axis",
+      "{ flip: [left] }",
+      /training\.augmentation\.flip\[0\]: .*"left-right".*received "left"/,
+    ],
+    [
+      "an axis named twice",
+      "{ flip: [left-right, left-right] }",
+      /augmentation\.flip: expected each axis once/,
+    ],
+    [
+      "no probability",
+      "{ flip: [left-right], flipProbability: 0 }",
+      /flipProbability: expected .*more than 0/,
+    ],
+    ["a part of a voxel", "{ shift: 1.5 }", /augmentation\.shift: expected/],
+    ["an unknown axis to shift along", "{ shift: { left: 2 } }", /shift: unknown key "left"/],
+    [
+      "a scale that takes all away",
+      "{ intensity: { scale: 1 } }",
+      /intensity\.scale: expected .*less than 1/,
+    ],
+    [
+      "a name that it does not know",
+      "{ flips: [left-right] }",
+      /unknown key "flips"\. Did you mean "flip"\?/,
+    ],
+    ["nothing to change", "{ flipProbability: 1 }", /augmentation: expected at least one of flip, shift and/],
+  ])("is refused %s", async (_, augmentation, message) => {
+    expect(await refused(inTraining(augmentation))).toMatchObject({
+      code: "BAD_CONFIG",
+      message: expect.stringMatching(message),
+    });
+  });
+
+  it("is refused shifts that leave nothing in sight, naming the field that says so", async () => {
+    expect((await refused(inTraining("{ shift: 16 }"))).message).toMatch(
+      /training\.augmentation\.shift: expected fewer than the 16 voxels that cohort\.voxels has inferior-superior.+received 16/,
+    );
+    expect((await load(inTraining("{ shift: 15 }"))).training.augmentation?.shift).toBe(15);
+    const own = "{ augmentation: { shift: { left-right: 32, inferior-superior: 1 } } }";
+    const ofTask = `${sound}tasks: [{ kind: lesion-segmentation, training: ${own} }]\n`;
+    expect((await refused(ofTask)).message).toMatch(
+      /tasks\[0\]\.training\.augmentation\.shift\.left-right: expected fewer than the 32 voxels/,
+    );
+    const ofModel = sound.replace("pretrain:", `training: ${own}\n    pretrain:`);
+    expect((await refused(ofModel)).message).toMatch(
+      /models\[0\]\.training\.augmentation\.shift\.left-right/,
+    );
+  });
+});
+
 describe("the nearest known word", () => {
   it("is found by the number of edits", () => {
     // Textbook values of Levenshtein's distance.

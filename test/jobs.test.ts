@@ -4,9 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
+import { encoderOf } from "../dist/models/specification.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { checkDevices, DevicePool } from "../dist/study/devices.js";
-import { peakBytes } from "../dist/study/memory.js";
+import { baseBytes, peakBytes } from "../dist/study/memory.js";
 import { type PlannedCell, planStudy } from "../dist/study/plan.js";
 import { resolveStudy } from "../dist/study/resolve.js";
 import { runStudy } from "../dist/study/run.js";
@@ -122,14 +123,74 @@ describe("the estimate of a cell's memory", () => {
       ?.network as PlannedCell["network"];
     const voxels = 200 * 200 * 96;
     const all = { encoder: 1, head: true };
-    const everything = peakBytes(network, voxels, 1, all);
-    const head = peakBytes(network, voxels, 1, { encoder: 0, head: true });
+    const float32 = { precision: "float32", checkpointing: false } as const;
+    const everything = peakBytes(network, voxels, 1, all, float32);
+    const head = peakBytes(network, voxels, 1, { encoder: 0, head: true }, float32);
     expect(everything).toBeGreaterThan(head);
-    expect(head).toBeGreaterThan(peakBytes(network, voxels, 1, { encoder: 0, head: false }));
-    expect(peakBytes(network, voxels, 2, all)).toBeGreaterThan(everything);
-    expect(peakBytes(network, voxels / 2, 1, all)).toBeLessThan(everything);
+    expect(head).toBeGreaterThan(peakBytes(network, voxels, 1, { encoder: 0, head: false }, float32));
+    expect(peakBytes(network, voxels, 2, all, float32)).toBeGreaterThan(everything);
+    expect(peakBytes(network, voxels / 2, 1, all, float32)).toBeLessThan(everything);
     expect(everything).toBeGreaterThan(4e9);
     expect(everything).toBeLessThan(80e9);
+  });
+
+  const upernet = { kind: "upernet", outputs: 1, hidden: 128 } as const;
+  // GB of a step on two volumes beyond the loaded network, on a CPU with AVX-512 and two threads, LibTorch 2.14.1:
+  // node scripts/step-memory.mjs --batch 2 --size 64,96,96 --steps 2, and --encoder provicnet-small --size 16,224,224 with
+  // the head conv1; then with --checkpointing, with --precision bfloat16, and with both.
+  it.each([
+    ["profound-tiny" as const, upernet, 64 * 96 * 96, [0.75, 0.49, 0.95, 0.59]],
+    ["profound-tiny" as const, upernet, 96 * 144 * 144, [2.35, 1.47, 2.05, null]],
+    [
+      "provicnet-small" as const,
+      { kind: "conv1", outputs: 1 } as const,
+      16 * 224 * 224,
+      [3.65, 1.16, 2.21, 1.11],
+    ],
+  ])(
+    "follows what checkpointing and bfloat16 were measured to save: %s, %o, %i voxels",
+    (name, head, voxels, measured) => {
+      const network = { encoder: encoderOf(name), head };
+      const estimates = [
+        { precision: "float32", checkpointing: false } as const,
+        { precision: "float32", checkpointing: true } as const,
+        { precision: "bfloat16", checkpointing: false } as const,
+        { precision: "bfloat16", checkpointing: true } as const,
+      ].map((how) => (peakBytes(network, voxels, 2, { encoder: 1, head: true }, how) - baseBytes) / 1e9);
+      for (const [index, found] of measured.entries()) {
+        if (found === null) continue;
+        const estimate = estimates[index] as number;
+        expect(estimate).toBeGreaterThan(0.9 * found);
+        expect(estimate).toBeLessThan(2.3 * found);
+        const share = found / (measured[0] as number);
+        expect(Math.abs(estimate / (estimates[0] as number) - share)).toBeLessThan(0.25);
+      }
+    },
+  );
+
+  it("takes nothing off for checkpointing where no block is computed twice", () => {
+    const all = { encoder: 1, head: true };
+    const model = {
+      family: "unet-3d",
+      channels: 1,
+      outputs: 1,
+      features: 8,
+      levels: 3,
+      depthScale: 1,
+    } as const;
+    const [kept, checkpointed] = [false, true].map((checkpointing) =>
+      peakBytes({ model }, 64 ** 3, 1, all, { precision: "float32", checkpointing }),
+    );
+    expect(checkpointed).toBe(kept);
+  });
+
+  it("of a plan is that of the study's execution", () => {
+    const memory = (execution: object) =>
+      planStudy(studyOf({ execution })).cells.map(({ memoryBytes }) => memoryBytes);
+    const before = memory({});
+    const after = memory({ checkpointing: true });
+    expect(after.every((bytes, index) => bytes <= (before[index] as number))).toBe(true);
+    expect(after.some((bytes, index) => bytes < (before[index] as number))).toBe(true);
   });
 });
 

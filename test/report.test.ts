@@ -301,6 +301,27 @@ describe("a report", () => {
     expect(JSON.parse(decoded).others[0].manifest).toBe(other.manifest);
   });
 
+  it("says in its provenance how training cases were augmented, and which trainings had it", async () => {
+    expect(textOf(await page())).not.toContain("Augmentation");
+    const results = studyResults();
+    const augmentation = {
+      flip: ["left-right" as const],
+      flipProbability: 0.5,
+      shift: { "inferior-superior": 0, "anterior-posterior": 2, "left-right": 4 },
+      intensity: { scale: 0, offset: 0 },
+    };
+    for (const { task, result } of results.cells)
+      if (result && task === "lesion-segmentation" && result.curve.length > 0)
+        result.augmentation = augmentation;
+    expect(resultsSchema.safeParse(JSON.parse(JSON.stringify(results))).success).toBe(true);
+    await writeFile(join(folder, "results.json"), JSON.stringify(results));
+    const text = textOf(await readFile(await writeReport(folder), "utf8"));
+    expect(text).toContain(
+      "flipped left-right with probability 0.5; shifted by up to 2 voxels anterior-posterior, 4 voxels left-right: " +
+        "lesion segmentation (profound-tiny) and lesion segmentation (unet-3d).",
+    );
+  });
+
   it("has rows, sections and figures of its own for a second strategy", async () => {
     const html = await page({
       strategies: (task) => (task === "super-resolution" ? ["direct", "diffusion"] : ["direct"]),

@@ -3,6 +3,7 @@
 #include "bridge/handles.h"
 #include "bridge/promise.h"
 #include "bridge/specifications.h"
+#include "training/augmentation.h"
 #include "training/transfer.h"
 
 namespace transfer_limits::functions {
@@ -133,6 +134,36 @@ Napi::Value trainer_assign(const Napi::CallbackInfo& info) {
         return Nothing{};
       },
       &to_undefined);
+}
+
+Napi::Value volume_move(const Napi::CallbackInfo& info) {
+  const at::Tensor volume = TensorHandle::get(info[0], "volume");
+  Motion motion;
+  for (const int64_t axis : integers(info[1], "flipped")) {
+    require(axis >= 0 && axis < 3, "Expected axes 0 to 2 for flipped but received ", axis);
+    motion.flipped[size_t(axis)] = true;
+  }
+  motion.shift = fixed_integers<3>(info[2], "shift");
+  return promise(
+      info.Env(), volume.device(),
+      [volume, motion] {
+        const torch::NoGradGuard no_grad;
+        return moved(volume, motion);
+      },
+      &TensorHandle::create);
+}
+
+Napi::Value batch_intensities(const Napi::CallbackInfo& info) {
+  const at::Tensor batch = TensorHandle::get(info[0], "batch");
+  const std::vector<double> gains = numbers(info[1], "gains");
+  const std::vector<double> offsets = numbers(info[2], "offsets");
+  return promise(
+      info.Env(), batch.device(),
+      [batch, gains, offsets] {
+        const torch::NoGradGuard no_grad;
+        return with_intensities(batch, gains, offsets);
+      },
+      &TensorHandle::create);
 }
 
 Napi::Value loss_gradient(const Napi::CallbackInfo& info) {

@@ -134,6 +134,8 @@ export interface Addon {
     prediction: TensorHandle,
     target: TensorHandle,
   ): Promise<{ value: number; gradient: TensorHandle }>;
+  volumeMove(volume: TensorHandle, flipped: number[], shift: number[]): Promise<TensorHandle>;
+  batchIntensities(batch: TensorHandle, gains: number[], offsets: number[]): Promise<TensorHandle>;
   mmd2(
     a: TensorHandle,
     b: TensorHandle,

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { comparators, strategies, taskKinds } from "../common/vocabulary.js";
 import type { StudyResults } from "../study/results.js";
+import { patientAxes } from "../tasks/augmentation.js";
 
 /** JSON has no NaN: a loss that was not finite stands as null in the file, and as NaN here. */
 const number = z
@@ -30,6 +31,13 @@ const epoch = z.object({
   validationMetric: z.number().nullable(),
 });
 
+const augmentation = z.object({
+  flip: z.array(z.enum(patientAxes)),
+  flipProbability: z.number(),
+  shift: z.union([z.number(), z.record(z.enum(patientAxes), z.number())]),
+  intensity: z.object({ scale: z.number(), offset: z.number() }),
+});
+
 const cell = z.object({
   id: text,
   task,
@@ -38,6 +46,7 @@ const cell = z.object({
   comparator: z.enum(comparators),
   seed: whole,
   network: z.object({ architecture: text, parameters: number, trainable: number }),
+  augmentation: augmentation.optional(),
   metric: z.object({
     name: text,
     mean: z.number().nullable(),

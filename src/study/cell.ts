@@ -27,13 +27,14 @@ import { BusyClock } from "./busy-clock.js";
 import { completeCell, curveCsv, encoderFile, studyPaths } from "./cell-folder.js";
 import { CheckpointFolder, type TrainingState } from "./checkpoint.js";
 import { cohortOf, type StudyCohort } from "./cohort-file.js";
-import { collate, evaluate } from "./evaluate.js";
-import { FeatureStore, keptBatch } from "./features.js";
+import { evaluate } from "./evaluate.js";
+import { FeatureStore } from "./features.js";
 import { type PlannedCell, pretrainingId } from "./plan.js";
 import type { CellResult, Cost, TestMetric } from "./results.js";
 import type { ModelConfig, Study, TaskConfig, TrainingSettings } from "./schema.js";
 import { smallestBatchOf } from "./smallest-batch.js";
 import { nothingSpent, type Trained, train } from "./train.js";
+import { type TrainingBatches, trainingBatch } from "./training-batch.js";
 
 /** Everything that working on one cell needs. */
 export interface CellJob {
@@ -130,6 +131,13 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   const present = { task, network, channels, seed: study.seed, clock, features };
   const name = ["train", task.kind, cell.seed];
   const training = cell.training as TrainingSettings;
+  const batches: TrainingBatches = {
+    task,
+    channels,
+    augmentation: training.augmentation,
+    kept: features && cell.keptDraws !== null ? { store: features, draws: cell.keptDraws } : null,
+    stream: (...rest) => randomStream(study.seed, ...name, ...rest),
+  };
   const trained =
     cell.trains === "nothing"
       ? null
@@ -147,20 +155,12 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
           cases: sets.train.length,
           smallestBatch: smallestBatchOf(cell.network, task.shape, study.cohort.voxels),
           random: { seed: study.seed, name },
-          batch: async (cases, epoch) => {
-            const chosen = cases.map((index) => sets.train[index] as CaseVolumes);
-            const sample = (volumes: CaseVolumes, ...draw: (string | number)[]) =>
-              task.sample(
-                volumes,
-                channels,
-                randomStream(study.seed, ...name, "case", ...draw, volumes.case),
-              );
-            if (!features || cell.keptDraws === null)
-              return collate(await Promise.all(chosen.map((volumes) => sample(volumes, epoch))));
-            return keptBatch(features, chosen, epoch, cell.keptDraws, (volumes, draw) =>
-              sample(volumes, "kept", draw),
-            );
-          },
+          batch: (cases, epoch) =>
+            trainingBatch(
+              batches,
+              cases.map((index) => sets.train[index] as CaseVolumes),
+              epoch,
+            ),
           validate:
             sets.validation.length === 0
               ? null
@@ -214,6 +214,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
           parameters,
           trainable: trainable === null ? parameters : countOf(network, trainable()),
         },
+        ...(state && training.augmentation ? { augmentation: training.augmentation } : {}),
         metric,
         curve: state?.curve ?? [],
         bestEpoch: state?.best?.epoch ?? null,

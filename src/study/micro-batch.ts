@@ -1,8 +1,9 @@
 import { describe } from "../common/errors.js";
 import type { Fault } from "../common/validation.js";
 import type { NetworkSpec } from "../native/network-spec.js";
-import { type PlannedCell, planStudy, type Trains } from "./plan.js";
+import { planStudy, type Trains } from "./plan.js";
 import type { Study, StudyConfig } from "./schema.js";
+import { placeOf } from "./training-field.js";
 
 /**
  * What trains batch norm in a network; null where nothing does. Batch norm takes its statistics from all cases of a step
@@ -39,31 +40,14 @@ export function microBatchFaults(config: StudyConfig, study: Study): Fault[] {
     const normed = batchNormOf(cell.network, cell.trains);
     if (microBatch === null || microBatch >= batchSize || normed === null) continue;
     if (cell.kind === "pretraining" && normed.includes("contrastive")) continue; // said above
+    const model = config.models.findIndex(({ name }) => name === cell.model);
     refuse(
-      placeOf(cell, config),
+      cell.kind === "pretraining"
+        ? ["models", model, "pretrain", "microBatch"]
+        : placeOf(cell, "microBatch", config),
       microBatch,
       `as ${normed} (cell ${cell.id}) has batch norm, which takes its statistics from a whole batch`,
     );
   }
   return [...faults.values()];
-}
-
-/** The field that a cell's `microBatch` comes from. */
-function placeOf(
-  { kind, task, strategy, model, comparator }: PlannedCell,
-  config: StudyConfig,
-): PropertyKey[] {
-  const modelIndex = config.models.findIndex(({ name }) => name === model);
-  if (kind === "pretraining") return ["models", modelIndex, "pretrain", "microBatch"];
-  const field = ["training", "microBatch"];
-  if (comparator !== "specialised" && config.models[modelIndex]?.training.microBatch !== undefined)
-    return ["models", modelIndex, ...field];
-  const taskIndex = config.tasks.findIndex(
-    (entry) => (typeof entry === "string" ? entry : entry.kind) === task,
-  );
-  const entry = config.tasks[taskIndex];
-  if (entry === undefined || typeof entry === "string") return field;
-  if (strategy === "diffusion" && "diffusion" in entry && entry.diffusion.training.microBatch !== undefined)
-    return ["tasks", taskIndex, "diffusion", ...field];
-  return entry.training.microBatch === undefined ? field : ["tasks", taskIndex, ...field];
 }

@@ -33,7 +33,7 @@ export interface PlannedCell extends CellLabel {
   trainedBlocks: number;
   /**
    * Of how many draws of a case the features of the encoder, which stays as it is, are kept from the first epoch on;
-   * null where the encoder is run in every epoch.
+   * null where the encoder is run in every epoch: where it is trained, and where noise or augmentation are drawn anew.
    */
   keptDraws: number | null;
   /** Layer-wise decay of the encoder's learning rate; 1 is none. */
@@ -129,7 +129,7 @@ function planPretraining(study: Study, model: ModelConfig): PlannedCell {
     training: null,
     epochs: settings.epochs,
     cost: settings.epochs * cases(study.split).train * forward,
-    memoryBytes: peakBytes(network, trained, atOnce(settings), { encoder: 1, head: true }),
+    memoryBytes: peakBytes(network, trained, atOnce(settings), { encoder: 1, head: true }, study.execution),
   };
 }
 
@@ -156,8 +156,10 @@ function planComparator(
         : comparator === "fine-tuned" || study.untrainedHead === "trained"
           ? "head"
           : "nothing";
-  const keptDraws =
-    trains !== "head" || chance === "noise" ? null : chance === "none" ? 1 : model.frozenDraws;
+  const training = trainingOf(study, by, model, network);
+  // Noise and augmentation are drawn anew in every epoch: no draw can be left out, so none is kept.
+  const anew = chance === "noise" || training.augmentation !== null;
+  const keptDraws = trains !== "head" || anew ? null : chance === "none" ? 1 : model.frozenDraws;
   return {
     id: `${model.name}--${variantName(variant, "--")}--${comparator}--seed${seed}`,
     kind: "cell",
@@ -175,7 +177,7 @@ function planComparator(
     ...effort(
       study,
       by,
-      trainingOf(study, by, model, network),
+      training,
       network,
       trains,
       trains === "partial" ? model.partialBlocks : 0,
@@ -251,7 +253,13 @@ function effort(
     training,
     epochs,
     cost: forward * (trainings + epochs * validations + (questions + 1) * test),
-    memoryBytes: peakBytes(network, voxels, atOnce(training), { encoder, head: trains !== "nothing" }),
+    memoryBytes: peakBytes(
+      network,
+      voxels,
+      atOnce(training),
+      { encoder, head: trains !== "nothing" },
+      study.execution,
+    ),
   };
 }
 

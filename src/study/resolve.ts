@@ -6,6 +6,7 @@ import { keyMaps } from "../models/checkpoints/key-maps/index.js";
 import { type DecoderSpec, encoderOf, publishedDecoder, specialisedOf } from "../models/specification.js";
 import type { EncoderSpec } from "../native/network-spec.js";
 import { strategiesOf, taskOf } from "../tasks/index.js";
+import { augmentationFaults } from "./augmentation-faults.js";
 import { microBatchFaults } from "./micro-batch.js";
 import { expandPreset } from "./presets.js";
 import {
@@ -35,8 +36,8 @@ export function resolveStudy(input: unknown, base: string): { study: Study } | {
   const faults = contradictionsOf(config);
   if (faults.length > 0) return { faults };
   const study = complete(config, base);
-  const ofParts = microBatchFaults(config, study);
-  return ofParts.length > 0 ? { faults: ofParts } : { study };
+  const ofTrainings = [...microBatchFaults(config, study), ...augmentationFaults(config, study)];
+  return ofTrainings.length > 0 ? { faults: ofTrainings } : { study };
 }
 
 function complete(config: StudyConfig, base: string): Study {

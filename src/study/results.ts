@@ -4,6 +4,7 @@
  */
 import type { Comparator, Strategy, TaskKind } from "../common/vocabulary.js";
 import type { Precision } from "../native/network.js";
+import type { Augmentation } from "../tasks/augmentation.js";
 
 export type { Comparator, Strategy, TaskKind } from "../common/vocabulary.js";
 
@@ -63,6 +64,8 @@ export interface CellResult {
   comparator: Comparator;
   seed: number;
   network: { architecture: string; parameters: number; trainable: number };
+  /** How its training cases were changed anew in every epoch; absent where they were not, and where nothing is trained. */
+  augmentation?: Augmentation;
   metric: TestMetric;
   curve: EpochRecord[];
   bestEpoch: number | null;

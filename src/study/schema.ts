@@ -12,6 +12,7 @@ import {
   specialisedSchema,
   subpixelSchema,
 } from "../models/specification.js";
+import { augmentationSchema } from "../tasks/augmentation.js";
 import { diffusionOptions, taskOptions } from "../tasks/index.js";
 import { cropSchema, masksSchema, normaliseSchema, splitSchema, voxelsSchema } from "./cohort-schema.js";
 
@@ -49,6 +50,8 @@ const trainingFields = {
    * memory. Null: as a whole.
    */
   microBatch: count.nullable(),
+  /** How training cases are changed anew in every epoch; null: not at all. */
+  augmentation: augmentationSchema.nullable(),
 };
 
 const trainingSchema = section({
@@ -61,6 +64,7 @@ const trainingSchema = section({
   gradientClip: trainingFields.gradientClip.default(null),
   validateEvery: trainingFields.validateEvery.default(1),
   microBatch: trainingFields.microBatch.default(null),
+  augmentation: trainingFields.augmentation.default(null),
 });
 
 /** What a task changes of the study's `training`. */
@@ -74,6 +78,7 @@ const trainingChanges = section({
   gradientClip: trainingFields.gradientClip.optional(),
   validateEvery: trainingFields.validateEvery.optional(),
   microBatch: trainingFields.microBatch.optional(),
+  augmentation: trainingFields.augmentation.optional(),
 });
 
 /** A share of a slice's area, from and to. */

@@ -9,6 +9,7 @@ import {
   type ChannelFill,
   disposable,
   type Forward,
+  filledChannels,
   judgedBySsim,
   type Sample,
   stackChannels,
@@ -89,6 +90,10 @@ export function byDiffusion(task: ImageTask, options: DiffusionOptions): Task {
     questions: options.samplingSteps,
     chance: "noise",
     missing: (one) => task.missing(one),
+
+    // The channels of a sample are the condition, the noisy image and the time step.
+    imagesShown: (channels) =>
+      filledChannels(3, channels, channelFill).map((channel) => (channel === 0 ? 0 : null)),
 
     async sample(volumes, channels, draw) {
       using pair = await task.images(volumes, draw);

@@ -1,6 +1,7 @@
 import type { VolumeRole } from "../cohort/manifest.js";
 import type { PreparedCase } from "../cohort/preprocess.js";
 import { expected } from "../common/errors.js";
+import type { Motion } from "../native/augmentation.js";
 import { readSafetensors } from "../native/safetensors.js";
 import type { Tensor } from "../native/tensor.js";
 import type { VolumeBank } from "./volume-bank.js";
@@ -27,6 +28,8 @@ export interface CaseVolumes extends CaseFacts {
   readonly case: string;
   /** Voxel size in mm, [D, H, W]: k to the head, j to the back, i to the left. */
   readonly spacing: readonly [number, number, number];
+  /** Where the volumes that `load` gives were moved to for training, and the case as it was; absent: they were not. */
+  readonly moved?: { from: CaseVolumes; motion: Motion };
   /** Where volumes are loaded to unless `load` is told otherwise. */
   readonly device: string;
   /** A volume [D, H, W], float32; the caller disposes it. */

@@ -1,10 +1,19 @@
 import { TransferLimitsError } from "../common/errors.js";
 import type { RandomStream } from "../common/random.js";
+import { moveVolume } from "../native/augmentation.js";
 import { Tensor } from "../native/tensor.js";
 import { distortionField, regionBehind, warp } from "../native/volumes.js";
 import { type ImageTask, imagePair } from "./by-diffusion.js";
 import type { CaseFacts, CaseVolumes, VolumeRole } from "./case-volumes.js";
-import { type ChannelFill, disposable, judgedBySsim, sampleOf, stackChannels, type Task } from "./task.js";
+import {
+  type ChannelFill,
+  disposable,
+  filledChannels,
+  judgedBySsim,
+  sampleOf,
+  stackChannels,
+  type Task,
+} from "./task.js";
 
 export interface DistortionCorrectionOptions {
   /** The largest displacement, in mm. Default 6. The paper gives none of these numbers. */
@@ -65,6 +74,8 @@ export const distortionCorrection = (options: DistortionCorrectionOptions): Task
     return shows(facts, "gland") ? null : "neither a rectum mask nor a gland mask shows anything in the crop";
   },
 
+  imagesShown: (channels) => filledChannels(1, channels, options.channelFill),
+
   async sample(volumes, channels, draw) {
     using distorted = await distort(volumes, options, draw);
     using t2w = await volumes.load("t2w");
@@ -96,12 +107,19 @@ export const distortionCorrectionImages = (options: DistortionCorrectionOptions)
   slice: mostDistorted,
 });
 
-/** T2W [D, H, W], distorted by a field that is drawn. */
+/**
+ * T2W [D, H, W], distorted by a field that is drawn. A case that is moved is moved afterwards: its field is that of the
+ * anatomy as it was taken, with a rectum that a shift may bring out of sight.
+ */
 async function distort(
   volumes: CaseVolumes,
   options: DistortionCorrectionOptions,
   draw: RandomStream,
 ): Promise<Tensor> {
+  if (volumes.moved) {
+    using distorted = await distort(volumes.moved.from, options, draw);
+    return await moveVolume(distorted, volumes.moved.motion);
+  }
   using field = await drawField(volumes, options, draw);
   using original = await volumes.load("t2w", "cpu"); // fields and warping are the CPU's
   const distorted = await warp(original, field);

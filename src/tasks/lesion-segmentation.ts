@@ -1,6 +1,14 @@
 import { mean } from "simple-statistics";
 import { diceOf } from "./metrics.js";
-import { type ChannelFill, disposable, meanOverCases, sampleOf, stackChannels, type Task } from "./task.js";
+import {
+  type ChannelFill,
+  disposable,
+  filledChannels,
+  meanOverCases,
+  sampleOf,
+  stackChannels,
+  type Task,
+} from "./task.js";
 
 export interface LesionSegmentationOptions {
   /** Weight of false positives in the Tversky index. Salehi 2017: 0.3. */
@@ -28,6 +36,8 @@ export const lesionSegmentation = (options: LesionSegmentationOptions): Task => 
     if (!roles.includes("lesion")) return "it has no lesion mask";
     return roles.includes("adc") || roles.includes("hbv") ? null : "it has neither ADC nor high-b";
   },
+
+  imagesShown: (channels) => filledChannels(2, channels, options.channelFill),
 
   async sample(volumes, channels, draw) {
     const diffusionRoles = (["adc", "hbv"] as const).filter((role) => volumes.roles.includes(role));

@@ -1,7 +1,14 @@
 import { Tensor } from "../native/tensor.js";
 import type { CaseVolumes } from "./case-volumes.js";
 import { auc, confusionMatrix, quadraticWeightedKappa, specificityAtSensitivity } from "./metrics.js";
-import { type ChannelFill, disposable, type Judgement, stackChannels, type Task } from "./task.js";
+import {
+  type ChannelFill,
+  disposable,
+  filledChannels,
+  type Judgement,
+  stackChannels,
+  type Task,
+} from "./task.js";
 
 /** PI-RADS 1 and 2 are one class: neither is biopsied, and the paper has four. */
 const classOf = (pirads: number): number => Math.max(0, pirads - 2);
@@ -38,6 +45,8 @@ export const piradsClassification = (options: PiradsClassificationOptions): Task
     if (!roles.includes("t2w")) return "it has no T2W volume";
     return pirads === null ? "it has no PI-RADS" : null;
   },
+
+  imagesShown: (channels) => filledChannels(1, channels, options.channelFill),
 
   async sample(volumes, channels) {
     using t2w = await volumes.load("t2w");

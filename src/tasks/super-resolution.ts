@@ -1,6 +1,14 @@
 import { Tensor } from "../native/tensor.js";
 import { type ImageTask, imagePair } from "./by-diffusion.js";
-import { type ChannelFill, disposable, judgedBySsim, sampleOf, stackChannels, type Task } from "./task.js";
+import {
+  type ChannelFill,
+  disposable,
+  filledChannels,
+  judgedBySsim,
+  sampleOf,
+  stackChannels,
+  type Task,
+} from "./task.js";
 
 export interface SuperResolutionOptions {
   /**
@@ -30,6 +38,8 @@ export const superResolution = (options: SuperResolutionOptions): Task => ({
   ...judgedBySsim,
   chance: "none",
   missing,
+
+  imagesShown: (channels) => filledChannels(1, channels, options.channelFill),
 
   async sample(volumes, channels) {
     using t2w = await volumes.load("t2w");

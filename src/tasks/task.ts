@@ -90,6 +90,11 @@ export interface Task {
    */
   readonly chance: "none" | "input" | "noise";
   /**
+   * Which image of the case each of the `channels` of an input shows, counted from 0; null for a channel that shows none:
+   * zeros, the noisy image of a diffusion and its time step.
+   */
+  imagesShown(channels: number): (number | null)[];
+  /**
    * The sample of a case, for a network that takes `channels`. What the task leaves to chance is drawn from `draw`:
    * the same stream gives the same sample.
    */
@@ -135,23 +140,24 @@ export const smallestBatch = ({ answers }: TaskShape): number => (answers === "c
 /** How a network that takes more channels than a task has is fed: the channels repeated in turn, or zeros. */
 export type ChannelFill = "repeat" | "zeros";
 
+/** Which of `own` volumes each of the `channels` of an input holds, counted from 0; null: zeros. */
+export const filledChannels = (own: number, channels: number, fill: ChannelFill): (number | null)[] =>
+  Array.from({ length: channels }, (_, channel) =>
+    channel < own || fill === "repeat" ? channel % own : null,
+  );
+
 /** Stacks volumes [D, H, W] to an input [channels, D, H, W]. */
 export async function stackChannels(
   volumes: readonly Tensor[],
   channels: number,
   fill: ChannelFill,
 ): Promise<Tensor> {
-  const indices = Array.from({ length: channels }, (_, channel) => channel);
-  if (fill === "repeat" || channels <= volumes.length) {
-    return Tensor.gather(
-      volumes,
-      indices.map((channel) => channel % volumes.length),
-    );
-  }
+  const held = filledChannels(volumes.length, channels, fill);
+  if (!held.includes(null)) return Tensor.gather(volumes, held as number[]);
   using zeros = await (volumes[0] as Tensor).threshold(Number.POSITIVE_INFINITY);
   return Tensor.gather(
     [...volumes, zeros],
-    indices.map((channel) => Math.min(channel, volumes.length)),
+    held.map((volume) => volume ?? volumes.length),
   );
 }
 

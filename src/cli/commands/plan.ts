@@ -1,6 +1,8 @@
 import type { Command } from "commander";
+import type { StudyPlan } from "../../study/plan.js";
 import type { CohortPreview } from "../../study/preview.js";
 import type { Probe } from "../../study/probe.js";
+import type { Augmentation } from "../../tasks/augmentation.js";
 import { answer } from "../answer.js";
 import { bytes, count, printable, table } from "../format.js";
 
@@ -21,6 +23,7 @@ export function addPlan(program: Command): void {
         const study = await loadStudy(path);
         const plan = planStudy(study);
         const cohorts = await previewCohorts(study);
+        const { augmentationInWords } = await import("../../tasks/augmentation.js");
         const { probePlan } = await import("../../study/probe.js");
         if (probing) process.stderr.write("Timing a training step of each network; this can take minutes\n");
         const probe = probing ? await probePlan(study, plan) : null;
@@ -39,6 +42,7 @@ export function addPlan(program: Command): void {
           text: [
             `${printable(plan.name)}: ${count(plan.cells.length, "cell")}, to ${printable(study.execution.output)}`,
             ...cohorts.flatMap(cohortLines),
+            ...augmentationLines(plan, augmentationInWords),
             table(
               [
                 "cell",
@@ -56,6 +60,17 @@ export function addPlan(program: Command): void {
         };
       }),
     );
+}
+
+/** How the cells' training cases are augmented, where any are. */
+function augmentationLines({ cells }: StudyPlan, wordsOf: (settings: Augmentation) => string): string[] {
+  const settings = cells.flatMap(({ training, epochs }) =>
+    training?.augmentation && epochs > 0 ? [wordsOf(training.augmentation)] : [],
+  );
+  return [...new Set(settings)].map((words) => {
+    const trained = settings.filter((other) => other === words).length;
+    return `training cases of ${count(trained, "cell")} augmented: ${words}`;
+  });
 }
 
 const hours = (seconds: number | null): string => {

@@ -1,10 +1,11 @@
 import type { TaskKind } from "../../common/vocabulary.js";
+import { augmentationInWords } from "../../tasks/augmentation.js";
 import type { Assets } from "../assets.js";
 import { textUri } from "../data-uri.js";
 import { pretrainingFigure } from "../figures/curves.js";
 import { count, duration, listing } from "../format.js";
 import { type Html, html } from "../html.js";
-import { comparatorLabel, kindInProse, taskLabel } from "../labels.js";
+import { comparatorLabel, kindInProse, taskInProse, taskLabel } from "../labels.js";
 import type { StudyFolder } from "../read.js";
 import type { Splits } from "../schema.js";
 import { exposures } from "../sentences.js";
@@ -32,6 +33,7 @@ ${fold("Cohort, seeds and splits", seedsAndSplits(study, summary))}
 ${study.weights.length === 0 ? null : fold("Weights", loadedWeights(study.weights))}
 ${results.exposure === undefined || results.exposure.length === 0 ? null : fold("Patients that weights saw before", html`<ul>${exposures(results).map((line) => html`<li>${line}</li>`)}</ul>`)}
 ${results.pretraining.length === 0 ? null : fold("Pretraining", html`${pretraining}${pretrainingRuns(study)}`)}
+${results.cells.some(({ result }) => result?.augmentation) ? fold("Augmentation", augmentations(study)) : null}
 ${fold(
   "The study, with every default filled in",
   study.resolved === null
@@ -78,6 +80,19 @@ function pretrainingRuns({ results }: StudyFolder): Html {
       : "";
     return html`<li>${run.model}, seed ${run.seed}: ${run.status}, ${count(run.curve.length, "epoch")}.${seen}${left}${cost}${reason}</li>`;
   })}</ul>`;
+}
+
+/** How training cases were changed, and in which trainings. */
+function augmentations({ results }: StudyFolder): Html {
+  const trainings = new Map<string, Set<string>>();
+  for (const { task, strategy, model, result } of results.cells) {
+    if (!result?.augmentation) continue;
+    const words = augmentationInWords(result.augmentation);
+    const found = trainings.get(words) ?? new Set();
+    trainings.set(words, found.add(`${taskInProse({ task, strategy })} (${model})`));
+  }
+  return html`<p>Training cases were changed anew in every epoch; cases to validate and to test on never were.</p>
+<ul>${[...trainings].map(([words, found]) => html`<li>${words}: ${listing([...found])}.</li>`)}</ul>`;
 }
 
 function exclusions({ results }: StudyFolder): Html {

@@ -1,0 +1,22 @@
+import type { PlannedCell } from "./plan.js";
+import type { StudyConfig, TrainingSettings } from "./schema.js";
+
+/** Where a study says what a cell has as `field` of its training: the model, the task, or the study itself. */
+export function placeOf(
+  { task, strategy, model, comparator }: PlannedCell,
+  field: keyof TrainingSettings,
+  config: StudyConfig,
+): PropertyKey[] {
+  const place = ["training", field];
+  const modelIndex = config.models.findIndex(({ name }) => name === model);
+  if (comparator !== "specialised" && config.models[modelIndex]?.training[field] !== undefined)
+    return ["models", modelIndex, ...place];
+  const taskIndex = config.tasks.findIndex(
+    (entry) => (typeof entry === "string" ? entry : entry.kind) === task,
+  );
+  const entry = config.tasks[taskIndex];
+  if (entry === undefined || typeof entry === "string") return place;
+  if (strategy === "diffusion" && "diffusion" in entry && entry.diffusion.training[field] !== undefined)
+    return ["tasks", taskIndex, "diffusion", ...place];
+  return entry.training[field] === undefined ? place : ["tasks", taskIndex, ...place];
+}
