@@ -1,5 +1,6 @@
 #include "volumes/stored_volume.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -38,49 +39,56 @@ std::optional<at::Tensor> read_file(const std::string& path, int64_t count) {
   return bytes;
 }
 
-// The members of a gzip file, one after the other; nothing unless they are sound and make `expected` bytes.
-std::optional<at::Tensor> inflate(const at::Tensor& file, int64_t expected) {
-  if (libdeflate_gzip_decompress_ex == nullptr) return std::nullopt;
+// The members of a gzip file, one after the other, to `target`; false unless they are sound and make `expected` bytes.
+bool inflate(const at::Tensor& file, int64_t expected, uint8_t* target) {
+  if (libdeflate_gzip_decompress_ex == nullptr) return false;
   const std::unique_ptr<libdeflate_decompressor, void (*)(libdeflate_decompressor*)> decompressor(
       libdeflate_alloc_decompressor(), libdeflate_free_decompressor);
-  if (decompressor == nullptr) return std::nullopt;
-  at::Tensor result = bytes_of(expected);
+  if (decompressor == nullptr) return false;
   const auto* source = file.const_data_ptr<uint8_t>();
-  auto* target = result.mutable_data_ptr<uint8_t>();
   auto left = size_t(file.numel()), room = size_t(expected);
   while (left > 0) {
     size_t taken = 0, made = 0;
     if (libdeflate_gzip_decompress_ex(decompressor.get(), source, left, target, room, &taken, &made) != 0) {
-      return std::nullopt;
+      return false;
     }
     source += taken, left -= taken;
     target += made, room -= made;
   }
-  if (room > 0) return std::nullopt;
-  return result;
+  return room == 0;
 }
 
+// `count` voxels; answers how many are not finite.
 template <typename Stored>
-int64_t convert(const uint8_t* source, const StoredVolume& volume, float* target) {
-  const auto load = [source](int64_t voxel) {
-    Stored value;  // the voxels may begin at any byte
-    std::memcpy(&value, source + voxel * int64_t(sizeof(Stored)), sizeof(Stored));
-    return value;
-  };
+int64_t convert_block(const Stored* source, int64_t count, const StoredVolume& volume, float* target) {
   const bool plain = volume.slope == 1 && volume.intercept == 0;
   if (plain && sizeof(Stored) <= 4) {
-    for (int64_t voxel = 0; voxel < volume.voxels; ++voxel) target[voxel] = float(load(voxel));
+    for (int64_t voxel = 0; voxel < count; ++voxel) target[voxel] = float(source[voxel]);
     if constexpr (std::is_integral_v<Stored>) return 0;
   } else if (plain) {
-    for (int64_t voxel = 0; voxel < volume.voxels; ++voxel) target[voxel] = float(double(load(voxel)));
+    for (int64_t voxel = 0; voxel < count; ++voxel) target[voxel] = float(double(source[voxel]));
   } else {
-    for (int64_t voxel = 0; voxel < volume.voxels; ++voxel) {
-      target[voxel] = float(double(load(voxel)) * volume.slope + volume.intercept);
+    for (int64_t voxel = 0; voxel < count; ++voxel) {
+      target[voxel] = float(double(source[voxel]) * volume.slope + volume.intercept);
     }
   }
   int64_t not_finite = 0;
-  for (int64_t voxel = 0; voxel < volume.voxels; ++voxel) {
+  for (int64_t voxel = 0; voxel < count; ++voxel) {
     not_finite += std::abs(target[voxel]) <= std::numeric_limits<float>::max() ? 0 : 1;
+  }
+  return not_finite;
+}
+
+// The voxels may begin at any byte, and lie at the end of what is written: a block is out of the way before its place is.
+template <typename Stored>
+int64_t convert(const uint8_t* source, const StoredVolume& volume, float* target) {
+  constexpr int64_t kBlock = 2048;
+  Stored block[kBlock];
+  int64_t not_finite = 0;
+  for (int64_t first = 0; first < volume.voxels; first += kBlock) {
+    const int64_t count = std::min(kBlock, volume.voxels - first);
+    std::memcpy(block, source + first * int64_t(sizeof(Stored)), size_t(count) * sizeof(Stored));
+    not_finite += convert_block(block, count, volume, target + first);
   }
   return not_finite;
 }
@@ -117,11 +125,20 @@ std::optional<DecodedVolume> decode(const std::string& path, int64_t file_bytes,
   const int64_t expected = stored.first_byte + stored.voxels * kind.bytes;
   if (!gzip && file_bytes != expected) return std::nullopt;
   std::optional<at::Tensor> bytes = read_file(path, file_bytes);
-  if (bytes && gzip) bytes = inflate(*bytes, expected);
   if (!bytes) return std::nullopt;
   DecodedVolume volume{at::empty({stored.voxels}, at::kFloat)};
-  volume.not_finite = kind.convert(bytes->const_data_ptr<uint8_t>() + stored.first_byte, stored,
-                                   volume.voxels.mutable_data_ptr<float>());
+  auto* target = volume.voxels.mutable_data_ptr<float>();
+  const uint8_t* decompressed = bytes->const_data_ptr<uint8_t>();
+  at::Tensor own;
+  if (gzip) {
+    // Small voxels need no memory of their own: they are decompressed to the end of the floats that they become.
+    const int64_t spare = stored.voxels * int64_t(sizeof(float)) - expected;
+    if (spare < 0) own = bytes_of(expected);
+    uint8_t* place = spare < 0 ? own.mutable_data_ptr<uint8_t>() : reinterpret_cast<uint8_t*>(target) + spare;
+    if (!inflate(*bytes, expected, place)) return std::nullopt;
+    decompressed = place;
+  }
+  volume.not_finite = kind.convert(decompressed + stored.first_byte, stored, target);
   return volume;
 }
 
