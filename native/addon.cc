@@ -71,6 +71,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::trainer_state>(exports, "trainerState");
   add<functions::trainer_assign>(exports, "trainerAssign");
   add<functions::loss_gradient>(exports, "lossGradient");
+  add<functions::patch_contrast_gradient>(exports, "patchContrastGradient");
 
   add<functions::mmd2>(exports, "mmd2");
   add<functions::median_distance>(exports, "medianDistance");

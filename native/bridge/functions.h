@@ -55,6 +55,7 @@ Napi::Value trainer_distil(const Napi::CallbackInfo& info);
 Napi::Value trainer_state(const Napi::CallbackInfo& info);
 Napi::Value trainer_assign(const Napi::CallbackInfo& info);
 Napi::Value loss_gradient(const Napi::CallbackInfo& info);
+Napi::Value patch_contrast_gradient(const Napi::CallbackInfo& info);
 
 // measures.cc
 Napi::Value mmd2(const Napi::CallbackInfo& info);

@@ -134,6 +134,11 @@ export interface Addon {
     prediction: TensorHandle,
     target: TensorHandle,
   ): Promise<{ value: number; gradient: TensorHandle }>;
+  patchContrastGradient(
+    loss: object,
+    features: TensorHandle,
+    share: TensorHandle,
+  ): Promise<{ value: number; gradient: TensorHandle }>;
   mmd2(
     a: TensorHandle,
     b: TensorHandle,
