@@ -73,6 +73,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::loss_gradient>(exports, "lossGradient");
   add<functions::volume_move>(exports, "volumeMove");
   add<functions::batch_intensities>(exports, "batchIntensities");
+  add<functions::patch_contrast_gradient>(exports, "patchContrastGradient");
 
   add<functions::mmd2>(exports, "mmd2");
   add<functions::mmd_permutations>(exports, "mmdPermutations");

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { lossGradient } from "../dist/native/kernels.js";
+import { randomStream } from "../dist/common/random.js";
+import { lossGradient, patchContrastGradient } from "../dist/native/kernels.js";
 import { Network } from "../dist/native/network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { Tensor } from "../dist/native/tensor.js";
@@ -62,6 +63,128 @@ describe("the contrast of patches by their share of lesion", () => {
       message: expect.stringContaining("temperature above 0"),
     });
     await expect(evaluate(features, 4, [1])).rejects.toMatchObject({ code: "BAD_INPUT" });
+  });
+});
+
+/** `count` of `indices`, evenly spread. */
+const evenly = (indices: readonly number[], count: number): readonly number[] =>
+  count >= indices.length
+    ? indices
+    : Array.from({ length: count }, (_, k) => indices[Math.floor((k * indices.length) / count)] as number);
+
+/** The patches that take part: as many of lesions as of background, at most `limit`. */
+function chosenOf(lesion: readonly boolean[], limit: number): number[] {
+  const of = (wanted: boolean) => [...lesion.keys()].filter((patch) => lesion[patch] === wanted);
+  const ofEach = Math.max(2, Math.min(Math.floor(limit / 2), of(true).length, of(false).length));
+  return [...evenly(of(true), ofEach), ...evenly(of(false), ofEach)];
+}
+
+/** The loss of Khosla et al. over patches of these features, and its gradient, in float64. */
+function written(features: readonly number[][], lesion: readonly boolean[]) {
+  const dot = (a: readonly number[], b: readonly number[]) =>
+    a.reduce((sum, value, axis) => sum + value * (b[axis] as number), 0);
+  const lengths = features.map((row) => Math.sqrt(dot(row, row)));
+  const z = features.map((row, i) => row.map((value) => value / (lengths[i] as number)));
+  const others = z.map((_, i) => [...z.keys()].filter((a) => a !== i));
+  const positives = others.map((of, i) => of.filter((a) => lesion[a] === lesion[i]));
+  const anchors = new Set(lesion).size < 2 ? [] : positives.flatMap((of, i) => (of.length > 0 ? [i] : []));
+  const toZ = z.map((row) => row.map(() => 0));
+  let value = 0;
+  for (const i of anchors) {
+    const similarity = z.map((row) => dot(z[i] as number[], row) / temperature);
+    const of = others[i] as number[];
+    const own = positives[i] as number[];
+    const sum = of.reduce((total, a) => total + Math.exp(similarity[a] as number), 0);
+    value += Math.log(sum) - own.reduce((total, p) => total + (similarity[p] as number), 0) / own.length;
+    for (const a of of) {
+      const share = Math.exp(similarity[a] as number) / sum - (own.includes(a) ? 1 / own.length : 0);
+      const slope = share / temperature / anchors.length;
+      (toZ[i] as number[]).forEach((_, axis) => {
+        (toZ[i] as number[])[axis] =
+          ((toZ[i] as number[])[axis] as number) + slope * (z[a]?.[axis] as number);
+        (toZ[a] as number[])[axis] =
+          ((toZ[a] as number[])[axis] as number) + slope * (z[i]?.[axis] as number);
+      });
+    }
+  }
+  const gradient = toZ.map((row, i) => {
+    const along = dot(row, z[i] as number[]);
+    return row.map((part, axis) => (part - along * (z[i]?.[axis] as number)) / (lengths[i] as number));
+  });
+  return { value: anchors.length === 0 ? 0 : value / anchors.length, gradient };
+}
+
+describe("the patches of a batch that are contrasted", () => {
+  const width = 3;
+
+  /** Loss and gradient of patches of which those of `lesion` are, where nobody may look at the others' features. */
+  async function compare(name: string, lesion: readonly boolean[], limit: number) {
+    const chosen = chosenOf(lesion, limit);
+    const numbers = hashFill(name, lesion.length * width);
+    const rows = lesion.map((_, patch) => [...numbers.subarray(patch * width, (patch + 1) * width)]);
+    const wanted = written(
+      chosen.map((patch) => rows[patch] as number[]),
+      chosen.map((patch) => lesion[patch] as boolean),
+    );
+    const seen = Float64Array.from(rows.flat(), (value, index) =>
+      chosen.includes(Math.floor(index / width)) ? value : Number.NaN,
+    );
+    using features = Tensor.from(seen, [lesion.length, width]);
+    using share = Tensor.from(
+      Float32Array.from(lesion, (is, patch) => (is ? 0.6 : (patch % 3) / 4)),
+      [lesion.length],
+    );
+    const found = await patchContrastGradient({ ...contrast, patches: limit }, features, share);
+    using owned = found.gradient;
+    const gradient = (await owned.toArray()) as Float64Array;
+    expect(Math.abs(found.value - wanted.value)).toBeLessThan(1e-12 * (1 + wanted.value));
+    for (const patch of lesion.keys()) {
+      const place = chosen.indexOf(patch);
+      for (let axis = 0; axis < width; axis++) {
+        const own = gradient[patch * width + axis] as number;
+        if (place < 0) expect(own).toBe(0);
+        else expect(Math.abs(own - (wanted.gradient[place]?.[axis] as number))).toBeLessThan(1e-12);
+      }
+    }
+    return { chosen, value: found.value };
+  }
+
+  it("are as many of each class, evenly spread, with their loss and gradient, for any mask", async () => {
+    const draw = randomStream(1, "masks");
+    let together = 0;
+    for (let round = 0; round < 150; round++) {
+      const count = draw.integer(2, draw.pick([6, 20, 90]));
+      const frequency = draw.pick([0.02, 0.2, 0.5, 0.9]);
+      const lesion = Array.from({ length: count }, () => draw.uniform() < frequency);
+      const { chosen, value } = await compare(`mask ${round}`, lesion, draw.integer(4, 40));
+      together += +(value > 0);
+      expect(new Set(chosen).size).toBe(chosen.length);
+    }
+    expect(together).toBeGreaterThan(50);
+  });
+
+  it.each([2, 3, 5, 33])("are right where none, one, all but one or all of %i are lesions", async (count) => {
+    for (const lesions of [0, 1, count - 1, count]) {
+      for (const limit of [4, 5, 12, 1024]) {
+        for (const from of [0, count - lesions, Math.floor((count - lesions) / 2)]) {
+          const lesion = Array.from({ length: count }, (_, at) => at >= from && at < from + lesions);
+          const { value } = await compare(`${count} ${lesions} ${from}`, lesion, limit);
+          if (lesions === 0 || lesions === count) expect(value).toBe(0);
+          else if (count > 2) expect(value).toBeGreaterThan(0);
+        }
+      }
+    }
+  });
+
+  it("are refused where there is one alone, or room for fewer than four", async () => {
+    await expect(compare("alone", [true], 1024)).rejects.toMatchObject({
+      code: "BAD_INPUT",
+      message: expect.stringContaining("at least two patches"),
+    });
+    await expect(compare("narrow", [true, false, true], 3)).rejects.toMatchObject({
+      code: "BAD_INPUT",
+      message: expect.stringContaining("at least four patches"),
+    });
   });
 });
 

@@ -40,17 +40,6 @@ std::string dtype_name(at::ScalarType type) {
   }
 }
 
-at::ScalarType dtype_named(const std::string& name) {
-  if (name == "float32") return at::kFloat;
-  if (name == "float64") return at::kDouble;
-  if (name == "int64") return at::kLong;
-  if (name == "uint8") return at::kByte;
-  if (name == "float16") return at::kHalf;
-  if (name == "bfloat16") return at::kBFloat16;
-  throw Error("BAD_INPUT",
-              "Expected float32, float64, float16, bfloat16, int64 or uint8 for dtype but received " + name);
-}
-
 torch::Device device_named(const std::string& name) {
   if (name == "cpu") return {torch::kCPU};
   const bool cuda = name == "cuda" || (name.rfind("cuda:", 0) == 0 && name.size() > 5 && name.size() < 8 &&
@@ -114,6 +103,25 @@ std::vector<at::Tensor> tensors(const Napi::Value& value, const char* name) {
 Napi::Object object(const Napi::Value& value, const std::string& name) {
   if (!value.IsObject()) unexpected("an object", name);
   return value.As<Napi::Object>();
+}
+
+void unexpected_word(const std::string& word, const std::string& name,
+                     const std::vector<std::string>& words) {
+  std::string list = words.front();
+  for (size_t index = 1; index < words.size(); ++index) {
+    list += (index + 1 == words.size() ? " or " : ", ") + words[index];
+  }
+  throw Error("BAD_INPUT", "Expected " + list + " for " + name + " but received " + word);
+}
+
+at::ScalarType dtype(const Napi::Value& value, const std::string& name) {
+  return word<at::ScalarType>(value, name,
+                              {{"float32", at::kFloat},
+                               {"float64", at::kDouble},
+                               {"float16", at::kHalf},
+                               {"bfloat16", at::kBFloat16},
+                               {"int64", at::kLong},
+                               {"uint8", at::kByte}});
 }
 
 bool has(const Napi::Object& object, const char* key) {

@@ -3,8 +3,11 @@
 #include <napi.h>
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <array>
+#include <initializer_list>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "error.h"
@@ -14,7 +17,6 @@ namespace transfer_limits {
 // Reading JavaScript values with errors that name them. Everything here runs on the JavaScript thread.
 
 std::string dtype_name(at::ScalarType type);
-at::ScalarType dtype_named(const std::string& name);
 torch::Device device_named(const std::string& name);
 
 Napi::Array to_array(Napi::Env env, const std::vector<int64_t>& values);
@@ -28,6 +30,24 @@ std::vector<int64_t> integers(const Napi::Value& value, const std::string& name)
 std::vector<std::string> texts(const Napi::Value& value, const std::string& name);
 std::vector<at::Tensor> tensors(const Napi::Value& value, const char* name);
 Napi::Object object(const Napi::Value& value, const std::string& name);
+at::ScalarType dtype(const Napi::Value& value, const std::string& name);
+
+// BAD_INPUT that lists the words of which one was expected.
+[[noreturn]] void unexpected_word(const std::string& word, const std::string& name,
+                                  const std::vector<std::string>& words);
+
+// What a word means, one of those listed.
+template <typename Meaning>
+Meaning word(const Napi::Value& value, const std::string& name,
+             std::initializer_list<std::pair<const char*, Meaning>> meanings) {
+  const std::string given = text(value, name);
+  std::vector<std::string> words;
+  for (const auto& [known, meaning] : meanings) {
+    if (given == known) return meaning;
+    words.emplace_back(known);
+  }
+  unexpected_word(given, name, words);
+}
 
 // A list of exactly `Size` numbers.
 template <size_t Size>

@@ -57,6 +57,7 @@ Napi::Value trainer_assign(const Napi::CallbackInfo& info);
 Napi::Value loss_gradient(const Napi::CallbackInfo& info);
 Napi::Value volume_move(const Napi::CallbackInfo& info);
 Napi::Value batch_intensities(const Napi::CallbackInfo& info);
+Napi::Value patch_contrast_gradient(const Napi::CallbackInfo& info);
 
 // measures.cc
 Napi::Value mmd2(const Napi::CallbackInfo& info);

@@ -18,16 +18,17 @@ Napi::Value to_handles(Napi::Env env, const std::vector<at::Tensor>& tensors) {
   return result;
 }
 
-// The same values in another layout of memory: part of a larger tensor, where it is strided.
-at::Tensor arranged(const at::Tensor& tensor, const std::string& layout) {
-  if (layout == "contiguous") return tensor.contiguous();
-  if (layout == "channels-last") {
-    require(tensor.dim() == 5, "Expected [N, C, D, H, W] for a channels-last tensor but received ",
-            tensor.sizes());
-    return tensor.contiguous(at::MemoryFormat::ChannelsLast3d);
-  }
-  require(layout == "strided", "Expected contiguous, channels-last or strided for layout but received ",
-          layout);
+// The same values in another layout of memory.
+at::Tensor contiguous(const at::Tensor& tensor) { return tensor.contiguous(); }
+
+at::Tensor channels_last(const at::Tensor& tensor) {
+  require(tensor.dim() == 5, "Expected [N, C, D, H, W] for a channels-last tensor but received ",
+          tensor.sizes());
+  return tensor.contiguous(at::MemoryFormat::ChannelsLast3d);
+}
+
+// Part of a larger tensor.
+at::Tensor strided(const at::Tensor& tensor) {
   std::vector<int64_t> sizes = tensor.sizes().vec();
   for (int64_t& size : sizes) size = 2 * size + 1;
   at::Tensor part = at::empty(sizes, tensor.options());
@@ -41,10 +42,11 @@ at::Tensor arranged(const at::Tensor& tensor, const std::string& layout) {
 
 Napi::Value kernel_arrange(const Napi::CallbackInfo& info) {
   const at::Tensor tensor = TensorHandle::get(info[0], "tensor");
-  const std::string layout = text(info[1], "layout");
+  const auto arranged = word<at::Tensor (*)(const at::Tensor&)>(
+      info[1], "layout",
+      {{"contiguous", &contiguous}, {"channels-last", &channels_last}, {"strided", &strided}});
   return promise(
-      info.Env(), tensor.device(), [tensor, layout] { return arranged(tensor, layout); },
-      &TensorHandle::create);
+      info.Env(), tensor.device(), [tensor, arranged] { return arranged(tensor); }, &TensorHandle::create);
 }
 
 Napi::Value kernel_depthwise_conv3d(const Napi::CallbackInfo& info) {
@@ -52,7 +54,7 @@ Napi::Value kernel_depthwise_conv3d(const Napi::CallbackInfo& info) {
   const at::Tensor weight = TensorHandle::get(info[1], "weight");
   const at::Tensor bias = TensorHandle::get(info[2], "bias");
   const at::Tensor gradient = info[3].IsNull() ? at::Tensor() : TensorHandle::get(info[3], "gradOutput");
-  const at::ScalarType type = dtype_named(text(info[4], "dtype"));
+  const at::ScalarType type = dtype(info[4], "dtype");
   return promise(
       info.Env(), input.device(),
       [input, weight, bias, gradient, type] {

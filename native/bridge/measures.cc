@@ -12,14 +12,6 @@ namespace {
 
 Napi::Value to_number(Napi::Env env, double value) { return Napi::Number::New(env, value); }
 
-Products products_named(const std::string& name) {
-  if (name == "float32") return Products::kFloat32;
-  if (name == "three-term-bfloat16") return Products::kThreeTermBfloat16;
-  require(name == "bfloat16", "Expected float32, three-term-bfloat16 or bfloat16 for products but received ",
-          name);
-  return Products::kBfloat16;
-}
-
 std::function<bool()> cancelled_by(Napi::Env env, const Napi::Value& value) {
   if (value.IsNull() || value.IsUndefined()) return {};
   const std::shared_ptr<CancelFlag> flag =
@@ -44,7 +36,10 @@ Napi::Value mmd2(const Napi::CallbackInfo& info) {
   const at::Tensor b = TensorHandle::get(info[1], "b");
   const std::vector<double> sigmas = numbers(info[2], "sigmas");
   const auto cancelled = cancelled_by(info.Env(), info[3]);
-  const Products products = products_named(text(info[4], "products"));
+  const Products products = word<Products>(info[4], "products",
+                                           {{"float32", Products::kFloat32},
+                                            {"three-term-bfloat16", Products::kThreeTermBfloat16},
+                                            {"bfloat16", Products::kBfloat16}});
   return promise(
       info.Env(), a.device(),
       [a, b, sigmas, cancelled, products] { return gaussian_kernel_sums(a, b, sigmas, cancelled, products); },

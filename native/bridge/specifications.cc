@@ -6,68 +6,94 @@
 namespace transfer_limits {
 namespace {
 
-decltype(EncoderSpecification::encoder) read_encoder(const Napi::Value& value) {
-  const Napi::Object object = transfer_limits::object(value, "encoder");
-  const std::string family = text(object.Get("family"), "encoder.family");
-  if (family == "dino-vit") {
-    DinoVitSpecification result;
-    result.channels = integer(object.Get("channels"), "encoder.channels");
-    result.patch = integer(object.Get("patch"), "encoder.patch");
-    result.embed_dim = integer(object.Get("embedDim"), "encoder.embedDim");
-    result.depth = integer(object.Get("depth"), "encoder.depth");
-    result.heads = integer(object.Get("heads"), "encoder.heads");
-    result.registers = integer(object.Get("registers"), "encoder.registers");
-    result.axis_tokens = integer(object.Get("axisTokens"), "encoder.axisTokens");
-    return result;
-  }
-  if (family == "resnet-3d") {
-    return ResNetEncoderSpecification{integer(object.Get("channels"), "encoder.channels"),
-                                      integer(object.Get("features"), "encoder.features"),
-                                      fixed_integers<4>(object.Get("blocks"), "encoder.blocks")};
-  }
-  require(family == "convnext-v2-3d",
-          "Expected convnext-v2-3d, resnet-3d or dino-vit for encoder.family but received ", family);
+using Encoder = decltype(EncoderSpecification::encoder);
+
+Encoder read_convnext(const Napi::Object& encoder) {
   ConvNeXtSpecification result;
-  result.channels = integer(object.Get("channels"), "encoder.channels");
-  result.depths = fixed_integers<4>(object.Get("depths"), "encoder.depths");
-  result.dims = fixed_integers<4>(object.Get("dims"), "encoder.dims");
-  result.drop_path = number_or(object, "dropPath", 0.0);
+  result.channels = integer(encoder.Get("channels"), "encoder.channels");
+  result.depths = fixed_integers<4>(encoder.Get("depths"), "encoder.depths");
+  result.dims = fixed_integers<4>(encoder.Get("dims"), "encoder.dims");
+  result.drop_path = number_or(encoder, "dropPath", 0.0);
   return result;
+}
+
+Encoder read_resnet_encoder(const Napi::Object& encoder) {
+  return ResNetEncoderSpecification{integer(encoder.Get("channels"), "encoder.channels"),
+                                    integer(encoder.Get("features"), "encoder.features"),
+                                    fixed_integers<4>(encoder.Get("blocks"), "encoder.blocks")};
+}
+
+Encoder read_dino_vit(const Napi::Object& encoder) {
+  DinoVitSpecification result;
+  result.channels = integer(encoder.Get("channels"), "encoder.channels");
+  result.patch = integer(encoder.Get("patch"), "encoder.patch");
+  result.embed_dim = integer(encoder.Get("embedDim"), "encoder.embedDim");
+  result.depth = integer(encoder.Get("depth"), "encoder.depth");
+  result.heads = integer(encoder.Get("heads"), "encoder.heads");
+  result.registers = integer(encoder.Get("registers"), "encoder.registers");
+  result.axis_tokens = integer(encoder.Get("axisTokens"), "encoder.axisTokens");
+  return result;
+}
+
+Encoder read_encoder(const Napi::Value& value) {
+  const Napi::Object object = transfer_limits::object(value, "encoder");
+  const auto read = word<Encoder (*)(const Napi::Object&)>(object.Get("family"), "encoder.family",
+                                                           {{"convnext-v2-3d", &read_convnext},
+                                                            {"resnet-3d", &read_resnet_encoder},
+                                                            {"dino-vit", &read_dino_vit}});
+  return read(object);
+}
+
+HeadSpecification read_classifier(const Napi::Object& head) {
+  return ClassifierSpecification{integer(head.Get("classes"), "head.classes"),
+                                 integer_or(head, "bottleneck", 256)};
+}
+
+HeadSpecification read_upernet(const Napi::Object& head) {
+  return UperNetSpecification{integer(head.Get("outputs"), "head.outputs"), integer_or(head, "hidden", 512),
+                              integer_or(head, "auxiliary", 256)};
+}
+
+template <bool kDoublesDepth>
+HeadSpecification read_unetr(const Napi::Object& head) {
+  return UnetrSpecification{integer(head.Get("outputs"), "head.outputs"), integer_or(head, "featureSize", 16),
+                            kDoublesDepth};
+}
+
+HeadSpecification read_masked_autoencoder(const Napi::Object& head) {
+  return MaskedAutoencoderSpecification{integer_or(head, "patch", 16), integer_or(head, "decoderDim", 512),
+                                        integer_or(head, "decoderDepth", 1)};
+}
+
+HeadSpecification read_conv_head(const Napi::Object& head) {
+  return ConvHeadSpecification{integer(head.Get("outputs"), "head.outputs"), integer_or(head, "width", 16)};
+}
+
+HeadSpecification read_contrastive(const Napi::Object& head) {
+  return ContrastiveSpecification{{integer(head.Get("outputs"), "head.outputs")},
+                                  integer_or(head, "hidden", 2048),
+                                  integer_or(head, "bottleneck", 256),
+                                  integer_or(head, "prototypes", 65536)};
+}
+
+HeadSpecification read_head(const Napi::Value& value) {
+  const Napi::Object object = transfer_limits::object(value, "head");
+  const auto read =
+      word<HeadSpecification (*)(const Napi::Object&)>(object.Get("kind"), "head.kind",
+                                                       {{"classifier", &read_classifier},
+                                                        {"upernet", &read_upernet},
+                                                        {"unetr", &read_unetr</*kDoublesDepth=*/false>},
+                                                        {"subpixel", &read_unetr</*kDoublesDepth=*/true>},
+                                                        {"masked-autoencoder", &read_masked_autoencoder},
+                                                        {"conv1", &read_conv_head},
+                                                        {"contrastive", &read_contrastive}});
+  return read(object);
 }
 
 EncoderSpecification read_headed(const Napi::Object& object) {
   EncoderSpecification result;
   result.encoder = read_encoder(object.Get("encoder"));
-  if (!has(object, "head")) return result;
-  const Napi::Object head = transfer_limits::object(object.Get("head"), "head");
-  const std::string kind = text(head.Get("kind"), "head.kind");
-  if (kind == "classifier") {
-    result.head = ClassifierSpecification{integer(head.Get("classes"), "head.classes"),
-                                          integer_or(head, "bottleneck", 256)};
-  } else if (kind == "upernet") {
-    result.head = UperNetSpecification{integer(head.Get("outputs"), "head.outputs"),
-                                       integer_or(head, "hidden", 512), integer_or(head, "auxiliary", 256)};
-  } else if (kind == "unetr" || kind == "subpixel") {
-    result.head = UnetrSpecification{integer(head.Get("outputs"), "head.outputs"),
-                                     integer_or(head, "featureSize", 16), kind == "subpixel"};
-  } else if (kind == "masked-autoencoder") {
-    result.head =
-        MaskedAutoencoderSpecification{integer_or(head, "patch", 16), integer_or(head, "decoderDim", 512),
-                                       integer_or(head, "decoderDepth", 1)};
-  } else if (kind == "conv1") {
-    result.head =
-        ConvHeadSpecification{integer(head.Get("outputs"), "head.outputs"), integer_or(head, "width", 16)};
-  } else if (kind == "contrastive") {
-    result.head = ContrastiveSpecification{{integer(head.Get("outputs"), "head.outputs")},
-                                           integer_or(head, "hidden", 2048),
-                                           integer_or(head, "bottleneck", 256),
-                                           integer_or(head, "prototypes", 65536)};
-  } else {
-    throw Error("BAD_INPUT",
-                "Expected classifier, upernet, unetr, subpixel, masked-autoencoder, conv1 or contrastive for "
-                "head.kind but received " +
-                    kind);
-  }
+  if (has(object, "head")) result.head = read_head(object.Get("head"));
   return result;
 }
 
@@ -79,36 +105,47 @@ bool doubles_depth(const Napi::Object& model) {
   return depth_scale == 2;
 }
 
+int64_t size(const Napi::Object& model, const char* name) {
+  return integer(model.Get(name), std::string("model.") + name);
+}
+
+NetworkSpecification read_unet(const Napi::Object& model) {
+  return UNetSpecification{size(model, "channels"), size(model, "outputs"), size(model, "features"),
+                           size(model, "levels"), doubles_depth(model)};
+}
+
+NetworkSpecification read_transunet(const Napi::Object& model) {
+  return TransUNetSpecification{size(model, "channels"), size(model, "outputs"), doubles_depth(model),
+                                size(model, "features"), size(model, "levels"),  size(model, "depth"),
+                                size(model, "heads")};
+}
+
+NetworkSpecification read_resnet(const Napi::Object& model) {
+  return ResNetSpecification{size(model, "channels"), size(model, "classes"), size(model, "features"),
+                             fixed_integers<4>(model.Get("blocks"), "model.blocks")};
+}
+
+NetworkSpecification read_vit(const Napi::Object& model) {
+  return VitSpecification{
+      size(model, "channels"), size(model, "outputs"), fixed_integers<3>(model.Get("patch"), "model.patch"),
+      size(model, "embedDim"), size(model, "depth"),   size(model, "heads")};
+}
+
+NetworkSpecification read_diffusion_unet(const Napi::Object& model) {
+  return DiffusionUNetSpecification{size(model, "channels"), size(model, "outputs"), size(model, "features"),
+                                    size(model, "levels")};
+}
+
 NetworkSpecification read_model(const Napi::Value& value) {
   const Napi::Object object = transfer_limits::object(value, "model");
-  const std::string family = text(object.Get("family"), "model.family");
-  const auto size = [&object](const char* name) {
-    return integer(object.Get(name), std::string("model.") + name);
-  };
-  if (family == "unet-3d") {
-    return UNetSpecification{size("channels"), size("outputs"), size("features"), size("levels"),
-                             doubles_depth(object)};
-  }
-  if (family == "transunet-3d") {
-    return TransUNetSpecification{size("channels"), size("outputs"), doubles_depth(object), size("features"),
-                                  size("levels"),   size("depth"),   size("heads")};
-  }
-  if (family == "vit-3d") {
-    return VitSpecification{
-        size("channels"), size("outputs"), fixed_integers<3>(object.Get("patch"), "model.patch"),
-        size("embedDim"), size("depth"),   size("heads")};
-  }
-  if (family == "diffusion-unet-3d") {
-    return DiffusionUNetSpecification{size("channels"), size("outputs"), size("features"), size("levels")};
-  }
-  if (family == "resnet-3d") {
-    return ResNetSpecification{size("channels"), size("classes"), size("features"),
-                               fixed_integers<4>(object.Get("blocks"), "model.blocks")};
-  }
-  throw Error("BAD_INPUT",
-              "Expected unet-3d, transunet-3d, resnet-3d, vit-3d or diffusion-unet-3d for model.family but "
-              "received " +
-                  family);
+  const auto read =
+      word<NetworkSpecification (*)(const Napi::Object&)>(object.Get("family"), "model.family",
+                                                          {{"unet-3d", &read_unet},
+                                                           {"transunet-3d", &read_transunet},
+                                                           {"resnet-3d", &read_resnet},
+                                                           {"vit-3d", &read_vit},
+                                                           {"diffusion-unet-3d", &read_diffusion_unet}});
+  return read(object);
 }
 
 }  // namespace
@@ -129,30 +166,16 @@ std::optional<IntensityBins> read_bins(const Napi::Value& value) {
 
 Loss read_loss(const Napi::Value& value) {
   const Napi::Object object = transfer_limits::object(value, "loss");
-  const std::string kind = text(object.Get("kind"), "loss.kind");
   Loss loss;
-  if (kind == "tversky") {
-    loss.kind = Loss::Kind::kTversky;
-  } else if (kind == "l1") {
-    loss.kind = Loss::Kind::kL1;
-  } else if (kind == "cross-entropy") {
-    loss.kind = Loss::Kind::kCrossEntropy;
-  } else if (kind == "ssim") {
-    loss.kind = Loss::Kind::kSsim;
-  } else if (kind == "l1-ssim") {
-    loss.kind = Loss::Kind::kL1Ssim;
-  } else if (kind == "masked-autoencoder") {
-    loss.kind = Loss::Kind::kMaskedAutoencoder;
-  } else if (kind == "patch-contrast") {
-    loss.kind = Loss::Kind::kPatchContrast;
-  } else if (kind == "self-distillation") {
-    loss.kind = Loss::Kind::kSelfDistillation;
-  } else {
-    throw Error("BAD_INPUT",
-                "Expected tversky, l1, cross-entropy, ssim, l1-ssim, masked-autoencoder, patch-contrast or "
-                "self-distillation for loss.kind but received " +
-                    kind);
-  }
+  loss.kind = word<Loss::Kind>(object.Get("kind"), "loss.kind",
+                               {{"tversky", Loss::Kind::kTversky},
+                                {"l1", Loss::Kind::kL1},
+                                {"cross-entropy", Loss::Kind::kCrossEntropy},
+                                {"ssim", Loss::Kind::kSsim},
+                                {"l1-ssim", Loss::Kind::kL1Ssim},
+                                {"masked-autoencoder", Loss::Kind::kMaskedAutoencoder},
+                                {"patch-contrast", Loss::Kind::kPatchContrast},
+                                {"self-distillation", Loss::Kind::kSelfDistillation}});
   loss.alpha = number_or(object, "alpha", loss.alpha);
   loss.beta = number_or(object, "beta", loss.beta);
   loss.smooth = number_or(object, "smooth", loss.smooth);
@@ -171,10 +194,8 @@ Loss read_loss(const Napi::Value& value) {
 }
 
 Precision read_precision(const Napi::Value& value) {
-  const std::string name = text(value, "precision");
-  require(name == "float32" || name == "bfloat16", "Expected float32 or bfloat16 for precision but received ",
-          name);
-  return name == "bfloat16" ? Precision::kBFloat16 : Precision::kFloat32;
+  return word<Precision>(value, "precision",
+                         {{"float32", Precision::kFloat32}, {"bfloat16", Precision::kBFloat16}});
 }
 
 std::optional<Features> read_features(const Napi::Value& value) {

@@ -121,7 +121,7 @@ int64_t count_not_finite(const Location& location) {
 Location read_location(const Napi::Value& value) {
   const Napi::Object object = transfer_limits::object(value, "location");
   return {text(object.Get("path"), "path"), integer(object.Get("offset"), "offset"),
-          integer(object.Get("length"), "length"), dtype_named(text(object.Get("dtype"), "dtype")),
+          integer(object.Get("length"), "length"), dtype(object.Get("dtype"), "dtype"),
           integers(object.Get("shape"), "shape")};
 }
 

@@ -93,9 +93,8 @@ Napi::Value tensor_gather(const Napi::CallbackInfo& info) {
 
 Napi::Value tensor_pool_depth(const Napi::CallbackInfo& info) {
   const int64_t factor = integer(info[1], "factor");
-  const std::string method = text(info[2], "method");
-  require(method == "mean" || method == "first", "Expected mean or first for method but received ", method);
-  return transform(info, [factor, mean = method == "mean"](const at::Tensor& tensor) {
+  const bool mean = word<bool>(info[2], "method", {{"mean", true}, {"first", false}});
+  return transform(info, [factor, mean](const at::Tensor& tensor) {
     require(tensor.dim() >= 3, "Expected a volume [..., D, H, W] but received ", tensor.sizes());
     require(factor >= 1 && tensor.size(-3) % factor == 0,
             "Expected a number of slices that is a multiple of ", factor, " but received ", tensor.size(-3));

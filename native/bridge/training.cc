@@ -4,6 +4,7 @@
 #include "bridge/promise.h"
 #include "bridge/specifications.h"
 #include "training/augmentation.h"
+#include "training/patch_contrast.h"
 #include "training/transfer.h"
 
 namespace transfer_limits::functions {
@@ -30,6 +31,22 @@ struct LossAndGradient {
   double value;
   at::Tensor gradient;
 };
+
+// Of what `loss` makes of a prediction.
+template <typename LossOf>
+LossAndGradient differentiated(const at::Tensor& prediction, const LossOf& loss) {
+  const at::Tensor leaf = prediction.detach().clone().requires_grad_();
+  const at::Tensor value = loss(leaf);
+  value.backward();
+  return {value.template item<double>(), leaf.grad().contiguous()};
+}
+
+Napi::Value to_object(Napi::Env env, const LossAndGradient& computed) {
+  auto result = Napi::Object::New(env);
+  result.Set("value", computed.value);
+  result.Set("gradient", TensorHandle::create(env, computed.gradient));
+  return result;
+}
 
 }  // namespace
 
@@ -173,17 +190,29 @@ Napi::Value loss_gradient(const Napi::CallbackInfo& info) {
   return promise(
       info.Env(), prediction.device(),
       [loss, prediction, target] {
-        const at::Tensor leaf = prediction.detach().clone().requires_grad_();
-        const at::Tensor value = loss_value(loss, leaf, target);
-        value.backward();
-        return LossAndGradient{value.item<double>(), leaf.grad().contiguous()};
+        return differentiated(
+            prediction, [&loss, &target](const at::Tensor& leaf) { return loss_value(loss, leaf, target); });
       },
-      [](Napi::Env env, const LossAndGradient& computed) {
-        auto result = Napi::Object::New(env);
-        result.Set("value", computed.value);
-        result.Set("gradient", TensorHandle::create(env, computed.gradient));
-        return Napi::Value(result);
-      });
+      &to_object);
+}
+
+Napi::Value patch_contrast_gradient(const Napi::CallbackInfo& info) {
+  const Loss loss = read_loss(info[0]);
+  const at::Tensor features = TensorHandle::get(info[1], "features");
+  const at::Tensor share = TensorHandle::get(info[2], "share");
+  require(features.dim() == 2 && share.dim() == 1 && share.size(0) == features.size(0),
+          "Expected features [M, E] and a share of lesion [M] but received ", features.sizes(), " and ",
+          share.sizes());
+  return promise(
+      info.Env(), features.device(),
+      [loss, features, share] {
+        const PatchChoice choice = balanced_patches(share, loss.lesion_share, loss.patches);
+        return differentiated(features, [&loss, &share, &choice](const at::Tensor& leaf) {
+          return patch_contrast(leaf.index_select(0, choice.indices), share.index_select(0, choice.indices),
+                                loss.temperature, loss.lesion_share, choice.taken);
+        });
+      },
+      &to_object);
 }
 
 }  // namespace transfer_limits::functions

@@ -15,12 +15,14 @@
 namespace transfer_limits::functions {
 namespace {
 
-volumes::Interpolation interpolation_named(const std::string& name) {
-  if (name == "linear") return volumes::Interpolation::kLinear;
-  if (name == "nearest") return volumes::Interpolation::kNearest;
-  if (name == "label-linear") return volumes::Interpolation::kLabelLinear;
-  throw Error("BAD_INPUT", "Expected linear, nearest or label-linear for interpolation but received " + name);
+volumes::Interpolation read_interpolation(const Napi::Value& value) {
+  return word<volumes::Interpolation>(value, "interpolation",
+                                      {{"linear", volumes::Interpolation::kLinear},
+                                       {"nearest", volumes::Interpolation::kNearest},
+                                       {"label-linear", volumes::Interpolation::kLabelLinear}});
 }
+
+enum class Normalisation : uint8_t { kPercentiles, kRange, kZScore };
 
 volumes::SliceCrop read_crop(const Napi::Value& value) {
   const Napi::Object object = transfer_limits::object(value, "crop");
@@ -133,7 +135,7 @@ Napi::Value volume_resample(const Napi::CallbackInfo& info) {
   const at::Tensor volume = TensorHandle::get(info[0], "volume");
   const auto map = fixed_numbers<16>(info[1], "outputToInput");
   const auto shape = fixed_integers<3>(info[2], "shape");
-  const auto interpolation = interpolation_named(text(info[3], "interpolation"));
+  const auto interpolation = read_interpolation(info[3]);
   const double outside = number(info[4], "outside");
   return promise(
       info.Env(), volume.device(),
@@ -170,17 +172,18 @@ Napi::Value volume_crop_slices(const Napi::CallbackInfo& info) {
 Napi::Value volume_normalise(const Napi::CallbackInfo& info) {
   const at::Tensor volume = TensorHandle::get(info[0], "volume");
   const Napi::Object method = transfer_limits::object(info[1], "method");
-  const std::string kind = text(method.Get("kind"), "method.kind");
-  if (kind == "z-score") {
+  const auto kind = word<Normalisation>(method.Get("kind"), "method.kind",
+                                        {{"percentiles", Normalisation::kPercentiles},
+                                         {"range", Normalisation::kRange},
+                                         {"z-score", Normalisation::kZScore}});
+  if (kind == Normalisation::kZScore) {
     return promise(
         info.Env(), volume.device(), [volume] { return volumes::normalise_z_score(volume); },
         &TensorHandle::create);
   }
-  require(kind == "percentiles" || kind == "range",
-          "Expected percentiles, range or z-score for method.kind but received ", kind);
   const double low = number(method.Get("low"), "method.low");
   const double high = number(method.Get("high"), "method.high");
-  if (kind == "range") {
+  if (kind == Normalisation::kRange) {
     return promise(
         info.Env(), volume.device(), [=] { return volumes::normalise_range(volume, low, high); },
         &TensorHandle::create);

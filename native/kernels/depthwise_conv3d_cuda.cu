@@ -1,3 +1,7 @@
+#include <array>
+#include <map>
+#include <mutex>
+
 #include "kernels/depthwise_conv3d_cuda.h"
 
 namespace transfer_limits::cuda {
@@ -245,6 +249,11 @@ double cost_of(int64_t boxes, double multiplications, int threads, double bytes)
          (multiplications / kPerClock * std::max(1.0, kWarpsToHide / warps) + bytes / kBytesPerClock);
 }
 
+template <typename Value>
+int channel_groups(const DepthwiseShape& shape) {
+  return divided(shape.channels, Lanes<Value>::kChannels);
+}
+
 struct ConvolvePlan {
   Box box{};
   int voxels = 0;  // along x, a thread
@@ -255,9 +264,8 @@ struct ConvolvePlan {
 
 // The box with the least cost that fits into a block: a volume is rarely a multiple of one size.
 template <typename Value>
-ConvolvePlan plan_convolution(const DepthwiseShape& shape) {
+ConvolvePlan plan_convolution(const DepthwiseShape& shape, const DeviceLimits& limits) {
   constexpr int kChannels = Lanes<Value>::kChannels, kLanes = Lanes<Value>::kCount;
-  const int limit = device_limits().shared_bytes;
   ConvolvePlan best;
   for (const int voxels : {5, 8, 10}) {
     for (int runs = 1; runs <= std::min(8, divided(shape.width, voxels)); ++runs) {
@@ -270,7 +278,7 @@ ConvolvePlan plan_convolution(const DepthwiseShape& shape) {
           const int threads = depth * (rows / kRows) * runs * kLanes;
           const int voxel_count = (depth + 2 * kRadius) * (rows + 2 * kRadius) * plan.stride;
           plan.shared_bytes = size_t(voxel_count) * kVoxelBytes + sizeof(float) * kPlaneTaps * kChannels;
-          if (threads > kMostThreads || plan.shared_bytes > size_t(limit)) continue;
+          if (threads > kMostThreads || plan.shared_bytes > size_t(limits.shared_bytes)) continue;
           plan.cost =
               cost_of(boxes_of(shape, plan.box).voxels(), double(plan.box.voxels()) * kChannels * kTaps,
                       threads, voxel_count * kVoxelBytes);
@@ -282,36 +290,55 @@ ConvolvePlan plan_convolution(const DepthwiseShape& shape) {
   return best;
 }
 
+struct CorrelatePlan {
+  Box box{};
+  size_t shared_bytes = 0;
+  double cost = 0;
+  int64_t parts = 0;
+};
+
 // As plan_convolution; every thread reads all of a box, so only the box's input counts.
 template <typename Value>
-Box plan_correlation(const DepthwiseShape& shape) {
-  const int limit = device_limits().shared_bytes;
-  Box best{};
-  double least = 0;
+CorrelatePlan plan_correlation(const DepthwiseShape& shape, const DeviceLimits& limits) {
+  CorrelatePlan best;
   for (int width = 1; width <= std::min<int64_t>(56, shape.width); ++width) {
     for (int height = 1; height <= std::min<int64_t>(16, shape.height); ++height) {
       for (int depth = 1; depth <= std::min<int64_t>(8, shape.depth); ++depth) {
-        const Box box = {depth, height, width};
+        CorrelatePlan plan;
+        plan.box = {depth, height, width};
         const int input = (depth + 2 * kRadius) * (height + 2 * kRadius) * (width + 2 * kRadius);
-        const int64_t bytes = int64_t(input + box.voxels()) * kVoxelBytes;
-        if (bytes > limit) continue;
-        const double cost =
-            cost_of(boxes_of(shape, box).voxels(),
-                    double(box.depth) * box.height * (box.width + 2.0) * Lanes<Value>::kChannels * kTaps,
-                    kPlaneTaps * Lanes<Value>::kCount, double(bytes));
-        if (least == 0 || cost < least) {
-          least = cost;
-          best = box;
-        }
+        plan.shared_bytes = size_t(input + plan.box.voxels()) * kVoxelBytes;
+        if (plan.shared_bytes > size_t(limits.shared_bytes)) continue;
+        plan.cost = cost_of(boxes_of(shape, plan.box).voxels(),
+                            double(depth) * height * (width + 2.0) * Lanes<Value>::kChannels * kTaps,
+                            kPlaneTaps * Lanes<Value>::kCount, double(plan.shared_bytes));
+        if (best.cost == 0 || plan.cost < best.cost) best = plan;
       }
     }
   }
+  const int64_t boxes = shape.samples * boxes_of(shape, best.box).voxels();
+  best.parts =
+      std::max<int64_t>(1, std::min<int64_t>(boxes, limits.multiprocessors / channel_groups<Value>(shape)));
   return best;
 }
 
-template <typename Value>
-int channel_groups(const DepthwiseShape& shape) {
-  return divided(shape.channels, Lanes<Value>::kChannels);
+// What `kSearch` finds for a volume on the current device. It tries thousands of boxes, which takes longer than to start
+// a kernel: what it found is kept, for each device by its limits.
+template <auto kSearch>
+auto planned(const DepthwiseShape& shape) {
+  constexpr size_t kMostKept =
+      1024;  // far more shapes than a network has, few enough for a process without end
+  using Key = std::array<int64_t, 7>;
+  const DeviceLimits limits = device_limits();
+  const Key key = {shape.samples,  shape.depth,         shape.height,          shape.width,
+                   shape.channels, limits.shared_bytes, limits.multiprocessors};
+  static std::mutex mutex;
+  static std::map<Key, decltype(kSearch(shape, limits))> kept;
+  const std::lock_guard<std::mutex> lock(mutex);
+  const auto found = kept.find(key);
+  if (found != kept.end()) return found->second;
+  if (kept.size() >= kMostKept) kept.clear();
+  return kept.emplace(key, kSearch(shape, limits)).first->second;
 }
 
 template <typename Value, int kVoxels>
@@ -330,7 +357,7 @@ void start_convolution(const DepthwiseShape& shape, const ConvolvePlan& plan, co
 template <typename Value>
 void convolve_depthwise(const DepthwiseShape& shape, const Value* x, const float* weight, const float* bias,
                         Value* out, cudaStream_t stream) {
-  const ConvolvePlan plan = plan_convolution<Value>(shape);
+  const ConvolvePlan plan = planned<plan_convolution<Value>>(shape);
   const auto start = plan.voxels == 5   ? &start_convolution<Value, 5>
                      : plan.voxels == 8 ? &start_convolution<Value, 8>
                                         : &start_convolution<Value, 10>;
@@ -339,21 +366,17 @@ void convolve_depthwise(const DepthwiseShape& shape, const Value* x, const float
 
 template <typename Value>
 int64_t depthwise_weight_gradient_parts(const DepthwiseShape& shape) {
-  const int64_t boxes = shape.samples * boxes_of(shape, plan_correlation<Value>(shape)).voxels();
-  const int64_t blocks = device_limits().multiprocessors;
-  return std::max<int64_t>(1, std::min<int64_t>(boxes, blocks / channel_groups<Value>(shape)));
+  return planned<plan_correlation<Value>>(shape).parts;
 }
 
 template <typename Value>
 void correlate_depthwise(const DepthwiseShape& shape, const Value* gradient, const Value* x, float* sums,
                          int64_t parts, cudaStream_t stream) {
-  const Box box = plan_correlation<Value>(shape);
-  const Box boxes = boxes_of(shape, box);
-  const Box input = {box.depth + 2 * kRadius, box.height + 2 * kRadius, box.width + 2 * kRadius};
+  const CorrelatePlan plan = planned<plan_correlation<Value>>(shape);
+  const Box boxes = boxes_of(shape, plan.box);
   launch(correlate_kernel<Value>, dim3(unsigned(parts), unsigned(channel_groups<Value>(shape))),
-         dim3(unsigned(kPlaneTaps * Lanes<Value>::kCount)),
-         size_t(input.voxels() + box.voxels()) * kVoxelBytes, stream, shape, gradient, x, sums, box, boxes,
-         shape.samples * boxes.voxels());
+         dim3(unsigned(kPlaneTaps * Lanes<Value>::kCount)), plan.shared_bytes, stream, shape, gradient, x,
+         sums, plan.box, boxes, shape.samples * boxes.voxels());
 }
 
 #define FOR_VALUE(Value)                                                                                    \

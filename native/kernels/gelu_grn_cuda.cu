@@ -22,34 +22,22 @@ __device__ Normal fast_normal_at(float x) {
   return normal_from(x, __expf(-0.5f * x * x), __fdividef(1.0f, 1.0f + kNormalRate * fabsf(x)));
 }
 
-// What a thread computes for one row, either way; both write over what `rows` holds.
-template <typename Value>
-struct Activation {
+// What a thread computes for one row, activation or its derivative; both write over what `rows` holds.
+template <typename Value, bool kBackward>
+struct Job {
   const Value* hidden;
   const float *bias, *keep;
   Value* rows;
   double* sums;
-  static constexpr bool kBackward = false;
-  const float* slope = nullptr;
-};
-
-template <typename Value>
-struct Differentiation {
-  const Value* hidden;
-  const float *bias, *keep;
-  Value* rows;
-  double* sums;
-  static constexpr bool kBackward = true;
-  const float* slope;
+  const float* slope = nullptr;  // the derivative's alone
 };
 
 // A block takes a part of a sample's rows and 16 packs of features of them. Sums of a thread are float over at most
 // 32 rows; from there on they are double, in an order that is always the same.
-template <template <typename> typename Job, typename Value, int kValues>
+template <typename Value, bool kBackward, int kValues>
 __global__ void __launch_bounds__(kThreads)
-    rows_kernel(Job<Value> job, FeatureRows shape, int64_t parts, int64_t part_rows) {
+    rows_kernel(Job<Value, kBackward> job, FeatureRows shape, int64_t parts, int64_t part_rows) {
   using Own = Pack<Value, kValues>;
-  constexpr bool kBackward = Job<Value>::kBackward;
   DYNAMIC_SHARED(shared);
   double* block_sums = reinterpret_cast<double*>(shared);  // [rows at once, lanes * values]
   constexpr int kColumns = kLanes * kValues;
@@ -166,20 +154,20 @@ bool is_aligned(const Value* values) {
   return reinterpret_cast<uintptr_t>(values) % kPackBytes == 0;
 }
 
-template <template <typename> typename Job, typename Value, int kValues>
-void start_rows(const Job<Value>& job, const FeatureRows& rows, cudaStream_t stream) {
+template <typename Value, bool kBackward, int kValues>
+void start_rows(const Job<Value, kBackward>& job, const FeatureRows& rows, cudaStream_t stream) {
   const int64_t parts = gelu_parts<Value>(rows);
-  launch(rows_kernel<Job, Value, kValues>,
+  launch(rows_kernel<Value, kBackward, kValues>,
          dim3(unsigned(rows.samples * parts), unsigned(divided(rows.features, kLanes * kValues))),
          dim3(kThreads), sizeof(double) * kThreads * kValues, stream, job, rows, parts,
          part_rows_of<Value>(rows));
 }
 
-template <template <typename> typename Job, typename Value>
-void start(const Job<Value>& job, const FeatureRows& rows, cudaStream_t stream) {
+template <typename Value, bool kBackward>
+void start(const Job<Value, kBackward>& job, const FeatureRows& rows, cudaStream_t stream) {
   constexpr int kValues = kPackBytes / int(sizeof(Value));
   const bool wide = rows.features % kValues == 0 && is_aligned(job.hidden) && is_aligned<Value>(job.rows);
-  const auto begin = wide ? &start_rows<Job, Value, kValues> : &start_rows<Job, Value, 1>;
+  const auto begin = wide ? &start_rows<Value, kBackward, kValues> : &start_rows<Value, kBackward, 1>;
   begin(job, rows, stream);
 }
 
@@ -193,13 +181,13 @@ int64_t gelu_parts(const FeatureRows& rows) {
 template <typename Value>
 void gelu_with_squares(const FeatureRows& rows, const Value* hidden, const float* bias, const float* keep,
                        Value* out, double* squares, cudaStream_t stream) {
-  start(Activation<Value>{hidden, bias, keep, out, squares}, rows, stream);
+  start(Job<Value, false>{hidden, bias, keep, out, squares}, rows, stream);
 }
 
 template <typename Value>
 void gelu_backward(const FeatureRows& rows, Value* gradient, const Value* hidden, const float* bias,
                    const float* keep, const float* slope, double* sums, cudaStream_t stream) {
-  start(Differentiation<Value>{hidden, bias, keep, gradient, sums, slope}, rows, stream);
+  start(Job<Value, true>{hidden, bias, keep, gradient, sums, slope}, rows, stream);
 }
 
 void scale_weight_gradient(int64_t outputs, int64_t features, float* plain, const float* weight,

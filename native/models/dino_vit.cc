@@ -308,11 +308,12 @@ at::Tensor DinoVit::loss(const at::Tensor& input, const at::Tensor& target, cons
   const int64_t patch = specification_.patch;
   const at::Tensor share =
       patch_shares(target, slices.images.size(2) / patch, slices.images.size(3) / patch).flatten();
-  const at::Tensor chosen = balanced_patches(share, loss.lesion_share, loss.patches);
+  const PatchChoice chosen = balanced_patches(share, loss.lesion_share, loss.patches);
   const at::Tensor patches = tokens(slices.images, slices.position).patches.flatten(0, 1);  // [N D P, E]
-  const at::Tensor features = patches.index_select(0, chosen);                              // [M, E]
+  const at::Tensor features = patches.index_select(0, chosen.indices);                      // [M, E]
   return patch_contrast(contrastive_ ? contrastive_->bottleneck(features) : features,
-                        share.index_select(0, chosen), loss.temperature, loss.lesion_share);
+                        share.index_select(0, chosen.indices), loss.temperature, loss.lesion_share,
+                        chosen.taken);
 }
 
 }  // namespace transfer_limits

@@ -15,19 +15,29 @@ namespace transfer_limits {
 // P(i) the other patches of i's class and t the temperature. Anchors are the patches with at least one positive, where
 // both classes occur; with one class there is nothing to tell apart, and the loss and its gradient are 0.
 //
-//   features  [M, E]
-//   share     [M], in [0, 1]: the share of each patch that is lesion
+//   features   [M, E]
+//   share      [M], in [0, 1]: the share of each patch that is lesion
+//   taken      [M], bool: the patches that there are; the others neither count nor get a gradient. At least two are
+//              taken; undefined: all
 //
-// Throws BAD_INPUT when shapes or settings do not fit.
+// Nothing in it waits for a GPU. Throws BAD_INPUT when shapes or settings do not fit.
 at::Tensor patch_contrast(const at::Tensor& features, const at::Tensor& share, double temperature,
-                          double lesion_share);
+                          double lesion_share, const at::Tensor& taken = {});
 
 // The share of lesion in each patch of each slice: mask [N, 1, D, H, W] -> [N D, rows columns], row-major.
 at::Tensor patch_shares(const at::Tensor& mask, int64_t rows, int64_t columns);
 
-// At most `limit` indices into share [M], so that the matrix of similarities stays small: as many of lesions as of
-// background, spread evenly over the batch; nothing is drawn. Lesions are rare: beside all of the background the contrast
-// is lowest where every patch has the same features.
-at::Tensor balanced_patches(const at::Tensor& share, double lesion_share, int64_t limit);
+// Some patches of a batch, in places whose number follows from the size of the batch: that way nothing waits for a GPU to
+// count lesions.
+struct PatchChoice {
+  at::Tensor indices;  // [K], of patches; where a place is not taken, that of a patch whose place is
+  at::Tensor taken;    // [K], bool
+};
+
+// At most `limit` of share's [M] patches, so that the matrix of similarities stays small: as many of lesions as of
+// background, but two of each where there are two, spread evenly over the batch; nothing is drawn. Lesions are rare:
+// beside all of the background the contrast is lowest where every patch has the same features. Throws BAD_INPUT for a
+// limit below 4 and for fewer than two patches.
+PatchChoice balanced_patches(const at::Tensor& share, double lesion_share, int64_t limit);
 
 }  // namespace transfer_limits

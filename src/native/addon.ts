@@ -136,6 +136,11 @@ export interface Addon {
   ): Promise<{ value: number; gradient: TensorHandle }>;
   volumeMove(volume: TensorHandle, flipped: number[], shift: number[]): Promise<TensorHandle>;
   batchIntensities(batch: TensorHandle, gains: number[], offsets: number[]): Promise<TensorHandle>;
+  patchContrastGradient(
+    loss: object,
+    features: TensorHandle,
+    share: TensorHandle,
+  ): Promise<{ value: number; gradient: TensorHandle }>;
   mmd2(
     a: TensorHandle,
     b: TensorHandle,

@@ -71,6 +71,24 @@ export async function lossGradient(loss: LossSpec, prediction: Tensor, target: T
   return { value, gradient: new Tensor(gradient) };
 }
 
+/**
+ * The patch contrast of a batch as a step of training takes it, of at most `loss.patches` of its patches, and the gradient
+ * with respect to all of them.
+ *
+ * @param features [M, E], of all patches
+ * @param share [M], the share of each that is lesion
+ */
+export async function patchContrastGradient(
+  loss: LossSpec & { kind: "patch-contrast" },
+  features: Tensor,
+  share: Tensor,
+) {
+  const { value, gradient } = await settle(
+    addon().patchContrastGradient(loss, features.handle, share.handle),
+  );
+  return { value, gradient: new Tensor(gradient) };
+}
+
 /** How a tensor's values lie in memory; `strided`: as a part of a larger tensor. */
 export type Layout = "contiguous" | "channels-last" | "strided";
 
