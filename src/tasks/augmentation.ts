@@ -114,7 +114,7 @@ export function augmentationInWords(settings: Augmentation): string {
     ...(flip.length > 0 ? [`flipped ${flip.join(", ")} with probability ${flipProbability}`] : []),
     ...(shifts.length > 0 ? [`shifted by up to ${shifts.join(", ")}`] : []),
     ...(intensity.scale > 0
-      ? [`intensities of the input scaled by ${1 - intensity.scale} to ${1 + intensity.scale}`]
+      ? [`intensities of the input scaled by up to ±${Number((100 * intensity.scale).toFixed(2))} %`]
       : []),
     ...(intensity.offset > 0 ? [`intensities of the input offset by up to ${intensity.offset}`] : []),
   ].join("; ");
