@@ -1,8 +1,9 @@
-// What memory a training step takes, and how long: UperNet on an encoder, on random volumes. One setting a process, as
+// What memory a training step takes, and how long: a head on an encoder, on random volumes. One setting a process, as
 // the kernel tells a process's largest size only.
 //
-//   node scripts/step-memory.mjs [--encoder profound-tiny] [--batch 2] [--size 64,96,96] [--precision bfloat16]
-//                                [--checkpointing] [--micro-batch 1] [--threads 2] [--device cpu] [--steps 4]
+//   node scripts/step-memory.mjs [--encoder profound-tiny] [--head upernet|conv1] [--batch 2] [--size 64,96,96]
+//                                [--precision bfloat16] [--checkpointing] [--micro-batch 1] [--threads 2]
+//                                [--device cpu] [--steps 4]
 import { parseArgs } from "node:util";
 import { Network, Tensor } from "../dist/index.js";
 import { peakMemory, setThreads } from "../dist/native/runtime.js";
@@ -11,6 +12,7 @@ import { Trainer } from "../dist/native/trainer.js";
 const { values } = parseArgs({
   options: {
     encoder: { type: "string", default: "profound-tiny" },
+    head: { type: "string", default: "upernet" },
     batch: { type: "string", default: "2" },
     size: { type: "string", default: "64,96,96" },
     precision: { type: "string", default: "float32" },
@@ -25,7 +27,11 @@ const { device, encoder, precision, checkpointing } = values;
 setThreads(Number(values.threads));
 const size = values.size.split(",").map(Number);
 const batch = Number(values.batch);
-const network = await Network.create({ encoder, device, head: { kind: "upernet", outputs: 1, hidden: 128 } });
+const heads = { upernet: { kind: "upernet", outputs: 1, hidden: 128 }, conv1: { kind: "conv1", outputs: 1 } };
+const head = heads[values.head];
+if (!head)
+  throw new Error(`Expected one of ${Object.keys(heads).join(", ")} for --head but received ${values.head}`);
+const network = await Network.create({ encoder, device, head });
 const draw = (channels) => Tensor.normal([batch, channels, ...size], channels, device);
 const [input, target] = [await draw(network.spec.encoder.channels), await draw(1)];
 const trainer = await Trainer.create(network, {
