@@ -200,13 +200,14 @@ Napi::Value patch_contrast_gradient(const Napi::CallbackInfo& info) {
   const Loss loss = read_loss(info[0]);
   const at::Tensor features = TensorHandle::get(info[1], "features");
   const at::Tensor share = TensorHandle::get(info[2], "share");
+  const bool may_wait = info[3].ToBoolean();
   require(features.dim() == 2 && share.dim() == 1 && share.size(0) == features.size(0),
           "Expected features [M, E] and a share of lesion [M] but received ", features.sizes(), " and ",
           share.sizes());
   return promise(
       info.Env(), features.device(),
-      [loss, features, share] {
-        const PatchChoice choice = balanced_patches(share, loss.lesion_share, loss.patches);
+      [loss, features, share, may_wait] {
+        const PatchChoice choice = balanced_patches(share, loss.lesion_share, loss.patches, may_wait);
         return differentiated(features, [&loss, &share, &choice](const at::Tensor& leaf) {
           return patch_contrast(leaf.index_select(0, choice.indices), share.index_select(0, choice.indices),
                                 loss.temperature, loss.lesion_share, choice.taken);

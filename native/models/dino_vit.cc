@@ -308,7 +308,7 @@ at::Tensor DinoVit::loss(const at::Tensor& input, const at::Tensor& target, cons
   const int64_t patch = specification_.patch;
   const at::Tensor share =
       patch_shares(target, slices.images.size(2) / patch, slices.images.size(3) / patch).flatten();
-  const PatchChoice chosen = balanced_patches(share, loss.lesion_share, loss.patches);
+  const PatchChoice chosen = balanced_patches(share, loss.lesion_share, loss.patches, share.is_cpu());
   const at::Tensor patches = tokens(slices.images, slices.position).patches.flatten(0, 1);  // [N D P, E]
   const at::Tensor features = patches.index_select(0, chosen.indices);                      // [M, E]
   return patch_contrast(contrastive_ ? contrastive_->bottleneck(features) : features,

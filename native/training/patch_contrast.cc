@@ -64,7 +64,7 @@ at::Tensor patch_shares(const at::Tensor& mask, int64_t rows, int64_t columns) {
   return at::adaptive_avg_pool2d(slices, {rows, columns}).flatten(1);              // [N D, rows columns]
 }
 
-PatchChoice balanced_patches(const at::Tensor& share, double lesion_share, int64_t limit) {
+PatchChoice balanced_patches(const at::Tensor& share, double lesion_share, int64_t limit, bool may_wait) {
   require(limit >= 4, "Expected at least four patches a step for the patch contrast but received ", limit);
   const int64_t patches = share.size(0);
   require(patches >= 2, "Expected at least two patches for the patch contrast but received ", patches);
@@ -79,7 +79,9 @@ PatchChoice balanced_patches(const at::Tensor& share, double lesion_share, int64
   const at::Tensor taken = at::cat({are_lesions, are_background});
   // The first in order is always chosen.
   const at::Tensor ranks = at::cat({lesion_ranks, background_ranks + lesions}).mul(taken);
-  return {order.index_select(0, ranks), taken};
+  const at::Tensor indices = order.index_select(0, ranks);
+  if (may_wait) return {indices.masked_select(taken), {}};
+  return {indices, taken};
 }
 
 }  // namespace transfer_limits

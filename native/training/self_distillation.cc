@@ -124,7 +124,7 @@ at::Tensor SelfDistillation::loss(const SliceViews& views, const Loss& loss, con
     const at::Tensor share = patch_shares(views.lesion.unsqueeze(1), views.global.size(2) / patch,
                                           views.global.size(3) / patch)
                                  .flatten();  // [G S P]
-    const PatchChoice chosen = balanced_patches(share, loss.lesion_share, loss.patches);
+    const PatchChoice chosen = balanced_patches(share, loss.lesion_share, loss.patches, share.is_cpu());
     const at::Tensor features = student_->bottleneck(patches.flatten(0, 1).index_select(0, chosen.indices));
     total = total + loss.contrast_weight * patch_contrast(features, share.index_select(0, chosen.indices),
                                                           loss.temperature, loss.lesion_share, chosen.taken);

@@ -140,6 +140,7 @@ export interface Addon {
     loss: object,
     features: TensorHandle,
     share: TensorHandle,
+    mayWait: boolean,
   ): Promise<{ value: number; gradient: TensorHandle }>;
   mmd2(
     a: TensorHandle,

@@ -77,14 +77,16 @@ export async function lossGradient(loss: LossSpec, prediction: Tensor, target: T
  *
  * @param features [M, E], of all patches
  * @param share [M], the share of each that is lesion
+ * @param mayWait whether the number of lesions may be looked at, as is done on a CPU and not on a GPU; the same either way
  */
 export async function patchContrastGradient(
   loss: LossSpec & { kind: "patch-contrast" },
   features: Tensor,
   share: Tensor,
+  mayWait: boolean,
 ) {
   const { value, gradient } = await settle(
-    addon().patchContrastGradient(loss, features.handle, share.handle),
+    addon().patchContrastGradient(loss, features.handle, share.handle, mayWait),
   );
   return { value, gradient: new Tensor(gradient) };
 }
