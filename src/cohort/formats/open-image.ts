@@ -1,5 +1,7 @@
 import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { promisify } from "node:util";
+import { constants, gunzip } from "node:zlib";
 import { describe } from "../../common/errors.js";
 import { readPrefix } from "./attached-data.js";
 import { badImage, fileSystemReason } from "./bad-image.js";
@@ -8,6 +10,11 @@ import { looksLikeMetaImage, openMetaImage } from "./meta-image.js";
 import { niftiHeaderBytes, niftiVersion, openNifti } from "./nifti.js";
 import { looksLikeNrrd, openNrrd } from "./nrrd.js";
 import type { OpenedImage } from "./opened-image.js";
+
+/** What is read of a file to find out what it is: of a compressed one, more than its header takes. */
+const prefixBytes = 4096;
+
+const decompress = promisify(gunzip);
 
 /**
  * Finds out from its content, not its name, what an image file is, and reads its header.
@@ -21,7 +28,7 @@ export async function openImage(path: string, root: string = dirname(path)): Pro
   const start = await first(path, fileBytes);
   const compressed = start[0] === 0x1f && start[1] === 0x8b;
   const location = { path, fileBytes, start: 0, compressed };
-  const prefix = compressed ? await decompressedStart(location) : start;
+  const prefix = compressed ? await decompressedStart(location, start) : start.subarray(0, niftiHeaderBytes);
   const version = niftiVersion(prefix);
   if (version !== undefined) return openNifti(location, prefix, version);
   if (!compressed && looksLikeNrrd(prefix)) return openNrrd(path, fileBytes, root);
@@ -45,14 +52,20 @@ async function sizeOf(path: string): Promise<number> {
 }
 
 async function first(path: string, fileBytes: number): Promise<Buffer> {
-  const prefix = await readPrefix(path, Math.min(fileBytes, niftiHeaderBytes)).catch((error: unknown) => {
+  const prefix = await readPrefix(path, Math.min(fileBytes, prefixBytes)).catch((error: unknown) => {
     throw badImage(path, fileSystemReason(error), error);
   });
   if (prefix.length === 0) throw badImage(path, "the file is empty");
   return prefix;
 }
 
-async function decompressedStart(location: ConstructorParameters<typeof ByteSource>[0]): Promise<Buffer> {
+async function decompressedStart(
+  location: ConstructorParameters<typeof ByteSource>[0],
+  start: Buffer,
+): Promise<Buffer> {
+  // What stands in the prefix is nearly always enough; what is wrong with a damaged file, the source says.
+  const known = await decompress(start, { finishFlush: constants.Z_SYNC_FLUSH }).catch(() => null);
+  if (known !== null && known.length >= niftiHeaderBytes) return known.subarray(0, niftiHeaderBytes);
   const source = new ByteSource(location, { extent: "beginning" });
   try {
     return await source.readUpTo(niftiHeaderBytes);
