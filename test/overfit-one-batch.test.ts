@@ -79,7 +79,7 @@ const pairs: [
   ["pirads-classification", "ProViCNet's classifier", provicnet, { rate: 2e-3, steps: 100, share: 0.5 }],
   ["pirads-classification", "ResNet encoder", resNet, { rate: 1e-2, steps: 40, share: 0.2 }],
   ["pirads-classification", "ResNet", specialised("resnet-demo"), { rate: 5e-3, steps: 20, share: 0.1 }],
-  ["lesion-segmentation", "ProFound with UperNet", profound, { rate: 2e-2, steps: 140, share: 0.5 }],
+  ["lesion-segmentation", "ProFound with UperNet", profound, { rate: 5e-3, steps: 180, share: 0.5 }],
   ["lesion-segmentation", "ProFound with UNETR", profoundUnetr, { rate: 4e-2, steps: 100, share: 0.33 }],
   ["lesion-segmentation", "ProViCNet with conv1", provicnet, { rate: 5e-3, steps: 60, share: 0.33 }],
   ["lesion-segmentation", "ResNet with UperNet", resNet, { rate: 2e-2, steps: 100, share: 0.5 }],
