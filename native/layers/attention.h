@@ -13,9 +13,9 @@ class AttentionImpl : public torch::nn::Module {
  public:
   AttentionImpl(int64_t dim, int64_t heads)
       : heads_(heads),
-        qkv_(register_module("qkv", Linear(dim, 3 * dim))),
-        proj_(register_module("proj", Linear(dim, dim))) {
-    for (Linear* layer : {&qkv_, &proj_}) {
+        qkv_(register_module("qkv", torch::nn::Linear(dim, 3 * dim))),
+        proj_(register_module("proj", torch::nn::Linear(dim, dim))) {
+    for (torch::nn::Linear* layer : {&qkv_, &proj_}) {
       torch::nn::init::normal_((*layer)->weight, 0.0, 0.02);
       torch::nn::init::zeros_((*layer)->bias);
     }
@@ -25,16 +25,16 @@ class AttentionImpl : public torch::nn::Module {
     const int64_t batch = x.size(0);
     const int64_t tokens = x.size(1);
     const int64_t dim = x.size(2);
-    const at::Tensor qkv = qkv_(x)
+    const at::Tensor qkv = linear(x, qkv_)
                                .reshape({batch, tokens, 3, heads_, dim / heads_})
                                .permute({2, 0, 3, 1, 4});  // [3, N, heads, T, E / heads]
     const at::Tensor y = at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2]);
-    return proj_(y.transpose(1, 2).reshape({batch, tokens, dim}));
+    return linear(y.transpose(1, 2).reshape({batch, tokens, dim}), proj_);
   }
 
  private:
   int64_t heads_;
-  Linear qkv_, proj_;
+  torch::nn::Linear qkv_, proj_;
 };
 TORCH_MODULE(Attention);
 

@@ -11,13 +11,12 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
 // gelu(linear(x, weight, bias))
 at::Tensor linear_gelu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 
-// torch::nn::Linear by the above.
-class LinearImpl : public torch::nn::LinearImpl {
- public:
-  using torch::nn::LinearImpl::LinearImpl;
-  at::Tensor forward(const at::Tensor& x) { return linear(x, weight, bias); }
-  at::Tensor forward_gelu(const at::Tensor& x) { return linear_gelu(x, weight, bias); }
-};
-TORCH_MODULE(Linear);
+// The same with a layer's parameters.
+inline at::Tensor linear(const at::Tensor& x, const torch::nn::Linear& layer) {
+  return linear(x, layer->weight, layer->bias);
+}
+inline at::Tensor linear_gelu(const at::Tensor& x, const torch::nn::Linear& layer) {
+  return linear_gelu(x, layer->weight, layer->bias);
+}
 
 }  // namespace transfer_limits

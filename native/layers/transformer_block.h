@@ -23,16 +23,17 @@ TORCH_MODULE(LayerScale);
 class PerceptronImpl : public torch::nn::Module {
  public:
   PerceptronImpl(int64_t dim, int64_t hidden)
-      : fc1_(register_module("fc1", Linear(dim, hidden))), fc2_(register_module("fc2", Linear(hidden, dim))) {
-    for (Linear* layer : {&fc1_, &fc2_}) {
+      : fc1_(register_module("fc1", torch::nn::Linear(dim, hidden))),
+        fc2_(register_module("fc2", torch::nn::Linear(hidden, dim))) {
+    for (torch::nn::Linear* layer : {&fc1_, &fc2_}) {
       torch::nn::init::normal_((*layer)->weight, 0.0, 0.02);
       torch::nn::init::zeros_((*layer)->bias);
     }
   }
-  at::Tensor forward(const at::Tensor& x) { return fc2_(fc1_->forward_gelu(x)); }
+  at::Tensor forward(const at::Tensor& x) { return linear(linear_gelu(x, fc1_), fc2_); }
 
  private:
-  Linear fc1_, fc2_;
+  torch::nn::Linear fc1_, fc2_;
 };
 TORCH_MODULE(Perceptron);
 

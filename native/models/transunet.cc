@@ -11,7 +11,7 @@ TransUNet::TransUNet(const TransUNetSpecification& specification)
             specification.doubles_depth}) {
   // The tokens are as wide as the coarsest level.
   const int64_t width = specification.features << (specification.levels - 1);
-  embed_ = register_module("embed", Linear(width, width));
+  embed_ = register_module("embed", torch::nn::Linear(width, width));
   position_ = register_module("position", GridPosition(width));
   for (int64_t index = 0; index < specification.depth; ++index) {
     blocks_.push_back(
@@ -22,8 +22,8 @@ TransUNet::TransUNet(const TransUNetSpecification& specification)
 }
 
 at::Tensor TransUNet::at_coarsest(const at::Tensor& x) {
-  const at::Tensor coarse = embed_(x.movedim(1, -1)).movedim(-1, 1);  // [N, E, d, h, w]
-  at::Tensor tokens = position_(coarse);                              // [N, d h w, E]
+  const at::Tensor coarse = linear(x.movedim(1, -1), embed_).movedim(-1, 1);  // [N, E, d, h, w]
+  at::Tensor tokens = position_(coarse);                                      // [N, d h w, E]
   for (auto& block : blocks_) tokens = checkpointed_block(block, tokens);
   const at::Tensor grid = norm_(tokens).transpose(1, 2).unflatten(2, x.sizes().slice(2));  // [N, E, d, h, w]
   return bridge_(grid.contiguous(at::MemoryFormat::ChannelsLast3d));

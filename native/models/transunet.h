@@ -17,7 +17,7 @@ class TransUNet : public UNet {
   at::Tensor at_coarsest(const at::Tensor& x) override;
 
  private:
-  Linear embed_ = nullptr;
+  torch::nn::Linear embed_ = nullptr;
   GridPosition position_ = nullptr;
   std::vector<TransformerBlock> blocks_;
   torch::nn::LayerNorm norm_ = nullptr;

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "layers/checkpointed.h"
+#include "layers/linear.h"
 #include "layers/padding.h"
 
 namespace transfer_limits {
@@ -12,8 +13,8 @@ int64_t voxels(const VitSpecification& specification) {
   return specification.patch[0] * specification.patch[1] * specification.patch[2];
 }
 
-Linear small_linear(int64_t in, int64_t out) {
-  Linear layer(in, out);
+torch::nn::Linear small_linear(int64_t in, int64_t out) {
+  torch::nn::Linear layer(in, out);
   torch::nn::init::normal_(layer->weight, 0.0, 0.02);
   torch::nn::init::zeros_(layer->bias);
   return layer;
@@ -24,7 +25,8 @@ Linear small_linear(int64_t in, int64_t out) {
 Vit::Vit(const VitSpecification& specification)
     : specification_(specification),
       patch_embed_(register_module(
-          "patch_embed", Linear(specification.channels * voxels(specification), specification.embed_dim))),
+          "patch_embed",
+          torch::nn::Linear(specification.channels * voxels(specification), specification.embed_dim))),
       position_(register_module("position", GridPosition(specification.embed_dim))) {
   for (int64_t index = 0; index < specification.depth; ++index) {
     blocks_.push_back(register_module("block" + std::to_string(index),
@@ -47,13 +49,13 @@ at::Tensor Vit::forward(const at::Tensor& input) {
 
   at::Tensor x = pad_to(input, {rows * depth, columns * height, files * width});
   x = x.reshape({samples, specification_.channels, rows, depth, columns, height, files, width})
-          .permute({0, 2, 4, 6, 1, 3, 5, 7})                      // [N, d, h, w, C, depth, height, width]
-          .flatten(4);                                            // [N, d, h, w, C voxels]
-  at::Tensor tokens = position_(patch_embed_(x).movedim(-1, 1));  // [N, d h w, E]
+          .permute({0, 2, 4, 6, 1, 3, 5, 7})  // [N, d, h, w, C, depth, height, width]
+          .flatten(4);                        // [N, d, h, w, C voxels]
+  at::Tensor tokens = position_(linear(x, patch_embed_).movedim(-1, 1));  // [N, d h w, E]
   for (auto& block : blocks_) tokens = checkpointed_block(block, tokens);
 
   at::Tensor answer =
-      reconstruct_(norm_(tokens))  // [N, d h w, outputs voxels]
+      linear(norm_(tokens), reconstruct_)  // [N, d h w, outputs voxels]
           .reshape({samples, rows, columns, files, specification_.outputs, depth, height, width})
           .permute({0, 4, 1, 5, 2, 6, 3, 7})  // [N, outputs, d, depth, h, height, w, width]
           .reshape({samples, specification_.outputs, rows * depth, columns * height, files * width});

@@ -20,11 +20,11 @@ class Vit : public Network {
 
  private:
   VitSpecification specification_;
-  Linear patch_embed_;
+  torch::nn::Linear patch_embed_;
   GridPosition position_;
   std::vector<TransformerBlock> blocks_;
   torch::nn::LayerNorm norm_ = nullptr;
-  Linear reconstruct_ = nullptr;
+  torch::nn::Linear reconstruct_ = nullptr;
 };
 
 }  // namespace transfer_limits
