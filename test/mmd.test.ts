@@ -1,4 +1,6 @@
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { mmd2 } from "../dist/alignment/mmd.js";
 import { kernelSums, medianDistance } from "../dist/native/kernels.js";
@@ -217,43 +219,101 @@ describe("MMD²", () => {
       expect(Math.abs(got.offDiagonalMean - wanted.offDiagonalMean)).toBeLessThan(absolute);
     });
 
-    it("counts the pairs at tiles' and panels' edges", async () => {
-      // A tile has 256 rows, a panel 1024.
-      for (const [left, right] of [
-        [256, 1024],
-        [257, 1025],
-        [1100, 255],
+    it.each(settings)("moves no mean of the kernel by 1e-7 with int16: $name", async ({ a, b, sigma }) => {
+      using x = Tensor.from(float32(a).data, a.shape);
+      using y = Tensor.from(float32(b).data, b.shape);
+      const got = await kernelSums(x, y, [sigma], { products: "int16" });
+      const wanted = await kernelSums(x, y, [sigma]);
+      for (const [key, pairs] of [
+        ["sumAA", n * (n - 1)],
+        ["sumBB", m * (m - 1)],
+        ["sumAB", n * m],
       ] as const) {
-        const [a, b] = [rows("edge a", left, 70), rows("edge b", right, 70)];
-        using x = Tensor.from(float32(a).data, a.shape);
-        using y = Tensor.from(float32(b).data, b.shape);
-        const sums = await kernelSums(x, y, [1e6, 2e6]);
-        // Every kernel value is 1 but for its last digits.
-        const wanted = [left * (left - 1), right * (right - 1), left * right];
-        for (const s of [0, 1]) {
-          [sums.sumAA, sums.sumBB, sums.sumAB].forEach((sum, i) => {
-            expect(Math.abs((sum[s] as number) / (wanted[i] as number) - 1)).toBeLessThan(1e-9);
-          });
-        }
+        expect(Math.abs((got[key][0] as number) - (wanted[key][0] as number)) / pairs).toBeLessThan(1e-7);
       }
     });
 
-    it("saturates exactly, is 0 for a set with itself, and does not depend on the number of threads", async () => {
+    it("takes float32 instead of int16 where a row lies too far out for sigma", async () => {
+      const outlier = moved(plain, (i) => (i === 5 ? 4 : 0));
+      for (const [sigma, same] of [
+        [0.2 * spread, true], // the outlier lies more than 4 sigma away
+        [1.5 * spread, false],
+      ] as const) {
+        const whole = await mmd2(float32(outlier), float32(other), { sigma, products: "int16" });
+        const single = await mmd2(float32(outlier), float32(other), { sigma });
+        expect(Math.abs(whole.biased / single.biased - 1)).toBeLessThan(1e-5);
+        expect(whole.biased === single.biased).toBe(same);
+      }
+    });
+
+    it("gives the same bits with int16 whatever the processor's instructions", async () => {
+      const program = `
+        const { mmd2 } = await import("./dist/alignment/mmd.js");
+        const { hashFill } = await import("./dist/bench/hash-fill.js");
+        const set = (name, n) => ({ data: Float32Array.from(hashFill(name, n * 97)), shape: [n, 97] });
+        const answer = await mmd2(set("a", 701), set("b", 650), { sigma: 8, products: "int16" });
+        console.log(JSON.stringify(answer));`;
+      const answers = ["", "avx2", "default"].map((capability) =>
+        execFileSync(process.execPath, ["--input-type=module", "--eval", program], {
+          cwd: fileURLToPath(new URL("..", import.meta.url)),
+          env: { ...process.env, ...(capability && { ATEN_CPU_CAPABILITY: capability }) },
+          encoding: "utf8",
+        }),
+      );
+      expect(JSON.parse(answers[0] as string).biased).toBeGreaterThan(0);
+      expect(new Set(answers).size).toBe(1);
+    });
+
+    it.each(["float32", "int16"] as const)(
+      "counts the pairs at tiles' and panels' edges: %s",
+      async (products) => {
+        // A tile has 256 rows or 192, a panel 1024 or 4096.
+        for (const [left, right] of [
+          [256, 1024],
+          [257, 1025],
+          [1100, 255],
+          [193, 4097],
+        ] as const) {
+          const [a, b] = [rows("edge a", left, 70), rows("edge b", right, 70)];
+          using x = Tensor.from(float32(a).data, a.shape);
+          using y = Tensor.from(float32(b).data, b.shape);
+          const sums = await kernelSums(x, y, [1e6, 2e6], { products });
+          // Every kernel value is 1 but for its last digits.
+          const wanted = [left * (left - 1), right * (right - 1), left * right];
+          for (const s of [0, 1]) {
+            [sums.sumAA, sums.sumBB, sums.sumAB].forEach((sum, i) => {
+              expect(Math.abs((sum[s] as number) / (wanted[i] as number) - 1)).toBeLessThan(1e-9);
+            });
+          }
+        }
+      },
+    );
+
+    it("saturates exactly", async () => {
       const far = await mmd2(float32(rows("far a", n, d, 100)), float32(rows("far b", m, d, 100)));
       expect(far.biased).toBeCloseTo(1 / n + 1 / m, 15);
       expect(far).toMatchObject({ unbiased: 0, offDiagonalMean: 0, saturated: true });
-      const single = float32(plain);
-      expect((await mmd2(single, single, { sigma: spread })).biased).toBeLessThan(1e-9);
-      const before = threads();
-      try {
-        setThreads(1);
-        const alone = await mmd2(single, float32(other), { sigma: spread });
-        setThreads(2);
-        expect(await mmd2(single, float32(other), { sigma: spread })).toEqual(alone);
-      } finally {
-        setThreads(before);
-      }
     });
+
+    it.each(["float32", "int16"] as const)(
+      "is 0 for a set with itself, and does not depend on the number of threads: %s",
+      async (products) => {
+        const options = { sigma: spread, products };
+        const single = float32(plain);
+        expect((await mmd2(single, single, options)).biased).toBeLessThan(
+          products === "int16" ? 1e-15 : 1e-9,
+        );
+        const before = threads();
+        try {
+          setThreads(1);
+          const alone = await mmd2(single, float32(other), options);
+          setThreads(2);
+          expect(await mmd2(single, float32(other), options)).toEqual(alone);
+        } finally {
+          setThreads(before);
+        }
+      },
+    );
 
     it("stops where the signal is aborted", async () => {
       const single = float32(plain);

@@ -50,7 +50,7 @@ const settings: { name: string; words: string; use: (word: never) => Promise<unk
   },
   {
     name: "products",
-    words: "float32, three-term-bfloat16 or bfloat16",
+    words: "float32, int16, three-term-bfloat16 or bfloat16",
     use: (products) =>
       withTensor(async () => {
         using rows = Tensor.from(new Float32Array(8), [4, 2]);

@@ -38,6 +38,7 @@ Napi::Value mmd2(const Napi::CallbackInfo& info) {
   const auto cancelled = cancelled_by(info.Env(), info[3]);
   const Products products = word<Products>(info[4], "products",
                                            {{"float32", Products::kFloat32},
+                                            {"int16", Products::kInt16},
                                             {"three-term-bfloat16", Products::kThreeTermBfloat16},
                                             {"bfloat16", Products::kBfloat16}});
   return promise(

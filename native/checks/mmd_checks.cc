@@ -48,7 +48,9 @@ void check_mmd(Report& report) {
     double tolerance;
   };
   std::vector<Mode> modes = {{"MMD sums, float32 products", Products::kFloat32, 1e-6}};
-  if (report.target() != Target::kCpu) {
+  if (report.target() == Target::kCpu) {
+    modes.push_back({"MMD sums, int16 products", Products::kInt16, 1e-6});
+  } else {
     modes.push_back({"MMD sums, three-term bfloat16 products", Products::kThreeTermBfloat16, 1e-5});
     modes.push_back({"MMD sums, bfloat16 products", Products::kBfloat16, 5e-3});
   }

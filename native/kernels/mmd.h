@@ -26,7 +26,7 @@ struct KernelSums {
 // Works tile by tile and never holds more than one tile of distances a thread. Distances are taken from differences in
 // float64, not from |u|^2 + |v|^2 - 2 u.v, whose cancellation would swamp the distance of two close rows far from the
 // origin; except for many float32 rows, see mmd_products.h. All sums are float64 and in an order that does not depend on
-// the number of threads. `products`: in what many rows are multiplied; others than float32 need a CUDA device. Throws
+// the number of threads. `products`: in what many rows are multiplied; each but float32 is for one kind of device. Throws
 // BAD_INPUT for other shapes, a value that is not finite or a sigma that is not positive, and ABORTED as soon as
 // `cancelled` answers true.
 KernelSums gaussian_kernel_sums(const at::Tensor& a, const at::Tensor& b, const std::vector<double>& sigmas,

@@ -60,20 +60,15 @@ std::vector<double> sum_pairs(const at::Tensor& left, const at::Tensor& right, b
 }
 
 // Whether matrix products pay, and float32 holds what they need.
-bool by_products(const at::Tensor& a, const at::Tensor& b, const std::vector<double>& factors) {
+bool by_products(const at::Tensor& a, const at::Tensor& b, double largest,
+                 const std::vector<double>& factors) {
   constexpr int64_t kFewest = 1 << 24;  // multiplications; below, differences take no time either
   constexpr double kLargest = 1e15;
   const bool single = a.scalar_type() == at::kFloat && b.scalar_type() == at::kFloat;
   const int64_t rows = std::max(a.size(0), b.size(0));
-  if (!single || rows * rows < kFewest / a.size(1)) return false;
-  bool fits = std::all_of(factors.begin(), factors.end(),
-                          [](double factor) { return factor < -1e-30 && factor > -1e30; });
-  const auto look = [&fits](const at::Tensor& part) {
-    fits = fits && part.abs().max().item<double>() < kLargest;
-  };
-  for_parts(a, look);
-  for_parts(b, look);
-  return fits;
+  return single && rows * rows >= kFewest / a.size(1) && largest < kLargest &&
+         std::all_of(
+             factors.begin(), factors.end(), [](double factor) { return factor < -1e-30 && factor > -1e30; });
 }
 
 }  // namespace
@@ -81,17 +76,19 @@ bool by_products(const at::Tensor& a, const at::Tensor& b, const std::vector<dou
 KernelSums gaussian_kernel_sums(const at::Tensor& a, const at::Tensor& b, const std::vector<double>& sigmas,
                                 const std::function<bool()>& cancelled, Products products) {
   const at::NoGradGuard no_grad;
-  check_pair(a, b);
-  require(products == Products::kFloat32 || a.is_cuda(),
-          "Expected float32 for the products of rows on the CPU but received bfloat16");
+  const PairSurvey survey = check_pair(a, b);
+  require(a.is_cuda() ? products != Products::kInt16
+                      : products == Products::kFloat32 || products == Products::kInt16,
+          a.is_cuda()
+              ? "Expected float32, three-term-bfloat16 or bfloat16 for products on CUDA but received int16"
+              : "Expected float32 or int16 for products on the CPU but received bfloat16");
   require(!sigmas.empty(), "Expected at least one sigma but received none");
   std::vector<double> factors;
   factors.reserve(sigmas.size());
   for (const double sigma : sigmas) factors.push_back(factor_of(sigma));
-  if (by_products(a, b, factors)) {
-    const at::Tensor left = a.contiguous(), right = b.contiguous(), centre = mean_row(a, b);
-    return a.is_cuda() ? cuda::kernel_sums_by_products(left, right, centre, factors, products, cancelled)
-                       : kernel_sums_by_products(left, right, centre, factors, cancelled);
+  if (by_products(a, b, survey.largest, factors)) {
+    const auto sums = a.is_cuda() ? &cuda::kernel_sums_by_products : &kernel_sums_by_products;
+    return sums(a.contiguous(), b.contiguous(), survey.centre, factors, products, cancelled);
   }
   KernelSums sums;
   sums.rows_a = a.size(0);

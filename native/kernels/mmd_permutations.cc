@@ -22,10 +22,11 @@ struct Part {
 
 class PermutedSums {
  public:
-  PermutedSums(const at::Tensor& a, const at::Tensor& b, double factor, const at::Tensor& members)
+  PermutedSums(const at::Tensor& a, const at::Tensor& b, const at::Tensor& centre, double factor,
+               const at::Tensor& members)
       : sets_{a, b},
         members_(members),
-        centre_(mean_row(a, b)),
+        centre_(centre),
         factor_(factor),
         tile_rows_(a.is_cuda() ? kDeviceTileRows : kTileRows),
         within_(at::zeros({members.size(0)}, centre_.options())),
@@ -124,9 +125,9 @@ void check_members(const at::Tensor& members, int64_t rows_a, int64_t rows_b) {
 KernelSums permuted_kernel_sums(const at::Tensor& a, const at::Tensor& b, double sigma,
                                 const at::Tensor& members, const std::function<bool()>& cancelled) {
   const at::NoGradGuard no_grad;
-  check_pair(a, b);
+  const at::Tensor centre = check_pair(a, b).centre;
   check_members(members, a.size(0), b.size(0));
-  return PermutedSums(a, b, factor_of(sigma), members.to(a.device())).run(cancelled);
+  return PermutedSums(a, b, centre, factor_of(sigma), members.to(a.device())).run(cancelled);
 }
 
 }  // namespace transfer_limits

@@ -6,27 +6,40 @@
 #include <vector>
 
 #include "error.h"
-#include "kernels/linear_product.h"
 #include "kernels/mmd.h"
+#include "kernels/mmd_operands.h"
 #include "kernels/mmd_rounding.h"
 #include "kernels/simd_math.h"
 
 namespace transfer_limits {
 namespace {
 
-constexpr int64_t kTileRows = 256;
-constexpr int64_t kPanelRows = 1024;  // a tile of products is 1 MiB, a panel of 768 features 3 MiB
 constexpr int64_t kMostWorkers = 16;  // each holds a tile of rows and one of products
 
+// One row u with the rows v_j on the right.
+struct RowPairs {
+  int64_t count;
+  double norm, unit;            // of u: see CentredRows
+  const double *norms, *units;  // of the v_j
+};
+
 // squared[j] = |u|^2 + |v_j|^2 - 2 u.v_j, at least 0
-TRANSFER_LIMITS_VECTORISED
-void squared_distances(const float* products, double norm, const double* norms, int64_t count,
-                       double* squared) {
+template <typename Product>
+TRANSFER_LIMITS_INLINE void squares_from(const Product* products, const RowPairs& pairs, double* squared) {
 #pragma GCC ivdep
-  for (int64_t j = 0; j < count; ++j) {
-    const double value = norm + norms[j] - 2.0 * static_cast<double>(products[j]);
+  for (int64_t j = 0; j < pairs.count; ++j) {
+    const double product = static_cast<double>(products[j]) * (pairs.unit * pairs.units[j]);
+    const double value = pairs.norm + pairs.norms[j] - 2.0 * product;
     squared[j] = value < 0.0 ? 0.0 : value;
   }
+}
+TRANSFER_LIMITS_VECTORISED
+void squared_distances(const float* products, const RowPairs& pairs, double* squared) {
+  squares_from(products, pairs, squared);
+}
+TRANSFER_LIMITS_VECTORISED
+void squared_distances(const int32_t* products, const RowPairs& pairs, double* squared) {
+  squares_from(products, pairs, squared);
 }
 
 TRANSFER_LIMITS_VECTORISED
@@ -54,41 +67,7 @@ double squared_difference(const float* u, const float* v, int64_t features) {
   return sum;
 }
 
-// One row, moved to the origin; answers the squared norm of what came out.
-TRANSFER_LIMITS_VECTORISED
-double centre_row(const float* row, const double* centre, int64_t features, float* out) {
-  double norm = 0.0;
-#pragma omp simd reduction(+ : norm)
-  for (int64_t f = 0; f < features; ++f) {
-    const float value = static_cast<float>(static_cast<double>(row[f]) - centre[f]);
-    out[f] = value;
-    norm += static_cast<double>(value) * static_cast<double>(value);
-  }
-  return norm;
-}
-
-// Some rows of a set, centred.
-struct Tile {
-  explicit Tile(int64_t capacity, int64_t features)
-      : rows(at::empty({capacity, features}, at::kFloat)), norms(capacity) {}
-
-  void fill(const float* set, int64_t begin, int64_t end, const double* centre) {
-    first = begin;
-    count = end - begin;
-    const int64_t features = rows.size(1);
-    float* out = rows.data_ptr<float>();
-    at::parallel_for(0, count, 64, [&](int64_t low, int64_t high) {
-      for (int64_t i = low; i < high; ++i) {
-        norms[i] = centre_row(set + (begin + i) * features, centre, features, out + i * features);
-      }
-    });
-  }
-
-  at::Tensor rows;  // [capacity, d]
-  std::vector<double> norms;
-  int64_t first = 0, count = 0;
-};
-
+template <typename Rows>
 class PairSums {
  public:
   PairSums(const at::Tensor& left, const at::Tensor& right, bool same_set, const at::Tensor& centre,
@@ -102,9 +81,9 @@ class PairSums {
 
   std::vector<double> run() {
     std::vector<double> sums(factors_.size(), 0.0);
-    Tile panel(std::min(kPanelRows, right_.size(0)), right_.size(1));
-    for (int64_t first = 0; first < right_.size(0); first += kPanelRows) {
-      panel.fill(right_.const_data_ptr<float>(), first, std::min(first + kPanelRows, right_.size(0)),
+    Rows panel(std::min(Rows::kPanelRows, right_.size(0)), right_.size(1), Side::kRight);
+    for (int64_t first = 0; first < right_.size(0); first += Rows::kPanelRows) {
+      panel.fill(right_.const_data_ptr<float>(), first, std::min(first + Rows::kPanelRows, right_.size(0)),
                  centre_);
       add_panel(panel, sums);
     }
@@ -115,20 +94,20 @@ class PairSums {
  private:
   // All rows on the left with one panel. Each tile has sums of its own, which are added in order; which thread computes
   // it is left to chance.
-  void add_panel(const Tile& panel, std::vector<double>& sums) {
+  void add_panel(const Rows& panel, std::vector<double>& sums) {
     const int64_t rows = same_set_ ? panel.first + panel.count : left_.size(0);
-    const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
+    const int64_t tiles = (rows + Rows::kTileRows - 1) / Rows::kTileRows;
     const auto count = static_cast<int64_t>(factors_.size());
     std::vector<double> tile_sums(tiles * count, 0.0);
     const int64_t workers = std::min<int64_t>({tiles, kMostWorkers, at::get_num_threads()});
     std::atomic<int64_t> next = 0;
     std::atomic<bool> stop = false;
     at::parallel_for(0, workers, 1, [&](int64_t, int64_t) {
-      Tile tile(kTileRows, left_.size(1));
+      Rows tile(Rows::kTileRows, left_.size(1), Side::kLeft);
       for (int64_t index = next++; index < tiles && !stop; index = next++) {
         if (cancelled_ && cancelled_()) stop = true;
-        tile.fill(left_.const_data_ptr<float>(), index * kTileRows, std::min((index + 1) * kTileRows, rows),
-                  centre_);
+        tile.fill(left_.const_data_ptr<float>(), index * Rows::kTileRows,
+                  std::min((index + 1) * Rows::kTileRows, rows), centre_);
         add_tile(tile, panel, tile_sums.data() + index * count);
       }
     });
@@ -136,26 +115,33 @@ class PairSums {
     for (int64_t index = 0; index < tiles * count; ++index) sums[index % count] += tile_sums[index];
   }
 
-  void add_tile(const Tile& tile, const Tile& panel, double* sums) const {
+  void add_tile(const Rows& tile, const Rows& panel, double* sums) const {
     // Within one set, columns left of the tile's first row belong to pairs that are counted elsewhere.
-    const int64_t skipped = same_set_ ? std::max<int64_t>(0, tile.first - panel.first) : 0;
-    const int64_t columns = panel.count - skipped;
-    const at::Tensor products = linear_product(tile.rows.narrow(0, 0, tile.count),
-                                               panel.rows.narrow(0, skipped, columns));  // [rows, columns]
-    const double* norms = panel.norms.data() + skipped;
+    int64_t column = same_set_ ? std::max<int64_t>(0, tile.first - panel.first) : 0;
+    for (; column < panel.count; column += Rows::kColumns) {
+      add_block(tile, panel, column, std::min(Rows::kColumns, panel.count - column), sums);
+    }
+  }
+
+  void add_block(const Rows& tile, const Rows& panel, int64_t first, int64_t columns, double* sums) const {
+    const at::Tensor products = products_of(tile, panel, first, columns);  // at least [rows, columns]
+    const auto* values = products.const_data_ptr<typename Rows::Product>();
+    const double* norms = panel.norms.data() + first;
+    const double* units = panel.units.data() + first;
     const double largest = *std::max_element(norms, norms + columns);
-    const float* values = products.const_data_ptr<float>();
     std::vector<double> squared(columns);
     for (int64_t i = 0; i < tile.count; ++i) {
       const int64_t row = tile.first + i;
       const int64_t begin =
-          same_set_ ? std::max<int64_t>(0, row + 1 - panel.first - skipped) : 0;  // right of the diagonal
+          same_set_ ? std::max<int64_t>(0, row + 1 - panel.first - first) : 0;  // right of the diagonal
       if (begin >= columns) continue;
-      squared_distances(values + i * columns + begin, tile.norms[i], norms + begin, columns - begin,
-                        squared.data());
-      refine(row, panel.first + skipped + begin, columns - begin, tile.norms[i] + largest, squared.data());
+      const RowPairs pairs = {columns - begin, tile.norms[i], tile.units[i], norms + begin, units + begin};
+      squared_distances(values + i * products.size(1) + begin, pairs, squared.data());
+      if constexpr (Rows::kRounds) {
+        refine(row, panel.first + first + begin, pairs.count, tile.norms[i] + largest, squared.data());
+      }
       for (size_t s = 0; s < factors_.size(); ++s) {
-        sums[s] += sum_of_kernel(squared.data(), factors_[s], columns - begin);
+        sums[s] += sum_of_kernel(squared.data(), factors_[s], pairs.count);
       }
     }
   }
@@ -187,18 +173,30 @@ class PairSums {
   const std::function<bool()>& cancelled_;
 };
 
-}  // namespace
-
-KernelSums kernel_sums_by_products(const at::Tensor& a, const at::Tensor& b, const at::Tensor& centre,
-                                   const std::vector<double>& factors,
-                                   const std::function<bool()>& cancelled) {
+template <typename Rows>
+KernelSums kernel_sums(const at::Tensor& a, const at::Tensor& b, const at::Tensor& centre,
+                       const std::vector<double>& factors, const std::function<bool()>& cancelled) {
   KernelSums sums;
   sums.rows_a = a.size(0);
   sums.rows_b = b.size(0);
-  sums.within_a = PairSums(a, a, true, centre, factors, cancelled).run();
-  sums.within_b = PairSums(b, b, true, centre, factors, cancelled).run();
-  sums.between = PairSums(a, b, false, centre, factors, cancelled).run();
+  sums.within_a = PairSums<Rows>(a, a, true, centre, factors, cancelled).run();
+  sums.within_b = PairSums<Rows>(b, b, true, centre, factors, cancelled).run();
+  sums.between = PairSums<Rows>(a, b, false, centre, factors, cancelled).run();
   return sums;
+}
+
+}  // namespace
+
+KernelSums kernel_sums_by_products(const at::Tensor& a, const at::Tensor& b, const at::Tensor& centre,
+                                   const std::vector<double>& factors, Products products,
+                                   const std::function<bool()>& cancelled) {
+  const double sigma = 1.0 / std::sqrt(-*std::min_element(factors.begin(), factors.end()));  // the smallest
+  const auto fits = [&](const at::Tensor& set) {
+    return Int16Rows::fit(set, centre.const_data_ptr<double>(), sigma);
+  };
+  return products == Products::kInt16 && fits(a) && fits(b)
+             ? kernel_sums<Int16Rows>(a, b, centre, factors, cancelled)
+             : kernel_sums<Float32Rows>(a, b, centre, factors, cancelled);
 }
 
 }  // namespace transfer_limits

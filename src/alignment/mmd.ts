@@ -40,8 +40,11 @@ export interface PairSums {
  * @param a features [N, d], float32 or float64: a tensor, or an array with its shape
  * @param b features [M, d]
  * @param options.sigma the kernel's bandwidth, in the units of the features; default 1, the paper's
- * @param options.products in what many rows are multiplied; default `float32`. On CUDA `three-term-bfloat16` is several
- *   times faster, with a relative error of about 1e-5 in each sum of kernel values, and `bfloat16` faster still, with 1e-3
+ * @param options.products in what many rows are multiplied; default `float32`. On a CPU with AVX-512 VNNI `int16` is about
+ *   twice as fast: a kernel's value errs by less than 4e-5, and the mean over thousands of pairs by about 1e-8; where a row
+ *   lies further than 4 sigma from the mean of all, float32 is taken instead. On CUDA `three-term-bfloat16` is several times
+ *   faster than float32, with a relative error of about 1e-5 in each sum of kernel values, and `bfloat16` faster still, with
+ *   1e-3
  * @param options.signal stops the work between two tiles
  * @throws `BAD_INPUT` for shapes that do not fit, values that are not finite, or a sigma that is not positive;
  *   `ABORTED`

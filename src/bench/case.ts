@@ -78,5 +78,7 @@ export interface BenchCase {
   summary: string;
   /** Too long or too large for a run of everything: only when named. */
   onDemand?: true;
+  /** What is timed is there for a CPU alone: left out of everything on another device. */
+  cpuOnly?: true;
   measure(settings: BenchSettings): Promise<BenchResult>;
 }

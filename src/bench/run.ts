@@ -25,7 +25,7 @@ export interface BenchOptions {
 /** Times what was asked for, each beside its peers, and says on what machine. */
 export async function runBench(options: BenchOptions): Promise<BenchReport> {
   const { runs, threads, device, quick, python, say, signal } = options;
-  const chosen = choose(options.names);
+  const chosen = choose(options.names, device);
   setThreads(threads);
   say("measuring the machine's rates");
   const machine = await describeMachine(threads, device, quick ? 1 : 5);
@@ -71,8 +71,10 @@ const failed = ({ name, summary }: BenchCase, error: unknown): BenchResult => ({
   versions: {},
 });
 
-function choose(names: readonly string[]): BenchCase[] {
-  if (names.length === 0) return benchCases.filter(({ onDemand }) => !onDemand);
+function choose(names: readonly string[], device: string): BenchCase[] {
+  if (names.length === 0) {
+    return benchCases.filter(({ onDemand, cpuOnly }) => !onDemand && (!cpuOnly || device === "cpu"));
+  }
   for (const name of names) {
     if (benchCases.some((known) => known.name === name)) continue;
     throw new TransferLimitsError(

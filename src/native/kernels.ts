@@ -21,10 +21,11 @@ async function cancellable<T>(
 }
 
 /**
- * In what the products of rows are computed where there are many. bfloat16 keeps 8 bits of each value; three-term
- * bfloat16 takes a value as the sum of two and is nearly as precise as float32. Others than float32 need CUDA.
+ * In what the products of rows are computed where there are many. `float32` is for every device. `int16`, for a CPU, takes
+ * each row in whole numbers of 16 bits, at twice the rate where the processor has AVX-512 VNNI. For CUDA, `bfloat16` keeps
+ * 8 bits of each value, and `three-term-bfloat16` takes a value as the sum of two, nearly as precise as float32.
  */
-export type Products = "float32" | "three-term-bfloat16" | "bfloat16";
+export type Products = "float32" | "int16" | "three-term-bfloat16" | "bfloat16";
 
 /** Sums of the Gaussian kernel exp(-|u - v|² / sigma²) within and between two sets, per bandwidth. */
 export const kernelSums = (

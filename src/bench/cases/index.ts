@@ -10,7 +10,7 @@ export const benchCases: readonly BenchCase[] = [
   ...depthwise,
   ...convNeXt,
   ...vit,
-  mmd,
+  ...mmd,
   mmdMemory,
   ...ssim,
   reading,
