@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <unordered_map>
+#include <utility>
 
 #include "bridge/arguments.h"
 #include "bridge/functions.h"
@@ -67,6 +68,38 @@ Input read_input(const Napi::CallbackInfo& info, const torch::Device& device) {
             input.tensor.sizes());
   }
   return input;
+}
+
+// A promise of what `compute(network)` answers, in evaluation and without gradients.
+template <typename Compute, typename Convert>
+Napi::Value evaluated(Napi::Env env, const std::shared_ptr<PlacedNetwork>& placed, Precision precision,
+                      Compute compute, Convert convert) {
+  return promise(
+      env, placed->device,
+      [placed, precision, compute = std::move(compute)] {
+        const torch::NoGradGuard no_grad;
+        const Autocast autocast(precision, placed->device);
+        placed->network->eval();
+        return compute(*placed->network);
+      },
+      std::move(convert));
+}
+
+Napi::Value features_object(Napi::Env env, const Features& features) {
+  auto result = Napi::Object::New(env);
+  auto stages = Napi::Array::New(env);
+  for (const at::Tensor& stage : features.stages)
+    stages.Set(stages.Length(), TensorHandle::create(env, stage));
+  result.Set("pooled", TensorHandle::create(env, features.pooled));
+  result.Set("stages", stages);
+  if (features.tokens) {
+    auto tokens = Napi::Object::New(env);
+    tokens.Set("cls", TensorHandle::create(env, features.tokens->cls));
+    tokens.Set("patches", TensorHandle::create(env, features.tokens->patches));
+    tokens.Set("axis", TensorHandle::create(env, features.tokens->axis));
+    result.Set("tokens", tokens);
+  }
+  return result;
 }
 
 }  // namespace
@@ -162,15 +195,11 @@ Napi::Value network_assign(const Napi::CallbackInfo& info) {
 Napi::Value network_embed(const Napi::CallbackInfo& info) {
   const auto placed = network_of(info[0]);
   const Input input = read_input(info, placed->device);
-  const Precision precision = read_precision(info[3]);
-  return promise(
-      info.Env(), placed->device,
-      [placed, input, precision] {
-        const torch::NoGradGuard no_grad;
-        const Autocast autocast(precision, placed->device);
-        placed->network->eval();
-        Features features = input.slices ? placed->network->embed_slices(input.tensor, input.position)
-                                         : placed->network->embed(input.tensor);
+  return evaluated(
+      info.Env(), placed, read_precision(info[3]),
+      [input](Network& network) {
+        Features features =
+            input.slices ? network.embed_slices(input.tensor, input.position) : network.embed(input.tensor);
         features.pooled = in_float32(features.pooled);
         for (at::Tensor& stage : features.stages) stage = in_float32(stage).contiguous();
         if (features.tokens) {
@@ -182,36 +211,17 @@ Napi::Value network_embed(const Napi::CallbackInfo& info) {
         }
         return features;
       },
-      [](Napi::Env env, Features features) {
-        auto result = Napi::Object::New(env);
-        auto stages = Napi::Array::New(env);
-        for (at::Tensor& stage : features.stages)
-          stages.Set(stages.Length(), TensorHandle::create(env, stage));
-        result.Set("pooled", TensorHandle::create(env, features.pooled));
-        result.Set("stages", stages);
-        if (features.tokens) {
-          auto tokens = Napi::Object::New(env);
-          tokens.Set("cls", TensorHandle::create(env, features.tokens->cls));
-          tokens.Set("patches", TensorHandle::create(env, features.tokens->patches));
-          tokens.Set("axis", TensorHandle::create(env, features.tokens->axis));
-          result.Set("tokens", tokens);
-        }
-        return Napi::Value(result);
-      });
+      &features_object);
 }
 
 Napi::Value network_forward(const Napi::CallbackInfo& info) {
   const auto placed = network_of(info[0]);
   const Input input = read_input(info, placed->device);
-  const Precision precision = read_precision(info[3]);
-  return promise(
-      info.Env(), placed->device,
-      [placed, input, precision] {
-        const torch::NoGradGuard no_grad;
-        const Autocast autocast(precision, placed->device);
-        placed->network->eval();
-        const at::Tensor answer = input.slices ? placed->network->forward_slices(input.tensor, input.position)
-                                               : placed->network->forward(input.tensor);
+  return evaluated(
+      info.Env(), placed, read_precision(info[3]),
+      [input](Network& network) {
+        const at::Tensor answer = input.slices ? network.forward_slices(input.tensor, input.position)
+                                               : network.forward(input.tensor);
         return in_float32(answer).contiguous();
       },
       &TensorHandle::create);
@@ -223,14 +233,10 @@ Napi::Value network_decode(const Napi::CallbackInfo& info) {
   require(features.has_value(), "Expected { pooled, stages } for the features but received none");
   const at::Tensor input = placed_float(TensorHandle::get(info[2], "input"), placed->device, "the input");
   require(input.dim() == 5, "Expected a volume [N, C, D, H, W] to decode but received ", input.sizes());
-  const Precision precision = read_precision(info[3]);
-  return promise(
-      info.Env(), placed->device,
-      [placed, features, input, precision] {
-        const torch::NoGradGuard no_grad;
-        const Autocast autocast(precision, placed->device);
-        placed->network->eval();
-        return in_float32(placed->network->decode(*features, input)).contiguous();
+  return evaluated(
+      info.Env(), placed, read_precision(info[3]),
+      [features, input](Network& network) {
+        return in_float32(network.decode(*features, input)).contiguous();
       },
       &TensorHandle::create);
 }
@@ -243,14 +249,9 @@ Napi::Value network_project(const Napi::CallbackInfo& info) {
   const auto placed = network_of(info[0]);
   const at::Tensor features =
       placed_float(TensorHandle::get(info[1], "features"), placed->device, "the features");
-  return promise(
-      info.Env(), placed->device,
-      [placed, features] {
-        const torch::NoGradGuard no_grad;
-        placed->network->eval();
-        return placed->network->project(features).contiguous();
-      },
-      &TensorHandle::create);
+  return evaluated(
+      info.Env(), placed, Precision::kFloat32,
+      [features](Network& network) { return network.project(features).contiguous(); }, &TensorHandle::create);
 }
 
 }  // namespace transfer_limits::functions

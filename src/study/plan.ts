@@ -106,6 +106,15 @@ function voxelsSeen(study: Study, settings: PretrainSettings): { trained: number
 /** The area of a local view of self-distillation, as a share of a global one's. */
 const localViewShare = (96 / 224) ** 2;
 
+/** A network that starts from random weights, all of which learn alike. */
+const fromNothing = {
+  trains: "everything",
+  trainedBlocks: 0,
+  keptDraws: null,
+  layerDecay: 1,
+  startsFrom: "random",
+} as const satisfies Partial<PlannedCell>;
+
 function planPretraining(study: Study, model: ModelConfig): PlannedCell {
   const settings = model.pretrain as NonNullable<ModelConfig["pretrain"]>;
   const network: NetworkSpec = { encoder: encoderOf(model.encoder), head: pretrainingHead(settings) };
@@ -120,11 +129,7 @@ function planPretraining(study: Study, model: ModelConfig): PlannedCell {
     comparator: null,
     seed: study.seed,
     dependsOn: [],
-    trains: "everything",
-    trainedBlocks: 0,
-    keptDraws: null,
-    layerDecay: 1,
-    startsFrom: "random",
+    ...fromNothing,
     network,
     training: null,
     epochs: settings.epochs,
@@ -200,11 +205,7 @@ function planSpecialised(study: Study, task: TaskConfig, seed: number): PlannedC
     comparator: "specialised",
     seed,
     dependsOn: [],
-    trains: "everything",
-    trainedBlocks: 0,
-    keptDraws: null,
-    layerDecay: 1,
-    startsFrom: "random",
+    ...fromNothing,
     network,
     ...effort(study, by, trainingBy(by), network, "everything"),
   };
