@@ -16,6 +16,11 @@ Executor& Executor::of(const torch::Device& device) {
   return *executor;
 }
 
+Executor& Executor::of_files() {
+  static auto* executor = new Executor;  // never destroyed, as above
+  return *executor;
+}
+
 Executor::Executor() {
   std::thread([this] { run(); }).detach();
 }

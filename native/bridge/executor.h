@@ -15,6 +15,8 @@ class Executor {
  public:
   // The executor of that device; it starts with the first use and lives as long as the process.
   static Executor& of(const torch::Device& device);
+  // One that waits for disks: what it does must neither compute nor touch a device.
+  static Executor& of_files();
 
   void post(std::function<void()> task);
 

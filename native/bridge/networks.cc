@@ -1,5 +1,8 @@
 #include <algorithm>
+#include <optional>
+#include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "bridge/arguments.h"
@@ -139,12 +142,21 @@ Napi::Value network_parameters(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// The second argument names those that are wanted, or is null.
 Napi::Value network_state(const Napi::CallbackInfo& info) {
   const auto placed = network_of(info[0]);
+  std::optional<std::unordered_set<std::string>> wanted;
+  if (!info[1].IsNull()) {
+    const std::vector<std::string> names = texts(info[1], "names");
+    wanted.emplace(names.begin(), names.end());
+  }
   return promise(
       info.Env(), placed->device,
-      [placed] {
+      [placed, wanted] {
         std::vector<NamedTensor> state = collect(*placed->network);
+        if (wanted) {
+          std::erase_if(state, [&wanted](const NamedTensor& item) { return !wanted->contains(item.name); });
+        }
         const torch::NoGradGuard no_grad;
         for (NamedTensor& item : state) item.tensor = item.tensor.clone(at::MemoryFormat::Contiguous);
         return state;

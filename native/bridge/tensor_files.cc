@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -180,9 +181,12 @@ Napi::Value tensors_write(const Napi::CallbackInfo& info) {
   const auto array = info[1].As<Napi::Uint8Array>();
   const std::vector<uint8_t> header(array.Data(), array.Data() + array.ElementLength());
   const std::vector<at::Tensor> list = tensors(info[2], "tensors");
-  const torch::Device device = list.empty() ? torch::Device(torch::kCPU) : list[0].device();
+  // Tensors as they lie in memory wait for the disk beside what is computed; others need their device first.
+  const bool plain = std::all_of(list.begin(), list.end(), [](const at::Tensor& tensor) {
+    return tensor.is_cpu() && tensor.is_contiguous();
+  });
   return promise(
-      info.Env(), device,
+      info.Env(), plain ? Executor::of_files() : Executor::of(list[0].device()),
       [path, header, list] {
         write_file(path, header, list);
         return Nothing{};

@@ -73,7 +73,10 @@ export interface Addon {
 
   networkCreate(specification: object, device: string, seed: number): Promise<NetworkHandle>;
   networkParameters(network: NetworkHandle): ParameterInfo[];
-  networkState(network: NetworkHandle): Promise<{ name: string; tensor: TensorHandle }[]>;
+  networkState(
+    network: NetworkHandle,
+    names: string[] | null,
+  ): Promise<{ name: string; tensor: TensorHandle }[]>;
   networkAssign(network: NetworkHandle, names: string[], tensors: TensorHandle[]): Promise<void>;
   networkEmbed(
     network: NetworkHandle,

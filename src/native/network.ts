@@ -3,7 +3,7 @@ import type { NetworkHandle, ParameterInfo, Precision } from "./addon.js";
 import { addon, call, settle } from "./load.js";
 import type { NetworkSpec } from "./network-spec.js";
 import { readSafetensors, writeSafetensors } from "./safetensors.js";
-import { Tensor } from "./tensor.js";
+import { disposeNamed, Tensor } from "./tensor.js";
 
 export type { ParameterInfo, Precision } from "./addon.js";
 
@@ -158,9 +158,9 @@ export class Network implements Disposable {
     );
   }
 
-  /** Copies of all parameters and buffers by name; the caller disposes them. */
-  async state(): Promise<Record<string, Tensor>> {
-    const entries = await settle(addon().networkState(this.handle));
+  /** Copies of all parameters and buffers by name, or of those named; the caller disposes them. */
+  async state(names?: readonly string[]): Promise<Record<string, Tensor>> {
+    const entries = await settle(addon().networkState(this.handle, names ? [...names] : null));
     return Object.fromEntries(entries.map(({ name, tensor }) => [name, new Tensor(tensor)]));
   }
 
@@ -170,19 +170,20 @@ export class Network implements Disposable {
     try {
       await writeSafetensors(path, state, metadata);
     } finally {
-      for (const tensor of Object.values(state)) tensor.dispose();
+      disposeNamed(state);
     }
   }
 
   /**
-   * Brings back what `save` wrote: every parameter and buffer, under the same name.
+   * Brings back what `save` wrote: every parameter and buffer, under the same name; or, of a file with some of them, those
+   * that are named.
    *
    * @throws `BAD_CHECKPOINT` when the file cannot be read, lacks a parameter, or holds one of another shape
    */
-  async restore(path: string): Promise<void> {
+  async restore(path: string, names?: readonly string[]): Promise<void> {
     const file = await readSafetensors(path);
     const held = new Set(file.names);
-    const missing = this.parameters.filter(({ name }) => !held.has(name)).map(({ name }) => name);
+    const missing = (names ?? this.parameters.map(({ name }) => name)).filter((name) => !held.has(name));
     if (missing.length > 0) {
       throw new TransferLimitsError(
         "BAD_CHECKPOINT",
@@ -194,7 +195,7 @@ export class Network implements Disposable {
       for (const name of file.names) state[name] = await file.tensor(name);
       await this.assign(state);
     } finally {
-      for (const tensor of Object.values(state)) tensor.dispose();
+      disposeNamed(state);
     }
   }
 

@@ -163,3 +163,8 @@ export class Tensor implements Disposable {
     this.dispose();
   }
 }
+
+/** Disposes tensors that stand under names. */
+export function disposeNamed(tensors: Record<string, Tensor>): void {
+  for (const tensor of Object.values(tensors)) tensor.dispose();
+}

@@ -3,7 +3,21 @@ import type { Precision, TrainerHandle } from "./addon.js";
 import { addon, settle } from "./load.js";
 import { featureHandles, type Network, type VolumeFeatures } from "./network.js";
 import { readSafetensors, writeSafetensors } from "./safetensors.js";
-import { Tensor } from "./tensor.js";
+import { disposeNamed, Tensor } from "./tensor.js";
+
+/** What `Trainer.save` writes. */
+export interface TrainerState {
+  /** Steps taken. */
+  steps: number;
+  tensors: Record<string, Tensor>;
+}
+
+/** Writes what `Trainer.load` reads: complete or absent. */
+export const writeTrainerState = (
+  path: string,
+  { steps, tensors }: TrainerState,
+  metadata: Record<string, string> = {},
+): Promise<void> => writeSafetensors(path, tensors, { ...metadata, steps: String(steps) });
 
 /** A loss, with its own settings. Predictions are logits where the task is discrete. */
 export type LossSpec =
@@ -196,14 +210,20 @@ export class Trainer implements Disposable {
     );
   }
 
+  /** Copies of the optimiser's moments, and of a teacher's weights and centre, by name; the caller disposes them. */
+  async state(): Promise<TrainerState> {
+    const { steps, tensors } = await settle(addon().trainerState(this.handle));
+    const named = tensors.map(({ name, tensor }) => [name, new Tensor(tensor)] as const);
+    return { steps, tensors: Object.fromEntries(named) };
+  }
+
   /** Writes the optimiser's moments and step count, and a teacher's weights and centre, as safetensors, atomically. */
   async save(path: string, metadata: Record<string, string> = {}): Promise<void> {
-    const { steps, tensors } = await settle(addon().trainerState(this.handle));
-    const named = Object.fromEntries(tensors.map(({ name, tensor }) => [name, new Tensor(tensor)]));
+    const state = await this.state();
     try {
-      await writeSafetensors(path, named, { ...metadata, steps: String(steps) });
+      await writeTrainerState(path, state, metadata);
     } finally {
-      for (const tensor of Object.values(named)) tensor.dispose();
+      disposeNamed(state.tensors);
     }
   }
 

@@ -1,4 +1,3 @@
-import { link } from "node:fs/promises";
 import { join } from "node:path";
 import type { PreparedCase } from "../cohort/preprocess.js";
 import { writeFileAtomically, writeJson } from "../common/atomic-file.js";
@@ -25,7 +24,7 @@ import type { Picture, Task } from "../tasks/task.js";
 import { VolumeBank } from "../tasks/volume-bank.js";
 import { BusyClock } from "./busy-clock.js";
 import { completeCell, curveCsv, encoderFile, studyPaths } from "./cell-folder.js";
-import { CheckpointFolder, type TrainingState } from "./checkpoint.js";
+import { CheckpointFolder } from "./checkpoint.js";
 import { cohortOf, type StudyCohort } from "./cohort-file.js";
 import { evaluate } from "./evaluate.js";
 import { FeatureStore } from "./features.js";
@@ -59,6 +58,10 @@ export const labelOf = ({ id, kind, task, strategy, model, comparator, seed }: C
   comparator,
   seed,
 });
+
+/** Running means and the like, which change with every step whatever is trained. */
+const bufferNames = (network: Network): string[] =>
+  network.parameters.filter(({ buffer }) => buffer).map(({ name }) => name);
 
 /** Gives a network the pretrained encoder of a model. */
 async function startFromPretraining(network: Network, study: Study, model: string): Promise<void> {
@@ -123,7 +126,10 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
     head: () => head,
     nothing: () => [],
   }[cell.trains];
-  const checkpoints = new CheckpointFolder(studyPaths(folder).progress(cell.id));
+  const checkpoints = new CheckpointFolder(
+    studyPaths(folder).progress(cell.id),
+    trainable === null ? undefined : [...trainable(), ...bufferNames(network)],
+  );
   const features =
     cell.keptDraws === null
       ? null
@@ -173,7 +179,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   const state = trained?.state ?? null;
   if (state === null) context.tell({ kind: "cell-started", cell: labelOf(cell), epochs: 0, startEpoch: 0 });
   if (state?.best && state.best.epoch !== state.epoch) {
-    await clock.during(network.restore(checkpoints.best(state.best.epoch)));
+    await clock.during(checkpoints.restoreBest(state.best, network));
   }
 
   // Distances compare embeddings more closely than bfloat16 tells apart.
@@ -199,7 +205,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
       ...(assessment.confusion ? { confusion: assessment.confusion } : {}),
     };
     await completeCell(folder, cell.id, async (partial) => {
-      if (state) await keepWeights(checkpoints, state, partial);
+      if (state) await checkpoints.keep(state, network, partial);
       await tested.write(partial, sets.testCases);
       await writeFileAtomically(join(partial, "curve.csv"), curveCsv(state?.curve ?? []));
       const result: CellResult = {
@@ -298,15 +304,6 @@ async function openSets(task: Task, cohort: StudyCohort, cell: PlannedCell, stud
     test: await open(sets.test), // seen once
     testCases: sets.test,
   };
-}
-
-async function keepWeights(
-  checkpoints: CheckpointFolder,
-  state: TrainingState,
-  partial: string,
-): Promise<void> {
-  await link(checkpoints.network(state.epoch), join(partial, "last.safetensors"));
-  if (state.best) await link(checkpoints.best(state.best.epoch), join(partial, "best.safetensors"));
 }
 
 /** Tests a network: the metric of each case, its embedding, and a picture of it. */

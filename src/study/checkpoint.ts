@@ -5,7 +5,9 @@ import { writeJson } from "../common/atomic-file.js";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { networkMetadata } from "../models/checkpoints/own-weights.js";
 import type { Network } from "../native/network.js";
-import type { Trainer } from "../native/trainer.js";
+import { readSafetensors, writeSafetensors } from "../native/safetensors.js";
+import { disposeNamed } from "../native/tensor.js";
+import { type Trainer, writeTrainerState } from "../native/trainer.js";
 import type { EpochRecord } from "./results.js";
 
 /** What a cell has spent so far, over every process that worked on it. */
@@ -50,9 +52,19 @@ const stateSchema = z.object({
 /**
  * The folder in which a training keeps its state after each epoch. New files are written beside the old ones, and only
  * then does `progress.json` name them: a kill at any instant leaves a state that is whole.
+ *
+ * Of a network of which a part stays as it was drawn or loaded, only the rest is written.
  */
 export class CheckpointFolder {
-  constructor(readonly path: string) {}
+  readonly #changing: readonly string[] | undefined;
+
+  /** @param changing the network's parameters and buffers that training changes; default: all */
+  constructor(
+    readonly path: string,
+    changing?: readonly string[],
+  ) {
+    this.#changing = changing;
+  }
 
   network(epoch: number): string {
     return join(this.path, `network-${epoch}.safetensors`);
@@ -110,21 +122,75 @@ export class CheckpointFolder {
 
   /** Brings network and optimiser to a state that was read. */
   async restore(state: TrainingState, network: Network, trainer: Trainer): Promise<void> {
-    await network.restore(this.network(state.epoch));
+    await network.restore(this.network(state.epoch), this.#changing);
     await trainer.load(this.optimiser(state.epoch));
   }
 
-  /** Saves the state after an epoch. `state.best.epoch === state.epoch` keeps its weights as the best ones. */
-  async save(state: TrainingState, network: Network, trainer: Trainer): Promise<void> {
-    await mkdir(this.path, { recursive: true });
-    await network.save(this.network(state.epoch), networkMetadata(network));
-    await trainer.save(this.optimiser(state.epoch));
+  /** Brings a network, which is as it was before training or at any epoch of it, to the best weights. */
+  async restoreBest(best: { epoch: number }, network: Network): Promise<void> {
+    await network.restore(this.best(best.epoch), this.#changing);
+  }
+
+  /**
+   * Copies the state after an epoch, and answers what writes it and frees the copy: training may go on meanwhile.
+   * `state.best.epoch === state.epoch` keeps its weights as the best ones.
+   */
+  async take(state: TrainingState, network: Network, trainer: Trainer): Promise<() => Promise<void>> {
+    const copy = structuredClone(state);
+    const metadata = networkMetadata(network);
+    const weights = await network.state(this.#changing);
+    try {
+      const optimiser = await trainer.state();
+      return async () => {
+        try {
+          await mkdir(this.path, { recursive: true });
+          await writeSafetensors(this.network(copy.epoch), weights, metadata);
+          await writeTrainerState(this.optimiser(copy.epoch), optimiser);
+        } finally {
+          disposeNamed(weights);
+          disposeNamed(optimiser.tensors);
+        }
+        await this.#point(copy);
+      };
+    } catch (error) {
+      disposeNamed(weights);
+      throw error;
+    }
+  }
+
+  /** Makes a state whose files are written the one that counts. */
+  async #point(state: TrainingState): Promise<void> {
     if (state.best?.epoch === state.epoch) {
       await rm(this.best(state.epoch), { force: true });
       await link(this.network(state.epoch), this.best(state.epoch));
     }
     await writeJson(this.pointer, state);
     await this.removeAllBut(state);
+  }
+
+  /** Puts the whole network after the last epoch, and the best one, into another folder. */
+  async keep(state: TrainingState, network: Network, folder: string): Promise<void> {
+    const files = [{ name: "last.safetensors", path: this.network(state.epoch) }];
+    if (state.best) files.push({ name: "best.safetensors", path: this.best(state.best.epoch) });
+    for (const { name, path } of files) {
+      if (this.#changing === undefined) await link(path, join(folder, name));
+      else await this.#writeWhole(path, network, join(folder, name));
+    }
+  }
+
+  /** What was written of a network, and the rest of it. */
+  async #writeWhole(path: string, network: Network, whole: string): Promise<void> {
+    const state = await network.state();
+    try {
+      const written = await readSafetensors(path);
+      for (const name of written.names) {
+        state[name]?.dispose();
+        state[name] = await written.tensor(name);
+      }
+      await writeSafetensors(whole, state, networkMetadata(network));
+    } finally {
+      disposeNamed(state);
+    }
   }
 
   private async removeAllBut(state: TrainingState): Promise<void> {

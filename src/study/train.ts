@@ -96,36 +96,50 @@ export async function train(training: Training): Promise<Trained> {
   training.onStart(state.epoch);
   const here = { wallSeconds: 0, deviceSeconds: 0 };
 
+  /** The state after the epoch before is written while the next epoch runs. */
+  let saving: Promise<void> = Promise.resolve();
   let before = { wall: performance.now(), device: clock.seconds, embedded: network.embedded };
-  while (state.epoch < schedule.epochs) {
-    throwIfAborted(signal);
-    const epoch = state.epoch + 1;
-    const trainingLoss = await trainEpoch(training, trainer, epoch);
-    const due = epoch % schedule.validateEvery === 0 || epoch === schedule.epochs;
-    const metric = training.validate && due ? await training.validate() : null;
-    throwIfAborted(signal);
+  try {
+    while (state.epoch < schedule.epochs) {
+      throwIfAborted(signal);
+      const epoch = state.epoch + 1;
+      const trainingLoss = await trainEpoch(training, trainer, epoch);
+      const due = epoch % schedule.validateEvery === 0 || epoch === schedule.epochs;
+      const metric = training.validate && due ? await training.validate() : null;
+      throwIfAborted(signal);
 
-    state.epoch = epoch;
-    const steps = batchesOf(Array(training.cases).fill(0), schedule.batchSize, training.smallestBatch).length;
-    const learningRate = learningRateAt(schedule, (epoch - 1) * steps, steps);
-    state.curve.push({ epoch, learningRate, trainingLoss, validationMetric: metric });
-    if (isBest(state.best, metric, due)) state.best = { epoch, metric };
+      state.epoch = epoch;
+      const steps = batchesOf(
+        Array(training.cases).fill(0),
+        schedule.batchSize,
+        training.smallestBatch,
+      ).length;
+      const learningRate = learningRateAt(schedule, (epoch - 1) * steps, steps);
+      state.curve.push({ epoch, learningRate, trainingLoss, validationMetric: metric });
+      if (isBest(state.best, metric, due)) state.best = { epoch, metric };
 
-    const now = { wall: performance.now(), device: clock.seconds, embedded: network.embedded };
-    state.cost.epochEmbedded.push(now.embedded - before.embedded);
-    state.cost.epochSeconds.push((now.wall - before.wall) / 1000);
-    for (const spent of [state.cost, here]) {
-      spent.wallSeconds += (now.wall - before.wall) / 1000;
-      spent.deviceSeconds += now.device - before.device;
+      const now = { wall: performance.now(), device: clock.seconds, embedded: network.embedded };
+      state.cost.epochEmbedded.push(now.embedded - before.embedded);
+      state.cost.epochSeconds.push((now.wall - before.wall) / 1000);
+      for (const spent of [state.cost, here]) {
+        spent.wallSeconds += (now.wall - before.wall) / 1000;
+        spent.deviceSeconds += now.device - before.device;
+      }
+      state.cost.peakMemoryBytes = Math.max(state.cost.peakMemoryBytes, peakMemory(network.device));
+      before = now;
+      await saving;
+      await training.keep?.(epoch);
+      const write = await clock.during(checkpoints.take(state, network, trainer));
+
+      const recent = state.cost.epochSeconds.slice(-5);
+      const pace = recent.reduce((sum, seconds) => sum + seconds, 0) / recent.length;
+      const record = state.curve.at(-1) as EpochRecord;
+      saving = handled(write().then(() => training.onEpoch(record, pace * (schedule.epochs - epoch))));
     }
-    state.cost.peakMemoryBytes = Math.max(state.cost.peakMemoryBytes, peakMemory(network.device));
-    before = now;
-    await training.keep?.(epoch);
-    await checkpoints.save(state, network, trainer);
-
-    const recent = state.cost.epochSeconds.slice(-5);
-    const pace = recent.reduce((sum, seconds) => sum + seconds, 0) / recent.length;
-    training.onEpoch(state.curve.at(-1) as EpochRecord, pace * (schedule.epochs - epoch));
+    await saving;
+  } catch (error) {
+    await Promise.allSettled([saving]); // nothing may be half written when the error leaves
+    throw error;
   }
   return { state, here };
 }
