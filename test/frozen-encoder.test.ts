@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
@@ -8,6 +8,7 @@ import { headParameters } from "../dist/models/weights.js";
 import { Network } from "../dist/native/network.js";
 import type { HeadSpec } from "../dist/native/network-spec.js";
 import { setThreads } from "../dist/native/runtime.js";
+import { readSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { Trainer } from "../dist/native/trainer.js";
 import type { StudyResults } from "../dist/study/results.js";
@@ -199,6 +200,39 @@ describe("a study with frozen encoders", () => {
       expect(warning).toMatch(/frozen/);
     }
   });
+
+  it("writes only what changes from epoch to epoch, and goes on from that to the same whole networks", async () => {
+    const stopped = new AbortController();
+    const cut = runStudy(study("cut"), {
+      signal: stopped.signal,
+      onProgress: (event) => {
+        if (event.kind === "epoch" && event.cell.comparator === "fine-tuned") stopped.abort();
+      },
+    });
+    await expect(cut).rejects.toMatchObject({ code: "ABORTED" });
+
+    const [cell] = await readdir(join(folder, "cut", "progress"));
+    const states = (await readdir(join(folder, "cut", "progress", cell as string))).filter((name) =>
+      /^network-\d+\.safetensors$/.test(name),
+    );
+    expect(states).toHaveLength(1);
+    const written = await readSafetensors(
+      join(folder, "cut", "progress", cell as string, states[0] as string),
+    );
+    const whole = await readSafetensors(join(folder, "results", "cells", cell as string, "last.safetensors"));
+    expect(written.names.length).toBeGreaterThan(0);
+    expect(written.names.length).toBeLessThan(whole.names.length);
+    expect(written.names.filter((name) => name.startsWith("encoder."))).toEqual([]);
+    expect(whole.names).toEqual(expect.arrayContaining(written.names));
+
+    await runStudy(study("cut"));
+    for (const name of ["last.safetensors", "best.safetensors"]) {
+      const [again, once] = await Promise.all(
+        ["cut", "results"].map((output) => readFile(join(folder, output, "cells", cell as string, name))),
+      );
+      expect(again?.equals(once as Buffer)).toBe(true);
+    }
+  }, 240_000);
 
   it("leaves no features behind, and gives the same numbers again", async () => {
     expect(await readdir(join(folder, "results", "progress")).catch(() => [])).toEqual([]);
