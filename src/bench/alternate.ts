@@ -57,6 +57,9 @@ interface Side {
   failure: string | null;
 }
 
+/** Threads of the run before may still wait for more work without sleeping: some libraries' do so for 50 ms. */
+const settle = () => new Promise((resolve) => setTimeout(resolve, 200));
+
 async function alternateWith(
   sides: Side[],
   wish: Alternation,
@@ -91,9 +94,11 @@ async function alternateWith(
   for (let round = 1; round <= runs; round++) {
     throwIfAborted(signal);
     settings.say(`${wish.name}: run ${round} of ${runs}`);
+    await settle();
     own.push(await timed(ours, settings.device));
     for (const side of sides) {
       await attempt(side, async (process) => {
+        await settle();
         side.seconds.push(await process.run(side.wish.peer));
       });
     }
