@@ -2,25 +2,9 @@
 
 #include "kernels/linear_product.h"
 #include "kernels/mmd_operands.h"
-#include "kernels/simd_math.h"
+#include "kernels/mmd_rows.h"
 
 namespace transfer_limits {
-namespace {
-
-// Answers the squared norm of what came out.
-TRANSFER_LIMITS_VECTORISED
-double centre_row(const float* row, const double* centre, int64_t features, float* out) {
-  double norm = 0.0;
-#pragma omp simd reduction(+ : norm)
-  for (int64_t f = 0; f < features; ++f) {
-    const float value = static_cast<float>(static_cast<double>(row[f]) - centre[f]);
-    out[f] = value;
-    norm += static_cast<double>(value) * static_cast<double>(value);
-  }
-  return norm;
-}
-
-}  // namespace
 
 Float32Rows::Float32Rows(int64_t capacity, int64_t features, Side /*side*/)
     : values_(at::empty({capacity, features}, at::kFloat)) {
@@ -35,7 +19,7 @@ void Float32Rows::fill(const float* set, int64_t begin, int64_t end, const doubl
   float* out = values_.data_ptr<float>();
   at::parallel_for(0, count, 64, [&](int64_t low, int64_t high) {
     for (int64_t i = low; i < high; ++i) {
-      norms[i] = centre_row(set + (begin + i) * features, centre, features, out + i * features);
+      norms[i] = centre_row(set + (begin + i) * features, centre, features, out + i * features).norm;
     }
   });
 }

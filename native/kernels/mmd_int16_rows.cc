@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "kernels/mmd_operands.h"
+#include "kernels/mmd_rows.h"
 #include "kernels/simd_math.h"
 
 #if defined(__x86_64__)
@@ -23,26 +24,6 @@ constexpr double kLargestValue = 32767.0;  // of 16 bits
 constexpr double kLargestScale = 1e37;     // of float32
 
 int64_t up_to(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
-
-struct Extent {
-  double norm;  // squared
-  float largest;
-};
-
-TRANSFER_LIMITS_VECTORISED
-Extent centre_row(const float* row, const double* centre, int64_t features, float* out) {
-  double norm = 0.0;
-  float largest = 0.0f;
-#pragma omp simd reduction(+ : norm) reduction(max : largest)
-  for (int64_t f = 0; f < features; ++f) {
-    const float value = static_cast<float>(static_cast<double>(row[f]) - centre[f]);
-    const float size = std::abs(value);
-    out[f] = value;
-    norm += static_cast<double>(value) * static_cast<double>(value);
-    largest = size > largest ? size : largest;
-  }
-  return {norm, largest};
-}
 
 // Rounds values * scale; answers the squared norm of what came out.
 TRANSFER_LIMITS_VECTORISED

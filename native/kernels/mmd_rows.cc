@@ -93,6 +93,21 @@ PairSurvey check_pair(const at::Tensor& a, const at::Tensor& b) {
   return {(in_a.sum + in_b.sum) / double(a.size(0) + b.size(0)), std::max(in_a.largest, in_b.largest)};
 }
 
+TRANSFER_LIMITS_VECTORISED
+RowExtent centre_row(const float* row, const double* centre, int64_t features, float* out) {
+  double norm = 0.0;
+  float largest = 0.0f;
+#pragma omp simd reduction(+ : norm) reduction(max : largest)
+  for (int64_t f = 0; f < features; ++f) {
+    const float value = static_cast<float>(static_cast<double>(row[f]) - centre[f]);
+    const float size = std::abs(value);
+    out[f] = value;
+    norm += static_cast<double>(value) * static_cast<double>(value);
+    largest = size > largest ? size : largest;
+  }
+  return {norm, largest};
+}
+
 double factor_of(double sigma) {
   const double factor = -1.0 / (sigma * sigma);
   require(std::isfinite(sigma) && sigma > 0 && std::isfinite(factor) && factor < 0,

@@ -2,6 +2,8 @@
 
 #include <torch/torch.h>
 
+#include <cstdint>
+
 namespace transfer_limits {
 
 // What every way to MMD's sums does with the two sets of rows first.
@@ -14,6 +16,14 @@ struct PairSurvey {
 
 // Throws BAD_INPUT unless `a` [N, d] and `b` [M, d] are float32 or float64, finite, and on one device.
 PairSurvey check_pair(const at::Tensor& a, const at::Tensor& b);
+
+struct RowExtent {
+  double norm;    // squared
+  float largest;  // of all absolute values
+};
+
+// out = row - centre, float32; answers what came out.
+RowExtent centre_row(const float* row, const double* centre, int64_t features, float* out);
 
 // -1 / sigma^2; throws BAD_INPUT unless that is a number below 0.
 double factor_of(double sigma);
