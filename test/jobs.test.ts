@@ -241,18 +241,40 @@ describe("cells side by side", () => {
     expect(repaired.complete).toBe(true);
     expect(await numbers("killed")).toBe(await numbers("alone"));
   }, 300_000);
+
+  it("find their process started while the one before still works, and the last leaves none behind", async () => {
+    const processes = new Map<string, Set<number>>();
+    await runStudy(study("ahead"), {
+      jobs: 1,
+      onProgress: (event) => {
+        if (event.kind === "cell-started") processes.set(event.cell.id, new Set());
+        if (event.kind === "epoch") processes.get(event.cell.id)?.add(workers().length);
+      },
+    });
+    expect([...processes.values()].map((counts) => [...counts])).toEqual([[2], [2], [1]]);
+    await expect.poll(workers).toEqual([]);
+    expect(await numbers("ahead")).toBe(await numbers("alone"));
+  }, 300_000);
 });
 
 /** Kills the worker of this process that works on a cell, as an operator or the system does. */
 function killWorkerOf(id: string): void {
+  for (const { pid, command } of workers()) if (command.includes(id)) process.kill(pid, "SIGKILL");
+}
+
+/** The worker processes of this process. */
+function workers(): { pid: number; command: string }[] {
+  const found: { pid: number; command: string }[] = [];
   for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
     try {
       const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
       const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
       const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-      if (parent === process.pid && command.includes(id)) process.kill(Number(pid), "SIGKILL");
+      if (parent === process.pid && command.includes("study/worker.js"))
+        found.push({ pid: Number(pid), command });
     } catch {
       // It ended in the meantime.
     }
   }
+  return found;
 }

@@ -25,7 +25,7 @@ import type { StudyResults } from "./results.js";
 import { type Outcome, runSchedule } from "./schedule.js";
 import type { Study, StudyInput } from "./schema.js";
 import { checkWeights } from "./weights.js";
-import { runInWorker } from "./worker-process.js";
+import { WorkerPool } from "./worker-process.js";
 
 export interface RunOptions {
   /** Stops the study: workers end after their present step, and running it again goes on from their last epochs. */
@@ -97,6 +97,7 @@ async function runLocked(
   let results = await collector.write(signal);
   const tally = new Tally(cells, done, jobs);
   const abort = signal ?? new AbortController().signal;
+  using workers = new WorkerPool(threads, cells.length - alreadyDone);
   // Cells that end at the same time are written down one after the other.
   let writing = Promise.resolve();
   await runSchedule(cells, {
@@ -105,7 +106,7 @@ async function runLocked(
     signal: abort,
     devices: new DevicePool(devices),
     run: (cell, device) =>
-      runInWorker({ study: onDevice(study, device), cell, cohort, threads }, abort, onProgress),
+      workers.run({ study: onDevice(study, device), cell, cohort, threads }, abort, onProgress),
     settled: (cell, outcome) => {
       const step = writing.then(async () => {
         if (outcome.kind === "stopped") return;

@@ -13,97 +13,129 @@ const patience = 20_000;
 /** How much of what a worker wrote to stderr stands in the reason of its death. */
 const lastWords = 2000;
 
-/** Works on a cell in a process of its own. It never rejects: a process that dies is a failed cell. */
-export function runInWorker(
-  job: CellJob,
-  signal: AbortSignal,
-  onEvent: (event: StudyEvent) => void,
-): Promise<Outcome> {
-  const started = performance.now();
-  const worker = fork(program, [job.cell.id], {
-    stdio: ["ignore", "ignore", "pipe", "ipc"],
-    execArgv: [],
-    env: environment(job.threads),
-  });
-  let stderr = "";
-  worker.stderr?.setEncoding("utf8").on("data", (text: string) => {
-    stderr = (stderr + text).slice(-lastWords);
-  });
-  const stop = stopper(worker);
-  if (signal.aborted) stop.ask();
-  else signal.addEventListener("abort", stop.ask, { once: true });
+/** Room for the name of a cell in a process' command line, which a process can change but not lengthen. */
+const roomForName = "waiting for a cell".padEnd(200);
 
-  return new Promise((resolve) => {
-    let last: Exclude<FromWorker, { kind: "event" }> | undefined;
-    worker.on("message", (message: FromWorker) => {
-      if (message.kind === "event") onEvent(message.event);
-      else last = message;
-    });
-    let spawnError: Error | undefined;
-    worker.on("error", (error) => {
-      spawnError = error;
-      if (worker.pid === undefined) end(null, null);
-    });
-    const end = (exitCode: number | null, killedBy: NodeJS.Signals | null) => {
-      signal.removeEventListener("abort", stop.ask);
-      stop.end();
-      resolve(outcome(exitCode, killedBy));
-    };
-    worker.on("close", end);
+/**
+ * Works on cells, each in a process of its own. While one works, the process of the next starts already: it takes half a
+ * second to load LibTorch, and several with CUDA.
+ */
+export class WorkerPool {
+  #spare: WorkerProcess | null = null;
+  #cellsLeft: number;
 
-    const outcome = (exitCode: number | null, killedBy: NodeJS.Signals | null): Outcome => {
-      if (last?.kind === "done") {
-        if (last.liveTensors > 0) warnOfLeak(job.cell.id, last.liveTensors);
-        return { kind: "done", metric: last.metric, seconds: (performance.now() - started) / 1000 };
+  /** @param threads of each process; @param cells how many will be run */
+  constructor(
+    private readonly threads: number,
+    cells: number,
+  ) {
+    this.#cellsLeft = cells;
+  }
+
+  /** It never rejects: a process that dies is a failed cell. */
+  run(job: CellJob, signal: AbortSignal, onEvent: (event: StudyEvent) => void): Promise<Outcome> {
+    this.#cellsLeft--;
+    const spare = this.#spare;
+    this.#spare = null;
+    const worker = spare?.isAlive ? spare : new WorkerProcess(this.threads);
+    return worker.run(job, signal, (event) => {
+      if (event.kind === "cell-started" && this.#cellsLeft > 0 && !signal.aborted) {
+        this.#spare ??= new WorkerProcess(this.threads);
       }
-      if (last) return last;
-      if (signal.aborted) return { kind: "stopped" };
-      return {
-        kind: "failed",
-        code: "WORKER_DIED",
-        reason: reasonOfDeath(exitCode, killedBy, spawnError, stderr),
-      };
+      onEvent(event);
+    });
+  }
+
+  /** Ends the process that waits for a cell, if there is one. */
+  [Symbol.dispose](): void {
+    this.#spare?.end();
+    this.#spare = null;
+  }
+}
+
+/** A process that works on one cell, and until then waits for it. */
+class WorkerProcess {
+  readonly #child: ChildProcess;
+  #stderr = "";
+  #spawnError: Error | undefined;
+
+  constructor(threads: number) {
+    this.#child = fork(program, [roomForName], {
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+      execArgv: [],
+      env: { ...process.env, OMP_NUM_THREADS: String(threads), MKL_NUM_THREADS: String(threads) },
+    });
+    this.#child.on("error", (error) => {
+      this.#spawnError = error;
+    });
+    this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      this.#stderr = (this.#stderr + text).slice(-lastWords);
+    });
+  }
+
+  get isAlive(): boolean {
+    return this.#child.connected && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  end(): void {
+    this.#child.kill("SIGKILL");
+  }
+
+  run(job: CellJob, signal: AbortSignal, onEvent: (event: StudyEvent) => void): Promise<Outcome> {
+    const started = performance.now();
+    const child = this.#child;
+    let timer: NodeJS.Timeout | undefined;
+    const stop = () => {
+      this.#send({ kind: "stop" });
+      timer = setTimeout(() => this.end(), patience);
     };
-    send(worker, { kind: "run", job });
-  });
-}
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop, { once: true });
 
-const environment = (threads: number): NodeJS.ProcessEnv => ({
-  ...process.env,
-  OMP_NUM_THREADS: String(threads),
-  MKL_NUM_THREADS: String(threads),
-});
+    return new Promise((resolve) => {
+      let last: Exclude<FromWorker, { kind: "event" }> | undefined;
+      child.on("message", (message: FromWorker) => {
+        if (message.kind === "event") onEvent(message.event);
+        else last = message;
+      });
+      const outcome = (exitCode: number | null, killedBy: NodeJS.Signals | null): Outcome => {
+        if (last?.kind === "done") {
+          if (last.liveTensors > 0) warnOfLeak(job.cell.id, last.liveTensors);
+          return { kind: "done", metric: last.metric, seconds: (performance.now() - started) / 1000 };
+        }
+        if (last) return last;
+        if (signal.aborted) return { kind: "stopped" };
+        return { kind: "failed", code: "WORKER_DIED", reason: this.#reasonOfDeath(exitCode, killedBy) };
+      };
+      const end = (exitCode: number | null, killedBy: NodeJS.Signals | null) => {
+        signal.removeEventListener("abort", stop);
+        clearTimeout(timer);
+        resolve(outcome(exitCode, killedBy));
+      };
+      child.on("close", end);
+      child.on("error", () => {
+        if (child.pid === undefined) end(null, null);
+      });
+      this.#send({ kind: "run", job });
+    });
+  }
 
-/** A worker that is gone cannot be told anything; its end is seen elsewhere. */
-const send = (worker: ChildProcess, message: ToWorker): void => {
-  if (worker.connected) worker.send(message, () => {});
-};
+  /** A worker that is gone cannot be told anything; its end is seen elsewhere. */
+  #send(message: ToWorker): void {
+    if (this.#child.connected) this.#child.send(message, () => {});
+  }
 
-function stopper(worker: ChildProcess): { ask: () => void; end: () => void } {
-  let timer: NodeJS.Timeout | undefined;
-  return {
-    ask: () => {
-      send(worker, { kind: "stop" });
-      timer = setTimeout(() => worker.kill("SIGKILL"), patience);
-    },
-    end: () => clearTimeout(timer),
-  };
-}
-
-function reasonOfDeath(
-  exitCode: number | null,
-  killedBy: NodeJS.Signals | null,
-  spawnError: Error | undefined,
-  stderr: string,
-): string {
-  const how = spawnError
-    ? `could not be started: ${spawnError.message}`
-    : killedBy
-      ? `was killed by ${killedBy}`
-      : `ended with exit status ${exitCode}`;
-  const memory = killedBy === "SIGKILL" ? " (the system does that when memory runs out: try fewer jobs)" : "";
-  const words = stderr.trim();
-  return `The worker process ${how}${memory}${words ? `. Its last words: ${words}` : ""}`;
+  #reasonOfDeath(exitCode: number | null, killedBy: NodeJS.Signals | null): string {
+    const how = this.#spawnError
+      ? `could not be started: ${this.#spawnError.message}`
+      : killedBy
+        ? `was killed by ${killedBy}`
+        : `ended with exit status ${exitCode}`;
+    const memory =
+      killedBy === "SIGKILL" ? " (the system does that when memory runs out: try fewer jobs)" : "";
+    const words = this.#stderr.trim();
+    return `The worker process ${how}${memory}${words ? `. Its last words: ${words}` : ""}`;
+  }
 }
 
 function warnOfLeak(id: string, count: number): void {

@@ -1,9 +1,9 @@
 /**
- * The program of a worker process: works on one cell and ends. It knows its study by messages alone, and dies with it,
- * so that no orphan goes on writing.
+ * The program of a worker process: loads LibTorch, waits for a cell, works on it, and ends. It knows its study by
+ * messages alone, and dies with it, so that no orphan goes on writing.
  */
 import { messageOf, TransferLimitsError } from "../common/errors.js";
-import { setThreads } from "../native/runtime.js";
+import { buildInfo, setThreads } from "../native/runtime.js";
 import { Tensor } from "../native/tensor.js";
 import { type CellJob, runTaskCell } from "./cell.js";
 import type { FromWorker, ToWorker } from "./messages.js";
@@ -18,6 +18,7 @@ const say = (message: FromWorker): Promise<void> =>
   });
 
 async function work(job: CellJob): Promise<FromWorker> {
+  process.title = `transfer-limits study/worker.js ${job.cell.id}`;
   try {
     setThreads(job.threads);
     const run = job.cell.kind === "pretraining" ? runPretrainingCell : runTaskCell;
@@ -46,3 +47,9 @@ process.on("message", (message: ToWorker) => {
 process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
 // Ctrl-C reaches the whole group of processes; the study decides what it means and says so.
 process.on("SIGINT", () => {});
+
+try {
+  buildInfo();
+} catch {
+  // The cell meets the error again and tells it.
+}
