@@ -31,7 +31,7 @@ const events: StudyEvent[] = [
     secondsLeft: 61,
   },
   { kind: "epoch", cell, epoch: 3, epochs: 3, loss: 0.00012, metric: null, secondsLeft: 0 },
-  { kind: "cell-done", cell, metric: { name: "SSIM", value: 0.82 }, seconds: 130 },
+  { kind: "cell-done", cell, metric: { name: "SSIM", value: 0.82 }, seconds: 130, nativeSeconds: 120 },
   { kind: "cell-failed", cell: { ...cell, comparator: "from-scratch" }, reason: "the loss became NaN" },
   { kind: "study", done: 1, failed: 1, total: 2, secondsLeft: null },
 ];

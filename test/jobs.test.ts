@@ -106,7 +106,7 @@ describe("handing out cells by memory", () => {
         most = Math.max(most, memory);
         await new Promise((resolve) => setTimeout(resolve, id === "third" ? 5 : 20));
         memory -= memoryBytes;
-        return { kind: "done", metric: null, seconds: 0 };
+        return { kind: "done", metric: null, seconds: 0, nativeSeconds: 0 };
       },
       settled: async () => {},
     });

@@ -177,7 +177,12 @@ describe("handing out cells", () => {
   const run = async (
     cells: PlannedCell[],
     jobs: number,
-    outcomeOf: (cell: PlannedCell) => Outcome = () => ({ kind: "done", metric: null, seconds: 0 }),
+    outcomeOf: (cell: PlannedCell) => Outcome = () => ({
+      kind: "done",
+      metric: null,
+      seconds: 0,
+      nativeSeconds: 0,
+    }),
     signal = new AbortController().signal,
   ) => {
     const order: string[] = [];
@@ -217,7 +222,7 @@ describe("handing out cells", () => {
     const { order, outcomes } = await run(cells, 2, ({ id }) =>
       id === "a"
         ? { kind: "failed", code: "BAD_INPUT", reason: "no luck" }
-        : { kind: "done", metric: null, seconds: 0 },
+        : { kind: "done", metric: null, seconds: 0, nativeSeconds: 0 },
     );
     expect(order.sort()).toEqual(["a", "d"]);
     expect(outcomes.get("c")).toMatchObject({ kind: "failed", reason: expect.stringContaining("no luck") });

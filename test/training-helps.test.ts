@@ -7,7 +7,6 @@ import { seedFor } from "../dist/common/random.js";
 import { taskKinds } from "../dist/common/vocabulary.js";
 import { Network } from "../dist/native/network.js";
 import { setThreads } from "../dist/native/runtime.js";
-import { BusyClock } from "../dist/study/busy-clock.js";
 import { channelsShown } from "../dist/study/cell.js";
 import { readCohort, type StudyCohort } from "../dist/study/cohort-file.js";
 import { evaluate } from "../dist/study/evaluate.js";
@@ -104,7 +103,7 @@ describe("each specialised model, trained by a study", () => {
       using network = await Network.build(cell.network, { seed });
       const channels = channelsShown(cell.network, task.shape.channels);
       const { assessment } = await evaluate(
-        { task, network, channels, seed: study.seed, clock: new BusyClock(), features: null },
+        { task, network, channels, seed: study.seed, features: null },
         validation,
         new AbortController().signal,
       );

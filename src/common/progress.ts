@@ -35,7 +35,14 @@ export type StudyEvent =
       /** Seconds left of this cell, from its own epochs so far. */
       secondsLeft: number;
     }
-  | { kind: "cell-done"; cell: CellLabel; metric: MeasuredMetric | null; seconds: number }
+  | {
+      kind: "cell-done";
+      cell: CellLabel;
+      metric: MeasuredMetric | null;
+      seconds: number;
+      /** Of these, how many the cell's process had native work under way. */
+      nativeSeconds: number;
+    }
   | { kind: "cell-failed"; cell: CellLabel; reason: string }
   /** All cells are through; `secondsLeft` of the study is estimated after every cell. */
   | { kind: "study"; done: number; failed: number; total: number; secondsLeft: number | null };

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import type { Addon } from "./addon.js";
+import { BusyClock } from "./busy-clock.js";
 import { binaryName, chooseFlavour, type Flavour } from "./flavour.js";
 import { locateLibTorch, searchReport } from "./libtorch.js";
 
@@ -10,6 +11,9 @@ const packageRoot = fileURLToPath(new URL("../../", import.meta.url));
 const require = createRequire(import.meta.url);
 
 let loaded: Addon | undefined;
+
+/** Runs while this process has native work under way. */
+export const nativeWork = new BusyClock();
 
 /** Where the compiled addon and its loader lie. */
 export const binaryFolder = join(packageRoot, "build", "Release");
@@ -77,7 +81,7 @@ const remedies = (flavour: Flavour): string[] => [
  */
 export async function settle<T>(work: Promise<T>): Promise<T> {
   try {
-    return await work;
+    return await nativeWork.during(work);
   } catch (error) {
     throw nativeError(error);
   }
@@ -86,7 +90,7 @@ export async function settle<T>(work: Promise<T>): Promise<T> {
 /** As `settle`, for a call that answers at once. */
 export function call<T>(work: () => T): T {
   try {
-    return work();
+    return nativeWork.within(work);
   } catch (error) {
     throw nativeError(error);
   }

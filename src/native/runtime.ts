@@ -1,5 +1,5 @@
 import type { BuildInfo } from "./addon.js";
-import { addon, call } from "./load.js";
+import { addon, call, nativeWork } from "./load.js";
 
 export type { BuildInfo } from "./addon.js";
 
@@ -16,3 +16,6 @@ export const freeMemory = (device: string): number => call(() => addon().freeMem
 
 /** The most memory in bytes that the process (a CPU) or LibTorch's allocator (CUDA) has held so far. */
 export const peakMemory = (device: string): number => call(() => addon().peakMemory(device));
+
+/** How long this process has had native work under way so far: work side by side counts once. */
+export const nativeSeconds = (): number => nativeWork.seconds;

@@ -14,7 +14,7 @@ import {
 } from "../models/weights.js";
 import { Network } from "../native/network.js";
 import type { NetworkSpec } from "../native/network-spec.js";
-import { peakMemory } from "../native/runtime.js";
+import { nativeSeconds, peakMemory } from "../native/runtime.js";
 import { writeSafetensors } from "../native/safetensors.js";
 import { Tensor } from "../native/tensor.js";
 import type { TrainerOptions } from "../native/trainer.js";
@@ -22,7 +22,6 @@ import { type CaseVolumes, factsOf, openCase } from "../tasks/case-volumes.js";
 import { taskOf } from "../tasks/index.js";
 import type { Picture, Task } from "../tasks/task.js";
 import { VolumeBank } from "../tasks/volume-bank.js";
-import { BusyClock } from "./busy-clock.js";
 import { completeCell, curveCsv, encoderFile, studyPaths } from "./cell-folder.js";
 import { CheckpointFolder } from "./checkpoint.js";
 import { cohortOf, type StudyCohort } from "./cohort-file.js";
@@ -76,14 +75,14 @@ export const architectureOf = (spec: NetworkSpec): string =>
 
 /** Adds what a process spent outside of training to what training spent, over all processes. */
 export class CostMeter {
-  readonly clock = new BusyClock();
+  readonly #nativeBefore = nativeSeconds();
   readonly #started = performance.now();
 
   total({ study, threads }: CellJob, trained: Trained | null): Cost {
     const { state, here } = trained ?? { state: { cost: nothingSpent() }, here: nothingSpent() };
     const outside = {
       wallSeconds: (performance.now() - this.#started) / 1000 - here.wallSeconds,
-      deviceSeconds: this.clock.seconds - here.deviceSeconds,
+      deviceSeconds: nativeSeconds() - this.#nativeBefore - here.deviceSeconds,
     };
     return {
       wallSeconds: state.cost.wallSeconds + outside.wallSeconds,
@@ -111,13 +110,12 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   using bank = VolumeBank.on(device);
   const sets = await openSets(task, cohort, cell, study, bank);
   const meter = new CostMeter();
-  const { clock } = meter;
 
   const channels = channelsShown(cell.network, task.shape.channels);
   const weightSeed = seedFor(study.seed, "weights", cell.model, cell.seed);
-  using network = await clock.during(Network.build(cell.network, { device, seed: weightSeed }));
+  using network = await Network.build(cell.network, { device, seed: weightSeed });
   network.precision = study.execution.precision;
-  if (cell.startsFrom === "pretrained") await clock.during(startFromPretraining(network, study, cell.model));
+  if (cell.startsFrom === "pretrained") await startFromPretraining(network, study, cell.model);
 
   const head = headParameters(network);
   const trainable = {
@@ -134,7 +132,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
     cell.keptDraws === null
       ? null
       : new FeatureStore(network, checkpoints.features, task.shape.answers === "voxels");
-  const present = { task, network, channels, seed: study.seed, clock, features };
+  const present = { task, network, channels, seed: study.seed, features };
   const name = ["train", task.kind, cell.seed];
   const training = cell.training as TrainingSettings;
   const batches: TrainingBatches = {
@@ -172,14 +170,13 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
               ? null
               : async () => (await evaluate(present, sets.validation, signal)).assessment.value,
           checkpoints,
-          clock,
           signal,
           ...listeners(context, task.metric),
         });
   const state = trained?.state ?? null;
   if (state === null) context.tell({ kind: "cell-started", cell: labelOf(cell), epochs: 0, startEpoch: 0 });
   if (state?.best && state.best.epoch !== state.epoch) {
-    await clock.during(checkpoints.restoreBest(state.best, network));
+    await checkpoints.restoreBest(state.best, network);
   }
 
   // Distances compare embeddings more closely than bfloat16 tells apart.

@@ -4,7 +4,6 @@ import type { Network, VolumeFeatures } from "../native/network.js";
 import { Tensor } from "../native/tensor.js";
 import type { CaseVolumes } from "../tasks/case-volumes.js";
 import type { Assessment, Judgement, Sample, Task } from "../tasks/task.js";
-import type { BusyClock } from "./busy-clock.js";
 import type { FeatureStore } from "./features.js";
 import type { CaseScore } from "./results.js";
 import type { Batch } from "./train.js";
@@ -17,7 +16,6 @@ export interface Presentation {
   channels: number;
   /** The study's seed. */
   seed: number;
-  clock: BusyClock;
   /** Where a frozen encoder's features of the cases are kept; null: they are computed anew. */
   features: FeatureStore | null;
 }
@@ -70,27 +68,23 @@ export async function evaluate(
   signal: AbortSignal,
   visit?: (sample: Sample, prediction: Tensor, features: VolumeFeatures | null) => Promise<void>,
 ): Promise<Evaluation> {
-  const { task, channels, seed, clock } = present;
+  const { task, channels, seed } = present;
   const judged: CaseScore[] = [];
   for (const volumes of cases) {
     throwIfAborted(signal);
-    await clock.during(
-      (async () => {
-        const draw = evaluationDraw(seed, task, volumes.case);
-        using sample = await task.sample(volumes, channels, draw);
-        using input = await Tensor.gather([sample.input], [0]);
-        using target = await Tensor.gather([sample.reference ?? sample.target], [0]);
-        const features = task.answer && !visit ? null : await featuresOf(present, volumes, input);
-        try {
-          using prediction = await answerTo(present, sample, input, features, draw, signal);
-          const [judgement] = await task.judge(prediction, target);
-          judged.push({ case: volumes.case, ...(judgement as Judgement) });
-          await visit?.(sample, prediction, features);
-        } finally {
-          features?.[Symbol.dispose]();
-        }
-      })(),
-    );
+    const draw = evaluationDraw(seed, task, volumes.case);
+    using sample = await task.sample(volumes, channels, draw);
+    using input = await Tensor.gather([sample.input], [0]);
+    using target = await Tensor.gather([sample.reference ?? sample.target], [0]);
+    const features = task.answer && !visit ? null : await featuresOf(present, volumes, input);
+    try {
+      using prediction = await answerTo(present, sample, input, features, draw, signal);
+      const [judgement] = await task.judge(prediction, target);
+      judged.push({ case: volumes.case, ...(judgement as Judgement) });
+      await visit?.(sample, prediction, features);
+    } finally {
+      features?.[Symbol.dispose]();
+    }
   }
   return { assessment: task.assess(judged, cases), cases: judged };
 }

@@ -7,6 +7,6 @@ export type ToWorker = { kind: "run"; job: CellJob } | { kind: "stop" };
 /** What a worker tells the study. One of `done`, `failed` and `stopped` is its last word. */
 export type FromWorker =
   | { kind: "event"; event: StudyEvent }
-  | { kind: "done"; metric: MeasuredMetric | null; liveTensors: number }
+  | { kind: "done"; metric: MeasuredMetric | null; nativeSeconds: number; liveTensors: number }
   | { kind: "failed"; code: string; reason: string }
   | { kind: "stopped" };

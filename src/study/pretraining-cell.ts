@@ -53,13 +53,10 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
   };
 
   const meter = new CostMeter();
-  const { clock } = meter;
   const seed = seedFor(study.seed, "weights", cell.model, "pretraining");
-  using network = await clock.during(Network.build(cell.network, { device, seed }));
-  using teacher = method.hasTeacher
-    ? await clock.during(Network.build(cell.network, { device, seed }))
-    : null;
-  await clock.during(method.begin(network));
+  using network = await Network.build(cell.network, { device, seed });
+  using teacher = method.hasTeacher ? await Network.build(cell.network, { device, seed }) : null;
+  await method.begin(network);
   const checkpoints = new CheckpointFolder(studyPaths(folder).progress(cell.id));
   const name = ["pretraining", cell.model];
   const told = listeners(context, null);
@@ -85,7 +82,6 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
       ),
     validate: null,
     checkpoints,
-    clock,
     signal,
     keep: async (epoch) => {
       if (checkpointEvery === null || epoch % checkpointEvery !== 0 || epoch === settings.epochs) return;

@@ -81,23 +81,23 @@ async function runLocked(
   const devices = study.execution.devices ?? [study.execution.device];
   const jobs = jobsAsked ?? Math.max(study.execution.jobs, devices.length);
   const threads = await settleStudy(study, jobs);
-  const cohort = await prepareStudyCohort(study, { signal, onProgress });
   const plan = planStudy(study);
   const done = await finishedCells(folder, plan);
+  const cells = plan.cells.filter(({ kind }) => only === undefined || kind === only);
+  const alreadyDone = cells.filter(({ id }) => done.has(id)).length;
+  using workers = new WorkerPool(threads, cells.length - alreadyDone);
+  const cohort = await prepareStudyCohort(study, { signal, onProgress });
   await settleCohort(folder, cohort, done.size > 0);
   await removeLeftovers(folder, done);
   await checkWeights(study, plan, done);
 
-  const cells = plan.cells.filter(({ kind }) => only === undefined || kind === only);
   for (const { id } of cells) if (!done.has(id)) await rm(studyPaths(folder).failure(id), { force: true });
-  const alreadyDone = cells.filter(({ id }) => done.has(id)).length;
   onProgress({ kind: "plan", cells: cells.map(labelOf), alreadyDone });
 
   const collector = new ResultsCollector(study, plan, cohort, threads);
   let results = await collector.write(signal);
   const tally = new Tally(cells, done, jobs);
   const abort = signal ?? new AbortController().signal;
-  using workers = new WorkerPool(threads, cells.length - alreadyDone);
   // Cells that end at the same time are written down one after the other.
   let writing = Promise.resolve();
   await runSchedule(cells, {
@@ -184,9 +184,9 @@ const onDevice = (study: Study, device: string): Study => ({
 const withoutKind = ({ code, reason }: Extract<Outcome, { kind: "failed" }>) => ({ code, reason });
 
 function eventOf(cell: PlannedCell, outcome: Exclude<Outcome, { kind: "stopped" }>): StudyEvent {
-  return outcome.kind === "done"
-    ? { kind: "cell-done", cell: labelOf(cell), metric: outcome.metric, seconds: outcome.seconds }
-    : { kind: "cell-failed", cell: labelOf(cell), reason: outcome.reason };
+  if (outcome.kind === "failed") return { kind: "cell-failed", cell: labelOf(cell), reason: outcome.reason };
+  const { metric, seconds, nativeSeconds } = outcome;
+  return { kind: "cell-done", cell: labelOf(cell), metric, seconds, nativeSeconds };
 }
 
 /** Counts cells, and estimates the time left from what those of this run took for their cost. */

@@ -4,7 +4,7 @@ import type { PlannedCell } from "./plan.js";
 
 /** What became of a cell. */
 export type Outcome =
-  | { kind: "done"; metric: MeasuredMetric | null; seconds: number }
+  | { kind: "done"; metric: MeasuredMetric | null; seconds: number; nativeSeconds: number }
   | { kind: "failed"; code: string; reason: string }
   /** Stopped on request; the next run goes on. */
   | { kind: "stopped" };

@@ -1,7 +1,7 @@
 import { TransferLimitsError, throwIfAborted } from "../common/errors.js";
 import { randomStream, seedFor } from "../common/random.js";
 import type { Network, VolumeFeatures } from "../native/network.js";
-import { peakMemory } from "../native/runtime.js";
+import { nativeSeconds, peakMemory } from "../native/runtime.js";
 import { Tensor } from "../native/tensor.js";
 import {
   type DistillationSchedule,
@@ -10,7 +10,6 @@ import {
   Trainer,
   type TrainerOptions,
 } from "../native/trainer.js";
-import type { BusyClock } from "./busy-clock.js";
 import type { CheckpointFolder, Spent, TrainingState } from "./checkpoint.js";
 import type { EpochRecord } from "./results.js";
 
@@ -62,7 +61,6 @@ export interface Training {
    */
   validate: (() => Promise<number | null>) | null;
   checkpoints: CheckpointFolder;
-  clock: BusyClock;
   signal: AbortSignal;
   /** Called after each epoch, before its state counts as saved: an epoch that is done again calls it again. */
   keep?(epoch: number): Promise<void>;
@@ -88,7 +86,7 @@ const stepsRead = 64;
  * the epoch, so that a training that was interrupted ends in the same bits as one that was not.
  */
 export async function train(training: Training): Promise<Trained> {
-  const { network, schedule, checkpoints, clock, signal } = training;
+  const { network, schedule, checkpoints, signal } = training;
   const resumed = await checkpoints.read();
   const state: TrainingState = resumed ?? { epoch: 0, best: null, curve: [], cost: nothingSpent() };
   using trainer = await Trainer.create(network, training.optimiser, training.teacher);
@@ -98,7 +96,7 @@ export async function train(training: Training): Promise<Trained> {
 
   /** The state after the epoch before is written while the next epoch runs. */
   let saving: Promise<void> = Promise.resolve();
-  let before = { wall: performance.now(), device: clock.seconds, embedded: network.embedded };
+  let before = { wall: performance.now(), device: nativeSeconds(), embedded: network.embedded };
   try {
     while (state.epoch < schedule.epochs) {
       throwIfAborted(signal);
@@ -118,7 +116,7 @@ export async function train(training: Training): Promise<Trained> {
       state.curve.push({ epoch, learningRate, trainingLoss, validationMetric: metric });
       if (isBest(state.best, metric, due)) state.best = { epoch, metric };
 
-      const now = { wall: performance.now(), device: clock.seconds, embedded: network.embedded };
+      const now = { wall: performance.now(), device: nativeSeconds(), embedded: network.embedded };
       state.cost.epochEmbedded.push(now.embedded - before.embedded);
       state.cost.epochSeconds.push((now.wall - before.wall) / 1000);
       for (const spent of [state.cost, here]) {
@@ -129,7 +127,7 @@ export async function train(training: Training): Promise<Trained> {
       before = now;
       await saving;
       await training.keep?.(epoch);
-      const write = await clock.during(checkpoints.take(state, network, trainer));
+      const write = await checkpoints.take(state, network, trainer);
 
       const recent = state.cost.epochSeconds.slice(-5);
       const pace = recent.reduce((sum, seconds) => sum + seconds, 0) / recent.length;
@@ -174,7 +172,7 @@ export function batchesOf(order: readonly number[], batchSize: number, smallest 
 
 /** One pass over the training set; the mean loss, each case weighing the same. */
 async function trainEpoch(training: Training, trainer: Trainer, epoch: number): Promise<number> {
-  const { schedule, random, clock, signal } = training;
+  const { schedule, random, signal } = training;
   const indices = Array.from({ length: training.cases }, (_, index) => index);
   const order = randomStream(random.seed, ...random.name, "order", epoch).shuffle(indices);
   const batches = batchesOf(order, schedule.batchSize, training.smallestBatch);
@@ -187,7 +185,7 @@ async function trainEpoch(training: Training, trainer: Trainer, epoch: number): 
   const prepare = (step: number): Promise<AnyBatch> | undefined => {
     const cases = batches[step];
     const progress = ((epoch - 1) * steps + step) / (schedule.epochs * steps);
-    return cases && handled(clock.during(training.batch(cases, epoch, progress)));
+    return cases && handled(training.batch(cases, epoch, progress));
   };
   const step = async (batch: AnyBatch, index: number): Promise<void> => {
     try {
@@ -223,12 +221,12 @@ async function trainEpoch(training: Training, trainer: Trainer, epoch: number): 
       throwIfAborted(signal);
       const batch = await next;
       next = prepare(index + 1); // its volumes are read while the step runs
-      queue.push(handled(clock.during(step(batch, index))));
+      queue.push(handled(step(batch, index)));
       if (queue.length >= stepsAhead) await queue.shift();
-      if (unread.length >= stepsRead) await clock.during(read());
+      if (unread.length >= stepsRead) await read();
     }
     await Promise.all(queue);
-    await clock.during(read());
+    await read();
   } catch (error) {
     // Nothing may be left alive or under way when the error leaves.
     const [unused] = await Promise.allSettled([next, ...queue]);

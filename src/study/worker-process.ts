@@ -17,8 +17,8 @@ const lastWords = 2000;
 const roomForName = "waiting for a cell".padEnd(200);
 
 /**
- * Works on cells, each in a process of its own. While one works, the process of the next starts already: it takes half a
- * second to load LibTorch, and several with CUDA.
+ * Works on cells, each in a process of its own. The process of the next cell starts before it is needed, the first at
+ * once: it takes half a second to load LibTorch, and several with CUDA.
  */
 export class WorkerPool {
   #spare: WorkerProcess | null = null;
@@ -30,6 +30,7 @@ export class WorkerPool {
     cells: number,
   ) {
     this.#cellsLeft = cells;
+    this.#startAhead();
   }
 
   /** It never rejects: a process that dies is a failed cell. */
@@ -39,11 +40,13 @@ export class WorkerPool {
     this.#spare = null;
     const worker = spare?.isAlive ? spare : new WorkerProcess(this.threads);
     return worker.run(job, signal, (event) => {
-      if (event.kind === "cell-started" && this.#cellsLeft > 0 && !signal.aborted) {
-        this.#spare ??= new WorkerProcess(this.threads);
-      }
+      if (event.kind === "cell-started" && !signal.aborted) this.#startAhead();
       onEvent(event);
     });
+  }
+
+  #startAhead(): void {
+    if (this.#cellsLeft > 0) this.#spare ??= new WorkerProcess(this.threads);
   }
 
   /** Ends the process that waits for a cell, if there is one. */
@@ -101,7 +104,8 @@ class WorkerProcess {
       const outcome = (exitCode: number | null, killedBy: NodeJS.Signals | null): Outcome => {
         if (last?.kind === "done") {
           if (last.liveTensors > 0) warnOfLeak(job.cell.id, last.liveTensors);
-          return { kind: "done", metric: last.metric, seconds: (performance.now() - started) / 1000 };
+          const { metric, nativeSeconds } = last;
+          return { kind: "done", metric, seconds: (performance.now() - started) / 1000, nativeSeconds };
         }
         if (last) return last;
         if (signal.aborted) return { kind: "stopped" };

@@ -3,7 +3,7 @@
  * messages alone, and dies with it, so that no orphan goes on writing.
  */
 import { messageOf, TransferLimitsError } from "../common/errors.js";
-import { buildInfo, setThreads } from "../native/runtime.js";
+import { buildInfo, nativeSeconds, setThreads } from "../native/runtime.js";
 import { Tensor } from "../native/tensor.js";
 import { type CellJob, runTaskCell } from "./cell.js";
 import type { FromWorker, ToWorker } from "./messages.js";
@@ -27,7 +27,7 @@ async function work(job: CellJob): Promise<FromWorker> {
       signal: controller.signal,
       tell: (event) => void say({ kind: "event", event }),
     });
-    return { kind: "done", metric, liveTensors: Tensor.live };
+    return { kind: "done", metric, nativeSeconds: nativeSeconds(), liveTensors: Tensor.live };
   } catch (error) {
     if (controller.signal.aborted) return { kind: "stopped" };
     const code = error instanceof TransferLimitsError ? error.code : "INTERNAL";
@@ -41,7 +41,8 @@ process.on("message", (message: ToWorker) => {
   else
     void work(message.job).then(async (last) => {
       await say(last);
-      process.exit(0);
+      // All is written and said. An orderly exit would only run LibTorch's destructors, for longer than the rest took.
+      process.kill(process.pid, "SIGKILL");
     });
 });
 process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
