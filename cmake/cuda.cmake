@@ -9,7 +9,7 @@ target_link_options(libtorch_cuda INTERFACE -Wl,--no-as-needed)
 target_link_libraries(libtorch_cuda INTERFACE libtorch torch_cuda c10_cuda)
 
 file(GLOB CUDA_SOURCES CONFIGURE_DEPENDS native/kernels/*.cu)
-file(GLOB CUDA_HOST_SOURCES CONFIGURE_DEPENDS native/kernels/*_cuda.cc)
+file(GLOB CUDA_HOST_SOURCES CONFIGURE_DEPENDS native/kernels/*_cuda.cc native/training/*_cuda.cc)
 # Code for the A100 and the H100 / H200, and PTX for what comes later.
 set(CUDA_CODE -gencode=arch=compute_80,code=sm_80 -gencode=arch=compute_90,code=sm_90
   -gencode=arch=compute_90,code=compute_90)

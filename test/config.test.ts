@@ -377,6 +377,25 @@ describe("going on in a folder with results", () => {
   });
 });
 
+describe("CUDA graphs", () => {
+  it("are recorded where a study says so, and may be given up from one run to the next", async () => {
+    const study = await load(`${sound}execution: { cudaGraphs: true }\n`);
+    expect(study.execution.cudaGraphs).toBe(true);
+    expect(() =>
+      refuseChanges(study, { ...study, execution: { ...study.execution, cudaGraphs: false } }),
+    ).not.toThrow();
+  });
+
+  it("are refused beside checkpointing", async () => {
+    expect(await refused(`${sound}execution: { cudaGraphs: true, checkpointing: true }\n`)).toMatchObject({
+      code: "BAD_CONFIG",
+      message: expect.stringMatching(
+        /execution\.cudaGraphs: expected either "checkpointing" or "cudaGraphs"/,
+      ),
+    });
+  });
+});
+
 describe("micro-batches", () => {
   const inTasks = (tasks: string) => `${sound}training: { batchSize: 4, microBatch: 2 }\ntasks: ${tasks}\n`;
 

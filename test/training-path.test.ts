@@ -321,6 +321,22 @@ describe("a training step in bfloat16", () => {
   });
 });
 
+describe("CUDA graphs", () => {
+  it("have no effect on a CPU", async () => {
+    const setting = settings[0] as Setting;
+    expect(await stepOf(setting, { cudaGraphs: true })).toEqual(await stepOf(setting, {}));
+  });
+
+  it("are refused beside checkpointing, which takes a generator's state inside of a step", async () => {
+    await expect(
+      stepOf(settings[0] as Setting, { cudaGraphs: true, checkpointing: true }),
+    ).rejects.toMatchObject({
+      code: "BAD_INPUT",
+      message: expect.stringMatching(/either checkpointing or CUDA graphs/),
+    });
+  });
+});
+
 describe("checkpointing", () => {
   const withBlocks = settings.filter(({ spec }) => {
     if ("model" in spec) return /vit|transunet/.test(spec.model.family);

@@ -234,6 +234,7 @@ TrainerOptions read_trainer_options(const Napi::Value& value) {
   options.auxiliary_weight = number_or(object, "auxiliaryWeight", options.auxiliary_weight);
   if (has(object, "precision")) options.precision = read_precision(object.Get("precision"));
   options.checkpointing = boolean_or(object, "checkpointing", options.checkpointing);
+  options.cuda_graphs = boolean_or(object, "cudaGraphs", options.cuda_graphs);
   if (has(object, "microBatch")) options.micro_batch = integer(object.Get("microBatch"), "microBatch");
   return options;
 }

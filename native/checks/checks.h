@@ -48,5 +48,6 @@ void check_expected_intensity(Report& report);
 void check_gelu_grn(Report& report);
 void check_mmd(Report& report);
 void check_ssim(Report& report);
+void check_step_recorder(Report& report);
 
 }  // namespace transfer_limits::checks

@@ -184,16 +184,25 @@ void training_step(const at::Device& device, at::IntArrayRef size, const std::ve
   const torch::AutoGradMode on(true);
   const at::Tensor x = at::randn(size, device), target = at::randn({size[0], 768}, device);
   std::vector<Contender> contenders;
-  for (const Precision precision : precisions) {
+  const auto add = [&](Precision precision, bool recorded) {
     const std::shared_ptr<Network> network = build_network(EncoderSpecification{ConvNeXtSpecification(), {}});
     network->to(device);
     TrainerOptions options;
     options.gradient_clip = 1.0;
     options.precision = precision;
+    options.cuda_graphs = recorded;
     const auto trainer = std::make_shared<Trainer>(network, options);
-    contenders.push_back(
-        {precision == Precision::kBFloat16 ? "transfer-limits, bfloat16" : "transfer-limits, float32",
-         [=] { trainer->step(x, target, std::nullopt, 1e-4, 0); }});
+    const auto step = [=] { trainer->step(x, target, std::nullopt, 1e-4, 0); };
+    // The first steps are plain, and one is recorded.
+    for (int count = 0; recorded && count < 4; ++count) step();
+    contenders.push_back({std::string("transfer-limits, ") +
+                              (precision == Precision::kBFloat16 ? "bfloat16" : "float32") +
+                              (recorded ? ", CUDA graph" : ""),
+                          step});
+  };
+  for (const Precision precision : precisions) {
+    add(precision, false);
+    if (device.is_cuda()) add(precision, true);
   }
   std::ostringstream what;
   what << "ConvNeXt V2 Tiny, training step, " << size;
@@ -209,6 +218,7 @@ void run(const at::Device& device) {
     mmd(device, 10000, true);
     mmd(device, 100000, false);
     training_step(device, {4, 3, 96, 200, 200}, {Precision::kBFloat16, Precision::kFloat32});
+    training_step(device, {1, 3, 64, 96, 96}, {Precision::kBFloat16, Precision::kFloat32});
   } else {
     depthwise(device, at::kFloat, {1, 96, 16, 56, 56});
     mmd(device, 4000, true);

@@ -1,4 +1,5 @@
-// kernel_checks [cpu|cuda]: compares every kernel with a reference in float64, at odd sizes, in all layouts and types.
+// kernel_checks [cpu|cuda]: compares every kernel with a reference in float64, at odd sizes, in all layouts and types,
+// and training by recorded steps with training by plain ones.
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -21,8 +22,9 @@ Target target_named(const std::string& name) {
 
 int run(const std::string& name) {
   Report report(target_named(name));
-  const Check checks[] = {&check_depthwise_conv3d, &check_expected_intensity, &check_gelu_grn, &check_mmd,
-                          &check_ssim};
+  const Check checks[] = {
+      &check_depthwise_conv3d, &check_expected_intensity, &check_gelu_grn, &check_mmd, &check_ssim,
+      &check_step_recorder};
   for (const Check check : checks) check(report);
   const int64_t failed = report.print();
   std::printf("%s\n", failed == 0 ? "All comparisons passed" : "SOME COMPARISONS FAILED");

@@ -47,6 +47,8 @@ class Network : public torch::nn::Module {
 
   // On how many volumes the encoder has been run, for features, answers or steps of training.
   int64_t embedded() const { return embedded_; }
+  // Adds those that it was run on without a call of `embed`: in steps that were recorded before.
+  void count_embedded(int64_t volumes) { embedded_ += volumes; }
 
   // What forward answers, from the encoder's features of the input: the head alone.
   virtual at::Tensor decode(const Features& features, const at::Tensor& input) {

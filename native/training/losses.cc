@@ -56,8 +56,13 @@ at::Tensor ssim_loss(const Loss& loss, const at::Tensor& prediction, const at::T
       .to(prediction.scalar_type());
 }
 
+// Made on the device, of a few elements: a copy from the host could not be part of a recorded step.
 at::Tensor class_weights(const Loss& loss, const at::TensorOptions& options) {
-  return moved_to(at::tensor(loss.weights, options.device(at::kCPU)), options.device());
+  at::Tensor weights = at::empty({int64_t(loss.weights.size())}, options);
+  for (size_t index = 0; index < loss.weights.size(); ++index) {
+    weights.select(0, int64_t(index)).fill_(loss.weights[index]);
+  }
+  return weights;
 }
 
 at::Tensor cross_entropy(const Loss& loss, const at::Tensor& logits, const at::Tensor& target) {

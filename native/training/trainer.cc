@@ -72,6 +72,17 @@ Trainer::Trainer(std::shared_ptr<Network> network, TrainerOptions options)
   }
   if (options_.micro_batch) check_micro_batches();
   if (options_.teacher) distillation_.emplace(network_, options_.teacher);
+  if (options_.cuda_graphs) prepare_recording();
+}
+
+void Trainer::prepare_recording() {
+  require(!options_.checkpointing, "Expected either checkpointing or CUDA graphs but received both");
+  const at::Device device = groups_[0].parameters[0].device();
+  if (!device.is_cuda()) return;
+  recorder_ = cuda::step_recorder(device);
+  for (Group& group : groups_) {
+    group.learning_rate = at::zeros({}, at::TensorOptions(device).dtype(at::kFloat));
+  }
 }
 
 void Trainer::check_micro_batches() const {
@@ -141,7 +152,38 @@ at::Tensor Trainer::accumulate(const at::Tensor& input, const at::Tensor& target
 at::Tensor Trainer::step(const at::Tensor& input, const at::Tensor& target,
                          const std::optional<Features>& features, double learning_rate, uint64_t seed) {
   begin(seed);
+  const at::Tensor result = recorder_ ? recorded_step(input, target, features, learning_rate)
+                                      : whole_step(input, target, features, learning_rate);
+  ++steps_;
+  return result;
+}
+
+at::Tensor Trainer::whole_step(const at::Tensor& input, const at::Tensor& target,
+                               const std::optional<Features>& features, double learning_rate) {
   return descend(accumulate(input, target, features), learning_rate, {});
+}
+
+at::Tensor Trainer::recorded_step(const at::Tensor& input, const at::Tensor& target,
+                                  const std::optional<Features>& features, double learning_rate) {
+  std::vector<at::Tensor> inputs{input, target};
+  if (features) {
+    inputs.push_back(features->pooled);
+    inputs.insert(inputs.end(), features->stages.begin(), features->stages.end());
+  }
+  for (Group& group : groups_) group.learning_rate.fill_(learning_rate * group.rate);
+  const int64_t embedded = network_->embedded();
+  const at::Tensor result =
+      recorder_->run(inputs, [this, learning_rate](const std::vector<at::Tensor>& given) {
+        std::optional<Features> known;
+        if (given.size() > 2) known = Features{given[2], {given.begin() + 3, given.end()}, std::nullopt};
+        return whole_step(given[0], given[1], known, learning_rate);
+      });
+  if (network_->embedded() > embedded) {
+    embeds_ = true;
+  } else if (embeds_ && !features) {
+    network_->count_embedded(input.size(0));  // played: no code of the network ran
+  }
+  return result;
 }
 
 at::Tensor Trainer::distil(const SliceViews& views, const DistillationStep& distillation,
@@ -162,6 +204,7 @@ at::Tensor Trainer::distil(const SliceViews& views, const DistillationStep& dist
               distillation.prototypes_frozen ? std::vector<std::string>{SelfDistillation::kPrototypes}
                                              : std::vector<std::string>{});
   distillation_->follow(distillation.momentum);
+  ++steps_;
   return result;
 }
 
@@ -176,6 +219,7 @@ at::Tensor Trainer::descend(const at::Tensor& loss, double learning_rate,
     const Group& group = groups_[index];
     used[index].weight_decay = group.weight_decay;
     used[index].rate = group.rate;
+    used[index].learning_rate = group.learning_rate;
     for (size_t item = 0; item < group.parameters.size(); ++item) {
       const at::Tensor gradient = group.parameters[item].grad();
       if (!gradient.defined() || std::find(frozen.begin(), frozen.end(), group.names[item]) != frozen.end())
@@ -204,12 +248,17 @@ at::Tensor Trainer::descend(const at::Tensor& loss, double learning_rate,
     Group& group = used[index];
     if (group.parameters.empty()) continue;
     at::_foreach_add_(group.steps, finite);
-    at::_fused_adamw_(group.parameters, gradients[index], group.first, group.second, /*max_exp_avg_sqs=*/{},
-                      group.steps, learning_rate * group.rate, options_.beta1, options_.beta2,
-                      group.weight_decay, /*eps=*/1e-8, /*amsgrad=*/false, /*maximize=*/false, divisor,
-                      /*found_inf=*/1 - finite);
+    const auto update = [&](const auto& rate) {
+      at::_fused_adamw_(group.parameters, gradients[index], group.first, group.second, /*max_exp_avg_sqs=*/{},
+                        group.steps, rate, options_.beta1, options_.beta2, group.weight_decay, /*eps=*/1e-8,
+                        /*amsgrad=*/false, /*maximize=*/false, divisor, /*found_inf=*/1 - finite);
+    };
+    if (group.learning_rate.defined()) {
+      update(group.learning_rate);
+    } else {
+      update(learning_rate * group.rate);
+    }
   }
-  ++steps_;
   return at::stack({loss.to(norm.scalar_type()), norm});
 }
 

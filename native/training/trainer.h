@@ -12,6 +12,7 @@
 #include "layers/precision.h"
 #include "models/network.h"
 #include "training/self_distillation.h"
+#include "training/step_recorder.h"
 
 namespace transfer_limits {
 
@@ -31,6 +32,10 @@ struct TrainerOptions {
   bool checkpointing = false;
   // A batch of more samples goes through the network in parts of at most so many; the gradients add up to the batch's.
   std::optional<int64_t> micro_batch;
+  // On a GPU, steps of the same shape are recorded as a CUDA graph and played; see step_recorder.h. Not those of
+  // self-distillation, whose settings change from step to step, and not beside checkpointing, which takes the state of
+  // the generator inside of a step.
+  bool cuda_graphs = false;
   std::shared_ptr<Network> teacher;  // for self-distillation, which needs one; it becomes the network's copy
 };
 
@@ -66,10 +71,12 @@ class Trainer {
     double rate = 1.0;
     std::vector<std::string> names;
     std::vector<at::Tensor> parameters, first, second, steps;
+    at::Tensor learning_rate;  // that of the present step, where it can't be a number: in a recorded one
   };
 
   Group& group_of(double weight_decay, double rate);
   void check_micro_batches() const;
+  void prepare_recording();
   // What comes before a loss: draws, mode and gradients are as at the start of a step.
   void begin(uint64_t seed);
   // The loss of a batch or a part of it.
@@ -78,6 +85,11 @@ class Trainer {
   // The gradient of a batch's loss, part by part, added to the parameters'; the loss.
   at::Tensor accumulate(const at::Tensor& input, const at::Tensor& target,
                         const std::optional<Features>& features);
+  // The whole of a step, once its draws and its learning rate are set.
+  at::Tensor whole_step(const at::Tensor& input, const at::Tensor& target,
+                        const std::optional<Features>& features, double learning_rate);
+  at::Tensor recorded_step(const at::Tensor& input, const at::Tensor& target,
+                           const std::optional<Features>& features, double learning_rate);
   // What comes after backward: clipping, update. Parameters of these names stay as they are.
   at::Tensor descend(const at::Tensor& loss, double learning_rate, const std::vector<std::string>& frozen);
 
@@ -88,6 +100,8 @@ class Trainer {
   std::vector<std::shared_ptr<torch::nn::Module>> frozen_;
   int64_t steps_ = 0;
   std::optional<SelfDistillation> distillation_;
+  std::unique_ptr<StepRecorder> recorder_;
+  bool embeds_ = false;  // whether steps on volumes run an encoder
 };
 
 }  // namespace transfer_limits

@@ -245,6 +245,7 @@ export function channelsShown(network: NetworkSpec, ofTask: number): number {
 export const executionOf = ({ execution }: Study, microBatch: number | null): Partial<TrainerOptions> => ({
   precision: execution.precision,
   checkpointing: execution.checkpointing,
+  cudaGraphs: execution.cudaGraphs,
   ...(microBatch === null ? {} : { microBatch }),
 });
 

@@ -156,6 +156,13 @@ function contradictionsOf(config: StudyConfig): Fault[] {
     if (typeof task !== "string" && task.cohort)
       checkSplit(["tasks", index, "cohort", "split"], task.cohort.split, fault);
   });
+  if (config.execution.cudaGraphs && config.execution.checkpointing) {
+    fault(
+      ["execution", "cudaGraphs"],
+      'expected either "checkpointing" or "cudaGraphs" but received both: a block that is computed twice cannot be ' +
+        "part of a recorded step",
+    );
+  }
   checkModels(config, fault);
   checkTasks(config, fault);
   return faults;

@@ -319,6 +319,8 @@ export const studySchema = section({
     precision: z.enum(["float32", "bfloat16"]).default("float32"),
     /** Blocks of ConvNeXts and transformers are computed once more on the way back: less memory, the same numbers. */
     checkpointing: z.boolean().default(false),
+    /** Training steps are recorded as CUDA graphs and played; without effect on a CPU. Not beside `checkpointing`. */
+    cudaGraphs: z.boolean().default(false),
     /** Keeps the encoder of every so many epochs of a pretraining beside the last one; null: the last one alone. */
     checkpointEvery: count.nullable().default(null),
     /** Where the results go; default: `<name>-results` beside the study file. */

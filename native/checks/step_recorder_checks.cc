@@ -1,0 +1,122 @@
+#include "checks/checks.h"
+#include "models/specification.h"
+#include "training/trainer.h"
+
+namespace transfer_limits::checks {
+namespace {
+
+// Plain steps first, then recorded ones, of two shapes in turn.
+constexpr int kSteps = 14;
+
+struct Case {
+  std::string name;
+  NetworkSpecification specification;
+  Loss loss;
+  std::vector<int64_t> input;
+  std::vector<int64_t> target;
+  bool frozen = false;
+};
+
+struct Trained {
+  at::Tensor readings;  // [kSteps, 2]
+  at::Tensor weights;   // [all parameters and buffers]
+};
+
+at::Tensor target_of(const Case& one, std::vector<int64_t> size, uint64_t seed) {
+  const at::Tensor target = values(size, seed, at::kFloat);
+  if (one.loss.kind == Loss::Kind::kCrossEntropy) return (target * 2 + 2).floor().to(at::kLong);
+  return target.gt(0).to(at::kFloat);
+}
+
+Trained trained(const Case& one, const at::Device& device, bool recorded) {
+  const torch::AutoGradMode on(true);
+  torch::manual_seed(7);
+  const std::shared_ptr<Network> network = build_network(one.specification);
+  network->to(device);
+  TrainerOptions options;
+  options.loss = one.loss;
+  options.gradient_clip = 1.0;
+  options.cuda_graphs = recorded;
+  if (one.frozen) options.trainable = {"head."};
+  Trainer trainer(network, options);
+  std::vector<at::Tensor> readings, weights;
+  for (int step = 0; step < kSteps; ++step) {
+    // Every third batch is smaller, every batch and learning rate another.
+    const int64_t samples = one.input[0] - (step % 3 == 2 ? 1 : 0);
+    std::vector<int64_t> input_size = one.input, target_size = one.target;
+    input_size[0] = target_size[0] = samples;
+    const at::Tensor input = values(input_size, uint64_t(100 + step), at::kFloat).to(device);
+    const at::Tensor target = target_of(one, target_size, uint64_t(200 + step)).to(device);
+    std::optional<Features> features;
+    if (one.frozen) {
+      const torch::NoGradGuard no_grad;
+      network->eval();
+      features = network->embed(input);
+      features->tokens.reset();
+    }
+    readings.push_back(trainer.step(input, target, features, 1e-3 / (1 + step), uint64_t(300 + step)).cpu());
+  }
+  for (const at::Tensor& tensor : network->parameters()) weights.push_back(tensor.detach().flatten().cpu());
+  for (const at::Tensor& tensor : network->buffers()) {
+    weights.push_back(tensor.flatten().to(at::kCPU, at::kFloat));
+  }
+  return {at::stack(readings), at::cat(weights)};
+}
+
+Loss loss_of(Loss::Kind kind, std::vector<double> weights = {}) {
+  Loss loss;
+  loss.kind = kind;
+  loss.weights = std::move(weights);
+  return loss;
+}
+
+}  // namespace
+
+void check_step_recorder(Report& report) {
+  if (report.target() == Target::kEmulatedCuda) return;
+  ConvNeXtSpecification convnext;
+  convnext.channels = 1;
+  convnext.depths = {1, 1, 2, 1};
+  convnext.dims = {16, 24, 32, 48};
+  convnext.drop_path = 0.3;
+  DinoVitSpecification vit;
+  vit.embed_dim = 48;
+  vit.depth = 2;
+  vit.heads = 3;
+  const Loss weighted = loss_of(Loss::Kind::kCrossEntropy, {1, 2, 3, 4});
+  UperNetSpecification upernet;
+  upernet.hidden = 32;
+  upernet.auxiliary = 16;
+  const ClassifierSpecification classifier{4, 16};
+  const Case cases[] = {
+      {"ConvNeXt and UperNet, dropping paths",
+       EncoderSpecification{convnext, upernet},
+       loss_of(Loss::Kind::kTversky),
+       {3, 1, 32, 64, 64},
+       {3, 1, 32, 64, 64}},
+      {"ConvNeXt and classifier, class weights",
+       EncoderSpecification{convnext, classifier},
+       weighted,
+       {4, 1, 32, 64, 64},
+       {4}},
+      {"classifier on kept features",
+       EncoderSpecification{convnext, classifier},
+       weighted,
+       {4, 1, 32, 64, 64},
+       {4},
+       true},
+      {"ViT and convolutional head",
+       EncoderSpecification{vit, ConvHeadSpecification{}},
+       loss_of(Loss::Kind::kL1),
+       {2, 3, 4, 56, 56},
+       {2, 1, 4, 56, 56}},
+  };
+  for (const Case& one : cases) {
+    const Trained plain = trained(one, report.device(), false),
+                  recorded = trained(one, report.device(), true);
+    report.compare("recorded steps, losses, " + one.name, recorded.readings, plain.readings, 1e-3);
+    report.compare("recorded steps, weights, " + one.name, recorded.weights, plain.weights, 1e-3);
+  }
+}
+
+}  // namespace transfer_limits::checks
