@@ -28,25 +28,20 @@ namespace {
 // `count` bytes, not filled. LibTorch's memory comes in large pages: small ones take as long to get as to fill.
 at::Tensor bytes_of(int64_t count) { return at::empty({count}, at::kByte); }
 
-// The first `count` bytes of a file; nothing where there are fewer, or they cannot be read.
-std::optional<at::Tensor> read_file(const std::string& path, int64_t count) {
+// The first `count` bytes of a file, to `target`; false where there are fewer, or they cannot be read.
+bool read_file(const std::string& path, int64_t count, uint8_t* target) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"), std::fclose);
-  if (file == nullptr) return std::nullopt;
-  if (std::setvbuf(file.get(), nullptr, _IONBF, 0) != 0) return std::nullopt;
-  at::Tensor bytes = bytes_of(count);
-  if (std::fread(bytes.mutable_data_ptr(), 1, size_t(count), file.get()) != size_t(count))
-    return std::nullopt;
-  return bytes;
+  if (file == nullptr || std::setvbuf(file.get(), nullptr, _IONBF, 0) != 0) return false;
+  return std::fread(target, 1, size_t(count), file.get()) == size_t(count);
 }
 
 // The members of a gzip file, one after the other, to `target`; false unless they are sound and make `expected` bytes.
-bool inflate(const at::Tensor& file, int64_t expected, uint8_t* target) {
+bool inflate(const uint8_t* source, int64_t bytes, int64_t expected, uint8_t* target) {
   if (libdeflate_gzip_decompress_ex == nullptr) return false;
   const std::unique_ptr<libdeflate_decompressor, void (*)(libdeflate_decompressor*)> decompressor(
       libdeflate_alloc_decompressor(), libdeflate_free_decompressor);
   if (decompressor == nullptr) return false;
-  const auto* source = file.const_data_ptr<uint8_t>();
-  auto left = size_t(file.numel()), room = size_t(expected);
+  auto left = size_t(bytes), room = size_t(expected);
   while (left > 0) {
     size_t taken = 0, made = 0;
     if (libdeflate_gzip_decompress_ex(decompressor.get(), source, left, target, room, &taken, &made) != 0) {
@@ -124,21 +119,26 @@ std::optional<DecodedVolume> decode(const std::string& path, int64_t file_bytes,
   const Kind& kind = kind_named(stored.type);
   const int64_t expected = stored.first_byte + stored.voxels * kind.bytes;
   if (!gzip && file_bytes != expected) return std::nullopt;
-  std::optional<at::Tensor> bytes = read_file(path, file_bytes);
-  if (!bytes) return std::nullopt;
   DecodedVolume volume{at::empty({stored.voxels}, at::kFloat)};
   auto* target = volume.voxels.mutable_data_ptr<float>();
-  const uint8_t* decompressed = bytes->const_data_ptr<uint8_t>();
+  // Small voxels need no memory of their own, which takes time to get: they are decompressed to the end of the floats that
+  // they become, and what is compressed lies before them, where it fits.
+  auto* floats = reinterpret_cast<uint8_t*>(target);
+  const int64_t spare = stored.voxels * int64_t(sizeof(float)) - expected;
   at::Tensor own;
+  if (spare < 0) own = bytes_of(expected);
+  uint8_t* place = spare < 0 ? own.mutable_data_ptr<uint8_t>() : floats + spare;
   if (gzip) {
-    // Small voxels need no memory of their own: they are decompressed to the end of the floats that they become.
-    const int64_t spare = stored.voxels * int64_t(sizeof(float)) - expected;
-    if (spare < 0) own = bytes_of(expected);
-    uint8_t* place = spare < 0 ? own.mutable_data_ptr<uint8_t>() : reinterpret_cast<uint8_t*>(target) + spare;
-    if (!inflate(*bytes, expected, place)) return std::nullopt;
-    decompressed = place;
+    at::Tensor compressed;
+    if (spare < file_bytes) compressed = bytes_of(file_bytes);
+    uint8_t* source = spare < file_bytes ? compressed.mutable_data_ptr<uint8_t>() : floats;
+    if (!read_file(path, file_bytes, source) || !inflate(source, file_bytes, expected, place)) {
+      return std::nullopt;
+    }
+  } else if (!read_file(path, expected, place)) {
+    return std::nullopt;
   }
-  volume.not_finite = kind.convert(decompressed + stored.first_byte, stored, target);
+  volume.not_finite = kind.convert(place + stored.first_byte, stored, target);
   return volume;
 }
 
