@@ -27,7 +27,7 @@ export interface EpochRecord {
 
 export interface Cost {
   wallSeconds: number;
-  /** Seconds during which the device worked for this cell; on a CPU the wall seconds of native work. */
+  /** Wall seconds during which native work was under way for this cell: on a GPU, until what was asked of it was done. */
   deviceSeconds: number;
   peakMemoryBytes: number;
   epochSeconds: number[];
