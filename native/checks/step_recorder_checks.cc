@@ -6,7 +6,7 @@ namespace transfer_limits::checks {
 namespace {
 
 // Plain steps first, then recorded ones, of two shapes in turn.
-constexpr int kSteps = 14;
+constexpr uint64_t kSteps = 14;
 
 struct Case {
   std::string name;
@@ -22,7 +22,7 @@ struct Trained {
   at::Tensor weights;   // [all parameters and buffers]
 };
 
-at::Tensor target_of(const Case& one, std::vector<int64_t> size, uint64_t seed) {
+at::Tensor target_of(const Case& one, const std::vector<int64_t>& size, uint64_t seed) {
   const at::Tensor target = values(size, seed, at::kFloat);
   if (one.loss.kind == Loss::Kind::kCrossEntropy) return (target * 2 + 2).floor().to(at::kLong);
   return target.gt(0).to(at::kFloat);
@@ -40,13 +40,13 @@ Trained trained(const Case& one, const at::Device& device, bool recorded) {
   if (one.frozen) options.trainable = {"head."};
   Trainer trainer(network, options);
   std::vector<at::Tensor> readings, weights;
-  for (int step = 0; step < kSteps; ++step) {
+  for (uint64_t step = 0; step < kSteps; ++step) {
     // Every third batch is smaller, every batch and learning rate another.
     const int64_t samples = one.input[0] - (step % 3 == 2 ? 1 : 0);
     std::vector<int64_t> input_size = one.input, target_size = one.target;
     input_size[0] = target_size[0] = samples;
-    const at::Tensor input = values(input_size, uint64_t(100 + step), at::kFloat).to(device);
-    const at::Tensor target = target_of(one, target_size, uint64_t(200 + step)).to(device);
+    const at::Tensor input = values(input_size, 100 + step, at::kFloat).to(device);
+    const at::Tensor target = target_of(one, target_size, 200 + step).to(device);
     std::optional<Features> features;
     if (one.frozen) {
       const torch::NoGradGuard no_grad;
@@ -54,7 +54,7 @@ Trained trained(const Case& one, const at::Device& device, bool recorded) {
       features = network->embed(input);
       features->tokens.reset();
     }
-    readings.push_back(trainer.step(input, target, features, 1e-3 / (1 + step), uint64_t(300 + step)).cpu());
+    readings.push_back(trainer.step(input, target, features, 1e-3 / double(1 + step), 300 + step).cpu());
   }
   for (const at::Tensor& tensor : network->parameters()) weights.push_back(tensor.detach().flatten().cpu());
   for (const at::Tensor& tensor : network->buffers()) {
