@@ -1,4 +1,3 @@
-import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,7 +11,7 @@ import { type PlannedCell, planStudy } from "../dist/study/plan.js";
 import { resolveStudy } from "../dist/study/resolve.js";
 import { runStudy } from "../dist/study/run.js";
 import { runSchedule } from "../dist/study/schedule.js";
-import { tinyStudy, withoutCost } from "./study-fixture.js";
+import { killWorkers, tinyStudy, withoutCost, workers } from "./study-fixture.js";
 
 const cell = (id: string, memoryBytes: number, cost = 1): PlannedCell => ({
   id,
@@ -226,7 +225,7 @@ describe("cells side by side", () => {
     const results = await runStudy(study("killed"), {
       jobs: 2,
       onProgress: (event) => {
-        if (event.kind === "cell-started" && event.cell.id === victim) killWorkerOf(victim);
+        if (event.kind === "cell-started" && event.cell.id === victim) killWorkers(victim);
       },
     });
     const states = Object.fromEntries(results.cells.map(({ id, status }) => [id, status]));
@@ -256,25 +255,3 @@ describe("cells side by side", () => {
     expect(await numbers("ahead")).toBe(await numbers("alone"));
   }, 300_000);
 });
-
-/** Kills the worker of this process that works on a cell, as an operator or the system does. */
-function killWorkerOf(id: string): void {
-  for (const { pid, command } of workers()) if (command.includes(id)) process.kill(pid, "SIGKILL");
-}
-
-/** The worker processes of this process. */
-function workers(): { pid: number; command: string }[] {
-  const found: { pid: number; command: string }[] = [];
-  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
-    try {
-      const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-      const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
-      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-      if (parent === process.pid && command.includes("study/worker.js"))
-        found.push({ pid: Number(pid), command });
-    } catch {
-      // It ended in the meantime.
-    }
-  }
-  return found;
-}

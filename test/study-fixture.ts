@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -69,4 +70,33 @@ export function spawnStudy(study: StudyInput, onEvent: (event: StudyEvent, kill:
   return once(child, "close").then(
     ([code, signal]) => ({ code, signal }) as { code: number | null; signal: string | null },
   );
+}
+
+/** The worker processes of this process. */
+export function workers(): { pid: number; command: string }[] {
+  const found: { pid: number; command: string }[] = [];
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+      const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+      if (parent === process.pid && command.includes("study/worker.js"))
+        found.push({ pid: Number(pid), command });
+    } catch {
+      // It ended in the meantime.
+    }
+  }
+  return found;
+}
+
+/** Kills the workers of this process, or the one that works on a cell, as an operator or the system does. */
+export function killWorkers(cell = ""): void {
+  for (const { pid, command } of workers()) {
+    if (!command.includes(cell)) continue;
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // It ended in the meantime.
+    }
+  }
 }

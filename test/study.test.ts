@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import { readSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
 import type { CellResult, CellSummary, StudyResults } from "../dist/study/results.js";
 import { runStudy } from "../dist/study/run.js";
-import { readResults, spawnStudy, tinyStudy, withoutCost } from "./study-fixture.js";
+import { killWorkers, readResults, spawnStudy, tinyStudy, withoutCost } from "./study-fixture.js";
 
 let folder: string;
 let reference: StudyResults;
@@ -360,18 +360,3 @@ describe("a study with cases that cannot be used", () => {
     ]);
   }, 300_000);
 });
-
-/** Kills every worker process of this process, as the system does when memory runs out. */
-function killWorkers(): void {
-  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
-  for (const pid of pids) {
-    try {
-      const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-      const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
-      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-      if (parent === process.pid && command.includes("study/worker.js")) process.kill(Number(pid), "SIGKILL");
-    } catch {
-      // It ended in the meantime.
-    }
-  }
-}

@@ -193,8 +193,8 @@ void training_step(const at::Device& device, at::IntArrayRef size, const std::ve
     options.cuda_graphs = recorded;
     const auto trainer = std::make_shared<Trainer>(network, options);
     const auto step = [=] { trainer->step(x, target, std::nullopt, 1e-4, 0); };
-    // The first steps are plain, and one is recorded.
-    for (int count = 0; recorded && count < 4; ++count) step();
+    for (int count = 0; recorded && count <= StepRecorder::kPlainSteps; ++count)
+      step();  // the last is recorded
     contenders.push_back({std::string("transfer-limits, ") +
                               (precision == Precision::kBFloat16 ? "bfloat16" : "float32") +
                               (recorded ? ", CUDA graph" : ""),

@@ -14,6 +14,10 @@ class StepRecorder {
  public:
   using Step = std::function<at::Tensor(const std::vector<at::Tensor>& inputs)>;
 
+  // Steps of a shape that run as they are before one is recorded: libraries choose algorithms and take workspace in
+  // them, which can't be done while recording.
+  static constexpr int kPlainSteps = 3;
+
   StepRecorder() = default;
   StepRecorder(const StepRecorder&) = delete;
   StepRecorder& operator=(const StepRecorder&) = delete;

@@ -14,10 +14,6 @@
 namespace transfer_limits::cuda {
 namespace {
 
-// Steps of a shape that run as they are before one is recorded: libraries choose algorithms and take workspace in them,
-// which can't be done while recording.
-constexpr int kPlainSteps = 3;
-
 // Batches of a training have one shape, or a second one at the end of an epoch. Every recorded one holds memory.
 constexpr size_t kMostShapes = 4;
 
@@ -54,7 +50,7 @@ class GraphRecorder final : public StepRecorder {
 
  private:
   struct Recording {
-    std::vector<at::Tensor> inputs;  // of a shape: the first that came, then those that the graph reads
+    std::vector<at::Tensor> inputs;  // of its shape: what the graph reads
     int plain_steps = 0;
     at::Tensor answer;
     std::unique_ptr<at::cuda::CUDAGraph> graph;
