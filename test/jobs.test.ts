@@ -241,6 +241,17 @@ describe("cells side by side", () => {
     expect(await numbers("killed")).toBe(await numbers("alone"));
   }, 300_000);
 
+  it("lose nothing when processes die that wait for one", async () => {
+    const results = await runStudy(study("waiting"), {
+      jobs: 1,
+      onProgress: (event) => {
+        if (event.kind === "epoch") killWorkers("waiting for a cell");
+      },
+    });
+    expect(results.complete).toBe(true);
+    expect(await numbers("waiting")).toBe(await numbers("alone"));
+  }, 300_000);
+
   it("find their process started while the one before still works, and the last leaves none behind", async () => {
     const processes = new Map<string, Set<number>>();
     await runStudy(study("ahead"), {
@@ -250,7 +261,7 @@ describe("cells side by side", () => {
         if (event.kind === "epoch") processes.get(event.cell.id)?.add(workers().length);
       },
     });
-    expect([...processes.values()].map((counts) => [...counts])).toEqual([[2], [2], [1]]);
+    expect([...processes.values()].map((counts) => [...counts])).toEqual([[3], [2], [1]]);
     await expect.poll(workers).toEqual([]);
     expect(await numbers("ahead")).toBe(await numbers("alone"));
   }, 300_000);

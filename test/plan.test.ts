@@ -8,7 +8,7 @@ import { DevicePool } from "../dist/study/devices.js";
 import { lockStudy } from "../dist/study/lock.js";
 import { type PlannedCell, planStudy } from "../dist/study/plan.js";
 import { resolveStudy } from "../dist/study/resolve.js";
-import { type Outcome, runSchedule } from "../dist/study/schedule.js";
+import { type Outcome, runSchedule, type Schedule } from "../dist/study/schedule.js";
 import type { Study, StudyInput } from "../dist/study/schema.js";
 
 const studyOf = (changes: Partial<StudyInput> = {}): Study => {
@@ -242,6 +242,61 @@ describe("handing out cells", () => {
       controller.signal,
     );
     expect(order).toHaveLength(2);
+  });
+});
+
+describe("writing down what became of cells", () => {
+  const done: Outcome = { kind: "done", metric: null, seconds: 0, nativeSeconds: 0 };
+  const schedule = (run: Schedule["run"], settled: Schedule["settled"]): Schedule => ({
+    jobs: 1,
+    done: new Set(),
+    signal: new AbortController().signal,
+    devices: new DevicePool(["cpu"], () => null),
+    run,
+    settled,
+  });
+  const cells = [cell("a", 3), cell("b", 2), cell("c", 1)];
+
+  it("goes on while the next cell runs, one after the other", async () => {
+    const events: string[] = [];
+    await runSchedule(
+      cells,
+      schedule(
+        async ({ id }) => {
+          events.push(`run ${id}`);
+          return done;
+        },
+        async ({ id }) => {
+          events.push(`write ${id}`);
+          await new Promise((resolve) => setTimeout(resolve, 20));
+          events.push(`wrote ${id}`);
+        },
+      ),
+    );
+    expect(events.filter((event) => !event.startsWith("run"))).toEqual(
+      ["a", "b", "c"].flatMap((id) => [`write ${id}`, `wrote ${id}`]),
+    );
+    expect(events.indexOf("run b")).toBeLessThan(events.indexOf("wrote a"));
+  });
+
+  it("ends the study where it fails, and starts nothing more", async () => {
+    const started: string[] = [];
+    const running = runSchedule(
+      cells,
+      schedule(
+        async ({ id }) => {
+          started.push(id);
+          await new Promise((resolve) => setTimeout(resolve, 5));
+          return done;
+        },
+        async () => {
+          await new Promise((resolve) => setTimeout(resolve, 1));
+          throw new Error("the disk is full");
+        },
+      ),
+    );
+    await expect(running).rejects.toThrow("the disk is full");
+    expect(started).toEqual(["a", "b"]);
   });
 });
 

@@ -220,11 +220,15 @@ async function prepareCase(
 
   const images: Partial<Record<VolumeRole, Image>> = {};
   const contents: Partial<Record<VolumeRole, string>> = {};
-  for (const role of roles) {
-    throwIfAborted(signal);
-    const { image, content } = await readOriginal(cohortCase.volumes[role] as string, cache);
-    images[role] = image;
-    contents[role] = content;
+  const originals = await Promise.allSettled(
+    roles.map((role) => readOriginal(cohortCase.volumes[role] as string, cache)),
+  );
+  throwIfAborted(signal);
+  for (const [index, original] of originals.entries()) {
+    if (original.status === "rejected") throw original.reason; // of several, the first in the order of roles
+    const role = roles[index] as VolumeRole;
+    images[role] = original.value.image;
+    contents[role] = original.value.content;
   }
   // The same content may lie under another name.
   const key = entryKey(JSON.stringify(settings), contents);

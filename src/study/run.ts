@@ -98,8 +98,6 @@ async function runLocked(
   let results = await collector.write(signal);
   const tally = new Tally(cells, done, jobs);
   const abort = signal ?? new AbortController().signal;
-  // Cells that end at the same time are written down one after the other.
-  let writing = Promise.resolve();
   await runSchedule(cells, {
     jobs,
     done,
@@ -107,16 +105,12 @@ async function runLocked(
     devices: new DevicePool(devices),
     run: (cell, device) =>
       workers.run({ study: onDevice(study, device), cell, cohort, threads }, abort, onProgress),
-    settled: (cell, outcome) => {
-      const step = writing.then(async () => {
-        if (outcome.kind === "stopped") return;
-        if (outcome.kind === "failed") await writeFailure(folder, { id: cell.id, ...withoutKind(outcome) });
-        results = await collector.write();
-        onProgress(eventOf(cell, outcome));
-        onProgress(tally.after(cell, outcome));
-      });
-      writing = step.catch(() => {});
-      return step;
+    settled: async (cell, outcome) => {
+      if (outcome.kind === "stopped") return;
+      if (outcome.kind === "failed") await writeFailure(folder, { id: cell.id, ...withoutKind(outcome) });
+      results = await collector.write();
+      onProgress(eventOf(cell, outcome));
+      onProgress(tally.after(cell, outcome));
     },
   });
   if (signal?.aborted) {

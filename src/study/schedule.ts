@@ -17,13 +17,17 @@ export interface Schedule {
   /** Where cells run, and whether one fits beside those that run already. */
   devices: DevicePool;
   run(cell: PlannedCell, device: string): Promise<Outcome>;
-  /** Called once a cell, also for those that fail because of another; the next cells start after it has returned. */
+  /**
+   * Called once a cell, also for those that fail because of another: for one after the other, while the next cells run
+   * already.
+   */
   settled(cell: PlannedCell, outcome: Outcome): Promise<void>;
 }
 
 /**
  * Hands out cells, up to `jobs` at once: of those that are ready, the one first from which the longest chain of work
- * hangs. One that does not fit beside those that run lets shorter ones pass, and is asked again whenever a cell ends. A cell whose dependency failed fails with its reason. Nothing new starts once the signal is aborted.
+ * hangs. One that does not fit beside those that run lets shorter ones pass, and is asked again whenever a cell ends. A
+ * cell whose dependency failed fails with its reason. Nothing new starts once the signal is aborted, or `settled` failed.
  */
 export async function runSchedule(cells: readonly PlannedCell[], schedule: Schedule): Promise<void> {
   const { jobs, signal, devices } = schedule;
@@ -33,14 +37,18 @@ export async function runSchedule(cells: readonly PlannedCell[], schedule: Sched
   const running = new Map<string, Promise<void>>();
   const failed = new Map<string, string>();
 
-  const settle = async (cell: PlannedCell, outcome: Outcome): Promise<void> => {
+  let settling = Promise.resolve();
+  let settlingFailed = false;
+  const settle = (cell: PlannedCell, outcome: Outcome): void => {
     if (outcome.kind === "done") done.add(cell.id);
     if (outcome.kind === "failed") failed.set(cell.id, outcome.reason);
-    await schedule.settled(cell, outcome);
+    settling = settling.then(() => schedule.settled(cell, outcome));
+    settling.catch(() => {
+      settlingFailed = true; // the loop ends with it, once what runs has ended
+    });
   };
   const start = async (cell: PlannedCell, device: string): Promise<void> => {
-    const outcome = await schedule.run(cell, device).finally(() => devices.release(cell.id));
-    await settle(cell, outcome);
+    settle(cell, await schedule.run(cell, device).finally(() => devices.release(cell.id)));
   };
 
   for (;;) {
@@ -49,13 +57,13 @@ export async function runSchedule(cells: readonly PlannedCell[], schedule: Sched
       if (broken === undefined) continue;
       waiting.delete(cell.id);
       const reason = `It starts from ${broken}, which failed: ${failed.get(broken)}`;
-      await settle(cell, { kind: "failed", code: "WORKER_DIED", reason });
+      settle(cell, { kind: "failed", code: "WORKER_DIED", reason });
     }
     const ready = [...waiting.values()]
       .filter(({ dependsOn }) => dependsOn.every((id) => done.has(id)))
       .sort((a, b) => (priority.get(b.id) as number) - (priority.get(a.id) as number));
     for (const cell of ready) {
-      if (running.size >= jobs || signal.aborted) break;
+      if (running.size >= jobs || signal.aborted || settlingFailed) break;
       const device = devices.take(cell);
       if (device === null) continue;
       waiting.delete(cell.id);
@@ -64,7 +72,7 @@ export async function runSchedule(cells: readonly PlannedCell[], schedule: Sched
         start(cell, device).finally(() => running.delete(cell.id)),
       );
     }
-    if (running.size === 0) return;
+    if (running.size === 0) return settling;
     try {
       await Promise.race(running.values());
     } catch (error) {

@@ -13,15 +13,18 @@ const patience = 20_000;
 /** How much of what a worker wrote to stderr stands in the reason of its death. */
 const lastWords = 2000;
 
+/** So many processes wait for cells: cells that only test can be over before another process has started. */
+const waitingAtMost = 2;
+
 /** Room for the name of a cell in a process' command line, which a process can change but not lengthen. */
 const roomForName = "waiting for a cell".padEnd(200);
 
 /**
- * Works on cells, each in a process of its own. The process of the next cell starts before it is needed, the first at
- * once: it takes half a second to load LibTorch, and several with CUDA.
+ * Works on cells, each in a process of its own. Processes start before they are needed, the first at once: it takes half
+ * a second to load LibTorch, and several with CUDA.
  */
 export class WorkerPool {
-  #spare: WorkerProcess | null = null;
+  readonly #waiting: WorkerProcess[] = [];
   #cellsLeft: number;
 
   /** @param threads of each process; @param cells how many will be run */
@@ -34,59 +37,75 @@ export class WorkerPool {
   }
 
   /** It never rejects: a process that dies is a failed cell. */
-  run(job: CellJob, signal: AbortSignal, onEvent: (event: StudyEvent) => void): Promise<Outcome> {
+  async run(job: CellJob, signal: AbortSignal, onEvent: (event: StudyEvent) => void): Promise<Outcome> {
     this.#cellsLeft--;
-    const spare = this.#spare;
-    this.#spare = null;
-    const worker = spare?.isAlive ? spare : new WorkerProcess(this.threads);
-    return worker.run(job, signal, (event) => {
-      if (event.kind === "cell-started" && !signal.aborted) this.#startAhead();
-      onEvent(event);
-    });
+    for (;;) {
+      const waiting = this.#waiting.shift();
+      const worker = waiting ?? new WorkerProcess(this.threads);
+      const outcome = await worker.run(job, signal, (event) => {
+        if (event.kind === "cell-started" && !signal.aborted) this.#startAhead();
+        onEvent(event);
+      });
+      // What ended a process that only waited has nothing to do with the cell.
+      if (!waiting || worker.tookUpItsCell || signal.aborted) return outcome;
+    }
   }
 
   #startAhead(): void {
-    if (this.#cellsLeft > 0) this.#spare ??= new WorkerProcess(this.threads);
+    while (this.#waiting.length < Math.min(waitingAtMost, this.#cellsLeft))
+      this.#waiting.push(new WorkerProcess(this.threads));
   }
 
-  /** Ends the process that waits for a cell, if there is one. */
+  /** Ends the processes that wait for a cell. */
   [Symbol.dispose](): void {
-    this.#spare?.end();
-    this.#spare = null;
+    for (const worker of this.#waiting.splice(0)) worker.end();
   }
+}
+
+/** How a process ended. */
+interface End {
+  exitCode: number | null;
+  killedBy: NodeJS.Signals | null;
 }
 
 /** A process that works on one cell, and until then waits for it. */
 class WorkerProcess {
   readonly #child: ChildProcess;
+  readonly #ended: Promise<End>;
+  #tookUpItsCell = false;
   #stderr = "";
   #spawnError: Error | undefined;
 
   constructor(threads: number) {
-    this.#child = fork(program, [roomForName], {
+    const child = fork(program, [roomForName], {
       stdio: ["ignore", "ignore", "pipe", "ipc"],
       execArgv: [],
       env: { ...process.env, OMP_NUM_THREADS: String(threads), MKL_NUM_THREADS: String(threads) },
     });
-    this.#child.on("error", (error) => {
-      this.#spawnError = error;
+    this.#child = child;
+    this.#ended = new Promise((resolve) => {
+      child.on("close", (exitCode, killedBy) => resolve({ exitCode, killedBy }));
+      child.on("error", (error) => {
+        this.#spawnError = error;
+        if (child.pid === undefined) resolve({ exitCode: null, killedBy: null });
+      });
     });
-    this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-lastWords);
     });
   }
 
-  get isAlive(): boolean {
-    return this.#child.connected && this.#child.exitCode === null && this.#child.signalCode === null;
+  /** Whether it heard of its cell before it ended. */
+  get tookUpItsCell(): boolean {
+    return this.#tookUpItsCell;
   }
 
   end(): void {
     this.#child.kill("SIGKILL");
   }
 
-  run(job: CellJob, signal: AbortSignal, onEvent: (event: StudyEvent) => void): Promise<Outcome> {
+  async run(job: CellJob, signal: AbortSignal, onEvent: (event: StudyEvent) => void): Promise<Outcome> {
     const started = performance.now();
-    const child = this.#child;
     let timer: NodeJS.Timeout | undefined;
     const stop = () => {
       this.#send({ kind: "stop" });
@@ -95,33 +114,24 @@ class WorkerProcess {
     if (signal.aborted) stop();
     else signal.addEventListener("abort", stop, { once: true });
 
-    return new Promise((resolve) => {
-      let last: Exclude<FromWorker, { kind: "event" }> | undefined;
-      child.on("message", (message: FromWorker) => {
-        if (message.kind === "event") onEvent(message.event);
-        else last = message;
-      });
-      const outcome = (exitCode: number | null, killedBy: NodeJS.Signals | null): Outcome => {
-        if (last?.kind === "done") {
-          if (last.liveTensors > 0) warnOfLeak(job.cell.id, last.liveTensors);
-          const { metric, nativeSeconds } = last;
-          return { kind: "done", metric, seconds: (performance.now() - started) / 1000, nativeSeconds };
-        }
-        if (last) return last;
-        if (signal.aborted) return { kind: "stopped" };
-        return { kind: "failed", code: "WORKER_DIED", reason: this.#reasonOfDeath(exitCode, killedBy) };
-      };
-      const end = (exitCode: number | null, killedBy: NodeJS.Signals | null) => {
-        signal.removeEventListener("abort", stop);
-        clearTimeout(timer);
-        resolve(outcome(exitCode, killedBy));
-      };
-      child.on("close", end);
-      child.on("error", () => {
-        if (child.pid === undefined) end(null, null);
-      });
-      this.#send({ kind: "run", job });
+    let last: Exclude<FromWorker, { kind: "taken-up" } | { kind: "event" }> | undefined;
+    this.#child.on("message", (message: FromWorker) => {
+      if (message.kind === "taken-up") this.#tookUpItsCell = true;
+      else if (message.kind === "event") onEvent(message.event);
+      else last = message;
     });
+    this.#send({ kind: "run", job });
+    const end = await this.#ended;
+    signal.removeEventListener("abort", stop);
+    clearTimeout(timer);
+    if (last?.kind === "done") {
+      if (last.liveTensors > 0) warnOfLeak(job.cell.id, last.liveTensors);
+      const { metric, nativeSeconds } = last;
+      return { kind: "done", metric, seconds: (performance.now() - started) / 1000, nativeSeconds };
+    }
+    if (last) return last;
+    if (signal.aborted) return { kind: "stopped" };
+    return { kind: "failed", code: "WORKER_DIED", reason: this.#reasonOfDeath(end) };
   }
 
   /** A worker that is gone cannot be told anything; its end is seen elsewhere. */
@@ -129,7 +139,7 @@ class WorkerProcess {
     if (this.#child.connected) this.#child.send(message, () => {});
   }
 
-  #reasonOfDeath(exitCode: number | null, killedBy: NodeJS.Signals | null): string {
+  #reasonOfDeath({ exitCode, killedBy }: End): string {
     const how = this.#spawnError
       ? `could not be started: ${this.#spawnError.message}`
       : killedBy

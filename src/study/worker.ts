@@ -19,6 +19,7 @@ const say = (message: FromWorker): Promise<void> =>
 
 async function work(job: CellJob): Promise<FromWorker> {
   process.title = `transfer-limits study/worker.js ${job.cell.id}`;
+  void say({ kind: "taken-up" });
   try {
     setThreads(job.threads);
     const run = job.cell.kind === "pretraining" ? runPretrainingCell : runTaskCell;

@@ -11,14 +11,25 @@ const kept = 32;
 /** An order of the axes depth, height and width: `[2, 1, 0]` swaps depth and width. */
 export type AxisOrder = readonly [number, number, number];
 
+/** What was drawn for so many channels: weights are probed before and after they are taken over. */
+const drawn = new Map<number, Float64Array>();
+
+function drawFor(channels: number): Float64Array {
+  const before = drawn.get(channels);
+  if (before) return before;
+  const draw = randomStream(0, "probe volume");
+  const values = Float64Array.from({ length: channels * edge ** 3 }, () => draw.normal());
+  drawn.set(channels, values);
+  return values;
+}
+
 /**
  * A fixed volume [1, C, 32, 32, 32] of irregular numbers, the same on every machine, that looks different along each
  * axis. `order` says which of its axes stands where. A vision transformer takes one channel.
  */
 export function probeVolume(encoder: EncoderSpec, order: AxisOrder = [0, 1, 2], device = "cpu"): Tensor {
   const channels = encoder.family === "dino-vit" ? 1 : encoder.channels;
-  const draw = randomStream(0, "probe volume");
-  const values = Float64Array.from({ length: channels * edge ** 3 }, () => draw.normal());
+  const values = drawFor(channels);
   const turned = new Float32Array(values.length);
   const steps = [edge ** 2, edge, 1] as const;
   const [depth, height, width] = order.map((axis) => steps[axis] as number) as [number, number, number];
