@@ -88,6 +88,7 @@ inline void __pipeline_memcpy_async(void* to, const void* from, size_t bytes, si
 inline void __pipeline_commit() {}
 inline void __pipeline_wait_prior(size_t) {}
 
+inline void __stcg(uint4* to, uint4 value) { *to = value; }
 inline float __expf(float x) { return std::exp(x); }
 inline float __fdividef(float x, float y) { return x / y; }
 using std::max;

@@ -88,6 +88,23 @@ at::Tensor by_planes(const at::Tensor& slices, const at::Tensor& weight, int64_t
   return out;
 }
 
+// The gradient of the weight, a plane of taps after the other.
+void weight_gradient_by_planes(const at::Tensor& gradient_slices, const at::Tensor& slices,
+                               const at::Tensor& weight, int64_t samples) {
+  const int64_t depth = slices.size(0) / samples, channels = slices.size(1);
+  const at::OptionalIntArrayRef no_bias = std::nullopt;
+  const auto kept_slices = [&](const at::Tensor& tensor, int64_t first, int64_t kept) {
+    return tensor.unflatten(0, {samples, depth}).narrow(1, first, kept).flatten(0, 1);
+  };
+  for (int64_t plane = 0; plane < 7; ++plane) {
+    const int64_t shift = plane - 3, kept = depth - std::abs(shift);
+    if (kept <= 0) continue;
+    at::convolution_backward(kept_slices(gradient_slices, std::max<int64_t>(0, -shift), kept),
+                             kept_slices(slices, std::max<int64_t>(0, shift), kept), weight.select(2, plane),
+                             no_bias, {1, 1}, {3, 3}, {1, 1}, false, {0, 0}, channels, {false, true, false});
+  }
+}
+
 void depthwise(const at::Device& device, at::ScalarType type, at::IntArrayRef size) {
   const auto options = at::TensorOptions(device).dtype(type);
   const int64_t channels = size[1];
@@ -95,9 +112,12 @@ void depthwise(const at::Device& device, at::ScalarType type, at::IntArrayRef si
   const at::Tensor gradient = at::randn(size, options).contiguous(at::MemoryFormat::ChannelsLast3d);
   const at::Tensor weight = at::randn({channels, 1, 7, 7, 7}, options) * 0.05;
   const at::Tensor dense = x.contiguous(), dense_gradient = gradient.contiguous();
-  const at::Tensor slices = x.permute({0, 2, 1, 3, 4})
-                                .reshape({size[0] * size[2], channels, size[3], size[4]})
-                                .contiguous(at::MemoryFormat::ChannelsLast);
+  const auto slices_of = [&](const at::Tensor& volume) {
+    return volume.permute({0, 2, 1, 3, 4})
+        .reshape({size[0] * size[2], channels, size[3], size[4]})
+        .contiguous(at::MemoryFormat::ChannelsLast);
+  };
+  const at::Tensor slices = slices_of(x), gradient_slices = slices_of(gradient);
   const auto forward = [weight, channels](const at::Tensor& input) {
     at::conv3d(input, weight, {}, 1, 3, 1, channels);
   };
@@ -112,14 +132,18 @@ void depthwise(const at::Device& device, at::ScalarType type, at::IntArrayRef si
            {"LibTorch, contiguous", [=] { forward(dense); }},
            {"LibTorch, channels-last", [=] { forward(x); }},
            {"seven convolutions in 2D", [=] { by_planes(slices, weight, size[0]); }}});
-  compare(name + "input gradient", device,
-          {{"transfer-limits", [=] { depthwise_conv3d_input_gradient(gradient, weight); }},
-           {"LibTorch, contiguous", [=] { backward(dense_gradient, dense, true); }},
-           {"LibTorch, channels-last", [=] { backward(gradient, x, true); }}});
+  compare(
+      name + "input gradient", device,
+      {{"transfer-limits", [=] { depthwise_conv3d_input_gradient(gradient, weight); }},
+       {"LibTorch, contiguous", [=] { backward(dense_gradient, dense, true); }},
+       {"LibTorch, channels-last", [=] { backward(gradient, x, true); }},
+       {"seven convolutions in 2D", [=] { by_planes(gradient_slices, weight.flip({2, 3, 4}), size[0]); }}});
   compare(name + "weight gradient", device,
           {{"transfer-limits", [=] { depthwise_conv3d_weight_gradient(gradient, x, 7); }},
            {"LibTorch, contiguous", [=] { backward(dense_gradient, dense, false); }},
-           {"LibTorch, channels-last", [=] { backward(gradient, x, false); }}});
+           {"LibTorch, channels-last", [=] { backward(gradient, x, false); }},
+           {"seven convolutions in 2D",
+            [=] { weight_gradient_by_planes(gradient_slices, slices, weight, size[0]); }}});
 }
 
 double by_matrix(const at::Tensor& a, const at::Tensor& b, double sigma) {

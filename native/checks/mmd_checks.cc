@@ -32,6 +32,18 @@ KernelSums own_sums(Target target, const at::Tensor& a, const at::Tensor& b,
 
 at::Tensor tensor(const std::vector<double>& values) { return at::tensor(values, at::kDouble); }
 
+// Rows so near to each other, for a sigma so small, that no product of float32 tells how near: they are computed again.
+void check_near_rows(Report& report) {
+  const at::Tensor a = values({150, 768}, 1, at::kFloat);
+  at::Tensor b = values({140, 768}, 2, at::kFloat);
+  b.narrow(0, 0, 20).copy_(a.narrow(0, 0, 20) + 1e-3 * values({20, 768}, 3, at::kFloat));
+  const std::vector<double> sigmas = {0.01 * std::sqrt(512.0)};  // a hundredth of the distance of others
+  const KernelSums sums =
+      own_sums(report.target(), a.to(report.device()), b.to(report.device()), sigmas, Products::kFloat32);
+  report.compare("MMD sums, nearly equal rows", tensor(sums.between), tensor(reference(a, b, false, sigmas)),
+                 1e-6);
+}
+
 }  // namespace
 
 void check_mmd(Report& report) {
@@ -73,6 +85,7 @@ void check_mmd(Report& report) {
       }
     }
   }
+  check_near_rows(report);
 }
 
 }  // namespace transfer_limits::checks

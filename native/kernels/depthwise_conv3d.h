@@ -17,8 +17,8 @@ at::Tensor depthwise_conv3d(const at::Tensor& x, const at::Tensor& weight, const
 // The gradient with respect to the input: the convolution of `gradient` [N, C, D, H, W] with the flipped kernel.
 at::Tensor depthwise_conv3d_input_gradient(const at::Tensor& gradient, const at::Tensor& weight);
 
-// The gradients with respect to the weight [C, 1, k, k, k] and the bias [C], accumulated over parts of the volume in
-// float32 and over the parts in float64.
+// The gradients with respect to the weight [C, 1, k, k, k] and the bias [C]. The weight's is accumulated over parts of
+// the volume in float32 and over the parts in float64.
 std::pair<at::Tensor, at::Tensor> depthwise_conv3d_weight_gradient(const at::Tensor& gradient,
                                                                    const at::Tensor& x, int64_t kernel);
 

@@ -87,7 +87,7 @@ std::pair<at::Tensor, at::Tensor> depthwise_conv3d_weight_gradient(const at::Ten
     return {to_weight, to_bias};
   }
   const DeviceGuard guard(x);
-  const at::Tensor wanted = channels_last(gradient), volume = channels_last(x);
+  const at::Tensor wanted = channels_last(gradient.to(x.scalar_type())), volume = channels_last(x);
   const at::Tensor sums =
       x.scalar_type() == at::kFloat ? tap_sums<float>(wanted, volume) : tap_sums<Bfloat16>(wanted, volume);
   const at::Tensor to_bias = wanted.sum(at::IntArrayRef({0, 2, 3, 4}), /*keepdim=*/false, at::kFloat);  // [C]

@@ -60,7 +60,7 @@ __device__ void load_box(const DepthwiseShape& shape, const Value* volume, int64
   const int warp = int(threadIdx.x) / 32, warps = (int(blockDim.x) + 31) / 32, lane = int(threadIdx.x) % 32;
   // The last warp may be a half one.
   const int lanes = min(32, int(blockDim.x) - 32 * warp);
-  const bool aligned = shape.channels % kValues == 0;
+  const bool aligned = shape.channels % kValues == 0 && reinterpret_cast<uintptr_t>(volume) % kChunk == 0;
   for (int row = warp; row < box.depth * box.height; row += warps) {
     const int z = z0 + row / box.height, y = y0 + row % box.height;
     const bool row_inside = z >= 0 && z < shape.depth && y >= 0 && y < shape.height;
@@ -172,11 +172,11 @@ template <typename Value>
 __global__ void __launch_bounds__(kPlaneTaps* Lanes<Value>::kCount)
     correlate_kernel(DepthwiseShape shape, const Value* __restrict__ gradient,
                      const Value* __restrict__ volume, float* __restrict__ partial, Box box, Box boxes,
-                     int64_t box_count) {
+                     int stride, int64_t box_count) {
   DYNAMIC_SHARED(shared);
   constexpr int kChannels = Lanes<Value>::kChannels, kLanes = Lanes<Value>::kCount;
   const Box input = {box.depth + 2 * kRadius, box.height + 2 * kRadius, box.width + 2 * kRadius};
-  unsigned char* own_gradient = shared + input.voxels() * kVoxelBytes;
+  unsigned char* own_gradient = shared + input.depth * input.height * stride * kVoxelBytes;
   const int lane = int(threadIdx.x) % kLanes, place = int(threadIdx.x) / kLanes;
   const int kd = place / kKernel, kh = place % kKernel;
   const int channel = int(blockIdx.y) * kChannels;
@@ -191,8 +191,7 @@ __global__ void __launch_bounds__(kPlaneTaps* Lanes<Value>::kCount)
     const int h0 = inside / boxes.width % boxes.height * box.height;
     const int w0 = inside % boxes.width * box.width;
     __syncthreads();  // nobody reads the last box any more
-    load_box(shape, volume, sample, channel, d0 - kRadius, h0 - kRadius, w0 - kRadius, input, input.width,
-             shared);
+    load_box(shape, volume, sample, channel, d0 - kRadius, h0 - kRadius, w0 - kRadius, input, stride, shared);
     load_box(shape, gradient, sample, channel, d0, h0, w0, box, box.width, own_gradient);
     __syncthreads();
     for (int d = 0; d < min(box.depth, int(shape.depth) - d0); ++d) {
@@ -202,7 +201,7 @@ __global__ void __launch_bounds__(kPlaneTaps* Lanes<Value>::kCount)
         const int y = h0 + h + kh - kRadius;
         if (y < 0 || y >= shape.height) continue;
         const int width = min(box.width, int(shape.width) - w0);
-        const unsigned char* in = shared + ((d + kd) * input.height + h + kh) * input.width * kVoxelBytes;
+        const unsigned char* in = shared + ((d + kd) * input.height + h + kh) * stride * kVoxelBytes;
         const unsigned char* wanted = own_gradient + (d * box.height + h) * box.width * kVoxelBytes;
         float2 window[kKernel];
 #pragma unroll
@@ -240,19 +239,21 @@ Box boxes_of(const DepthwiseShape& shape, const Box& box) {
           divided(shape.width, box.width)};
 }
 
-// In clocks of a multiprocessor, roughly: what a box costs in arithmetic, of which a few warps cannot hide the latency,
-// and in copying its input.
-double cost_of(int64_t boxes, double multiplications, int threads, double bytes) {
+// In clocks, roughly: the boxes that a multiprocessor takes one after the other, of which each costs arithmetic, whose
+// latency a few warps cannot hide, and the copying of its input.
+double cost_of(int boxes, double multiplications, int threads, double bytes) {
   constexpr double kPerClock = 90, kBytesPerClock = 40, kWarpsToHide = 8;
   const double warps = (threads + 31) / 32;
-  return double(boxes) *
-         (multiplications / kPerClock * std::max(1.0, kWarpsToHide / warps) + bytes / kBytesPerClock);
+  return boxes * (multiplications / kPerClock * std::max(1.0, kWarpsToHide / warps) + bytes / kBytesPerClock);
 }
 
 template <typename Value>
 int channel_groups(const DepthwiseShape& shape) {
   return divided(shape.channels, Lanes<Value>::kChannels);
 }
+
+// A stride of rows that puts neighbouring ones into different banks.
+constexpr int odd(int voxels) { return voxels | 1; }
 
 struct ConvolvePlan {
   Box box{};
@@ -274,13 +275,15 @@ ConvolvePlan plan_convolution(const DepthwiseShape& shape, const DeviceLimits& l
           ConvolvePlan plan;
           plan.box = {depth, rows, runs * voxels};
           plan.voxels = voxels;
-          plan.stride = (plan.box.width + 2 * kRadius) | 1;  // odd: neighbouring rows in different banks
+          plan.stride = odd(plan.box.width + 2 * kRadius);
           const int threads = depth * (rows / kRows) * runs * kLanes;
           const int voxel_count = (depth + 2 * kRadius) * (rows + 2 * kRadius) * plan.stride;
           plan.shared_bytes = size_t(voxel_count) * kVoxelBytes + sizeof(float) * kPlaneTaps * kChannels;
           if (threads > kMostThreads || plan.shared_bytes > size_t(limits.shared_bytes)) continue;
+          const int64_t blocks =
+              shape.samples * channel_groups<Value>(shape) * boxes_of(shape, plan.box).voxels();
           plan.cost =
-              cost_of(boxes_of(shape, plan.box).voxels(), double(plan.box.voxels()) * kChannels * kTaps,
+              cost_of(divided(blocks, limits.multiprocessors), double(plan.box.voxels()) * kChannels * kTaps,
                       threads, voxel_count * kVoxelBytes);
           if (best.voxels == 0 || plan.cost < best.cost) best = plan;
         }
@@ -292,6 +295,7 @@ ConvolvePlan plan_convolution(const DepthwiseShape& shape, const DeviceLimits& l
 
 struct CorrelatePlan {
   Box box{};
+  int stride = 0;
   size_t shared_bytes = 0;
   double cost = 0;
   int64_t parts = 0;
@@ -306,19 +310,19 @@ CorrelatePlan plan_correlation(const DepthwiseShape& shape, const DeviceLimits& 
       for (int depth = 1; depth <= std::min<int64_t>(8, shape.depth); ++depth) {
         CorrelatePlan plan;
         plan.box = {depth, height, width};
-        const int input = (depth + 2 * kRadius) * (height + 2 * kRadius) * (width + 2 * kRadius);
+        plan.stride = odd(width + 2 * kRadius);
+        const int input = (depth + 2 * kRadius) * (height + 2 * kRadius) * plan.stride;
         plan.shared_bytes = size_t(input + plan.box.voxels()) * kVoxelBytes;
         if (plan.shared_bytes > size_t(limits.shared_bytes)) continue;
-        plan.cost = cost_of(boxes_of(shape, plan.box).voxels(),
+        const int64_t boxes = shape.samples * boxes_of(shape, plan.box).voxels();
+        plan.parts = std::clamp<int64_t>(limits.multiprocessors / channel_groups<Value>(shape), 1, boxes);
+        plan.cost = cost_of(divided(boxes, plan.parts),
                             double(depth) * height * (width + 2.0) * Lanes<Value>::kChannels * kTaps,
                             kPlaneTaps * Lanes<Value>::kCount, double(plan.shared_bytes));
         if (best.cost == 0 || plan.cost < best.cost) best = plan;
       }
     }
   }
-  const int64_t boxes = shape.samples * boxes_of(shape, best.box).voxels();
-  best.parts =
-      std::max<int64_t>(1, std::min<int64_t>(boxes, limits.multiprocessors / channel_groups<Value>(shape)));
   return best;
 }
 
@@ -376,7 +380,7 @@ void correlate_depthwise(const DepthwiseShape& shape, const Value* gradient, con
   const Box boxes = boxes_of(shape, plan.box);
   launch(correlate_kernel<Value>, dim3(unsigned(parts), unsigned(channel_groups<Value>(shape))),
          dim3(unsigned(kPlaneTaps * Lanes<Value>::kCount)), plan.shared_bytes, stream, shape, gradient, x,
-         sums, plan.box, boxes, shape.samples * boxes.voxels());
+         sums, plan.box, boxes, plan.stride, shape.samples * boxes.voxels());
 }
 
 #define FOR_VALUE(Value)                                                                                    \

@@ -18,6 +18,18 @@ struct alignas(sizeof(Value) * kValues) Pack {
   Value values[kValues];
 };
 
+// In one piece: left to itself, the compiler stores values as soon as it has them, four partial writes for one.
+template <typename Value, int kValues>
+__device__ void store(const Pack<Value, kValues>& pack, Value* to) {
+  if constexpr (sizeof(pack) == sizeof(uint4)) {
+    uint4 word;
+    memcpy(&word, &pack, sizeof(word));
+    __stcg(reinterpret_cast<uint4*>(to), word);
+  } else {
+    *reinterpret_cast<Pack<Value, kValues>*>(to) = pack;
+  }
+}
+
 __device__ Normal fast_normal_at(float x) {
   return normal_from(x, __expf(-0.5f * x * x), __fdividef(1.0f, 1.0f + kNormalRate * fabsf(x)));
 }
@@ -35,7 +47,7 @@ struct Job {
 // A block takes a part of a sample's rows and 16 packs of features of them. Sums of a thread are float over at most
 // 32 rows; from there on they are double, in an order that is always the same.
 template <typename Value, bool kBackward, int kValues>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kBackward ? 2 : 3)
     rows_kernel(Job<Value, kBackward> job, FeatureRows shape, int64_t parts, int64_t part_rows) {
   using Own = Pack<Value, kValues>;
   DYNAMIC_SHARED(shared);
@@ -86,7 +98,7 @@ __global__ void __launch_bounds__(kThreads)
             sums[k] += activated * activated;
           }
         }
-        *reinterpret_cast<Own*>(job.rows + row * shape.features + column) = answer;
+        store(answer, job.rows + row * shape.features + column);
       }
     }
   }

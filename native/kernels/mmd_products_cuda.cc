@@ -15,13 +15,13 @@ namespace {
 // A tile of products is 32 MB: it is read again while it lies in the cache of a large device.
 constexpr int64_t kTileRows = 2048;
 constexpr int64_t kTileColumns = 4096;
-constexpr int64_t kPartRows = int64_t{1} << 15;
+constexpr int64_t kPartRows = int64_t{1} << 13;  // that are made ready at once, through float64
 
 // A set of rows, and what is made of it once: the rows moved to the origin, in the form in which they are multiplied.
 struct Operand {
   at::Tensor original;     // [N, d], float32
   at::Tensor left, right;  // [N, d], or [N, 3 d]: the three terms beside each other
-  at::Tensor norms;        // [N], float64: squared, of what is multiplied
+  at::Tensor norms;        // [N]: squared, of what is multiplied; float64 beside float32, else float32
 };
 
 // u.v is hi.hi + hi.lo + lo.hi, where a row is hi + lo, both bfloat16: one product of rows three times as long, hi hi lo
@@ -38,15 +38,14 @@ void split(const at::Tensor& centred, at::Tensor& rows, at::Tensor& norms) {
 
 Operand operand_of(const at::Tensor& set, const at::Tensor& centre, Products products) {
   const int64_t count = set.size(0), d = set.size(1);
-  const bool three = products == Products::kThreeTermBfloat16;
+  const bool three = products == Products::kThreeTermBfloat16, exact = products == Products::kFloat32;
   const at::Tensor all =
-      at::empty({count, three ? 4 * d : d},
-                set.options().dtype(products == Products::kFloat32 ? at::kFloat : at::kBFloat16));
+      at::empty({count, three ? 4 * d : d}, set.options().dtype(exact ? at::kFloat : at::kBFloat16));
   Operand operand;
   operand.original = set;
   operand.left = three ? all.narrow(1, 0, 3 * d) : all;
   operand.right = three ? all.narrow(1, d, 3 * d) : all;
-  operand.norms = at::empty({count}, set.options().dtype(at::kDouble));
+  operand.norms = at::empty({count}, set.options().dtype(exact ? at::kDouble : at::kFloat));
   for (int64_t first = 0; first < count; first += kPartRows) {
     const int64_t part = std::min(kPartRows, count - first);
     const at::Tensor centred =
@@ -64,6 +63,7 @@ Operand operand_of(const at::Tensor& set, const at::Tensor& centre, Products pro
 
 void multiply(at::Tensor& out, const at::Tensor& left, const at::Tensor& right) {
   if (left.scalar_type() == at::kFloat) {
+    const at::NoTF32Guard exact;  // whatever the process or its environment allows elsewhere
     at::mm_out(out, left, right.t());
   } else if (left.is_cuda()) {
     at::mm_out(out, left, right.t(), at::kFloat);  // the sums are not rounded to bfloat16
@@ -72,8 +72,21 @@ void multiply(at::Tensor& out, const at::Tensor& left, const at::Tensor& right) 
   }
 }
 
+template <typename Real>
+PairTile<Real> pair_tile(const at::Tensor& products, const Operand& left, const Operand& right, bool same_set,
+                         int64_t first_row, int64_t first_column) {
+  return {products.const_data_ptr<float>(),
+          products.size(0),
+          products.size(1),
+          left.norms.const_data_ptr<Real>() + first_row,
+          right.norms.const_data_ptr<Real>() + first_column,
+          same_set,
+          first_row,
+          first_column};
+}
+
 // The sums over the pairs of a row on the left and one on the right; within one set each pair once, counted twice.
-std::vector<double> pair_sums(const Operand& left, const Operand& right, bool same_set, bool refined,
+std::vector<double> pair_sums(const Operand& left, const Operand& right, bool same_set,
                               const std::vector<double>& factors, const std::function<bool()>& cancelled) {
   const int64_t left_rows = left.original.size(0), right_rows = right.original.size(0);
   const int64_t features = left.original.size(1);
@@ -92,23 +105,20 @@ std::vector<double> pair_sums(const Operand& left, const Operand& right, bool sa
       const int64_t columns = std::min(kTileColumns, right_rows - j);
       at::Tensor tile = buffer.narrow(0, 0, rows * columns).view({rows, columns});
       multiply(tile, left.left.narrow(0, i, rows), right.right.narrow(0, j, columns));
-      const PairTile pairs = {tile.const_data_ptr<float>(),
-                              rows,
-                              columns,
-                              left.norms.const_data_ptr<double>() + i,
-                              right.norms.const_data_ptr<double>() + j,
-                              same_set,
-                              i,
-                              j};
-      PairRows originals;
-      if (refined) {
-        originals = {left.original.const_data_ptr<float>() + i * features,
-                     right.original.const_data_ptr<float>() + j * features, features,
-                     kMostProductRounding * std::sqrt(double(features))};
-      }
       for (size_t group = 0; group < sums.size(); ++group) {
-        add_pairs(pairs, originals, factors.data() + group * kMostFactors, int(sums[group].size(1)),
-                  sums[group].data_ptr<double>(), current_stream());
+        const double* own_factors = factors.data() + group * kMostFactors;
+        const int count = int(sums[group].size(1));
+        auto* own_sums = sums[group].data_ptr<double>();
+        if (left.norms.scalar_type() == at::kDouble) {
+          const PairRows originals = {left.original.const_data_ptr<float>() + i * features,
+                                      right.original.const_data_ptr<float>() + j * features, features,
+                                      kMostProductRounding * std::sqrt(double(features))};
+          add_pairs(pair_tile<double>(tile, left, right, same_set, i, j), originals, own_factors, count,
+                    own_sums, current_stream());
+        } else {
+          add_pairs(pair_tile<float>(tile, left, right, same_set, i, j), own_factors, count, own_sums,
+                    current_stream());
+        }
       }
     }
   }
@@ -129,13 +139,12 @@ KernelSums kernel_sums_by_products(const at::Tensor& a, const at::Tensor& b, con
                                    const std::function<bool()>& cancelled) {
   const DeviceGuard guard(a);
   const Operand first = operand_of(a, centre, products), second = operand_of(b, centre, products);
-  const bool refined = products == Products::kFloat32;
   KernelSums sums;
   sums.rows_a = a.size(0);
   sums.rows_b = b.size(0);
-  sums.within_a = pair_sums(first, first, true, refined, factors, cancelled);
-  sums.within_b = pair_sums(second, second, true, refined, factors, cancelled);
-  sums.between = pair_sums(first, second, false, refined, factors, cancelled);
+  sums.within_a = pair_sums(first, first, true, factors, cancelled);
+  sums.within_b = pair_sums(second, second, true, factors, cancelled);
+  sums.between = pair_sums(first, second, false, factors, cancelled);
   return sums;
 }
 

@@ -59,8 +59,7 @@ class GrnPerceptronFunction : public torch::autograd::Function<GrnPerceptronFunc
     const WithoutAutocast no_autocast(x.device());  // everything is of the type that it should be
     const at::Tensor keep = maybe_keep.value_or(at::Tensor());
     const at::ScalarType type = x.scalar_type();
-    const int64_t samples = x.size(0), voxels = x.size(1), channels = x.size(2);
-    const int64_t features = expand_weight.size(0);
+    const int64_t voxels = x.size(1);
     const at::Tensor hidden = linear_product(x, expand_weight);  // [N, V, F]
     const auto [activated, norms] = gelu_with_norms(hidden, expand_bias, keep, /*in_place=*/!differentiated);
     const at::Tensor scale = scale_of(norms, gamma).scale;  // [N, F]

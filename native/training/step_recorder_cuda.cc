@@ -91,12 +91,16 @@ class GraphRecorder final : public StepRecorder {
     stream_.synchronize();
     c10::cuda::CUDACachingAllocator::emptyCache();  // what plain steps took, the graph takes once more
     auto graph = std::make_unique<at::cuda::CUDAGraph>();
+    bool capturing = false;
     try {
       // Other threads may go on taking memory and copying meanwhile.
       graph->capture_begin(pool_, cudaStreamCaptureModeThreadLocal);
+      capturing = true;
       recording.answer = step(recording.inputs);
+      capturing = false;
       graph->capture_end();
     } catch (const std::exception& error) {
+      if (capturing) abandon(*graph);
       std::ostringstream message;
       message << "Expected a training step that can be recorded as a CUDA graph, but that of "
               << recording.inputs[0].sizes() << " can't: " << error.what()
@@ -104,6 +108,22 @@ class GraphRecorder final : public StepRecorder {
       throw Error("BAD_CONFIG", message.str());
     }
     recording.graph = std::move(graph);
+  }
+
+  // A graph does not end what it began: the stream would go on recording, and the allocator go on serving the pool.
+  void abandon(at::cuda::CUDAGraph& graph) const {
+    bool ended = true;
+    try {
+      graph.capture_end();
+    } catch (const std::exception&) {  // what was recorded is not sound
+      ended = false;
+    }
+    if (ended) return;
+    try {
+      c10::cuda::CUDACachingAllocator::endAllocateToPool(device_.index(), pool_);
+    } catch (const std::exception&) {
+      return;  // it heard of the end before the other error
+    }
   }
 
   at::Device device_;
