@@ -1,8 +1,10 @@
-// kernel_checks [cpu|cuda]: compares every kernel with a reference in float64, at odd sizes, in all layouts and types,
-// and training by recorded steps with training by plain ones.
+// kernel_checks [cpu|cuda] [check]: compares every kernel, or those of one check, with a reference in float64, at odd
+// sizes, in all layouts and types, and training by recorded steps with training by plain ones. `kernel_checks names`
+// lists the checks.
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <vector>
 
 #include "checks/checks.h"
 #include "error.h"
@@ -10,7 +12,25 @@
 namespace transfer_limits::checks {
 namespace {
 
-using Check = void (*)(Report&);
+struct Check {
+  std::string name;
+  void (*run)(Report&);
+};
+
+const std::vector<Check>& checks() {
+  static const std::vector<Check> all = {{"depthwise_conv3d", &check_depthwise_conv3d},
+                                         {"expected_intensity", &check_expected_intensity},
+                                         {"gelu_grn", &check_gelu_grn},
+                                         {"mmd", &check_mmd},
+                                         {"ssim", &check_ssim},
+                                         {"step_recorder", &check_step_recorder}};
+  return all;
+}
+
+int print_names() {
+  for (const Check& check : checks()) std::printf("%s\n", check.name.c_str());
+  return 0;
+}
 
 Target target_named(const std::string& name) {
   if (name == "cpu") return Target::kCpu;
@@ -20,13 +40,23 @@ Target target_named(const std::string& name) {
   return Target::kCuda;
 }
 
-int run(const std::string& name) {
-  Report report(target_named(name));
-  const Check checks[] = {
-      &check_depthwise_conv3d, &check_expected_intensity, &check_gelu_grn, &check_mmd, &check_ssim,
-      &check_step_recorder};
-  for (const Check check : checks) check(report);
-  const int64_t failed = report.print();
+// An error ends its own check alone: the others are run and printed.
+int run(const std::string& target, const std::string& only) {
+  int64_t failed = 0, ran = 0;
+  for (const Check& check : checks()) {
+    if (!only.empty() && check.name != only) continue;
+    ++ran;
+    Report report(target_named(target));
+    try {
+      check.run(report);
+    } catch (const std::exception& error) {
+      std::printf("FAILED %s: %s\n", check.name.c_str(), error.what());
+      ++failed;
+    }
+    failed += report.print();
+    std::fflush(stdout);
+  }
+  require(ran > 0, "Expected the name of a check (see kernel_checks names) but received ", only);
   std::printf("%s\n", failed == 0 ? "All comparisons passed" : "SOME COMPARISONS FAILED");
   return failed == 0 ? 0 : 1;
 }
@@ -36,7 +66,9 @@ int run(const std::string& name) {
 
 int main(int count, char** arguments) {
   try {
-    return transfer_limits::checks::run(count > 1 ? arguments[1] : "cpu");
+    const std::string target = count > 1 ? arguments[1] : "cpu";
+    if (target == "names") return transfer_limits::checks::print_names();
+    return transfer_limits::checks::run(target, count > 2 ? arguments[2] : "");
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 2;

@@ -40,9 +40,12 @@ class GraphRecorder final : public StepRecorder {
     const c10::cuda::CUDAStream caller = c10::cuda::getCurrentCUDAStream(device_.index());
     follow(stream_, caller);
     at::Tensor answer;
-    {
+    try {
       const c10::cuda::CUDAStreamGuard guard(stream_);
       answer = answered(inputs, step);
+    } catch (...) {
+      follow(caller, stream_);  // what was started still reads the inputs
+      throw;
     }
     follow(caller, stream_);
     return answer;
@@ -100,10 +103,11 @@ class GraphRecorder final : public StepRecorder {
       capturing = false;
       graph->capture_end();
     } catch (const std::exception& error) {
+      const std::string reason = error.what();
       if (capturing) abandon(*graph);
       std::ostringstream message;
       message << "Expected a training step that can be recorded as a CUDA graph, but that of "
-              << recording.inputs[0].sizes() << " can't: " << error.what()
+              << recording.inputs[0].sizes() << " can't: " << reason
               << "\nTrain without: execution.cudaGraphs: false";
       throw Error("BAD_CONFIG", message.str());
     }

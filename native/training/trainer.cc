@@ -78,7 +78,7 @@ Trainer::Trainer(std::shared_ptr<Network> network, TrainerOptions options)
 void Trainer::prepare_recording() {
   require(!options_.checkpointing, "Expected either checkpointing or CUDA graphs but received both");
   const at::Device device = groups_[0].parameters[0].device();
-  if (!device.is_cuda()) return;
+  if (!device.is_cuda() || distillation_) return;  // self-distillation takes plain steps
   recorder_ = cuda::step_recorder(device);
   for (Group& group : groups_) {
     group.learning_rate = at::zeros({}, at::TensorOptions(device).dtype(at::kFloat));
