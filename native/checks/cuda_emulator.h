@@ -13,6 +13,7 @@
 #include <cstring>
 #include <functional>
 
+// NOLINTBEGIN(bugprone-reserved-identifier): the names are CUDA's
 #define __global__
 #define __device__
 #define __host__
@@ -91,6 +92,7 @@ inline void __pipeline_wait_prior(size_t) {}
 inline void __stcg(uint4* to, uint4 value) { *to = value; }
 inline float __expf(float x) { return std::exp(x); }
 inline float __fdividef(float x, float y) { return x / y; }
+// NOLINTEND(bugprone-reserved-identifier)
 using std::max;
 using std::min;
 

@@ -243,7 +243,7 @@ Box boxes_of(const DepthwiseShape& shape, const Box& box) {
 // latency a few warps cannot hide, and the copying of its input.
 double cost_of(int boxes, double multiplications, int threads, double bytes) {
   constexpr double kPerClock = 90, kBytesPerClock = 40, kWarpsToHide = 8;
-  const double warps = (threads + 31) / 32;
+  const int warps = (threads + 31) / 32;
   return boxes * (multiplications / kPerClock * std::max(1.0, kWarpsToHide / warps) + bytes / kBytesPerClock);
 }
 
