@@ -39,6 +39,11 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+std::string first_line(const std::exception& error) {
+  const std::string reason = error.what();
+  return reason.substr(0, reason.find('\n'));
+}
+
 // Times the contenders in turn, after one run of each that does not count; the first is this project's. One that fails
 // (memory, or no such kernel) is listed with the reason.
 void compare(const std::string& what, const at::Device& device, std::vector<Contender> contenders) {
@@ -55,8 +60,7 @@ void compare(const std::string& what, const at::Device& device, std::vector<Cont
         contender.milliseconds.push_back(took.count());
         contender.spent += took.count();
       } catch (const std::exception& error) {
-        const std::string reason = error.what();
-        contender.name += " (" + reason.substr(0, reason.find('\n')) + ")";
+        contender.name += " (" + first_line(error) + ")";
         contender.work = nullptr;
       }
     }
@@ -244,9 +248,7 @@ void section(const std::string& what, const std::function<void()>& work) {
   try {
     work();
   } catch (const std::exception& error) {
-    const std::string reason = error.what();
-    std::printf("| %s | not measured: %s | | | |\n", what.c_str(),
-                reason.substr(0, reason.find('\n')).c_str());
+    std::printf("| %s | not measured: %s | | | |\n", what.c_str(), first_line(error).c_str());
   }
 }
 
