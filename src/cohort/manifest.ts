@@ -4,11 +4,9 @@ import { CsvError } from "csv-parse";
 import { parse } from "csv-parse/sync";
 import { z } from "zod";
 import { describe, messageOf, TransferLimitsError } from "../common/errors.js";
-import { nearest } from "../common/validation.js";
+import { columnFaults, knownColumns, type VolumeRole, volumeRoles } from "./columns.js";
 
-/** The images and masks that a case may have; each is a column of the manifest. */
-export const volumeRoles = ["t2w", "adc", "hbv", "gland", "zones", "lesion", "rectum"] as const;
-export type VolumeRole = (typeof volumeRoles)[number];
+export { type VolumeRole, volumeRoles } from "./columns.js";
 
 export interface CohortCase {
   /** Letters, digits, `.`, `_` and `-`; safe as the name of a file. */
@@ -34,11 +32,10 @@ export interface Manifest {
   cases: CohortCase[];
 }
 
-const requiredColumns = ["case", "t2w"] as const;
-const knownColumns = ["case", "patient", "pirads", ...volumeRoles] as const;
-
 /** Far more than any cohort's list; a larger file is something else. */
 const mostBytes = 64 * 1024 * 1024;
+/** More cases than any cohort of volumes has. */
+const mostCases = 100_000;
 /** How many faults one error lists. */
 const mostFaults = 20;
 
@@ -67,7 +64,9 @@ const rowSchema = z.object({
 /**
  * Reads a cohort's manifest: a CSV file with one line a case. Columns `case` and `t2w` are required; `adc`, `hbv`,
  * `gland`, `zones`, `lesion`, `rectum`, `pirads` and `patient` may be absent, and all but `case`, `t2w` and `patient`
- * may be empty. Further columns are kept in `extra`. A byte-order mark, CRLF, quoted fields and blank lines are fine.
+ * may be empty. Further columns are kept in `extra`, but for those that are nearly one of these (`patient_id`, `PI-RADS`):
+ * what is ignored by mistake changes the results. Fields are separated by commas, semicolons or tabs. A byte-order mark,
+ * CRLF, quoted fields and blank lines are fine.
  *
  * A relative path is taken from the manifest's folder and must stay inside it; an absolute path may lead anywhere, as
  * the data of a cluster often lie elsewhere. Whether the images exist is not looked at: a missing one excludes its
@@ -85,40 +84,59 @@ export async function readManifest(path: string): Promise<Manifest> {
   if (rows.length === 0)
     throw badManifest(file, ["it has column names but no case: expected at least one line below them"]);
 
-  const faults: string[] = [];
+  if (rows.length > mostCases)
+    throw badManifest(file, [`it has more than the ${mostCases} cases that it may have`]);
+
+  const faults = new FaultList();
   const cases: CohortCase[] = [];
   const lineOf = new Map<string, number>();
   for (const { fields, line } of rows) {
     if (fields.length !== columns.length) {
-      faults.push(
+      faults.add(
         `line ${line}: expected ${columns.length} fields, one a column, but received ${fields.length}`,
       );
       continue;
     }
     const { case: found, faults: inRow } = readRow(dirname(file), columns, fields, line);
-    faults.push(...inRow);
+    faults.add(...inRow);
     if (found === undefined) continue;
     const before = lineOf.get(found.id);
     if (before !== undefined)
-      faults.push(
+      faults.add(
         `line ${line}, column "case": expected an id of its own but received ${describe(found.id)}, which line ${before} has`,
       );
     else lineOf.set(found.id, line);
     cases.push(found);
   }
-  refuse(file, faults);
+  if (faults.count > 0) throw badManifest(file, faults.listed());
   return { path: file, columns, cases };
 }
 
-function badManifest(path: string, faults: readonly string[], cause?: unknown): TransferLimitsError {
-  const listed = faults.slice(0, mostFaults);
-  if (faults.length > mostFaults) listed.push(`and ${faults.length - mostFaults} more`);
+/** The first of any number of faults, and how many there are: a file of a million wrong lines has as many. */
+class FaultList {
+  readonly #first: string[] = [];
+  count = 0;
+
+  add(...faults: readonly string[]): void {
+    this.count += faults.length;
+    for (const fault of faults) if (this.#first.length < mostFaults) this.#first.push(fault);
+  }
+
+  listed(): string[] {
+    const more = this.count - this.#first.length;
+    return more > 0 ? [...this.#first, `and ${more} more`] : this.#first;
+  }
+}
+
+function badManifest(path: string, listed: readonly string[], cause?: unknown): TransferLimitsError {
   const text = listed.length === 1 ? ` ${listed[0]}` : `\n${listed.map((fault) => `  ${fault}`).join("\n")}`;
   return new TransferLimitsError("BAD_MANIFEST", `The manifest ${path} is wrong:${text}`, { cause });
 }
 
-function refuse(path: string, faults: readonly string[]): void {
-  if (faults.length > 0) throw badManifest(path, faults);
+function refuse(path: string, found: readonly string[]): void {
+  const faults = new FaultList();
+  faults.add(...found);
+  if (faults.count > 0) throw badManifest(path, faults.listed());
 }
 
 async function readText(path: string): Promise<string> {
@@ -140,44 +158,51 @@ async function readText(path: string): Promise<string> {
   }
 }
 
+const separators = [",", ";", "\t"] as const;
+
+/**
+ * What separates the fields: of comma, semicolon and tab the one that divides the line of column names into most. Where
+ * that is not the first line: Excel writes `sep=;` above it.
+ */
+function separatorOf(path: string, text: string): { separator: string; headerLine: number } {
+  const first = /[^\s\uFEFF][^\n]*/.exec(text);
+  const named = /^"?sep=([,;\t])"?\s*$/i.exec(first?.[0] ?? "");
+  if (named)
+    return { separator: named[1] as string, headerLine: text.slice(0, first?.index).split("\n").length + 1 };
+  const header = (first?.[0] ?? "").replace(/"(?:[^"]|"")*"/g, "");
+  const fields = (separator: string) => header.split(separator).length;
+  const separator = separators.reduce((best, other) => (fields(other) > fields(best) ? other : best));
+  if (fields(separator) === 1 && fields("|") > 1)
+    throw badManifest(path, [
+      'its column names are separated by "|": expected commas, semicolons or tabs between the fields',
+    ]);
+  return { separator, headerLine: 1 };
+}
+
 interface CsvRecord {
   fields: string[];
   line: number;
 }
 
 function parseRecords(path: string, text: string): CsvRecord[] {
+  const { separator, headerLine } = separatorOf(path, text);
   try {
     const records = parse(text, {
       bom: true,
+      delimiter: separator,
+      from_line: headerLine,
       info: true,
       trim: true,
       relax_column_count: true,
       skip_empty_lines: true,
       skip_records_with_empty_values: true,
+      to: mostCases + 2,
     }) as unknown as { record: string[]; info: { lines: number } }[];
     return records.map(({ record, info }) => ({ fields: record, line: info.lines }));
   } catch (error) {
     if (error instanceof CsvError) throw badManifest(path, [`it is not CSV: ${error.message}`], error);
     throw error;
   }
-}
-
-function columnFaults(columns: readonly string[]): string[] {
-  const faults: string[] = [];
-  for (const [index, column] of columns.entries()) {
-    if (column === "") faults.push(`column ${index + 1} has no name`);
-    else if (columns.indexOf(column) < index) faults.push(`column ${describe(column)} stands there twice`);
-  }
-  for (const required of requiredColumns) {
-    if (columns.includes(required)) continue;
-    const unknown = columns.filter((column) => !(knownColumns as readonly string[]).includes(column));
-    const near = nearest(required, unknown);
-    faults.push(
-      `column ${describe(required)} is missing${near === null ? "" : `: is it the one named ${describe(near)}?`}; ` +
-        `columns there: ${columns.map(describe).join(", ")}`,
-    );
-  }
-  return faults;
 }
 
 function readRow(

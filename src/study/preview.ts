@@ -1,5 +1,5 @@
 import { access } from "node:fs/promises";
-import type { VolumeRole } from "../cohort/manifest.js";
+import { untakenColumns, type VolumeRole } from "../cohort/columns.js";
 import { readManifest } from "../cohort/manifest.js";
 import { makeSplits } from "../cohort/splits.js";
 import type { TaskKind } from "../common/vocabulary.js";
@@ -12,6 +12,8 @@ export interface CohortPreview {
   tasks: TaskKind[];
   cases: number;
   patients: number;
+  /** Columns of the manifest that nobody takes. */
+  untaken: string[];
   /** Cases of each set. */
   split: { train: number; validation: number; test: number; unused: number };
   /** Files of the cases in a set that are not there, or cannot be read: `run` leaves such cases out. */
@@ -22,7 +24,7 @@ export interface CohortPreview {
 export async function previewCohorts(study: Study): Promise<CohortPreview[]> {
   const previews: CohortPreview[] = [];
   for (const { manifest: path, split, tasks } of cohortRequests(study)) {
-    const { cases } = await readManifest(path);
+    const { cases, columns } = await readManifest(path);
     const { train, validation, test, unused } = makeSplits(cases, split, study.seed);
     const left = new Set(unused);
     const missing: CohortPreview["missing"] = [];
@@ -37,6 +39,7 @@ export async function previewCohorts(study: Study): Promise<CohortPreview[]> {
       tasks,
       cases: cases.length,
       patients: new Set(cases.map(({ patient }) => patient)).size,
+      untaken: untakenColumns(columns),
       split: {
         train: train.length,
         validation: validation.length,

@@ -89,17 +89,23 @@ function probeLines({ device, threads, seconds, faults }: Probe): string[] {
   ];
 }
 
-function cohortLines({ manifest, tasks, cases, patients, split, missing }: CohortPreview): string[] {
+function cohortLines({ manifest, tasks, cases, patients, untaken, split, missing }: CohortPreview): string[] {
   const { train, validation, test, unused } = split;
-  const line =
+  const lines = [
     `${printable(manifest)}: ${count(cases, "case")} of ${count(patients, "patient")}; ` +
-    `train ${train}, validation ${validation}, test ${test}, unused ${unused}; ` +
-    `for ${tasks.length > 0 ? tasks.join(", ") : "pretraining alone"}`;
+      `train ${train}, validation ${validation}, test ${test}, unused ${unused}; ` +
+      `for ${tasks.length > 0 ? tasks.join(", ") : "pretraining alone"}`,
+  ];
+  if (untaken.length > 0) {
+    const shown = untaken.slice(0, 20).map(printable).join(", ");
+    const more = untaken.length > 20 ? ` and ${untaken.length - 20} more` : "";
+    lines.push(`  columns that nothing takes: ${shown}${more}`);
+  }
   const [first] = missing;
-  if (first === undefined) return [line];
+  if (first === undefined) return lines;
   const without = new Set(missing.map((one) => one.case)).size;
   return [
-    line,
+    ...lines,
     `  warning: ${count(missing.length, "file")} of ${count(without, "case")} cannot be found, the first ` +
       `${printable(first.file)}; run leaves such cases out`,
   ];
