@@ -11,6 +11,7 @@ import {
   type Forward,
   filledChannels,
   judgedBySsim,
+  needing,
   type Sample,
   stackChannels,
   type Task,
@@ -39,7 +40,7 @@ export interface ImagePair extends Disposable {
 }
 
 /** A task that makes an image of an image of the same size, whatever the way in which it is learnt. */
-export interface ImageTask extends Pick<Task, "kind" | "missing"> {
+export interface ImageTask extends Pick<Task, "kind" | "needs"> {
   images(volumes: CaseVolumes, draw: RandomStream): Promise<ImagePair>;
   /** The slice that shows most; default: the middle one. */
   slice?(condition: Tensor, image: Tensor): Promise<number>;
@@ -89,7 +90,7 @@ export function byDiffusion(task: ImageTask, options: DiffusionOptions): Task {
     ...judgedBySsim,
     questions: options.samplingSteps,
     chance: "noise",
-    missing: (one) => task.missing(one),
+    ...needing(...task.needs),
 
     // The channels of a sample are the condition, the noisy image and the time step.
     imagesShown: (channels) =>

@@ -1,4 +1,5 @@
 import type { VolumeRole } from "../cohort/manifest.js";
+import type { CaseFacts } from "../cohort/needs.js";
 import type { PreparedCase } from "../cohort/preprocess.js";
 import { expected } from "../common/errors.js";
 import type { Motion } from "../native/augmentation.js";
@@ -7,15 +8,7 @@ import type { Tensor } from "../native/tensor.js";
 import type { VolumeBank } from "./volume-bank.js";
 
 export type { VolumeRole } from "../cohort/manifest.js";
-
-/** What is known of a case without opening a volume. */
-export interface CaseFacts {
-  readonly roles: readonly VolumeRole[];
-  /** Masks among them that show nothing; absent where there is none. */
-  readonly emptyMasks?: readonly VolumeRole[];
-  /** 1 to 5; null where unknown. */
-  readonly pirads: number | null;
-}
+export type { CaseFacts } from "../cohort/needs.js";
 
 export const factsOf = ({ volumes, emptyMasks, pirads }: PreparedCase): CaseFacts => ({
   roles: volumes,

@@ -1,15 +1,17 @@
+import { shows } from "../cohort/needs.js";
 import { TransferLimitsError } from "../common/errors.js";
 import type { RandomStream } from "../common/random.js";
 import { moveVolume } from "../native/augmentation.js";
 import { Tensor } from "../native/tensor.js";
 import { distortionField, regionBehind, warp } from "../native/volumes.js";
 import { type ImageTask, imagePair } from "./by-diffusion.js";
-import type { CaseFacts, CaseVolumes, VolumeRole } from "./case-volumes.js";
+import type { CaseVolumes } from "./case-volumes.js";
 import {
   type ChannelFill,
   disposable,
   filledChannels,
   judgedBySsim,
+  needing,
   sampleOf,
   stackChannels,
   type Task,
@@ -42,6 +44,13 @@ const mend =
   "give it one in the manifest's rectum column, or set the task's source to rectum-or-behind-gland, so that the field " +
   "starts behind the gland";
 
+const needsOf = ({ source }: Pick<DistortionCorrectionOptions, "source">): Task["needs"] => [
+  { oneOf: ["t2w"] },
+  source === "rectum"
+    ? { oneOf: ["rectum"], shown: true, mend }
+    : { oneOf: ["rectum", "gland"], shown: true },
+];
+
 /**
  * Distortion correction (task 4 of the paper): T2W distorted by a random field that decays from the rectum to T2W as it
  * was. L1 loss; SSIM with a data range of 1, as T2W is normalised to [0, 1]. No field folds: see `distortionField`.
@@ -62,17 +71,7 @@ export const distortionCorrection = (options: DistortionCorrectionOptions): Task
 
   chance: "input",
 
-  missing(facts) {
-    if (!facts.roles.includes("t2w")) return "it has no T2W volume";
-    if (shows(facts, "rectum")) return null;
-    if (options.source === "rectum") {
-      const lack = facts.roles.includes("rectum")
-        ? "its rectum mask is empty in the crop"
-        : "it has no rectum mask";
-      return `${lack}: ${mend}`;
-    }
-    return shows(facts, "gland") ? null : "neither a rectum mask nor a gland mask shows anything in the crop";
-  },
+  ...needing(...needsOf(options)),
 
   imagesShown: (channels) => filledChannels(1, channels, options.channelFill),
 
@@ -101,7 +100,7 @@ export const distortionCorrection = (options: DistortionCorrectionOptions): Task
 /** The same for a diffusion model, which sees the distorted T2W. */
 export const distortionCorrectionImages = (options: DistortionCorrectionOptions): ImageTask => ({
   kind: "distortion-correction",
-  missing: distortionCorrection(options).missing,
+  needs: needsOf(options),
   images: async (volumes, draw) =>
     imagePair(await volumes.load("t2w"), () => distort(volumes, options, draw)),
   slice: mostDistorted,
@@ -153,10 +152,6 @@ export async function drawField(
   });
   return field;
 }
-
-/** Whether a case has a mask that shows anything: one may be empty, or its crop. */
-const shows = ({ roles, emptyMasks = [] }: CaseFacts, role: VolumeRole): boolean =>
-  roles.includes(role) && !emptyMasks.includes(role);
 
 /** The mask that distances are measured from. */
 async function sourceOf(volumes: CaseVolumes, { source }: DistortionCorrectionOptions): Promise<Tensor> {

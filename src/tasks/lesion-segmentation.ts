@@ -5,6 +5,7 @@ import {
   disposable,
   filledChannels,
   meanOverCases,
+  needing,
   sampleOf,
   stackChannels,
   type Task,
@@ -31,11 +32,7 @@ export const lesionSegmentation = (options: LesionSegmentationOptions): Task => 
   pictures: "mask",
 
   chance: "input",
-  missing({ roles }) {
-    if (!roles.includes("t2w")) return "it has no T2W volume";
-    if (!roles.includes("lesion")) return "it has no lesion mask";
-    return roles.includes("adc") || roles.includes("hbv") ? null : "it has neither ADC nor high-b";
-  },
+  ...needing({ oneOf: ["t2w"] }, { oneOf: ["lesion"] }, { oneOf: ["adc", "hbv"] }),
 
   imagesShown: (channels) => filledChannels(2, channels, options.channelFill),
 

@@ -7,10 +7,7 @@ export const modalityTranslation = (options: DiffusionOptions): Task =>
     {
       kind: "modality-translation",
 
-      missing({ roles }) {
-        if (!roles.includes("t2w")) return "it has no T2W volume";
-        return roles.includes("hbv") ? null : "it has no high-b image";
-      },
+      needs: [{ oneOf: ["t2w"] }, { oneOf: ["hbv"] }],
 
       images: async (volumes) => imagePair(await volumes.load("hbv"), () => volumes.load("t2w")),
     },

@@ -6,6 +6,7 @@ import {
   disposable,
   filledChannels,
   type Judgement,
+  needing,
   stackChannels,
   type Task,
 } from "./task.js";
@@ -41,10 +42,7 @@ export const piradsClassification = (options: PiradsClassificationOptions): Task
   pictures: null,
 
   chance: "none",
-  missing({ roles, pirads }) {
-    if (!roles.includes("t2w")) return "it has no T2W volume";
-    return pirads === null ? "it has no PI-RADS" : null;
-  },
+  ...needing({ oneOf: ["t2w"] }, { oneOf: ["pirads"] }),
 
   imagesShown: (channels) => filledChannels(1, channels, options.channelFill),
 

@@ -5,6 +5,7 @@ import {
   disposable,
   filledChannels,
   judgedBySsim,
+  needing,
   sampleOf,
   stackChannels,
   type Task,
@@ -21,7 +22,7 @@ export interface SuperResolutionOptions {
 
 const kind = "super-resolution";
 
-const missing: Task["missing"] = ({ roles }) => (roles.includes("t2w") ? null : "it has no T2W volume");
+const needs: Task["needs"] = [{ oneOf: ["t2w"] }];
 
 /** Half the slices of a volume [D, H, W]. */
 const coarsen = (volume: Tensor, { downsampling }: Pick<SuperResolutionOptions, "downsampling">) =>
@@ -37,7 +38,7 @@ export const superResolution = (options: SuperResolutionOptions): Task => ({
   loss: () => ({ kind: "l1" }),
   ...judgedBySsim,
   chance: "none",
-  missing,
+  ...needing(...needs),
 
   imagesShown: (channels) => filledChannels(1, channels, options.channelFill),
 
@@ -66,7 +67,7 @@ export const superResolution = (options: SuperResolutionOptions): Task => ({
 /** The same for a diffusion model, which sees each of the coarse slices twice: a volume as deep as the one it makes. */
 export const superResolutionImages = (options: Pick<SuperResolutionOptions, "downsampling">): ImageTask => ({
   kind,
-  missing,
+  needs,
   images: async (volumes) =>
     imagePair(await volumes.load("t2w"), async (t2w) => {
       using coarse = await coarsen(t2w, options);

@@ -1,4 +1,5 @@
 import { mean, sampleStandardDeviation } from "simple-statistics";
+import { lackOf, type Need } from "../cohort/needs.js";
 import type { RandomStream } from "../common/random.js";
 import type { TaskKind } from "../common/vocabulary.js";
 import { ssim3d } from "../native/kernels.js";
@@ -82,7 +83,9 @@ export interface Task {
   readonly metric: string;
   /** What target and prediction are in pictures; null for a task without any. */
   readonly pictures: "mask" | "image" | null;
-  /** Why a case cannot take part; null where it can. */
+  /** The columns of the manifest that a case must have to take part. */
+  readonly needs: readonly Need[];
+  /** Why a case cannot take part; null where it can. Follows from `needs`. */
   missing(one: CaseFacts): string | null;
   /**
    * What chance decides about a sample: nothing; something about what the network is shown, of which a few draws can
@@ -113,6 +116,12 @@ export interface Task {
   /** The slice of a sample that shows most, with the network's answer [1, outputs, D, H, W] to it. */
   picture(sample: Sample, prediction: Tensor): Promise<Picture>;
 }
+
+/** What a task needs of a case, and why one that lacks it cannot take part. */
+export const needing = (...needs: readonly Need[]): Pick<Task, "needs" | "missing"> => ({
+  needs,
+  missing: (facts) => lackOf(needs, facts),
+});
 
 /** The assessment of a metric that every case has: the mean over cases, and their standard deviation. */
 export function meanOverCases(

@@ -1,3 +1,4 @@
+import { type Need, unmetNeed } from "../../cohort/needs.js";
 import { Tensor } from "../../native/tensor.js";
 import type { LossSpec } from "../../native/trainer.js";
 import type { CaseVolumes } from "../../tasks/case-volumes.js";
@@ -18,9 +19,12 @@ export const patchContrastLoss = (settings: {
   patches: settings.patches,
 });
 
+/** What a case must have to teach. */
+export const contrastNeeds: readonly Need[] = [{ oneOf: ["t2w"] }, { oneOf: ["lesion"] }];
+
 /** Whether a case can teach: it has T2W, and a lesion mask in which there is a lesion. */
 export async function showsLesion(volumes: CaseVolumes): Promise<boolean> {
-  if (!volumes.roles.includes("t2w") || !volumes.roles.includes("lesion")) return false;
+  if (unmetNeed(contrastNeeds, volumes) !== null) return false;
   using mask = await volumes.load("lesion");
   return (await mask.sliceSums()).some((sum) => sum > 0);
 }
