@@ -109,7 +109,7 @@ describe("a task with a cohort of its own", () => {
     const large = study("large", { tasks: [{ kind: "super-resolution", cohort: tooMany }] });
     await expect(runStudy(large)).rejects.toMatchObject({
       code: "BAD_CONFIG",
-      message: expect.stringMatching(/tasks\[0\]\.cohort\.split: .*at most the 5 cases/),
+      message: expect.stringMatching(/tasks\[0\]\.cohort\.split: .*at most the 5 patients/),
     });
   });
 });

@@ -302,7 +302,7 @@ describe("a study file", () => {
       "split.train",
       "fractions",
     ],
-    ["more cases than there are", sound.replace("train: 2", "train: 20"), "line 3: split", "4 cases"],
+    ["more cases than there are", sound.replace("train: 2", "train: 20"), "line 3: split", "4 patients"],
     [
       "no test cases",
       sound.replace("test: 1", "test: 0"),

@@ -28,7 +28,7 @@ const families = fc
     ),
   );
 
-/** Counts that a cohort of `total` cases can meet. */
+/** Counts that a cohort of `total` patients can meet. */
 const countsWithin = (total: number) =>
   fc
     .tuple(fc.nat(total), fc.nat(total), fc.nat(total))
@@ -38,18 +38,12 @@ const countsWithin = (total: number) =>
 
 const withCounts = (cohort: fc.Arbitrary<Case[]>) =>
   cohort.chain((cases) =>
-    fc.tuple(fc.constant(cases), countsWithin(cases.length), fc.integer({ min: 0, max: 1e6 })),
+    fc.tuple(
+      fc.constant(cases),
+      countsWithin(new Set(cases.map(({ patient }) => patient)).size),
+      fc.integer({ min: 0, max: 1e6 }),
+    ),
   );
-
-/** The split, or null where it is refused because a part would stay empty. */
-function splitOrEmpty(...input: Parameters<typeof makeSplits>): Splits | null {
-  try {
-    return makeSplits(...input);
-  } catch (error) {
-    expect((error as Error).message).toContain("stays empty");
-    return null;
-  }
-}
 
 const setsOf = (splits: Splits) => parts.map((part) => [...splits[part]].sort());
 
@@ -114,35 +108,35 @@ describe("Splits where every patient has one case", () => {
 });
 
 describe("Splits where patients have several cases", () => {
-  test("never share a patient, never give more than was asked, and lose no case", () => {
+  test("give each part exactly as many patients as it asked for, each with all cases, and lose none", () => {
     fc.assert(
       fc.property(withCounts(families), ([cases, counts, seed]) => {
-        const splits = splitOrEmpty(cases, counts, seed);
-        if (splits === null) return;
+        const splits = makeSplits(cases, counts, seed);
         const patientOf = new Map(cases.map(({ id, patient }) => [id, patient]));
         const patients = parts.map((part) => new Set(splits[part].map((id) => patientOf.get(id))));
         for (const [one, set] of patients.entries())
           for (const other of patients.slice(one + 1))
             for (const patient of set) expect(other.has(patient)).toBe(false);
-        for (const part of asked) expect(splits[part].length).toBeLessThanOrEqual(counts[part]);
+        for (const [index, part] of asked.entries()) expect(patients[index]?.size).toBe(counts[part]);
         expect(parts.flatMap((part) => splits[part]).sort()).toEqual(cases.map(({ id }) => id).sort());
       }),
     );
   });
 
-  test("leave a part short only where no unused patient fits into it", () => {
-    fc.assert(
-      fc.property(withCounts(families), ([cases, counts, seed]) => {
-        const splits = splitOrEmpty(cases, counts, seed);
-        if (splits === null) return;
-        const sizes = new Map<string, number>();
-        for (const { patient } of cases) sizes.set(patient, (sizes.get(patient) ?? 0) + 1);
-        const unused = cases
-          .filter(({ id }) => splits.unused.includes(id))
-          .map(({ patient }) => sizes.get(patient) ?? 0);
-        for (const part of asked)
-          for (const size of unused) expect(size).toBeGreaterThan(counts[part] - splits[part].length);
-      }),
+  test("count patients where the study file says so, and where it asks for fractions", () => {
+    // Four patients of three cases each.
+    const cases = Array.from(
+      { length: 12 },
+      (_, index): Case => ({ id: `c${index}`, patient: `p${index % 4}`, pirads: 3 }),
+    );
+    const sizes = (request: Parameters<typeof makeSplits>[1]) => {
+      const splits = makeSplits(cases, request, 1);
+      return parts.map((part) => splits[part].length);
+    };
+    expect(sizes({ train: 2, validation: 1, test: 1 })).toEqual([6, 3, 3, 0]);
+    expect(sizes({ train: 0.5, validation: 0.25, test: 0.25 })).toEqual([6, 3, 3, 0]);
+    expect(() => sizes({ train: 8, validation: 2, test: 2 })).toThrow(
+      /at most the 4 patients \(of 12 cases, which stay together\).*12 in all/,
     );
   });
 
@@ -153,8 +147,8 @@ describe("Splits where patients have several cases", () => {
       { id: `b${index}`, patient: `p${index}`, pirads: (index % 4) + 1 },
     ]).flat();
     const highest = cases.map((one) => ({ ...one, pirads: 5 }));
-    expect(makeSplits(cases, { train: 8, validation: 4, test: 4 }, 3)).toEqual(
-      makeSplits(highest, { train: 8, validation: 4, test: 4 }, 3),
+    expect(makeSplits(cases, { train: 4, validation: 2, test: 2 }, 3)).toEqual(
+      makeSplits(highest, { train: 4, validation: 2, test: 2 }, 3),
     );
   });
 });
@@ -171,12 +165,8 @@ test("The order of the manifest's rows changes nothing but the order inside the 
         ),
       ),
       ([cases, shuffled, counts, seed]) => {
-        const splits = splitOrEmpty(cases, counts, seed);
-        const other = splitOrEmpty(shuffled, counts, seed);
-        if (splits === null || other === null) {
-          expect(other).toBe(splits);
-          return;
-        }
+        const splits = makeSplits(cases, counts, seed);
+        const other = makeSplits(shuffled, counts, seed);
         expect(setsOf(other)).toEqual(setsOf(splits));
         const place = new Map(shuffled.map(({ id }, index) => [id, index]));
         for (const part of parts) {
@@ -243,13 +233,13 @@ describe("A split is refused", () => {
       "when more is asked than there is",
       three,
       { train: 2, validation: 1, test: 1 },
-      "expected at most the 3 cases that it has but received train 2, validation 1, test 1: 4 in all",
+      "expected at most the 3 patients that it has but received train 2, validation 1, test 1: 4 in all",
     ],
     [
       "when fractions are mixed with counts",
       three,
       { train: 2, validation: 0.5, test: 0 },
-      "either whole numbers of cases for all parts, or fractions for all",
+      "either whole numbers of patients for all parts, or fractions for all",
     ],
     ["when fractions exceed 1", three, { train: 0.8, validation: 0.1, test: 0.2 }, "add up to at most 1"],
     [
@@ -260,18 +250,12 @@ describe("A split is refused", () => {
     ],
     ["when nothing is asked for", three, { train: 0, validation: 0, test: 0 }, "at least one part above 0"],
     [
-      "when there are fewer cases than parts",
+      "when there are fewer patients than parts",
       three.slice(0, 2),
       { train: 0.5, validation: 0.25, test: 0.25 },
-      "at least a case for every part",
+      "at least a patient for every part",
     ],
-    ["when there are no cases", [], { train: 1, validation: 0, test: 0 }, "at most the 0 cases"],
-    [
-      "when a part would stay empty because no patient has so few cases",
-      three.map((one) => ({ ...one, patient: "same" })),
-      { train: 2, validation: 0, test: 1 },
-      "the part train should get 2 cases but stays empty",
-    ],
+    ["when there are no cases", [], { train: 1, validation: 0, test: 0 }, "at most the 0 patients"],
   ])("%s", (_, cases, request, reason) => {
     expect(() => makeSplits(cases, request, 0)).toThrow(
       expect.objectContaining({ code: "BAD_CONFIG", message: expect.stringContaining(reason) }),

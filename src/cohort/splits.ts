@@ -7,18 +7,18 @@ export interface Splits {
   train: string[];
   validation: string[];
   test: string[];
-  /** Cases that no part asked for, or whose patient has more cases than any part had room for. */
+  /** Cases of patients that no part asked for. */
   unused: string[];
 }
 
-/** How much each part gets: whole numbers are counts of cases, numbers of at most 1 are fractions of all cases. */
+/** How much each part gets: whole numbers are counts of patients, numbers below 1 fractions of all patients. */
 export interface SplitRequest {
   train: number;
   validation: number;
   test: number;
 }
 
-/** The paper's split of PROMIS, where every patient has one case. */
+/** The paper's split of PROMIS. */
 export const paperSplit: SplitRequest = { train: 555, validation: 37, test: 148 };
 
 const askedParts = ["train", "validation", "test"] as const;
@@ -26,53 +26,43 @@ const parts = [...askedParts, "unused"] as const;
 type Part = (typeof parts)[number];
 type Counts = Record<Part, number>;
 
-interface Patient {
-  name: string;
-  /** How many cases. */
-  size: number;
-}
-
 /**
  * Divides a cohort by patient, at random but reproducibly, keeping the mix of PI-RADS in every part.
  *
- * - Counts and fractions are of cases. Fractions become counts by largest remainder, with at least one case for
- *   every part that asked for more than 0. Where each patient has one case, the counts are met exactly.
- * - A patient with several cases goes as a whole. A part never gets more than its count; it gets less where the patients
- *   that are left do not fit, and those are then `unused`.
- * - Strata are the patients' highest PI-RADS, and one for patients of whom none is known. Where each patient has one
- *   case, the number of a stratum's cases in a part differs from its proportional share by less than 1.
+ * - Counts and fractions are of patients, who take all their cases along, however many. Fractions become counts by
+ *   largest remainder, with at least one patient for every part that asked for more than 0. Counts are met exactly.
+ * - Strata are the patients' highest PI-RADS, and one for patients of whom none is known. The number of a stratum's
+ *   patients in a part differs from its proportional share by less than 1.
  * - The result follows from the seed and the set of cases, not from their order.
  *
- * @throws `BAD_CONFIG` when the request is not three such numbers, asks for more than there is, or when a part that was
- *   asked for would stay empty
+ * @throws `BAD_CONFIG` when the request is not three such numbers, or asks for more than there is
  */
 export function makeSplits(
   cases: readonly Pick<CohortCase, "id" | "patient" | "pirads">[],
   request: SplitRequest,
   seed: number,
 ): Splits {
-  const wanted = countsOf(request, cases.length);
   const strata = stratify(cases);
+  const patients = [...strata.values()].reduce((sum, names) => sum + names.length, 0);
+  const wanted = countsOf(request, { patients, cases: cases.length });
   const partOf = allocate(strata, wanted, seed);
   const splits: Splits = { train: [], validation: [], test: [], unused: [] };
   for (const { id, patient } of cases) splits[partOf.get(patient) ?? "unused"].push(id);
-
-  const empty = askedParts.find((part) => wanted[part] > 0 && splits[part].length === 0);
-  if (empty !== undefined)
-    throw badSplit(
-      `the part ${empty} should get ${cases_(wanted[empty])} but stays empty: a patient's cases stay together, ` +
-        "and no patient is left who has so few; ask for more cases in it",
-    );
   return splits;
 }
 
 const badSplit = (reason: string) =>
   new TransferLimitsError("BAD_CONFIG", `The cohort cannot be split: ${reason}`);
 
-const cases_ = (count: number) => `${count} case${count === 1 ? "" : "s"}`;
+/** `3 patients`, and where that is another number, of how many cases. */
+function cohortWords({ patients, cases }: { patients: number; cases: number }): string {
+  const words = `${patients} patient${patients === 1 ? "" : "s"}`;
+  return patients === cases ? words : `${words} (of ${cases} cases, which stay together)`;
+}
 
-/** Counts of cases for every part; they add up to `total`. */
-function countsOf(request: SplitRequest, total: number): Counts {
+/** Counts of patients for every part; they add up to all that there are. */
+function countsOf(request: SplitRequest, cohort: { patients: number; cases: number }): Counts {
+  const total = cohort.patients;
   const shares = askedParts.map((part) => request[part]);
   const text = askedParts.map((part) => `${part} ${request[part]}`).join(", ");
   if (!shares.every((share) => Number.isFinite(share) && share >= 0))
@@ -83,7 +73,8 @@ function countsOf(request: SplitRequest, total: number): Counts {
   if (shares.every(Number.isInteger)) {
     if (asked > total)
       throw badSplit(
-        `expected at most the ${cases_(total)} that it has but received ${text}: ${asked} in all`,
+        `expected at most the ${cohortWords(cohort)} that it has but received ${text}: ${asked} in all. Lower the counts, ` +
+          `or give fractions of all patients, such as train 0.75, validation 0.05, test 0.2`,
       );
     return {
       train: request.train,
@@ -94,13 +85,13 @@ function countsOf(request: SplitRequest, total: number): Counts {
   }
   if (shares.some((share) => share > 1))
     throw badSplit(
-      `expected either whole numbers of cases for all parts, or fractions for all, but received ${text}`,
+      `expected either whole numbers of patients for all parts, or fractions for all, but received ${text}`,
     );
   if (asked > 1 + 1e-9) throw badSplit(`expected fractions that add up to at most 1 but received ${text}`);
   const needed = shares.filter((share) => share > 0).length;
   if (needed > total)
     throw badSplit(
-      `expected at least a case for every part but received ${text} of ${cases_(total)}; take more cases`,
+      `expected at least a patient for every part but received ${text} of ${cohortWords(cohort)}; take more patients`,
     );
   return apportion({ ...request, unused: Math.max(1 - asked, 0) }, total);
 }
@@ -136,67 +127,44 @@ function apportion(fractions: Counts, total: number): Counts {
 }
 
 /** The patients of every stratum, in an order that does not depend on the manifest's. */
-function stratify(cases: readonly Pick<CohortCase, "patient" | "pirads">[]): Map<number, Patient[]> {
-  const patients = new Map<string, { size: number; pirads: number }>();
-  for (const { patient, pirads } of cases) {
-    const known = patients.get(patient) ?? { size: 0, pirads: 0 };
-    patients.set(patient, { size: known.size + 1, pirads: Math.max(known.pirads, pirads ?? 0) });
-  }
-  const strata = new Map<number, Patient[]>();
-  for (const [name, { size, pirads }] of [...patients].sort(([a], [b]) => (a < b ? -1 : 1))) {
+function stratify(cases: readonly Pick<CohortCase, "patient" | "pirads">[]): Map<number, string[]> {
+  const highest = new Map<string, number>();
+  for (const { patient, pirads } of cases)
+    highest.set(patient, Math.max(highest.get(patient) ?? 0, pirads ?? 0));
+  const strata = new Map<number, string[]>();
+  for (const [patient, pirads] of [...highest].sort(([a], [b]) => (a < b ? -1 : 1))) {
     const stratum = strata.get(pirads) ?? [];
-    stratum.push({ name, size });
+    stratum.push(patient);
     strata.set(pirads, stratum);
   }
   return new Map([...strata].sort(([a], [b]) => a - b));
 }
 
-function allocate(strata: ReadonlyMap<number, Patient[]>, wanted: Counts, seed: number): Map<string, Part> {
-  const sizes = [...strata.values()].map((patients) => patients.reduce((sum, { size }) => sum + size, 0));
+function allocate(strata: ReadonlyMap<number, string[]>, wanted: Counts, seed: number): Map<string, Part> {
+  const sizes = [...strata.values()].map(({ length }) => length);
   const quotas = roundTable(sizes, wanted);
-  const room = { ...wanted };
   const partOf = new Map<string, Part>();
-  const place = (patient: Patient, part: Part) => {
-    partOf.set(patient.name, part);
-    room[part] -= patient.size;
-  };
-
-  const left: Patient[] = [];
   for (const [row, [pirads, patients]] of [...strata].entries()) {
     const stream = randomStream(seed, "split", pirads === 0 ? "unknown" : pirads);
     const quota = { ...(quotas[row] as Counts) };
-    // Patients with many cases first, while there is room for them; those with one case fill what is left.
-    for (const patient of stream.shuffle(patients).sort((a, b) => b.size - a.size)) {
-      const part = drawPart(quota, patient.size, stream);
-      if (part === undefined) left.push(patient);
-      else {
-        quota[part] -= patient.size;
-        place(patient, part);
-      }
+    for (const patient of stream.shuffle(patients)) {
+      const part = drawPart(quota, stream);
+      quota[part]--;
+      partOf.set(patient, part);
     }
   }
-  // Those whose stratum had no room fill the parts that are still short, whatever their stratum.
-  for (const patient of left.sort((a, b) => b.size - a.size))
-    place(patient, askedParts.find((part) => room[part] >= patient.size) ?? "unused");
-  // Then the unused ones do: a part is short only when nobody fits.
-  const names = new Map([...strata.values()].flat().map((patient) => [patient.name, patient]));
-  for (const part of askedParts)
-    for (const [name, current] of partOf) {
-      const patient = names.get(name) as Patient;
-      if (current === "unused" && room[part] >= patient.size) place(patient, part);
-    }
   return partOf;
 }
 
-/** A part with room for `size` more cases, drawn with the probability of its room. */
-function drawPart(quota: Counts, size: number, stream: RandomStream): Part | undefined {
-  const fitting = parts.filter((part) => quota[part] >= size);
+/** A part with room for one more, drawn with the probability of its room. */
+function drawPart(quota: Counts, stream: RandomStream): Part {
+  const fitting = parts.filter((part) => quota[part] > 0);
   let draw = stream.uniform() * fitting.reduce((sum, part) => sum + quota[part], 0);
   for (const part of fitting) {
     draw -= quota[part];
     if (draw < 0) return part;
   }
-  return fitting.at(-1);
+  return fitting.at(-1) as Part;
 }
 
 /**

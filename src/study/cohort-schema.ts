@@ -40,7 +40,7 @@ export const normaliseSchema = section({
   hbv: normalisation.prefault({ kind: "percentiles" }),
 });
 
-/** Patients in each set: whole numbers are counts, numbers below 1 fractions of all. */
+/** Patients in each set, with all their cases: whole numbers are counts, numbers below 1 fractions of all patients. */
 export const splitSchema = section({
   train: z.number().min(0).default(0.75),
   validation: z.number().min(0).default(0.05),
