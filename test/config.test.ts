@@ -12,9 +12,13 @@ let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "transfer-limits-config-"));
   const rows = ["a", "b", "c", "d"].map(
-    (id) => `${id},${id}/t2w.nii.gz,${id}/adc.nii.gz,${id}/lesion.nii.gz`,
+    (id, index) =>
+      `${id},${["t2w", "adc", "hbv", "lesion", "rectum"].map((role) => `${id}/${role}.nii.gz`)},${2 + index}`,
   );
-  await writeFile(join(folder, "manifest.csv"), `case,t2w,adc,lesion\n${rows.join("\n")}\n`);
+  await writeFile(
+    join(folder, "manifest.csv"),
+    `case,t2w,adc,hbv,lesion,rectum,pirads\n${rows.join("\n")}\n`,
+  );
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 

@@ -103,8 +103,9 @@ describe.skipIf(sharedMissing)("three patients (needs the shared folder beside t
     expect(html).toContain("1 test case: means are rough");
   }, 120_000);
 
-  it("are too few to train a classifier on one of them, which its cells say", async () => {
-    const study = await runStudy({
+  it("are too few to train a classifier on one of them, which is said before any work", async () => {
+    const output = join(folder, "one");
+    const running = runStudy({
       name: "one",
       cohort,
       split: { train: 1, validation: 0, test: 2 },
@@ -113,13 +114,14 @@ describe.skipIf(sharedMissing)("three patients (needs the shared folder beside t
       specialised: { "pirads-classification": "resnet-demo" },
       comparators: ["specialised"],
       training: { epochs: 1 },
-      execution: { threads: 1, output: join(folder, "one"), cache: join(folder, "results", "cache") },
+      execution: { threads: 1, output, cache: join(folder, "results", "cache") },
     });
-    expect(study.cells[0]).toMatchObject({
-      status: "failed",
-      reason: expect.stringMatching(
-        /at least 2 cases .*in the train set .* there is 1\. Enlarge split\.train/,
+    await expect(running).rejects.toMatchObject({
+      code: "BAD_CONFIG",
+      message: expect.stringMatching(
+        /tasks\[0\]: expected at least 2 cases .*in the train set .* there is 1\. Enlarge split\.train/,
       ),
     });
-  }, 120_000);
+    expect(existsSync(output)).toBe(false);
+  });
 });

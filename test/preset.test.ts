@@ -11,13 +11,16 @@ import { cli } from "./cli-fixture.js";
 
 let folder: string;
 
+const roles = ["t2w", "adc", "hbv", "lesion", "rectum"];
+
 /** A manifest whose images do not exist. */
 const writeManifest = (name: string, cases: number) => {
   const rows = Array.from({ length: cases }, (_, index) => {
     const id = `${name}-${index}`;
-    return `${id},images/${id}_t2w.nii.gz,images/${id}_adc.nii.gz,images/${id}_lesion.nii.gz,${1 + (index % 5)}`;
+    const images = roles.map((role) => `images/${id}_${role}.nii.gz`);
+    return [id, ...images, 1 + (index % 5)].join(",");
   });
-  return writeFile(join(folder, `${name}.csv`), ["case,t2w,adc,lesion,pirads", ...rows, ""].join("\n"));
+  return writeFile(join(folder, `${name}.csv`), [`case,${roles},pirads`, ...rows, ""].join("\n"));
 };
 
 beforeAll(async () => {
@@ -73,7 +76,7 @@ describe("the preset of the paper", () => {
         cases: 740,
         patients: 740,
         split: { train: 555, validation: 37, test: 148, unused: 0 },
-        missing: { length: 3 * 740 },
+        missing: { length: 5 * 740 },
       },
       {
         manifest: join(folder, "few-shot.csv"),
@@ -81,7 +84,7 @@ describe("the preset of the paper", () => {
         cases: 589,
         patients: 589,
         split: { train: 330, validation: 82, test: 177, unused: 0 },
-        missing: { length: 3 * 589 },
+        missing: { length: 5 * 589 },
       },
     ]);
     const cells = plan.cells.filter(({ kind }: { kind: string }) => kind === "cell");
@@ -96,7 +99,7 @@ describe("the preset of the paper", () => {
     const { stdout: text } = await cli("plan", join(folder, "study.yaml"));
     expect(text).toContain("train 555, validation 37, test 148, unused 0");
     expect(text).toContain("train 330, validation 82, test 177, unused 0");
-    expect(text).toContain("warning: 2220 files of 740 cases cannot be found");
+    expect(text).toContain("warning: 3700 files of 740 cases cannot be found");
   });
 
   it("gives way to what else the file says: sections field by field, lists as a whole", async () => {
@@ -121,7 +124,7 @@ describe("the preset of the paper", () => {
       tasks: [{ kind: "super-resolution", training: { epochs: 3, learningRate: 1e-4 } }],
     });
     expect(await previewCohorts(study)).toMatchObject([
-      { split: { train: 10, validation: 2, test: 5, unused: 723 }, missing: { length: 3 * 17 } },
+      { split: { train: 10, validation: 2, test: 5, unused: 723 }, missing: { length: 5 * 17 } },
     ]);
     expect(planStudy(study).cells.filter(({ kind }) => kind === "cell")).toHaveLength(9);
   });

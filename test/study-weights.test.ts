@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -91,7 +92,7 @@ describe("a study with published weights", () => {
     }
   }, 120_000);
 
-  it("fails before any cell where the file is refused, in the report's words, and keeps the report", async () => {
+  it("is refused before any work where the file is, in the report's words", async () => {
     const half = join(folder, "half.pth");
     using source = await Network.create({ encoder, seed: 11 });
     let count = 0;
@@ -101,13 +102,12 @@ describe("a study with published weights", () => {
       values,
     ]);
     await expect(runStudy(study("half", { weights: half }))).rejects.toMatchObject({
-      code: "BAD_CHECKPOINT",
-      message: expect.stringMatching(/at least 95 % .*half\.pth.*closest key map is convnext-v2-3d/),
+      code: "BAD_CONFIG",
+      message: expect.stringMatching(
+        /models\[0\]\.weights: .*at least 95 % .*half\.pth.*closest key map is convnext-v2-3d/,
+      ),
     });
-    const kept = await reportIn("half");
-    expect(kept.refusal).toMatch(/at least 95 %/);
-    expect(kept.missing.length).toBeGreaterThan(20);
-    await expect(readResults(join(folder, "half"))).rejects.toThrow(/ENOENT/);
+    expect(existsSync(join(folder, "half"))).toBe(false);
   });
 
   it("reads them by the key map that it names", async () => {

@@ -1,5 +1,5 @@
 import type { Network, ParameterInfo } from "../native/network.js";
-import { type LoadOptions, loadWeights } from "./checkpoints/load.js";
+import { type LoadOptions, loadWeights, misfitsOf } from "./checkpoints/load.js";
 import type { LoadReport } from "./checkpoints/load-report.js";
 import { ofEncoder } from "./encoder-names.js";
 
@@ -82,3 +82,14 @@ export const loadEncoder = (
   path: string,
   options: Pick<LoadOptions, "keyMap" | "fresh"> = {},
 ): Promise<LoadReport> => loadWeights(network, path, { ...options, scope: "encoder" });
+
+/**
+ * Why a file's names and shapes are not those of a network's encoder, in words; empty where they are. No tensor is loaded.
+ *
+ * @throws `BAD_CHECKPOINT` where the file cannot be read
+ */
+export const weightsFit = (
+  network: Network,
+  path: string,
+  options: Pick<LoadOptions, "keyMap"> = {},
+): Promise<string[]> => misfitsOf(network, path, { ...options, scope: "encoder" });

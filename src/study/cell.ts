@@ -33,6 +33,7 @@ import type { ModelConfig, Study, TaskConfig, TrainingSettings } from "./schema.
 import { smallestBatchOf } from "./smallest-batch.js";
 import { nothingSpent, type Trained, train } from "./train.js";
 import { type TrainingBatches, trainingBatch } from "./training-batch.js";
+import { leastCases, tooFewCases } from "./usable-cases.js";
 
 /** Everything that working on one cell needs. */
 export interface CellJob {
@@ -282,17 +283,10 @@ async function openSets(task: Task, cohort: StudyCohort, cell: PlannedCell, stud
   const { split } = cohortOf(cohort, task.kind);
   const { train: trainCases, validation, test: testCases } = split;
   const sets = { train: fitting(trainCases), validation: fitting(validation), test: fitting(testCases) };
-  const smallest = smallestBatchOf(cell.network, task.shape, voxels);
-  const least = { train: cell.trains === "nothing" ? 0 : smallest, test: 1 };
+  const least = leastCases(cell, task, voxels);
   for (const name of ["train", "test"] as const) {
-    const found = sets[name].length;
-    if (found >= least[name]) continue;
-    const needs = least[name] === 1 ? "1 case" : `${least[name]} cases (a step's batch norm needs as many)`;
-    throw new TransferLimitsError(
-      "BAD_MANIFEST",
-      `Expected at least ${needs} in the ${name} set with what ${task.kind} needs, but of ` +
-        `${split[name].length} there ${found === 1 ? "is 1" : `are ${found}`}. Enlarge split.${name}`,
-    );
+    const reason = tooFewCases(task.kind, name, task.needs, split[name].map(factsOf), least[name]);
+    if (reason !== null) throw new TransferLimitsError("BAD_MANIFEST", `The cohort: ${reason}`);
   }
   const open = (cases: readonly PreparedCase[], kept?: VolumeBank) =>
     Promise.all(cases.map((prepared) => openCase(prepared, device, kept)));

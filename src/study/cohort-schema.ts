@@ -6,14 +6,25 @@ const extent = z.int().min(8).max(4096);
 /** Height x width x depth in voxels. */
 export const voxelsSchema = z.tuple([extent, extent, extent]);
 
-const millimetres = z.number().positive().max(10_000);
+/** A prostate is some 50 mm wide, and no scanner sees half a metre beyond a patient. */
+const [leastField, mostField] = [20, 1000];
+
+/** One edge of a field of view; what is far too small or large was meant in another unit. */
+const fieldEdge = z.number().refine((edge) => edge >= leastField && edge <= mostField, {
+  error: ({ input }) => {
+    const edge = Number(input);
+    const meant = edge < leastField && 10 * edge >= leastField ? `; ${edge} cm are ${10 * edge} mm` : "";
+    return (
+      `expected ${leastField} to ${mostField} mm, where a prostate with its surroundings takes 60 to 100, but received ` +
+      `${edge}${meant}`
+    );
+  },
+});
 
 /** The box of the patient that is kept: around what, and how large (height, width, depth in mm). */
 export const cropSchema = section({
   around: z.enum(["gland", "centre"]).default("gland"),
-  fieldOfView: z
-    .union([z.literal("whole"), z.tuple([millimetres, millimetres, millimetres])])
-    .default("whole"),
+  fieldOfView: z.union([z.literal("whole"), z.tuple([fieldEdge, fieldEdge, fieldEdge])]).default("whole"),
 });
 
 /** How masks are brought onto the grid: each label linearly and the largest wins, or by the nearest voxel. */

@@ -1,14 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import { type Document, isMap, isNode, isPair, LineCounter, parseDocument } from "yaml";
-import { readExclusionList } from "../cohort/exclusion-list.js";
-import { readManifest } from "../cohort/manifest.js";
-import { makeSplits } from "../cohort/splits.js";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { type Fault, pathName } from "../common/validation.js";
-import { openCheckpoint } from "../models/checkpoints/checkpoint-file.js";
-import { exposureOf, leak } from "./exposure.js";
-import { divideCohorts, judgedOn } from "./prepare.js";
+import { faultsOfFiles } from "./check-files.js";
+import { whereSaid } from "./presets.js";
 import { resolveStudy } from "./resolve.js";
 import type { Study, StudyInput } from "./schema.js";
 
@@ -34,9 +30,13 @@ export async function loadStudy(path: string): Promise<Study> {
   const result = resolveStudy(input, dirname(file));
   if ("faults" in result)
     throw badStudy(basename(path), result.faults, (fault) => lineOf(document, lines, fault));
-  await checkFiles(result.study, (faults) =>
-    badStudy(basename(path), faults, (fault) => lineOf(document, lines, fault)),
-  );
+  const faults = await faultsOfFiles(result.study);
+  if (faults.length > 0)
+    throw badStudy(
+      basename(path),
+      faults.map((fault) => whereSaid(input, fault)),
+      (fault) => lineOf(document, lines, fault),
+    );
   return result.study;
 }
 
@@ -48,7 +48,12 @@ export async function loadStudy(path: string): Promise<Study> {
 export async function checkStudy(input: StudyInput | Study, base = process.cwd()): Promise<Study> {
   const result = resolveStudy(input, base);
   if ("faults" in result) throw badStudy("the study", result.faults);
-  await checkFiles(result.study, (faults) => badStudy("the study", faults));
+  const faults = await faultsOfFiles(result.study);
+  if (faults.length > 0)
+    throw badStudy(
+      "the study",
+      faults.map((fault) => whereSaid(input, fault)),
+    );
   return result.study;
 }
 
@@ -65,52 +70,6 @@ function plainValue(document: Document, lines: LineCounter, path: string): unkno
     return document.toJS({ maxAliasCount: 100 });
   } catch (cause) {
     throw new TransferLimitsError("BAD_CONFIG", `${path} is not a study: ${messageOf(cause)}`, { cause });
-  }
-}
-
-/** Checks what the study points at: the manifest and its patients, other manifests, and files of weights. */
-async function checkFiles(study: Study, refuse: (faults: Fault[]) => TransferLimitsError): Promise<void> {
-  const faults: Fault[] = [];
-  const fault = (path: PropertyKey[], message: string) => faults.push({ path, message, unknownKey: null });
-
-  const checkSplit = async (path: PropertyKey[], manifest: string, split: Study["split"]) => {
-    const { cases } = await readManifest(manifest);
-    try {
-      makeSplits(cases, split, study.seed);
-    } catch (error) {
-      fault(path, messageOf(error));
-    }
-  };
-  await checkSplit(["split"], study.cohort.manifest, study.split);
-  for (const [index, { cohort }] of study.tasks.entries()) {
-    if (cohort) await checkSplit(["tasks", index, "cohort", "split"], cohort.manifest, cohort.split);
-  }
-  for (const [index, model] of study.models.entries()) {
-    if (model.pretrain?.manifest) await readManifest(model.pretrain.manifest);
-    if (model.pretrain?.exclude) await readExclusionList(model.pretrain.exclude);
-    if (model.weights === undefined) continue;
-    try {
-      await openCheckpoint(model.weights);
-    } catch (error) {
-      fault(["models", index, "weights"], `expected a file of weights but received: ${messageOf(error)}`);
-    }
-  }
-  if (faults.length === 0) await checkWeights(study, fault);
-  if (faults.length > 0) throw refuse(faults);
-}
-
-/** Weights must not have seen patients that the study judges on, unless a model allows it. */
-async function checkWeights(
-  study: Study,
-  fault: (path: PropertyKey[], message: string) => void,
-): Promise<void> {
-  if (study.models.every(({ weights }) => weights === undefined)) return;
-  const exposures = await exposureOf(study, judgedOn(await divideCohorts(study)));
-  for (const [index, { name, weights, allowOverlap }] of study.models.entries()) {
-    const exposure = exposures.find(({ model }) => model === name);
-    if (weights === undefined || exposure === undefined || allowOverlap) continue;
-    const message = leak(exposure, weights);
-    if (message !== null) fault(["models", index, "weights"], message);
   }
 }
 

@@ -42,7 +42,7 @@ export const judgedOn = (cohorts: readonly DividedCohort[]) =>
   heldOut(cohorts.filter(({ tasks }) => tasks.length > 0).map(({ patients }) => patients));
 
 /** What a model is pretrained on: cases of a manifest, without those of patients that it must not see. */
-interface PretrainingCohort {
+export interface PretrainingCohort {
   model: string;
   manifest: Manifest;
   cases: CohortCase[];
@@ -154,7 +154,7 @@ async function writeSplits(study: Study, [own, ...others]: readonly DividedCohor
  *
  * @throws `BAD_CONFIG` where nobody is left
  */
-async function pretrainingCohort(
+export async function pretrainingCohort(
   model: string,
   { manifest: path, exclude }: PretrainSettings,
   cohorts: readonly [DividedCohort, ...DividedCohort[]],

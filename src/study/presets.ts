@@ -1,16 +1,23 @@
+import { realpathSync } from "node:fs";
+import { resolve } from "node:path";
 import { z } from "zod";
 import { describe } from "../common/errors.js";
 import { type Fault, faultsOf, section, suggestion } from "../common/validation.js";
 import { comparators, taskKinds } from "../common/vocabulary.js";
-import type { splitSchema } from "./cohort-schema.js";
+import { splitSchema } from "./cohort-schema.js";
 import type { StudyInput } from "./schema.js";
 
 const file = z.string().min(1);
 
 /** What a study file says of the `paper` preset; everything else in it changes what the preset says. */
 const paperSchema = section({
-  /** The CSVs of the two cohorts: PROMIS, and the few-shot pelvic set of distortion correction. */
-  manifests: section({ promis: file, fewShot: file }),
+  /**
+   * The CSVs of the two cohorts: PROMIS, and the few-shot pelvic set of distortion correction. Where there is one cohort
+   * alone, `fewShot` is null: distortion correction then takes the study's as the other tasks do.
+   */
+  manifests: section({ promis: file, fewShot: file.nullable() }),
+  /** Patients of the few-shot pelvic set in each set; those of PROMIS are the study's `split`. */
+  fewShotSplit: splitSchema.optional(),
   /** Encoders that were pretrained elsewhere, by model; the others are pretrained on the study's training set. */
   weights: section({ profound: file.optional(), provicnet: file.optional() }).prefault({}),
 });
@@ -31,19 +38,20 @@ type PresetName = keyof typeof presets;
 const presetNames = Object.keys(presets) as PresetName[];
 
 /** The paper's study: both foundation models, every task and comparator, at the published sizes. */
-function paper({ manifests, weights }: PaperInput): StudyInput {
+function paper({ manifests, weights, fewShotSplit: split = fewShotSplit }: PaperInput): StudyInput {
+  const { promis, fewShot } = manifests;
   const encoder = (path: string | undefined) => (path === undefined ? { pretrain: {} } : { weights: path });
   return {
     name: "paper",
-    cohort: { manifest: manifests.promis, voxels: [200, 200, 96] },
+    cohort: { manifest: promis, voxels: [200, 200, 96] },
     split: promisSplit,
     models: [
       { name: "profound", encoder: "profound-tiny", finetune: "full", ...encoder(weights.profound) },
       { name: "provicnet", encoder: "provicnet-small", finetune: "partial", ...encoder(weights.provicnet) },
     ],
     tasks: taskKinds.map((kind) =>
-      kind === "distortion-correction"
-        ? { kind, cohort: { manifest: manifests.fewShot, split: fewShotSplit } }
+      kind === "distortion-correction" && fewShot !== null
+        ? { kind, cohort: { manifest: fewShot, split } }
         : kind,
     ),
     comparators: [...comparators],
@@ -55,19 +63,58 @@ function paper({ manifests, weights }: PaperInput): StudyInput {
  * A study file that names a preset becomes the study that the preset stands for, with what else the file says in
  * place of the preset's: sections are merged field by field, lists are replaced. Any other input stays as it is.
  */
-export function expandPreset(input: unknown): { input: unknown } | { faults: Fault[] } {
+export function expandPreset(input: unknown, base: string): { input: unknown } | { faults: Fault[] } {
   if (!isRecord(input) || input.preset === undefined) return { input };
-  const { preset, manifests, weights, ...changes } = input;
+  const { preset, manifests, weights, fewShotSplit: split, ...changes } = input;
   const name = presetNames.find((known) => known === preset);
   if (name === undefined) {
     const near = typeof preset === "string" ? suggestion(preset, presetNames) : "";
     const message = `expected the name of a preset but received ${describe(preset)}${near}`;
     return { faults: [{ path: ["preset"], message, unknownKey: null }] };
   }
-  const own = { manifests, ...(weights === undefined ? {} : { weights }) };
+  const own = {
+    manifests,
+    ...(weights === undefined ? {} : { weights }),
+    ...(split === undefined ? {} : { fewShotSplit: split }),
+  };
   const parsed = paperSchema.safeParse(own);
   if (!parsed.success) return { faults: faultsOf(parsed.error, own) };
+  const { promis, fewShot } = parsed.data.manifests;
+  if (fewShot !== null && placeOf(base, promis) === placeOf(base, fewShot)) {
+    const message =
+      `expected the manifest of another cohort than promis has, but received the same, ${describe(fewShot)}: the preset ` +
+      "would divide its patients twice, differently. With one cohort alone write fewShot: null; distortion correction " +
+      "then takes the study's cohort and split, as the other tasks do";
+    return { faults: [{ path: ["manifests", "fewShot"], message, unknownKey: null }] };
+  }
   return { input: merge(presets[name](parsed.data), changes) };
+}
+
+/** Where a file lies, through links where it is there. */
+function placeOf(base: string, path: string): string {
+  const place = resolve(base, path);
+  try {
+    return realpathSync(place);
+  } catch {
+    return place;
+  }
+}
+
+/**
+ * A fault of a field that a preset filled in and the study file does not hold: said of the field by which the file can
+ * change it. Any other fault stays as it is.
+ */
+export function whereSaid(input: unknown, fault: Fault): Fault {
+  if (!isRecord(input) || input.preset === undefined) return fault;
+  const [first] = fault.path;
+  const said = (field: string): Fault => ({
+    ...fault,
+    path: [field],
+    message: `${fault.message}. The preset says these counts: write ${field}: { train, validation, test } to change them`,
+  });
+  if (first === "split" && input.split === undefined) return said("split");
+  const isOfFewShot = first === "tasks" && fault.path[2] === "cohort" && fault.path[3] === "split";
+  return isOfFewShot && input.tasks === undefined ? said("fewShotSplit") : fault;
 }
 
 function merge(base: unknown, changes: unknown): unknown {

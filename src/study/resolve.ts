@@ -28,7 +28,7 @@ import { smallestBatchOf } from "./smallest-batch.js";
  * to itself.
  */
 export function resolveStudy(input: unknown, base: string): { study: Study } | { faults: Fault[] } {
-  const expanded = expandPreset(input);
+  const expanded = expandPreset(input, base);
   if ("faults" in expanded) return expanded;
   const parsed = studySchema.safeParse(expanded.input);
   if (!parsed.success) return { faults: faultsOf(parsed.error, expanded.input) };

@@ -14,6 +14,7 @@ import {
   writeFailure,
 } from "./cell-folder.js";
 import { refuseChanges } from "./changes.js";
+import { refuseTooLarge } from "./check-memory.js";
 import { differingCases, readCohort, type StudyCohort, writeCohort } from "./cohort-file.js";
 import { ResultsCollector } from "./collect.js";
 import { checkDevices, DevicePool } from "./devices.js";
@@ -84,12 +85,16 @@ async function runLocked(
   const plan = planStudy(study);
   const done = await finishedCells(folder, plan);
   const cells = plan.cells.filter(({ kind }) => only === undefined || kind === only);
+  refuseTooLarge(
+    study,
+    cells.filter(({ id }) => !done.has(id)),
+  );
   const alreadyDone = cells.filter(({ id }) => done.has(id)).length;
   using workers = new WorkerPool(threads, cells.length - alreadyDone);
+  await checkWeights(study, plan, done);
   const cohort = await prepareStudyCohort(study, { signal, onProgress });
   await settleCohort(folder, cohort, done.size > 0);
   await removeLeftovers(folder, done);
-  await checkWeights(study, plan, done);
 
   for (const { id } of cells) if (!done.has(id)) await rm(studyPaths(folder).failure(id), { force: true });
   onProgress({ kind: "plan", cells: cells.map(labelOf), alreadyDone });

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { hoursInWords } from "../../study/estimate.js";
 import type { StudyPlan } from "../../study/plan.js";
 import type { CohortPreview } from "../../study/preview.js";
 import type { Probe } from "../../study/probe.js";
@@ -22,11 +23,15 @@ export function addPlan(program: Command): void {
         const { previewCohorts } = await import("../../study/preview.js");
         const study = await loadStudy(path);
         const plan = planStudy(study);
+        const { refuseTooLarge } = await import("../../study/check-memory.js");
+        refuseTooLarge(study, plan.cells);
+        const { planWarnings } = await import("../../study/plan-warnings.js");
         const cohorts = await previewCohorts(study);
         const { augmentationInWords } = await import("../../tasks/augmentation.js");
         const { probePlan } = await import("../../study/probe.js");
         if (probing) process.stderr.write("Timing a training step of each network; this can take minutes\n");
         const probe = probing ? await probePlan(study, plan) : null;
+        const warnings = planWarnings(study, plan, probe && totalSeconds(probe) / 3600);
         const total = plan.cells.reduce((sum, { cost }) => sum + cost, 0);
         const rows = plan.cells.map((cell) => [
           printable(cell.id),
@@ -38,7 +43,7 @@ export function addPlan(program: Command): void {
           ...(probe ? [hours(probe.seconds[cell.id] ?? null)] : []),
         ]);
         return {
-          value: { ...plan, cohorts, output: study.execution.output, ...(probe ? { probe } : {}) },
+          value: { ...plan, cohorts, warnings, output: study.execution.output, ...(probe ? { probe } : {}) },
           text: [
             `${printable(plan.name)}: ${count(plan.cells.length, "cell")}, to ${printable(study.execution.output)}`,
             ...cohorts.flatMap(cohortLines),
@@ -56,6 +61,7 @@ export function addPlan(program: Command): void {
               rows,
             ),
             ...(probe ? probeLines(probe) : []),
+            ...warnings.map((warning) => `warning: ${printable(warning)}`),
           ].join("\n"),
         };
       }),
@@ -73,17 +79,16 @@ function augmentationLines({ cells }: StudyPlan, wordsOf: (settings: Augmentatio
   });
 }
 
-const hours = (seconds: number | null): string => {
-  if (seconds === null) return "–";
-  const value = seconds / 3600;
-  return value >= 100 ? String(Math.round(value)) : value.toPrecision(2);
-};
+const hours = (seconds: number | null): string => (seconds === null ? "–" : hoursInWords(seconds / 3600));
 
-function probeLines({ device, threads, seconds, faults }: Probe): string[] {
-  const total = Object.values(seconds).reduce<number>((sum, one) => sum + (one ?? 0), 0);
+const totalSeconds = ({ seconds }: Probe): number =>
+  Object.values(seconds).reduce<number>((sum, one) => sum + (one ?? 0), 0);
+
+function probeLines(probe: Probe): string[] {
+  const { device, threads, faults } = probe;
   const where = device === "cpu" ? `the CPU with ${count(threads, "thread")}` : device;
   return [
-    `Estimated from short steps at a reduced size on ${where}: ${hours(total)} hours in all, one cell after the other. ` +
+    `Estimated from short steps at a reduced size on ${where}: ${hours(totalSeconds(probe))} hours in all, one cell after the other. ` +
       "Reading volumes and sampling from diffusion models come on top.",
     ...faults.map((fault) => `  not timed: ${printable(fault)}`),
   ];

@@ -49,20 +49,9 @@ export async function loadWeights(
   path: string,
   options: LoadOptions = {},
 ): Promise<LoadReport> {
-  const { leastCoverage = 0.95, scope = "network", fresh = false } = options;
-  if (!(leastCoverage >= 0 && leastCoverage <= 1))
-    throw expected("a share in [0, 1]", "leastCoverage", leastCoverage);
   const file = await openCheckpoint(path);
-  const all = network.parameters;
-  const encoder = all.filter(ofEncoder(network));
-  const parameters = scope === "encoder" ? encoder : all;
-  const { keyMap, chosen } = chooseKeyMap(file, network, encoder, options.keyMap);
-  const match = matchKeys(file, parameters, keyMap);
-  const described = {
-    keyMap: { name: keyMap.name, title: keyMap.title, chosen },
-    ...describeMatch(match, file, { parameters, encoder }),
-  };
-  const unfit = [...matchRefusals(match, path), ...coverageRefusal(described, file, network, leastCoverage)];
+  const { match, described, unfit } = compare(network, file, options);
+  const { fresh = false } = options;
   // The file is read for its hash while LibTorch takes the tensors over.
   const [sha256, outcome] = await Promise.all([
     file.sha256(),
@@ -93,6 +82,41 @@ export async function loadWeights(
   if (embedding !== null || refusals.length === 0) report.warnings = warningsOf(report);
   if (report.refusal !== null) throw new WeightsRefused(report);
   return report;
+}
+
+/**
+ * Why names and shapes of a file do not fit a network, in the words that `loadWeights` refuses it with; empty where they
+ * do. No tensor is loaded.
+ *
+ * @throws as `loadWeights` where the file cannot be read, or an option is wrong
+ */
+export async function misfitsOf(
+  network: Network,
+  path: string,
+  options: LoadOptions = {},
+): Promise<string[]> {
+  return compare(network, await openCheckpoint(path), options).unfit;
+}
+
+/** What a file is for a network by its names and shapes, and why it does not do. */
+function compare(network: Network, file: CheckpointFile, options: LoadOptions) {
+  const { leastCoverage = 0.95, scope = "network" } = options;
+  if (!(leastCoverage >= 0 && leastCoverage <= 1))
+    throw expected("a share in [0, 1]", "leastCoverage", leastCoverage);
+  const all = network.parameters;
+  const encoder = all.filter(ofEncoder(network));
+  const parameters = scope === "encoder" ? encoder : all;
+  const { keyMap, chosen } = chooseKeyMap(file, network, encoder, options.keyMap);
+  const match = matchKeys(file, parameters, keyMap);
+  const described = {
+    keyMap: { name: keyMap.name, title: keyMap.title, chosen },
+    ...describeMatch(match, file, { parameters, encoder }),
+  };
+  const unfit = [
+    ...matchRefusals(match, file.path),
+    ...coverageRefusal(described, file, network, leastCoverage),
+  ];
+  return { match, described, unfit };
 }
 
 /** What became of the network: nothing, where there are refusals before it was touched. */

@@ -1,0 +1,166 @@
+import { readExclusionList } from "../cohort/exclusion-list.js";
+import { type CohortCase, readManifest } from "../cohort/manifest.js";
+import type { CaseFacts } from "../cohort/needs.js";
+import { makeSplits } from "../cohort/splits.js";
+import { messageOf, TransferLimitsError } from "../common/errors.js";
+import type { Fault } from "../common/validation.js";
+import { openCheckpoint } from "../models/checkpoints/checkpoint-file.js";
+import { contrastNeeds } from "../models/pretraining/patch-contrast.js";
+import { encoderOf } from "../models/specification.js";
+import { weightsFit } from "../models/weights.js";
+import { Network } from "../native/network.js";
+import { taskOf } from "../tasks/index.js";
+import { exposureOf, leak } from "./exposure.js";
+import { type PlannedCell, planStudy } from "./plan.js";
+import { type DividedCohort, divideCohorts, judgedOn, pretrainingCohort } from "./prepare.js";
+import type { Study } from "./schema.js";
+import { leastCases, neverMet, tooFewCases } from "./usable-cases.js";
+
+type Report = (path: PropertyKey[], message: string) => void;
+
+/**
+ * What is wrong with the files that a sound study points at: manifests and how they are divided, columns that tasks and
+ * pretraining need, files of weights, whether they fit their encoder and whose images they saw. No image is opened, and no
+ * tensor is loaded: whatever can be known before any work is said here, to `plan` as to `run`.
+ *
+ * @throws `BAD_MANIFEST`, and `BAD_CONFIG` for a list of patients that cannot be read
+ */
+export async function faultsOfFiles(study: Study): Promise<Fault[]> {
+  const faults: Fault[] = [];
+  const fault: Report = (path, message) => faults.push({ path, message, unknownKey: null });
+  await checkSplits(study, fault);
+  await checkPresent(study, fault);
+  if (faults.length > 0) return faults;
+  const cohorts = await divideCohorts(study);
+  await checkLeaks(study, cohorts, fault);
+  checkTasks(study, cohorts, fault);
+  await checkPretraining(study, cohorts, fault);
+  await checkFit(study, fault);
+  return faults;
+}
+
+async function checkSplits(study: Study, fault: Report): Promise<void> {
+  const check = async (path: PropertyKey[], manifest: string, split: Study["split"]) => {
+    const { cases } = await readManifest(manifest);
+    try {
+      makeSplits(cases, split, study.seed);
+    } catch (error) {
+      fault(path, messageOf(error));
+    }
+  };
+  await check(["split"], study.cohort.manifest, study.split);
+  for (const [index, { cohort }] of study.tasks.entries()) {
+    if (cohort) await check(["tasks", index, "cohort", "split"], cohort.manifest, cohort.split);
+  }
+}
+
+/** Files that models name must be there, and be what they are taken for. */
+async function checkPresent(study: Study, fault: Report): Promise<void> {
+  for (const [index, model] of study.models.entries()) {
+    if (model.pretrain?.manifest) await readManifest(model.pretrain.manifest);
+    if (model.pretrain?.exclude) await readExclusionList(model.pretrain.exclude);
+    if (model.weights === undefined) continue;
+    try {
+      await openCheckpoint(model.weights);
+    } catch (error) {
+      fault(["models", index, "weights"], `expected a file of weights but received: ${messageOf(error)}`);
+    }
+  }
+}
+
+/** Weights must not have seen patients that the study judges on, unless a model allows it. */
+async function checkLeaks(study: Study, cohorts: readonly DividedCohort[], fault: Report): Promise<void> {
+  if (study.models.every(({ weights }) => weights === undefined)) return;
+  const exposures = await exposureOf(study, judgedOn(cohorts));
+  for (const [index, { name, weights, allowOverlap }] of study.models.entries()) {
+    const exposure = exposures.find(({ model }) => model === name);
+    if (weights === undefined || exposure === undefined || allowOverlap) continue;
+    const message = leak(exposure, weights);
+    if (message !== null) fault(["models", index, "weights"], message);
+  }
+}
+
+/** What the manifest says of a case; whether its masks show anything is known when they are read. */
+const factsOf = ({ volumes, pirads }: CohortCase): CaseFacts => ({
+  roles: Object.keys(volumes) as (keyof typeof volumes)[],
+  pirads,
+});
+
+/** Each task needs cases with its columns, to train and to test on. */
+function checkTasks(study: Study, cohorts: readonly DividedCohort[], fault: Report): void {
+  const { cells } = planStudy(study);
+  for (const [index, config] of study.tasks.entries()) {
+    const { cases, splits, manifest } = cohorts.find(({ tasks }) =>
+      tasks.includes(config.kind),
+    ) as DividedCohort;
+    const facts = new Map(cases.map((one) => [one.id, factsOf(one)]));
+    const instead = `take ${config.kind} out of the study's tasks`;
+    const never = neverMet(config.kind, taskOf(config).needs, [...facts.values()], manifest, instead);
+    if (never !== null) {
+      fault(["tasks", index], never);
+      continue;
+    }
+    const faults = cells.flatMap((cell) => {
+      if (cell.task !== config.kind) return [];
+      const task = taskOf(config, cell.strategy ?? undefined);
+      const least = leastCases(cell, task, study.cohort.voxels);
+      return (["train", "test"] as const).flatMap(
+        (set) =>
+          tooFewCases(
+            config.kind,
+            set,
+            task.needs,
+            splits[set].map((id) => facts.get(id) as CaseFacts),
+            least[set],
+          ) ?? [],
+      );
+    });
+    for (const message of new Set(faults)) fault(["tasks", index], message);
+  }
+}
+
+/** A model that is pretrained needs patients to see whom nothing is judged on, with what its method looks at. */
+async function checkPretraining(
+  study: Study,
+  cohorts: readonly [DividedCohort, ...DividedCohort[]],
+  fault: Report,
+): Promise<void> {
+  const isPlanned = new Set(
+    planStudy(study).cells.flatMap(({ kind, model }) => (kind === "pretraining" ? [model] : [])),
+  );
+  for (const [index, { name, pretrain }] of study.models.entries()) {
+    if (!pretrain || !isPlanned.has(name)) continue;
+    try {
+      const { cases, manifest } = await pretrainingCohort(name, pretrain, cohorts);
+      if (pretrain.method !== "patch-contrast") continue;
+      const facts = cases.map(factsOf);
+      const instead = "choose another method, or weights";
+      const lacking = neverMet(pretrain.method, contrastNeeds, facts, manifest.path, instead);
+      if (lacking !== null) fault(["models", index, "pretrain", "method"], lacking);
+    } catch (error) {
+      if (!(error instanceof TransferLimitsError) || error.code !== "BAD_CONFIG") throw error;
+      fault(["models", index, "pretrain"], error.message);
+    }
+  }
+}
+
+/** Names and shapes of a file of weights must be those of its encoder. */
+async function checkFit(study: Study, fault: Report): Promise<void> {
+  const { cells } = planStudy(study);
+  const starts = ({ model, startsFrom, kind }: PlannedCell, name: string) =>
+    kind === "cell" && model === name && startsFrom === "pretrained";
+  for (const [index, { name, encoder, weights, keyMap }] of study.models.entries()) {
+    if (weights === undefined || !cells.some((cell) => starts(cell, name))) continue;
+    try {
+      using network = await Network.build({ encoder: encoderOf(encoder) });
+      const refusals = await weightsFit(network, weights, keyMap === undefined ? {} : { keyMap });
+      if (refusals.length === 0) continue;
+      const mend = `transfer-limits inspect ${weights} says which encoder they are of`;
+      fault(["models", index, "weights"], `${refusals.join(" ")} ${mend}`);
+    } catch (error) {
+      // Without LibTorch nothing can run, and a plan is still worth having.
+      if (!(error instanceof TransferLimitsError) || error.code !== "LIBTORCH_MISSING") throw error;
+      return;
+    }
+  }
+}

@@ -1,0 +1,34 @@
+import { availableParallelism } from "node:os";
+import { largeCells, largeCellsInWords } from "./check-memory.js";
+import { hoursInWords, leastHours } from "./estimate.js";
+import type { StudyPlan } from "./plan.js";
+import type { Study } from "./schema.js";
+
+/** From so many hours on, a study is work for a GPU. */
+const longHours = 24;
+
+/**
+ * What a person should know before a sound study is run here: it may not fit, and it may take far too long.
+ *
+ * @param hours of all cells, one after the other, as they were estimated by timing; null where nothing was timed
+ */
+export function planWarnings(study: Study, { cells }: StudyPlan, hours: number | null): string[] {
+  const [first, ...others] = largeCells(study, cells);
+  const warnings = first === undefined ? [] : [`it may not fit: ${largeCellsInWords([first, ...others])}`];
+  if (study.execution.device !== "cpu") return warnings;
+  const cores = availableParallelism();
+  const least = leastHours(
+    cells.reduce((sum, { cost }) => sum + cost, 0),
+    cores,
+  );
+  if ((hours ?? least) < longHours) return warnings;
+  const long =
+    hours === null
+      ? `on this CPU (${cores} cores) it takes at least ${hoursInWords(least)} hours, and likely several times as many`
+      : `on this CPU it takes about ${hoursInWords(hours)} hours`;
+  return [...warnings, `${long}. ${cudaInWords}`];
+}
+
+const cudaInWords =
+  "This is work for a CUDA GPU: set execution.device: cuda, and run it on a machine with an NVIDIA GPU (transfer-limits " +
+  "doctor says what a machine has); or make the study smaller by fewer cohort.voxels, training.epochs, models or tasks";
