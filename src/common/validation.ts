@@ -8,12 +8,19 @@ import { describe } from "./errors.js";
 export const section = <Shape extends z.core.$ZodLooseShape>(shape: Shape) =>
   z.strictObject(shape, {
     error: (issue) =>
-      issue.code === "unrecognized_keys"
-        ? issue.keys
-            .map((key) => `unknown key ${describe(key)}${suggestion(key, Object.keys(shape))}`)
-            .join("; ")
-        : undefined,
+      issue.code === "unrecognized_keys" ? unknownKeys(issue.keys, Object.keys(shape)) : undefined,
   });
+
+/** So many unknown keys are named, each with what may have been meant; of the rest, how many there are. */
+const mostNamed = 10;
+
+function unknownKeys(keys: readonly string[], known: readonly string[]): string {
+  const words = keys
+    .slice(0, mostNamed)
+    .map((key) => `unknown key ${describe(key)}${suggestion(key, known)}`);
+  if (keys.length > mostNamed) words.push(`and ${keys.length - mostNamed} more unknown keys`);
+  return words.join("; ");
+}
 
 /** `. Did you mean "x"?` for the nearest of `known`; all of them where none is near. */
 export function suggestion(word: string, known: readonly string[]): string {
@@ -26,8 +33,11 @@ export function suggestion(word: string, known: readonly string[]): string {
 export function nearest(word: string, known: readonly string[]): string | null {
   let best: string | null = null;
   let fewest = Math.max(2, Math.floor(word.length / 3)) + 1;
+  const wanted = word.toLowerCase();
   for (const candidate of known) {
-    const edits = editDistance(word.toLowerCase(), candidate.toLowerCase());
+    // At least as many edits as the lengths differ by: a word of megabytes is compared with nothing.
+    if (Math.abs(candidate.length - word.length) >= fewest) continue;
+    const edits = editDistance(wanted, candidate.toLowerCase());
     if (edits < fewest) [best, fewest] = [candidate, edits];
   }
   return best;

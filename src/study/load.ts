@@ -1,9 +1,10 @@
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
-import { type Document, isMap, isNode, isPair, LineCounter, parseDocument } from "yaml";
+import { type Document, isMap, isNode, isPair, type LineCounter } from "yaml";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { type Fault, pathName } from "../common/validation.js";
 import { faultsOfFiles } from "./check-files.js";
+import { mostStudyBytes, parseStudy } from "./parse-study.js";
 import { whereSaid } from "./presets.js";
 import { resolveStudy } from "./resolve.js";
 import type { Study, StudyInput } from "./schema.js";
@@ -16,17 +17,7 @@ import type { Study, StudyInput } from "./schema.js";
  */
 export async function loadStudy(path: string): Promise<Study> {
   const file = resolve(path);
-  let text: string;
-  try {
-    text = await readFile(file, "utf8");
-  } catch (error) {
-    throw new TransferLimitsError("BAD_CONFIG", `The study ${path} cannot be read: ${messageOf(error)}`, {
-      cause: error,
-    });
-  }
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const input = plainValue(document, lines, path);
+  const { document, lines, input } = parseStudy(await readText(file, path), path);
   const result = resolveStudy(input, dirname(file));
   if ("faults" in result)
     throw badStudy(basename(path), result.faults, (fault) => lineOf(document, lines, fault));
@@ -57,32 +48,34 @@ export async function checkStudy(input: StudyInput | Study, base = process.cwd()
   return result.study;
 }
 
-function plainValue(document: Document, lines: LineCounter, path: string): unknown {
-  const [error] = document.errors;
-  if (error) {
-    const { line, col } = lines.linePos(error.pos[0]);
-    throw new TransferLimitsError(
-      "BAD_CONFIG",
-      `${path} is not YAML: line ${line}, column ${col}: ${error.message}`,
-    );
-  }
+async function readText(file: string, path: string): Promise<string> {
   try {
-    return document.toJS({ maxAliasCount: 100 });
-  } catch (cause) {
-    throw new TransferLimitsError("BAD_CONFIG", `${path} is not a study: ${messageOf(cause)}`, { cause });
+    const found = await stat(file);
+    if (!found.isFile()) throw new Error("it is not a regular file");
+    if (found.size > mostStudyBytes)
+      throw new Error(`it has ${found.size} bytes; expected a study of at most ${mostStudyBytes}`);
+    return await readFile(file, "utf8");
+  } catch (error) {
+    throw new TransferLimitsError("BAD_CONFIG", `The study ${path} cannot be read: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
 }
+
+/** So many faults are named; of the rest, how many there are. */
+const mostFaults = 20;
 
 function badStudy(
   name: string,
   faults: readonly Fault[],
   lineOf: (fault: Fault) => number | null = () => null,
 ): TransferLimitsError {
-  const lines = faults.map((fault) => {
+  const lines = faults.slice(0, mostFaults).map((fault) => {
     const line = lineOf(fault);
     const field = pathName(fault.path) || "the top level";
     return `  ${line === null ? "" : `line ${line}: `}${field}: ${fault.message}`;
   });
+  if (faults.length > mostFaults) lines.push(`  and ${faults.length - mostFaults} more`);
   return new TransferLimitsError("BAD_CONFIG", `${name} is not a sound study:\n${lines.join("\n")}`);
 }
 

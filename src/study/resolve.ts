@@ -129,10 +129,10 @@ function contradictionsOf(config: StudyConfig): Fault[] {
   const fault = (path: PropertyKey[], message: string) => faults.push({ path, message, unknownKey: null });
 
   const unique = (path: PropertyKey[], values: readonly unknown[], inner: PropertyKey[] = []) =>
-    values.forEach((value, index) => {
-      if (values.indexOf(value) < index)
-        fault([...path, index, ...inner], `${describe(value)} stands here twice`);
-    });
+    values.reduce<Set<unknown>>((seen, value, index) => {
+      if (seen.has(value)) fault([...path, index, ...inner], `${describe(value)} stands here twice`);
+      return seen.add(value);
+    }, new Set());
   unique(
     ["models"],
     config.models.map(({ name }) => name),
@@ -195,6 +195,8 @@ function checkSplit(path: PropertyKey[], split: StudyConfig["split"], fault: Rep
 }
 
 function checkModels(config: StudyConfig, fault: Report): void {
+  const variants: Variant[] = [];
+  variantsOf(config, (variant) => variants.push(variant));
   const needsWeights = config.comparators.filter((name) => name === "fine-tuned" || name === "pretrained");
   config.models.forEach((model, index) => {
     if (model.weights !== undefined && model.pretrain !== undefined) {
@@ -251,7 +253,7 @@ function checkModels(config: StudyConfig, fault: Report): void {
           `"${encoder.family}", but received "${model.pretrain.method}"`,
       );
     }
-    variantsOf(config, ({ training, name }) => {
+    variants.forEach(({ training, name }) => {
       const epochs = model.training.epochs ?? training.epochs;
       const warmup = model.training.warmupEpochs ?? training.warmupEpochs;
       if ((model.training.epochs ?? model.training.warmupEpochs) !== undefined && warmup >= epochs) {
@@ -272,7 +274,7 @@ function checkModels(config: StudyConfig, fault: Report): void {
           `"${encoder.family}", but received "${kind}"`,
       );
     }
-    variantsOf(config, ({ task, strategy, name }) => {
+    variants.forEach(({ task, strategy, name }) => {
       const { channels } = taskOf(task, strategy).shape;
       if (encoder.channels < channels) {
         fault(
