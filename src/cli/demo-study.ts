@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomically } from "../common/atomic-file.js";
 import { TransferLimitsError } from "../common/errors.js";
+import { readRegularText } from "../common/regular-file.js";
 import { count } from "./format.js";
 
 /** Height, width and depth of the phantoms' T2W images, in voxels. */
@@ -124,7 +124,7 @@ export async function prepareDemo(
 }
 
 async function refuseAnother(folder: string, path: string, text: string): Promise<void> {
-  const present = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+  const present = await readRegularText(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return null;
     throw error;
   });

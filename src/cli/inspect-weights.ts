@@ -1,4 +1,4 @@
-import { open } from "node:fs/promises";
+import { openRegularFile } from "../common/regular-file.js";
 import type { GuessedArchitecture } from "../models/checkpoints/architecture.js";
 import {
   type CheckpointFile,
@@ -45,7 +45,7 @@ export async function isWeights(path: string): Promise<boolean> {
   if (names.test(path)) return true;
   const start = Buffer.alloc(16);
   try {
-    const file = await open(path, "r");
+    const { file } = await openRegularFile(path);
     try {
       await file.read(start, 0, start.length, 0);
     } finally {

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
-import { appendFile, mkdir, readFile, stat } from "node:fs/promises";
+import { appendFile, mkdir, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { TransferLimitsError } from "../common/errors.js";
+import { readRegularText } from "../common/regular-file.js";
 import { readSafetensors, writeSafetensors } from "../native/safetensors.js";
 import type { Tensor } from "../native/tensor.js";
 import { locateDataFile, readPrefix } from "./formats/attached-data.js";
@@ -184,7 +185,7 @@ async function dataFileOf(path: string): Promise<string | null> {
 
 async function textOf(path: string): Promise<string> {
   try {
-    return await readFile(path, "utf8");
+    return await readRegularText(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
     throw error;

@@ -1,6 +1,6 @@
-import { readFile, stat } from "node:fs/promises";
 import { z } from "zod";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
+import { readRegularFile } from "../common/regular-file.js";
 import type { CohortCase } from "./manifest.js";
 
 /** Patients that must not take part. A case that is named stands for its patient. */
@@ -36,9 +36,7 @@ export async function readExclusionList(path: string): Promise<ExclusionList> {
     );
   let text: string;
   try {
-    const { size } = await stat(path);
-    if (size > mostBytes) throw new Error(`it has ${size} bytes`);
-    text = new TextDecoder("utf-8", { fatal: true }).decode(await readFile(path));
+    text = new TextDecoder("utf-8", { fatal: true }).decode(await readRegularFile(path, mostBytes));
   } catch (error) {
     throw refuse(`it cannot be read: ${messageOf(error)}`, error);
   }

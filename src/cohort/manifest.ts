@@ -1,9 +1,9 @@
-import { readFile, stat } from "node:fs/promises";
 import { dirname, isAbsolute, relative, resolve } from "node:path";
 import { CsvError } from "csv-parse";
 import { parse } from "csv-parse/sync";
 import { z } from "zod";
 import { describe, messageOf, TransferLimitsError } from "../common/errors.js";
+import { readRegularFile } from "../common/regular-file.js";
 import { columnFaults, knownColumns, type VolumeRole, volumeRoles } from "./columns.js";
 
 export { type VolumeRole, volumeRoles } from "./columns.js";
@@ -142,13 +142,8 @@ function refuse(path: string, found: readonly string[]): void {
 async function readText(path: string): Promise<string> {
   let bytes: Buffer;
   try {
-    const found = await stat(path);
-    if (!found.isFile()) throw badManifest(path, ["it is not a regular file"]);
-    if (found.size > mostBytes)
-      throw badManifest(path, [`it has ${found.size} bytes; expected a CSV file of at most ${mostBytes}`]);
-    bytes = await readFile(path);
+    bytes = await readRegularFile(path, mostBytes);
   } catch (error) {
-    if (error instanceof TransferLimitsError) throw error;
     throw badManifest(path, [`it cannot be read: ${messageOf(error)}`], error);
   }
   try {

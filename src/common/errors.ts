@@ -6,6 +6,9 @@
  * - `BAD_MANIFEST`: a cohort's manifest is wrong.
  * - `BAD_IMAGE`: an image file cannot be read, or says something impossible.
  * - `BAD_CHECKPOINT`: a file of weights cannot be read, or does not fit the network.
+ * - `BAD_FILE`: a file or a folder cannot be opened, read or written: it is no regular file, or access is denied.
+ * - `DISK_FULL`: no space, or no more of a quota, is left on the disk that is written to. Running again goes on.
+ * - `OUT_OF_MEMORY`: the machine, or its limit for a process, has no memory left for the work.
  * - `LIBTORCH_MISSING`: LibTorch, or the compiled addon, was not found or does not fit.
  * - `DISPOSED`: a tensor or a network is used after it was disposed.
  * - `ABORTED`: work was stopped by an `AbortSignal`.
@@ -19,6 +22,9 @@ export type ErrorCode =
   | "BAD_MANIFEST"
   | "BAD_IMAGE"
   | "BAD_CHECKPOINT"
+  | "BAD_FILE"
+  | "DISK_FULL"
+  | "OUT_OF_MEMORY"
   | "LIBTORCH_MISSING"
   | "DISPOSED"
   | "ABORTED"

@@ -1,6 +1,6 @@
-import { open } from "node:fs/promises";
 import { z } from "zod";
 import { describe, expected, messageOf, TransferLimitsError } from "../common/errors.js";
+import { type OpenFile, openRegularFile } from "../common/regular-file.js";
 import { addon, settle } from "./load.js";
 import {
   elementsOf,
@@ -135,16 +135,16 @@ export async function readSafetensors(path: string): Promise<SafetensorsFile> {
 }
 
 async function readHeader(path: string, refuse: (reason: string, cause?: unknown) => TransferLimitsError) {
-  let file: Awaited<ReturnType<typeof open>>;
+  let opened: OpenFile;
   try {
-    file = await open(path, "r");
+    opened = await openRegularFile(path);
   } catch (error) {
     throw new TransferLimitsError("BAD_CHECKPOINT", `${path} cannot be opened: ${messageOf(error)}`, {
       cause: error,
     });
   }
+  const { file, size: fileLength } = opened;
   try {
-    const { size: fileLength } = await file.stat();
     if (fileLength < 8) throw refuse(`it has ${fileLength} bytes, fewer than the 8 of the header's length`);
     const prefix = Buffer.alloc(8);
     await file.read(prefix, 0, 8, 0);

@@ -1,5 +1,5 @@
-import { open } from "node:fs/promises";
 import { TransferLimitsError } from "../common/errors.js";
+import { openRegularFile } from "../common/regular-file.js";
 import type { TensorLocation, TypedArray } from "./addon.js";
 import { addon, settle } from "./load.js";
 import { decoderOf } from "./number-formats.js";
@@ -139,9 +139,8 @@ export async function readStored(stored: StoredTensor): Promise<TypedArray> {
 
 /** Reads a range of a file, all of it. @throws `BAD_CHECKPOINT` where the file ends before */
 export async function readBytes(path: string, offset: number, length: number): Promise<Buffer> {
-  const file = await open(path, "r");
+  const { file, size } = await openRegularFile(path);
   try {
-    const { size } = await file.stat();
     if (offset + length > size) {
       throw new TransferLimitsError(
         "BAD_CHECKPOINT",

@@ -1,8 +1,8 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { z } from "zod";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
+import { readRegularText } from "../common/regular-file.js";
 import type { StudyResults } from "../study/results.js";
 import { resultsSchema, type Splits, splitsSchema } from "./schema.js";
 import { type LoadedWeights, readLoadedWeights } from "./weights.js";
@@ -29,7 +29,7 @@ export async function readStudyFolder(path: string): Promise<StudyFolder> {
   const file = join(path, "results.json");
   let contents: string;
   try {
-    contents = await readFile(file, "utf8");
+    contents = await readRegularText(file);
   } catch (error) {
     throw new TransferLimitsError(
       "BAD_INPUT",
@@ -45,7 +45,7 @@ export async function readStudyFolder(path: string): Promise<StudyFolder> {
     read: (contents: string, file: string) => T,
   ): Promise<T | null> => {
     try {
-      return read(await readFile(join(path, name), "utf8"), join(path, name));
+      return read(await readRegularText(join(path, name)), join(path, name));
     } catch (error) {
       const absent = (error as { code?: unknown }).code === "ENOENT";
       problems.push(absent ? `${name} is missing.` : `${name} cannot be read: ${reasonOnly(error, path)}`);

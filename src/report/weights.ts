@@ -1,7 +1,8 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { messageOf } from "../common/errors.js";
+import { readRegularText } from "../common/regular-file.js";
 import { type Html, html } from "./html.js";
 
 const text = z.string().max(100_000);
@@ -40,7 +41,7 @@ export async function readLoadedWeights(folder: string, problems: string[]): Pro
   for (const name of names.filter((entry) => entry.endsWith(".json")).sort()) {
     const file = `weights/${name}`;
     try {
-      const report = loadReportSchema.parse(JSON.parse(await readFile(join(folder, file), "utf8")));
+      const report = loadReportSchema.parse(JSON.parse(await readRegularText(join(folder, file))));
       found.push({ model: name.slice(0, -".json".length), file, report });
     } catch (error) {
       problems.push(`${file} cannot be read: ${messageOf(error).replaceAll(`${folder}/`, "")}`);

@@ -1,6 +1,7 @@
-import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { writeJson } from "../common/atomic-file.js";
+import { readRegularText } from "../common/regular-file.js";
 import type { CellResult, Cost, EpochRecord } from "./results.js";
 
 /** `cells/<id>/pretraining.json`: what pretraining a model gave. */
@@ -109,7 +110,7 @@ export const readPretraining = (folder: string, id: string): Promise<Pretraining
 /** A file that this package wrote; null where it is not there. */
 export async function readJson<T>(path: string): Promise<T | null> {
   try {
-    return JSON.parse(await readFile(path, "utf8")) as T;
+    return JSON.parse(await readRegularText(path)) as T;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
     throw error;

@@ -1,8 +1,9 @@
-import { link, mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { link, mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { writeJson } from "../common/atomic-file.js";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
+import { readRegularText } from "../common/regular-file.js";
 import { networkMetadata } from "../models/checkpoints/own-weights.js";
 import type { Network } from "../native/network.js";
 import { readSafetensors, writeSafetensors } from "../native/safetensors.js";
@@ -104,7 +105,7 @@ export class CheckpointFolder {
   async read(): Promise<TrainingState | null> {
     let text: string;
     try {
-      text = await readFile(this.pointer, "utf8");
+      text = await readRegularText(this.pointer);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
       throw error;

@@ -1,7 +1,7 @@
-import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { PreparedCase } from "../cohort/preprocess.js";
 import { writeJson } from "../common/atomic-file.js";
+import { readRegularText } from "../common/regular-file.js";
 import type { TaskKind } from "../common/vocabulary.js";
 import type { Exclusion, PatientExposure } from "./results.js";
 import type { Study } from "./schema.js";
@@ -67,7 +67,7 @@ export const writeCohort = (folder: string, cohort: StudyCohort): Promise<void> 
 /** The cohort that an earlier run of the study saw; null before the first. */
 export async function readCohort(folder: string): Promise<StudyCohort | null> {
   try {
-    const cohort = JSON.parse(await readFile(pathOf(folder), "utf8")) as StudyCohort;
+    const cohort = JSON.parse(await readRegularText(pathOf(folder))) as StudyCohort;
     // Files of versions before tasks could have a cohort of their own.
     return { ...cohort, tasks: cohort.tasks ?? {} };
   } catch (error) {

@@ -1,7 +1,7 @@
-import { readFile, stat } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import { type Document, isMap, isNode, isPair, type LineCounter } from "yaml";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
+import { readRegularText } from "../common/regular-file.js";
 import { type Fault, pathName } from "../common/validation.js";
 import { faultsOfFiles } from "./check-files.js";
 import { mostStudyBytes, parseStudy } from "./parse-study.js";
@@ -50,11 +50,7 @@ export async function checkStudy(input: StudyInput | Study, base = process.cwd()
 
 async function readText(file: string, path: string): Promise<string> {
   try {
-    const found = await stat(file);
-    if (!found.isFile()) throw new Error("it is not a regular file");
-    if (found.size > mostStudyBytes)
-      throw new Error(`it has ${found.size} bytes; expected a study of at most ${mostStudyBytes}`);
-    return await readFile(file, "utf8");
+    return await readRegularText(file, mostStudyBytes);
   } catch (error) {
     throw new TransferLimitsError("BAD_CONFIG", `The study ${path} cannot be read: ${messageOf(error)}`, {
       cause: error,
