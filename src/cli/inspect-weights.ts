@@ -6,7 +6,7 @@ import {
   openCheckpoint,
 } from "../models/checkpoints/checkpoint-file.js";
 import { keyMaps } from "../models/checkpoints/key-maps/index.js";
-import { bearsSigns, coverageOf, matchKeys, wrappersOf } from "../models/checkpoints/matching.js";
+import { bearsSigns, coverageOf, isAbsentBy, matchKeys, wrappersOf } from "../models/checkpoints/matching.js";
 import type { Plain } from "../models/checkpoints/state-dict.js";
 import { elementsOf } from "../native/stored-tensor.js";
 
@@ -34,6 +34,9 @@ export interface WeightsInspection {
     title: string;
     /** Share of the guessed encoder's parameters that the file covers; null where LibTorch is not there to tell. */
     coverage: number | null;
+    /** Tensors that stand for a parameter and cannot become it, and parameters that no tensor stands for. */
+    misfits: { from: string; shape: number[]; parameter: string; expected: number[] }[];
+    missing: string[];
   }[];
   tensors: { name: string; dtype: string; shape: number[] }[];
 }
@@ -86,11 +89,23 @@ async function sourceOf(file: CheckpointFile): Promise<Pick<WeightsInspection, "
   const architecture =
     bearing.map((keyMap) => guessArchitecture(file, keyMap)).find((guess) => guess !== null) ?? null;
   const parameters = architecture === null ? null : await parametersOf(architecture);
-  const rated = bearing.map((keyMap) => ({
-    name: keyMap.name,
-    title: keyMap.title,
-    coverage: parameters && coverageOf(matchKeys(file, parameters, keyMap), parameters),
-  }));
+  const rated = bearing.map((keyMap) => {
+    const match = parameters && matchKeys(file, parameters, keyMap);
+    return {
+      name: keyMap.name,
+      title: keyMap.title,
+      coverage: match && coverageOf(match, parameters),
+      misfits: (match?.misfits ?? []).map(({ from, shape, parameter }) => ({
+        from,
+        shape,
+        parameter: parameter.name,
+        expected: parameter.shape,
+      })),
+      missing: (match?.missing ?? []).flatMap(({ name, buffer }) =>
+        buffer || isAbsentBy(keyMap, name) ? [] : [name],
+      ),
+    };
+  });
   return { architecture, keyMaps: rated.sort((a, b) => (b.coverage ?? 0) - (a.coverage ?? 0)) };
 }
 

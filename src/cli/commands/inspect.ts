@@ -83,8 +83,9 @@ function weightsText(weights: WeightsInspection): string {
     ["encoder", architecture === null ? "none that is known" : architectureText(architecture)],
     ...weights.keyMaps.map(({ name, title, coverage }) => [
       "key map",
-      `${name} (${title})${coverage === null ? "" : `: ${(coverage * 100).toFixed(1)} % of the encoder`}`,
+      `${name} (${title})${coverage === null ? "" : `: ${(Math.floor(coverage * 1000) / 10).toFixed(1)} % of the encoder`}`,
     ]),
+    ...lacksOf(weights.keyMaps[0]),
     ...besides
       .slice(0, 5)
       .map((group) => ["besides", `${count(group.tensors, "tensor")} under ${group.state}`]),
@@ -101,6 +102,21 @@ function weightsText(weights: WeightsInspection): string {
     "",
     table(["tensor", "type", "shape"], rows),
   ].join("\n");
+}
+
+/** What keeps the best key map from covering the whole encoder, by name. */
+function lacksOf(best: WeightsInspection["keyMaps"][number] | undefined): string[][] {
+  if (best === undefined) return [];
+  const shape = (extents: readonly number[]) => extents.join(" x ") || "scalar";
+  const misfits = best.misfits.map(
+    ({ from, shape: stored, parameter, expected }) =>
+      `${from}, ${shape(stored)}, is no ${parameter}, ${shape(expected)}`,
+  );
+  const shown = (name: string, all: readonly string[]) => [
+    ...all.slice(0, 5).map((text) => [name, text]),
+    ...(all.length > 5 ? [[name, `and ${all.length - 5} more`]] : []),
+  ];
+  return [...shown("does not fit", misfits), ...shown("missing", best.missing)];
 }
 
 const shortened = (text: string): string => (text.length > 200 ? `${text.slice(0, 200)}...` : text);
