@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { deflateSync, gzipSync } from "node:zlib";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { checkCovers, type Image, readImage } from "../dist/cohort/image.js";
 import { inspectImage } from "../dist/cohort/inspect-image.js";
 import { shared, sharedMissing } from "./shared.js";
@@ -158,7 +158,7 @@ describe("A NIfTI header is not believed", () => {
     [
       "more voxels than any scanner makes",
       { dims: [3, 32767, 32767, 32767] },
-      "more than 536,870,912 voxels",
+      "more than 134,217,728 voxels",
     ],
     [
       "more bytes than the file has",
@@ -302,7 +302,7 @@ describe("A MetaImage header is not believed", () => {
     [
       "too large a size",
       metaHeader("voxels.raw", { DimSize: "4000 4000 4000" }),
-      "more than 536,870,912 voxels",
+      "more than 134,217,728 voxels",
     ],
     [
       "more than the file has",
@@ -340,6 +340,24 @@ describe("A MetaImage header is not believed", () => {
       metaHeader("voxels.raw", { CompressedData: "True" }),
       "its compressed data are damaged",
     ],
+    ["neither true nor false", metaHeader("voxels.raw", { BinaryData: "Maybe" }), "expected True or False"],
+    [
+      "voxels to be scaled",
+      metaHeader("voxels.raw", { ElementToIntensityFunctionSlope: "2" }),
+      'its field ElementToIntensityFunctionSlope is "2", which readers take differently',
+    ],
+    [
+      "two offsets that differ",
+      metaHeader("voxels.raw", { Position: "1 0 0" }),
+      "its fields Offset and Position mean the same but differ",
+    ],
+    [
+      "an unknown unit",
+      metaHeader("voxels.raw", { DistanceUnits: "inch" }),
+      'its field DistanceUnits is "inch"; expected mm, cm or um',
+    ],
+    ["a hexadecimal offset", metaHeader("voxels.raw", { Offset: "0x10 0 0" }), "expected 3 numbers"],
+    ["a place beyond reach", metaHeader("voxels.raw", { Offset: "1e300 0 0" }), "within a kilometre"],
     ["no end", "ObjectType = Image\nNDims = 3\n", "ends without the field ElementDataFile"],
   ])("%s", async (name, header, reason) => {
     const path = write(`${name.replaceAll(" ", "-")}.mhd`, header);
@@ -359,21 +377,6 @@ describe("A MetaImage header is not believed", () => {
       expect((await readImage(path, { root: folder })).data[5]).toBe(5);
     } finally {
       rmSync(outside, { recursive: true });
-    }
-  });
-
-  test("what ITK has to say about a file it refuses does not reach standard output", async () => {
-    const log = vi.spyOn(console, "log");
-    const printed = vi.spyOn(process.stdout, "write");
-    try {
-      // Passes our own checks; ITK takes it for text and stops with a C++ exception.
-      const path = write("odd.mhd", metaHeader("voxels.raw", { BinaryData: "Maybe" }));
-      expect(await refusal(path)).toContain("ITK refuses its header or voxels");
-      expect(log).not.toHaveBeenCalled();
-      expect(printed).not.toHaveBeenCalled();
-    } finally {
-      log.mockRestore();
-      printed.mockRestore();
     }
   });
 });
@@ -430,9 +433,10 @@ describe("An NRRD header is not believed", () => {
       nrrdHeader({ dimension: "4", sizes: "2 2 3 2", kinds: "complex domain domain domain" }),
       "complex numbers",
     ],
+    ["another byte order", nrrdHeader({ endian: "middle" }), 'its field "endian" is "middle"'],
     ["no byte order", nrrdHeader({ endian: undefined }), 'lacks the field "endian"'],
     ["two sizes", nrrdHeader({}).replace("sizes:", "sizes: 1 1 1\nsizes:"), 'has the field "sizes" twice'],
-    ["too large a size", nrrdHeader({ sizes: "9999 9999 9999" }), "more than 536,870,912 voxels"],
+    ["too large a size", nrrdHeader({ sizes: "9999 9999 9999" }), "more than 134,217,728 voxels"],
     ["truncated", nrrdHeader({ sizes: "2 3 40" }), "promises 480 bytes, but the file holds 48"],
     ["no end", "NRRD0004\ntype: short\n", "line 3 of its header is neither"],
     ["no field", "NRRD0004\nnothing here\n\n", 'line 2 of its header is neither "field: value"'],

@@ -41,7 +41,9 @@ describe("Small files of every format read as nibabel and SimpleITK read them", 
     writeFileSync(path, Buffer.from(fixture?.base64 ?? "", "base64"));
     await expect(readImage(path)).rejects.toMatchObject({
       code: "BAD_IMAGE",
-      message: `Cannot read the image ${path}: it holds 3 volumes and none is named; choose one, 0 to 2`,
+      message:
+        `Cannot read the image ${path}: it holds 3 volumes and none is named; choose one, 0 to 2, by the option volume ` +
+        "of readImage; a study takes files of one volume: store the one that is meant by itself",
     });
     await expect(readImage(path, { volume: 3 })).rejects.toThrow(
       "it has no volume 3: it holds 3, counted from 0",

@@ -11,7 +11,7 @@ import type { Image } from "./image.js";
 import { type VolumeRole, volumeRoles } from "./manifest.js";
 
 /** Raised whenever the same originals and options would give other voxels: entries of before are then never found. */
-const formatVersion = "transfer-limits/prepared@1";
+const formatVersion = "transfer-limits/prepared@2";
 
 const fileStateSchema = z.object({
   path: z.string(),

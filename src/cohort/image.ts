@@ -1,5 +1,6 @@
 import { expected } from "../common/errors.js";
 import { badImage } from "./formats/bad-image.js";
+import { defaultImageLimits, type ImageLimits } from "./formats/limits.js";
 import { openImage } from "./formats/open-image.js";
 import type { CheckedVolume, ImageFormat, OpenedImage } from "./formats/opened-image.js";
 import { axisLength, permutations, spacingOf } from "./geometry.js";
@@ -24,11 +25,17 @@ export interface Image {
   voxelToPatient: number[];
 }
 
-export interface ReadOptions {
-  /** Which volume of a file that holds several, counted from 0. */
-  volume?: number;
+/** How image files are opened. */
+export interface OpenImageOptions {
   /** A header may name a data file only inside this folder; the file's own folder where absent. */
   root?: string;
+  /** What a file may ask for, so that a small one costs little: 2^27 voxels a volume, 200 times its size decompressed. */
+  limits?: Partial<ImageLimits>;
+}
+
+export interface ReadOptions extends OpenImageOptions {
+  /** Which volume of a file that holds several, counted from 0. */
+  volume?: number;
 }
 
 /**
@@ -37,19 +44,21 @@ export interface ReadOptions {
  * the file, and the one data file that it names, if that lies inside `options.root`.
  *
  * @throws `BAD_IMAGE`, naming the file and the reason: not an image, truncated, several volumes and none named, voxels
- * that are not single real numbers, voxels that are not finite, a header that contradicts itself or its file, a data
- * file that is missing or lies outside. `BAD_INPUT` when `options.volume` is not a whole number of at least 0.
+ * that are not single real numbers, voxels that are not finite, a header that contradicts itself or its file or asks for
+ * more than the limits, a data file that is missing or lies outside. `BAD_INPUT` when `options.volume` is not a whole
+ * number of at least 0, or a limit not one of at least 1.
  */
 export async function readImage(path: string, options: ReadOptions = {}): Promise<Image> {
   const { volume } = options;
   if (volume !== undefined && (!Number.isSafeInteger(volume) || volume < 0))
     throw expected("a whole number of at least 0", "volume", volume);
 
-  const opened = await openImage(path, options.root);
+  const opened = await openWith(path, options);
   if (volume === undefined && opened.volumes > 1)
     throw badImage(
       path,
-      `it holds ${opened.volumes} volumes and none is named; choose one, 0 to ${opened.volumes - 1}`,
+      `it holds ${opened.volumes} ${opened.volumesAre ?? "volumes"} and none is named; choose one, 0 to ${opened.volumes - 1}, ` +
+        "by the option volume of readImage; a study takes files of one volume: store the one that is meant by itself",
     );
   if (volume !== undefined && volume >= opened.volumes)
     throw badImage(path, `it has no volume ${volume}: it holds ${opened.volumes}, counted from 0`);
@@ -64,6 +73,15 @@ export async function readImage(path: string, options: ReadOptions = {}): Promis
   const [i, j, k] = opened.size;
   const { format, storedType, voxelToPatient } = opened;
   return { path, format, storedType, shape: [k, j, i], data, voxelToPatient };
+}
+
+/** Opens an image, with what the options leave out filled in. */
+export async function openWith(path: string, options: OpenImageOptions): Promise<OpenedImage> {
+  const limits = { ...defaultImageLimits, ...options.limits };
+  for (const name of ["voxels", "expansion"] as const)
+    if (!Number.isSafeInteger(limits[name]) || limits[name] < 1)
+      throw expected("a whole number of at least 1", `limits.${name}`, limits[name]);
+  return openImage(path, { ...(options.root === undefined ? {} : { root: options.root }), limits });
 }
 
 async function readVolume(opened: OpenedImage, index: number): Promise<CheckedVolume> {

@@ -1,6 +1,5 @@
-import { openImage } from "./formats/open-image.js";
-import type { ImageFormat } from "./formats/opened-image.js";
-import { orientation, spacing } from "./image.js";
+import type { ImageFormat, OpenedImage } from "./formats/opened-image.js";
+import { type OpenImageOptions, openWith, orientation, spacing } from "./image.js";
 
 /** The values of one volume. Finite voxels only, slope and intercept applied; null where there is none. */
 export interface VolumeInspection {
@@ -35,7 +34,7 @@ export interface ImageInspection {
   infiniteVoxels: number;
   /** One entry a volume, in order. */
   volumes: VolumeInspection[];
-  /** Why a study would not take the file as it stands; empty where nothing speaks against it. */
+  /** Why a study would not take the file as it stands, and what its header leaves open; empty where there is neither. */
   warnings: string[];
 }
 
@@ -44,8 +43,8 @@ export interface ImageInspection {
  *
  * @throws `BAD_IMAGE`, as `readImage`, for a file that cannot be read.
  */
-export async function inspectImage(path: string): Promise<ImageInspection> {
-  const opened = await openImage(path);
+export async function inspectImage(path: string, options: OpenImageOptions = {}): Promise<ImageInspection> {
+  const opened = await openWith(path, options);
   const volumes: VolumeInspection[] = [];
   for await (const { index, data } of opened.readVolumes(() => true))
     volumes.push({ index, ...summarise(data) });
@@ -79,7 +78,7 @@ export async function inspectImage(path: string): Promise<ImageInspection> {
     nanVoxels,
     infiniteVoxels,
     volumes,
-    warnings: warningsOf(volumes.length, nanVoxels, infiniteVoxels),
+    warnings: [...warningsOf(opened, nanVoxels, infiniteVoxels), ...(opened.remarks ?? [])],
   };
 }
 
@@ -103,11 +102,15 @@ function summarise(data: Float32Array): Omit<VolumeInspection, "index"> {
   };
 }
 
-function warningsOf(volumes: number, nanVoxels: number, infiniteVoxels: number): string[] {
+function warningsOf(
+  { volumes, volumesAre = "volumes" }: OpenedImage,
+  nanVoxels: number,
+  infiniteVoxels: number,
+): string[] {
   const warnings: string[] = [];
   if (volumes > 1)
     warnings.push(
-      `It holds ${volumes} volumes: a study refuses it as it stands, a script reads one that it names.`,
+      `It holds ${volumes} ${volumesAre}: a study refuses it as it stands, a script reads one that it names.`,
     );
   if (nanVoxels > 0) warnings.push(`${nanVoxels.toLocaleString("en")} voxels are NaN: a study refuses it.`);
   if (infiniteVoxels > 0)

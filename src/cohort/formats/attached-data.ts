@@ -1,20 +1,24 @@
-import { open, realpath, stat } from "node:fs/promises";
+import { realpath, stat } from "node:fs/promises";
 import { dirname, isAbsolute, relative, resolve } from "node:path";
-import { describe } from "../../common/errors.js";
-import { badImage, fileSystemReason } from "./bad-image.js";
-import { type ByteLocation, ByteSource, requirePlausibleSize } from "./byte-source.js";
+import { describe, TransferLimitsError } from "../../common/errors.js";
+import { openRegularFile } from "../../common/regular-file.js";
+import { badImage, isAnnexed, pointerReason, reasonNotOpened } from "./bad-image.js";
+import type { ByteLocation } from "./byte-source.js";
 
 /** The most bytes that a text header may have. */
 const longestHeader = 1 << 20;
 
+/** No pointer to content that was not fetched is longer. */
+const longestPointer = 1 << 15;
+
 /** The first bytes of a file: as many as any text header may have, or `length`. */
 export async function readPrefix(path: string, length: number = longestHeader): Promise<Buffer> {
-  const file = await open(path, "r");
+  const { file, size } = await openRegularFile(path);
   try {
-    const buffer = Buffer.alloc(length);
+    const buffer = Buffer.alloc(Math.min(length, size));
     let filled = 0;
-    while (filled < length) {
-      const { bytesRead } = await file.read(buffer, filled, length - filled, filled);
+    while (filled < buffer.length) {
+      const { bytesRead } = await file.read(buffer, filled, buffer.length - filled, filled);
       if (bytesRead === 0) break;
       filled += bytesRead;
     }
@@ -34,47 +38,41 @@ export async function locateDataFile(
   root: string,
 ): Promise<Pick<ByteLocation, "path" | "fileBytes">> {
   const data = resolve(dirname(path), name);
-  const outside = () =>
-    badImage(
-      path,
-      `it refers to ${describe(name)}, which lies outside ${root}; an image may refer only to files inside it`,
-    );
   if (name === "" || name.includes("\0")) throw badImage(path, "its header names no data file");
-  if (!liesInside(resolve(root), data)) throw outside();
+  if (!liesInside(resolve(root), data))
+    throw badImage(
+      path,
+      `it refers to ${describe(name)}, which lies outside ${root}; an image may refer only to files inside it; ${widened}`,
+    );
   try {
     const [realRoot, realData] = await Promise.all([realpath(root), realpath(data)]);
-    if (!liesInside(realRoot, realData)) throw outside();
+    if (!liesInside(realRoot, realData)) throw leadsOutside(path, name, realData, root);
     const found = await stat(realData);
     if (!found.isFile()) throw badImage(path, `its data file ${describe(name)} is not a regular file`);
+    const pointer = found.size <= longestPointer ? pointerReason(data, await readPrefix(realData, 64)) : null;
+    if (pointer !== null) throw badImage(path, `its data file ${describe(name)} cannot be read: ${pointer}`);
     return { path: realData, fileBytes: found.size };
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "BAD_IMAGE") throw error;
-    throw badImage(path, `its data file ${describe(name)} cannot be read: ${fileSystemReason(error)}`, error);
+    if (error instanceof TransferLimitsError) throw error;
+    const reason = await reasonNotOpened(data, error);
+    throw badImage(path, `its data file ${describe(name)} cannot be read: ${reason}`, error);
   }
+}
+
+const widened =
+  "if both are yours, name a folder that holds both: cohort.images.root of the study, --root of inspect, root of readImage";
+
+function leadsOutside(path: string, name: string, target: string, root: string): TransferLimitsError {
+  const annex = isAnnexed(target)
+    ? `git-annex (DataLad) keeps content there: put the file itself in its place (datalad unlock ${name}, or git annex unlock ${name}); or, `
+    : "";
+  return badImage(
+    path,
+    `its data file ${describe(name)} is a link to ${target}, which lies outside ${root}; an image may refer only to files inside it; ${annex}${widened}`,
+  );
 }
 
 function liesInside(folder: string, file: string): boolean {
   const way = relative(folder, file);
   return way !== "" && way !== ".." && !way.startsWith("../") && !isAbsolute(way);
-}
-
-/** A canonical header followed by exactly `wanted` bytes of voxels from `location`, decompressed. */
-export async function attachVoxels(
-  reported: string,
-  header: string,
-  location: ByteLocation,
-  wanted: number,
-): Promise<Uint8Array> {
-  requirePlausibleSize(location, wanted, reported);
-  const head = Buffer.from(header, "latin1");
-  const bytes = new Uint8Array(head.length + wanted);
-  bytes.set(head);
-  const source = new ByteSource(location, { reported });
-  try {
-    await source.readInto(bytes.subarray(head.length), "the voxels");
-    await source.finish();
-  } finally {
-    source.close();
-  }
-  return bytes;
 }

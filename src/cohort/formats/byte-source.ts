@@ -1,17 +1,13 @@
-import { createReadStream } from "node:fs";
 import { pipeline } from "node:stream";
 import { createUnzip } from "node:zlib";
-import { messageOf } from "../../common/errors.js";
-import { badImage } from "./bad-image.js";
+import { openRegularFile } from "../../common/regular-file.js";
+import { badImage, fileSystemReason } from "./bad-image.js";
 
 /** What is read or decompressed at a time: large, so that few hand-overs between threads stand between the chunks. */
 const chunkBytes = 1 << 20;
 
 /** The same where only a file's beginning is wanted: no more than that should be decompressed for it. */
 const smallChunkBytes = 1 << 12;
-
-/** Deflate cannot expand a byte into more than this many: what a compressed file can hold at the very most. */
-export const largestExpansion = 1032;
 
 /** Bytes that may follow the voxels (padding that some writers leave) before the file is refused. */
 const tolerableTail = 1 << 20;
@@ -27,30 +23,11 @@ export interface ByteLocation {
 }
 
 /**
- * Refuses, before anything is allocated, a header that claims more bytes than the file can hold.
- * `reported` is the file that the message names (the header's).
- */
-export function requirePlausibleSize(location: ByteLocation, wanted: number, reported: string): void {
-  const stored = Math.max(location.fileBytes - location.start, 0);
-  const possible = location.compressed ? stored * largestExpansion : stored;
-  if (wanted <= possible) return;
-  const found =
-    stored === 0 ? "holds none (a header without voxels)" : `holds ${stored.toLocaleString("en")}`;
-  throw badImage(
-    reported,
-    `its header promises ${wanted.toLocaleString("en")} bytes, but ` +
-      `${location.path === reported ? "the file" : location.path} ${found}` +
-      `${location.compressed ? " compressed ones, too few for that many" : ""}; it is truncated or damaged`,
-  );
-}
-
-/**
  * Reads a file from front to back, decompressing on the way. Never holds more than a chunk beyond what was
  * asked for, so a file that inflates without end costs nothing.
  */
 export class ByteSource {
-  readonly #iterator: AsyncIterator<Buffer>;
-  readonly #close: () => void;
+  readonly #chunks: AsyncGenerator<Buffer>;
   readonly #path: string;
   #rest: Buffer = Buffer.alloc(0);
   #delivered = 0;
@@ -65,14 +42,7 @@ export class ByteSource {
   ) {
     this.#path = reported;
     const chunkSize = extent === "all" ? chunkBytes : smallChunkBytes;
-    const file = createReadStream(location.path, { start: location.start, highWaterMark: chunkSize });
-    // A failure reaches the reader through the last stream of the pipeline; the callback has nothing to add.
-    const output = location.compressed ? pipeline(file, createUnzip({ chunkSize }), () => {}) : file;
-    this.#iterator = output[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
-    this.#close = () => {
-      file.destroy();
-      output.destroy();
-    };
+    this.#chunks = chunksOf(location, chunkSize);
   }
 
   /** Up to `length` bytes: fewer only where the source ends. */
@@ -81,9 +51,14 @@ export class ByteSource {
     return target.subarray(0, await this.#fill(target, length));
   }
 
-  /** Fills `target`, or refuses the file as truncated. */
-  async readInto(target: Uint8Array, what: string): Promise<void> {
-    this.#requireAll(await this.#fill(target, target.byteLength), target.byteLength, what);
+  /** Fills `target`, or refuses the file as truncated: by its message, `target` begins at byte `first` of `total`. */
+  async readInto(
+    target: Uint8Array,
+    what: string,
+    { first, total } = { first: 0, total: target.byteLength },
+  ): Promise<void> {
+    const found = await this.#fill(target, target.byteLength);
+    if (found < target.byteLength) this.#requireAll(first + found, total, what);
   }
 
   /** Passes over `length` bytes, or refuses the file as truncated. */
@@ -101,8 +76,8 @@ export class ByteSource {
       );
   }
 
-  close(): void {
-    this.#close();
+  async close(): Promise<void> {
+    await this.#chunks.return(undefined);
   }
 
   async #fill(target: Uint8Array | undefined, length: number): Promise<number> {
@@ -124,7 +99,7 @@ export class ByteSource {
 
   async #next(): Promise<Buffer | undefined> {
     try {
-      const result = await this.#iterator.next();
+      const result = await this.#chunks.next();
       return result.done ? undefined : result.value;
     } catch (error) {
       const code = error instanceof Error && "code" in error ? error.code : undefined;
@@ -132,8 +107,8 @@ export class ByteSource {
         code === "Z_BUF_ERROR"
           ? `it is truncated: the compressed data end early, after ${this.#delivered.toLocaleString("en")} bytes`
           : code === "Z_DATA_ERROR"
-            ? `its compressed data are damaged (${messageOf(error)})`
-            : messageOf(error);
+            ? `its compressed data are damaged (${fileSystemReason(error)})`
+            : fileSystemReason(error);
       throw badImage(this.#path, reason, error);
     }
   }
@@ -145,5 +120,20 @@ export class ByteSource {
       `it is truncated: ${what} should be ${wanted.toLocaleString("en")} bytes, ` +
         `but only ${found.toLocaleString("en")} are there`,
     );
+  }
+}
+
+/** A file's bytes, decompressed; the file is open from the first chunk that is asked for to the last, or to `return`. */
+async function* chunksOf(location: ByteLocation, chunkSize: number): AsyncGenerator<Buffer> {
+  const { file: handle } = await openRegularFile(location.path);
+  const file = handle.createReadStream({ start: location.start, highWaterMark: chunkSize });
+  // A failure reaches the reader through the last stream of the pipeline; the callback has nothing to add.
+  const output = location.compressed ? pipeline(file, createUnzip({ chunkSize }), () => {}) : file;
+  try {
+    yield* output as AsyncIterable<Buffer>;
+  } finally {
+    output.destroy();
+    file.destroy();
+    await handle.close().catch(() => {}); // the stream may have closed it
   }
 }

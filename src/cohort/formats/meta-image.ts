@@ -1,50 +1,48 @@
 import { describe } from "../../common/errors.js";
-import { attachVoxels, locateDataFile, readPrefix } from "./attached-data.js";
+import { locateDataFile, readPrefix } from "./attached-data.js";
 import { badImage } from "./bad-image.js";
 import type { ByteLocation } from "./byte-source.js";
-import { readWithItk } from "./itk-reader.js";
-import { type OpenedImage, requireSize } from "./opened-image.js";
+import { parseSizes } from "./header-numbers.js";
+import { requireInterleaved, requirePlausibleSize, requireSize } from "./limits.js";
+import { metaImagePosition, positionFields } from "./meta-image-position.js";
+import type { OpenedImage, OpenOptions } from "./opened-image.js";
+import { readStoredVoxels } from "./stored-voxels.js";
+import { type VoxelType, voxelTypes } from "./voxel-types.js";
 
-/** Bytes of one value, by MetaImage's names of types (a "long" has four, whatever the machine). */
-const elementBytes: Readonly<Record<string, number>> = {
-  MET_CHAR: 1,
-  MET_UCHAR: 1,
-  MET_SHORT: 2,
-  MET_USHORT: 2,
-  MET_INT: 4,
-  MET_UINT: 4,
-  MET_LONG: 4,
-  MET_ULONG: 4,
-  MET_LONG_LONG: 8,
-  MET_ULONG_LONG: 8,
-  MET_FLOAT: 4,
-  MET_DOUBLE: 8,
+/** Types of voxels by MetaImage's names (a "long" has four bytes, whatever the machine). */
+const elementTypes: Readonly<Record<string, VoxelType>> = {
+  MET_CHAR: voxelTypes.int8,
+  MET_UCHAR: voxelTypes.uint8,
+  MET_SHORT: voxelTypes.int16,
+  MET_USHORT: voxelTypes.uint16,
+  MET_INT: voxelTypes.int32,
+  MET_UINT: voxelTypes.uint32,
+  MET_LONG: voxelTypes.int32,
+  MET_ULONG: voxelTypes.uint32,
+  MET_LONG_LONG: voxelTypes.int64,
+  MET_ULONG_LONG: voxelTypes.uint64,
+  MET_FLOAT: voxelTypes.float32,
+  MET_DOUBLE: voxelTypes.float64,
 };
 
-/** Fields that say what the voxels are and where they lie: handed on to ITK as they stand. */
-const describingFields = new Set([
+/** The fields that say what the voxels are and where they lie. Others (DICOM tags, say) are passed over. */
+const knownFields = new Set([
+  ...positionFields,
   "ObjectType",
   "NDims",
+  "DimSize",
+  "ElementType",
+  "ElementNumberOfChannels",
+  "ElementToIntensityFunctionSlope",
+  "ElementToIntensityFunctionOffset",
   "BinaryData",
   "BinaryDataByteOrderMSB",
   "ElementByteOrderMSB",
-  "TransformMatrix",
-  "Rotation",
-  "Orientation",
-  "Offset",
-  "Position",
-  "Origin",
-  "CenterOfRotation",
-  "AnatomicalOrientation",
-  "ElementSpacing",
-  "ElementSize",
-  "DimSize",
-  "ElementNumberOfChannels",
-  "ElementType",
+  "CompressedData",
+  "CompressedDataSize",
+  "HeaderSize",
+  "ElementDataFile",
 ]);
-
-/** Fields that say where the bytes are: dealt with here, so that ITK sees one plain file in memory. */
-const storageFields = new Set(["CompressedData", "CompressedDataSize", "HeaderSize", "ElementDataFile"]);
 
 /** Whether a file begins like a MetaImage header. */
 export const looksLikeMetaImage = (prefix: Buffer): boolean =>
@@ -52,7 +50,11 @@ export const looksLikeMetaImage = (prefix: Buffer): boolean =>
   /(ObjectType|NDims)\s*=/.test(prefix.toString("latin1"));
 
 /** Reads a MetaImage: `.mha`, or `.mhd` whose data file must lie inside `root`. */
-export async function openMetaImage(path: string, fileBytes: number, root: string): Promise<OpenedImage> {
+export async function openMetaImage(
+  path: string,
+  fileBytes: number,
+  { root, limits }: OpenOptions,
+): Promise<OpenedImage> {
   const prefix = await readPrefix(path);
   const { fields, length } = parseHeader(path, prefix);
   const required = (name: string) => {
@@ -61,84 +63,74 @@ export async function openMetaImage(path: string, fileBytes: number, root: strin
     return value;
   };
 
-  const sizes = required("DimSize").split(/\s+/).map(Number);
-  const axes = Number(required("NDims"));
-  if (axes !== 3 && axes !== 4)
+  const sizes = parseSizes(required("DimSize"));
+  const axes = required("NDims");
+  if (axes !== "3" && axes !== "4")
     throw badImage(path, `it has ${axes} axes; expected 3, or 4 with the volumes along the fourth`);
-  if (sizes.length !== axes)
+  if (sizes.length !== Number(axes))
     throw badImage(path, `its header gives ${axes} axes but a size of ${sizes.join(" x ")}`);
-  requireSize(path, sizes);
-  const bytesEach = elementBytes[required("ElementType")];
-  if (bytesEach === undefined)
+  const typeName = required("ElementType");
+  const type = Object.hasOwn(elementTypes, typeName) ? elementTypes[typeName] : undefined;
+  if (type === undefined)
     throw badImage(
       path,
-      `its voxels are of the type ${describe(required("ElementType"))}; expected one of ${Object.keys(elementBytes).join(", ")}`,
+      `its voxels are of the type ${describe(typeName)}; expected one of ${Object.keys(elementTypes).join(", ")}`,
     );
-  const channels = Number(fields.get("ElementNumberOfChannels") ?? 1);
-  requireSize(path, [...sizes, channels]);
-  if (isFalse(fields.get("BinaryData")))
+  const [channels] = parseSizes(fields.get("ElementNumberOfChannels") ?? "1") as [number];
+  requireSize(path, [...sizes, channels], 1, { ...limits, voxels: Number.MAX_SAFE_INTEGER });
+  const size = sizes.slice(0, 3) as [number, number, number];
+  const times = sizes[3] ?? 1;
+  requireSize(path, size, times * channels, limits);
+  if (times > 1 && channels > 1)
+    throw badImage(
+      path,
+      `it has ${channels} channels at each of ${times} times; store them as several files`,
+    );
+  const [voxels, volumes] = [size[0] * size[1] * size[2], times * channels];
+  const layout = { voxels, volumes, run: channels > 1 ? 1 : voxels };
+  requireInterleaved(path, layout, limits);
+  if (!booleanOf(path, fields, "BinaryData", true))
     throw badImage(path, "its voxels are written as text; store them as binary data");
-  requireAxes(path, fields, axes);
+  requireUnscaled(path, fields);
+  const { voxelToPatient, remarks } = metaImagePosition(path, fields, Number(axes));
 
-  const wanted = sizes.reduce((product, count) => product * count, bytesEach * channels);
+  const wanted = voxels * volumes * type.bytes;
   const location = await locate(path, fileBytes, root, fields, length, wanted);
-  const header = [...fields]
-    .filter(([name]) => describingFields.has(name))
-    .map(([name, value]) => `${name} = ${value}\n`);
-  const bytes = await attachVoxels(path, `${header.join("")}ElementDataFile = LOCAL\n`, location, wanted);
-  return readWithItk({
+  requirePlausibleSize(location, wanted, path, limits);
+  const bigEndian =
+    booleanOf(path, fields, "BinaryDataByteOrderMSB", false) ||
+    booleanOf(path, fields, "ElementByteOrderMSB", false);
+  return {
     path,
     format: "MetaImage",
     compressed: location.compressed,
-    sizes: channels > 1 ? [...sizes, channels] : sizes,
-    bytes,
-  });
+    storedType: type.name,
+    size,
+    volumes,
+    volumesAre: channels > 1 ? "channels" : "volumes",
+    voxelToPatient,
+    remarks,
+    readVolumes: (isWanted) =>
+      readStoredVoxels(
+        { path, location, skipped: 0, type, littleEndian: !bigEndian, slope: 1, intercept: 0, ...layout },
+        isWanted,
+      ),
+  };
 }
 
-/** ITK replaces a matrix that spans nothing by the identity, in silence: here it is refused. */
-function requireAxes(path: string, fields: ReadonlyMap<string, string>, axes: number): void {
-  for (const name of [
-    "TransformMatrix",
-    "Rotation",
-    "Orientation",
-    "Offset",
-    "Position",
-    "Origin",
-    "ElementSpacing",
-    "ElementSize",
-  ]) {
+/** Readers do not agree about these fields: ITK passes over them. */
+function requireUnscaled(path: string, fields: ReadonlyMap<string, string>): void {
+  for (const [name, neutral] of [
+    ["ElementToIntensityFunctionSlope", 1],
+    ["ElementToIntensityFunctionOffset", 0],
+  ] as const) {
     const text = fields.get(name);
-    if (text === undefined) continue;
-    const values = text.split(/\s+/).map(Number);
-    const isMatrix = name === "TransformMatrix" || name === "Rotation" || name === "Orientation";
-    const isSpacing = name.startsWith("Element");
-    const count = isMatrix ? axes * axes : axes;
-    if (
-      values.length !== count ||
-      !values.every(Number.isFinite) ||
-      (isSpacing && !values.every((value) => value > 0))
-    )
+    if (text !== undefined && Number(text) !== neutral)
       throw badImage(
         path,
-        `its field ${name} is ${describe(text)}; expected ${count} numbers${isSpacing ? " above 0" : ""}`,
+        `its field ${name} is ${describe(text)}, which readers take differently; store the values as they are meant, and ${neutral} there`,
       );
-    if (isMatrix) {
-      const rows = [0, 1, 2].map((row) => values.slice(row * axes, row * axes + 3));
-      if (!isRotation(rows))
-        throw badImage(
-          path,
-          `its field ${name} is ${describe(text)}; expected axes of length 1 at right angles`,
-        );
-    }
   }
-}
-
-function isRotation(rows: number[][]): boolean {
-  const dot = (a: number[], b: number[]) =>
-    a.reduce((sum, value, index) => sum + value * (b[index] as number), 0);
-  return rows.every((a, row) =>
-    rows.every((b, other) => Math.abs(dot(a, b) - (row === other ? 1 : 0)) < 1e-3),
-  );
 }
 
 async function locate(
@@ -154,7 +146,7 @@ async function locate(
     throw badImage(path, `its voxels are spread over several files (${describe(name)}); store them as one`);
   const local = /^local$/i.test(name);
   const file = local ? { path, fileBytes } : await locateDataFile(path, name, root);
-  const compressed = isTrue(fields.get("CompressedData"));
+  const compressed = booleanOf(path, fields, "CompressedData", false);
   const skipped = Number(fields.get("HeaderSize") ?? 0);
   if (!Number.isSafeInteger(skipped) || skipped < -1 || (skipped === -1 && compressed))
     throw badImage(
@@ -174,10 +166,20 @@ async function locate(
   return location;
 }
 
-const isTrue = (value: string | undefined) => /^(t|true|1)$/i.test(value ?? "");
-const isFalse = (value: string | undefined) => /^(f|false|0)$/i.test(value ?? "");
+function booleanOf(
+  path: string,
+  fields: ReadonlyMap<string, string>,
+  name: string,
+  absent: boolean,
+): boolean {
+  const value = fields.get(name);
+  if (value === undefined) return absent;
+  if (/^(?:t|true|1)$/i.test(value)) return true;
+  if (/^(?:f|false|0)$/i.test(value)) return false;
+  throw badImage(path, `its field ${name} is ${describe(value)}; expected True or False`);
+}
 
-/** The known fields, in order, and where the header ends. Other fields (DICOM tags, say) are passed over. */
+/** The known fields, in order, and where the header ends. */
 function parseHeader(path: string, prefix: Buffer): { fields: Map<string, string>; length: number } {
   const fields = new Map<string, string>();
   let start = 0;
@@ -195,7 +197,7 @@ function parseHeader(path: string, prefix: Buffer): { fields: Map<string, string
         path,
         `line ${line} of its header is not "name = value" in plain text: ${describe(printable(text))}`,
       );
-    if (!describingFields.has(name) && !storageFields.has(name)) continue;
+    if (!knownFields.has(name)) continue;
     if (fields.has(name))
       throw badImage(path, `its header has the field ${name} twice (again in line ${line})`);
     fields.set(

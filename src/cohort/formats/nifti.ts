@@ -2,15 +2,11 @@ import { NIFTI1, NIFTI2 } from "nifti-reader-js";
 import { TransferLimitsError } from "../../common/errors.js";
 import { decodeVolume, type StoredVolume } from "../../native/volumes.js";
 import { badImage } from "./bad-image.js";
-import { type ByteLocation, ByteSource, largestExpansion, requirePlausibleSize } from "./byte-source.js";
-import {
-  type CheckedVolume,
-  type OpenedImage,
-  requireSize,
-  type Volume,
-  voxelToPatientFrom,
-} from "./opened-image.js";
-import { scaleVoxels, type VoxelType, viewVoxels, voxelTypes } from "./voxel-types.js";
+import type { ByteLocation } from "./byte-source.js";
+import { type ImageLimits, requirePlausibleSize, requireSize } from "./limits.js";
+import { type CheckedVolume, type OpenedImage, voxelToPatientFrom } from "./opened-image.js";
+import { readStoredVoxels } from "./stored-voxels.js";
+import { type VoxelType, voxelTypes } from "./voxel-types.js";
 
 /** Datatype codes of the NIfTI standard that hold one real number. */
 const readableTypes: ReadonlyMap<number, VoxelType> = new Map<number, VoxelType>([
@@ -56,7 +52,12 @@ export function niftiVersion(prefix: Buffer): 1 | 2 | undefined {
  * alone with the first voxel at the origin (methods 3, 2 and 1 of the standard). NIfTI counts towards the right,
  * anterior and superior (RAS); x and y change sign for LPS. Metres and micrometres become millimetres.
  */
-export function openNifti(location: ByteLocation, prefix: Buffer, version: 1 | 2): OpenedImage {
+export function openNifti(
+  location: ByteLocation,
+  prefix: Buffer,
+  version: 1 | 2,
+  limits: ImageLimits,
+): OpenedImage {
   const { path } = location;
   const length = headerBytes[version];
   if (prefix.length < length)
@@ -71,7 +72,7 @@ export function openNifti(location: ByteLocation, prefix: Buffer, version: 1 | 2
   header.readHeader(fixed);
   requireSingleFile(path, prefix, version);
 
-  const { size, volumes } = extent(path, header.dims);
+  const { size, volumes } = extent(path, header.dims, limits);
   const type = readableTypes.get(header.datatypeCode);
   if (type === undefined) {
     const what =
@@ -83,11 +84,9 @@ export function openNifti(location: ByteLocation, prefix: Buffer, version: 1 | 2
     throw badImage(path, `its header puts the voxels at byte ${header.vox_offset}, inside the header`);
   const voxels = size[0] * size[1] * size[2];
   const volumeBytes = voxels * type.bytes;
-  requirePlausibleSize(
-    { ...location, start: location.compressed ? 0 : firstVoxel },
-    volumeBytes * volumes,
-    path,
-  );
+  // Where the voxels begin in the file itself, and what lies before them after decompression.
+  const [start, skipped] = location.compressed ? [0, firstVoxel] : [firstVoxel, 0];
+  requirePlausibleSize({ ...location, start }, skipped + volumeBytes * volumes, path, limits);
 
   // Slope 0 means "not scaled"; some writers leave NaN for the same.
   const scaled = Number.isFinite(header.scl_slope) && header.scl_slope !== 0;
@@ -102,8 +101,20 @@ export function openNifti(location: ByteLocation, prefix: Buffer, version: 1 | 2
     volumes,
     voxelToPatient: position(path, header, fixed, version),
     readVolumes: (wanted) =>
-      readVolumes(location, { firstVoxel, volumeBytes, volumes, wanted }, (bytes) =>
-        scaleVoxels(viewVoxels(bytes, type, header.littleEndian), slope, intercept),
+      readStoredVoxels(
+        {
+          path,
+          location: { ...location, start },
+          skipped,
+          type,
+          littleEndian: header.littleEndian,
+          slope,
+          intercept,
+          voxels,
+          volumes,
+          run: voxels,
+        },
+        wanted,
       ),
     ...(volumes === 1 && header.littleEndian
       ? {
@@ -120,48 +131,19 @@ export function openNifti(location: ByteLocation, prefix: Buffer, version: 1 | 2
   };
 }
 
+/** Bytes of decompressed file that may always be read at once. */
+const alwaysQuick = 2 ** 26;
+
 /** The whole file at once, through the native core: `bytes` is what it should hold, decompressed. */
 async function readQuickly(file: StoredVolume, bytes: number): Promise<CheckedVolume | null> {
-  // Nothing is allocated for what cannot be: a file holds no more than deflate can expand it to, and as gzip makes
-  // nothing much larger than it was, one that is larger holds more than its header says.
-  if (bytes > file.bytes * largestExpansion || file.bytes > bytes + bytes / 100 + 4096) return null;
+  // All at once is in memory here, and may be too much of a file that expands to much. As gzip makes nothing much larger
+  // than it was, one that is larger holds more than its header says.
+  if (bytes > Math.max(alwaysQuick, 16 * file.bytes) || file.bytes > bytes + bytes / 100 + 4096) return null;
   try {
     return await decodeVolume(file);
   } catch (error) {
     if (error instanceof TransferLimitsError && error.code === "LIBTORCH_MISSING") return null; // reading needs none
     throw error;
-  }
-}
-
-interface Layout {
-  firstVoxel: number;
-  volumeBytes: number;
-  volumes: number;
-  wanted: (index: number) => boolean;
-}
-
-async function* readVolumes(
-  location: ByteLocation,
-  { firstVoxel, volumeBytes, volumes, wanted }: Layout,
-  decode: (bytes: ArrayBuffer) => Float32Array,
-): AsyncGenerator<Volume> {
-  const source = new ByteSource(location);
-  try {
-    await source.skip(firstVoxel, "what comes before the voxels");
-    for (let index = 0; index < volumes; index++) {
-      const what = volumes === 1 ? "the voxels" : `the voxels of volume ${index}`;
-      if (!wanted(index)) {
-        await source.skip(volumeBytes, what);
-        continue;
-      }
-      const bytes = new ArrayBuffer(volumeBytes);
-      await source.readInto(new Uint8Array(bytes), what);
-      if (index === volumes - 1) await source.finish();
-      yield { index, data: decode(bytes) };
-    }
-    await source.finish();
-  } finally {
-    source.close();
   }
 }
 
@@ -181,15 +163,17 @@ function requireSingleFile(path: string, prefix: Buffer, version: 1 | 2): void {
 }
 
 /** Three axes of space, and a fourth that counts volumes; further axes must have length 1. */
-function extent(path: string, dims: readonly number[]): { size: [number, number, number]; volumes: number } {
+function extent(
+  path: string,
+  dims: readonly number[],
+  limits: ImageLimits,
+): { size: [number, number, number]; volumes: number } {
   const axes = dims[0] ?? 0;
   if (!Number.isInteger(axes) || axes < 3 || axes > 7)
     throw badImage(path, `its header gives ${axes} axes; expected 3, or 4 with the volumes along the fourth`);
   const lengths = dims.slice(1, axes + 1);
   const [i, j, k, volumes = 1, ...further] = lengths as [number, number, number, number?, ...number[]];
-  requireSize(path, [i, j, k]);
-  if (!Number.isSafeInteger(volumes) || volumes < 1)
-    throw badImage(path, `its header gives ${volumes} volumes; expected at least 1`);
+  requireSize(path, [i, j, k], volumes, limits);
   if (further.some((length) => length !== 1))
     throw badImage(
       path,

@@ -1,36 +1,37 @@
 import { describe } from "../../common/errors.js";
-import { attachVoxels, locateDataFile, readPrefix } from "./attached-data.js";
+import { locateDataFile, readPrefix } from "./attached-data.js";
 import { badImage } from "./bad-image.js";
-import { readWithItk } from "./itk-reader.js";
-import { type OpenedImage, requireSize } from "./opened-image.js";
+import type { ByteLocation } from "./byte-source.js";
+import { parseSizes } from "./header-numbers.js";
+import { requireInterleaved, requirePlausibleSize, requireSize } from "./limits.js";
+import { nrrdPosition } from "./nrrd-position.js";
+import type { OpenedImage, OpenOptions } from "./opened-image.js";
+import { readStoredVoxels } from "./stored-voxels.js";
+import { type VoxelType, voxelTypes } from "./voxel-types.js";
 
-/** Bytes of one value, by every name that the format has for a type. */
-const typeBytes: Readonly<Record<string, number>> = Object.fromEntries(
+/** The types of voxels, by every name that the format has for one. */
+const typesByName: Readonly<Record<string, VoxelType>> = Object.fromEntries(
   (
     [
-      [1, "signed char|int8|int8_t|uchar|unsigned char|uint8|uint8_t"],
-      [2, "short|short int|signed short|signed short int|int16|int16_t"],
-      [2, "ushort|unsigned short|unsigned short int|uint16|uint16_t"],
-      [4, "int|signed int|int32|int32_t|uint|unsigned int|uint32|uint32_t|float"],
-      [8, "longlong|long long|long long int|signed long long|signed long long int|int64|int64_t"],
-      [8, "ulonglong|unsigned long long|unsigned long long int|uint64|uint64_t|double"],
+      [voxelTypes.int8, "signed char|int8|int8_t"],
+      [voxelTypes.uint8, "uchar|unsigned char|uint8|uint8_t"],
+      [voxelTypes.int16, "short|short int|signed short|signed short int|int16|int16_t"],
+      [voxelTypes.uint16, "ushort|unsigned short|unsigned short int|uint16|uint16_t"],
+      [voxelTypes.int32, "int|signed int|int32|int32_t"],
+      [voxelTypes.uint32, "uint|unsigned int|uint32|uint32_t"],
+      [
+        voxelTypes.int64,
+        "longlong|long long|long long int|signed long long|signed long long int|int64|int64_t",
+      ],
+      [voxelTypes.uint64, "ulonglong|unsigned long long|unsigned long long int|uint64|uint64_t"],
+      [voxelTypes.float32, "float"],
+      [voxelTypes.float64, "double"],
     ] as const
-  ).flatMap(([bytes, names]) => names.split("|").map((name) => [name, bytes])),
+  ).flatMap(([type, names]) => names.split("|").map((name) => [name, type])),
 );
 
-/** Fields about where the bytes are: dealt with here, so that ITK sees one plain file in memory. */
-const storageFields = new Set([
-  "encoding",
-  "data file",
-  "datafile",
-  "line skip",
-  "lineskip",
-  "byte skip",
-  "byteskip",
-]);
-
-/** Fields handed on to ITK as they stand. */
-const describingFields = new Set([
+/** The fields that say what the voxels are and where they lie, in the file and in the patient. Others are passed over. */
+const knownFields = new Set([
   "type",
   "dimension",
   "space",
@@ -40,20 +41,36 @@ const describingFields = new Set([
   "space directions",
   "space origin",
   "space units",
+  "units",
   "kinds",
   "centers",
-  "centerings",
   "axis mins",
-  "axismins",
   "axis maxs",
-  "axismaxs",
   "endian",
+  "encoding",
+  "data file",
+  "line skip",
+  "byte skip",
 ]);
+
+/** Other names that the format has for fields. */
+const synonyms: Readonly<Record<string, string>> = {
+  centerings: "centers",
+  axismins: "axis mins",
+  axismaxs: "axis maxs",
+  datafile: "data file",
+  lineskip: "line skip",
+  byteskip: "byte skip",
+};
 
 export const looksLikeNrrd = (prefix: Buffer): boolean => prefix.toString("latin1", 0, 7) === "NRRD000";
 
 /** Reads an NRRD: `.nrrd`, or `.nhdr` whose data file must lie inside `root`. */
-export async function openNrrd(path: string, fileBytes: number, root: string): Promise<OpenedImage> {
+export async function openNrrd(
+  path: string,
+  fileBytes: number,
+  { root, limits }: OpenOptions,
+): Promise<OpenedImage> {
   const prefix = await readPrefix(path);
   const { fields, length } = parseHeader(path, prefix);
   const required = (name: string) => {
@@ -62,28 +79,77 @@ export async function openNrrd(path: string, fileBytes: number, root: string): P
     return value;
   };
 
-  const sizes = required("sizes").split(/\s+/).map(Number);
-  const dimension = Number(required("dimension"));
-  if (dimension !== 3 && dimension !== 4)
+  const sizes = parseSizes(required("sizes"));
+  const dimension = required("dimension");
+  if (dimension !== "3" && dimension !== "4")
     throw badImage(path, `it has ${dimension} axes; expected 3, or 4 of which one counts volumes`);
-  if (sizes.length !== dimension)
+  if (sizes.length !== Number(dimension))
     throw badImage(path, `its header gives ${dimension} axes but sizes of ${sizes.join(" x ")}`);
-  requireSize(path, sizes);
-  const bytesEach = typeBytes[required("type").toLowerCase()];
-  if (bytesEach === undefined)
+  const typeName = required("type").toLowerCase();
+  const type = Object.hasOwn(typesByName, typeName) ? typesByName[typeName] : undefined;
+  if (type === undefined)
     throw badImage(
       path,
       `its voxels are of the type ${describe(required("type"))}; expected one real number each`,
     );
-  if (bytesEach > 1) required("endian");
-  if (/complex/i.test(fields.get("kinds") ?? "")) throw badImage(path, "its voxels are complex numbers");
+  const kinds = fields.get("kinds")?.split(/\s+/) ?? [];
+  if (kinds.length > 0 && kinds.length !== sizes.length)
+    throw badImage(path, `its header gives ${dimension} axes but ${kinds.length} kinds`);
+  if (kinds.some((kind) => /complex/i.test(kind))) throw badImage(path, "its voxels are complex numbers");
+  const littleEndian = type.bytes === 1 || isLittleEndian(path, required("endian"));
 
-  const encoding = required("encoding").toLowerCase();
+  // Sizes before positions: what is wrong with both is said of the sizes.
+  requireSize(path, sizes, 1, { ...limits, voxels: Number.MAX_SAFE_INTEGER });
+  const { volumeAxis, voxelToPatient, remarks } = nrrdPosition(path, fields, sizes);
+  const size = sizes.filter((_, axis) => axis !== volumeAxis) as [number, number, number];
+  const volumes = volumeAxis === undefined ? 1 : (sizes[volumeAxis] as number);
+  requireSize(path, size, volumes, limits);
+  const [voxels, run] = [product(size), product(sizes.slice(0, volumeAxis))];
+  const layout = { voxels, volumes, run };
+  requireInterleaved(path, layout, limits);
+
+  const wanted = voxels * volumes * type.bytes;
+  const location = await locate(path, { fileBytes, length, root, fields }, wanted);
+  requirePlausibleSize(location, wanted, path, limits);
+  return {
+    path,
+    format: "NRRD",
+    compressed: location.compressed,
+    storedType: type.name,
+    size,
+    volumes,
+    voxelToPatient,
+    remarks,
+    readVolumes: (wanted) =>
+      readStoredVoxels(
+        { path, location, skipped: 0, type, littleEndian, slope: 1, intercept: 0, ...layout },
+        wanted,
+      ),
+  };
+}
+
+type Fields = ReadonlyMap<string, string>;
+
+const product = (lengths: readonly number[]) => lengths.reduce((all, length) => all * length, 1);
+
+function isLittleEndian(path: string, endian: string): boolean {
+  const order = endian.toLowerCase();
+  if (order !== "little" && order !== "big")
+    throw badImage(path, `its field "endian" is ${describe(endian)}; expected little or big`);
+  return order === "little";
+}
+
+/** Where the voxels are: in the file itself after `length` bytes of header, or in a file of their own. */
+async function locate(
+  path: string,
+  { fileBytes, length, root, fields }: { fileBytes: number; length: number; root: string; fields: Fields },
+  wanted: number,
+): Promise<ByteLocation> {
+  const encoding = fields.get("encoding")?.toLowerCase() ?? "";
   const compressed = encoding === "gzip" || encoding === "gz";
   if (!compressed && encoding !== "raw")
     throw badImage(path, `its voxels are encoded as ${describe(encoding)}; expected raw or gzip`);
-  const wanted = sizes.reduce((product, count) => product * count, bytesEach);
-  const dataFile = fields.get("data file") ?? fields.get("datafile");
+  const dataFile = fields.get("data file");
   if (dataFile !== undefined && (/^list\b/i.test(dataFile) || /%|\s-?\d+\s/.test(dataFile)))
     throw badImage(
       path,
@@ -93,25 +159,15 @@ export async function openNrrd(path: string, fileBytes: number, root: string): P
     dataFile === undefined
       ? { path, fileBytes, first: length }
       : { ...(await locateDataFile(path, dataFile, root)), first: 0 };
-  const skip = Number(fields.get("byte skip") ?? fields.get("byteskip") ?? 0);
-  const lines = Number(fields.get("line skip") ?? fields.get("lineskip") ?? 0);
+  const skip = Number(fields.get("byte skip") ?? 0);
+  const lines = Number(fields.get("line skip") ?? 0);
   if (lines !== 0 || !Number.isSafeInteger(skip) || skip < -1 || (compressed && skip !== 0))
     throw badImage(
       path,
       `its header skips ${lines} lines and ${skip} bytes before the voxels, which is not read here`,
     );
   const start = skip === -1 ? Math.max(file.fileBytes - wanted, file.first) : file.first + skip;
-
-  const kept = [...fields]
-    .filter(([name]) => describingFields.has(name))
-    .map(([name, value]) => `${name}: ${value}\n`);
-  const bytes = await attachVoxels(
-    path,
-    `NRRD0005\n${kept.join("")}encoding: raw\n\n`,
-    { path: file.path, fileBytes: file.fileBytes, start, compressed },
-    wanted,
-  );
-  return readWithItk({ path, format: "NRRD", compressed, sizes, bytes });
+  return { path: file.path, fileBytes: file.fileBytes, start, compressed };
 }
 
 /** The known fields, in order, and where the header ends: after the first empty line. */
@@ -133,17 +189,20 @@ function parseHeader(path: string, prefix: Buffer): { fields: Map<string, string
         `line ${line} of its header is neither "field: value" nor "key:=value": ${describe(text.slice(0, 60).replace(/[^\x20-\x7e]/g, "?"))}`,
       );
     const [, rawName = "", separator, value = ""] = parts;
-    const name = rawName.trim().toLowerCase();
-    if (separator === "=" || (!storageFields.has(name) && !describingFields.has(name))) continue;
-    if (!/^[\x20-\x7e]*$/.test(value)) throw badImage(path, `its field ${describe(name)} is not plain text`);
+    const written = rawName.trim().toLowerCase();
+    const name = Object.hasOwn(synonyms, written) ? (synonyms[written] as string) : written;
+    if (separator === "=" || !knownFields.has(name)) continue;
+    // A unit may be written with a Greek letter.
+    if (!name.endsWith("units") && !/^[\x20-\x7e]*$/.test(value))
+      throw badImage(path, `its field ${describe(name)} is not plain text`);
     if (fields.has(name))
       throw badImage(path, `its header has the field ${describe(name)} twice (again in line ${line})`);
     fields.set(name, value.trim());
     // What follows a list is names of files; the caller refuses it.
-    if (/^data ?file$/.test(name) && /^list\b/i.test(value)) return { fields, length: prefix.length };
+    if (name === "data file" && /^list\b/i.test(value)) return { fields, length: prefix.length };
     if (newline < 0) break;
   }
   // A detached header may end with the file.
-  if (fields.has("data file") || fields.has("datafile")) return { fields, length: prefix.length };
+  if (fields.has("data file")) return { fields, length: prefix.length };
   throw badImage(path, "its header does not end: expected an empty line before the voxels");
 }

@@ -4,12 +4,13 @@ import { promisify } from "node:util";
 import { constants, gunzip } from "node:zlib";
 import { describe } from "../../common/errors.js";
 import { readPrefix } from "./attached-data.js";
-import { badImage, fileSystemReason } from "./bad-image.js";
+import { badImage, pointerReason, reasonNotOpened } from "./bad-image.js";
 import { ByteSource } from "./byte-source.js";
+import { defaultImageLimits } from "./limits.js";
 import { looksLikeMetaImage, openMetaImage } from "./meta-image.js";
 import { niftiHeaderBytes, niftiVersion, openNifti } from "./nifti.js";
 import { looksLikeNrrd, openNrrd } from "./nrrd.js";
-import type { OpenedImage } from "./opened-image.js";
+import type { OpenedImage, OpenOptions } from "./opened-image.js";
 
 /** What is read of a file to find out what it is: of a compressed one, more than its header takes. */
 const prefixBytes = 4096;
@@ -20,20 +21,23 @@ const decompress = promisify(gunzip);
  * Finds out from its content, not its name, what an image file is, and reads its header.
  *
  * @param path the file; only it, and a data file inside `root` that its header names, is opened
- * @param root the folder that a header's data file must lie in; the file's own where absent
+ * @param options where absent: a header's data file must lie in the file's own folder, and the limits are the default ones
  * @throws TransferLimitsError `BAD_IMAGE`, naming the file and the reason
  */
-export async function openImage(path: string, root: string = dirname(path)): Promise<OpenedImage> {
+export async function openImage(path: string, options: Partial<OpenOptions> = {}): Promise<OpenedImage> {
+  const { root = dirname(path), limits = defaultImageLimits } = options;
   const fileBytes = await sizeOf(path);
   const start = await first(path, fileBytes);
   const compressed = start[0] === 0x1f && start[1] === 0x8b;
   const location = { path, fileBytes, start: 0, compressed };
   const prefix = compressed ? await decompressedStart(location, start) : start.subarray(0, niftiHeaderBytes);
   const version = niftiVersion(prefix);
-  if (version !== undefined) return openNifti(location, prefix, version);
-  if (!compressed && looksLikeNrrd(prefix)) return openNrrd(path, fileBytes, root);
+  const pointer = pointerReason(path, start);
+  if (pointer !== null) throw badImage(path, pointer);
+  if (version !== undefined) return openNifti(location, prefix, version, limits);
+  if (!compressed && looksLikeNrrd(prefix)) return openNrrd(path, fileBytes, { root, limits });
   if (!compressed && (looksLikeMetaImage(prefix) || /\.mh[ad]$/i.test(path)))
-    return openMetaImage(path, fileBytes, root);
+    return openMetaImage(path, fileBytes, { root, limits });
   const beginning = prefix.toString("latin1", 0, 16).replace(/[^\x20-\x7e]/g, "?");
   throw badImage(
     path,
@@ -43,8 +47,8 @@ export async function openImage(path: string, root: string = dirname(path)): Pro
 }
 
 async function sizeOf(path: string): Promise<number> {
-  const found = await stat(path).catch((error: unknown) => {
-    throw badImage(path, fileSystemReason(error), error);
+  const found = await stat(path).catch(async (error: unknown) => {
+    throw badImage(path, await reasonNotOpened(path, error), error);
   });
   if (!found.isFile()) throw badImage(path, "it is not a regular file");
   if (found.size === 0) throw badImage(path, "the file is empty");
@@ -52,8 +56,8 @@ async function sizeOf(path: string): Promise<number> {
 }
 
 async function first(path: string, fileBytes: number): Promise<Buffer> {
-  const prefix = await readPrefix(path, Math.min(fileBytes, prefixBytes)).catch((error: unknown) => {
-    throw badImage(path, fileSystemReason(error), error);
+  const prefix = await readPrefix(path, Math.min(fileBytes, prefixBytes)).catch(async (error: unknown) => {
+    throw badImage(path, await reasonNotOpened(path, error), error);
   });
   if (prefix.length === 0) throw badImage(path, "the file is empty");
   return prefix;
@@ -70,6 +74,6 @@ async function decompressedStart(
   try {
     return await source.readUpTo(niftiHeaderBytes);
   } finally {
-    source.close();
+    await source.close();
   }
 }

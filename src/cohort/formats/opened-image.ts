@@ -1,6 +1,14 @@
 import { badImage } from "./bad-image.js";
+import type { ImageLimits } from "./limits.js";
 
 export type ImageFormat = "NIfTI-1" | "NIfTI-2" | "MetaImage" | "NRRD";
+
+/** How a file is opened. */
+export interface OpenOptions {
+  /** The folder that a header's data file must lie in. */
+  root: string;
+  limits: ImageLimits;
+}
 
 /** Voxels of one volume, i fastest and k slowest: data[(k * J + j) * I + i]. */
 export interface Volume {
@@ -26,9 +34,13 @@ export interface OpenedImage {
   size: [number, number, number];
   /** How many volumes of that size the file holds. */
   volumes: number;
+  /** What the volumes are, where they are not images by themselves: "channels" of a colour, say. */
+  volumesAre?: string;
   /** Row-major 4x4: voxel index (k, j, i, 1) to patient position (x, y, z, 1), millimetres, LPS. */
   voxelToPatient: number[];
-  /** The wanted volumes, in order, one in memory at a time. */
+  /** What the header leaves open, and how it was taken. */
+  remarks?: string[];
+  /** The wanted volumes, in order; one in memory at a time where they lie one after the other in the file. */
   readVolumes(wanted: (index: number) => boolean): AsyncGenerator<Volume>;
   /**
    * A quicker way to a file's only volume, where there is one. Null where it leads nowhere: `readVolumes` reads more
@@ -37,36 +49,28 @@ export interface OpenedImage {
   readQuickly?(): Promise<CheckedVolume | null>;
 }
 
-/** The most voxels that one volume may have: 2 GiB as float32, far beyond any scanner's. */
-const mostVoxels = 2 ** 29;
-
-/** Checks what a header says about the extent of a volume, before anything of that size is allocated. */
-export function requireSize(path: string, size: readonly number[]): void {
-  const text = size.join(" x ");
-  if (!size.every((length) => Number.isSafeInteger(length) && length >= 1))
-    throw badImage(path, `its header gives a size of ${text}; expected whole numbers of at least 1`);
-  if (size.reduce((product, length) => product * length, 1) > mostVoxels)
-    throw badImage(
-      path,
-      `its header gives a size of ${text}, more than ${mostVoxels.toLocaleString("en")} voxels`,
-    );
-}
+/** In millimetres: further away lies nothing of a patient. */
+const farthest = 1e6;
 
 /**
  * The affine of an image from its axes: `axes[0]` is the step in millimetres (LPS) from one voxel to the next
  * along i, `axes[1]` along j, `axes[2]` along k, `origin` the centre of voxel (0, 0, 0).
  * Refuses steps of length zero, axes that lie in one plane, and what is not a number.
  */
-export function voxelToPatientFrom(path: string, axes: number[][], origin: number[]): number[] {
+export function voxelToPatientFrom(
+  path: string,
+  axes: readonly (readonly number[])[],
+  origin: readonly number[],
+): number[] {
   const [i, j, k] = axes as [number[], number[], number[]];
   const rows = [0, 1, 2].flatMap((row) => [k[row], j[row], i[row], origin[row]] as number[]);
-  if (!rows.every(Number.isFinite))
-    throw badImage(path, "its position in the patient is not given by finite numbers");
+  if (!rows.every((value) => Math.abs(value) <= farthest))
+    throw badImage(path, "its position in the patient is not given by finite numbers within a kilometre");
   const lengths = axes.map((axis) => Math.hypot(...axis));
-  const volume = Math.abs(determinant(axes));
+  const volume = Math.abs(determinant(i, j, k));
   if (
     lengths.some((length) => length === 0) ||
-    volume < 1e-3 * (lengths as number[]).reduce((a, b) => a * b, 1)
+    !(volume >= 1e-3 * (lengths as number[]).reduce((a, b) => a * b, 1))
   )
     throw badImage(
       path,
@@ -75,9 +79,8 @@ export function voxelToPatientFrom(path: string, axes: number[][], origin: numbe
   return [...rows, 0, 0, 0, 1].map((value) => value + 0); // + 0 turns -0 into 0
 }
 
-function determinant(m: number[][]): number {
-  const [a, b, c] = m as [number[], number[], number[]];
-  const at = (row: number[], column: number) => row[column] as number;
+function determinant(a: readonly number[], b: readonly number[], c: readonly number[]): number {
+  const at = (row: readonly number[], column: number) => row[column] as number;
   return (
     at(a, 0) * (at(b, 1) * at(c, 2) - at(b, 2) * at(c, 1)) -
     at(a, 1) * (at(b, 0) * at(c, 2) - at(b, 2) * at(c, 0)) +

@@ -42,13 +42,22 @@ export function viewVoxels(bytes: ArrayBuffer, type: VoxelType, littleEndian: bo
   return new type.view(bytes);
 }
 
-/** Every voxel times slope plus intercept, computed in float64 and rounded to float32 once. */
-export function scaleVoxels(stored: VoxelArray, slope: number, intercept: number): Float32Array {
-  if (stored instanceof BigInt64Array || stored instanceof BigUint64Array)
-    return Float32Array.from(stored as Iterable<bigint>, (value) => Number(value) * slope + intercept);
-  if (slope === 1 && intercept === 0) return new Float32Array(stored);
-  const result = new Float32Array(stored.length);
-  for (let voxel = 0; voxel < result.length; voxel++)
-    result[voxel] = (stored[voxel] as number) * slope + intercept;
-  return result;
+/**
+ * Writes every voxel times slope plus intercept, computed in float64 and rounded to float32 once, into `target` from
+ * `first` on.
+ */
+export function scaleInto(
+  target: Float32Array,
+  first: number,
+  stored: VoxelArray,
+  slope: number,
+  intercept: number,
+): void {
+  if (stored instanceof BigInt64Array || stored instanceof BigUint64Array) {
+    for (let voxel = 0; voxel < stored.length; voxel++)
+      target[first + voxel] = Number(stored[voxel]) * slope + intercept;
+  } else if (slope === 1 && intercept === 0) target.set(stored, first);
+  else
+    for (let voxel = 0; voxel < stored.length; voxel++)
+      target[first + voxel] = (stored[voxel] as number) * slope + intercept;
 }
