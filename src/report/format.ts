@@ -46,6 +46,14 @@ export function duration(seconds: number | null | undefined): string {
   return `${Math.floor(whole / 3600)}\u00a0h ${two(Math.floor((whole % 3600) / 60))}\u00a0min`;
 }
 
+/** A moment as a reader anywhere takes it: `28 November 2026, 07:31 UTC`; other text as it is. */
+export function when(iso: string): string {
+  const date = new Date(iso);
+  if (Number.isNaN(date.getTime())) return iso;
+  const day = date.toLocaleDateString("en-GB", { dateStyle: "long", timeZone: "UTC" });
+  return `${day}, ${date.toISOString().slice(11, 16)} UTC`;
+}
+
 export interface TimeUnit {
   name: "seconds" | "minutes" | "hours";
   short: "s" | "min" | "h";

@@ -23,6 +23,20 @@ export function studentQuantile(degrees: number): number {
   return r * Math.sqrt(degrees / ((1 - r) * (1 + r)));
 }
 
+/** The least of finite values; NaN for none. Unlike `Math.min(...values)` it takes any number of them. */
+export function smallest(values: Iterable<number>): number {
+  let least = Number.NaN;
+  for (const value of values) if (Number.isFinite(value) && !(value >= least)) least = value;
+  return least;
+}
+
+/** The greatest of finite values; NaN for none. */
+export function largest(values: Iterable<number>): number {
+  let most = Number.NaN;
+  for (const value of values) if (Number.isFinite(value) && !(value <= most)) most = value;
+  return most;
+}
+
 /** NaN for no values. */
 export function average(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;

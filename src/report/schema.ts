@@ -71,6 +71,25 @@ const kernel = z.object({
   saturated: z.boolean(),
 });
 
+const session = z.object({
+  started: text,
+  ended: text,
+  seconds: number,
+  devices: z.array(text),
+  threads: number,
+  jobs: number,
+  machine: z.object({ cpu: text, cores: number, memoryBytes: number, system: text }),
+  build: z.object({
+    package: text,
+    addon: text,
+    libtorch: text,
+    compiler: text,
+    cpuCapability: text,
+    cuda: text.nullable(),
+    node: text,
+  }),
+});
+
 const split = z.object({ train: whole, validation: whole, test: whole });
 
 /** `results.json`, as `src/study/results.ts` describes it. Keys that a later version adds are passed over. */
@@ -156,6 +175,7 @@ export const resultsSchema = z.object({
     threads: number,
     precision: z.enum(["float32", "bfloat16"]).optional(),
   }),
+  cost: z.object({ sessions: z.array(session) }).optional(),
 });
 
 /** Fails to compile where the schema and the types of `results.ts` part ways. */
@@ -163,7 +183,7 @@ export type SchemaAgrees = z.infer<typeof resultsSchema> extends DeepOptional<St
 export const schemaAgrees: SchemaAgrees = true;
 
 type DeepOptional<T> = T extends readonly (infer Item)[]
-  ? DeepOptional<Item>[]
+  ? readonly DeepOptional<Item>[]
   : T extends object
     ? { [Key in keyof T]: undefined extends T[Key] ? DeepOptional<T[Key]> | undefined : DeepOptional<T[Key]> }
     : T;

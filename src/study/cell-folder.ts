@@ -37,6 +37,8 @@ export const studyPaths = (folder: string) => ({
   table: join(folder, "results.csv"),
   resolved: join(folder, "study.resolved.json"),
   splits: join(folder, "splits.json"),
+  /** When and where the study was worked on. */
+  sessions: join(folder, "sessions.json"),
 });
 
 export const encoderFile = "encoder.safetensors";

@@ -21,6 +21,7 @@ import type {
   TaskKind,
 } from "./results.js";
 import type { Study } from "./schema.js";
+import { readSessions, type SessionLog } from "./sessions.js";
 
 /** Which comparator's embeddings each distance measures from. */
 const references: readonly [DistanceName, Comparator][] = [
@@ -41,6 +42,8 @@ export class ResultsCollector {
     private readonly plan: StudyPlan,
     private readonly cohort: StudyCohort,
     private readonly threads: number,
+    /** The session that is under way; null where there is nothing to do, which is no session. */
+    private readonly session: SessionLog | null,
   ) {}
 
   /** Writes both files anew. */
@@ -89,6 +92,9 @@ export class ResultsCollector {
         device: (study.execution.devices ?? [study.execution.device]).join(", "),
         threads: this.threads,
         precision: study.execution.precision,
+      },
+      cost: {
+        sessions: await (this.session?.update() ?? readSessions(study.execution.output)),
       },
     };
   }

@@ -152,6 +152,32 @@ export interface PatientExposure {
   overlap: { validation: string[]; test: string[] };
 }
 
+/** One session of work on a study, on one machine with one build: what `run` did from its start to its end. */
+export interface Session {
+  /** ISO 8601, UTC. */
+  started: string;
+  /** Where the session was killed: when its last cell was settled. */
+  ended: string;
+  /** Wall seconds in between. */
+  seconds: number;
+  devices: readonly string[];
+  /** Threads a cell, and cells side by side. */
+  threads: number;
+  jobs: number;
+  machine: { cpu: string; cores: number; memoryBytes: number; system: string };
+  build: {
+    package: string;
+    /** SHA-256 of the compiled addon. */
+    addon: string;
+    libtorch: string;
+    compiler: string;
+    /** The vector instructions that LibTorch chose, such as AVX2. */
+    cpuCapability: string;
+    cuda: string | null;
+    node: string;
+  };
+}
+
 export interface StudyResults {
   format: "transfer-limits/results@1";
   name: string;
@@ -197,6 +223,8 @@ export interface StudyResults {
     threads: number;
     precision?: Precision;
   };
+  /** When and where the study was worked on, as the sessions themselves recorded it. */
+  cost?: { sessions: Session[] };
 }
 
 /**

@@ -25,6 +25,7 @@ import { prepareStudyCohort } from "./prepare.js";
 import type { StudyResults } from "./results.js";
 import { type Outcome, runSchedule } from "./schedule.js";
 import type { Study, StudyInput } from "./schema.js";
+import { SessionLog } from "./sessions.js";
 import { checkWeights } from "./weights.js";
 import { WorkerPool } from "./worker-process.js";
 
@@ -90,6 +91,8 @@ async function runLocked(
     cells.filter(({ id }) => !done.has(id)),
   );
   const alreadyDone = cells.filter(({ id }) => done.has(id)).length;
+  const session =
+    alreadyDone < cells.length ? await SessionLog.begin(folder, { devices, threads, jobs }) : null;
   using workers = new WorkerPool(threads, cells.length - alreadyDone);
   await checkWeights(study, plan, done);
   const cohort = await prepareStudyCohort(study, { signal, onProgress });
@@ -99,7 +102,7 @@ async function runLocked(
   for (const { id } of cells) if (!done.has(id)) await rm(studyPaths(folder).failure(id), { force: true });
   onProgress({ kind: "plan", cells: cells.map(labelOf), alreadyDone });
 
-  const collector = new ResultsCollector(study, plan, cohort, threads);
+  const collector = new ResultsCollector(study, plan, cohort, threads, session);
   let results = await collector.write(signal);
   const tally = new Tally(cells, done, jobs);
   const abort = signal ?? new AbortController().signal;
@@ -118,6 +121,7 @@ async function runLocked(
       onProgress(tally.after(cell, outcome));
     },
   });
+  await session?.update();
   if (signal?.aborted) {
     throw new TransferLimitsError(
       "ABORTED",

@@ -6,7 +6,7 @@ import { convergence } from "../figures/curves.js";
 import { duration, fixed, type TimeUnit, timeUnit } from "../format.js";
 import { type Html, html } from "../html.js";
 import { comparatorLabel, taskLabel } from "../labels.js";
-import { average } from "../means.js";
+import { average, largest } from "../means.js";
 import type { Summary, TaskRow } from "../summary.js";
 import { absent, type TableCell } from "../table.js";
 
@@ -17,15 +17,31 @@ export function costSection(results: StudyResults, summary: Summary, assets: Ass
     return html`<section id="cost"><h2>Cost</h2><p>No cell is done yet.</p></section>`;
   }
   const devices = [...new Set(done.map((cell) => cell.cost.device))];
-  const threads = [...new Set(done.map((cell) => cell.cost.threads))];
-  const wall = [...done, ...results.pretraining].reduce((sum, { cost }) => sum + (cost?.wallSeconds || 0), 0);
   return html`<section id="cost"><h2>Cost</h2>
-<p>All cells and the pretraining together took ${duration(wall)} of wall time on ${devices.join(", ")}, with ${threads.join(" or ")}
-${threads.length === 1 && threads[0] === 1 ? "thread" : "threads"} a cell.</p>
+<p>${timeTaken(results, done)}</p>
 ${ratioTable(summary, assets, devices)}
 ${cellTable(results, summary, assets)}
 <p class="quiet">Converged: the first epoch whose validation metric lies within 1 % of the cell’s best. Device time is
 the time during which the device worked for the cell.</p></section>`;
+}
+
+/** How long the study took, and what its cells took: not the same where they ran side by side. */
+export function timeTaken(results: StudyResults, done: readonly CellResult[]): string {
+  const costs = [...done, ...results.pretraining].flatMap(({ cost }) => cost ?? []);
+  const added = duration(costs.reduce((sum, { wallSeconds }) => sum + (wallSeconds || 0), 0));
+  const devices = [...new Set(costs.map(({ device }) => device))].join(", ");
+  const threads = [...new Set(costs.map(({ threads: number }) => number))];
+  const cells =
+    `the times of its cells and of pretraining add up to ${added} on ${devices}, ` +
+    `with ${threads.join(" or ")} ${threads.length === 1 && threads[0] === 1 ? "thread" : "threads"} a cell`;
+  const sessions = results.cost?.sessions ?? [];
+  if (sessions.length === 0)
+    return `${cells.replace("the times of its", "The times of the")}. How long the study itself took was not recorded.`;
+  const jobs = largest(sessions.map((session) => session.jobs));
+  const wall = duration(sessions.reduce((sum, { seconds }) => sum + (seconds || 0), 0));
+  const parts = sessions.length > 1 ? `, in ${sessions.length} sessions` : "";
+  const beside = jobs > 1 ? ` Up to ${jobs} cells ran side by side, so the times of cells overlap.` : "";
+  return `The study took ${wall} of wall time${parts}, preparation and failed cells included; ${cells}.${beside}`;
 }
 
 function ratioTable(summary: Summary, assets: Assets, devices: string[]): Html | null {
@@ -188,7 +204,7 @@ function cellCost(cells: CellResult[], summary: Summary): CellCost {
     shownComparator: first.comparator,
     wall: average(cells.map((cell) => cell.cost.wallSeconds)),
     device: average(cells.map((cell) => cell.cost.deviceSeconds)),
-    memory: Math.max(...cells.map((cell) => cell.cost.peakMemoryBytes)),
+    memory: largest(cells.map((cell) => cell.cost.peakMemoryBytes)),
     pace: pace(cells.flatMap((cell) => cell.cost.epochSeconds)),
     convergedEpoch: meanOrNull(converged.map((one) => one.epoch)),
     convergedSeconds: meanOrNull(converged.flatMap((one) => one.seconds ?? [])),

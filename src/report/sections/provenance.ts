@@ -1,9 +1,10 @@
 import type { TaskKind } from "../../common/vocabulary.js";
+import type { StudyResults } from "../../study/results.js";
 import { augmentationInWords } from "../../tasks/augmentation.js";
 import type { Assets } from "../assets.js";
 import { textUri } from "../data-uri.js";
 import { pretrainingFigure } from "../figures/curves.js";
-import { count, duration, listing } from "../format.js";
+import { count, duration, fixed, listing, when } from "../format.js";
 import { type Html, html } from "../html.js";
 import { comparatorLabel, kindInProse, taskInProse, taskLabel } from "../labels.js";
 import type { StudyFolder } from "../read.js";
@@ -15,20 +16,9 @@ import { loadedWeights } from "../weights.js";
 /** Where the numbers come from, folded: study, seeds, splits, pretraining, software, left-out cases, cells. */
 export async function provenanceSection(study: StudyFolder, summary: Summary, assets: Assets): Promise<Html> {
   const { results } = study;
-  const { software } = results;
   const pretraining = await assets.figure(pretrainingFigure(results.pretraining));
   return html`<section id="provenance"><h2>Provenance</h2>
-${fold(
-  "Software and hardware",
-  html`<dl class="facts">${Object.entries({
-    "transfer-limits": software.package,
-    LibTorch: software.libtorch,
-    Node: software.node,
-    Device: software.device,
-    Threads: String(software.threads),
-    Precision: software.precision ?? "float32",
-  }).map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`,
-)}
+${fold("Software and hardware", softwareAndHardware(results))}
 ${fold("Cohort, seeds and splits", seedsAndSplits(study, summary))}
 ${study.weights.length === 0 ? null : fold("Weights", loadedWeights(study.weights))}
 ${results.exposure === undefined || results.exposure.length === 0 ? null : fold("Patients that weights saw before", html`<ul>${exposures(results).map((line) => html`<li>${line}</li>`)}</ul>`)}
@@ -49,6 +39,47 @@ ${fold(`Cells (${results.cells.length})`, cells(study))}
 function fold(title: string, contents: Html): Html {
   return html`<details class="fold"><summary><h3>${title}</h3></summary>${contents}</details>`;
 }
+
+/** Each session of work on the study as it recorded itself, the last one first; the report's own machine plays no part. */
+function softwareAndHardware({ software, cost }: StudyResults): Html {
+  const sessions = [...(cost?.sessions ?? [])].reverse();
+  const precision = software.precision ?? "float32";
+  if (sessions.length === 0)
+    return facts({
+      "transfer-limits": software.package,
+      LibTorch: software.libtorch,
+      Node: software.node,
+      Device: software.device,
+      Threads: String(software.threads),
+      Precision: precision,
+      "Date, machine and build": "not recorded",
+    });
+  const shown = sessions.slice(0, sessionsShown);
+  const more = sessions.length - shown.length;
+  return html`${shown.map(({ machine, build, ...session }) =>
+    facts({
+      Started: when(session.started),
+      Ended: when(session.ended),
+      "Wall time": duration(session.seconds),
+      Processor: `${machine.cpu}, ${machine.cores} ${machine.cores === 1 ? "core" : "cores"}`,
+      Memory: `${fixed(machine.memoryBytes / 2 ** 30, 1)} GiB`,
+      "Operating system": machine.system,
+      Device: session.devices.join(", "),
+      Threads: `${session.threads} a cell, ${count(session.jobs, "cell")} side by side`,
+      Precision: precision,
+      "transfer-limits": build.package,
+      "Build (SHA-256 of the addon)": html`<code>${build.addon}</code>`,
+      LibTorch: `${build.libtorch}, ${build.cpuCapability}${build.cuda === null ? "" : `, CUDA ${build.cuda}`}`,
+      Compiler: build.compiler,
+      Node: build.node,
+    }),
+  )}${more > 0 ? html`<p>And ${count(more, "earlier session")}: results.json, cost.sessions.</p>` : null}`;
+}
+
+const sessionsShown = 5;
+
+const facts = (entries: Record<string, string | Html>): Html =>
+  html`<dl class="facts session">${Object.entries(entries).map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 
 function seedsAndSplits({ splits }: StudyFolder, summary: Summary): Html {
   const seeds = summary.seeds.join(", ") || "none";
