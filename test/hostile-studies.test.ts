@@ -49,11 +49,7 @@ describe("A study file that is made to keep us busy is refused within seconds, i
         ).join("\n"),
       /aliases|not YAML/,
     ],
-    [
-      "more bytes than a study may have",
-      () => "#\n".repeat(3 * megabyte),
-      /expected a study of at most 4194304/,
-    ],
+    ["more bytes than a study may have", () => "#\n".repeat(3 * megabyte), /at most 4,194,304 bytes/],
   ];
   it.each(files)(
     "with %s",

@@ -1,11 +1,5 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { hostname, tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { DevicePool } from "../dist/study/devices.js";
-import { lockStudy } from "../dist/study/lock.js";
 import { type PlannedCell, planStudy } from "../dist/study/plan.js";
 import { resolveStudy } from "../dist/study/resolve.js";
 import { type Outcome, runSchedule, type Schedule } from "../dist/study/schedule.js";
@@ -297,51 +291,5 @@ describe("writing down what became of cells", () => {
     );
     await expect(running).rejects.toThrow("the disk is full");
     expect(started).toEqual(["a", "b"]);
-  });
-});
-
-describe("the lock of a study's folder", () => {
-  let folder: string;
-  beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), "transfer-limits-lock-"));
-  });
-  afterEach(() => rm(folder, { recursive: true, force: true }));
-
-  it("is held by one at a time, and named in the error", async () => {
-    const unlock = await lockStudy(folder);
-    await expect(lockStudy(folder)).rejects.toMatchObject({
-      code: "BUSY",
-      message: expect.stringContaining(`Process ${process.pid}`),
-    });
-    await unlock();
-    await (await lockStudy(folder))();
-  });
-
-  it("is taken over from a process that is dead", async () => {
-    const child = spawn(process.execPath, ["-e", ""]);
-    await once(child, "exit");
-    await writeFile(
-      join(folder, ".lock"),
-      JSON.stringify({ host: hostname(), pid: child.pid, started: "1" }),
-    );
-    await (await lockStudy(folder))();
-  });
-
-  it("is taken over from a process whose id belongs to another one now", async () => {
-    await writeFile(
-      join(folder, ".lock"),
-      JSON.stringify({ host: hostname(), pid: process.pid, started: "1" }),
-    );
-    const unlock = await lockStudy(folder);
-    expect(JSON.parse(await readFile(join(folder, ".lock"), "utf8")).started).not.toBe("1");
-    await unlock();
-  });
-
-  it("of another host stands, with what to do about it", async () => {
-    await writeFile(join(folder, ".lock"), JSON.stringify({ host: "elsewhere", pid: 1, started: "1" }));
-    await expect(lockStudy(folder)).rejects.toMatchObject({
-      code: "BUSY",
-      message: expect.stringContaining("delete"),
-    });
   });
 });

@@ -19,7 +19,7 @@ import { differingCases, readCohort, type StudyCohort, writeCohort } from "./coh
 import { ResultsCollector } from "./collect.js";
 import { checkDevices, DevicePool } from "./devices.js";
 import { checkStudy } from "./load.js";
-import { lockStudy } from "./lock.js";
+import { whileLocked } from "./lock.js";
 import { type PlannedCell, planStudy, type StudyPlan } from "./plan.js";
 import { prepareStudyCohort } from "./prepare.js";
 import type { StudyResults } from "./results.js";
@@ -59,12 +59,10 @@ export async function runStudy(study: Study | StudyInput, options: RunOptions = 
   const checked = withDevices(await checkStudy(study), options.devices);
   const folder = checked.execution.output;
   await mkdir(studyPaths(folder).cells, { recursive: true });
-  const unlock = await lockStudy(folder);
   const liveBefore = Tensor.live;
   try {
-    return await runLocked(checked, options, signal, onProgress);
+    return await whileLocked(folder, () => runLocked(checked, options, signal, onProgress));
   } finally {
-    await unlock();
     const alive = Tensor.live - liveBefore;
     if (alive > 0) {
       const message = `${alive} tensors that the study made were still alive when it ended`;
