@@ -136,12 +136,12 @@ export function contentHash({ shape, voxelToPatient, data }: Image): string {
 
 /**
  * The state of the files that an image lies in: its own, and the data file that a MetaImage or NRRD header names. Null
- * for what is missing.
+ * for what is missing. `root`: as for `readImage`.
  */
-export async function statesOf(path: string): Promise<(FileState | null)[]> {
+export async function statesOf(path: string, root?: string): Promise<(FileState | null)[]> {
   const own = await stateOf(path);
   if (own === null) return [null];
-  const data = await dataFileOf(path);
+  const data = await dataFileOf(path, root ?? dirname(path));
   return data === null ? [own] : [own, await stateOf(data)];
 }
 
@@ -172,12 +172,12 @@ async function stateOf(path: string): Promise<FileState | null> {
 }
 
 /** The separate data file of a text header, where it is one that may be read. */
-async function dataFileOf(path: string): Promise<string | null> {
+async function dataFileOf(path: string, root: string): Promise<string | null> {
   try {
     const header = (await readPrefix(path)).toString("utf8");
     const name = /^(?:ElementDataFile\s*=|data ?file:)[ \t]*(.+?)[ \t]*\r?$/im.exec(header)?.[1];
     if (!name || /^local$/i.test(name)) return null;
-    return (await locateDataFile(path, name, dirname(path))).path;
+    return (await locateDataFile(path, name, root)).path;
   } catch {
     return null; // reading the image says why
   }

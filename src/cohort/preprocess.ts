@@ -13,7 +13,7 @@ import {
   type Triple,
   type VoxelGrid,
 } from "./geometry.js";
-import { checkCovers, type Image, readImage } from "./image.js";
+import { checkCovers, type Image, type OpenImageOptions, readImage } from "./image.js";
 import { type CohortCase, type Manifest, type VolumeRole, volumeRoles } from "./manifest.js";
 
 const imageRoles = ["t2w", "adc", "hbv"] as const;
@@ -91,6 +91,8 @@ export async function prepareCohort(
   where: {
     /** Folder of the cache. */
     cache: string;
+    /** How image files are opened. */
+    images?: OpenImageOptions;
     signal?: AbortSignal;
     onCase?: (event: PreparationEvent) => void;
     /** How many cases are in memory at a time. Default 2: one is read while another is computed. */
@@ -98,7 +100,7 @@ export async function prepareCohort(
   },
 ): Promise<{ cases: PreparedCase[]; excluded: Exclusion[] }> {
   const settings = resolveOptions(options);
-  const { concurrency = 2, signal, onCase } = where;
+  const { concurrency = 2, images = {}, signal, onCase } = where;
   if (!Number.isSafeInteger(concurrency) || concurrency < 1)
     throw expected("a whole number of at least 1", "concurrency", concurrency);
 
@@ -115,7 +117,7 @@ export async function prepareCohort(
       const cohortCase = manifest.cases[index] as CohortCase;
       let excluded: string | null = null;
       try {
-        results[index] = await prepareCase(cohortCase, settings, cache, signal);
+        results[index] = await prepareCase(cohortCase, settings, { cache, images, signal });
       } catch (error) {
         if (!(error instanceof Refusal)) {
           failed = true;
@@ -192,9 +194,9 @@ const rolesOf = ({ volumes }: CohortCase): VolumeRole[] =>
 async function prepareCase(
   cohortCase: CohortCase,
   settings: Settings,
-  cache: VolumeCache,
-  signal: AbortSignal | undefined,
+  where: { cache: VolumeCache; images: OpenImageOptions; signal: AbortSignal | undefined },
 ): Promise<PreparedCase> {
+  const { cache, signal } = where;
   throwIfAborted(signal);
   const roles = rolesOf(cohortCase);
   const describe = ({
@@ -221,7 +223,7 @@ async function prepareCase(
   const images: Partial<Record<VolumeRole, Image>> = {};
   const contents: Partial<Record<VolumeRole, string>> = {};
   const originals = await Promise.allSettled(
-    roles.map((role) => readOriginal(cohortCase.volumes[role] as string, cache)),
+    roles.map((role) => readOriginal(cohortCase.volumes[role] as string, cache, where.images)),
   );
   throwIfAborted(signal);
   for (const [index, original] of originals.entries()) {
@@ -256,13 +258,17 @@ async function prepareCase(
 }
 
 /** Reads an image and its content's hash, which is kept if the file did not change meanwhile. */
-async function readOriginal(path: string, cache: VolumeCache): Promise<{ image: Image; content: string }> {
-  const before = await statesOf(path);
-  const image = await readImage(path).catch((error: unknown) => {
+async function readOriginal(
+  path: string,
+  cache: VolumeCache,
+  options: OpenImageOptions,
+): Promise<{ image: Image; content: string }> {
+  const before = await statesOf(path, options.root);
+  const image = await readImage(path, options).catch((error: unknown) => {
     throw new Refusal(path, messageOf(error));
   });
   const content = contentHash(image);
-  if (sameStates(before, await statesOf(path))) await cache.remember(path, before, content);
+  if (sameStates(before, await statesOf(path, options.root))) await cache.remember(path, before, content);
   return { image, content };
 }
 

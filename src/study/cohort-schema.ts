@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { defaultImageLimits, largestExpansion } from "../cohort/formats/limits.js";
 import { section } from "../common/validation.js";
 
 const extent = z.int().min(8).max(4096);
@@ -29,6 +30,20 @@ export const cropSchema = section({
 
 /** How masks are brought onto the grid: each label linearly and the largest wins, or by the nearest voxel. */
 export const masksSchema = z.enum(["label-linear", "nearest"]);
+
+/** How image files are opened. */
+export const imagesSchema = section({
+  /** The folder in which the data file that a header names may lie; null: the image's own folder. */
+  root: z.string().min(1).nullable().default(null),
+  /** The most voxels of a volume. */
+  voxels: z
+    .int()
+    .min(1)
+    .max(2 ** 30)
+    .default(defaultImageLimits.voxels),
+  /** How many times as large as its file an image may be when decompressed; up to 256 MiB it always may. */
+  expansion: z.int().min(1).max(largestExpansion).default(defaultImageLimits.expansion),
+});
 
 const ordered = { error: "expected low < high" };
 const rises = ({ low, high }: { low: number; high: number }) => low < high;

@@ -192,10 +192,12 @@ function prepareCases(
   { cohort, execution }: Study,
   { signal, onProgress }: PrepareOptions,
 ) {
+  const { root, ...limits } = cohort.images;
   return prepareCohort(
     manifest,
     { voxels: cohort.voxels, crop: cohort.crop, normalise: cohort.normalise, masks: cohort.masks },
     {
+      images: { ...(root === null ? {} : { root }), limits },
       cache: execution.cache,
       ...(signal ? { signal } : {}),
       onCase: (event) => onProgress({ kind: "case", ...event }),

@@ -41,10 +41,15 @@ export function resolveStudy(input: unknown, base: string): { study: Study } | {
 }
 
 function complete(config: StudyConfig, base: string): Study {
+  const { images } = config.cohort;
   const output = resolve(base, config.execution.output ?? `${config.name}-results`);
   return {
     ...config,
-    cohort: { ...config.cohort, manifest: resolve(base, config.cohort.manifest) },
+    cohort: {
+      ...config.cohort,
+      manifest: resolve(base, config.cohort.manifest),
+      images: { ...images, root: images.root === null ? null : resolve(base, images.root) },
+    },
     models: config.models.map((model) => completeModel(model, base)),
     tasks: config.tasks.map((task) => placeCohort(completeTask(task, config.training), base)),
     execution: {

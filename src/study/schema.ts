@@ -14,7 +14,14 @@ import {
 } from "../models/specification.js";
 import { augmentationSchema } from "../tasks/augmentation.js";
 import { diffusionOptions, taskOptions } from "../tasks/index.js";
-import { cropSchema, masksSchema, normaliseSchema, splitSchema, voxelsSchema } from "./cohort-schema.js";
+import {
+  cropSchema,
+  imagesSchema,
+  masksSchema,
+  normaliseSchema,
+  splitSchema,
+  voxelsSchema,
+} from "./cohort-schema.js";
 
 const fileName = z
   .string()
@@ -276,6 +283,7 @@ export const studySchema = section({
     crop: cropSchema.prefault({}),
     normalise: normaliseSchema.prefault({}),
     masks: masksSchema.default("label-linear"),
+    images: imagesSchema.prefault({}),
   }),
   /** Patients in each set, as counts or as fractions. The paper's: 555 / 37 / 148. */
   split: splitSchema.prefault({}),

@@ -16,6 +16,10 @@ export function addInspect(program: Command): void {
       "--of <image>",
       "the file is a mask: check that it lies on this image, by position in the patient",
     )
+    .option(
+      "--root <folder>",
+      "the data file that an image's header names may lie anywhere in this folder (default: the image's own)",
+    )
     .option("--json", "write one JSON document to stdout")
     .addHelpText(
       "after",
@@ -23,23 +27,24 @@ export function addInspect(program: Command): void {
         "  transfer-limits inspect profound.pth.tar\n" +
         "\nAn image with voxels that are not finite is described, but refused by a study: exit status 1.",
     )
-    .action((file: string, options: { of?: string; json?: boolean }) =>
+    .action((file: string, options: { of?: string; root?: string; json?: boolean }) =>
       answer(options, async () => {
         if (await isWeights(file)) {
           const weights = await inspectWeights(file);
           return { value: weights, text: weightsText(weights) };
         }
-        return inspectAsImage(file, options.of);
+        return inspectAsImage(file, options);
       }),
     );
 }
 
-async function inspectAsImage(file: string, of: string | undefined): Promise<Answer> {
+async function inspectAsImage(file: string, { of, root }: { of?: string; root?: string }): Promise<Answer> {
+  const where = root === undefined ? {} : { root };
   const { inspectImage } = await import("../../cohort/inspect-image.js");
-  const image = await inspectImage(file);
+  const image = await inspectImage(file, where);
   if (of !== undefined) {
     const { checkCovers, readImage } = await import("../../cohort/image.js");
-    checkCovers(await readImage(file), await readImage(of));
+    checkCovers(await readImage(file, where), await readImage(of, where));
   }
   const notFinite = image.nanVoxels + image.infiniteVoxels > 0;
   if (notFinite) process.stderr.write(`${printable(`${file}: ${image.warnings.join(" ")}`)}\n`);

@@ -2,7 +2,7 @@ import { realpath, stat } from "node:fs/promises";
 import { dirname, isAbsolute, relative, resolve } from "node:path";
 import { describe, TransferLimitsError } from "../../common/errors.js";
 import { openRegularFile } from "../../common/regular-file.js";
-import { badImage, isAnnexed, pointerReason, reasonNotOpened } from "./bad-image.js";
+import { badImage, fileSystemReason, isAnnexed, pointerReason, reasonNotOpened } from "./bad-image.js";
 import type { ByteLocation } from "./byte-source.js";
 
 /** The most bytes that a text header may have. */
@@ -45,7 +45,14 @@ export async function locateDataFile(
       `it refers to ${describe(name)}, which lies outside ${root}; an image may refer only to files inside it; ${widened}`,
     );
   try {
-    const [realRoot, realData] = await Promise.all([realpath(root), realpath(data)]);
+    const realRoot = await realpath(root).catch((error: unknown) => {
+      throw badImage(
+        path,
+        `the folder ${root} of its data file cannot be read: ${fileSystemReason(error)}`,
+        error,
+      );
+    });
+    const realData = await realpath(data);
     if (!liesInside(realRoot, realData)) throw leadsOutside(path, name, realData, root);
     const found = await stat(realData);
     if (!found.isFile()) throw badImage(path, `its data file ${describe(name)} is not a regular file`);
