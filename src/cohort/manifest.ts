@@ -5,6 +5,7 @@ import { z } from "zod";
 import { describe, messageOf, TransferLimitsError } from "../common/errors.js";
 import { readRegularFile } from "../common/regular-file.js";
 import { columnFaults, knownColumns, type VolumeRole, volumeRoles } from "./columns.js";
+import type { CaseFacts } from "./needs.js";
 
 export { type VolumeRole, volumeRoles } from "./columns.js";
 
@@ -22,6 +23,12 @@ export interface CohortCase {
   /** Where the case ends in the manifest, counted from 1. */
   line: number;
 }
+
+/** What the manifest says of a case; whether its masks show anything is known when they are read. */
+export const caseFacts = ({ volumes, pirads }: Pick<CohortCase, "volumes" | "pirads">): CaseFacts => ({
+  roles: Object.keys(volumes) as VolumeRole[],
+  pirads,
+});
 
 export interface Manifest {
   /** Absolute. */

@@ -1,5 +1,5 @@
 import { readExclusionList } from "../cohort/exclusion-list.js";
-import { type CohortCase, readManifest } from "../cohort/manifest.js";
+import { caseFacts, readManifest } from "../cohort/manifest.js";
 import type { CaseFacts } from "../cohort/needs.js";
 import { makeSplits } from "../cohort/splits.js";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
@@ -80,12 +80,6 @@ async function checkLeaks(study: Study, cohorts: readonly DividedCohort[], fault
   }
 }
 
-/** What the manifest says of a case; whether its masks show anything is known when they are read. */
-const factsOf = ({ volumes, pirads }: CohortCase): CaseFacts => ({
-  roles: Object.keys(volumes) as (keyof typeof volumes)[],
-  pirads,
-});
-
 /** Each task needs cases with its columns, to train and to test on. */
 function checkTasks(study: Study, cohorts: readonly DividedCohort[], fault: Report): void {
   const { cells } = planStudy(study);
@@ -93,7 +87,7 @@ function checkTasks(study: Study, cohorts: readonly DividedCohort[], fault: Repo
     const { cases, splits, manifest } = cohorts.find(({ tasks }) =>
       tasks.includes(config.kind),
     ) as DividedCohort;
-    const facts = new Map(cases.map((one) => [one.id, factsOf(one)]));
+    const facts = new Map(cases.map((one) => [one.id, caseFacts(one)]));
     const instead = `take ${config.kind} out of the study's tasks`;
     const never = neverMet(config.kind, taskOf(config).needs, [...facts.values()], manifest, instead);
     if (never !== null) {
@@ -133,7 +127,7 @@ async function checkPretraining(
     try {
       const { cases, manifest } = await pretrainingCohort(name, pretrain, cohorts);
       if (pretrain.method !== "patch-contrast") continue;
-      const facts = cases.map(factsOf);
+      const facts = cases.map(caseFacts);
       const instead = "choose another method, or weights";
       const lacking = neverMet(pretrain.method, contrastNeeds, facts, manifest.path, instead);
       if (lacking !== null) fault(["models", index, "pretrain", "method"], lacking);

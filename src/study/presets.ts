@@ -10,7 +10,7 @@ import type { StudyInput } from "./schema.js";
 const file = z.string().min(1);
 
 /** What a study file says of the `paper` preset; everything else in it changes what the preset says. */
-const paperSchema = section({
+export const paperSchema = section({
   /**
    * The CSVs of the two cohorts: PROMIS, and the few-shot pelvic set of distortion correction. Where there is one cohort
    * alone, `fewShot` is null: distortion correction then takes the study's as the other tasks do.

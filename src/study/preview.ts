@@ -1,10 +1,12 @@
 import { access } from "node:fs/promises";
 import { untakenColumns, type VolumeRole } from "../cohort/columns.js";
-import { readManifest } from "../cohort/manifest.js";
+import { type CohortCase, caseFacts, readManifest } from "../cohort/manifest.js";
+import { lackOf } from "../cohort/needs.js";
 import { makeSplits } from "../cohort/splits.js";
 import type { TaskKind } from "../common/vocabulary.js";
+import { taskOf } from "../tasks/index.js";
 import { cohortRequests } from "./cohort-file.js";
-import type { Study } from "./schema.js";
+import type { Study, TaskConfig } from "./schema.js";
 
 /** A cohort of a study as its manifest describes it. */
 export interface CohortPreview {
@@ -18,6 +20,8 @@ export interface CohortPreview {
   split: { train: number; validation: number; test: number; unused: number };
   /** Files of the cases in a set that are not there, or cannot be read: `run` leaves such cases out. */
   missing: { case: string; role: VolumeRole; file: string }[];
+  /** Tasks that cases of a set lack a column for: how many do not take part in it, and why. */
+  lacking: { task: TaskKind; set: "train" | "validation" | "test"; cases: number; reason: string }[];
 }
 
 /** Splits the cohorts of a study as `run` will. It reads manifests and looks whether files exist; it opens none. */
@@ -47,9 +51,30 @@ export async function previewCohorts(study: Study): Promise<CohortPreview[]> {
         unused: unused.length,
       },
       missing,
+      lacking: study.tasks
+        .filter(({ kind }) => tasks.includes(kind))
+        .flatMap((task) => lackingOf(task, cases, { train, validation, test })),
     });
   }
   return previews;
+}
+
+/** Of each set, the cases that a task cannot use, by reason. */
+function lackingOf(
+  task: TaskConfig,
+  cases: readonly CohortCase[],
+  sets: Record<"train" | "validation" | "test", readonly string[]>,
+): CohortPreview["lacking"] {
+  const { needs } = taskOf(task);
+  const reasons = new Map(cases.map((one) => [one.id, lackOf(needs, caseFacts(one))]));
+  return (["train", "validation", "test"] as const).flatMap((set) => {
+    const counts = new Map<string, number>();
+    for (const id of sets[set]) {
+      const reason = reasons.get(id) ?? null;
+      if (reason !== null) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+    }
+    return [...counts].map(([reason, count]) => ({ task: task.kind, set, cases: count, reason }));
+  });
 }
 
 const exists = (file: string): Promise<boolean> =>

@@ -94,7 +94,16 @@ function probeLines(probe: Probe): string[] {
   ];
 }
 
-function cohortLines({ manifest, tasks, cases, patients, untaken, split, missing }: CohortPreview): string[] {
+function cohortLines({
+  manifest,
+  tasks,
+  cases,
+  patients,
+  untaken,
+  split,
+  missing,
+  lacking,
+}: CohortPreview): string[] {
   const { train, validation, test, unused } = split;
   const lines = [
     `${printable(manifest)}: ${count(cases, "case")} of ${count(patients, "patient")}; ` +
@@ -106,6 +115,8 @@ function cohortLines({ manifest, tasks, cases, patients, untaken, split, missing
     const more = untaken.length > 20 ? ` and ${untaken.length - 20} more` : "";
     lines.push(`  columns that nothing takes: ${shown}${more}`);
   }
+  for (const { task, set, cases: number, reason } of lacking)
+    lines.push(`  left out of ${task}: ${count(number, "case")} of the ${set} set, because ${reason}`);
   const [first] = missing;
   if (first === undefined) return lines;
   const without = new Set(missing.map((one) => one.case)).size;

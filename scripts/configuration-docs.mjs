@@ -1,0 +1,231 @@
+// The tables of fields in docs/configuration.md: names, values and defaults come from the schema, the meaning is written
+// by hand and kept. `node scripts/configuration-docs.mjs` checks them (after a build), `--write` brings them up to date. Another
+// page may be named.
+import { readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { z } from "zod";
+import { contrastNeeds } from "../dist/models/pretraining/patch-contrast.js";
+import { paperSchema } from "../dist/study/presets.js";
+import { studySchema, taskSchema } from "../dist/study/schema.js";
+import { augmentationSchema } from "../dist/tasks/augmentation.js";
+import { taskOf } from "../dist/tasks/index.js";
+
+const named = process.argv.slice(2).find((argument) => !argument.startsWith("--"));
+const file = named ?? fileURLToPath(new URL("../docs/configuration.md", import.meta.url));
+
+/** Objects that are documented once, where they are defined, and named elsewhere. */
+const definedElsewhere = [
+  [/^models\[\]\.training$/, "any of the fields of `training`"],
+  [/^tasks\[\]\.(diffusion\.)?training$/, "any of the fields of `training`"],
+  [/^tasks\[\]\.cohort\.split$/, "as `split`"],
+  [/^fewShotSplit$/, "as `split`"],
+  [/^specialised\./, "a name or a specification of [models.md](models.md)"],
+  [/^tasks$/, "list of names, or of objects with `kind`"],
+  [/^models$/, "list of models"],
+];
+
+/** Every field of a schema with its values and its default in words. */
+function fieldsOf(schema, path) {
+  const rows = [];
+  walk(
+    z.toJSONSchema(schema, { io: "input", unrepresentable: "any", reused: "inline" }),
+    path,
+    true,
+    undefined,
+  );
+  return rows;
+
+  function walk(node, at, required, fromAbove) {
+    const known = definedElsewhere.find(([pattern]) => pattern.test(at));
+    const standard = "default" in node ? node.default : fromAbove;
+    if (known) rows.push({ path: at, values: known[1], standard: wordsOfDefault(standard, required) });
+    if (known && at !== "models") return;
+    const item = node.type === "array" && node.items?.properties ? node.items : null;
+    const properties = node.properties ?? item?.properties;
+    if (properties === undefined) {
+      rows.push({ path: at, values: valuesOf(node), standard: wordsOfDefault(standard, required) });
+      return;
+    }
+    const holder = item ?? node;
+    for (const [name, inner] of Object.entries(properties)) {
+      const inPath = `${at}${item ? "[]" : ""}`;
+      walk(
+        inner,
+        inPath === "" ? name : `${inPath}.${name}`,
+        (holder.required ?? []).includes(name),
+        standard?.[name],
+      );
+    }
+  }
+}
+
+/** What may stand in a field. */
+function valuesOf(node) {
+  const alternatives = node.anyOf ?? node.oneOf;
+  if (alternatives) return [...new Set(alternatives.map(valuesOf))].join(" or ");
+  if (node.enum) return node.enum.map((value) => `\`${value}\``).join(", ");
+  if ("const" in node) return `\`${node.const}\``;
+  if (node.properties) {
+    const names = Object.entries(node.properties).map(([name, inner]) =>
+      "const" in inner ? `${name}: ${inner.const}` : name,
+    );
+    return `\`{ ${names.join(", ")} }\``;
+  }
+  switch (node.type) {
+    case "null":
+      return "null";
+    case "boolean":
+      return "true, false";
+    case "string":
+      return "text";
+    case "array":
+      return node.prefixItems ? tupleWords(node.prefixItems.map(valuesOf)) : `list: ${valuesOf(node.items)}`;
+    case "integer":
+    case "number":
+      return numberWords(node);
+    default:
+      return "any";
+  }
+}
+
+const tupleWords = (values) =>
+  new Set(values).size === 1 ? `${values.length} numbers: ${values[0]}` : `[${values.join(", ")}]`;
+
+function numberWords({ type, minimum, maximum, exclusiveMinimum, exclusiveMaximum }) {
+  const kind = type === "integer" ? "whole number" : "number";
+  const bounds = [
+    ...(exclusiveMinimum !== undefined ? [`above ${exclusiveMinimum}`] : []),
+    ...(minimum !== undefined && Math.abs(minimum) < Number.MAX_SAFE_INTEGER ? [`from ${minimum}`] : []),
+    ...(exclusiveMaximum !== undefined ? [`below ${exclusiveMaximum}`] : []),
+    ...(maximum !== undefined && maximum < Number.MAX_SAFE_INTEGER ? [`to ${maximum}`] : []),
+  ];
+  return [kind, ...bounds].join(" ");
+}
+
+const wordsOfDefault = (value, required) =>
+  value === undefined ? (required ? "required" : "–") : `\`${plain(value)}\``;
+
+/** A value as a study file may hold it. */
+function plain(value) {
+  if (Array.isArray(value)) return `[${value.map(plain).join(", ")}]`;
+  if (typeof value === "object" && value !== null && Object.keys(value).length === 0) return "{}";
+  if (typeof value === "object" && value !== null)
+    return `{ ${Object.entries(value)
+      .map(([name, inner]) => `${name}: ${plain(inner)}`)
+      .join(", ")} }`;
+  return String(value);
+}
+
+/** The tables of the page by name: which fields each of them has. */
+export function tables() {
+  const study = fieldsOf(studySchema, "");
+  const isOf = (prefix) => (row) => row.path.startsWith(prefix);
+  const inner = (prefix) =>
+    study.filter(isOf(prefix)).map((row) => ({ ...row, path: row.path.slice(prefix.length) }));
+  const apart = ["models", "training.", "execution.", "specialised."];
+  return {
+    study: study.filter(({ path }) => !apart.some((prefix) => path.startsWith(prefix))),
+    models: study.filter(({ path }) => path.startsWith("models") && !path.startsWith("models[].pretrain.")),
+    pretrain: inner("models[].pretrain."),
+    training: study.filter(isOf("training.")),
+    augmentation: fieldsOf(augmentationSchema, ""),
+    execution: study.filter(isOf("execution.")),
+    specialised: study.filter(isOf("specialised.")),
+    ...Object.fromEntries(
+      taskSchema.options.map((option) => [
+        option.shape.kind.value,
+        fieldsOf(option, "tasks[]").flatMap(({ path, ...row }) =>
+          path === "tasks[].kind" || path.startsWith("tasks[].diffusion.") || sharedByTasks.includes(path)
+            ? []
+            : [{ ...row, path: path.slice("tasks[].".length) }],
+        ),
+      ]),
+    ),
+    diffusion: fieldsOf(
+      taskSchema.options.find(({ shape }) => "diffusion" in shape),
+      "tasks[]",
+    )
+      .filter(isOf("tasks[].diffusion."))
+      .map((row) => ({ ...row, path: row.path.slice("tasks[].".length) })),
+    preset: fieldsOf(paperSchema, ""),
+    tasks: sharedByTasks.map((path) => {
+      const found = taskSchema.options.flatMap((option) =>
+        fieldsOf(option, "tasks[]").filter((row) => row.path === path),
+      );
+      return { ...found[0], path: path.slice("tasks[].".length) };
+    }),
+  };
+}
+
+const sharedByTasks = [
+  "tasks[].channelFill",
+  "tasks[].training",
+  "tasks[].cohort.manifest",
+  "tasks[].cohort.split",
+];
+
+/** What each task needs of a case, as the task's own file says it. */
+function columnsTable() {
+  const row = (name, needs) => `| ${name} | ${needs.map(needWords).join("; ")} |`;
+  const kinds = taskSchema.options.map((option) => option.shape.kind.value);
+  return [
+    "| Task | Columns that a case must have |",
+    "| --- | --- |",
+    ...kinds.map((kind) => row(`\`${kind}\``, taskOf(taskSchema.parse({ kind })).needs)),
+    row(
+      "`distortion-correction` with `source: rectum-or-behind-gland`",
+      taskOf(taskSchema.parse({ kind: "distortion-correction", source: "rectum-or-behind-gland" })).needs,
+    ),
+    row("pretraining by `patch-contrast`", contrastNeeds),
+  ];
+}
+
+const needWords = ({ oneOf, shown }) =>
+  oneOf.map((column) => `\`${column}\``).join(" or ") + (shown ? ", with something of it in the crop" : "");
+
+/** The page with its tables as the schema has them, and the fields whose meaning nobody has written. */
+export function upToDate(page) {
+  const unexplained = [];
+  const all = tables();
+  const used = new Set();
+  const written = page.replace(
+    /<!-- fields: (\S+) -->\n([\s\S]*?)<!-- end of fields -->/g,
+    (_, name, old) => {
+      used.add(name);
+      if (name === "columns") return block(name, columnsTable());
+      const meanings = new Map(
+        [...old.matchAll(/^\| `([^`]+)` \|.*\| ([^|]*(?:\\\|[^|]*)*) \|$/gm)].map(([, field, meaning]) => [
+          field,
+          meaning.trim(),
+        ]),
+      );
+      const lines = all[name].map(({ path, values, standard }) => {
+        const meaning = meanings.get(path) ?? "";
+        if (meaning === "") unexplained.push(`${name}: ${path}`);
+        return `| \`${path}\` | ${values} | ${standard} | ${meaning} |`;
+      });
+      return block(name, ["| Field | Values | Default | Meaning |", "| --- | --- | --- | --- |", ...lines]);
+    },
+  );
+  for (const name of [...Object.keys(all), "columns"])
+    if (!used.has(name)) unexplained.push(`the table ${name}`);
+  return { written, unexplained };
+}
+
+const block = (name, lines) => `<!-- fields: ${name} -->\n${lines.join("\n")}\n<!-- end of fields -->`;
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const page = readFileSync(file, "utf8");
+  const { written, unexplained } = upToDate(page);
+  if (process.argv.includes("--write")) writeFileSync(file, written);
+  else if (written !== page) {
+    console.error(
+      "docs/configuration.md is not what the schema says: node scripts/configuration-docs.mjs --write",
+    );
+    process.exitCode = 1;
+  }
+  for (const field of unexplained) {
+    console.error(`nothing explains ${field}`);
+    process.exitCode = 1;
+  }
+}
