@@ -1,14 +1,14 @@
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
-import { writeImageNode } from "@itk-wasm/image-io";
 import { writeFileAtomically } from "../common/atomic-file.js";
 import { expected, throwIfAborted } from "../common/errors.js";
 import { type RandomStream, randomStream, seedFor } from "../common/random.js";
 import type { Tensor } from "../native/tensor.js";
 import { type PhantomGrid, type PhantomScene, renderPhantom } from "../native/volumes.js";
-import { applyAffine, centredAffine, spacingOf, type Triple } from "./geometry.js";
+import { niftiFile } from "./formats/nifti-file.js";
+import { centredAffine, type Triple } from "./geometry.js";
 import { drawAnatomy, lesionOf, type PhantomAnatomy, phantomLabels, zoneOf } from "./phantom-anatomy.js";
 import { substances } from "./phantom-substances.js";
 
@@ -190,34 +190,9 @@ const toIntegers = (signal: Float32Array, scale: number): Int16Array =>
 
 /** Writes a volume as NIfTI, compressed in another thread while the next one is being written. */
 async function writeNifti(path: string, grid: PhantomGrid, shift: Triple, data: Int16Array | Uint8Array) {
-  const affine = [...grid.voxelToPatient, 0, 0, 0, 1];
-  const [depth, height, width] = grid.shape;
-  const [slice, row, column] = spacingOf(affine);
-  const origin = applyAffine(affine, [0, 0, 0]).map((value, axis) => value + (shift[axis] as number));
-  // ITK wants a column an axis, i first, as unit vectors.
-  const direction = [0, 1, 2].flatMap((axis) => [
-    (affine[4 * axis + 2] as number) / column,
-    (affine[4 * axis + 1] as number) / row,
-    (affine[4 * axis] as number) / slice,
-  ]);
-  const componentType = data instanceof Int16Array ? "int16" : "uint8";
-  const plain = `${path}.partial.nii`;
-  try {
-    await writeImageNode(
-      {
-        imageType: { dimension: 3, componentType, pixelType: "Scalar", components: 1 },
-        name: "",
-        origin,
-        spacing: [column, row, slice],
-        direction: Float64Array.from(direction),
-        size: [width, height, depth],
-        metadata: new Map(),
-        data,
-      },
-      plain,
-    );
-    await writeFile(path, await compress(await readFile(plain)));
-  } finally {
-    await rm(plain, { force: true });
-  }
+  // The last column is the middle of the first voxel.
+  const placed = grid.voxelToPatient.map((value, entry) =>
+    entry % 4 === 3 ? value + (shift[(entry - 3) / 4] as number) : value,
+  );
+  await writeFile(path, await compress(niftiFile(grid.shape, placed, data)));
 }
