@@ -122,6 +122,44 @@ describe("an output of intensity bins", () => {
   });
 
   it.each([
+    { encoder: convNeXt, head: { kind: "upernet", outputs: 1, hidden: 8, auxiliary: 4 } },
+    { encoder: convNeXt, head: { kind: "unetr", outputs: 1, featureSize: 2 } },
+    { encoder: dinoVit, head: { kind: "conv1", outputs: 1 } },
+    { encoder: dinoVit, head: { kind: "unetr", outputs: 1, featureSize: 2 } },
+  ])("is added to the input where it is a difference: %j", async (rest) => {
+    const difference = { bins: 8, low: -1, high: 1 };
+    using alone = await Network.build(specification({ ...rest, output: difference }), { seed: 4 });
+    using added = await Network.build(
+      specification({ ...rest, output: { ...difference, addedToInput: true } }),
+      { seed: 4 },
+    );
+    using input = filled("input", [2, 1, 2, 16, 16]);
+    const shown = await valuesOf(input);
+    using differences = await alone.forward(input);
+    using answer = await added.forward(input);
+    const changes = await valuesOf(differences);
+    for (const [voxel, value] of (await valuesOf(answer)).entries())
+      expect(value).toBeCloseTo((shown[voxel] as number) + (changes[voxel] as number), 5);
+    // What a fresh head answers is near the image as it is shown.
+    expect(Math.max(...changes.map(Math.abs))).toBeLessThan(0.5);
+  });
+
+  it("cannot be a difference from single slices", async () => {
+    using network = await Network.build(
+      specification({
+        encoder: dinoVit,
+        head: { kind: "conv1", outputs: 1 },
+        output: { ...output, addedToInput: true },
+      }),
+    );
+    using slices = filled("slices", [1, 3, 28, 28]);
+    await expect(network.forward(slices)).rejects.toMatchObject({
+      code: "BAD_INPUT",
+      message: expect.stringContaining("received slices"),
+    });
+  });
+
+  it.each([
     { encoder: convNeXt, head: { kind: "upernet", hidden: 4, auxiliary: 4 }, last: "decode_head.classifier" },
     { encoder: dinoVit, head: { kind: "conv1", width: 1 }, last: "head.segmentation_conv.9" },
   ])("is the expectation at every voxel of the logits resized to it: %j", async (one) => {

@@ -11,6 +11,8 @@ struct IntensityBins {
   int64_t count = 64;
   double low = 0.0;
   double high = 1.0;
+  // The expectation is what is added to the first channel of the input.
+  bool added_to_input = false;
 };
 
 // The expectation of the bins' centres under the softmax of their logits [N, count, d, h, w], which are first resized

@@ -187,8 +187,10 @@ at::Tensor DinoVit::forward_slices(const at::Tensor& slices, const at::Tensor& p
           subpixel_ ? "subpixel" : "unetr", " head but received slices");
   check_slices(specification_, slices, position);
   if (head_) {
+    require(!adds_input(),
+            "Expected a volume [N, C, D, H, W] for an answer that is added to the input but received slices");
     const at::Tensor grid = on_grid(patch_tokens(slices, position, 1).squeeze(1), slices);  // [N, E, h, w]
-    return answer_from(maps(grid).unsqueeze(2)).squeeze(2);  // as volumes of one slice
+    return answer_from(maps(grid).unsqueeze(2), slices.unsqueeze(2)).squeeze(2);  // as volumes of one slice
   }
   const at::Tensor pooled = in_float32(tokens(slices, position).patches).mean(1);  // [N, E]
   return classifier_ ? classifier_(pooled) : pooled;
@@ -271,7 +273,7 @@ at::Tensor DinoVit::decode(const Features& features, const at::Tensor& volume) {
   if (classifier_) return classifier_(features.pooled);
   if (!head_ && !subpixel_ && !unetr_) return features.pooled;
   require_stages(features, depths_seen(), volume);
-  if (unetr_) return answer_from(unetr_(features.stages, with_adjacent(volume).movedim(2, 1)));
+  if (unetr_) return answer_from(unetr_(features.stages, with_adjacent(volume).movedim(2, 1)), volume);
   const at::Tensor grid = features.stages[0].flatten(0, 1);  // [N D, E, h, w]
   const at::Tensor stacked =
       in_groups(grid.size(0),
@@ -279,9 +281,9 @@ at::Tensor DinoVit::decode(const Features& features, const at::Tensor& volume) {
           .unflatten(0, {volume.size(0), volume.size(2)})  // [N, D, outputs, 8 h, 8 w]
           .movedim(1, 2);                                  // [N, outputs, D, 8 h, 8 w]
   const auto size = volume.sizes().slice(2);
-  if (!subpixel_) return answer_at(stacked, size);  // [N, outputs, D, H, W]
+  if (!subpixel_) return answer_at(stacked, size, volume);  // [N, outputs, D, H, W]
   const at::Tensor features_of_voxels = at::upsample_trilinear3d(stacked, size, /*align_corners=*/false);
-  return answer_from(subpixel_(features_of_voxels, volume));
+  return answer_from(subpixel_(features_of_voxels, volume), volume);
 }
 
 at::Tensor DinoVit::bottleneck(const at::Tensor& features) {

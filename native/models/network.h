@@ -105,17 +105,24 @@ class Network : public torch::nn::Module {
     throw Error("BAD_INPUT", "Expected a network with an encoder for embed but received a specialised model");
   }
 
-  // What the network answers, of its head's output [N, outputs, d, h, w] and the size that the answer has.
-  at::Tensor answer_at(const at::Tensor& output_as_computed, at::IntArrayRef size) const {
+  // What the network answers to `input`, of its head's output [N, outputs, d, h, w] and the size that the answer has.
+  at::Tensor answer_at(const at::Tensor& output_as_computed, at::IntArrayRef size,
+                       const at::Tensor& input) const {
     const WithoutAutocast exact(output_as_computed.device());
     const at::Tensor output = in_float32(output_as_computed);
-    if (bins_) return expected_intensity(output, *bins_, size);
+    if (bins_) {
+      const at::Tensor intensity = expected_intensity(output, *bins_, size);  // [N, 1, D, H, W]
+      return adds_input() ? intensity + in_float32(input.narrow(1, 0, 1)) : intensity;
+    }
     return output.sizes().slice(2) == size ? output
                                            : at::upsample_trilinear3d(output, size, /*align_corners=*/false);
   }
-  at::Tensor answer_from(const at::Tensor& output) const {
-    return answer_at(output, output.sizes().slice(2));
+  at::Tensor answer_from(const at::Tensor& output, const at::Tensor& input) const {
+    return answer_at(output, output.sizes().slice(2), input);
   }
+
+  // Whether what the head gives is a difference from the input.
+  bool adds_input() const { return bins_ && bins_->added_to_input; }
 
  private:
   std::optional<IntensityBins> bins_;

@@ -41,7 +41,7 @@ at::Tensor UNet::forward(const at::Tensor& input) {
   if (specification_.doubles_depth) {
     answer = shuffle_into_depth(answer) + input.narrow(1, 0, 1).repeat_interleave(2, /*dim=*/2);
   }
-  return answer_from(answer);
+  return answer_from(answer, input);
 }
 
 }  // namespace transfer_limits

@@ -56,7 +56,7 @@ at::Tensor Unetr::decode(const Features& features, const at::Tensor& input) {
   if (doubles_depth_) {
     answer = shuffle_into_depth(answer) + input.narrow(1, 0, 1).repeat_interleave(2, /*dim=*/2);
   }
-  return answer_from(answer);
+  return answer_from(answer, input);
 }
 
 Features Unetr::encode(const at::Tensor& input) { return encoder_->embed(pad_to_multiple(input, kStride)); }

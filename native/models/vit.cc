@@ -60,7 +60,7 @@ at::Tensor Vit::forward(const at::Tensor& input) {
           .permute({0, 4, 1, 5, 2, 6, 3, 7})  // [N, outputs, d, depth, h, height, w, width]
           .reshape({samples, specification_.outputs, rows * depth, columns * height, files * width});
   answer = crop_to(answer, {input.size(2), input.size(3), input.size(4)});
-  return answer_from(answer + input.narrow(1, 0, 1));
+  return answer_from(answer + input.narrow(1, 0, 1), input);
 }
 
 }  // namespace transfer_limits

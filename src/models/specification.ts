@@ -147,6 +147,7 @@ export const intensityOutputSchema = section({
   bins: z.int().min(2).max(4096),
   low: z.number(),
   high: z.number(),
+  addedToInput: z.boolean().default(false),
 }).refine(({ low, high }) => low < high, { path: ["high"], error: "expected a number above low" });
 
 export type EncoderChoice = z.infer<typeof encoderSchema>;

@@ -1,4 +1,6 @@
+import { expected } from "../common/errors.js";
 import type { Network, ParameterInfo } from "../native/network.js";
+import { disposeNamed, Tensor } from "../native/tensor.js";
 import { type LoadOptions, loadWeights, misfitsOf } from "./checkpoints/load.js";
 import type { LoadReport } from "./checkpoints/load-report.js";
 import { ofEncoder } from "./encoder-names.js";
@@ -45,6 +47,33 @@ export function lastBlocksAndNorms(network: Network, blocks: number): string[] {
     (name) =>
       norm.test(name) || normBetweenStages.test(name) || last.some((prefix) => name.startsWith(prefix)),
   );
+}
+
+/** The bias of the layer that answers voxel by voxel, of every head and specialised model; UperNet has two such layers. */
+const answerBias =
+  /^(?:(?:decode|auxiliary)_head\.classifier|decoder\.out\.conv\.conv|head\.out|head\.segmentation_conv\.9|out|reconstruct)\.bias$/;
+
+/**
+ * Gives a network that answers with one logit a voxel the answer `share` to start from (Lin et al. 2017): the bias of its
+ * last layer becomes logit(`share`). Where what is looked for is small, training otherwise spends its first epochs on
+ * learning just that.
+ *
+ * @param share probability of a voxel, above 0 and below 1
+ * @throws `BAD_INPUT` for a network that does not answer voxel by voxel
+ */
+export async function startAnswersAt(network: Network, share: number): Promise<void> {
+  const biases = network.parameters.filter(({ name }) => answerBias.test(name));
+  if (biases.length === 0) throw expected("a network that answers voxel by voxel", "network", network.spec);
+  const logit = Math.log(share / (1 - share));
+  const values: Record<string, Tensor> = {};
+  try {
+    for (const { name, shape } of biases) {
+      values[name] = Tensor.from(new Float32Array(shape[0] as number).fill(logit), shape, network.device);
+    }
+    await network.assign(values);
+  } finally {
+    disposeNamed(values);
+  }
 }
 
 /**

@@ -141,6 +141,8 @@ export interface IntensityOutput {
   bins: number;
   low: number;
   high: number;
+  /** The expectation is a difference: it is added to the first channel of the input. Of volumes alone. Default false. */
+  addedToInput?: boolean;
 }
 
 /** A whole network: an encoder, alone or with a head, or a specialised model. */

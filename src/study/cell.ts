@@ -11,6 +11,7 @@ import {
   layerwiseRates,
   loadEncoder,
   parameterCount,
+  startAnswersAt,
 } from "../models/weights.js";
 import { Network } from "../native/network.js";
 import type { NetworkSpec } from "../native/network-spec.js";
@@ -33,7 +34,7 @@ import type { ModelConfig, Study, TaskConfig, TrainingSettings } from "./schema.
 import { smallestBatchOf } from "./smallest-batch.js";
 import { nothingSpent, type Trained, train } from "./train.js";
 import { type TrainingBatches, trainingBatch } from "./training-batch.js";
-import { tooFewPrepared } from "./usable-cases.js";
+import { leastCases, tooFewCases } from "./usable-cases.js";
 
 /** Everything that working on one cell needs. */
 export interface CellJob {
@@ -116,6 +117,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   const weightSeed = seedFor(study.seed, "weights", cell.model, cell.seed);
   using network = await Network.build(cell.network, { device, seed: weightSeed });
   network.precision = study.execution.precision;
+  if (task.prior !== undefined) await startAnswersAt(network, task.prior);
   if (cell.startsFrom === "pretrained") await startFromPretraining(network, study, cell.model);
 
   const head = headParameters(network);
@@ -283,8 +285,11 @@ async function openSets(task: Task, cohort: StudyCohort, cell: PlannedCell, stud
   const { split } = cohortOf(cohort, task.kind);
   const { train: trainCases, validation, test: testCases } = split;
   const sets = { train: fitting(trainCases), validation: fitting(validation), test: fitting(testCases) };
-  const reason = tooFewPrepared(cell, task, cohort, voxels);
-  if (reason !== null) throw new TransferLimitsError("BAD_MANIFEST", `The cohort: ${reason}`);
+  const least = leastCases(cell, task, voxels);
+  for (const name of ["train", "test"] as const) {
+    const reason = tooFewCases(task.kind, name, task.needs, split[name].map(factsOf), least[name]);
+    if (reason !== null) throw new TransferLimitsError("BAD_MANIFEST", `The cohort: ${reason}`);
+  }
   const open = (cases: readonly PreparedCase[], kept?: VolumeBank) =>
     Promise.all(cases.map((prepared) => openCase(prepared, device, kept)));
   return {

@@ -340,6 +340,13 @@ function checkTasks(config: StudyConfig, fault: Report): void {
         fault(["specialised", kind], messageOf(error));
       }
     }
+    if (typeof task !== "string" && task.kind === "distortion-correction") {
+      if (task.answers === "difference" && task.intensityBins === null)
+        fault(
+          ["tasks", index, "answers"],
+          'expected a number of "intensityBins" beside "difference", whose bins they are, but received null',
+        );
+    }
     if (typeof task !== "string") {
       const inside = "diffusion" in task;
       const steps = inside ? task.diffusion : task.kind === "modality-translation" ? task : null;

@@ -2,6 +2,7 @@ import { shows } from "../cohort/needs.js";
 import { TransferLimitsError } from "../common/errors.js";
 import type { RandomStream } from "../common/random.js";
 import { moveVolume } from "../native/augmentation.js";
+import type { IntensityOutput } from "../native/network-spec.js";
 import { Tensor } from "../native/tensor.js";
 import { distortionField, regionBehind, warp } from "../native/volumes.js";
 import { type ImageTask, imagePair } from "./by-diffusion.js";
@@ -36,8 +37,16 @@ export interface DistortionCorrectionOptions {
    * answers with the intensity itself. The paper gives no number. Default 32.
    */
   intensityBins: number | null;
+  /**
+   * What those bins are of: the `image` (default, as the paper builds it), or its `difference` from the distorted image,
+   * from -1 to 1, which is what an untrained network then answers. Needs `intensityBins`.
+   */
+  answers: "image" | "difference";
   channelFill: ChannelFill;
 }
+
+const intensitiesOf = (answers: DistortionCorrectionOptions["answers"], bins: number): IntensityOutput =>
+  answers === "image" ? { bins, low: 0, high: 1 } : { bins, low: -1, high: 1, addedToInput: true };
 
 /** What a user can do about a case whose rectum no mask shows. */
 const mend =
@@ -64,7 +73,7 @@ export const distortionCorrection = (options: DistortionCorrectionOptions): Task
     depthScale: 1,
     ...(options.intensityBins === null
       ? {}
-      : { intensities: { bins: options.intensityBins, low: 0, high: 1 } }),
+      : { intensities: intensitiesOf(options.answers, options.intensityBins) }),
   },
   loss: () => ({ kind: "l1" }),
   ...judgedBySsim,

@@ -40,6 +40,7 @@ export const taskOptions = {
   "lesion-segmentation": {
     alpha: z.number().min(0).max(1).default(0.3),
     beta: z.number().min(0).max(1).default(0.7),
+    prior: z.number().gt(0).lt(1).nullable().default(null),
     channelFill,
   },
   "super-resolution": {
@@ -54,6 +55,7 @@ export const taskOptions = {
     phaseEncoding: z.enum(["anterior-posterior", "left-right"]).default("anterior-posterior"),
     source: z.enum(["rectum", "rectum-or-behind-gland"]).default("rectum"),
     intensityBins: z.int().min(2).max(1024).nullable().default(32),
+    answers: z.enum(["image", "difference"]).default("image"),
     channelFill,
     ...eitherWay,
   },

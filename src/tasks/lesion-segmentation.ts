@@ -16,6 +16,11 @@ export interface LesionSegmentationOptions {
   alpha: number;
   /** Weight of false negatives. Salehi 2017: 0.7. */
   beta: number;
+  /**
+   * The share of lesion that an untrained head answers with (Lin et al. 2017), 0.01 say; null: 0.5 or so, as weights are
+   * drawn. The paper is silent.
+   */
+  prior: number | null;
   channelFill: ChannelFill;
 }
 
@@ -28,6 +33,7 @@ export const lesionSegmentation = (options: LesionSegmentationOptions): Task => 
   kind: "lesion-segmentation",
   shape: { answers: "voxels", channels: 2, outputs: 1, depthScale: 1 },
   loss: () => ({ kind: "tversky", alpha: options.alpha, beta: options.beta }),
+  ...(options.prior === null ? {} : { prior: options.prior }),
   metric: "Dice",
   pictures: "mask",
 

@@ -79,6 +79,8 @@ export interface Task {
   readonly shape: TaskShape;
   /** The loss, which may depend on what the training set holds (class weights). */
   loss(training: readonly CaseVolumes[]): LossSpec;
+  /** The probability that a network whose head is fresh answers with, voxel by voxel; as its weights are drawn, where absent. */
+  readonly prior?: number;
   /** Larger is better. */
   readonly metric: string;
   /** What target and prediction are in pictures; null for a task without any. */
