@@ -26,7 +26,7 @@ cohort:
   manifest: cohort/manifest.csv
   voxels: [48, 48, 16] # height x width x depth
   crop: { around: gland, fieldOfView: [64, 64, 60] } # mm
-split: { train: 24, validation: 6, test: 10 } # cases
+split: { train: 20, validation: 6, test: 14 } # cases: few labelled ones, where pretraining can matter
 models:
   - name: ProFound
     encoder: profound-demo
@@ -36,7 +36,7 @@ models:
       batchSize: 4
       learningRate: 0.002
       decoderDim: 64
-    decoder: { kind: upernet, hidden: 32, auxiliary: 16 }
+    decoder: { kind: unetr, featureSize: 8 } # sees the input at its full resolution
     denoiser: { kind: unetr, featureSize: 6 }
     subpixel: { featureSize: 8 }
     classifier: { bottleneck: 32 }
@@ -48,41 +48,34 @@ models:
       batchSize: 4
       learningRate: 0.001
       projection: { hidden: 64, bottleneck: 32 }
-    decoder: { kind: conv1, width: 8 }
+    decoder: { kind: unetr, featureSize: 6 }
     denoiser: { kind: unetr, featureSize: 6 }
-    subpixel: { featureSize: 4 }
+    subpixel: { featureSize: 8 }
     classifier: { bottleneck: 32 }
-    training: { epochs: 4, validateEvery: 4 } # a step takes several times as long
 tasks:
   - kind: pirads-classification
-    training: { epochs: 40, learningRate: 0.002, batchSize: 4 }
+    training: { epochs: 24, learningRate: 0.001, batchSize: 4, validateEvery: 4 }
   - kind: lesion-segmentation
-    training: { epochs: 24, learningRate: 0.002, batchSize: 4, validateEvery: 3 }
+    prior: 0.01 # an untrained network says that one voxel in a hundred is lesion
+    training: { epochs: 12, learningRate: 0.003, validateEvery: 4 }
   - kind: super-resolution
-    training: { epochs: 6, learningRate: 0.002, batchSize: 2 }
+    training: { epochs: 10, learningRate: 0.002, validateEvery: 5 }
     strategies: [direct, diffusion]
     diffusion:
       prediction: image # a few hundred steps are too few to tell noise
       noiseSchedule: linear # more of them at late times, where the image is decided
       sampler: ancestral
       samplingSteps: 5
-      training: { epochs: 3, learningRate: 0.004, batchSize: 1, validateEvery: 3 }
+      training: { epochs: 4, learningRate: 0.004, validateEvery: 4 }
   - kind: distortion-correction
-    maximumDisplacement: 4 # mm
-    training: { epochs: 20, learningRate: 0.002, batchSize: 4, validateEvery: 2 }
-    strategies: [direct, diffusion]
-    diffusion:
-      prediction: image
-      noiseSchedule: linear
-      sampler: ancestral
-      samplingSteps: 5
-      training: { epochs: 3, learningRate: 0.004, batchSize: 1, validateEvery: 3 }
+    answers: difference # an untrained network gives the image back as it is
+    training: { epochs: 8, learningRate: 0.003, validateEvery: 4 }
   - kind: modality-translation
     prediction: image
     noiseSchedule: linear
     sampler: ancestral
     samplingSteps: 5
-    training: { epochs: 6, learningRate: 0.004, batchSize: 1, validateEvery: 6 }
+    training: { epochs: 6, learningRate: 0.004, validateEvery: 6 }
 specialised:
   pirads-classification: resnet-demo
   lesion-segmentation: unet-3d-demo
@@ -90,7 +83,7 @@ specialised:
   distortion-correction: vit-demo
   modality-translation: ddpm-unet-demo
 training:
-  validateEvery: 2
+  batchSize: 1 # many steps of one case learn more in a minute than few of several
 execution:
   jobs: 2
   threads: 1
