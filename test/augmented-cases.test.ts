@@ -67,6 +67,7 @@ const distortionCorrection = {
   smoothness: 30,
   phaseEncoding: "anterior-posterior",
   source: "rectum",
+  answers: "image",
   intensityBins: null,
   channelFill,
   strategies: ["direct", "diffusion"],
@@ -79,7 +80,7 @@ const tasks: Record<string, Task> = {
     classWeights: "none",
     channelFill,
   }),
-  segmentation: taskOf({ kind: "lesion-segmentation", alpha: 0.3, beta: 0.7, channelFill }),
+  segmentation: taskOf({ kind: "lesion-segmentation", alpha: 0.3, beta: 0.7, prior: null, channelFill }),
   "super-resolution": taskOf(superResolution),
   "super-resolution by diffusion": taskOf(superResolution, "diffusion"),
   "distortion correction": taskOf(distortionCorrection),
@@ -270,7 +271,13 @@ describe("a training batch", () => {
   );
 
   it("leaves channels at zero that a task fills with zeros", async () => {
-    const task = taskOf({ kind: "lesion-segmentation", alpha: 0.3, beta: 0.7, channelFill: "zeros" });
+    const task = taskOf({
+      kind: "lesion-segmentation",
+      alpha: 0.3,
+      beta: 0.7,
+      prior: null,
+      channelFill: "zeros",
+    });
     expect(task.imagesShown(4)).toEqual([0, 1, null, null]);
     const batches = { ...batchesOf("segmentation", everything, 3), task };
     const { input } = await made(batches, [await openedCase()], 1);

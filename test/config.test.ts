@@ -75,7 +75,7 @@ describe("a study file", () => {
     const training = { epochs: 100, learningRate: 1e-4, schedule: "cosine", gradientClip: null };
     expect(study.tasks).toMatchObject([
       { kind: "pirads-classification", positiveFrom: 3, classWeights: "inverse-frequency", training },
-      { kind: "lesion-segmentation", alpha: 0.3, beta: 0.7, channelFill: "repeat", training },
+      { kind: "lesion-segmentation", alpha: 0.3, beta: 0.7, prior: null, channelFill: "repeat", training },
       { kind: "super-resolution", downsampling: "average", training },
       { kind: "distortion-correction", source: "rectum", training },
       { kind: "modality-translation", prediction: "noise", sampler: "ddim", samplingSteps: 50, training },

@@ -48,7 +48,13 @@ const channelsOf = async (tensor: Tensor): Promise<Float32Array[]> => {
   );
 };
 
-const segmentation = taskOf({ kind: "lesion-segmentation", alpha: 0.3, beta: 0.7, channelFill: "repeat" });
+const segmentation = taskOf({
+  kind: "lesion-segmentation",
+  alpha: 0.3,
+  beta: 0.7,
+  prior: null,
+  channelFill: "repeat",
+});
 const coarseToFine = superResolution({ downsampling: "average", channelFill: "repeat" });
 
 describe("lesion segmentation", () => {
@@ -60,7 +66,13 @@ describe("lesion segmentation", () => {
   });
 
   it("fills further channels with zeros where asked", async () => {
-    const zeros = taskOf({ kind: "lesion-segmentation", alpha: 0.3, beta: 0.7, channelFill: "zeros" });
+    const zeros = taskOf({
+      kind: "lesion-segmentation",
+      alpha: 0.3,
+      beta: 0.7,
+      prior: null,
+      channelFill: "zeros",
+    });
     const volumes = await caseWith({ t2w, hbv, lesion });
     using sample = await zeros.sample(volumes, 4, randomStream(1, "any"));
     expect(await channelsOf(sample.input)).toEqual([
