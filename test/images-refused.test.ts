@@ -311,7 +311,7 @@ describe("A MetaImage header is not believed", () => {
     ],
     ["two sizes", `DimSize = 2 3 4\n${metaHeader("voxels.raw")}`, /has the field DimSize twice/],
     ["no size", metaHeader("voxels.raw", { DimSize: undefined }), "its header lacks the field DimSize"],
-    ["too few numbers", metaHeader("voxels.raw", { DimSize: "2 12" }), "gives 3 axes but a size of 2 x 12"],
+    ["too few numbers", metaHeader("voxels.raw", { DimSize: "2 12" }), 'gives 3 axes but a size of "2 12"'],
     ["two axes", metaHeader("voxels.raw", { NDims: "2", DimSize: "4 6" }), "it has 2 axes"],
     ["an unknown type", metaHeader("voxels.raw", { ElementType: "MET_STRING" }), 'of the type "MET_STRING"'],
     ["voxels as text", metaHeader("voxels.raw", { BinaryData: "False" }), "its voxels are written as text"],

@@ -175,7 +175,7 @@ async function stateOf(path: string): Promise<FileState | null> {
 async function dataFileOf(path: string, root: string): Promise<string | null> {
   try {
     const header = (await readPrefix(path)).toString("utf8");
-    const name = /^(?:ElementDataFile\s*=|data ?file:)[ \t]*(.+?)[ \t]*\r?$/im.exec(header)?.[1];
+    const name = /^(?:ElementDataFile[ \t]*=|data ?file:)(.*)$/im.exec(header)?.[1]?.trim();
     if (!name || /^local$/i.test(name)) return null;
     return (await locateDataFile(path, name, root)).path;
   } catch {

@@ -12,6 +12,7 @@ export function fileSystemReason(error: unknown): string {
   const code = codeOf(error);
   if (code === "ENOENT" || code === "ENOTDIR") return "there is no such file";
   if (code === "EACCES" || code === "EPERM") return "this user may not read it";
+  if (code === "ENAMETOOLONG") return "its name is too long";
   if (code === "ELOOP") return "its links lead in a circle";
   return messageOf(error);
 }

@@ -2,7 +2,7 @@ import { describe } from "../../common/errors.js";
 import { locateDataFile, readPrefix } from "./attached-data.js";
 import { badImage } from "./bad-image.js";
 import type { ByteLocation } from "./byte-source.js";
-import { parseSizes } from "./header-numbers.js";
+import { parseNumber, parseSizes } from "./header-numbers.js";
 import { requireInterleaved, requirePlausibleSize, requireSize } from "./limits.js";
 import { metaImagePosition, positionFields } from "./meta-image-position.js";
 import type { OpenedImage, OpenOptions } from "./opened-image.js";
@@ -66,9 +66,12 @@ export async function openMetaImage(
   const sizes = parseSizes(required("DimSize"));
   const axes = required("NDims");
   if (axes !== "3" && axes !== "4")
-    throw badImage(path, `it has ${axes} axes; expected 3, or 4 with the volumes along the fourth`);
+    throw badImage(
+      path,
+      `it has ${axes.slice(0, 20)} axes; expected 3, or 4 with the volumes along the fourth`,
+    );
   if (sizes.length !== Number(axes))
-    throw badImage(path, `its header gives ${axes} axes but a size of ${sizes.join(" x ")}`);
+    throw badImage(path, `its header gives ${axes} axes but a size of ${describe(required("DimSize"))}`);
   const typeName = required("ElementType");
   const type = Object.hasOwn(elementTypes, typeName) ? elementTypes[typeName] : undefined;
   if (type === undefined)
@@ -76,7 +79,7 @@ export async function openMetaImage(
       path,
       `its voxels are of the type ${describe(typeName)}; expected one of ${Object.keys(elementTypes).join(", ")}`,
     );
-  const [channels] = parseSizes(fields.get("ElementNumberOfChannels") ?? "1") as [number];
+  const channels = parseNumber(fields.get("ElementNumberOfChannels") ?? "1");
   requireSize(path, [...sizes, channels], 1, { ...limits, voxels: Number.MAX_SAFE_INTEGER });
   const size = sizes.slice(0, 3) as [number, number, number];
   const times = sizes[3] ?? 1;

@@ -13,19 +13,30 @@ export interface NrrdPosition {
 
 type Fields = ReadonlyMap<string, string>;
 
-/** What the spaces of the format are in LPS: the signs of their axes. Null: it is not said where the patient lies in them. */
-const spaces: Readonly<Record<string, readonly [number, number, number] | null>> = {
-  "left-posterior-superior": [1, 1, 1],
-  lps: [1, 1, 1],
-  "right-anterior-superior": [-1, -1, 1],
-  ras: [-1, -1, 1],
-  "left-anterior-superior": [1, -1, 1],
-  las: [1, -1, 1],
-  "scanner-xyz": null,
-  "3d-right-handed": null,
-};
+/** Signs of x, y and z in LPS; null: where the patient lies in the space is not said. */
+type Signs = readonly [number, number, number] | null;
 
-const timeSpaces: Readonly<Record<string, string>> = { lpst: "lps", rast: "ras", last: "las" };
+/** The format's spaces, each by its names, with and without a time. */
+const spaces: ReadonlyMap<string, { signs: Signs; dimension: 3 | 4 }> = new Map(
+  (
+    [
+      ["left-posterior-superior", "lps", [1, 1, 1]],
+      ["right-anterior-superior", "ras", [-1, -1, 1]],
+      ["left-anterior-superior", "las", [1, -1, 1]],
+      ["scanner-xyz", null, null],
+      ["3d-right-handed", null, null],
+    ] as const
+  ).flatMap(([name, short, signs]): [string, { signs: Signs; dimension: 3 | 4 }][] => [
+    [name, { signs, dimension: 3 }],
+    [`${name}-time`, { signs, dimension: 4 }],
+    ...(short === null
+      ? []
+      : ([
+          [short, { signs, dimension: 3 }],
+          [`${short}t`, { signs, dimension: 4 }],
+        ] as [string, { signs: Signs; dimension: 3 | 4 }][])),
+  ]),
+);
 
 const millimetresIn: Readonly<Record<string, number>> = {
   "": 1,
@@ -118,19 +129,14 @@ function spaceOf(path: string, fields: Fields): Space {
       throw badImage(path, `its space has ${describe(count)} dimensions; expected 3`);
     return { dimension: 3, signs: [1, 1, 1], remarks: asLps("Its header names no space") };
   }
-  const given = name.toLowerCase();
-  const short = given.replace(/-time$/, "");
-  const isTime = given !== short || given in timeSpaces;
-  const signs = Object.hasOwn(spaces, timeSpaces[short] ?? short)
-    ? spaces[timeSpaces[short] ?? short]
-    : undefined;
-  if (signs === undefined)
+  const known = spaces.get(name.toLowerCase());
+  if (known === undefined)
     throw badImage(
       path,
-      `its space is ${describe(name)}${short === "3d-left-handed" ? ", in which the patient is not known from a mirror image" : ""}; ` +
+      `its space is ${describe(name)}${/^3d-left-handed/i.test(name) ? ", in which the patient is not known from a mirror image" : ""}; ` +
         "expected left-posterior-superior (LPS), right-anterior-superior (RAS) or left-anterior-superior (LAS)",
     );
-  const dimension = isTime ? 4 : 3;
+  const { signs, dimension } = known;
   if (count !== undefined && count !== String(dimension))
     throw badImage(path, `its space ${describe(name)} has ${dimension} dimensions, not ${describe(count)}`);
   if (signs === null) return { dimension, name, signs: [1, 1, 1], remarks: asLps(`Its space is ${name}`) };

@@ -82,9 +82,15 @@ export async function openNrrd(
   const sizes = parseSizes(required("sizes"));
   const dimension = required("dimension");
   if (dimension !== "3" && dimension !== "4")
-    throw badImage(path, `it has ${dimension} axes; expected 3, or 4 of which one counts volumes`);
+    throw badImage(
+      path,
+      `it has ${dimension.slice(0, 20)} axes; expected 3, or 4 of which one counts volumes`,
+    );
   if (sizes.length !== Number(dimension))
-    throw badImage(path, `its header gives ${dimension} axes but sizes of ${sizes.join(" x ")}`);
+    throw badImage(
+      path,
+      `its header gives ${dimension} axes but ${sizes.length} sizes: ${describe(required("sizes"))}`,
+    );
   const typeName = required("type").toLowerCase();
   const type = Object.hasOwn(typesByName, typeName) ? typesByName[typeName] : undefined;
   if (type === undefined)
