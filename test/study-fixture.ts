@@ -48,7 +48,11 @@ export const readResults = async (output: string): Promise<StudyResults> =>
   JSON.parse(await readFile(join(output, "results.json"), "utf8")) as StudyResults;
 
 /** Runs a study in a process group of its own, so that it can be killed with all its workers. */
-export function spawnStudy(study: StudyInput, onEvent: (event: StudyEvent, kill: () => void) => void) {
+export function spawnStudy(
+  study: StudyInput,
+  onEvent: (event: StudyEvent, kill: () => void) => void,
+  environment: NodeJS.ProcessEnv = {},
+) {
   const program = `
     const { runStudy } = await import(${JSON.stringify(new URL("../dist/study/run.js", import.meta.url).href)});
     const onProgress = (event) => process.stdout.write(JSON.stringify(event) + "\\n");
@@ -61,6 +65,7 @@ export function spawnStudy(study: StudyInput, onEvent: (event: StudyEvent, kill:
       detached: true,
       stdio: ["ignore", "pipe", "inherit"],
       cwd: fileURLToPath(new URL("..", import.meta.url)),
+      env: { ...process.env, ...environment },
     },
   );
   const kill = () => process.kill(-(child.pid as number), "SIGKILL");

@@ -7,16 +7,29 @@
 #include "error.h"
 
 namespace transfer_limits {
+namespace {
+
+Failure out_of_memory(const std::string& what) {
+  return {"OUT_OF_MEMORY", "No memory is left for this work (" + what.substr(0, 500) +
+                               "). Less is needed with fewer jobs, a smaller microBatch, or fewer voxels"};
+}
+
+}  // namespace
 
 Failure current_failure() {
   try {
     throw;
   } catch (const Error& error) {
     return {error.code(), error.what()};
+  } catch (const c10::OutOfMemoryError& error) {
+    return out_of_memory(error.what_without_backtrace());
   } catch (const c10::Error& error) {
-    return {"INTERNAL", std::string("LibTorch: ") + error.what_without_backtrace()};
+    const std::string message = error.what_without_backtrace();
+    // LibTorch's allocator for the CPU has no type of its own for this.
+    if (message.find("you tried to allocate") != std::string::npos) return out_of_memory(message);
+    return {"INTERNAL", "LibTorch: " + message};
   } catch (const std::bad_alloc&) {
-    return {"INTERNAL", "The machine has no memory left for this work"};
+    return out_of_memory("an allocation was refused");
   } catch (const std::exception& error) {
     return {"INTERNAL", error.what()};
   } catch (...) {

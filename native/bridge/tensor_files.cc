@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <memory>
+#include <random>
 
 #include "bridge/arguments.h"
 #include "bridge/functions.h"
@@ -21,21 +23,30 @@ namespace {
 // A file descriptor that closes itself.
 class File {
  public:
-  File(const std::string& path, int flags)
-      : path_(path), descriptor_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
-    if (descriptor_ < 0) fail("cannot be opened");
-  }
+  // To read; without waiting, as one would for the writer of a pipe.
+  static File to_read(const std::string& path) { return {path, O_RDONLY | O_NONBLOCK, "BAD_CHECKPOINT"}; }
+  // A file that is not there yet.
+  static File to_write(const std::string& path) { return {path, O_WRONLY | O_CREAT | O_EXCL, "BAD_FILE"}; }
+  static File folder(const std::string& path) { return {path, O_RDONLY | O_DIRECTORY, "BAD_FILE"}; }
+
   ~File() { ::close(descriptor_); }
   File(const File&) = delete;
   File& operator=(const File&) = delete;
 
   int descriptor() const { return descriptor_; }
   [[noreturn]] void fail(const std::string& what) const {
-    throw Error("BAD_CHECKPOINT", path_ + " " + what + ": " + std::strerror(errno));
+    const int reason = errno;
+    const std::string message = path_ + " " + what + ": " + std::strerror(reason);
+    if (reason == ENOSPC || reason == EDQUOT || reason == EFBIG)
+      throw Error("DISK_FULL", message + ". Free some space there; running the same again goes on from here");
+    if (reason == ENOMEM) throw Error("OUT_OF_MEMORY", message + ". Fewer jobs need less memory");
+    throw Error(code_, message);
   }
+  // Of a regular file: of anything else nothing is read.
   int64_t size() const {
     struct stat status{};
     if (::fstat(descriptor_, &status) != 0) fail("cannot be looked at");
+    if (!S_ISREG(status.st_mode)) throw Error(code_, path_ + " cannot be read: it is not a regular file");
     return status.st_size;
   }
   void write(const void* data, size_t length) const {
@@ -53,9 +64,20 @@ class File {
   void sync() const {
     if (::fsync(descriptor_) != 0) fail("cannot be brought to the disk");
   }
+  // Of a folder, which not every file system can be asked for.
+  void sync_names() const {
+    if (::fsync(descriptor_) != 0 && errno != EINVAL && errno != ENOTSUP && errno != ENOSYS)
+      fail("cannot be brought to the disk");
+  }
 
  private:
+  File(const std::string& path, int flags, const char* code)
+      : path_(path), code_(code), descriptor_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
+    if (descriptor_ < 0) fail("cannot be opened");
+  }
+
   std::string path_;
+  const char* code_;  // of what has no code of its own
   int descriptor_;
 };
 
@@ -71,7 +93,7 @@ struct Location {
 class Mapping {
  public:
   explicit Mapping(const Location& location) {
-    const File file(location.path, O_RDONLY);
+    const File file = File::to_read(location.path);
     if (location.offset < 0 || location.length < 0 || location.offset > file.size() - location.length) {
       throw Error("BAD_CHECKPOINT", location.path + " was truncated: a tensor ends at byte " +
                                         std::to_string(location.offset + location.length) + " of " +
@@ -126,12 +148,20 @@ Location read_location(const Napi::Value& value) {
           integers(object.Get("shape"), "shape")};
 }
 
+std::string random_name() {
+  std::random_device random;
+  char name[17];
+  std::snprintf(name, sizeof name, "%08x%08x", random(), random());
+  return name;
+}
+
 void write_file(const std::string& path, const std::vector<uint8_t>& header,
                 const std::vector<at::Tensor>& list) {
-  const std::string temporary = path + "." + std::to_string(::getpid()) + ".partial";
+  // A folder may be shared by processes of several containers and hosts, whose ids are no names.
+  const std::string temporary = path + "." + random_name() + ".partial";
   try {
     {
-      const File file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+      const File file = File::to_write(temporary);
       file.write(header.data(), header.size());
       for (const at::Tensor& tensor : list) {
         const at::Tensor bytes = tensor.cpu().contiguous();
@@ -139,12 +169,10 @@ void write_file(const std::string& path, const std::vector<uint8_t>& header,
       }
       file.sync();
     }
-    if (::rename(temporary.c_str(), path.c_str()) != 0) {
-      throw Error("BAD_CHECKPOINT", path + " cannot be put in place: " + std::strerror(errno));
-    }
     const size_t slash = path.rfind('/');
-    const File folder(slash == std::string::npos ? "." : path.substr(0, slash + 1), O_RDONLY | O_DIRECTORY);
-    folder.sync();  // so that the new name survives a power cut, too
+    const File folder = File::folder(slash == std::string::npos ? "." : path.substr(0, slash + 1));
+    if (::rename(temporary.c_str(), path.c_str()) != 0) folder.fail("takes no file " + path.substr(slash + 1));
+    folder.sync_names();  // so that the new name survives a power cut, too
   } catch (...) {
     ::unlink(temporary.c_str());
     throw;

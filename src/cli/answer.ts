@@ -1,5 +1,6 @@
 import { CommanderError } from "commander";
-import { messageOf, TransferLimitsError } from "../common/errors.js";
+import { bounded, messageOf, TransferLimitsError } from "../common/errors.js";
+import { codedError } from "../common/system-errors.js";
 import { printable } from "./format.js";
 
 /** What a command found: one value for `--json`, and the same in words. */
@@ -24,11 +25,12 @@ export async function answer(options: { json?: boolean }, work: () => Promise<An
 const badUse = new Set(["BAD_CONFIG", "BAD_MANIFEST", "BAD_USE"]);
 
 /** Reports what a command threw, and sets the exit status: 1 failed, 2 bad use. */
-export function reportFailure(error: unknown, json: boolean): void {
+export function reportFailure(thrown: unknown, json: boolean): void {
+  const error = codedError(thrown);
   if (error instanceof CommanderError && error.exitCode === 0) return; // --help, --version
   const code = codeOf(error);
   process.exitCode = badUse.has(code) ? 2 : 1;
-  const message = messageOf(error).replace(/^error: /, "");
+  const message = bounded(messageOf(error)).replace(/^error: /, "");
   if (json) process.stdout.write(`${JSON.stringify({ error: { code, message } }, null, 2)}\n`);
   // Commander has already written its own message to stderr.
   if (!(error instanceof CommanderError)) process.stderr.write(`error (${code}): ${printable(message)}\n`);

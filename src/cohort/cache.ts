@@ -4,6 +4,7 @@ import { dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { TransferLimitsError } from "../common/errors.js";
 import { readRegularText } from "../common/regular-file.js";
+import { codedError } from "../common/system-errors.js";
 import { readSafetensors, writeSafetensors } from "../native/safetensors.js";
 import type { Tensor } from "../native/tensor.js";
 import { locateDataFile, readPrefix } from "./formats/attached-data.js";
@@ -85,7 +86,12 @@ export class VolumeCache {
     const record = { path, files, content };
     this.#known.set(path, record);
     // The newline in front ends a line that a crash may have torn.
-    await appendFile(join(this.folder, "originals.jsonl"), `\n${JSON.stringify(record)}\n`);
+    const index = join(this.folder, "originals.jsonl");
+    try {
+      await appendFile(index, `\n${JSON.stringify(record)}\n`);
+    } catch (error) {
+      throw codedError(error, index);
+    }
   }
 
   /** The file of an entry, whether it is there or not. */

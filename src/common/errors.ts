@@ -37,7 +37,7 @@ export class TransferLimitsError extends Error {
   readonly code: ErrorCode;
 
   constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
+    super(bounded(message), options);
     this.name = "TransferLimitsError";
     this.code = code;
   }
@@ -68,6 +68,17 @@ export function describe(value: unknown): string {
 /** The message of anything that was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/** More of a message nobody reads; what holds a file's content, or lists without end, is cut in its middle. */
+const longestMessage = 8000;
+
+/** A message of a length that fits a screen, a log and a result. */
+export function bounded(message: string, most: number = longestMessage): string {
+  if (message.length <= most) return message;
+  const half = Math.floor(most / 2);
+  const left = message.length - 2 * half;
+  return `${message.slice(0, half)} [... ${left} characters left out ...] ${message.slice(-half)}`;
 }
 
 /** Throws `ABORTED` once `signal` has been aborted. */

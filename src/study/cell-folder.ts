@@ -1,6 +1,6 @@
 import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
-import { join } from "node:path";
-import { writeJson } from "../common/atomic-file.js";
+import { dirname, join } from "node:path";
+import { removeTemporaries, writeJson } from "../common/atomic-file.js";
 import { readRegularText } from "../common/regular-file.js";
 import type { CellResult, Cost, EpochRecord } from "./results.js";
 
@@ -37,6 +37,8 @@ export const studyPaths = (folder: string) => ({
   table: join(folder, "results.csv"),
   resolved: join(folder, "study.resolved.json"),
   splits: join(folder, "splits.json"),
+  figures: join(folder, "figures"),
+  tables: join(folder, "tables"),
   /** When and where the study was worked on. */
   sessions: join(folder, "sessions.json"),
 });
@@ -66,19 +68,34 @@ export async function completeCell(folder: string, id: string, fill: (partial: s
   await rm(paths.progress(id), { recursive: true, force: true });
 }
 
-/** Makes what a folder lists reach the disk. */
+/** Makes what a folder lists reach the disk, where the file system can be asked to. */
 async function synchronise(folder: string): Promise<void> {
   const handle = await open(folder, "r");
   try {
     await handle.sync();
+  } catch (error) {
+    if (!["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"].includes(String((error as { code?: unknown }).code)))
+      throw error;
   } finally {
     await handle.close();
   }
 }
 
 /** Removes what killed processes left behind. Only the holder of the study's lock may call it. */
-export async function removeLeftovers(folder: string, done: ReadonlySet<string>): Promise<void> {
+export async function removeLeftovers(
+  folder: string,
+  cache: string,
+  done: ReadonlySet<string>,
+): Promise<void> {
   const paths = studyPaths(folder);
+  const ownCache = cache.startsWith(join(folder, "/"));
+  await removeTemporaries(cache, ownCache ? "none" : "others"); // several studies may share a cache
+  // Whoever writes a report does not hold the lock.
+  for (const written of [folder, paths.figures, paths.tables]) await removeTemporaries(written, "others");
+  const progress = (await list(paths.allProgress)).map((id) => paths.progress(id));
+  for (const own of [paths.cells, dirname(paths.weights("")), ...progress]) {
+    await removeTemporaries(own, "none");
+  }
   for (const name of await list(paths.cells)) {
     if (/^\..*\.partial-\d+$/.test(name)) await rm(join(paths.cells, name), { recursive: true, force: true });
   }

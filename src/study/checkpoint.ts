@@ -1,7 +1,7 @@
-import { link, mkdir, readdir, rm } from "node:fs/promises";
+import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { writeJson } from "../common/atomic-file.js";
+import { linkOrCopy, writeJson } from "../common/atomic-file.js";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { readRegularText } from "../common/regular-file.js";
 import { networkMetadata } from "../models/checkpoints/own-weights.js";
@@ -162,8 +162,7 @@ export class CheckpointFolder {
   /** Makes a state whose files are written the one that counts. */
   async #point(state: TrainingState): Promise<void> {
     if (state.best?.epoch === state.epoch) {
-      await rm(this.best(state.epoch), { force: true });
-      await link(this.network(state.epoch), this.best(state.epoch));
+      await linkOrCopy(this.network(state.epoch), this.best(state.epoch));
     }
     await writeJson(this.pointer, state);
     await this.removeAllBut(state);
@@ -174,7 +173,7 @@ export class CheckpointFolder {
     const files = [{ name: "last.safetensors", path: this.network(state.epoch) }];
     if (state.best) files.push({ name: "best.safetensors", path: this.best(state.best.epoch) });
     for (const { name, path } of files) {
-      if (this.#changing === undefined) await link(path, join(folder, name));
+      if (this.#changing === undefined) await linkOrCopy(path, join(folder, name));
       else await this.#writeWhole(path, network, join(folder, name));
     }
   }

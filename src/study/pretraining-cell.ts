@@ -1,6 +1,6 @@
-import { link, mkdir } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { writeFileAtomically, writeJson } from "../common/atomic-file.js";
+import { linkOrCopy, writeFileAtomically, writeJson } from "../common/atomic-file.js";
 import { TransferLimitsError } from "../common/errors.js";
 import { packageVersion } from "../common/package-version.js";
 import { randomStream, seedFor } from "../common/random.js";
@@ -100,8 +100,8 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
   await completeCell(folder, cell.id, async (partial) => {
     await writeEncoder(teacher ?? network, join(partial, encoderFile), origin, state.epoch);
     for (const { epoch, path } of await checkpoints.allKept())
-      await link(path, join(partial, `encoder-${epoch}.safetensors`));
-    await link(checkpoints.network(state.epoch), join(partial, "last.safetensors"));
+      await linkOrCopy(path, join(partial, `encoder-${epoch}.safetensors`));
+    await linkOrCopy(checkpoints.network(state.epoch), join(partial, "last.safetensors"));
     await writeFileAtomically(join(partial, "curve.csv"), curveCsv(state.curve));
     const result: PretrainingResult = {
       id: cell.id,

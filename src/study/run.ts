@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { writeJson } from "../common/atomic-file.js";
 import { expected, TransferLimitsError } from "../common/errors.js";
 import type { StudyEvent } from "../common/progress.js";
+import { withCodedErrors } from "../common/system-errors.js";
 import { Tensor } from "../native/tensor.js";
 import { labelOf } from "./cell.js";
 import {
@@ -49,7 +50,7 @@ export interface RunOptions {
  * @param study from `loadStudy`, or an object as a study file would hold it, with paths relative to the working folder
  * @returns what `results.json` in the study's folder says
  * @throws `BAD_CONFIG` before any work where the study is wrong, or is not the one whose results lie in its folder;
- *   `BUSY` when another process works there; `ABORTED`, after which running it again goes on
+ *   `BUSY` when another process works there; `ABORTED`, after which running it again goes on; `DISK_FULL`, `BAD_FILE`
  */
 export async function runStudy(study: Study | StudyInput, options: RunOptions = {}): Promise<StudyResults> {
   const { signal, onProgress = () => {} } = options;
@@ -58,10 +59,12 @@ export async function runStudy(study: Study | StudyInput, options: RunOptions = 
   }
   const checked = withDevices(await checkStudy(study), options.devices);
   const folder = checked.execution.output;
-  await mkdir(studyPaths(folder).cells, { recursive: true });
   const liveBefore = Tensor.live;
   try {
-    return await whileLocked(folder, () => runLocked(checked, options, signal, onProgress));
+    return await withCodedErrors(async () => {
+      await mkdir(studyPaths(folder).cells, { recursive: true });
+      return whileLocked(folder, () => runLocked(checked, options, signal, onProgress));
+    });
   } finally {
     const alive = Tensor.live - liveBefore;
     if (alive > 0) {
@@ -91,11 +94,11 @@ async function runLocked(
   const alreadyDone = cells.filter(({ id }) => done.has(id)).length;
   const session =
     alreadyDone < cells.length ? await SessionLog.begin(folder, { devices, threads, jobs }) : null;
+  await removeLeftovers(folder, study.execution.cache, done);
   using workers = new WorkerPool(threads, cells.length - alreadyDone);
   await checkWeights(study, plan, done);
   const cohort = await prepareStudyCohort(study, { signal, onProgress });
   await settleCohort(folder, cohort, done.size > 0);
-  await removeLeftovers(folder, done);
 
   for (const { id } of cells) if (!done.has(id)) await rm(studyPaths(folder).failure(id), { force: true });
   onProgress({ kind: "plan", cells: cells.map(labelOf), alreadyDone });

@@ -1,6 +1,8 @@
 import { type ChildProcess, fork } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { StudyEvent } from "../common/progress.js";
+import { saysOutOfMemory } from "../common/system-errors.js";
 import type { CellJob } from "./cell.js";
 import type { FromWorker, ToWorker } from "./messages.js";
 import type { Outcome } from "./schedule.js";
@@ -75,6 +77,7 @@ class WorkerProcess {
   #tookUpItsCell = false;
   #stderr = "";
   #spawnError: Error | undefined;
+  readonly #killedForMemoryBefore = killedForMemory();
 
   constructor(threads: number) {
     const child = fork(program, [roomForName], {
@@ -131,7 +134,8 @@ class WorkerProcess {
     }
     if (last) return last;
     if (signal.aborted) return { kind: "stopped" };
-    return { kind: "failed", code: "WORKER_DIED", reason: this.#reasonOfDeath(end) };
+    const code = this.#ranOutOfMemory(end) ? "OUT_OF_MEMORY" : "WORKER_DIED";
+    return { kind: "failed", code, reason: this.#reasonOfDeath(end, code) };
   }
 
   /** A worker that is gone cannot be told anything; its end is seen elsewhere. */
@@ -139,16 +143,35 @@ class WorkerProcess {
     if (this.#child.connected) this.#child.send(message, () => {});
   }
 
-  #reasonOfDeath({ exitCode, killedBy }: End): string {
+  /** Whether it said so itself, or was killed while the system was ending processes for want of memory. */
+  #ranOutOfMemory({ killedBy }: End): boolean {
+    if (saysOutOfMemory(this.#stderr)) return true;
+    return killedBy === "SIGKILL" && killedForMemory() > this.#killedForMemoryBefore;
+  }
+
+  #reasonOfDeath({ exitCode, killedBy }: End, code: string): string {
     const how = this.#spawnError
       ? `could not be started: ${this.#spawnError.message}`
       : killedBy
         ? `was killed by ${killedBy}`
         : `ended with exit status ${exitCode}`;
     const memory =
-      killedBy === "SIGKILL" ? " (the system does that when memory runs out: try fewer jobs)" : "";
+      code === "OUT_OF_MEMORY"
+        ? ", as no memory was left: less is needed with fewer jobs, a smaller microBatch, or fewer voxels"
+        : killedBy === "SIGKILL"
+          ? " (the system does that when memory runs out: try fewer jobs)"
+          : "";
     const words = this.#stderr.trim();
     return `The worker process ${how}${memory}${words ? `. Its last words: ${words}` : ""}`;
+  }
+}
+
+/** How many processes the system has ended for want of memory since it started; 0 where it does not say. */
+function killedForMemory(): number {
+  try {
+    return Number(/^oom_kill (\d+)$/m.exec(readFileSync("/proc/vmstat", "utf8"))?.[1] ?? 0);
+  } catch {
+    return 0;
   }
 }
 

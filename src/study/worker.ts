@@ -2,7 +2,8 @@
  * The program of a worker process: loads LibTorch, waits for a cell, works on it, and ends. It knows its study by
  * messages alone, and dies with it, so that no orphan goes on writing.
  */
-import { messageOf, TransferLimitsError } from "../common/errors.js";
+import { bounded, messageOf, TransferLimitsError } from "../common/errors.js";
+import { codedError } from "../common/system-errors.js";
 import { buildInfo, nativeSeconds, setThreads } from "../native/runtime.js";
 import { Tensor } from "../native/tensor.js";
 import { type CellJob, runTaskCell } from "./cell.js";
@@ -31,9 +32,10 @@ async function work(job: CellJob): Promise<FromWorker> {
     return { kind: "done", metric, nativeSeconds: nativeSeconds(), liveTensors: Tensor.live };
   } catch (error) {
     if (controller.signal.aborted) return { kind: "stopped" };
-    const code = error instanceof TransferLimitsError ? error.code : "INTERNAL";
-    const stack = code === "INTERNAL" && error instanceof Error ? `\n${error.stack}` : "";
-    return { kind: "failed", code, reason: messageOf(error) + stack };
+    const coded = codedError(error);
+    const code = coded instanceof TransferLimitsError ? coded.code : "INTERNAL";
+    const stack = code === "INTERNAL" && coded instanceof Error ? `\n${coded.stack}` : "";
+    return { kind: "failed", code, reason: bounded(messageOf(coded) + stack) };
   }
 }
 
