@@ -50,7 +50,11 @@ void Environment::deliver(napi_env env, napi_value, void* context, void* data) {
   if (env == nullptr) return;  // the environment is being torn down
   auto* self = static_cast<Environment*>(context);
   const Napi::HandleScope scope(env);
-  (*report)(Napi::Env(env));
+  try {
+    (*report)(Napi::Env(env));
+  } catch (const Napi::Error&) {
+    // The thread is being ended, and runs no more JavaScript: nobody waits for the report. Here nothing may be thrown.
+  }
   if (--self->pending_ == 0) napi_unref_threadsafe_function(env, self->function_);
 }
 

@@ -41,8 +41,10 @@ for (const add of [
 
 // Whoever reads the answer may have read enough: `... | head` is no failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error;
+  if (error.code !== "EPIPE") reportFailure(error, false);
 });
+// Progress that nobody can read (`2>&1 | head`, a full disk under the log) is no reason to stop the work.
+process.stderr.on("error", () => {});
 
 try {
   await program.parseAsync();

@@ -15,6 +15,9 @@ const patience = 20_000;
 /** How much of what a worker wrote to stderr stands in the reason of its death. */
 const lastWords = 2000;
 
+/** How much of it is kept: V8 says why it gives up before it lists where. */
+const keptWords = 64 * 1024;
+
 /** So many processes wait for cells: cells that only test can be over before another process has started. */
 const waitingAtMost = 2;
 
@@ -94,7 +97,7 @@ class WorkerProcess {
       });
     });
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-      this.#stderr = (this.#stderr + text).slice(-lastWords);
+      this.#stderr = (this.#stderr + text).slice(-keptWords);
     });
   }
 
@@ -161,7 +164,7 @@ class WorkerProcess {
         : killedBy === "SIGKILL"
           ? " (the system does that when memory runs out: try fewer jobs)"
           : "";
-    const words = this.#stderr.trim();
+    const words = code === "OUT_OF_MEMORY" ? "" : this.#stderr.trim().slice(-lastWords);
     return `The worker process ${how}${memory}${words ? `. Its last words: ${words}` : ""}`;
   }
 }
