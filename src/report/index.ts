@@ -1,5 +1,8 @@
-import { join } from "node:path";
+import { mkdir, realpath } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { writeFileAtomically } from "../common/atomic-file.js";
+import { TransferLimitsError } from "../common/errors.js";
+import { withCodedErrors } from "../common/system-errors.js";
 import { variantName } from "../common/vocabulary.js";
 import { Assets } from "./assets.js";
 import { type Gallery, readGalleries } from "./gallery.js";
@@ -28,15 +31,31 @@ const pictureBudget = 4_500_000;
  * `results.json`; what else is missing is said on the first screen. Each file is complete or absent.
  *
  * @returns the path of `report.html`
- * @throws `BAD_INPUT` where `results.json` is missing or broken
+ * @throws `BAD_INPUT` where `results.json` is missing or broken; `BAD_FILE`, `DISK_FULL`
  */
 export async function writeReport(studyFolder: string): Promise<string> {
   const study = await readStudyFolder(studyFolder);
   const { contents, files } = await buildReport(study);
+  for (const below of new Set([...files.keys()].map(dirname))) await requireOwnFolder(studyFolder, below);
   for (const [name, text] of files) await writeFileAtomically(join(studyFolder, name), text);
   const path = join(studyFolder, "report.html");
   await writeFileAtomically(path, contents);
   return path;
+}
+
+/** @throws `BAD_FILE` where a folder below the study's leads elsewhere by a link: nothing is written there */
+async function requireOwnFolder(studyFolder: string, below: string): Promise<void> {
+  await withCodedErrors(async () => {
+    await mkdir(join(studyFolder, below), { recursive: true });
+    const place = await realpath(join(studyFolder, below));
+    const own = join(await realpath(studyFolder), below);
+    if (place === own) return;
+    throw new TransferLimitsError(
+      "BAD_FILE",
+      `${join(studyFolder, below)} is a link to ${place}, but a report is written into the study's folder alone. ` +
+        "Remove the link",
+    );
+  });
 }
 
 /** The page and the files beside it, without writing anything. */

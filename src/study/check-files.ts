@@ -3,6 +3,7 @@ import { caseFacts, readManifest } from "../cohort/manifest.js";
 import type { CaseFacts } from "../cohort/needs.js";
 import { makeSplits } from "../cohort/splits.js";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
+import { tryFolder } from "../common/folder-trial.js";
 import type { Fault } from "../common/validation.js";
 import { openCheckpoint } from "../models/checkpoints/checkpoint-file.js";
 import { contrastNeeds } from "../models/pretraining/patch-contrast.js";
@@ -23,13 +24,14 @@ type Report = (path: PropertyKey[], message: string) => void;
  * pretraining need, files of weights, whether they fit their encoder and whose images they saw. No image is opened, and no
  * tensor is loaded: whatever can be known before any work is said here, to `plan` as to `run`.
  *
- * @throws `BAD_MANIFEST`, and `BAD_CONFIG` for a list of patients that cannot be read
+ * @throws `BAD_MANIFEST`, `DISK_FULL`, and `BAD_CONFIG` for a list of patients that cannot be read
  */
 export async function faultsOfFiles(study: Study): Promise<Fault[]> {
   const faults: Fault[] = [];
   const fault: Report = (path, message) => faults.push({ path, message, unknownKey: null });
   await checkSplits(study, fault);
   await checkPresent(study, fault);
+  await checkFolders(study, fault);
   if (faults.length > 0) return faults;
   const cohorts = await divideCohorts(study);
   await checkLeaks(study, cohorts, fault);
@@ -65,6 +67,19 @@ async function checkPresent(study: Study, fault: Report): Promise<void> {
     } catch (error) {
       fault(["models", index, "weights"], `expected a file of weights but received: ${messageOf(error)}`);
     }
+  }
+}
+
+/** Where the study writes to, files can be written, renamed and listed. @throws `DISK_FULL` */
+async function checkFolders({ execution }: Study, fault: Report): Promise<void> {
+  for (const name of ["output", "cache"] as const) {
+    const trial = await tryFolder(execution[name]);
+    if (trial.usable) continue;
+    if (trial.error instanceof TransferLimitsError && trial.error.code === "DISK_FULL") throw trial.error;
+    fault(
+      ["execution", name],
+      `expected a folder that can be written to but received ${execution[name]}: ${trial.reason}`,
+    );
   }
 }
 

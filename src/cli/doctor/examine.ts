@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
 import { basename, dirname, join } from "node:path";
+import { type FolderTrial, tryFolder } from "../../common/folder-trial.js";
 import { cacheFolder } from "../../native/libtorch/lock.js";
 import { lastLines } from "../../native/libtorch/python.js";
 import { type Attempt, type LibTorch, locateLibTorch, searchReport } from "../../native/libtorch.js";
@@ -45,6 +46,7 @@ export async function examineMachine(environment: NodeJS.ProcessEnv = process.en
   const cache = cacheFolder(environment);
   const freeBytes = await freeSpace(cache);
   const tools = await toolVersions(environment);
+  const here = await tryFolder(process.cwd());
 
   const findings: Finding[] = [
     nodeFinding(),
@@ -68,6 +70,7 @@ export async function examineMachine(environment: NodeJS.ProcessEnv = process.en
       status: "ok",
       detail: `${cache}${freeBytes === null ? "" : `, ${bytes(freeBytes)} free`}`,
     },
+    folderFinding(here),
     ...toolFindings(tools, { fetching: !libtorch, building: !addon }),
   ];
   return {
@@ -85,6 +88,24 @@ export async function examineMachine(environment: NodeJS.ProcessEnv = process.en
     },
     tools,
   };
+}
+
+/** Of the folder in which `doctor` is called, where a study most often lies too. */
+function folderFinding(trial: FolderTrial): Finding {
+  const name = "this folder";
+  if (!trial.usable) {
+    const detail = `${trial.tried} cannot hold a study: ${trial.reason}`;
+    return {
+      name,
+      status: "note",
+      detail,
+      remedy: "Give studies an execution.output on a disk that can be written to.",
+    };
+  }
+  const links = trial.hardLinks
+    ? ""
+    : "; it has no hard links, so weights are copied, which takes more space";
+  return { name, status: "ok", detail: `${trial.tried} can hold a study${links}` };
 }
 
 function nodeFinding(): Finding {
