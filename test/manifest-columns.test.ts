@@ -34,6 +34,7 @@ const written: Record<string, string[]> = {
     ...["patient_id", "pat_id", "PatientID", "patientID", "Patient", "PATIENT", "Patient ID", "patients"],
     ...[
       "patientid",
+      "patient_no2",
       "patient-id",
       "patinet",
       "subject",

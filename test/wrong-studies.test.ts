@@ -94,7 +94,9 @@ const wrong: [string, () => object, RegExp[]][] = [
         tasks: ["lesion-segmentation"],
         split: { train: 2, validation: 0, test: 4 },
       }),
-    [/in the (test|train) set .*lack lesion mask \(column "lesion"\)\. Fill the column .*or enlarge split\./],
+    [
+      /in the (test|train) set .*lack lesion mask \(column "lesion"\)\. Fill the column .*, or enlarge split\./,
+    ],
   ],
   [
     "distortion correction without any rectum mask",
@@ -143,6 +145,16 @@ const wrong: [string, () => object, RegExp[]][] = [
     "the preset with one manifest under two names",
     () => ({ preset: "paper", manifests: { promis: "linked-to.csv", fewShot: "link.csv" } }),
     [/manifests\.fewShot: .*the same/],
+  ],
+  [
+    "the preset with a copy of one manifest",
+    () => ({ preset: "paper", manifests: { promis: "all.csv", fewShot: "linked-to.csv" } }),
+    [/manifests\.fewShot: .*the same/],
+  ],
+  [
+    "counts that were meant as percents",
+    () => sound({ split: { train: 70, validation: 10, test: 20 } }),
+    [/split: .*fractions of all patients, such as train 0\.7, validation 0\.1, test 0\.2/],
   ],
   [
     "the preset's counts above the cohort's size",
@@ -219,6 +231,23 @@ describe("A wrong study", () => {
     await writeFile(file, stringify(sound({ cohort: cohort("t2w.csv"), tasks })));
     const { stderr } = await cli("plan", file);
     for (const index of [0, 1, 2]) expect(stderr).toContain(`tasks[${index}]: `);
+  });
+});
+
+describe("A study of which no case can be read", () => {
+  it("ends before anything is trained, with the reason, and not with advice that cannot help", async () => {
+    const output = join(folder, "runs", "unread");
+    const study = sound({
+      cohort: { ...cohort("all.csv"), manifest: join(folder, "all.csv") },
+      execution: { output },
+    });
+    await expect(runStudy(study)).rejects.toMatchObject({
+      code: "BAD_MANIFEST",
+      message: expect.stringMatching(
+        /Mend the 6 cases .* left out when they were read \(case-0: .*t2w-0\.mha/,
+      ),
+    });
+    expect(existsSync(join(output, "cells", "one--pretraining"))).toBe(false);
   });
 });
 

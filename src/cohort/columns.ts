@@ -155,9 +155,9 @@ export function meantColumn(name: string): KnownColumn | null {
   );
 }
 
-/** `patientid`, `maskgland`: a name and an addition without anything between them. */
+/** `patientid`, `patientno2`, `maskgland`: a name and an addition without anything between them. */
 const isWithAddition = (word: string, known: string, added: readonly string[]): boolean =>
-  (word.startsWith(known) && added.includes(word.slice(known.length))) ||
+  (word.startsWith(known) && added.includes(word.slice(known.length).replace(/\d+$/, ""))) ||
   (word.endsWith(known) && added.includes(word.slice(0, word.length - known.length)));
 
 /**

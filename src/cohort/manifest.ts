@@ -40,7 +40,7 @@ export interface Manifest {
 }
 
 /** Far more than any cohort's list; a larger file is something else. */
-const mostBytes = 64 * 1024 * 1024;
+export const mostManifestBytes = 64 * 1024 * 1024;
 /** More cases than any cohort of volumes has. */
 const mostCases = 100_000;
 /** How many faults one error lists. */
@@ -149,7 +149,7 @@ function refuse(path: string, found: readonly string[]): void {
 async function readText(path: string): Promise<string> {
   let bytes: Buffer;
   try {
-    bytes = await readRegularFile(path, mostBytes);
+    bytes = await readRegularFile(path, mostManifestBytes);
   } catch (error) {
     throw badManifest(path, [`it cannot be read: ${messageOf(error)}`], error);
   }

@@ -60,6 +60,13 @@ function cohortWords({ patients, cases }: { patients: number; cases: number }): 
   return patients === cases ? words : `${words} (of ${cases} cases, which stay together)`;
 }
 
+/** Numbers that add up to 100 were meant as percents. */
+function asFractions(shares: readonly number[]): string {
+  const arePercents = shares.reduce((sum, share) => sum + share, 0) === 100;
+  const fractions = arePercents ? shares.map((share) => share / 100) : [0.75, 0.05, 0.2];
+  return askedParts.map((part, index) => `${part} ${fractions[index]}`).join(", ");
+}
+
 /** Counts of patients for every part; they add up to all that there are. */
 function countsOf(request: SplitRequest, cohort: { patients: number; cases: number }): Counts {
   const total = cohort.patients;
@@ -74,7 +81,7 @@ function countsOf(request: SplitRequest, cohort: { patients: number; cases: numb
     if (asked > total)
       throw badSplit(
         `expected at most the ${cohortWords(cohort)} that it has but received ${text}: ${asked} in all. Lower the counts, ` +
-          `or give fractions of all patients, such as train 0.75, validation 0.05, test 0.2`,
+          `or give fractions of all patients, such as ${asFractions(shares)}`,
       );
     return {
       train: request.train,

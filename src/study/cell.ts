@@ -34,7 +34,7 @@ import type { ModelConfig, Study, TaskConfig, TrainingSettings } from "./schema.
 import { smallestBatchOf } from "./smallest-batch.js";
 import { nothingSpent, type Trained, train } from "./train.js";
 import { type TrainingBatches, trainingBatch } from "./training-batch.js";
-import { leastCases, tooFewCases } from "./usable-cases.js";
+import { tooFewPrepared } from "./usable-cases.js";
 
 /** Everything that working on one cell needs. */
 export interface CellJob {
@@ -285,11 +285,8 @@ async function openSets(task: Task, cohort: StudyCohort, cell: PlannedCell, stud
   const { split } = cohortOf(cohort, task.kind);
   const { train: trainCases, validation, test: testCases } = split;
   const sets = { train: fitting(trainCases), validation: fitting(validation), test: fitting(testCases) };
-  const least = leastCases(cell, task, voxels);
-  for (const name of ["train", "test"] as const) {
-    const reason = tooFewCases(task.kind, name, task.needs, split[name].map(factsOf), least[name]);
-    if (reason !== null) throw new TransferLimitsError("BAD_MANIFEST", `The cohort: ${reason}`);
-  }
+  const reason = tooFewPrepared(cell, task, cohort, voxels);
+  if (reason !== null) throw new TransferLimitsError("BAD_MANIFEST", `The cohort: ${reason}`);
   const open = (cases: readonly PreparedCase[], kept?: VolumeBank) =>
     Promise.all(cases.map((prepared) => openCase(prepared, device, kept)));
   return {

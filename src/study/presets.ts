@@ -1,6 +1,7 @@
-import { realpathSync } from "node:fs";
+import { readFileSync, realpathSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
+import { mostManifestBytes } from "../cohort/manifest.js";
 import { describe } from "../common/errors.js";
 import { type Fault, faultsOf, section, suggestion } from "../common/validation.js";
 import { comparators, taskKinds } from "../common/vocabulary.js";
@@ -80,7 +81,7 @@ export function expandPreset(input: unknown, base: string): { input: unknown } |
   const parsed = paperSchema.safeParse(own);
   if (!parsed.success) return { faults: faultsOf(parsed.error, own) };
   const { promis, fewShot } = parsed.data.manifests;
-  if (fewShot !== null && placeOf(base, promis) === placeOf(base, fewShot)) {
+  if (fewShot !== null && sameManifest(resolve(base, promis), resolve(base, fewShot))) {
     const message =
       `expected the manifest of another cohort than promis has, but received the same, ${describe(fewShot)}: the preset ` +
       "would divide its patients twice, differently. With one cohort alone write fewShot: null; distortion correction " +
@@ -90,13 +91,21 @@ export function expandPreset(input: unknown, base: string): { input: unknown } |
   return { input: merge(presets[name](parsed.data), changes) };
 }
 
-/** Where a file lies, through links where it is there. */
-function placeOf(base: string, path: string): string {
-  const place = resolve(base, path);
+/** Whether two paths lead to one file, or to two of the same contents. */
+function sameManifest(one: string, other: string): boolean {
+  if (one === other) return true;
   try {
-    return realpathSync(place);
+    if (realpathSync(one) === realpathSync(other)) return true;
+    const [a, b] = [statSync(one), statSync(other)];
+    return (
+      a.isFile() &&
+      b.isFile() &&
+      a.size === b.size &&
+      a.size <= mostManifestBytes &&
+      readFileSync(one).equals(readFileSync(other))
+    );
   } catch {
-    return place;
+    return false; // whatever is wrong with a file, reading it as a manifest says so
   }
 }
 

@@ -20,6 +20,8 @@ export interface CohortPreview {
   split: { train: number; validation: number; test: number; unused: number };
   /** Files of the cases in a set that are not there, or cannot be read: `run` leaves such cases out. */
   missing: { case: string; role: VolumeRole; file: string }[];
+  /** Cases that the crop is to be around the gland of, and that have no mask of it: the middle of T2W stands for it. */
+  withoutGland: number;
   /** Tasks that cases of a set lack a column for: how many do not take part in it, and why. */
   lacking: { task: TaskKind; set: "train" | "validation" | "test"; cases: number; reason: string }[];
 }
@@ -27,6 +29,7 @@ export interface CohortPreview {
 /** Splits the cohorts of a study as `run` will. It reads manifests and looks whether files exist; it opens none. */
 export async function previewCohorts(study: Study): Promise<CohortPreview[]> {
   const previews: CohortPreview[] = [];
+  const { crop } = study.cohort;
   for (const { manifest: path, split, tasks } of cohortRequests(study)) {
     const { cases, columns } = await readManifest(path);
     const { train, validation, test, unused } = makeSplits(cases, split, study.seed);
@@ -51,6 +54,10 @@ export async function previewCohorts(study: Study): Promise<CohortPreview[]> {
         unused: unused.length,
       },
       missing,
+      withoutGland:
+        crop.around === "gland" && crop.fieldOfView !== "whole"
+          ? cases.filter(({ volumes }) => volumes.gland === undefined).length
+          : 0,
       lacking: study.tasks
         .filter(({ kind }) => tasks.includes(kind))
         .flatMap((task) => lackingOf(task, cases, { train, validation, test })),

@@ -27,6 +27,7 @@ import type { StudyResults } from "./results.js";
 import { type Outcome, runSchedule } from "./schedule.js";
 import type { Study, StudyInput } from "./schema.js";
 import { SessionLog } from "./sessions.js";
+import { refuseUntestable } from "./usable-cases.js";
 import { checkWeights } from "./weights.js";
 import { WorkerPool } from "./worker-process.js";
 
@@ -98,6 +99,7 @@ async function runLocked(
   using workers = new WorkerPool(threads, cells.length - alreadyDone);
   await checkWeights(study, plan, done);
   const cohort = await prepareStudyCohort(study, { signal, onProgress });
+  if (done.size === 0) refuseUntestable(study, cells, cohort);
   await settleCohort(folder, cohort, done.size > 0);
 
   for (const { id } of cells) if (!done.has(id)) await rm(studyPaths(folder).failure(id), { force: true });

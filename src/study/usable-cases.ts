@@ -1,7 +1,13 @@
 import { columnWords } from "../cohort/columns.js";
 import { type CaseFacts, type Need, unmetNeed } from "../cohort/needs.js";
+import { TransferLimitsError } from "../common/errors.js";
 import type { NetworkSpec } from "../native/network-spec.js";
+import { factsOf } from "../tasks/case-volumes.js";
+import { taskOf } from "../tasks/index.js";
 import type { Task } from "../tasks/task.js";
+import { cohortOf, type StudyCohort } from "./cohort-file.js";
+import type { PlannedCell } from "./plan.js";
+import type { Study } from "./schema.js";
 import { smallestBatchOf } from "./smallest-batch.js";
 
 /** Cases of the training and the test set that a cell cannot do without. */
@@ -24,6 +30,7 @@ export function needWords({ oneOf }: Need): string {
  * What is wrong with a set in which fewer cases than `least` have what is needed; null where there are enough.
  *
  * @param who what needs it: the name of a task
+ * @param leftOut cases that were left out when their files were read, of whichever set
  */
 export function tooFewCases(
   who: string,
@@ -31,21 +38,77 @@ export function tooFewCases(
   needs: readonly Need[],
   cases: readonly CaseFacts[],
   least: number,
+  leftOut: readonly { case: string; reason: string }[] = [],
 ): string | null {
-  const unmet = cases.flatMap((facts) => unmetNeed(needs, facts) ?? []);
+  const unmet = cases.flatMap((facts) => {
+    const need = unmetNeed(needs, facts);
+    return need === null ? [] : [{ need, words: unmetWords(need, facts) }];
+  });
   const found = cases.length - unmet.length;
   if (found >= least) return null;
   const asked = least === 1 ? "1 case" : `${least} cases (a step's batch norm needs as many)`;
-  const lacks = [...new Set(unmet)].map(
-    (need) => `${unmet.filter((one) => one === need).length} lack ${needWords(need)}`,
+  const lacks = [...new Set(unmet.map(({ words }) => words))].map(
+    (words) => `${unmet.filter((one) => one.words === words).length} ${words}`,
   );
-  const mend = unmet.find((need) => need.mend !== undefined)?.mend;
+  const [unread] = leftOut;
+  const mend = unmet.find(({ need }) => need.mend !== undefined)?.need.mend;
+  const cures = [
+    ...(unread
+      ? [
+          `mend the ${leftOut.length} cases of the cohort that were left out when they were read (${unread.case}: ` +
+            `${unread.reason})`,
+        ]
+      : []),
+    ...(unmet.length > 0 ? ["fill the column for more cases"] : []),
+    ...(mend === undefined ? [] : [mend]),
+    `enlarge split.${set}`,
+  ].join(", or ");
   return (
     `expected at least ${asked} in the ${set} set with what ${who} needs, but of ${cases.length} there ` +
     `${found === 1 ? "is 1" : `are ${found}`}${lacks.length > 0 ? `: ${lacks.join(", ")}` : ""}. ` +
-    (unmet.length === 0
-      ? `Enlarge split.${set}`
-      : `Fill the column for more cases${mend === undefined ? "" : `, ${mend}`}, or enlarge split.${set}`)
+    `${cures.slice(0, 1).toUpperCase()}${cures.slice(1)}`
+  );
+}
+
+/** What keeps a case from taking part, in words that follow how many. */
+function unmetWords(need: Need, { roles }: CaseFacts): string {
+  const isThere = need.oneOf.some((column) => column !== "pirads" && roles.includes(column));
+  return isThere ? `have nothing of ${needWords(need)} in the crop` : `lack ${needWords(need)}`;
+}
+
+/** What is wrong with the sets of a prepared cohort for a cell that belongs to a task; null where they do. */
+export function tooFewPrepared(
+  cell: PlannedCell,
+  task: Task,
+  cohort: StudyCohort,
+  voxels: readonly [number, number, number],
+): string | null {
+  const { split } = cohortOf(cohort, task.kind);
+  const least = leastCases(cell, task, voxels);
+  for (const set of ["train", "test"] as const) {
+    const facts = split[set].map(factsOf);
+    const reason = tooFewCases(task.kind, set, task.needs, facts, least[set], cohort.excluded);
+    if (reason !== null) return reason;
+  }
+  return null;
+}
+
+/**
+ * Refuses to train anything where none of the tasks' cells could then be tested: what pretraining takes would be lost.
+ *
+ * @throws `BAD_MANIFEST`, with the reasons
+ */
+export function refuseUntestable(study: Study, cells: readonly PlannedCell[], cohort: StudyCohort): void {
+  const reasons = cells.flatMap((cell) => {
+    const config = study.tasks.find(({ kind }) => kind === cell.task);
+    if (config === undefined) return [];
+    return [tooFewPrepared(cell, taskOf(config, cell.strategy ?? undefined), cohort, study.cohort.voxels)];
+  });
+  if (reasons.length === 0 || reasons.includes(null)) return;
+  const shown = [...new Set(reasons)].map((reason) => `\n  ${reason}`).join("");
+  throw new TransferLimitsError(
+    "BAD_MANIFEST",
+    `No task of the study can be trained and tested on the cases that could be read:${shown}`,
   );
 }
 

@@ -103,6 +103,7 @@ function cohortLines({
   split,
   missing,
   lacking,
+  withoutGland,
 }: CohortPreview): string[] {
   const { train, validation, test, unused } = split;
   const lines = [
@@ -115,6 +116,10 @@ function cohortLines({
     const more = untaken.length > 20 ? ` and ${untaken.length - 20} more` : "";
     lines.push(`  columns that nothing takes: ${shown}${more}`);
   }
+  if (withoutGland > 0)
+    lines.push(
+      `  cropped around the middle of T2W, as they have no gland mask: ${count(withoutGland, "case")}`,
+    );
   for (const { task, set, cases: number, reason } of lacking)
     lines.push(`  left out of ${task}: ${count(number, "case")} of the ${set} set, because ${reason}`);
   const [first] = missing;
