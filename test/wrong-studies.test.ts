@@ -307,6 +307,56 @@ describe("A study that was wrong", () => {
   });
 });
 
+describe("A study that runs, but not as it was meant", () => {
+  const textOf = async (name: string, study: object) => {
+    const file = join(folder, `${name}.yaml`);
+    await writeFile(file, stringify(study));
+    const { status, stdout } = await cli("plan", file);
+    expect(status).toBe(0);
+    return stdout;
+  };
+
+  it("is planned with how many cases of each set a task cannot use, and why", async () => {
+    const rows = Array.from(
+      { length: 6 },
+      (_, index) => `c${index},t${index}.mha,${index < 4 ? `h${index}.mha` : ""}`,
+    );
+    await writeFile(join(folder, "some.csv"), `case,t2w,hbv\n${rows.join("\n")}\n`);
+    const split = { train: 4, validation: 0, test: 2 };
+    const text = await textOf(
+      "some",
+      sound({ cohort: cohort("some.csv"), split, tasks: ["modality-translation"] }),
+    );
+    const left = [
+      ...text.matchAll(
+        /left out of modality-translation: (\d) cases? of the \w+ set, because it has no high-b/g,
+      ),
+    ];
+    expect(left.reduce((sum, [, count]) => sum + Number(count), 0)).toBe(2);
+  });
+
+  it("is planned with a metric that its test set leaves undefined", async () => {
+    const rows = Array.from({ length: 6 }, (_, index) => `c${index},t${index}.mha,4`);
+    await writeFile(join(folder, "fours.csv"), `case,t2w,pirads\n${rows.join("\n")}\n`);
+    const text = await textOf(
+      "fours",
+      sound({ cohort: cohort("fours.csv"), tasks: ["pirads-classification"] }),
+    );
+    expect(text).toContain(
+      "Specificity at sensitivity 0.9 of pirads-classification is undefined on the test set: it has no negative case",
+    );
+  });
+
+  it("is planned with how many cases are cropped without a gland mask", async () => {
+    const crop = { fieldOfView: [64, 64, 60] };
+    const text = await textOf(
+      "no-gland",
+      sound({ cohort: { ...cohort("t2w.csv"), crop } as StudyInput["cohort"] }),
+    );
+    expect(text).toContain("cropped around the middle of T2W, as they have no gland mask: 6 cases");
+  });
+});
+
 describe("The memory of a study's cells", () => {
   const execution = (...devices: string[]) =>
     ({ execution: { device: devices[0], devices } }) as unknown as Pick<Study, "execution">;

@@ -15,7 +15,8 @@ const longHours = 24;
 export function planWarnings(study: Study, { cells }: StudyPlan, hours: number | null): string[] {
   const [first, ...others] = largeCells(study, cells);
   const warnings = first === undefined ? [] : [`it may not fit: ${largeCellsInWords([first, ...others])}`];
-  if (study.execution.device !== "cpu") return warnings;
+  const { device, devices = [device] } = study.execution;
+  if (!devices.includes("cpu")) return warnings;
   const cores = availableParallelism();
   const least = leastHours(
     cells.reduce((sum, { cost }) => sum + cost, 0),

@@ -1,7 +1,7 @@
 import { access } from "node:fs/promises";
 import { untakenColumns, type VolumeRole } from "../cohort/columns.js";
 import { type CohortCase, caseFacts, readManifest } from "../cohort/manifest.js";
-import { lackOf } from "../cohort/needs.js";
+import { type CaseFacts, lackOf } from "../cohort/needs.js";
 import { makeSplits } from "../cohort/splits.js";
 import type { TaskKind } from "../common/vocabulary.js";
 import { taskOf } from "../tasks/index.js";
@@ -22,6 +22,8 @@ export interface CohortPreview {
   missing: { case: string; role: VolumeRole; file: string }[];
   /** Cases that the crop is to be around the gland of, and that have no mask of it: the middle of T2W stands for it. */
   withoutGland: number;
+  /** Sets whose metric cannot be computed, whatever a network answers, and why. */
+  undefinedOn: { task: TaskKind; set: "validation" | "test"; metric: string; reason: string }[];
   /** Tasks that cases of a set lack a column for: how many do not take part in it, and why. */
   lacking: { task: TaskKind; set: "train" | "validation" | "test"; cases: number; reason: string }[];
 }
@@ -58,12 +60,32 @@ export async function previewCohorts(study: Study): Promise<CohortPreview[]> {
         crop.around === "gland" && crop.fieldOfView !== "whole"
           ? cases.filter(({ volumes }) => volumes.gland === undefined).length
           : 0,
+      undefinedOn: study.tasks
+        .filter(({ kind }) => tasks.includes(kind))
+        .flatMap((task) => undefinedOn(task, cases, { validation, test })),
       lacking: study.tasks
         .filter(({ kind }) => tasks.includes(kind))
         .flatMap((task) => lackingOf(task, cases, { train, validation, test })),
     });
   }
   return previews;
+}
+
+/** Sets in which the cases that take part leave a task's metric undefined; an empty set is asked for as such. */
+function undefinedOn(
+  config: TaskConfig,
+  cases: readonly CohortCase[],
+  sets: Record<"validation" | "test", readonly string[]>,
+): CohortPreview["undefinedOn"] {
+  const task = taskOf(config);
+  const facts = new Map(cases.map((one) => [one.id, caseFacts(one)]));
+  return (["validation", "test"] as const).flatMap((set) => {
+    const taking = sets[set]
+      .map((id) => facts.get(id) as CaseFacts)
+      .filter((one) => task.missing(one) === null);
+    const reason = taking.length === 0 ? null : (task.undefinedOn?.(taking) ?? null);
+    return reason === null ? [] : [{ task: task.kind, set, metric: task.metric, reason }];
+  });
 }
 
 /** Of each set, the cases that a task cannot use, by reason. */

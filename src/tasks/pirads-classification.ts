@@ -69,17 +69,19 @@ export const piradsClassification = (options: PiradsClassificationOptions): Task
     });
   },
 
+  undefinedOn: (cases) =>
+    oneSided(
+      cases.flatMap(({ pirads }) => (pirads === null ? [] : [pirads >= options.positiveFrom])),
+      options.positiveFrom,
+    ),
+
   assess(judgements) {
     const truth = judgements.map((one) => one.truth as number);
     const predicted = judgements.map((one) => one.predicted as number);
     const scores = judgements.map(({ value }) => value);
     const labels = truth.map((one) => one >= classOf(options.positiveFrom));
     const right = truth.filter((one, index) => one === predicted[index]).length;
-    const reason = !labels.includes(true)
-      ? `it has no positive case (PI-RADS ${options.positiveFrom} or higher)`
-      : !labels.includes(false)
-        ? `it has no negative case (PI-RADS lower than ${options.positiveFrom})`
-        : null;
+    const reason = oneSided(labels, options.positiveFrom);
     return {
       ...(reason === null
         ? { value: specificityAtSensitivity(labels, scores, sensitivity) }
@@ -98,6 +100,12 @@ export const piradsClassification = (options: PiradsClassificationOptions): Task
     throw new TypeError("A classification has no pictures");
   },
 });
+
+/** Why no specificity at a sensitivity can be computed from these labels; null where it can. */
+function oneSided(labels: readonly boolean[], positiveFrom: number): string | null {
+  if (!labels.includes(true)) return `it has no positive case (PI-RADS ${positiveFrom} or higher)`;
+  return labels.includes(false) ? null : `it has no negative case (PI-RADS lower than ${positiveFrom})`;
+}
 
 /** N / (classes that occur x cases of the class), as scikit-learn's "balanced"; 1 for a class that does not occur. */
 export function inverseFrequencies(training: readonly Pick<CaseVolumes, "pirads">[]): number[] {

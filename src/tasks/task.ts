@@ -113,6 +113,8 @@ export interface Task {
   readonly questions?: number;
   /** How each sample of a batch was answered: prediction (the network's answer) and target, both with N in front. */
   judge(prediction: Tensor, target: Tensor): Promise<Judgement[]>;
+  /** Why the metric of a set of such cases cannot be computed, whatever is answered; null, or absent, where it can. */
+  undefinedOn?(cases: readonly CaseFacts[]): string | null;
   /** The metric over the cases of a set, of which there is at least one. */
   assess(judgements: readonly Judgement[], cases: readonly CaseFacts[]): Assessment;
   /** The slice of a sample that shows most, with the network's answer [1, outputs, D, H, W] to it. */

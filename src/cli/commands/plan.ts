@@ -104,6 +104,7 @@ function cohortLines({
   missing,
   lacking,
   withoutGland,
+  undefinedOn,
 }: CohortPreview): string[] {
   const { train, validation, test, unused } = split;
   const lines = [
@@ -116,6 +117,10 @@ function cohortLines({
     const more = untaken.length > 20 ? ` and ${untaken.length - 20} more` : "";
     lines.push(`  columns that nothing takes: ${shown}${more}`);
   }
+  for (const { task, set, metric, reason } of undefinedOn)
+    lines.push(
+      `  warning: ${metric} of ${task} is undefined on the ${set} set: ${reason}. Enlarge split.${set}, or choose another seed`,
+    );
   if (withoutGland > 0)
     lines.push(
       `  cropped around the middle of T2W, as they have no gland mask: ${count(withoutGland, "case")}`,

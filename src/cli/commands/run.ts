@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { answer } from "../answer.js";
+import { printable } from "../format.js";
 import { wholeNumber } from "../numbers.js";
 import { runWithProgress } from "../run-with-progress.js";
 
@@ -25,7 +26,14 @@ export function addRun(program: Command): void {
       (path: string, { jobs, devices, ...options }: { jobs?: number; devices?: string[]; json?: boolean }) =>
         answer(options, async () => {
           const { loadStudy } = await import("../../study/load.js");
-          return runWithProgress(await loadStudy(path), `transfer-limits run ${path}`, {
+          const { planStudy } = await import("../../study/plan.js");
+          const { planWarnings } = await import("../../study/plan-warnings.js");
+          const study = await loadStudy(path);
+          const on = devices ?? study.execution.devices ?? [study.execution.device];
+          const here = { ...study, execution: { ...study.execution, device: on[0] ?? "cpu", devices: on } };
+          for (const warning of planWarnings(here, planStudy(here), null))
+            process.stderr.write(`warning: ${printable(warning)}\n`);
+          return runWithProgress(study, `transfer-limits run ${path}`, {
             ...(jobs === undefined ? {} : { jobs }),
             ...(devices === undefined ? {} : { devices }),
           });
