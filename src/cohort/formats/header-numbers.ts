@@ -18,3 +18,6 @@ export function parseNumbers(path: string, field: string, text: string, count: n
 /** The lengths of the axes: whole numbers, one an axis. */
 export const parseSizes = (text: string): number[] =>
   text.split(/\s+/).map((length) => (/^\d{1,15}$/.test(length) ? Number(length) : Number.NaN));
+
+/** A whole number, such as a count of bytes; NaN for anything else. */
+export const parseWhole = (text: string): number => (/^-?\d{1,15}$/.test(text) ? Number(text) : Number.NaN);

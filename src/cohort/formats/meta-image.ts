@@ -2,7 +2,7 @@ import { describe } from "../../common/errors.js";
 import { locateDataFile, readPrefix } from "./attached-data.js";
 import { badImage } from "./bad-image.js";
 import type { ByteLocation } from "./byte-source.js";
-import { parseNumber, parseSizes } from "./header-numbers.js";
+import { parseSizes, parseWhole } from "./header-numbers.js";
 import { requireInterleaved, requirePlausibleSize, requireSize } from "./limits.js";
 import { metaImagePosition, positionFields } from "./meta-image-position.js";
 import type { OpenedImage, OpenOptions } from "./opened-image.js";
@@ -79,7 +79,7 @@ export async function openMetaImage(
       path,
       `its voxels are of the type ${describe(typeName)}; expected one of ${Object.keys(elementTypes).join(", ")}`,
     );
-  const channels = parseNumber(fields.get("ElementNumberOfChannels") ?? "1");
+  const channels = parseWhole(fields.get("ElementNumberOfChannels") ?? "1");
   requireSize(path, [...sizes, channels], 1, { ...limits, voxels: Number.MAX_SAFE_INTEGER });
   const size = sizes.slice(0, 3) as [number, number, number];
   const times = sizes[3] ?? 1;
@@ -150,16 +150,22 @@ async function locate(
   const local = /^local$/i.test(name);
   const file = local ? { path, fileBytes } : await locateDataFile(path, name, root);
   const compressed = booleanOf(path, fields, "CompressedData", false);
-  const skipped = Number(fields.get("HeaderSize") ?? 0);
+  const skipped = parseWhole(fields.get("HeaderSize") ?? "0");
   if (!Number.isSafeInteger(skipped) || skipped < -1 || (skipped === -1 && compressed))
     throw badImage(
       path,
       `its field HeaderSize is ${skipped}; expected a number of bytes, or -1 for uncompressed voxels at the end of the file`,
     );
+  // Of voxels that follow the header, ITK counts the bytes from the file's beginning, others from the header's end.
+  if (local && skipped > 0)
+    throw badImage(
+      path,
+      `its field HeaderSize is ${skipped} although its voxels follow the header; remove the field`,
+    );
   const first = local ? headerBytes : 0;
   const start = skipped === -1 ? Math.max(file.fileBytes - wanted, first) : first + skipped;
   const location = { ...file, start, compressed };
-  const stored = Number(fields.get("CompressedDataSize") ?? 0);
+  const stored = parseWhole(fields.get("CompressedDataSize") ?? "0");
   if (compressed && stored > file.fileBytes - start)
     throw badImage(
       path,

@@ -2,7 +2,7 @@ import { describe } from "../../common/errors.js";
 import { locateDataFile, readPrefix } from "./attached-data.js";
 import { badImage } from "./bad-image.js";
 import type { ByteLocation } from "./byte-source.js";
-import { parseSizes } from "./header-numbers.js";
+import { parseSizes, parseWhole } from "./header-numbers.js";
 import { requireInterleaved, requirePlausibleSize, requireSize } from "./limits.js";
 import { nrrdPosition } from "./nrrd-position.js";
 import type { OpenedImage, OpenOptions } from "./opened-image.js";
@@ -72,6 +72,9 @@ export async function openNrrd(
   { root, limits }: OpenOptions,
 ): Promise<OpenedImage> {
   const prefix = await readPrefix(path);
+  const version = prefix.toString("latin1", 7, 9).trimEnd();
+  if (!/^[1-5]$/.test(version))
+    throw badImage(path, `it begins with ${describe(`NRRD000${version}`)}; expected NRRD0001 to NRRD0005`);
   const { fields, length } = parseHeader(path, prefix);
   const required = (name: string) => {
     const value = fields.get(name);
@@ -165,8 +168,8 @@ async function locate(
     dataFile === undefined
       ? { path, fileBytes, first: length }
       : { ...(await locateDataFile(path, dataFile, root)), first: 0 };
-  const skip = Number(fields.get("byte skip") ?? 0);
-  const lines = Number(fields.get("line skip") ?? 0);
+  const skip = parseWhole(fields.get("byte skip") ?? "0");
+  const lines = parseWhole(fields.get("line skip") ?? "0");
   if (lines !== 0 || !Number.isSafeInteger(skip) || skip < -1 || (compressed && skip !== 0))
     throw badImage(
       path,
