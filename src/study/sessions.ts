@@ -36,7 +36,7 @@ export class SessionLog {
     // The seconds are of a clock that nobody sets; the dates are for people.
     this.#session.seconds = Math.round(performance.now() - this.#start) / 1000;
     this.#session.ended = new Date().toISOString();
-    const all = [...this.before, this.#session];
+    const all = [...this.before, { ...this.#session }];
     await writeJson(studyPaths(this.folder).sessions, all);
     return all;
   }
