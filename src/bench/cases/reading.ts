@@ -2,6 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
+import { niftiFile } from "../../cohort/formats/nifti-file.js";
 import { type Image, readImage } from "../../cohort/image.js";
 import { Tensor } from "../../native/tensor.js";
 import { alternate } from "../alternate.js";
@@ -52,23 +53,14 @@ export const reading: BenchCase = {
  */
 async function writeScan(path: string, shape: readonly number[]): Promise<number> {
   const [depth = 1, height = 1, width = 1] = shape;
-  const header = Buffer.alloc(352);
-  header.writeInt32LE(348, 0);
-  for (const [index, size] of [3, width, height, depth, 1, 1, 1, 1].entries())
-    header.writeInt16LE(size, 40 + 2 * index);
-  header.writeInt16LE(4, 70); // int16
-  header.writeInt16LE(16, 72);
-  for (const [index, size] of [1, 0.5, 0.5, 3].entries()) header.writeFloatLE(size, 76 + 4 * index);
-  header.writeFloatLE(352, 108);
-  header.writeFloatLE(1, 112); // slope
-  header.writeInt8(2, 123); // millimetres
-  header.write("n+1", 344, "latin1");
   const noise = hashFill("bench.reading", productOf(shape));
   const voxels = Int16Array.from(noise, (u, index) => {
     const [i, j] = [index % width, Math.floor(index / width) % height];
     return Math.round(400 + 250 * Math.sin(i / 37) * Math.cos(j / 29) + 24 * u);
   });
-  const file = await compress(Buffer.concat([header, Buffer.from(voxels.buffer)]));
+  const file = await compress(
+    niftiFile([depth, height, width], [0, 0, 0.5, 0, 0, 0.5, 0, 0, 3, 0, 0, 0], voxels),
+  );
   await writeFile(path, file);
   return file.length;
 }
