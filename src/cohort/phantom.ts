@@ -5,6 +5,7 @@ import { gzip } from "node:zlib";
 import { writeFileAtomically } from "../common/atomic-file.js";
 import { expected, throwIfAborted } from "../common/errors.js";
 import { type RandomStream, randomStream, seedFor } from "../common/random.js";
+import { codedError } from "../common/system-errors.js";
 import type { Tensor } from "../native/tensor.js";
 import { type PhantomGrid, type PhantomScene, renderPhantom } from "../native/volumes.js";
 import { niftiFile } from "./formats/nifti-file.js";
@@ -141,7 +142,7 @@ export async function writePhantomCohort(folder: string, options: PhantomCohortO
     while (next < cases) await write(next++);
   };
   const results = await Promise.allSettled([worker(), worker()]);
-  for (const result of results) if (result.status === "rejected") throw result.reason;
+  for (const result of results) if (result.status === "rejected") throw codedError(result.reason);
 
   await writeFileAtomically(manifest, `${rows.join("\n")}\n`);
   return manifest;

@@ -38,7 +38,7 @@ export async function withCodedErrors<T>(work: () => Promise<T>): Promise<T> {
 
 /** Words by which V8, the C++ library, OpenMP and LibTorch say that there is no memory left, as they end a process. */
 export const saysOutOfMemory = (words: string): boolean =>
-  /heap out of memory|Reached heap limit|Array buffer allocation failed|bad_alloc|Cannot allocate memory|out of memory|Thread creation failed/i.test(
+  /heap out of memory|Reached heap limit|Array buffer allocation failed|bad_alloc|ENOMEM|Cannot allocate memory|out of memory|Thread creation failed/i.test(
     words,
   );
 

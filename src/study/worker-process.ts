@@ -148,7 +148,7 @@ class WorkerProcess {
 
   /** Whether it said so itself, or was killed while the system was ending processes for want of memory. */
   #ranOutOfMemory({ killedBy }: End): boolean {
-    if (saysOutOfMemory(this.#stderr)) return true;
+    if (saysOutOfMemory(this.#stderr) || saysOutOfMemory(this.#spawnError?.message ?? "")) return true;
     return killedBy === "SIGKILL" && killedForMemory() > this.#killedForMemoryBefore;
   }
 
