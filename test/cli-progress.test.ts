@@ -17,8 +17,15 @@ const cell: CellLabel = {
 };
 
 const events: StudyEvent[] = [
-  { kind: "case", done: 1, total: 2, case: "one", excluded: null },
-  { kind: "case", done: 2, total: 2, case: "two\u001b[31m", excluded: "t2w.nii is empty" },
+  { kind: "case", done: 1, total: 2, case: "one", excluded: null, cohort: "/data/promis/manifest.csv" },
+  {
+    kind: "case",
+    done: 2,
+    total: 2,
+    case: "two\u001b[31m",
+    excluded: "t2w.nii is empty",
+    cohort: "/data/promis/manifest.csv",
+  },
   { kind: "plan", cells: [cell, { ...cell, id: "b", comparator: "from-scratch" }], alreadyDone: 1 },
   { kind: "cell-started", cell, epochs: 3, startEpoch: 1 },
   {
@@ -49,7 +56,7 @@ describe("progress without a terminal", () => {
     expect(shown({ interactive: false })).toBe(
       [
         "case two\\x1b[31m is left out: t2w.nii is empty",
-        "2 cases looked at",
+        "2 cases of promis/manifest.csv looked at",
         "2 cells, of which 1 are done already",
         "super-resolution · profound · fine-tuned: started, goes on at epoch 2 of 3",
         "super-resolution · profound · fine-tuned: epoch 2 of 3, loss 0.532, SSIM 0.810, 1 min 01 s left",
@@ -133,7 +140,7 @@ describe("the summary of a study", () => {
       : {
           status: "done",
           result: {
-            metric: { name: "SSIM", mean, standardDeviation: 0.05, cases: [] },
+            metric: { name: "SSIM", mean, standardDeviation: 0.05, cases: [], secondary: {} },
           } as CellSummary["result"] & object,
         }),
   });
@@ -171,18 +178,24 @@ describe("the summary of a study", () => {
     software: { package: "0", libtorch: "0", node: "0", device: "cpu", threads: 1, precision: "float32" },
   };
 
-  it("has a row a task and model, the specialised model in it, gains, exclusions, failures and the report's path", () => {
+  it("has a row a task and model, the specialised model in it, exclusions, failures and the report's path", () => {
     const text = studySummary(results, "/r/report.html");
     expect(text).toMatch(
       /super-resolution +profound +1 +SSIM +0\.900 ± 0\.050 +– +0\.600 ± 0\.050 +– failed +0\.800 ± 0\.050/,
     );
-    expect(text).toContain("+50.0 %");
     expect(text).toContain("1 case left out:\n  x: it is truncated");
     expect(text).toContain("1 cell failed:\n  profound--from-scratch: out of memory");
     expect(text).toMatch(/Report: \/r\/report\.html$/);
   });
 
-  it("says that a metric is undefined, why, and that so is the gain", () => {
+  it("ends with the conclusion on each model in words, before the report's path", () => {
+    const done = { ...results, cells: [...results.cells.slice(0, 2), row("from-scratch", 0.7)] };
+    const [conclusion, path] = studySummary(done, "/r/report.html").split("\n\n").slice(-2);
+    expect(conclusion).toMatch(/^profound helps on 1 of 1 task over training from scratch/);
+    expect(path).toBe("Report: /r/report.html");
+  });
+
+  it("says that a metric is undefined, and why", () => {
     const [fineTuned, ...others] = results.cells as [CellSummary, ...CellSummary[]];
     const text = studySummary(
       {
@@ -214,7 +227,6 @@ describe("the summary of a study", () => {
       null,
     );
     expect(text).toMatch(/super-resolution +profound +1 +SSIM +– undefined +–/);
-    expect(text).toMatch(/over random-weights +– \(metric undefined\)/);
     expect(text).toContain("super-resolution: SSIM is undefined on the test set: it has no negative case");
   });
 });

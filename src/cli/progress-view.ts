@@ -1,4 +1,6 @@
+import { basename, dirname } from "node:path";
 import type { Writable } from "node:stream";
+import { stripVTControlCharacters } from "node:util";
 import { createLogUpdate } from "log-update";
 import pc from "picocolors";
 import type { CellLabel, MeasuredMetric, StudyEvent } from "../common/progress.js";
@@ -18,6 +20,9 @@ export interface ProgressViewOptions {
   colour?: boolean;
 }
 
+/** So long nothing at most is said where there is no terminal, in milliseconds. */
+const quietInterval = 30_000;
+
 /** Redrawing more often than this costs time and shows nothing more, in milliseconds. */
 const redrawInterval = 100;
 
@@ -26,7 +31,7 @@ const redrawInterval = 100;
  * loss, metric, time left) under one line a finished cell; elsewhere one line an epoch.
  */
 export function createProgressView(
-  stream: Writable & { isTTY?: boolean },
+  stream: Writable & { isTTY?: boolean; columns?: number },
   options: ProgressViewOptions = {},
 ): ProgressView {
   const interactive = options.interactive ?? (stream.isTTY === true && process.env.TERM !== "dumb");
@@ -57,15 +62,31 @@ class CellNames {
 
 function plainView(stream: Writable): ProgressView {
   const names = new CellNames();
-  const line = (text: string) => stream.write(`${text}\n`);
+  const running = new RunningCells();
+  let preparing = "";
+  let saidAt = Date.now();
+  const line = (text: string) => {
+    saidAt = Date.now();
+    stream.write(`${text}\n`);
+  };
+  const whatGoesOn = (): string =>
+    preparing || `${count(running.size, "cell")} running${leftWords(running.secondsLeft())}`;
+  const timer = setInterval(() => {
+    if (Date.now() - saidAt >= quietInterval) line(whatGoesOn());
+  }, quietInterval / 6);
+  timer.unref();
   const show = (event: StudyEvent): void => {
+    running.see(event);
     switch (event.kind) {
       case "case":
         if (event.excluded !== null) line(exclusion(event));
-        if (event.done === event.total) line(`${count(event.total, "case")} looked at`);
+        preparing = event.done === event.total ? "" : preparingWords(event);
+        if (event.done === event.total)
+          line(`${count(event.total, "case")} of ${cohortName(event.cohort)} looked at`);
         return;
       case "plan":
         names.learn(event.cells);
+        preparing = "";
         line(planned(event));
         return;
       case "cell-started":
@@ -81,17 +102,29 @@ function plainView(stream: Writable): ProgressView {
         line(`${names.of(event.cell)}: FAILED: ${printable(event.reason)}`);
         return;
       case "study":
-        line(studyWords(event));
+        line(studyWords(event, running.secondsLeft()));
     }
   };
-  return { show, close: () => {} };
+  return { show, close: () => clearInterval(timer) };
 }
 
-function liveView(stream: Writable, colours: Colours): ProgressView {
+/** Text of at most `width` columns, the end of it replaced by an ellipsis; colours are kept. */
+function cut(text: string, width: number): string {
+  if (stripVTControlCharacters(text).length <= width) return text;
+  let left = Math.max(0, width - 1);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: sequences that colour text begin with one
+  const kept = text.replace(/(\u001b\[[\d;]*m)|[^\u001b]/gu, (part, colour: string | undefined) =>
+    colour !== undefined ? part : left-- > 0 ? part : "",
+  );
+  return `${kept}…`;
+}
+
+function liveView(stream: Writable & { columns?: number }, colours: Colours): ProgressView {
   const names = new CellNames();
   const live = createLogUpdate(stream as NodeJS.WritableStream);
   const running = new Map<string, { cell: CellLabel; words: string }>();
-  let heading = "";
+  const times = new RunningCells();
+  let heading = (): string => "";
   let drawnAt = 0;
 
   const draw = (now = false): void => {
@@ -101,7 +134,11 @@ function liveView(stream: Writable, colours: Colours): ProgressView {
     const lines = [...running.values()].map(
       ({ cell, words }) => `${colours.cyan("▸")} ${names.of(cell).padEnd(width)}  ${colours.dim(words)}`,
     );
-    live([...lines, ...(heading ? [colours.bold(heading)] : [])].join("\n"));
+    const bottom = heading();
+    const columns = stream.columns ?? 80;
+    live(
+      [...lines, ...(bottom ? [colours.bold(bottom)] : [])].map((line) => cut(line, columns - 1)).join("\n"),
+    );
   };
   const keep = (text: string): void => {
     live.persist(text);
@@ -109,15 +146,16 @@ function liveView(stream: Writable, colours: Colours): ProgressView {
   };
 
   const show = (event: StudyEvent): void => {
+    times.see(event);
     switch (event.kind) {
       case "case":
         if (event.excluded !== null) keep(`${colours.yellow("!")} ${exclusion(event)}`);
-        heading = `Preparing cases: ${event.done} of ${event.total}`;
+        heading = () => preparingWords(event);
         draw(event.done === event.total);
         return;
       case "plan":
         names.learn(event.cells);
-        heading = planned(event);
+        heading = () => planned(event);
         draw(true);
         return;
       case "cell-started":
@@ -139,7 +177,7 @@ function liveView(stream: Writable, colours: Colours): ProgressView {
         keep(`${colours.red("✘")} ${names.of(event.cell)}: ${printable(event.reason)}`);
         return;
       case "study":
-        heading = studyWords(event);
+        heading = () => studyWords(event, times.secondsLeft());
         draw(true);
         return;
     }
@@ -150,6 +188,42 @@ function liveView(stream: Writable, colours: Colours): ProgressView {
   };
   return { show, close };
 }
+
+/** How long the study takes from now on, by what it and its running cells said last and when. */
+class RunningCells {
+  readonly #cells = new Map<string, { secondsLeft: number | null; at: number }>();
+  #study: { secondsLeft: number; at: number } | null = null;
+
+  see(event: StudyEvent): void {
+    const at = Date.now() / 1000;
+    if (event.kind === "cell-started") this.#cells.set(event.cell.id, { secondsLeft: null, at });
+    else if (event.kind === "epoch") this.#cells.set(event.cell.id, { secondsLeft: event.secondsLeft, at });
+    else if (event.kind === "cell-done" || event.kind === "cell-failed") this.#cells.delete(event.cell.id);
+    else if (event.kind === "study")
+      this.#study = event.secondsLeft === null ? null : { secondsLeft: event.secondsLeft, at };
+  }
+
+  get size(): number {
+    return this.#cells.size;
+  }
+
+  /** Never below the longest running cell's; null where the study has not said anything yet. */
+  secondsLeft(): number | null {
+    if (this.#study === null) return null;
+    const now = Date.now() / 1000;
+    const said = [this.#study, ...this.#cells.values()];
+    return Math.max(0, ...said.map(({ secondsLeft, at }) => (secondsLeft ?? 0) - (now - at)));
+  }
+}
+
+const cohortName = (manifest: string): string =>
+  printable([basename(dirname(manifest)), basename(manifest)].filter((part) => part !== "").join("/"));
+
+const preparingWords = ({ cohort, done, total }: Of<"case">): string =>
+  `Preparing cases of ${cohortName(cohort)}: ${done} of ${total}`;
+
+const leftWords = (seconds: number | null): string =>
+  seconds === null ? "" : `, about ${duration(seconds)} left`;
 
 type Of<Kind extends StudyEvent["kind"]> = Extract<StudyEvent, { kind: Kind }>;
 
@@ -169,8 +243,8 @@ function epochWords({ epoch, epochs, loss, metric, secondsLeft }: Of<"epoch">): 
 const metricWords = (metric: MeasuredMetric | null): string =>
   metric ? `, ${metric.name} ${metric.value === null ? "undefined" : number(metric.value)}` : "";
 
-function studyWords({ done, failed, total, secondsLeft }: Of<"study">): string {
+function studyWords({ done, failed, total }: Of<"study">, secondsLeft: number | null): string {
   const failures = failed > 0 ? `, ${failed} failed` : "";
-  const left = secondsLeft !== null && done + failed < total ? `, about ${duration(secondsLeft)} left` : "";
+  const left = done + failed < total ? leftWords(secondsLeft) : "";
   return `${done} of ${count(total, "cell")} done${failures}${left}`;
 }

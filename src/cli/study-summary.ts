@@ -1,15 +1,21 @@
 import { comparators, variantName } from "../common/vocabulary.js";
-import { leaks } from "../report/sentences.js";
-import type { CellSummary, Gain, StudyResults } from "../study/results.js";
+import { leaks, modelAnswers } from "../report/sentences.js";
+import { summarise } from "../report/summary.js";
+import type { CellSummary, StudyResults } from "../study/results.js";
 import { count, number, printable, table } from "./format.js";
 
-/** A study in words: the test metric of every task, model and comparator, the gains, and what is not there. */
+/**
+ * A study in words: the test metric of every task, model and comparator, what is not there, and at the end the
+ * conclusion on each model, as the report's first sentences say it. The gains stand in the report's tables.
+ */
 export function studySummary(results: StudyResults, report: string | null): string {
   return [
     metricTable(results.cells),
-    gainTable(results.gains),
     ...leaks(results).map(printable),
     ...shortcomings(results),
+    modelAnswers(summarise(results))
+      .map(({ answer }) => printable(answer))
+      .join("\n"),
     report === null ? "" : `Report: ${report}`,
   ]
     .filter((part) => part !== "")
@@ -44,20 +50,6 @@ function scoreOf(cell: CellSummary | undefined): string {
   const { mean, standardDeviation } = cell.result.metric;
   if (mean === null) return "– undefined";
   return standardDeviation === null ? number(mean) : `${number(mean)} ± ${number(standardDeviation)}`;
-}
-
-function gainTable(gains: readonly Gain[]): string {
-  if (gains.length === 0) return "";
-  const rows = gains.map((gain) => [
-    variantName(gain),
-    gain.model,
-    String(gain.seed),
-    `over ${gain.reference}`,
-    gain.percent === null
-      ? `– (${gain.fineTuned === null || gain.referenceValue === null ? "metric undefined" : "reference is 0 or less"})`
-      : `${gain.percent >= 0 ? "+" : ""}${gain.percent.toFixed(1)} %`,
-  ]);
-  return `Relative gain of the fine-tuned model:\n${table(["task", "model", "seed", "reference", "gain"], rows)}`;
 }
 
 function shortcomings({ cells, pretraining, cohort, complete }: StudyResults): string[] {

@@ -21,7 +21,15 @@ export interface MeasuredMetric {
 /** What a running study tells, in order. A view draws a line a running cell; a log writes a line an epoch. */
 export type StudyEvent =
   /** A cohort case was preprocessed, or found in the cache. */
-  | { kind: "case"; done: number; total: number; case: string; excluded: string | null }
+  | {
+      kind: "case";
+      done: number;
+      total: number;
+      case: string;
+      excluded: string | null;
+      /** The manifest of the cohort, of which a study may have several. */
+      cohort: string;
+    }
   /** The plan is made: so many cells, of which some are already there from an earlier run. */
   | { kind: "plan"; cells: CellLabel[]; alreadyDone: number }
   | { kind: "cell-started"; cell: CellLabel; epochs: number; startEpoch: number }
@@ -44,5 +52,5 @@ export type StudyEvent =
       nativeSeconds: number;
     }
   | { kind: "cell-failed"; cell: CellLabel; reason: string }
-  /** All cells are through; `secondsLeft` of the study is estimated after every cell. */
+  /** After every cell; `secondsLeft` of the study is never below that of a running cell. */
   | { kind: "study"; done: number; failed: number; total: number; secondsLeft: number | null };

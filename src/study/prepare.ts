@@ -200,7 +200,7 @@ function prepareCases(
       images: { ...(root === null ? {} : { root }), limits },
       cache: execution.cache,
       ...(signal ? { signal } : {}),
-      onCase: (event) => onProgress({ kind: "case", ...event }),
+      onCase: (event) => onProgress({ kind: "case", cohort: manifest.path, ...event }),
     },
   );
 }
