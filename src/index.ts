@@ -20,8 +20,8 @@ export type { DistillationSchedule, LossSpec, SliceViews, TrainerOptions } from 
 export { Trainer } from "./native/trainer.js";
 export { writeReport } from "./report/index.js";
 export * as statistics from "./statistics/index.js";
-export { loadStudy } from "./study/load.js";
-export { type PlannedCell, planStudy, type StudyPlan } from "./study/plan.js";
+export { loadStudy, planStudy } from "./study/load.js";
+export type { PlannedCell, StudyPlan } from "./study/plan.js";
 export type * from "./study/results.js";
 export { type RunOptions, runStudy } from "./study/run.js";
 export { type Study, type StudyInput, studySchema } from "./study/schema.js";

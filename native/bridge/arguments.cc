@@ -7,13 +7,25 @@
 namespace transfer_limits {
 namespace {
 
-[[noreturn]] void unexpected(const std::string& what, const std::string& name) {
-  throw Error("BAD_INPUT", "Expected " + what + " for " + name + " but received another type");
+[[noreturn]] void unexpected(const std::string& what, const std::string& name, const Napi::Value& value) {
+  throw Error("BAD_INPUT", "Expected " + what + " for " + name + " but received " + describe(value));
+}
+
+std::string object_name(const Napi::Value& value) {
+  try {
+    const Napi::Value constructor = value.As<Napi::Object>().Get("constructor");
+    if (!constructor.IsFunction()) return "Object";
+    const Napi::Value name = constructor.As<Napi::Object>().Get("name");
+    const std::string text = name.IsString() ? name.As<Napi::String>().Utf8Value() : "";
+    return text.empty() ? "Object" : text.substr(0, 80);
+  } catch (const Napi::Error&) {  // a property that throws when it is read
+    return "Object";
+  }
 }
 
 template <typename Item, typename Read>
 std::vector<Item> list(const Napi::Value& value, const std::string& name, Read read) {
-  if (!value.IsArray()) unexpected("an array", name);
+  if (!value.IsArray()) unexpected("an array", name, value);
   const auto array = value.As<Napi::Array>();
   std::vector<Item> result;
   result.reserve(array.Length());
@@ -24,6 +36,32 @@ std::vector<Item> list(const Napi::Value& value, const std::string& name, Read r
 }
 
 }  // namespace
+
+std::string describe(const Napi::Value& value) {
+  if (value.IsEmpty() || value.IsUndefined()) return "undefined";
+  if (value.IsString()) {
+    const std::string text = value.As<Napi::String>().Utf8Value();
+    return text.size() > 80 ? "a string of " + std::to_string(text.size()) + " bytes" : '"' + text + '"';
+  }
+  if (value.IsNull() || value.IsBoolean() || value.IsNumber()) return value.ToString().Utf8Value();
+  if (value.IsArray()) return "an array of length " + std::to_string(value.As<Napi::Array>().Length());
+  if (value.IsFunction()) return "a function";
+  if (value.IsSymbol()) return "a symbol";
+  if (value.IsBigInt()) return "a bigint";
+  return "an object of type " + object_name(value);
+}
+
+void require_type(const at::Tensor& tensor, const std::string& name,
+                  std::initializer_list<at::ScalarType> types) {
+  if (std::find(types.begin(), types.end(), tensor.scalar_type()) != types.end()) return;
+  std::ostringstream message;
+  message << "Expected ";
+  for (const at::ScalarType type : types)
+    message << (type == *types.begin() ? "" : " or ") << dtype_name(type);
+  message << " for " << name << " but received " << dtype_name(tensor.scalar_type()) << " "
+          << tensor.sizes();
+  throw Error("BAD_INPUT", message.str());
+}
 
 std::string dtype_name(at::ScalarType type) {
   switch (type) {
@@ -69,7 +107,7 @@ Napi::Array to_array(Napi::Env env, const std::vector<double>& values) {
 }
 
 double number(const Napi::Value& value, const std::string& name) {
-  if (!value.IsNumber()) unexpected("a number", name);
+  if (!value.IsNumber()) unexpected("a number", name, value);
   return value.As<Napi::Number>().DoubleValue();
 }
 
@@ -81,7 +119,7 @@ int64_t integer(const Napi::Value& value, const std::string& name) {
 }
 
 std::string text(const Napi::Value& value, const std::string& name) {
-  if (!value.IsString()) unexpected("a string", name);
+  if (!value.IsString()) unexpected("a string", name, value);
   return value.As<Napi::String>();
 }
 
@@ -101,7 +139,7 @@ std::vector<at::Tensor> tensors(const Napi::Value& value, const char* name) {
 }
 
 Napi::Object object(const Napi::Value& value, const std::string& name) {
-  if (!value.IsObject()) unexpected("an object", name);
+  if (!value.IsObject()) unexpected("an object", name, value);
   return value.As<Napi::Object>();
 }
 
@@ -138,7 +176,7 @@ int64_t integer_or(const Napi::Object& object, const char* key, int64_t otherwis
 bool boolean_or(const Napi::Object& object, const char* key, bool otherwise) {
   if (!has(object, key)) return otherwise;
   const Napi::Value value = object.Get(key);
-  if (!value.IsBoolean()) unexpected("true or false", key);
+  if (!value.IsBoolean()) unexpected("true or false", key, value);
   return value.As<Napi::Boolean>();
 }
 

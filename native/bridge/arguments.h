@@ -16,7 +16,13 @@ namespace transfer_limits {
 
 // Reading JavaScript values with errors that name them. Everything here runs on the JavaScript thread.
 
+// A short rendering of any value for an error message, as `describe` in src/common/errors.ts gives it.
+std::string describe(const Napi::Value& value);
+
 std::string dtype_name(at::ScalarType type);
+// BAD_INPUT unless the tensor is of one of these types; the message holds its type and shape.
+void require_type(const at::Tensor& tensor, const std::string& name,
+                  std::initializer_list<at::ScalarType> types);
 torch::Device device_named(const std::string& name);
 
 Napi::Array to_array(Napi::Env env, const std::vector<int64_t>& values);

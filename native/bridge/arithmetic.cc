@@ -28,15 +28,16 @@ Napi::Value tensor_normal(const Napi::CallbackInfo& info) {
 Napi::Value tensor_combine(const Napi::CallbackInfo& info) {
   const std::vector<at::Tensor> terms = tensors(info[0], "tensors");
   const std::vector<double> weights = numbers(info[1], "weights");
-  require(!terms.empty(), "Expected at least one tensor to combine");
+  require(!terms.empty(), "Expected at least one tensor to combine but received none");
   require(weights.size() == terms.size(), "Expected ", terms.size(), " weights but received ",
           weights.size());
   for (const at::Tensor& term : terms) {
-    require(term.is_floating_point(), "Expected tensors of floating point to combine");
+    require_type(term, "the tensors to combine", {at::kFloat, at::kDouble});
     require(term.sizes() == terms[0].sizes() && term.scalar_type() == terms[0].scalar_type() &&
                 term.device() == terms[0].device(),
-            "Expected tensors of one shape, type and device to combine, but received ", terms[0].sizes(),
-            " and ", term.sizes());
+            "Expected tensors of one shape, type and device to combine, but received ",
+            dtype_name(terms[0].scalar_type()), " ", terms[0].sizes(), " and ",
+            dtype_name(term.scalar_type()), " ", term.sizes());
   }
   return promise(
       info.Env(), terms[0].device(),
@@ -52,6 +53,7 @@ Napi::Value tensor_clamp(const Napi::CallbackInfo& info) {
   const at::Tensor tensor = TensorHandle::get(info[0], "tensor");
   const double low = number(info[1], "low");
   const double high = number(info[2], "high");
+  require_type(tensor, "the tensor to clamp", {at::kFloat, at::kDouble});
   require(low <= high, "Expected low <= high to clamp but received ", low, " and ", high);
   return promise(
       info.Env(), tensor.device(), [tensor, low, high] { return tensor.clamp(low, high).contiguous(); },

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "bridge/arguments.h"
 #include "bridge/environment.h"
 #include "error.h"
 #include "models/network.h"
@@ -65,7 +66,8 @@ class SharedHandle : public Napi::ObjectWrap<SharedHandle<T>> {
   static std::shared_ptr<T> get(const Napi::FunctionReference& type, const Napi::Value& value,
                                 const char* name) {
     if (!value.IsObject() || !value.As<Napi::Object>().InstanceOf(type.Value())) {
-      throw Error("BAD_INPUT", std::string("Expected a handle made by this addon for ") + name);
+      throw Error("BAD_INPUT", std::string("Expected what this addon made for ") + name + " but received " +
+                                   describe(value));
     }
     auto shared = Self::Unwrap(value.As<Napi::Object>())->shared_;
     if (!shared) throw Error("DISPOSED", std::string("The ") + name + " was disposed before this call");

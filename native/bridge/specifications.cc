@@ -205,6 +205,10 @@ std::optional<Features> read_features(const Napi::Value& value) {
   Features features;
   features.pooled = TensorHandle::get(object.Get("pooled"), "features.pooled");
   features.stages = tensors(object.Get("stages"), "features.stages");
+  require_type(features.pooled, "features.pooled", {at::kFloat});
+  require(features.pooled.dim() == 2, "Expected features.pooled [N, features] but received ",
+          features.pooled.sizes());
+  for (const at::Tensor& stage : features.stages) require_type(stage, "features.stages", {at::kFloat});
   return features;
 }
 

@@ -76,15 +76,18 @@ Napi::Value tensor_to_array(const Napi::CallbackInfo& info) {
 Napi::Value tensor_gather(const Napi::CallbackInfo& info) {
   const std::vector<at::Tensor> bank = tensors(info[0], "bank");
   const std::vector<int64_t> indices = integers(info[1], "indices");
-  require(!indices.empty(), "Expected at least one index for gather");
+  require(!indices.empty(), "Expected at least one index for gather but received none");
   std::vector<at::Tensor> chosen;
   for (const int64_t index : indices) {
     require(index >= 0 && index < int64_t(bank.size()), "Expected indices below ", bank.size(),
             " but received ", index);
     const at::Tensor& tensor = bank[size_t(index)];
-    require(tensor.sizes() == bank[size_t(indices[0])].sizes(),
-            "Expected tensors of one shape for gather, but received ", bank[size_t(indices[0])].sizes(),
-            " and ", tensor.sizes());
+    const at::Tensor& first = bank[size_t(indices[0])];
+    require(tensor.sizes() == first.sizes() && tensor.scalar_type() == first.scalar_type() &&
+                tensor.device() == first.device(),
+            "Expected tensors of one shape, type and device for gather, but received ",
+            dtype_name(first.scalar_type()), " ", first.sizes(), " on ", first.device().str(), " and ",
+            dtype_name(tensor.scalar_type()), " ", tensor.sizes(), " on ", tensor.device().str());
     chosen.push_back(tensor);
   }
   return promise(
@@ -96,6 +99,7 @@ Napi::Value tensor_pool_depth(const Napi::CallbackInfo& info) {
   const bool mean = word<bool>(info[2], "method", {{"mean", true}, {"first", false}});
   return transform(info, [factor, mean](const at::Tensor& tensor) {
     require(tensor.dim() >= 3, "Expected a volume [..., D, H, W] but received ", tensor.sizes());
+    if (mean) require_type(tensor, "the volume whose slices are averaged", {at::kFloat, at::kDouble});
     require(factor >= 1 && tensor.size(-3) % factor == 0,
             "Expected a number of slices that is a multiple of ", factor, " but received ", tensor.size(-3));
     std::vector<int64_t> shape = tensor.sizes().vec();

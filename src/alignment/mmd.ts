@@ -1,3 +1,4 @@
+import { requireOptions, requireSignal } from "../common/arguments.js";
 import { expected } from "../common/errors.js";
 import { kernelSums, type Products } from "../native/kernels.js";
 import { type ShapedArray, withTensors } from "../native/temporary.js";
@@ -57,6 +58,8 @@ export async function mmd2(
   b: Tensor | ShapedArray,
   options: { sigma?: number; products?: Products; signal?: AbortSignal } = {},
 ): Promise<SquaredMmd> {
+  requireOptions(options);
+  requireSignal(options.signal);
   const sigma = options.sigma ?? 1;
   requireSigma(sigma);
   return withTensors({ a, b }, async (rowsA, rowsB) => {

@@ -1,3 +1,4 @@
+import { requireBoolean, requireOptions, requireSignal } from "../common/arguments.js";
 import { expected, throwIfAborted } from "../common/errors.js";
 import { type RandomStream, randomStream } from "../common/random.js";
 import { permutedKernelSums } from "../native/kernels.js";
@@ -33,6 +34,9 @@ export interface PermutationTestOptions {
   signal?: AbortSignal;
 }
 
+/** All divisions of the rows are drawn before the first is computed: a byte for each row. */
+const mostDraws = 2 ** 32;
+
 /** Divisions whose MMD² differs from the given one's by less than rounding are as large. */
 const rounding = 1e-10;
 
@@ -53,8 +57,12 @@ const rounding = 1e-10;
 export async function mmdPermutationTest(
   a: Tensor | ShapedArray,
   b: Tensor | ShapedArray,
-  { sigma = 1, permutations = 1000, seed = 1, paired = false, signal }: PermutationTestOptions = {},
+  options: PermutationTestOptions = {},
 ): Promise<MmdPermutationTest> {
+  requireOptions(options);
+  const { sigma = 1, permutations = 1000, seed = 1, paired = false, signal } = options;
+  requireBoolean(paired, "paired");
+  requireSignal(signal);
   requireSigma(sigma);
   if (!(Number.isSafeInteger(permutations) && permutations >= 1 && permutations <= 1e6)) {
     throw expected("a whole number from 1 to 1,000,000", "permutations", permutations);
@@ -62,6 +70,12 @@ export async function mmdPermutationTest(
   if (!Number.isSafeInteger(seed)) throw expected("a whole number", "seed", seed);
   return withTensors({ a, b }, async (tensorA, tensorB) => {
     const [rowsA = 0, rowsB = 0] = [tensorA?.shape[0], tensorB?.shape[0]];
+    if ((permutations + 1) * (rowsA + rowsB) > mostDraws)
+      throw expected(
+        `at most ${mostDraws} for permutations times rows, of which there are ${rowsA + rowsB},`,
+        "permutations",
+        permutations,
+      );
     if (paired && rowsA !== rowsB) {
       throw expected(`${rowsA} rows in b, as many as in a, for a paired test`, "b", rowsB);
     }

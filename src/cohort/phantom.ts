@@ -2,6 +2,7 @@ import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
+import { requireCallback, requireOptions, requirePath, requireSignal } from "../common/arguments.js";
 import { writeFileAtomically } from "../common/atomic-file.js";
 import { expected, throwIfAborted } from "../common/errors.js";
 import { type RandomStream, randomStream, seedFor } from "../common/random.js";
@@ -88,6 +89,9 @@ function grid(shape: Triple, spacing: Triple, centre: Triple, [a, b, c]: Triple)
   return { shape: [...shape], spacing: [...spacing], voxelToPatient: affine.slice(0, 12) };
 }
 
+/** Some 500 KB each: more is a slip of the keyboard. */
+const mostCases = 1_000_000;
+
 export interface PhantomCohortOptions {
   /** How many patients, with one case each. */
   cases: number;
@@ -110,13 +114,21 @@ export interface PhantomCohortOptions {
  * @throws `BAD_INPUT` for an impossible option, `ABORTED` when `signal` was aborted
  */
 export async function writePhantomCohort(folder: string, options: PhantomCohortOptions): Promise<string> {
+  requirePath(folder, "folder");
+  requireOptions(options);
   const { cases, seed, voxels = [64, 64, 24], prefix = "phantom", signal, onCase } = options;
-  if (!Number.isSafeInteger(cases) || cases < 1)
-    throw expected("a whole number of at least 1", "cases", cases);
+  requireSignal(signal);
+  requireCallback(onCase, "onCase");
+  if (!Number.isSafeInteger(cases) || cases < 1 || cases > mostCases)
+    throw expected(`a whole number from 1 to ${mostCases}`, "cases", cases);
   if (!Number.isSafeInteger(seed)) throw expected("a whole number", "seed", seed);
-  if (voxels.length !== 3 || !voxels.every((size) => Number.isSafeInteger(size) && size >= 8 && size <= 1024))
+  if (
+    !Array.isArray(voxels) ||
+    voxels.length !== 3 ||
+    !voxels.every((size) => Number.isSafeInteger(size) && size >= 8 && size <= 1024)
+  )
     throw expected("three whole numbers from 8 to 1024", "voxels", voxels);
-  if (!/^[A-Za-z0-9][A-Za-z0-9_-]{0,40}$/.test(prefix))
+  if (typeof prefix !== "string" || !/^[A-Za-z0-9][A-Za-z0-9_-]{0,40}$/.test(prefix))
     throw expected("a name of letters, digits, - and _", "prefix", prefix);
 
   // A folder with a manifest holds all that the manifest names: it goes first and comes last.

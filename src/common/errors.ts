@@ -53,16 +53,37 @@ export function expected(what: string, name: string, received: unknown): Transfe
 
 /** A short, safe rendering of any value for an error message. */
 export function describe(value: unknown): string {
+  return describeWithin(value, 3);
+}
+
+/** `depth`: how many arrays within arrays are spelt out, which may hold themselves. */
+function describeWithin(value: unknown, depth: number): string {
   if (typeof value === "string")
     return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value);
   if (typeof value === "number" || typeof value === "boolean" || value === null || value === undefined)
     return String(value);
-  if (Array.isArray(value)) {
-    const text = `[${value.slice(0, 8).map(describe).join(", ")}${value.length > 8 ? ", ..." : ""}]`;
-    return text.length > 120 ? `an array of length ${value.length}` : text;
+  if (typeof value === "object") {
+    try {
+      return Array.isArray(value) ? describeArray(value, depth) : describeObject(value);
+    } catch {
+      return "an object that cannot be looked at";
+    }
   }
-  if (typeof value === "object") return `an object of type ${value.constructor?.name ?? "Object"}`;
   return `a ${typeof value}`;
+}
+
+function describeArray(value: readonly unknown[], depth: number): string {
+  if (depth === 0) return `an array of length ${value.length}`;
+  const first = value.slice(0, 8).map((item) => describeWithin(item, depth - 1));
+  const text = `[${first.join(", ")}${value.length > 8 ? ", ..." : ""}]`;
+  return text.length > 120 ? `an array of length ${value.length}` : text;
+}
+
+function describeObject(value: object): string {
+  const { name } = (value.constructor ?? Object) as { name?: unknown };
+  const type = typeof name === "string" && name !== "" ? name.slice(0, 80) : "Object";
+  if (ArrayBuffer.isView(value) && "length" in value) return `a ${type} of length ${value.length}`;
+  return `an object of type ${type}`;
 }
 
 /** The message of anything that was thrown. */

@@ -1,12 +1,13 @@
+import { requireOptions, requireShape, requireSignal, requireWhole } from "../common/arguments.js";
 import { expected, throwIfAborted } from "../common/errors.js";
 import { seedFor } from "../common/random.js";
-import { Tensor } from "../native/tensor.js";
+import { isTensor, Tensor } from "../native/tensor.js";
 import { checkPrediction, imageFrom, noiseFrom, type Prediction } from "./prediction.js";
 import { ancestral } from "./samplers/ancestral.js";
 import { ddim } from "./samplers/ddim.js";
 import { dpmSolver } from "./samplers/dpm-solver.js";
 import type { Sampler } from "./samplers/sampler.js";
-import type { NoiseSchedule } from "./schedule.js";
+import { type NoiseSchedule, requireSchedule } from "./schedule.js";
 
 const samplers = { ancestral, ddim, "dpm-solver++": dpmSolver } as const satisfies Record<string, Sampler>;
 export type SamplerName = keyof typeof samplers;
@@ -48,16 +49,24 @@ export const timesOf = (schedule: NoiseSchedule, steps: number): number[] =>
  * @throws `BAD_INPUT` for impossible options, `ABORTED` when `signal` was aborted; nothing stays alive then
  */
 export async function sample(options: SampleOptions): Promise<Tensor> {
+  requireOptions(options);
   const { schedule, steps, shape, seed, device = "cpu", clip = null } = options;
-  const sampler: Sampler | undefined = samplers[options.sampler];
+  requireSchedule(schedule);
+  requireShape(shape);
+  requireWhole(seed, "seed");
+  requireSignal(options.signal);
+  if (typeof options.predict !== "function") throw expected("a function", "predict", options.predict);
+  if (clip !== null && !(Array.isArray(clip) && clip.length === 2 && clip.every(Number.isFinite)))
+    throw expected("[low, high] or null", "clip", clip);
+  const [, sampler] = Object.entries<Sampler>(samplers).find(([name]) => name === options.sampler) ?? [];
   if (!sampler) throw expected(Object.keys(samplers).join(", "), "sampler", options.sampler);
   if (!Number.isSafeInteger(steps) || steps < 1 || steps > schedule.steps)
     throw expected(`a whole number from 1 to ${schedule.steps}`, "steps", steps);
   const { eta = 0 } = options;
-  if (!(eta >= 0 && eta <= 1)) throw expected("a number from 0 to 1", "eta", eta);
+  if (typeof eta !== "number" || !(eta >= 0 && eta <= 1)) throw expected("a number from 0 to 1", "eta", eta);
   if (options.eta !== undefined && options.sampler !== "ddim")
     throw expected("no eta, which ddim alone has,", `eta of ${options.sampler}`, eta);
-  checkPrediction(options.prediction ?? "noise");
+  if (options.prediction !== undefined) checkPrediction(options.prediction);
   const times = timesOf(schedule, steps);
   let noisy = await Tensor.normal(shape, seedFor(seed, "sample", "start"), device);
   let previous: { t: number; image: Tensor } | null = null;
@@ -96,7 +105,9 @@ async function predict(
   noisy: Tensor,
   t: number,
 ): Promise<{ image: Tensor; noise: Tensor }> {
-  using predicted = await predict(noisy, t);
+  const answer: unknown = await predict(noisy, t);
+  if (!isTensor(answer)) throw expected("a Tensor", "the answer of predict", answer);
+  using predicted = answer;
   const image = await imageFrom(prediction, schedule, t, noisy, predicted);
   if (!clip) return withNoise(image, () => noiseFrom(prediction, schedule, t, noisy, predicted));
   using unclipped = image;

@@ -68,3 +68,11 @@ export function noiseSchedule(name: NoiseScheduleName, steps: number): NoiseSche
     logSnr: alphaBar.map((level) => Math.log(level / (1 - level))),
   };
 }
+
+/** @throws `BAD_INPUT` for what `noiseSchedule` did not make */
+export function requireSchedule(schedule: unknown): asserts schedule is NoiseSchedule {
+  const { steps, signal, noise } = (schedule ?? {}) as Partial<NoiseSchedule>;
+  const whole =
+    Number.isSafeInteger(steps) && [signal, noise].every((list) => list?.length === Number(steps) + 1);
+  if (!whole) throw expected("a schedule made by noiseSchedule", "schedule", schedule);
+}

@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { requireOptions, requirePath, requireTexts } from "../common/arguments.js";
 import { expected, TransferLimitsError } from "../common/errors.js";
 import { faultsOf, pathName } from "../common/validation.js";
 import { Network as NativeNetwork } from "../native/network.js";
@@ -40,11 +41,16 @@ export class Network extends NativeNetwork {
    * @throws `BAD_INPUT` on an unknown preset or a specification that makes no sense
    */
   static async create(options: NetworkOptions): Promise<Network> {
+    requireOptions(options);
     const { device = "cpu", seed = 0 } = options;
     if (!Number.isSafeInteger(seed) || seed < 0) throw expected("a whole number >= 0", "seed", seed);
     const encoder = encoderOf(checked(encoderSchema, options.encoder, "encoder"));
-    const head = options.head && (withoutUndefined(checked(headSchema, options.head, "head")) as HeadSpec);
-    const output = options.output && checked(intensityOutputSchema, options.output, "output");
+    const head =
+      options.head === undefined
+        ? undefined
+        : (withoutUndefined(checked(headSchema, options.head, "head")) as HeadSpec);
+    const output =
+      options.output === undefined ? undefined : checked(intensityOutputSchema, options.output, "output");
     if (output && head === undefined) throw expected("a head, whose answer it is,", "output", output);
     const spec = { encoder, ...(head ? { head } : {}), ...(output ? { output } : {}) };
     return (await Network.build(spec, { device, seed })) as Network;
@@ -55,6 +61,8 @@ export class Network extends NativeNetwork {
    * volume, by which `loadCheckpoint` tells that they came back unharmed.
    */
   override async save(path: string, metadata: Record<string, string> = {}): Promise<void> {
+    requirePath(path, "path");
+    requireTexts(metadata, "metadata");
     await super.save(path, { ...metadata, ...(await ownMetadata(this)) });
   }
 

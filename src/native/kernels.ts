@@ -1,6 +1,6 @@
 import type { CancelFlag, OverlapCounts } from "./addon.js";
 import { addon, settle } from "./load.js";
-import { Tensor } from "./tensor.js";
+import { handleOf, Tensor } from "./tensor.js";
 import type { LossSpec } from "./trainer.js";
 
 /** Runs `work` with a native flag that is raised when `signal` is aborted. */
@@ -36,7 +36,10 @@ export const kernelSums = (
     products = "float32",
     signal,
   }: { products?: Products | undefined; signal?: AbortSignal | undefined } = {},
-) => cancellable(signal, (cancel) => addon().mmd2(a.handle, b.handle, [...sigmas], cancel, products));
+) =>
+  cancellable(signal, (cancel) =>
+    addon().mmd2(handleOf(a, "a"), handleOf(b, "b"), [...sigmas], cancel, products),
+  );
 
 /**
  * Sums of the Gaussian kernel at one bandwidth within and between the sets, for many divisions of all rows into two.
@@ -60,11 +63,15 @@ export const medianDistance = (a: Tensor, b: Tensor) => settle(addon().medianDis
  * `a` and `b`: [D, H, W] or [N, C, D, H, W].
  */
 export const ssim3d = (a: Tensor, b: Tensor, dataRange: number): Promise<number[]> =>
-  settle(addon().ssim3d(a.handle, b.handle, dataRange));
+  settle(addon().ssim3d(handleOf(a, "a"), handleOf(b, "b"), dataRange));
 
 /** Voxel counts per sample of `prediction > threshold` and `target > 0.5`, for overlap measures. */
-export const overlap = (prediction: Tensor, target: Tensor, threshold: number): Promise<OverlapCounts[]> =>
-  settle(addon().overlap(prediction.handle, target.handle, threshold));
+export const overlap = async (
+  prediction: Tensor,
+  target: Tensor,
+  threshold: number,
+): Promise<OverlapCounts[]> =>
+  settle(addon().overlap(handleOf(prediction, "prediction"), handleOf(target, "target"), threshold));
 
 /** A loss and its gradient with respect to the prediction. */
 export async function lossGradient(loss: LossSpec, prediction: Tensor, target: Tensor) {

@@ -51,7 +51,7 @@ function loadAddon(): Addon {
           "Set LIBTORCH to a folder with the version that it was built for, or build again: npm run build:native",
       );
     }
-    return native;
+    return withOwnErrors(native);
   } catch (error) {
     if (error instanceof TransferLimitsError) throw error;
     throw new TransferLimitsError(
@@ -63,6 +63,21 @@ function loadAddon(): Addon {
     );
   }
 }
+
+/** The addon, whose functions throw errors of this package also where they refuse before there is a promise. */
+const withOwnErrors = (native: Addon): Addon =>
+  Object.fromEntries(
+    Object.entries(native).map(([name, work]: [string, (...given: unknown[]) => unknown]) => [
+      name,
+      (...given: unknown[]) => {
+        try {
+          return work(...given);
+        } catch (error) {
+          throw nativeError(error);
+        }
+      },
+    ]),
+  ) as unknown as Addon;
 
 const remedies = (flavour: Flavour): string[] => [
   ...(flavour === "cuda"

@@ -1,9 +1,10 @@
+import { requireList, requireOptions, requirePath, requireTexts } from "../common/arguments.js";
 import { expected, TransferLimitsError } from "../common/errors.js";
-import type { NetworkHandle, ParameterInfo, Precision } from "./addon.js";
+import type { FeatureHandles, NetworkHandle, ParameterInfo, Precision } from "./addon.js";
 import { addon, call, settle } from "./load.js";
 import type { NetworkSpec } from "./network-spec.js";
 import { readSafetensors, writeSafetensors } from "./safetensors.js";
-import { disposeNamed, Tensor } from "./tensor.js";
+import { disposeNamed, handleOf, handleOrNull, handlesOf, Tensor } from "./tensor.js";
 
 export type { ParameterInfo, Precision } from "./addon.js";
 
@@ -38,10 +39,19 @@ export const volumeFeatures = (pooled: Tensor, stages: Tensor[]): VolumeFeatures
 });
 
 /** @internal */
-export const featureHandles = ({ pooled, stages }: VolumeFeatures) => ({
-  pooled: pooled.handle,
-  stages: stages.map(({ handle }) => handle),
-});
+export function featureHandles(features: VolumeFeatures): FeatureHandles {
+  requireOptions(features, "features");
+  return {
+    pooled: handleOf(features.pooled, "features.pooled"),
+    stages: handlesOf(features.stages, "features.stages"),
+  };
+}
+
+/** @internal The native handle of an argument. @throws `BAD_INPUT` with what came where it is no network */
+export function networkHandle(value: Network, name: string): NetworkHandle {
+  if (!(value instanceof Network)) throw expected("a Network", name, value);
+  return value.handle;
+}
 
 /** A network on a device. Work is queued in order; every method answers with a promise. */
 export class Network implements Disposable {
@@ -63,6 +73,7 @@ export class Network implements Disposable {
 
   /** Builds the network with fresh weights drawn from `seed`. */
   static async build(spec: NetworkSpec, options: { device?: string; seed?: number } = {}): Promise<Network> {
+    requireOptions(options);
     const device = options.device ?? "cpu";
     return new this(await settle(addon().networkCreate(spec, device, options.seed ?? 0)), spec, device);
   }
@@ -87,12 +98,14 @@ export class Network implements Disposable {
    */
   async embed(input: Tensor, options: SliceOptions): Promise<SliceFeatures>;
   async embed(input: Tensor, options?: SliceOptions): Promise<VolumeFeatures | SliceFeatures> {
+    const handle = handleOf(input, "the input");
+    if (options !== undefined) requireOptions(options);
     if (options !== undefined && input.shape.length !== 4)
       throw expected("slices [N, C, H, W] where options are given", "the input", input.shape);
     if (options === undefined && input.shape.length === 4)
       throw expected("a volume [N, C, D, H, W], or slices and { position },", "the input", input.shape);
     const { pooled, stages, tokens } = await settle(
-      addon().networkEmbed(this.handle, input.handle, options?.position?.handle ?? null, this.precision),
+      addon().networkEmbed(this.handle, handle, handleOrNull(options?.position, "position"), this.precision),
     );
     const features = volumeFeatures(
       new Tensor(pooled),
@@ -115,10 +128,12 @@ export class Network implements Disposable {
    * The network's answer to volumes [N, C, D, H, W], or to slices [N, C, H, W] with their position, in evaluation mode
    * and without gradients. `conv1` answers to slices at 8 / patch of their size, to volumes at their own, slice by slice.
    */
-  async forward(input: Tensor, { position }: SliceOptions = {}): Promise<Tensor> {
+  async forward(input: Tensor, options: SliceOptions = {}): Promise<Tensor> {
+    requireOptions(options);
+    const position = handleOrNull(options.position, "position");
     return new Tensor(
       await settle(
-        addon().networkForward(this.handle, input.handle, position?.handle ?? null, this.precision),
+        addon().networkForward(this.handle, handleOf(input, "the input"), position, this.precision),
       ),
     );
   }
@@ -131,7 +146,12 @@ export class Network implements Disposable {
   async decode(features: VolumeFeatures, input: Tensor): Promise<Tensor> {
     return new Tensor(
       await settle(
-        addon().networkDecode(this.handle, featureHandles(features), input.handle, this.precision),
+        addon().networkDecode(
+          this.handle,
+          featureHandles(features),
+          handleOf(input, "the input"),
+          this.precision,
+        ),
       ),
     );
   }
@@ -143,29 +163,27 @@ export class Network implements Disposable {
 
   /** The contrastive head's answer [M, prototypes] to features [M, embedDim], such as patch tokens. */
   async project(features: Tensor): Promise<Tensor> {
-    return new Tensor(await settle(addon().networkProject(this.handle, features.handle)));
+    return new Tensor(await settle(addon().networkProject(this.handle, handleOf(features, "features"))));
   }
 
   /** Replaces parameters and buffers by name. @throws `BAD_CHECKPOINT` on an unknown name or another shape. */
   async assign(tensors: Record<string, Tensor>): Promise<void> {
-    const names = Object.keys(tensors);
-    await settle(
-      addon().networkAssign(
-        this.handle,
-        names,
-        names.map((name) => (tensors[name] as Tensor).handle),
-      ),
-    );
+    requireOptions(tensors, "tensors");
+    const handles = Object.entries(tensors).map(([name, tensor]) => handleOf(tensor, `tensors.${name}`));
+    await settle(addon().networkAssign(this.handle, Object.keys(tensors), handles));
   }
 
   /** Copies of all parameters and buffers by name, or of those named; the caller disposes them. */
   async state(names?: readonly string[]): Promise<Record<string, Tensor>> {
+    if (names !== undefined) requireList(names, "names", "an array of names");
     const entries = await settle(addon().networkState(this.handle, names ? [...names] : null));
     return Object.fromEntries(entries.map(({ name, tensor }) => [name, new Tensor(tensor)]));
   }
 
   /** Writes all parameters and buffers as safetensors, atomically. */
   async save(path: string, metadata: Record<string, string> = {}): Promise<void> {
+    requirePath(path, "path");
+    requireTexts(metadata, "metadata");
     const state = await this.state();
     try {
       await writeSafetensors(path, state, metadata);
@@ -181,6 +199,8 @@ export class Network implements Disposable {
    * @throws `BAD_CHECKPOINT` when the file cannot be read, lacks a parameter, or holds one of another shape
    */
   async restore(path: string, names?: readonly string[]): Promise<void> {
+    requirePath(path, "path");
+    if (names !== undefined) requireList(names, "names", "an array of names");
     const file = await readSafetensors(path);
     const held = new Set(file.names);
     const missing = (names ?? this.parameters.map(({ name }) => name)).filter((name) => !held.has(name));

@@ -1,5 +1,5 @@
 import { expected } from "../common/errors.js";
-import { Tensor } from "./tensor.js";
+import { isTensor, Tensor } from "./tensor.js";
 
 /** Numbers with a shape, for those who hold arrays and no tensors: row-major. */
 export interface ShapedArray {
@@ -15,11 +15,11 @@ export async function withTensors<T>(
   values: Record<string, Tensor | ShapedArray>,
   work: (...tensors: Tensor[]) => Promise<T>,
 ): Promise<T> {
-  const device = Object.values(values).find((value) => value instanceof Tensor)?.device ?? "cpu";
+  const device = Object.values(values).find(isTensor)?.device ?? "cpu";
   const temporary: Tensor[] = [];
   try {
     const tensors = Object.entries(values).map(([name, value]) => {
-      if (value instanceof Tensor) return value;
+      if (isTensor(value)) return value;
       const floats = value?.data instanceof Float32Array || value?.data instanceof Float64Array;
       if (!floats) throw expected("a Tensor, or { data, shape } with float32 or float64 data", name, value);
       const tensor = Tensor.from(value.data, value.shape, device);

@@ -1,3 +1,5 @@
+import { totalmem } from "node:os";
+import { requireList, requireShape } from "../common/arguments.js";
 import { expected } from "../common/errors.js";
 import type { DType, TensorHandle, TypedArray } from "./addon.js";
 import { addon, call, settle } from "./load.js";
@@ -18,6 +20,8 @@ export class Tensor implements Disposable {
 
   /** @internal Wraps a native handle; use `Tensor.from`. */
   constructor(handle: TensorHandle) {
+    if (typeof handle !== "object" || handle === null)
+      throw expected("a handle that the addon made (use Tensor.from)", "a Tensor", handle);
     this.handle = handle;
   }
 
@@ -44,9 +48,7 @@ export class Tensor implements Disposable {
       (type) => data instanceof type,
     );
     if (!known) throw expected("a Float32Array, Float64Array, BigInt64Array or Uint8Array", "data", data);
-    if (!Array.isArray(shape) || !shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
-      throw expected("an array of whole numbers >= 0", "shape", shape);
-    }
+    requireShape(shape);
     const count = shape.reduce((product, size) => product * size, 1);
     if (count !== data.length) {
       throw expected(
@@ -68,27 +70,28 @@ export class Tensor implements Disposable {
    * Indices refer to `bank`.
    */
   static async gather(bank: readonly Tensor[], indices: readonly number[]): Promise<Tensor> {
-    return new Tensor(
-      await settle(
-        addon().tensorGather(
-          bank.map((tensor) => tensor.handle),
-          [...indices],
-        ),
-      ),
-    );
+    requireList(indices, "indices", "an array of whole numbers");
+    return new Tensor(await settle(addon().tensorGather(handlesOf(bank, "bank"), [...indices])));
   }
 
   /** Draws from the standard normal distribution, float32: the same numbers for a seed on every device. */
   static async normal(shape: readonly number[], seed: number, device = "cpu"): Promise<Tensor> {
+    requireShape(shape);
+    const bytes = 4 * shape.reduce((product, size) => product * size, 1);
+    if (bytes > totalmem())
+      throw expected(`a tensor of at most the machine's memory, ${totalmem()} bytes,`, "shape", shape);
     return new Tensor(await settle(addon().tensorNormal([...shape], seed, device)));
   }
 
   /** The sum of tensors of one shape, each times its weight, as a new tensor. */
   static async combine(parts: readonly (readonly [weight: number, tensor: Tensor])[]): Promise<Tensor> {
+    requireList(parts, "parts", "an array of [weight, tensor]");
+    for (const [index, part] of parts.entries()) requireList(part, `parts[${index}]`, "[weight, tensor]");
+    const handles = parts.map(([, tensor], index) => handleOf(tensor, `parts[${index}][1]`));
     return new Tensor(
       await settle(
         addon().tensorCombine(
-          parts.map(([, tensor]) => tensor.handle),
+          handles,
           parts.map(([weight]) => weight),
         ),
       ),
@@ -134,19 +137,19 @@ export class Tensor implements Disposable {
   }
 
   get shape(): number[] {
-    return this.handle.shape;
+    return call(() => handleOf(this, "this").shape);
   }
 
   get dtype(): DType {
-    return this.handle.dtype;
+    return call(() => handleOf(this, "this").dtype);
   }
 
   get device(): string {
-    return this.handle.device;
+    return call(() => handleOf(this, "this").device);
   }
 
   get disposed(): boolean {
-    return this.handle.disposed;
+    return handleOf(this, "this").disposed;
   }
 
   /** The elements in row-major order, copied to the host once all work queued before has finished. */
@@ -162,6 +165,26 @@ export class Tensor implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** @internal Not what only has its prototype. */
+export const isTensor = (value: unknown): value is Tensor =>
+  value instanceof Tensor && Object.hasOwn(value, "handle");
+
+/** @internal The native handle of an argument. @throws `BAD_INPUT` with what came where it is no tensor */
+export function handleOf(value: Tensor, name: string): TensorHandle {
+  if (!isTensor(value)) throw expected("a Tensor", name, value);
+  return value.handle;
+}
+
+/** @internal As `handleOf`, of something that may be left out. */
+export const handleOrNull = (value: Tensor | null | undefined, name: string): TensorHandle | null =>
+  value === undefined || value === null ? null : handleOf(value, name);
+
+/** @internal As `handleOf`, of each entry of an array. */
+export function handlesOf(values: readonly Tensor[], name: string): TensorHandle[] {
+  requireList(values, name, "an array of Tensors");
+  return values.map((value, index) => handleOf(value, `${name}[${index}]`));
 }
 
 /** Disposes tensors that stand under names. */

@@ -1,9 +1,10 @@
+import { requireOptions, requirePath, requireTexts } from "../common/arguments.js";
 import { TransferLimitsError } from "../common/errors.js";
 import type { Precision, TrainerHandle } from "./addon.js";
 import { addon, settle } from "./load.js";
-import { featureHandles, type Network, type VolumeFeatures } from "./network.js";
+import { featureHandles, type Network, networkHandle, type VolumeFeatures } from "./network.js";
 import { readSafetensors, writeSafetensors } from "./safetensors.js";
-import { disposeNamed, Tensor } from "./tensor.js";
+import { disposeNamed, handleOf, handleOrNull, Tensor } from "./tensor.js";
 
 /** What `Trainer.save` writes. */
 export interface TrainerState {
@@ -149,7 +150,9 @@ export class Trainer implements Disposable {
    * network's and follow them from then on. The trainer saves and restores them with its own state.
    */
   static async create(network: Network, options: TrainerOptions, teacher?: Network): Promise<Trainer> {
-    return new Trainer(await settle(addon().trainerCreate(network.handle, options, teacher?.handle ?? null)));
+    const handle = networkHandle(network, "network");
+    const ofTeacher = teacher === undefined || teacher === null ? null : networkHandle(teacher, "teacher");
+    return new Trainer(await settle(addon().trainerCreate(handle, options, ofTeacher)));
   }
 
   /**
@@ -157,7 +160,7 @@ export class Trainer implements Disposable {
    *
    * @param step.features the encoder's features of the input, where they are known: then the encoder isn't run, and
    * only a head can be trained
-   * @throws `INTERNAL` where the loss is not finite; parameters are then as before
+   * @throws `BAD_INPUT` where the loss is not finite; parameters are then as before
    */
   async step(
     input: Tensor,
@@ -178,11 +181,12 @@ export class Trainer implements Disposable {
     target: Tensor,
     step: StepSettings & { features?: VolumeFeatures },
   ): Promise<Tensor> {
+    requireOptions(step, "step");
     const handle = await settle(
       addon().trainerStep(
         this.handle,
-        input.handle,
-        target.handle,
+        handleOf(input, "input"),
+        handleOf(target, "target"),
         step.features ? featureHandles(step.features) : null,
         step.learningRate,
         step.seed,
@@ -195,7 +199,7 @@ export class Trainer implements Disposable {
    * One step of self-distillation: student and teacher see the views, the student takes a step as in `step`, the
    * teacher's centre and weights follow.
    *
-   * @throws `BAD_INPUT` for a trainer without a teacher, and for views that do not fit; `INTERNAL` as `step`
+   * @throws `BAD_INPUT` for a trainer without a teacher, and for views that do not fit, or as `step`
    */
   async distil(views: SliceViews, step: StepSettings & DistillationSchedule): Promise<StepReading> {
     return read(await this.enqueueDistillation(views, step));
@@ -203,15 +207,17 @@ export class Trainer implements Disposable {
 
   /** As `distil`, without a wait for its numbers; as `enqueue`. */
   async enqueueDistillation(views: SliceViews, step: StepSettings & DistillationSchedule): Promise<Tensor> {
+    requireOptions(views, "views");
+    requireOptions(step, "step");
     const { slices, global, lesion, local, globalPosition, localPosition } = views;
     const { learningRate, seed, ...schedule } = step;
     const handles = {
       slices,
-      global: global.handle,
-      lesion: lesion.handle,
-      local: local?.handle ?? null,
-      globalPosition: globalPosition?.handle ?? null,
-      localPosition: localPosition?.handle ?? null,
+      global: handleOf(global, "views.global"),
+      lesion: handleOf(lesion, "views.lesion"),
+      local: handleOrNull(local, "views.local"),
+      globalPosition: handleOrNull(globalPosition, "views.globalPosition"),
+      localPosition: handleOrNull(localPosition, "views.localPosition"),
     };
     return new Tensor(
       await settle(addon().trainerDistil(this.handle, { ...handles, ...schedule }, learningRate, seed)),
@@ -227,6 +233,8 @@ export class Trainer implements Disposable {
 
   /** Writes the optimiser's moments and step count, and a teacher's weights and centre, as safetensors, atomically. */
   async save(path: string, metadata: Record<string, string> = {}): Promise<void> {
+    requirePath(path, "path");
+    requireTexts(metadata, "metadata");
     const state = await this.state();
     try {
       await writeTrainerState(path, state, metadata);
@@ -237,6 +245,7 @@ export class Trainer implements Disposable {
 
   /** Restores what `save` wrote, so that training goes on bit for bit. */
   async load(path: string): Promise<Record<string, string>> {
+    requirePath(path, "path");
     const file = await readSafetensors(path);
     const tensors: Tensor[] = [];
     try {
@@ -264,8 +273,8 @@ async function read(queued: Tensor): Promise<StepReading> {
   const [loss, gradientNorm] = (await reading.toArray()) as Float32Array as unknown as [number, number];
   if (!Number.isFinite(loss)) {
     throw new TransferLimitsError(
-      "INTERNAL",
-      `The training loss became ${loss}: lower the learning rate, or clip gradients`,
+      "BAD_INPUT",
+      `Expected steps whose training loss stays finite but received ${loss}: lower the learning rate, or clip gradients`,
     );
   }
   return { loss, gradientNorm };

@@ -1,5 +1,6 @@
 import { mkdir, realpath } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { requirePath } from "../common/arguments.js";
 import { writeFileAtomically } from "../common/atomic-file.js";
 import { TransferLimitsError } from "../common/errors.js";
 import { withCodedErrors } from "../common/system-errors.js";
@@ -34,6 +35,7 @@ const pictureBudget = 4_500_000;
  * @throws `BAD_INPUT` where `results.json` is missing or broken; `BAD_FILE`, `DISK_FULL`
  */
 export async function writeReport(studyFolder: string): Promise<string> {
+  requirePath(studyFolder, "studyFolder");
   const study = await readStudyFolder(studyFolder);
   const { contents, files } = await buildReport(study);
   for (const below of new Set([...files.keys()].map(dirname))) await requireOwnFolder(studyFolder, below);

@@ -1,3 +1,4 @@
+import { requireNumbers } from "../common/arguments.js";
 import { expected, TransferLimitsError } from "../common/errors.js";
 import { studentTwoSided } from "./student-t.js";
 
@@ -46,6 +47,7 @@ export function spearman(x: ArrayLike<number>, y: ArrayLike<number>): Correlatio
 
 /** Ranks from 1, equal values sharing the average of their ranks. */
 export function averageRanks(values: ArrayLike<number>): number[] {
+  requireNumbers(values, "values");
   const order = Array.from(values, (_, index) => index).sort(
     (i, j) => (values[i] as number) - (values[j] as number),
   );
@@ -67,7 +69,8 @@ export function averageRanks(values: ArrayLike<number>): number[] {
  */
 export function smallestSignificant(n: number, alpha = 0.05): number {
   if (!(Number.isSafeInteger(n) && n >= 3)) throw expected("a whole number of at least 3 points", "n", n);
-  if (!(alpha > 0 && alpha < 1)) throw expected("a number between 0 and 1", "alpha", alpha);
+  if (typeof alpha !== "number" || !(alpha > 0 && alpha < 1))
+    throw expected("a number between 0 and 1", "alpha", alpha);
   let low = 0;
   let high = 1;
   // Bisection down to neighbouring numbers: p falls from 1 at r = 0 to 0 at r = 1.
@@ -116,8 +119,8 @@ function centredUnit(values: number[]): number[] | null {
 }
 
 function requirePairs(x: ArrayLike<number>, y: ArrayLike<number>): void {
-  if (typeof x?.length !== "number") throw expected("an array of numbers", "x", x);
-  if (typeof y?.length !== "number") throw expected("an array of numbers", "y", y);
+  requireNumbers(x, "x");
+  requireNumbers(y, "y");
   if (x.length !== y.length) {
     const message = `Expected x and y of one length but received ${x.length} and ${y.length} values`;
     throw new TransferLimitsError("BAD_INPUT", message);

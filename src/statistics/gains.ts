@@ -1,4 +1,5 @@
-import { TransferLimitsError } from "../common/errors.js";
+import { requireList, requireOptions } from "../common/arguments.js";
+import { expected, TransferLimitsError } from "../common/errors.js";
 import type { CellResult, Gain, GainReference } from "../study/results.js";
 
 /** In the order in which results and reports list them. */
@@ -11,6 +12,8 @@ const references: readonly GainReference[] = ["random-weights", "pretrained", "f
  * one) would call an improvement a loss.
  */
 export function relativePerformanceGain(fineTuned: number, reference: number): number | null {
+  for (const [name, value] of Object.entries({ fineTuned, reference }))
+    if (typeof value !== "number" || Number.isNaN(value)) throw expected("a number", name, value);
   if (!(reference > 0)) return null;
   return ((fineTuned - reference) / reference) * 100;
 }
@@ -22,6 +25,11 @@ export function relativePerformanceGain(fineTuned: number, reference: number): n
  * @throws `BAD_INPUT` when a cell and its reference were not measured by the same metric
  */
 export function computeGains(cells: readonly CellResult[]): Gain[] {
+  requireList(cells, "cells", "an array of cells' results");
+  for (const [index, cell] of cells.entries()) {
+    requireOptions(cell, `cells[${index}]`);
+    requireOptions(cell.metric, `cells[${index}].metric`);
+  }
   const gains: Gain[] = [];
   for (const cell of cells.filter(({ comparator }) => comparator === "fine-tuned")) {
     for (const reference of references) {

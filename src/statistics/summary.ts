@@ -1,4 +1,5 @@
 import { mean as libraryMean, sampleStandardDeviation } from "simple-statistics";
+import { requireCallback, requireList, requireOptions, requireWhole } from "../common/arguments.js";
 import { expected, TransferLimitsError } from "../common/errors.js";
 import { randomStream } from "../common/random.js";
 
@@ -20,7 +21,7 @@ export function standardDeviation(values: readonly number[]): number {
  */
 export function quantile(values: readonly number[], probability: number): number {
   requireValues(values);
-  if (!(probability >= 0 && probability <= 1))
+  if (typeof probability !== "number" || !(probability >= 0 && probability <= 1))
     throw expected("a number in [0, 1]", "probability", probability);
   const sorted = [...values].sort((a, b) => a - b);
   const position = probability * (sorted.length - 1);
@@ -47,6 +48,7 @@ export function bootstrapInterval(
     statistic?: (resample: readonly number[]) => number;
   },
 ): [low: number, high: number] {
+  requireOptions(options);
   const {
     seed,
     level = 0.95,
@@ -54,9 +56,12 @@ export function bootstrapInterval(
     statistic = libraryMean as (v: readonly number[]) => number,
   } = options;
   requireValues(values);
-  if (!(level > 0 && level < 1)) throw expected("a number between 0 and 1", "level", level);
-  if (!(Number.isSafeInteger(resamples) && resamples >= 1)) {
-    throw expected("a whole number of at least 1", "resamples", resamples);
+  requireWhole(seed, "seed");
+  requireCallback(options.statistic, "statistic");
+  if (typeof level !== "number" || !(level > 0 && level < 1))
+    throw expected("a number between 0 and 1", "level", level);
+  if (!(Number.isSafeInteger(resamples) && resamples >= 1 && resamples <= mostResamples)) {
+    throw expected(`a whole number from 1 to ${mostResamples}`, "resamples", resamples);
   }
   const random = randomStream(seed, "bootstrap");
   const statistics = Array.from({ length: resamples }, () =>
@@ -64,6 +69,9 @@ export function bootstrapInterval(
   );
   return [quantile(statistics, (1 - level) / 2), quantile(statistics, (1 + level) / 2)];
 }
+
+/** More say nothing more about an interval, and would only take memory. */
+const mostResamples = 10_000_000;
 
 /** How much the first of two methods is better on the same cases. */
 export interface PairedDifference {
@@ -83,12 +91,15 @@ export function pairedDifference(
   second: readonly number[],
   options: { seed: number },
 ): PairedDifference {
+  requireList(first, "first", "an array of numbers");
+  requireList(second, "second", "an array of numbers");
+  requireOptions(options);
   if (first.length !== second.length) {
     const message = `Expected a value of both for every case but received ${first.length} and ${second.length}`;
     throw new TransferLimitsError("BAD_INPUT", message);
   }
-  requireValues(first);
-  requireValues(second);
+  requireValues(first, "first");
+  requireValues(second, "second");
   const differences = first.map((value, i) => value - (second[i] as number));
   return {
     n: differences.length,
@@ -97,8 +108,8 @@ export function pairedDifference(
   };
 }
 
-function requireValues(values: readonly number[]): void {
-  if (!Array.isArray(values) || values.length === 0) throw expected("at least one number", "values", values);
+function requireValues(values: readonly number[], name = "values"): void {
+  if (!Array.isArray(values) || values.length === 0) throw expected("at least one number", name, values);
   const wrong = values.findIndex((value) => !Number.isFinite(value));
-  if (wrong >= 0) throw expected("a finite number", `values[${wrong}]`, values[wrong]);
+  if (wrong >= 0) throw expected("a finite number", `${name}[${wrong}]`, values[wrong]);
 }

@@ -1,10 +1,12 @@
 import { basename, dirname, resolve } from "node:path";
 import { type Document, isMap, isNode, isPair, type LineCounter } from "yaml";
+import { requirePath } from "../common/arguments.js";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { readRegularText } from "../common/regular-file.js";
 import { type Fault, pathName } from "../common/validation.js";
 import { faultsOfFiles } from "./check-files.js";
 import { mostStudyBytes, parseStudy } from "./parse-study.js";
+import { planStudy as layOut, type StudyPlan } from "./plan.js";
 import { whereSaid } from "./presets.js";
 import { resolveStudy } from "./resolve.js";
 import type { Study, StudyInput } from "./schema.js";
@@ -16,6 +18,7 @@ import type { Study, StudyInput } from "./schema.js";
  * @throws `BAD_CONFIG` naming every wrong field, its line, what was expected and what came; `BAD_MANIFEST`
  */
 export async function loadStudy(path: string): Promise<Study> {
+  requirePath(path, "path");
   const file = resolve(path);
   const { document, lines, input } = parseStudy(await readText(file, path), path);
   const result = resolveStudy(input, dirname(file));
@@ -37,16 +40,30 @@ export async function loadStudy(path: string): Promise<Study> {
  * @throws `BAD_CONFIG` naming every wrong field; `BAD_MANIFEST`
  */
 export async function checkStudy(input: StudyInput | Study, base = process.cwd()): Promise<Study> {
-  const result = resolveStudy(input, base);
-  if ("faults" in result) throw badStudy("the study", result.faults);
-  const faults = await faultsOfFiles(result.study);
+  const study = soundStudy(input, base);
+  const faults = await faultsOfFiles(study);
   if (faults.length > 0)
     throw badStudy(
       "the study",
       faults.map((fault) => whereSaid(input, fault)),
     );
+  return study;
+}
+
+/** A study by itself: what it says is checked and filled in, and none of the files that it names is looked at. */
+function soundStudy(input: StudyInput | Study, base = process.cwd()): Study {
+  const result = resolveStudy(input, base);
+  if ("faults" in result) throw badStudy("the study", result.faults);
   return result.study;
 }
+
+/**
+ * Lays out the cells of a study. It reads no file and computes nothing.
+ *
+ * @param study from `loadStudy`, or an object as a study file would hold it
+ * @throws `BAD_CONFIG` naming every wrong field
+ */
+export const planStudy = (study: Study | StudyInput): StudyPlan => layOut(soundStudy(study));
 
 async function readText(file: string, path: string): Promise<string> {
   try {

@@ -1,5 +1,6 @@
 import { mkdir, rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
+import { requireCallback, requireList, requireOptions, requireSignal } from "../common/arguments.js";
 import { writeJson } from "../common/atomic-file.js";
 import { expected, TransferLimitsError } from "../common/errors.js";
 import type { StudyEvent } from "../common/progress.js";
@@ -27,6 +28,7 @@ import type { StudyResults } from "./results.js";
 import { type Outcome, runSchedule } from "./schedule.js";
 import type { Study, StudyInput } from "./schema.js";
 import { SessionLog } from "./sessions.js";
+import { TimeLeft } from "./time-left.js";
 import { refuseUntestable } from "./usable-cases.js";
 import { checkWeights } from "./weights.js";
 import { WorkerPool } from "./worker-process.js";
@@ -54,7 +56,13 @@ export interface RunOptions {
  *   `BUSY` when another process works there; `ABORTED`, after which running it again goes on; `DISK_FULL`, `BAD_FILE`
  */
 export async function runStudy(study: Study | StudyInput, options: RunOptions = {}): Promise<StudyResults> {
+  requireOptions(options);
   const { signal, onProgress = () => {} } = options;
+  requireSignal(signal);
+  requireCallback(onProgress, "onProgress");
+  if (options.devices !== undefined) requireList(options.devices, "devices", "an array of devices");
+  if (options.only !== undefined && options.only !== "pretraining")
+    throw expected('"pretraining"', "only", options.only);
   if (options.jobs !== undefined && !(Number.isSafeInteger(options.jobs) && options.jobs >= 1)) {
     throw expected("a whole number of at least 1", "jobs", options.jobs);
   }
@@ -107,7 +115,7 @@ async function runLocked(
 
   const collector = new ResultsCollector(study, plan, cohort, threads, session);
   let results = await collector.write(signal);
-  const tally = new Tally(cells, done, jobs);
+  const timeLeft = new TimeLeft(cells, done, jobs);
   const abort = signal ?? new AbortController().signal;
   await runSchedule(cells, {
     jobs,
@@ -115,13 +123,16 @@ async function runLocked(
     signal: abort,
     devices: new DevicePool(devices),
     run: (cell, device) =>
-      workers.run({ study: onDevice(study, device), cell, cohort, threads }, abort, onProgress),
+      workers.run({ study: onDevice(study, device), cell, cohort, threads }, abort, (event) => {
+        timeLeft.saw(event);
+        onProgress(event);
+      }),
     settled: async (cell, outcome) => {
       if (outcome.kind === "stopped") return;
       if (outcome.kind === "failed") await writeFailure(folder, { id: cell.id, ...withoutKind(outcome) });
       results = await collector.write();
       onProgress(eventOf(cell, outcome));
-      onProgress(tally.after(cell, outcome));
+      onProgress(timeLeft.after(cell, outcome));
     },
   });
   await session?.update();
@@ -193,38 +204,4 @@ function eventOf(cell: PlannedCell, outcome: Exclude<Outcome, { kind: "stopped" 
   if (outcome.kind === "failed") return { kind: "cell-failed", cell: labelOf(cell), reason: outcome.reason };
   const { metric, seconds, nativeSeconds } = outcome;
   return { kind: "cell-done", cell: labelOf(cell), metric, seconds, nativeSeconds };
-}
-
-/** Counts cells, and estimates the time left from what those of this run took for their cost. */
-class Tally {
-  #done: number;
-  #failed = 0;
-  #costLeft: number;
-  #costDone = 0;
-  #secondsDone = 0;
-
-  constructor(
-    private readonly cells: readonly PlannedCell[],
-    done: ReadonlySet<string>,
-    private readonly jobs: number,
-  ) {
-    const left = cells.filter(({ id }) => !done.has(id));
-    this.#done = cells.length - left.length;
-    this.#costLeft = left.reduce((sum, { cost }) => sum + cost, 0);
-  }
-
-  after(cell: PlannedCell, outcome: Exclude<Outcome, { kind: "stopped" }>): StudyEvent {
-    this.#costLeft -= cell.cost;
-    if (outcome.kind === "failed") this.#failed++;
-    else {
-      this.#done++;
-      this.#costDone += cell.cost;
-      this.#secondsDone += outcome.seconds;
-    }
-    const pace = this.#costDone > 0 ? this.#secondsDone / this.#costDone : null;
-    const left = this.cells.length - this.#done - this.#failed;
-    const secondsLeft =
-      pace === null ? null : (pace * Math.max(0, this.#costLeft)) / Math.min(this.jobs, left || 1);
-    return { kind: "study", done: this.#done, failed: this.#failed, total: this.cells.length, secondsLeft };
-  }
 }

@@ -1,3 +1,4 @@
+import { requireArrayLike, requireFinite, requireNumbers, requireOptions } from "../common/arguments.js";
 import { expected, TransferLimitsError } from "../common/errors.js";
 import { ssim3d as nativeSsim3d, overlap } from "../native/kernels.js";
 import { type ShapedArray, withTensors } from "../native/temporary.js";
@@ -17,6 +18,7 @@ export async function ssim3d(
   b: Tensor | ShapedArray,
   options: { dataRange?: number } = {},
 ): Promise<number> {
+  requireOptions(options);
   const dataRange = options.dataRange ?? 1;
   if (!(Number.isFinite(dataRange) && dataRange > 0))
     throw expected("a positive number", "dataRange", dataRange);
@@ -47,7 +49,9 @@ export function dice(
   options: DiceOptions = {},
 ): number {
   requireSameLength("prediction", prediction, "target", target);
-  const threshold = options.threshold ?? 0.5;
+  requireNumbers(prediction, "prediction");
+  requireNumbers(target, "target");
+  const threshold = thresholdOf(options);
   const counts = { intersection: 0, prediction: 0, target: 0 };
   for (let i = 0; i < prediction.length; i++) {
     const predicted = (prediction[i] as number) > threshold;
@@ -65,8 +69,16 @@ export async function diceOf(
   target: Tensor,
   options: DiceOptions = {},
 ): Promise<number[]> {
-  const counts = await overlap(prediction, target, options.threshold ?? 0.5);
+  const counts = await overlap(prediction, target, thresholdOf(options));
   return counts.map((sample) => diceFrom(sample, options.empty));
+}
+
+function thresholdOf(options: DiceOptions): number {
+  requireOptions(options);
+  const { threshold = 0.5, empty } = options;
+  requireFinite(threshold, "threshold");
+  if (empty !== undefined && typeof empty !== "number") throw expected("a number", "empty", empty);
+  return threshold;
 }
 
 /** Dice's coefficient from voxel counts; `empty` where there is nothing in either. */
@@ -74,6 +86,10 @@ export function diceFrom(
   counts: { intersection: number; prediction: number; target: number },
   empty = 1,
 ): number {
+  requireOptions(counts, "counts");
+  for (const name of ["intersection", "prediction", "target"] as const)
+    requireFinite(counts[name], `counts.${name}`);
+  if (typeof empty !== "number") throw expected("a number", "empty", empty);
   const total = counts.prediction + counts.target;
   return total === 0 ? empty : (2 * counts.intersection) / total;
 }
@@ -92,7 +108,7 @@ export function specificityAtSensitivity(
   scores: ArrayLike<number>,
   sensitivity: number,
 ): number {
-  if (!(sensitivity > 0 && sensitivity <= 1))
+  if (typeof sensitivity !== "number" || !(sensitivity > 0 && sensitivity <= 1))
     throw expected("a number in (0, 1]", "sensitivity", sensitivity);
   const curve = operatingPoints(labels, scores);
   const { positives, negatives } = curve.at(-1) as OperatingPoint;
@@ -117,15 +133,20 @@ export function auc(labels: ArrayLike<number | boolean>, scores: ArrayLike<numbe
   return area / (positives * negatives);
 }
 
+/** The matrix has the square of so many entries. */
+const mostClasses = 4096;
+
 /** `matrix[true class][predicted class]`: how many cases. Classes are whole numbers from 0 to `classes - 1`. */
 export function confusionMatrix(
   truth: ArrayLike<number>,
   predicted: ArrayLike<number>,
   classes: number,
 ): number[][] {
-  if (!(Number.isSafeInteger(classes) && classes >= 1))
-    throw expected("a whole number >= 1", "classes", classes);
+  if (!(Number.isSafeInteger(classes) && classes >= 1 && classes <= mostClasses))
+    throw expected(`a whole number from 1 to ${mostClasses}`, "classes", classes);
   requireSameLength("truth", truth, "predicted", predicted);
+  requireNumbers(truth, "truth");
+  requireNumbers(predicted, "predicted");
   const matrix = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
   for (let i = 0; i < truth.length; i++) {
     const row = matrix[truth[i] as number];
@@ -200,8 +221,8 @@ function requireSameLength(
   otherName: string,
   others: ArrayLike<unknown>,
 ): void {
-  if (typeof values?.length !== "number") throw expected("an array", name, values);
-  if (typeof others?.length !== "number") throw expected("an array", otherName, others);
+  requireArrayLike(values, name);
+  requireArrayLike(others, otherName);
   if (values.length === others.length) return;
   const message = `Expected ${name} and ${otherName} of one length but received ${values.length} and ${others.length}`;
   throw new TransferLimitsError("BAD_INPUT", message);

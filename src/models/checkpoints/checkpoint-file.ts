@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { messageOf, TransferLimitsError } from "../../common/errors.js";
+import { requirePath } from "../../common/arguments.js";
+import { describe, messageOf, TransferLimitsError } from "../../common/errors.js";
 import { readSafetensors } from "../../native/safetensors.js";
 import { loadStored, type StoredTensor, type StoredType, storedTypes } from "../../native/stored-tensor.js";
 import type { Tensor } from "../../native/tensor.js";
@@ -44,6 +45,7 @@ export interface CheckpointFile {
  * @throws `BAD_CHECKPOINT` with the file and what is wrong with it
  */
 export async function openCheckpoint(path: string): Promise<CheckpointFile> {
+  requirePath(path, "path");
   const file = await OpenedFile.open(path);
   try {
     return await openAs(file);
@@ -150,7 +152,7 @@ function ofTensors(
   const stored = (name: string): StoredTensor => {
     const found = tensors.get(name);
     if (found === undefined)
-      throw new TransferLimitsError("BAD_CHECKPOINT", `${path} has no tensor ${JSON.stringify(name)}`);
+      throw new TransferLimitsError("BAD_CHECKPOINT", `${path} has no tensor ${describe(name)}`);
     return found;
   };
   return {

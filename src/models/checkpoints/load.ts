@@ -1,3 +1,4 @@
+import { requireBoolean, requireOptions, requireText } from "../../common/arguments.js";
 import { describe, expected, TransferLimitsError } from "../../common/errors.js";
 import { suggestion } from "../../common/validation.js";
 import type { Network, ParameterInfo } from "../../native/network.js";
@@ -49,6 +50,8 @@ export async function loadWeights(
   path: string,
   options: LoadOptions = {},
 ): Promise<LoadReport> {
+  requireOptions(options);
+  requireBoolean(options.fresh ?? false, "fresh");
   const file = await openCheckpoint(path);
   const { match, described, unfit } = compare(network, file, options);
   const { fresh = false } = options;
@@ -101,8 +104,9 @@ export async function misfitsOf(
 /** What a file is for a network by its names and shapes, and why it does not do. */
 function compare(network: Network, file: CheckpointFile, options: LoadOptions) {
   const { leastCoverage = 0.95, scope = "network" } = options;
-  if (!(leastCoverage >= 0 && leastCoverage <= 1))
+  if (typeof leastCoverage !== "number" || !(leastCoverage >= 0 && leastCoverage <= 1))
     throw expected("a share in [0, 1]", "leastCoverage", leastCoverage);
+  if (scope !== "network" && scope !== "encoder") throw expected('"network" or "encoder"', "scope", scope);
   const all = network.parameters;
   const encoder = all.filter(ofEncoder(network));
   const parameters = scope === "encoder" ? encoder : all;
@@ -165,6 +169,7 @@ function chooseKeyMap(
   const { spec } = network;
   const family = "encoder" in spec ? spec.encoder.family : null;
   if (named !== undefined) {
+    requireText(named, "keyMap", "the name of a key map");
     const keyMap = keyMaps.find(({ name }) => name === named);
     const names = keyMaps.filter((map) => map.family === family).map(({ name }) => name);
     if (keyMap === undefined)
