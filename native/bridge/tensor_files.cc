@@ -171,7 +171,8 @@ void write_file(const std::string& path, const std::vector<uint8_t>& header,
     }
     const size_t slash = path.rfind('/');
     const File folder = File::folder(slash == std::string::npos ? "." : path.substr(0, slash + 1));
-    if (::rename(temporary.c_str(), path.c_str()) != 0) folder.fail("takes no file " + path.substr(slash + 1));
+    if (::rename(temporary.c_str(), path.c_str()) != 0)
+      folder.fail("takes no file " + path.substr(slash + 1));
     folder.sync_names();  // so that the new name survives a power cut, too
   } catch (...) {
     ::unlink(temporary.c_str());
