@@ -14,6 +14,7 @@ import { runStudy } from "../dist/study/run.js";
 import type { StudyInput } from "../dist/study/schema.js";
 import { stateOf, writeForeign } from "./foreign-weights.js";
 import { readResults, tinyStudy } from "./study-fixture.js";
+import { floats, torchZip, type Value } from "./torch-writer.js";
 
 const encoder: ConvNeXtSpec = {
   family: "convnext-v2-3d",
@@ -120,6 +121,43 @@ describe("a study with published weights", () => {
       chosen: "named",
     });
   }, 120_000);
+});
+
+describe("a study whose weights lie beside their average", () => {
+  const both = () => join(folder, "both.pth");
+  beforeAll(async () => {
+    const states = await Promise.all(
+      [21, 22].map(async (seed): Promise<Value> => {
+        using source = await Network.create({ encoder, seed });
+        const state = [...(await stateOf(source))];
+        return { ordered: state.map(([name, { shape, values }]) => [name, floats(values, shape)]) };
+      }),
+    );
+    await writeFile(
+      both(),
+      torchZip({
+        dictionary: [
+          ["model", states[0] as Value],
+          ["model_ema", states[1] as Value],
+        ],
+      }),
+    );
+  });
+
+  it("takes the set that it names, and keeps that in the report", async () => {
+    await expect(
+      runStudy(study("average", { weights: both(), weightsState: "model_ema" })),
+    ).resolves.toMatchObject({ complete: true });
+    expect((await reportIn("average")).file).toMatchObject({ state: "model_ema", chosen: "named" });
+  }, 120_000);
+
+  it("is refused before any work where there is no such set, naming those that there are", async () => {
+    await expect(runStudy(study("wrong", { weights: both(), weightsState: "ema" }))).rejects.toMatchObject({
+      code: "BAD_CONFIG",
+      message: expect.stringMatching(/models\[0\]\.weightsState: .*"model", "model_ema".*received "ema"/),
+    });
+    expect(existsSync(join(folder, "wrong"))).toBe(false);
+  });
 });
 
 describe("the page", () => {

@@ -17,6 +17,14 @@ export type Value =
   | { namespace: [Value, Value][] }
   | { global: [module: string, name: string] }
   | { call: [module: string, name: string, ...given: Value[]] }
+  | {
+      /** An object of a class, as Python writes it: made of what is given, then filled and given its attributes. */
+      object: [module: string, name: string];
+      given?: Value[];
+      entries?: [Value, Value][];
+      items?: Value[];
+      state?: Value;
+    }
   | Storage
   | TorchTensor;
 
@@ -124,11 +132,33 @@ class Pickler {
       this.op("}");
       this.items(value.namespace);
       this.op("b");
-    } else if ("global" in value) this.global(...value.global);
+    } else if ("object" in value) this.object(value);
+    else if ("global" in value) this.global(...value.global);
     else {
       const [module, name, ...given] = value.call;
       this.call(module, name, given);
     }
+  }
+
+  private object({
+    object: [module, name],
+    given = [],
+    entries = [],
+    items = [],
+    state,
+  }: Extract<Value, { object: unknown }>): void {
+    this.global(module, name);
+    this.tuple(given);
+    this.op([0x81]); // new object
+    this.items(entries);
+    if (items.length > 0) {
+      this.op("(");
+      for (const item of items) this.value(item);
+      this.op("e");
+    }
+    if (state === undefined) return;
+    this.value(state);
+    this.op("b");
   }
 
   private number(value: number): void {

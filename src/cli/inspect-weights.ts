@@ -6,8 +6,10 @@ import {
   openCheckpoint,
 } from "../models/checkpoints/checkpoint-file.js";
 import { keyMaps } from "../models/checkpoints/key-maps/index.js";
-import { bearsSigns, coverageOf, isAbsentBy, matchKeys, wrappersOf } from "../models/checkpoints/matching.js";
+import { bearsSigns, coverageOf, isAbsentBy, matchKeys } from "../models/checkpoints/matching.js";
 import type { Plain } from "../models/checkpoints/state-dict.js";
+import type { WeightsChoice, WeightsState } from "../models/checkpoints/weights-states.js";
+import { unwrap } from "../models/checkpoints/wrappers.js";
 import { elementsOf } from "../native/stored-tensor.js";
 
 /** What a file of weights holds: a plain object, ready for JSON. */
@@ -19,11 +21,18 @@ export interface WeightsInspection {
   sha256: string;
   /** All elements of the weights. */
   parameters: number;
-  /** Where in the file the weights lie, and what most of their names begin with. */
+  /** Where in the file the weights lie, and why those were taken of several. */
   state: string;
+  chosen: WeightsChoice;
+  /** Other sets of tensors that could be the weights as well, such as their running average. */
+  alternatives: readonly WeightsState[];
+  /** What most of the names begin with, and every wrapper that stands in one of them. */
   prefix: string;
+  wrappers: readonly string[];
   /** Other dictionaries of tensors in the file. */
-  besides: readonly { readonly state: string; readonly tensors: number }[];
+  besides: readonly WeightsState[];
+  /** Classes and functions that the file names and that are not known here: nothing of them is run. */
+  unknown: readonly string[];
   /** What stands beside the tensors. */
   metadata: { readonly [key: string]: Plain };
   /** The encoder that names and shapes speak of. */
@@ -62,9 +71,14 @@ export async function isWeights(path: string): Promise<boolean> {
   return isZip || isPickle || start[0] === 0x7b || (start[8] === 0x7b && start.readUInt32LE(4) === 0);
 }
 
-/** Reads the description of a file of weights; no tensor is loaded. @throws `BAD_CHECKPOINT` */
-export async function inspectWeights(path: string): Promise<WeightsInspection> {
-  const file = await openCheckpoint(path);
+/**
+ * Reads the description of a file of weights; no tensor is loaded. `weightsState` names one of several sets of weights.
+ *
+ * @throws `BAD_CHECKPOINT`; `BAD_INPUT` where there is no such set
+ */
+export async function inspectWeights(path: string, weightsState?: string): Promise<WeightsInspection> {
+  const file = await openCheckpoint(path, { weightsState });
+  const { prefix, wrappers } = unwrap(file.names);
   const tensors = file.names.map((name) => ({ name, ...file.info(name) }));
   return {
     path,
@@ -74,8 +88,12 @@ export async function inspectWeights(path: string): Promise<WeightsInspection> {
     sha256: await file.sha256(),
     parameters: tensors.reduce((sum, { shape }) => sum + elementsOf(shape), 0),
     state: file.state,
-    prefix: wrappersOf(file.names),
+    chosen: file.chosen.how,
+    alternatives: file.chosen.alternatives,
+    prefix,
+    wrappers,
     besides: file.besides,
+    unknown: file.unknown,
     metadata: file.metadata,
     ...(await sourceOf(file)),
     tensors,

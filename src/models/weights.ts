@@ -109,7 +109,7 @@ export function countOf(network: Network, names: readonly string[]): number {
 export const loadEncoder = (
   network: Network,
   path: string,
-  options: Pick<LoadOptions, "keyMap" | "fresh"> = {},
+  options: Pick<LoadOptions, "keyMap" | "weightsState" | "fresh"> = {},
 ): Promise<LoadReport> => loadWeights(network, path, { ...options, scope: "encoder" });
 
 /**
@@ -120,5 +120,5 @@ export const loadEncoder = (
 export const weightsFit = (
   network: Network,
   path: string,
-  options: Pick<LoadOptions, "keyMap"> = {},
+  options: Pick<LoadOptions, "keyMap" | "weightsState"> = {},
 ): Promise<string[]> => misfitsOf(network, path, { ...options, scope: "encoder" });

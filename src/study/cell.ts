@@ -35,6 +35,7 @@ import { smallestBatchOf } from "./smallest-batch.js";
 import { nothingSpent, type Trained, train } from "./train.js";
 import { type TrainingBatches, trainingBatch } from "./training-batch.js";
 import { tooFewPrepared } from "./usable-cases.js";
+import { readingOf } from "./weights.js";
 
 /** Everything that working on one cell needs. */
 export interface CellJob {
@@ -66,9 +67,9 @@ const bufferNames = (network: Network): string[] =>
 
 /** Gives a network the pretrained encoder of a model. */
 async function startFromPretraining(network: Network, study: Study, model: string): Promise<void> {
-  const { weights, keyMap } = study.models.find(({ name }) => name === model) as ModelConfig;
+  const { weights, ...reading } = study.models.find(({ name }) => name === model) as ModelConfig;
   const own = join(studyPaths(study.execution.output).cell(pretrainingId(model)), encoderFile);
-  await loadEncoder(network, weights ?? own, keyMap === undefined ? {} : { keyMap });
+  await loadEncoder(network, weights ?? own, readingOf(reading));
 }
 
 /** Words for a network: its encoder with its head, or its family. */

@@ -16,6 +16,7 @@ import { type PlannedCell, planStudy } from "./plan.js";
 import { type DividedCohort, divideCohorts, judgedOn, pretrainingCohort } from "./prepare.js";
 import type { Study } from "./schema.js";
 import { leastCases, neverMet, tooFewCases } from "./usable-cases.js";
+import { readingOf } from "./weights.js";
 
 type Report = (path: PropertyKey[], message: string) => void;
 
@@ -63,8 +64,12 @@ async function checkPresent(study: Study, fault: Report): Promise<void> {
     if (model.pretrain?.exclude) await readExclusionList(model.pretrain.exclude);
     if (model.weights === undefined) continue;
     try {
-      await openCheckpoint(model.weights);
+      await openCheckpoint(model.weights, model);
     } catch (error) {
+      if (error instanceof TransferLimitsError && error.code === "BAD_INPUT") {
+        fault(["models", index, "weightsState"], error.message);
+        continue;
+      }
       fault(["models", index, "weights"], `expected a file of weights but received: ${messageOf(error)}`);
     }
   }
@@ -158,11 +163,11 @@ async function checkFit(study: Study, fault: Report): Promise<void> {
   const { cells } = planStudy(study);
   const starts = ({ model, startsFrom, kind }: PlannedCell, name: string) =>
     kind === "cell" && model === name && startsFrom === "pretrained";
-  for (const [index, { name, encoder, weights, keyMap }] of study.models.entries()) {
+  for (const [index, { name, encoder, weights, ...reading }] of study.models.entries()) {
     if (weights === undefined || !cells.some((cell) => starts(cell, name))) continue;
     try {
       using network = await Network.build({ encoder: encoderOf(encoder) });
-      const refusals = await weightsFit(network, weights, keyMap === undefined ? {} : { keyMap });
+      const refusals = await weightsFit(network, weights, readingOf(reading));
       if (refusals.length === 0) continue;
       const mend = `transfer-limits inspect ${weights} says which encoder they are of`;
       fault(["models", index, "weights"], `${refusals.join(" ")} ${mend}`);

@@ -220,6 +220,12 @@ function checkModels(config: StudyConfig, fault: Report): void {
       );
     }
     const encoder = encoderOf(model.encoder);
+    if (model.weightsState !== undefined && model.weights === undefined) {
+      fault(
+        ["models", index, "weightsState"],
+        'expected "weights" beside it, in which it lies, but received none',
+      );
+    }
     if (model.keyMap !== undefined) {
       const fitting = keyMaps.filter(({ family }) => family === encoder.family).map(({ name }) => name);
       if (model.weights === undefined) {

@@ -188,6 +188,8 @@ const modelSchema = section({
   weights: path.optional(),
   /** The source of that file, where its names should not tell. */
   keyMap: z.enum(keyMapNames).optional(),
+  /** Which of several sets of weights in that file is meant, such as `model_ema`, as `inspect` names it. */
+  weightsState: z.string().min(1).max(1000).optional(),
   pretrain: pretrainSchema.optional(),
   /** Goes on although `weights` saw patients that the study validates or tests on; the report then says so. */
   allowOverlap: z.boolean().default(false),

@@ -31,6 +31,12 @@ export async function checkWeights(study: Study, plan: StudyPlan, done: Readonly
   }
 }
 
+/** How the file of a model's weights is read, as the study says. */
+export const readingOf = ({ keyMap, weightsState }: Pick<ModelConfig, "keyMap" | "weightsState">) => ({
+  keyMap,
+  weightsState,
+});
+
 async function checkModel(
   study: Study,
   model: ModelConfig & { weights: string },
@@ -41,8 +47,10 @@ async function checkModel(
   const before = await readJson<LoadReport>(kept);
   if (before !== null && before.refusal === null) {
     const sha256 = await (await openCheckpoint(model.weights)).sha256();
-    if (sha256 === before.file.sha256) return;
-    if (cells.some(({ id }) => done.has(id))) {
+    const isSame = sha256 === before.file.sha256;
+    const { weightsState = before.file.state } = model;
+    if (isSame && weightsState === before.file.state) return;
+    if (!isSame && cells.some(({ id }) => done.has(id))) {
       throw new TransferLimitsError(
         "BAD_CONFIG",
         `The weights of ${model.name} are not those whose results lie in ${study.execution.output}: ${model.weights} was ` +
@@ -53,9 +61,8 @@ async function checkModel(
   await mkdir(dirname(kept), { recursive: true });
   const seed = seedFor(study.seed, "weights", model.name, "load report");
   using network = await Network.build({ encoder: encoderOf(model.encoder) }, { seed });
-  const named = model.keyMap === undefined ? {} : { keyMap: model.keyMap };
   try {
-    await writeJson(kept, await loadEncoder(network, model.weights, { ...named, fresh: true }));
+    await writeJson(kept, await loadEncoder(network, model.weights, { ...readingOf(model), fresh: true }));
   } catch (error) {
     if (error instanceof WeightsRefused) await writeJson(kept, error.report);
     throw error;

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { ImageInspection } from "../../cohort/inspect-image.js";
+import { expected } from "../../common/errors.js";
 import { type Answer, answer } from "../answer.js";
 import { count, number, printable, table } from "../format.js";
 import { inspectWeights, isWeights, type WeightsInspection } from "../inspect-weights.js";
@@ -20,6 +21,10 @@ export function addInspect(program: Command): void {
       "--root <folder>",
       "the data file that an image's header names may lie anywhere in this folder (default: the image's own)",
     )
+    .option(
+      "--weights-state <name>",
+      "which of several sets of weights in the file is meant, such as model_ema",
+    )
     .option("--json", "write one JSON document to stdout")
     .addHelpText(
       "after",
@@ -27,12 +32,14 @@ export function addInspect(program: Command): void {
         "  transfer-limits inspect profound.pth.tar\n" +
         "\nAn image with voxels that are not finite is described, but refused by a study: exit status 1.",
     )
-    .action((file: string, options: { of?: string; root?: string; json?: boolean }) =>
+    .action((file: string, options: { of?: string; root?: string; weightsState?: string; json?: boolean }) =>
       answer(options, async () => {
         if (await isWeights(file)) {
-          const weights = await inspectWeights(file);
+          const weights = await inspectWeights(file, options.weightsState);
           return { value: weights, text: weightsText(weights) };
         }
+        if (options.weightsState !== undefined)
+          throw expected("a file of weights, which --weights-state is for,", "the file", file);
         return inspectAsImage(file, options);
       }),
     );
@@ -75,7 +82,7 @@ function imageText(image: ImageInspection): string {
 }
 
 function weightsText(weights: WeightsInspection): string {
-  const { path, format, parameters, tensors, state, prefix, besides, metadata, architecture } = weights;
+  const { path, format, parameters, tensors, state, besides, metadata, architecture } = weights;
   const facts = [
     ["file", path],
     ["format", `${format}, ${weights.bytes.toLocaleString("en")} bytes`],
@@ -83,15 +90,28 @@ function weightsText(weights: WeightsInspection): string {
     [
       "weights",
       `${count(tensors.length, "tensor")}, ${parameters.toLocaleString("en")} numbers` +
-        `${state === "" ? "" : `, under ${state}`}${prefix === "" ? "" : `, names with ${prefix}`}`,
+        `${state === "" ? "" : `, under ${state}`}${wrapperWords(weights)}`,
     ],
+    ...weights.alternatives
+      .slice(0, 5)
+      .map((other) => [
+        "or weights",
+        `${count(other.tensors, "tensor")}${other.state && ` under ${other.state}`}`,
+      ]),
+    ...(weights.alternatives.length > 0 && weights.chosen !== "named"
+      ? [["", `taken by its name; --weights-state names another, in a study models[].weightsState`]]
+      : []),
     ["encoder", architecture === null ? "none that is known" : architectureText(architecture)],
     ...weights.keyMaps.map(({ name, title, coverage }) => [
       "key map",
       `${name} (${title})${coverage === null ? "" : `: ${(Math.floor(coverage * 1000) / 10).toFixed(1)} % of the encoder`}`,
     ]),
     ...lacksOf(weights.keyMaps[0]),
+    ...(weights.unknown.length === 0
+      ? []
+      : [["not run", shortened(weights.unknown.slice(0, 10).join(", "))]]),
     ...besides
+      .filter(({ state: name }) => !weights.alternatives.some((other) => other.state === name))
       .slice(0, 5)
       .map((group) => ["besides", `${count(group.tensors, "tensor")} under ${group.state}`]),
     ...(besides.length > 5 ? [["besides", `${besides.length - 5} more groups of tensors`]] : []),
@@ -107,6 +127,13 @@ function weightsText(weights: WeightsInspection): string {
     "",
     table(["tensor", "type", "shape"], rows),
   ].join("\n");
+}
+
+/** The wrappers in the names: what most begin with, or all that stand in some. */
+function wrapperWords({ prefix, wrappers }: WeightsInspection): string {
+  if (wrappers.length === 0) return "";
+  const within = wrappers.filter((wrapper) => !prefix.includes(wrapper));
+  return `${prefix === "" ? "" : `, names with ${prefix}`}${within.length === 0 ? "" : `, some names with ${within.join(" ")}`}`;
 }
 
 /** What keeps the best key map from covering the whole encoder, by name. */

@@ -6,8 +6,9 @@ import { loadStored, type StoredTensor, type StoredType, storedTypes } from "../
 import type { Tensor } from "../../native/tensor.js";
 import { OpenedFile } from "./opened-file.js";
 import { readSafetensorsShards } from "./safetensors-shards.js";
-import { findStates, type Plain, plainDataOf } from "./state-dict.js";
+import { findTensors, type Plain, plainDataOf } from "./state-dict.js";
 import { readTorchLegacy, readTorchZip, type TorchFile } from "./torch-files.js";
+import { type ChosenState, chooseState, type WeightsChoice, type WeightsState } from "./weights-states.js";
 
 export type CheckpointFormat = "PyTorch zip" | "PyTorch legacy" | "safetensors" | "sharded safetensors";
 
@@ -19,8 +20,14 @@ export interface CheckpointFile {
   readonly bytes: number;
   /** Where in the file the weights lie, as keys joined by dots: `"model"`; empty where they are all there is. */
   readonly state: string;
+  /** Why those were taken, and which others could be the weights as well, such as their running average. */
+  readonly chosen: { readonly how: WeightsChoice; readonly alternatives: readonly WeightsState[] };
   /** Other dictionaries of tensors in the file, such as those of an optimiser. */
-  readonly besides: { readonly state: string; readonly tensors: number }[];
+  readonly besides: readonly WeightsState[];
+  /** Entries beside the weights' names that may be tensors, and depend on a class that is not run: its name, by theirs. */
+  readonly withheld: ReadonlyMap<string, string>;
+  /** Classes and functions that the file names and that are not known here: nothing of them is run. */
+  readonly unknown: readonly string[];
   /** What stands beside the tensors, such as the epoch, as plain data. */
   readonly metadata: { readonly [key: string]: Plain };
   /** The names of the weights, in the order of the file. */
@@ -37,18 +44,26 @@ export interface CheckpointFile {
   unchanged(): Promise<void>;
 }
 
+export interface OpenOptions {
+  /**
+   * Which of the sets of tensors in the file are the weights, as `inspect` calls it: `"model_ema"`. Default: the
+   * likeliest.
+   */
+  weightsState?: string | undefined;
+}
+
 /**
  * Opens a file of weights: PyTorch's zip format or the one before version 1.6, safetensors, or the index of sharded
  * safetensors. What it is, is told by its bytes and not by its name. Nothing in it is run, no tensor is read, and every
  * size it claims is checked against the file first.
  *
- * @throws `BAD_CHECKPOINT` with the file and what is wrong with it
+ * @throws `BAD_CHECKPOINT` with the file and what is wrong with it; `BAD_INPUT` where it has no `weightsState` of that name
  */
-export async function openCheckpoint(path: string): Promise<CheckpointFile> {
+export async function openCheckpoint(path: string, options: OpenOptions = {}): Promise<CheckpointFile> {
   requirePath(path, "path");
   const file = await OpenedFile.open(path);
   try {
-    return await openAs(file);
+    return await openAs(file, options.weightsState);
   } catch (error) {
     if (error instanceof TransferLimitsError) throw error;
     // Memory ran out, or a mistake of ours: whatever a file does, it is refused and nothing else stops.
@@ -56,15 +71,16 @@ export async function openCheckpoint(path: string): Promise<CheckpointFile> {
   }
 }
 
-async function openAs(file: OpenedFile): Promise<CheckpointFile> {
+async function openAs(file: OpenedFile, named: string | undefined): Promise<CheckpointFile> {
   if (file.size === 0) throw file.refuse("it is empty");
   const start = await file.read(0, Math.min(file.size, 512));
   // Safetensors begins with the length of its header, whose bytes may look like any other format's first ones.
-  if (start.length > 8 && start.readUInt32LE(4) === 0 && start[8] === 0x7b) return ofSafetensors(file);
-  if (start.subarray(0, 4).equals(zipMagic)) return ofTorch(file, "PyTorch zip", await readTorchZip(file));
-  if (start[0] === 0x80) return ofTorch(file, "PyTorch legacy", await readTorchLegacy(file));
-  if (start[0] === 0x7b) return ofShards(file);
-  if (start[8] === 0x7b) return ofSafetensors(file); // which refuses the length that the header claims
+  if (start.length > 8 && start.readUInt32LE(4) === 0 && start[8] === 0x7b) return ofSafetensors(file, named);
+  if (start.subarray(0, 4).equals(zipMagic))
+    return ofTorch(file, "PyTorch zip", await readTorchZip(file), named);
+  if (start[0] === 0x80) return ofTorch(file, "PyTorch legacy", await readTorchLegacy(file), named);
+  if (start[0] === 0x7b) return ofShards(file, named);
+  if (start[8] === 0x7b) return ofSafetensors(file, named); // which refuses the length that the header claims
   throw file.refuse(`${knownAs(start)}. Expected a file of PyTorch (torch.save) or safetensors`);
 }
 
@@ -85,12 +101,17 @@ function knownAs(start: Buffer): string {
   return `it begins with the bytes ${start.subarray(0, 8).toString("hex")}`;
 }
 
-function ofTorch(file: OpenedFile, format: CheckpointFormat, torch: TorchFile): CheckpointFile {
-  const [state, ...others] = findStates(torch.value);
-  if (state === undefined)
-    throw file.refuse("it holds no tensors by name. Save the state_dict() with torch.save");
+function ofTorch(
+  file: OpenedFile,
+  format: CheckpointFormat,
+  torch: TorchFile,
+  named: string | undefined,
+): CheckpointFile {
+  const { groups, models } = findTensors(torch.value);
+  if (groups.length === 0) throw file.unusable(noTensors(models, torch.unknown));
+  const choice = chooseState(groups, file.path, named);
   const tensors = new Map<string, StoredTensor>();
-  for (const [name, { storage, dtype, offset, shape, strides }] of state.tensors) {
+  for (const [name, { storage, dtype, offset, shape, strides }] of choice.chosen.tensors) {
     const start = torch.place(storage) + offset * storedTypes[dtype];
     tensors.set(name, {
       path: file.path,
@@ -104,34 +125,59 @@ function ofTorch(file: OpenedFile, format: CheckpointFormat, torch: TorchFile): 
   return ofTensors(file.path, tensors, {
     format,
     bytes: file.size,
-    state: state.path,
-    besides: others.map(({ path, tensors: { size } }) => ({ state: path, tensors: size })),
+    ...choiceOf(choice),
+    unknown: torch.unknown,
     metadata: plainDataOf(torch.value),
     sha256: () => file.sha256(),
     unchanged: () => file.unchanged(),
   });
 }
 
-async function ofSafetensors(file: OpenedFile): Promise<CheckpointFile> {
+/** What of a choice stands in the description of a file. */
+const choiceOf = ({ chosen, how, alternatives, besides }: ChosenState<Shaped>) => ({
+  state: chosen.path,
+  chosen: { how, alternatives },
+  besides,
+  withheld: chosen.withheld,
+});
+
+type Shaped = { shape: readonly number[] };
+
+/** Of a file without a dictionary of tensors: why there is none. */
+function noTensors(models: readonly string[], unknown: readonly string[]): string {
+  const save = "Save the state_dict() with torch.save";
+  const [model] = models;
+  if (model !== undefined)
+    return `it holds a whole model (${model.slice(0, 120)}), whose class would have to be run, and no tensors by name. ${save}`;
+  const asked = unknown.slice(0, 3).map((name) => JSON.stringify(name.slice(0, 120)));
+  const words =
+    asked.length === 0 ? "" : ` It asks for ${asked.join(", ")}, which is refused: nothing in a file is run.`;
+  return `it holds no tensors by name.${words} ${save}`;
+}
+
+async function ofSafetensors(file: OpenedFile, named: string | undefined): Promise<CheckpointFile> {
   const { names, stored, metadata } = await readSafetensors(file.path);
-  return ofTensors(file.path, new Map(names.map((name) => [name, stored(name)])), {
+  const tensors = new Map<string, StoredTensor>(names.map((name) => [name, stored(name)]));
+  const choice = chooseState([{ path: "", tensors, withheld: new Map() }], file.path, named);
+  return ofTensors(file.path, choice.chosen.tensors, {
     format: "safetensors",
     bytes: file.size,
-    state: "",
-    besides: [],
+    ...choiceOf(choice),
+    unknown: [],
     metadata,
     sha256: () => file.sha256(),
     unchanged: () => file.unchanged(),
   });
 }
 
-async function ofShards(file: OpenedFile): Promise<CheckpointFile> {
+async function ofShards(file: OpenedFile, named: string | undefined): Promise<CheckpointFile> {
   const { tensors, files, metadata } = await readSafetensorsShards(file);
-  return ofTensors(file.path, tensors, {
+  const choice = chooseState([{ path: "", tensors, withheld: new Map() }], file.path, named);
+  return ofTensors(file.path, choice.chosen.tensors, {
     format: "sharded safetensors",
     bytes: files.reduce((sum, { size }) => sum + size, 0),
-    state: "",
-    besides: [],
+    ...choiceOf(choice),
+    unknown: [],
     metadata,
     sha256: async () => {
       const hash = createHash("sha256");
@@ -147,7 +193,7 @@ async function ofShards(file: OpenedFile): Promise<CheckpointFile> {
 function ofTensors(
   path: string,
   tensors: ReadonlyMap<string, StoredTensor>,
-  rest: Pick<CheckpointFile, "format" | "bytes" | "state" | "besides" | "metadata" | "sha256" | "unchanged">,
+  rest: Omit<CheckpointFile, "path" | "names" | "info" | "stored" | "tensor">,
 ): CheckpointFile {
   const stored = (name: string): StoredTensor => {
     const found = tensors.get(name);

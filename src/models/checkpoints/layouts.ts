@@ -6,6 +6,7 @@ import {
   type StoredTensor,
 } from "../../native/stored-tensor.js";
 import { Tensor } from "../../native/tensor.js";
+import { type Grids, gridsOf, resizedPositions } from "./position-grid.js";
 
 /** How a source's tensor lies where it does not lie as ours. */
 export interface Layout {
@@ -19,6 +20,8 @@ export interface Layout {
   readonly inflate?: "centre" | "mean";
   /** A kernel over one channel becomes one over ours, of equal shares: the same image in each is answered as before. */
   readonly channels?: "spread";
+  /** A position embedding for another grid of patches is resized to ours. */
+  readonly positions?: "resize";
 }
 
 /** How a stored tensor becomes a parameter of ours. */
@@ -26,7 +29,7 @@ export interface Reading {
   stored: StoredTensor;
   shape: readonly number[];
   /** What values are made of the stored ones; null: those. */
-  inflate: "centre" | "mean" | "channels" | null;
+  inflate: "centre" | "mean" | "channels" | "positions" | null;
   /** What happens on the way, in words; null where the tensor is taken as it is. */
   change: string | null;
 }
@@ -48,11 +51,18 @@ export function readingOf(
     const change = `one channel shared out among ${shape[1]}`;
     return { stored: dense, shape, inflate: "channels", change };
   }
+  const grids = layout.positions === undefined ? null : gridsOf(dense.shape, shape);
+  if (grids !== null && grids.from !== grids.to) {
+    const change = `position embedding resized from ${gridWords(grids.from)} to ${gridWords(grids.to)} patches`;
+    return { stored: dense, shape, inflate: "positions", change };
+  }
   if (sameShape(dense.shape, shape)) return { stored: dense, shape, inflate: null, change: words };
   const [given, wanted] = [dense.shape, shape].map((extents) => extents.filter((extent) => extent !== 1));
   if (!sameShape(given as number[], wanted as number[])) return null;
   return { stored: dense, shape, inflate: null, change: words ?? "axes of length 1" };
 }
+
+const gridWords = (edge: number): string => `${edge} x ${edge}`;
 
 export const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
   a.length === b.length && a.every((extent, axis) => extent === b[axis]);
@@ -116,9 +126,18 @@ const spreads = ([out, inner, ...edges]: readonly number[], shape: readonly numb
 export async function load({ stored, shape, inflate }: Reading, device = "cpu"): Promise<Tensor> {
   if (inflate === null) return loadStored(stored, { device, shape });
   const image = Float32Array.from((await readStored(stored)) as Float32Array);
-  const values =
-    inflate === "channels" ? spread(image, shape) : inflated(image, stored.shape, shape, inflate);
-  return Tensor.from(values, shape, device);
+  return Tensor.from(valuesOf(image, stored.shape, shape, inflate), shape, device);
+}
+
+function valuesOf(
+  values: Float32Array,
+  stored: readonly number[],
+  shape: readonly number[],
+  inflate: NonNullable<Reading["inflate"]>,
+): Float32Array {
+  if (inflate === "channels") return spread(values, shape);
+  if (inflate !== "positions") return inflated(values, stored, shape, inflate);
+  return resizedPositions(values, gridsOf(stored, shape) as Grids, shape[2] as number);
 }
 
 /** A kernel [out, 1, ...] over as many channels as `shape` has, an equal share in each. */

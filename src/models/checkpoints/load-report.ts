@@ -5,6 +5,7 @@ import type { CheckpointFile, CheckpointFormat } from "./checkpoint-file.js";
 import { coverageOf, isAbsentBy, type Match, tensorCoverageOf } from "./matching.js";
 import type { Orientation } from "./orientation.js";
 import type { Plain } from "./state-dict.js";
+import type { WeightsChoice, WeightsState } from "./weights-states.js";
 
 /** What happened to every tensor of a checkpoint and every parameter of a network: a plain object, ready for JSON. */
 export interface LoadReport {
@@ -14,9 +15,15 @@ export interface LoadReport {
     format: CheckpointFormat;
     bytes: number;
     sha256: string;
-    /** Where in the file the weights lie, and what their names begin with. */
+    /** Where in the file the weights lie, why those were taken, and which others could have been. */
     state: string;
+    chosen: WeightsChoice;
+    alternatives: WeightsState[];
+    /** What most of the names begin with, and every wrapper that names were taken without. */
     prefix: string;
+    wrappers: string[];
+    /** Classes and functions that the file names and that are not known here: nothing of them was run. */
+    unknown: string[];
     metadata: { [key: string]: Plain };
   };
   /** Words for the network: its encoder with its head. */

@@ -9,14 +9,19 @@ import type { KeyMap } from "./key-map.js";
 import { keyMaps } from "./key-maps/index.js";
 import { load } from "./layouts.js";
 import { describeMatch, type LoadReport, networkWords } from "./load-report.js";
-import { detectKeyMap, type Fit, type Match, matchKeys } from "./matching.js";
+import { detectKeyMap, type Fit, type Match, matchKeys, parametersNamed } from "./matching.js";
 import { notLookedAt, orientationOf, permutedShapes } from "./orientation.js";
 import { probeFeatures, relativeChange } from "./probe.js";
-import { coverageRefusal, matchRefusals } from "./refusals.js";
+import { coverageRefusal, matchRefusals, withheldRefusals } from "./refusals.js";
 
 export interface LoadOptions {
   /** The key map of the file's source by name, such as `"profound-masked-autoencoder"`. Default: told from its names. */
-  keyMap?: string;
+  keyMap?: string | undefined;
+  /**
+   * Which of several sets of weights in the file is meant, such as `"model_ema"` for their running average; `inspect`
+   * names them. Default: the likeliest; the report says which, and which others there are.
+   */
+  weightsState?: string | undefined;
   /** `encoder`: whatever else is in the file is left alone, and so is the network's head. Default: all of the network. */
   scope?: "network" | "encoder";
   /** The least share of the encoder's parameters, and of its tensors, that the file must hold. Default: 0.95. */
@@ -52,7 +57,9 @@ export async function loadWeights(
 ): Promise<LoadReport> {
   requireOptions(options);
   requireBoolean(options.fresh ?? false, "fresh");
-  const file = await openCheckpoint(path);
+  if (options.weightsState !== undefined && typeof options.weightsState !== "string")
+    throw expected("the name of a set of weights in the file", "weightsState", options.weightsState);
+  const file = await openCheckpoint(path, options);
   const { match, described, unfit } = compare(network, file, options);
   const { fresh = false } = options;
   // The file is read for its hash while LibTorch takes the tensors over.
@@ -72,7 +79,11 @@ export async function loadWeights(
       bytes: file.bytes,
       sha256,
       state: file.state,
+      chosen: file.chosen.how,
+      alternatives: [...file.chosen.alternatives],
       prefix: match.prefix,
+      wrappers: match.wrappers,
+      unknown: [...file.unknown],
       metadata: file.metadata,
     },
     network: networkWords(network.spec),
@@ -98,7 +109,7 @@ export async function misfitsOf(
   path: string,
   options: LoadOptions = {},
 ): Promise<string[]> {
-  return compare(network, await openCheckpoint(path), options).unfit;
+  return compare(network, await openCheckpoint(path, options), options).unfit;
 }
 
 /** What a file is for a network by its names and shapes, and why it does not do. */
@@ -118,6 +129,7 @@ function compare(network: Network, file: CheckpointFile, options: LoadOptions) {
   };
   const unfit = [
     ...matchRefusals(match, file.path),
+    ...withheldRefusals(parametersNamed([...file.withheld.keys()], match.missing, keyMap), file, file.path),
     ...coverageRefusal(described, file, network, leastCoverage),
   ];
   return { match, described, unfit };
@@ -224,8 +236,33 @@ async function notFiniteIn({ reading }: Fit): Promise<number> {
   return tensor.countNotFinite();
 }
 
-function warningsOf({ embedding, missing, orientation, keyMap, coverage }: LoadReport): string[] {
-  const warnings: string[] = [];
+const mostNamed = 5;
+
+/** That other weights could have been taken, and how. */
+function choiceWarning({ state, chosen, alternatives }: LoadReport["file"]): string[] {
+  if (chosen !== "likeliest") return [];
+  const named = alternatives
+    .slice(0, mostNamed)
+    .map(({ state: other, tensors }) => `${other || "the file's own dictionary"} (${tensors} tensors)`);
+  const more = alternatives.length > mostNamed ? ` and ${alternatives.length - mostNamed} more` : "";
+  return [
+    `The file holds several sets of weights: ${state || "the file's own dictionary"} was taken, by its name. There ` +
+      `${alternatives.length === 1 ? "is" : "are"} also ${named.join(", ")}${more}. weightsState names the one that is meant.`,
+  ];
+}
+
+function warningsOf({
+  file,
+  loaded,
+  embedding,
+  missing,
+  orientation,
+  keyMap,
+  coverage,
+}: LoadReport): string[] {
+  const warnings = choiceWarning(file);
+  const resized = loaded.find(({ change }) => change?.startsWith("position embedding"));
+  if (resized) warnings.push(`${resized.name}: ${resized.change}, of ${resized.from}.`);
   if (embedding !== null && !(embedding.change >= leastChange)) {
     warnings.push(
       `The embedding of the probe volume hardly changed (by ${embedding.change.toExponential(1)} of its length) against ` +

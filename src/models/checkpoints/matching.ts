@@ -3,6 +3,7 @@ import { elementsOf, type StoredType } from "../../native/stored-tensor.js";
 import type { CheckpointFile } from "./checkpoint-file.js";
 import type { KeyMap, Rule } from "./key-map.js";
 import { type Reading, readingOf, sameShape } from "./layouts.js";
+import { unwrap } from "./wrappers.js";
 
 /** What of a checkpoint key maps look at: also a mere list of names and shapes will do. */
 export type Described = Pick<CheckpointFile, "names" | "stored">;
@@ -27,8 +28,10 @@ export interface Misfit {
 /** What a key map makes of a file for a network. */
 export interface Match {
   keyMap: KeyMap;
-  /** Wrappers of training programs that the file's names begin with, such as `module.`. */
+  /** Wrappers of training programs that most of the file's names begin with, such as `module.`. */
   prefix: string;
+  /** All wrappers that the names are taken without, wherever they stand. */
+  wrappers: string[];
   fits: Fit[];
   misfits: Misfit[];
   /** Parameters and buffers that no tensor of the file stands for. */
@@ -39,38 +42,18 @@ export interface Match {
   ambiguous: { parameter: string; from: string[] }[];
 }
 
-const wrapper = /^(?:module|_orig_mod|model|net|network|student|teacher)\./;
-
-/** More wrappers around one network are a name that was made to keep us busy. */
-const mostWrappers = 8;
-
-/** What most of the names begin with, of what training programs wrap a network in. */
-export function wrappersOf(names: readonly string[]): string {
-  let prefix = "";
-  for (let count = 0; count < mostWrappers; count++) {
-    const inner = names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
-    const next = inner.map((name) => wrapper.exec(name)?.[0]).find((found) => found !== undefined);
-    if (next === undefined) break;
-    if (inner.filter((name) => name.startsWith(next)).length * 2 <= names.length) break;
-    prefix += next;
-  }
-  return prefix;
-}
-
-const without = (prefix: string, name: string): string =>
-  name.startsWith(prefix) ? name.slice(prefix.length) : name;
-
 /** Whether a file bears every sign of a source. */
 export const bearsSigns = (file: Described, keyMap: KeyMap): boolean => signsBorne(file, keyMap) === 1;
 
 /** The share of a source's signs that a file bears. */
 function signsBorne(file: Described, { signs }: KeyMap): number {
-  const prefix = wrappersOf(file.names);
+  const { inner } = unwrap(file.names);
   const borne = signs.filter(({ name: pattern, axes }) => {
     const sign = new RegExp(pattern);
     return file.names.some(
       (name) =>
-        sign.test(without(prefix, name)) && (axes === undefined || file.stored(name).shape.length === axes),
+        sign.test(inner.get(name) as string) &&
+        (axes === undefined || file.stored(name).shape.length === axes),
     );
   });
   return borne.length / signs.length;
@@ -79,12 +62,21 @@ function signsBorne(file: Described, { signs }: KeyMap): number {
 /** Finds for each tensor of a file the parameter that it stands for, and how it becomes that. */
 export function matchKeys(file: Described, parameters: readonly ParameterInfo[], keyMap: KeyMap): Match {
   const own = new Map(parameters.map((parameter) => [parameter.name, parameter]));
-  const prefix = wrappersOf(file.names);
+  const { prefix, wrappers, inner } = unwrap(file.names);
   const rules = keyMap.rules.map((rule) => ({ ...rule, pattern: new RegExp(rule.from) }));
-  const match: Match = { keyMap, prefix, fits: [], misfits: [], missing: [], unexpected: [], ambiguous: [] };
+  const match: Match = {
+    keyMap,
+    prefix,
+    wrappers,
+    fits: [],
+    misfits: [],
+    missing: [],
+    unexpected: [],
+    ambiguous: [],
+  };
   const sources = new Map<string, string[]>();
   for (const name of file.names) {
-    const { ours, rule } = renamed(without(prefix, name), rules);
+    const { ours, rule } = renamed(inner.get(name) as string, rules);
     const parameter = candidatesOf(ours).flatMap((candidate) => own.get(candidate) ?? [])[0];
     if (parameter === undefined) {
       match.unexpected.push(name);
@@ -110,13 +102,31 @@ export function matchKeys(file: Described, parameters: readonly ParameterInfo[],
   return match;
 }
 
+/** The parameters that names stand for, each under its name in the file. */
+export function parametersNamed(
+  names: readonly string[],
+  parameters: readonly ParameterInfo[],
+  keyMap: KeyMap,
+): Map<string, ParameterInfo> {
+  const own = new Map(parameters.map((parameter) => [parameter.name, parameter]));
+  const { inner } = unwrap(names);
+  const rules = keyMap.rules.map((rule) => ({ ...rule, pattern: new RegExp(rule.from) }));
+  const found = new Map<string, ParameterInfo>();
+  for (const name of names) {
+    const { ours } = renamed(inner.get(name) as string, rules);
+    const parameter = candidatesOf(ours).flatMap((candidate) => own.get(candidate) ?? [])[0];
+    if (parameter !== undefined) found.set(name, parameter);
+  }
+  return found;
+}
+
 /** The shapes of a file's tensors under our names, where a name may stand for several the first of them. */
 export function shapesUnderOurNames(file: Described, keyMap: KeyMap): Map<string, readonly number[]> {
-  const prefix = wrappersOf(file.names);
+  const { inner } = unwrap(file.names);
   const rules = keyMap.rules.map((rule) => ({ ...rule, pattern: new RegExp(rule.from) }));
   const shapes = new Map<string, readonly number[]>();
   for (const name of file.names) {
-    const { ours } = renamed(without(prefix, name), rules);
+    const { ours } = renamed(inner.get(name) as string, rules);
     if (!shapes.has(ours)) shapes.set(ours, file.stored(name).shape);
   }
   return shapes;

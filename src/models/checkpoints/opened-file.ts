@@ -34,6 +34,12 @@ export class OpenedFile {
   refuse: Refuse = (reason, cause) =>
     new TransferLimitsError("BAD_CHECKPOINT", `${this.path} is not a sound checkpoint: ${reason}`, { cause });
 
+  /** Refuses a file that may well be sound, but isn't one that weights can be read from here. */
+  unusable: Refuse = (reason, cause) =>
+    new TransferLimitsError("BAD_CHECKPOINT", `No weights can be read from ${this.path}: ${reason}`, {
+      cause,
+    });
+
   /** `length` bytes from byte `offset` on. @throws `BAD_CHECKPOINT` where they do not all lie in the file */
   read(offset: number, length: number): Promise<Buffer> {
     return this.reading((read) => read(offset, length));

@@ -48,6 +48,7 @@ export const instruction = {
   emptySet: 0x8f,
   addItems: 0x90,
   frozenSet: 0x91,
+  newObjectExtended: 0x92,
   stackGlobal: 0x93,
   memoize: 0x94,
   frame: 0x95,

@@ -24,6 +24,22 @@ export function matchRefusals({ misfits, ambiguous }: Match, path: string): stri
   return reasons;
 }
 
+/** Parameters that a file holds only as something that depends on a class that is not run. */
+export function withheldRefusals(
+  parameters: ReadonlyMap<string, { name: string }>,
+  { withheld }: CheckpointFile,
+  path: string,
+): string[] {
+  const [first] = parameters;
+  if (first === undefined) return [];
+  const [from, { name }] = first;
+  const others = parameters.size > 1 ? ` So it is with ${parameters.size - 1} more.` : "";
+  return [
+    `${path} holds ${from}, which is ${name}, as something that depends on ${JSON.stringify(withheld.get(from)?.slice(0, 120))}. ` +
+      `Nothing in a file is run, so it cannot be read; save it as a plain tensor.${others}`,
+  ];
+}
+
 /** Too little of the encoder in a file, with the key map that came nearest and what is missing. */
 export function coverageRefusal(
   {

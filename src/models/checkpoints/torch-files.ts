@@ -1,7 +1,7 @@
 import { storedTypes } from "../../native/stored-tensor.js";
+import { PickleFault } from "./known-values.js";
 import type { OpenedFile } from "./opened-file.js";
 import type { PickleStorage, PickleValue } from "./pickle-values.js";
-import { PickleFault } from "./torch-globals.js";
 import { PickleCutShort, type Unpickled, unpickle } from "./unpickler.js";
 import { readZipDirectory, type ZipEntry } from "./zip-directory.js";
 
@@ -9,12 +9,17 @@ import { readZipDirectory, type ZipEntry } from "./zip-directory.js";
 export interface TorchFile {
   value: PickleValue;
   littleEndian: boolean;
+  /** Classes and functions that it names and that are not known here. */
+  unknown: string[];
   /** The byte at which a storage begins. @throws `BAD_CHECKPOINT` where the file does not hold all of it */
   place(storage: PickleStorage): number;
 }
 
-/** Pickles describe tensors and do not hold them: even of large models they have a few megabytes. */
-const largestPickle = 64 * 2 ** 20;
+/**
+ * Pickles describe tensors and do not hold them: even of large models they have a few megabytes. But arrays of NumPy that
+ * lie beside the tensors stand in them.
+ */
+const largestPickle = 2 ** 28;
 
 /** Bytes of a storage. */
 const lengthOf = ({ dtype, length }: PickleStorage, elements = length): number =>
@@ -31,23 +36,24 @@ export async function readTorchZip(file: OpenedFile): Promise<TorchFile> {
   const pickles = [...entries.keys()].filter((name) => /^[^/]+\/data\.pkl$/.test(name));
   const [name] = pickles;
   if (name === undefined || pickles.length > 1) {
-    throw file.refuse(
+    throw file.unusable(
       "it is a zip file, but not one of PyTorch, which holds one folder with data.pkl. Is it an archive that contains " +
         "the checkpoint?",
     );
   }
   const folder = name.slice(0, -"data.pkl".length);
   if (entries.has(`${folder}constants.pkl`)) {
-    throw file.refuse(
+    throw file.unusable(
       "it is a TorchScript program, not a state dict. Save the model's state_dict() with torch.save",
     );
   }
   const pickle = stored(file, name, entries.get(name) as ZipEntry);
   if (pickle.size > largestPickle) throw file.refuse(`its data.pkl claims ${pickle.size} bytes`);
   const bytes = await file.read(pickle.offset, pickle.size);
-  const { value } = inFile(file, () => unpickle(bytes));
+  const { value, unknown } = inFile(file, () => unpickle(bytes));
   return {
     value,
+    unknown,
     littleEndian: await isLittleEndian(file, entries.get(`${folder}byteorder`)),
     place: (storage) => {
       const entry = entries.get(`${folder}data/${storage.key}`);
@@ -64,7 +70,7 @@ export async function readTorchZip(file: OpenedFile): Promise<TorchFile> {
 
 function stored(file: OpenedFile, name: string, entry: ZipEntry): ZipEntry {
   if (!entry.compressed) return entry;
-  throw file.refuse(
+  throw file.unusable(
     `its entry ${JSON.stringify(name.slice(0, 80))} is compressed. PyTorch stores entries as they are; unpack the file ` +
       "and save the checkpoint again with torch.save",
   );
@@ -90,13 +96,13 @@ export async function readTorchLegacy(file: OpenedFile): Promise<TorchFile> {
   const { pickles, end } = await readPickles(file);
   const [number, version, facts, described, listed] = pickles;
   if (number?.value !== magic) {
-    throw file.refuse(
+    throw file.unusable(
       "it is a pickle, but not a checkpoint of PyTorch. Save the state_dict() with torch.save",
     );
   }
   if (version?.value !== 1001) throw file.refuse("it is of a version of PyTorch's format that is not known");
   if (facts?.value instanceof Map && facts.value.get("little_endian") === false)
-    throw file.refuse("it was written on a machine of the other byte order");
+    throw file.unusable("it was written on a machine of the other byte order");
   const keys = listed?.value;
   if (described === undefined || !Array.isArray(keys))
     throw file.refuse("the list of its storages is missing");
@@ -124,6 +130,7 @@ export async function readTorchLegacy(file: OpenedFile): Promise<TorchFile> {
   if (at !== file.size) throw file.refuse(`${file.size - at} bytes follow its last storage`);
   return {
     value: described.value,
+    unknown: described.unknown,
     littleEndian: true,
     place: (storage) => {
       const place = places.get(storage.key);

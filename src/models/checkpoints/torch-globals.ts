@@ -1,16 +1,22 @@
 import { elementsOf, type StoredType, spanOf, storedTypes } from "../../native/stored-tensor.js";
 import {
-  type PickleDictionary,
+  type Call,
+  DependsOnUnknown,
+  itemsOf,
+  known,
+  PickleFault,
+  plainCalls,
+  plainNames,
+  type Spend,
+} from "./known-values.js";
+import {
   PickleGlobal,
-  PickleNamespace,
+  PickleObject,
   PickleStorage,
   PickleTensor,
   PickleTuple,
   type PickleValue,
 } from "./pickle-values.js";
-
-/** A mistake in a pickle, in words; the reader of the file adds the file's name. */
-export class PickleFault extends Error {}
 
 const storageTypes: Readonly<Record<string, StoredType>> = {
   DoubleStorage: "float64",
@@ -31,34 +37,23 @@ const storageTypes: Readonly<Record<string, StoredType>> = {
 const mostRepeated = 1 << 20;
 const mostAxes = 64;
 
-const complexText: Call = ([real, imaginary]) => `${String(real)} + ${String(imaginary)}j`;
-
-type Call = (given: PickleValue[]) => PickleValue;
-
-/** What a checkpoint may call. Nothing of it runs code from the file: each builds plain data from plain data. */
+/** What a checkpoint may call. */
 const calls: Readonly<Record<string, Call>> = {
-  "collections.OrderedDict": ([pairs]) => dictionaryOf(pairs),
-  "builtins.set": ([items]) => itemsOf(items ?? [], "the items of a set"),
-  "builtins.frozenset": ([items]) => itemsOf(items ?? [], "the items of a set"),
-  "__builtin__.set": ([items]) => itemsOf(items ?? [], "the items of a set"),
-  "__builtin__.frozenset": ([items]) => itemsOf(items ?? [], "the items of a set"),
-  "builtins.complex": complexText,
-  "__builtin__.complex": complexText,
-  /** How protocol 2 writes bytes: as text of which each character is a byte. */
-  "_codecs.encode": ([text, encoding]) => {
-    if (typeof text !== "string" || (encoding !== "latin1" && encoding !== "latin-1"))
-      throw new PickleFault("bytes are written in a way that is not known");
-    return Uint8Array.from(Buffer.from(text, "latin1"));
+  ...plainCalls,
+  "torch.Size": ([sizes], spend) => {
+    const items = itemsOf(sizes ?? [], "a torch.Size");
+    spend(items.length);
+    return new PickleTuple([...items]);
   },
-  "argparse.Namespace": () => new PickleNamespace(),
-  "torch.Size": ([sizes]) => new PickleTuple(itemsOf(sizes ?? [], "a torch.Size")),
-  "torch.device": ([type, index]) =>
-    typeof type === "string" ? (typeof index === "number" ? `${type}:${index}` : type) : null,
+  "torch.device": ([type, index]) => {
+    if (typeof type !== "string" || type.length > 40) throw new DependsOnUnknown("a device");
+    return typeof index === "number" ? `${type}:${index}` : type;
+  },
   "torch._utils._rebuild_tensor": ([storage, offset, shape, strides]) =>
     tensorOf(storage, offset, shape, strides),
   "torch._utils._rebuild_tensor_v2": ([storage, offset, shape, strides, , , metadata]) => {
     if (metadata instanceof Map && metadata.size > 0)
-      throw new PickleFault("a tensor is a conjugate or negative view, which is not read");
+      throw new DependsOnUnknown("a conjugate or negative view");
     return tensorOf(storage, offset, shape, strides);
   },
   "torch._utils._rebuild_tensor_v3": ([storage, offset, shape, strides, , , dtype]) =>
@@ -66,22 +61,38 @@ const calls: Readonly<Record<string, Call>> = {
   "torch._utils._rebuild_parameter": ([tensor]) => wrapped(tensor),
   "torch._utils._rebuild_parameter_with_state": ([tensor]) => wrapped(tensor),
   /** A subclass of Tensor: the function that makes it, its class, the function's arguments, its attributes. */
-  "torch._tensor._rebuild_from_type_v2": ([make, , given]) => {
-    if (!(make instanceof PickleGlobal))
+  "torch._tensor._rebuild_from_type_v2": ([make, type, given], spend) => {
+    known(type);
+    if (!(known(make) instanceof PickleGlobal))
       throw new PickleFault("a tensor is made by something that is no function");
-    return wrapped(call(make, itemsOf(given, "the arguments of a tensor")));
+    return wrapped(call(make as PickleGlobal, itemsOf(given, "the arguments of a tensor"), spend));
   },
 };
 
 /** Names that a checkpoint may mention without calling them. */
 const mentioned = new Set([
+  ...plainNames,
   "torch.Tensor",
   "torch.nn.parameter.Parameter",
+  "torch.nn.parameter.Buffer",
   "torch.storage.UntypedStorage",
   "torch.storage.TypedStorage",
   "torch.strided",
   "torch.contiguous_format",
 ]);
+
+/**
+ * What only a file asks for that wants to run something. Nothing of it would be run here either; but a file that would
+ * take over whoever opens it with PyTorch is no source of weights.
+ */
+const hostile = new RegExp(
+  "^(?:(?:os|posix|nt|subprocess|_posixsubprocess|pty|socket|shutil|runpy|ctypes|webbrowser|importlib)" +
+    "\\.(?!_Environ$|PathLike$|stat_result$)|(?:builtins|__builtin__)\\.(?:eval|exec|execfile|compile|__import__|open|" +
+    "input|breakpoint)$|sys\\.(?:exit|modules|settrace)|_?pickle\\.|[pb]db\\.|timeit\\.|code\\.(?:interact|Interactive))",
+);
+
+/** No class or function has a longer name. */
+const longestName = 1000;
 
 const isStorageClass = ({ module, name }: PickleGlobal): boolean =>
   (module === "torch" || module === "torch.cuda") && Object.hasOwn(storageTypes, name);
@@ -89,36 +100,50 @@ const isStorageClass = ({ module, name }: PickleGlobal): boolean =>
 const dtypeOf = ({ module, name }: PickleGlobal): StoredType | null =>
   module === "torch" && Object.hasOwn(storedTypes, name) ? (name as StoredType) : null;
 
-/** @throws what the pickle asked for, where it is none of the names that checkpoints of plain data hold */
+/**
+ * What a name in a pickle stands for. One that is not known here is kept as a name: what it would make is not made.
+ *
+ * @throws what the pickle asked for, where that is there to run something
+ */
 export function globalNamed(module: string, name: string): PickleGlobal {
-  const found = new PickleGlobal(module, name);
-  const known =
-    Object.hasOwn(calls, found.words) ||
-    mentioned.has(found.words) ||
-    isStorageClass(found) ||
-    dtypeOf(found) !== null;
-  if (known) return found;
-  throw new PickleFault(
-    `it asks for ${JSON.stringify(found.words.slice(0, 120))}, which is refused: a checkpoint may hold tensors, ` +
-      "containers, numbers, text and argument namespaces, and nothing in it is run. Where you trust the file, load it " +
-      "with PyTorch and save its state dict alone",
-  );
+  if (module.length + name.length > longestName)
+    throw new PickleFault(`its pickle names a class in ${module.length + name.length} characters`);
+  const words = `${module}.${name}`;
+  if (hostile.test(words)) {
+    throw new PickleFault(
+      `it asks for ${JSON.stringify(words.slice(0, 120))}, which is refused: whoever opens it with PyTorch runs that. ` +
+        "Nothing in a file is run here, and a file that asks for it is not to be trusted",
+    );
+  }
+  const found = new PickleGlobal(module, name, false);
+  const isKnown =
+    Object.hasOwn(calls, words) || mentioned.has(words) || isStorageClass(found) || dtypeOf(found) !== null;
+  return isKnown ? new PickleGlobal(module, name, true) : found;
 }
 
-/** What a global makes of its arguments. */
-export function call(named: PickleGlobal, given: PickleValue[]): PickleValue {
-  const made = Object.hasOwn(calls, named.words) ? calls[named.words] : undefined;
-  if (made === undefined) throw new PickleFault(`it calls ${named.words}, which is not read`);
-  return made(given);
+/** What a global makes of its arguments: of a name that is not known an object that stands for it. */
+export function call(named: PickleGlobal, given: readonly PickleValue[], spend: Spend): PickleValue {
+  const { words } = named;
+  const made = Object.hasOwn(calls, words) ? calls[words] : undefined;
+  if (dtypeOf(named) !== null) throw new PickleFault(`it calls ${words}, which is no function`);
+  if (made === undefined) return new PickleObject(words, given);
+  try {
+    return made(given, spend);
+  } catch (error) {
+    if (error instanceof DependsOnUnknown) return new PickleObject(words, given, error.message);
+    throw error;
+  }
 }
 
-/** What a persistent id stands for: always a storage. */
-export function storageOf(id: PickleValue): PickleStorage {
+/** What a persistent id stands for: a storage; in old files of whole models also a class. */
+export function storageOf(id: PickleValue): PickleStorage | PickleObject {
   const [kind, type, key, , length, view] = itemsOf(id, "a storage");
+  if (kind === "module" && type instanceof PickleGlobal) return new PickleObject(type.words, []);
   if (kind !== "storage" || !(type instanceof PickleGlobal) || typeof key !== "string" || !isSize(length))
     throw new PickleFault("a storage is described in a way that is not known");
+  if (key.length > longestName) throw new PickleFault(`a storage is named in ${key.length} characters`);
   const untyped = type.words === "torch.storage.UntypedStorage";
-  if (!untyped && !isStorageClass(type)) throw new PickleFault(`a storage is of the class ${type.words}`);
+  if (!untyped && !isStorageClass(type)) return new PickleObject(type.words, []);
   const dtype = untyped ? null : (storageTypes[type.name] as StoredType);
   if (view === undefined || view === null) return new PickleStorage(key, dtype, length, 0, length);
   const [, offset, size] = itemsOf(view, "a view of a storage");
@@ -134,12 +159,22 @@ function tensorOf(
   strides: PickleValue | undefined,
   type?: PickleValue,
 ): PickleTensor {
-  if (!(storage instanceof PickleStorage)) throw new PickleFault("a tensor has no storage");
+  if (!(known(storage) instanceof PickleStorage)) throw new PickleFault("a tensor has no storage");
+  return viewOf(storage as PickleStorage, offset, shape, strides, known(type));
+}
+
+function viewOf(
+  storage: PickleStorage,
+  offset: PickleValue | undefined,
+  shape: PickleValue | undefined,
+  strides: PickleValue | undefined,
+  type: PickleValue | undefined,
+): PickleTensor {
   const dtype = type instanceof PickleGlobal ? dtypeOf(type) : storage.dtype;
-  if (dtype === null) throw new PickleFault("a tensor has a type that is not read");
+  if (dtype === null) throw new DependsOnUnknown("a type of numbers that is not read");
   const sizes = sizesOf(shape, "the shape of a tensor");
   const steps = sizesOf(strides, "the strides of a tensor");
-  if (!isSize(offset) || sizes.length !== steps.length || sizes.length > mostAxes)
+  if (!isSize(offset) || sizes.length !== steps.length)
     throw new PickleFault("a tensor has a shape, strides and an offset that do not fit each other");
   // A storage without a type is counted in bytes, and so is one that is seen as another type.
   const bytes = storage.length * (storage.dtype === null ? 1 : storedTypes[storage.dtype]);
@@ -159,31 +194,16 @@ function tensorOf(
 }
 
 function wrapped(tensor: PickleValue | undefined): PickleTensor {
-  if (!(tensor instanceof PickleTensor)) throw new PickleFault("a parameter holds no tensor");
-  return tensor;
+  if (!(known(tensor) instanceof PickleTensor)) throw new PickleFault("a parameter holds no tensor");
+  return tensor as PickleTensor;
 }
 
 const isSize = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
-function sizesOf(value: PickleValue | undefined, what: string): number[] {
+/** As many sizes as a tensor may have axes. Looked at only then: one list may be that of many tensors. */
+function sizesOf(value: PickleValue | undefined, what: string): readonly number[] {
   const items = itemsOf(value, what);
-  if (!items.every(isSize)) throw new PickleFault(`${what} is not made of whole numbers`);
-  return items;
-}
-
-function itemsOf(value: PickleValue | undefined, what: string): PickleValue[] {
-  if (value instanceof PickleTuple) return value.items;
-  if (Array.isArray(value)) return value;
-  throw new PickleFault(`${what} is no list`);
-}
-
-function dictionaryOf(pairs: PickleValue | undefined): PickleDictionary {
-  const dictionary: PickleDictionary = new Map();
-  for (const pair of pairs === undefined ? [] : itemsOf(pairs, "an ordered dictionary")) {
-    const [key, value] = itemsOf(pair, "a pair of an ordered dictionary");
-    if (key === undefined || value === undefined)
-      throw new PickleFault("a pair of an ordered dictionary is not two");
-    dictionary.set(key, value);
-  }
-  return dictionary;
+  if (items.length > mostAxes) throw new PickleFault(`${what} has ${items.length} axes`);
+  if (!items.map(known).every(isSize)) throw new PickleFault(`${what} is not made of whole numbers`);
+  return items as readonly number[];
 }

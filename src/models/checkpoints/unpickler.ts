@@ -1,13 +1,16 @@
+import { describeArray, PickleFault } from "./known-values.js";
 import { instruction as op } from "./pickle-instructions.js";
 import {
+  NumpyArray,
+  NumpyType,
   PickleGlobal,
-  PickleNamespace,
-  type PickleStorage,
+  PickleObject,
+  PickleStorage,
   PickleTensor,
   PickleTuple,
   type PickleValue,
 } from "./pickle-values.js";
-import { call, globalNamed, PickleFault, storageOf } from "./torch-globals.js";
+import { call, globalNamed, storageOf } from "./torch-globals.js";
 
 /** The pickle goes on after the bytes that were given. */
 export class PickleCutShort extends PickleFault {
@@ -22,9 +25,18 @@ const limits = {
   containers: 1_000_000,
   stack: 1_000_000,
   memo: 4_000_000,
-  textBytes: 1 << 20,
+  /** As long as the longest pickle that is read. */
+  textBytes: 2 ** 28,
   longBytes: 256,
+  /** Of names that are not known, so many are told. */
+  names: 100,
 };
+
+/**
+ * What calls may take together, in elements, bytes and characters: a pickle says a long text once and may ask a
+ * thousand times what bytes it stands for.
+ */
+const mostSpent = (bytes: number): number => 1_000_000 + 8 * bytes;
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
@@ -32,6 +44,8 @@ export interface Unpickled {
   value: PickleValue;
   /** Every storage that the pickle describes, once. */
   storages: PickleStorage[];
+  /** Classes and functions that it names and that are not known here, the first of them. */
+  unknown: string[];
   /** The position after the pickle. */
   end: number;
 }
@@ -53,13 +67,17 @@ class Machine {
   readonly #below: PickleValue[][] = [];
   readonly #memo = new Map<number, PickleValue>();
   readonly #storages = new Map<string, PickleStorage>();
+  readonly #unknown = new Set<string>();
   #operations = 0;
   #containers = 0;
+  #left: number;
 
   constructor(
     private readonly bytes: Buffer,
     private at: number,
-  ) {}
+  ) {
+    this.#left = mostSpent(bytes.length - at);
+  }
 
   run(): Unpickled {
     for (;;) {
@@ -68,7 +86,12 @@ class Machine {
       if (code === op.stop) {
         if (this.#below.length > 0 || this.#stack.length !== 1)
           throw new PickleFault("its pickle ends in the middle of a value");
-        return { value: this.pop(), storages: [...this.#storages.values()], end: this.at };
+        return {
+          value: this.pop(),
+          storages: [...this.#storages.values()],
+          unknown: [...this.#unknown],
+          end: this.at,
+        };
       }
       this.step(code);
     }
@@ -152,17 +175,23 @@ class Machine {
 
     [op.global]: () => {
       const module = this.line();
-      this.push(globalNamed(module, this.line()));
+      this.push(this.named(module, this.line()));
     },
     [op.stackGlobal]: () => {
       const name = this.pop();
       const module = this.pop();
       if (typeof name !== "string" || typeof module !== "string")
         throw new PickleFault("its pickle names a class by something that is no text");
-      this.push(globalNamed(module, name));
+      this.push(this.named(module, name));
     },
     [op.reduce]: () => this.pushCalled(),
     [op.newObject]: () => this.pushCalled(),
+    [op.newObjectExtended]: () => {
+      const keywords = this.pop();
+      if (!(keywords instanceof Map))
+        throw new PickleFault("its pickle calls a class with what is no dictionary");
+      this.pushCalled(keywords);
+    },
     [op.build]: () => this.build(),
     [op.binPersistentId]: () => this.push(this.storage()),
   };
@@ -172,29 +201,54 @@ class Machine {
     this.push(this.counted(new PickleTuple(items)));
   }
 
-  private pushCalled(): void {
-    const given = this.pop();
-    const made = this.pop();
-    if (!(made instanceof PickleGlobal) || !(given instanceof PickleTuple))
-      throw new PickleFault("its pickle calls something that is no function");
-    this.push(this.counted(call(made, given.items)));
+  private named(module: string, name: string): PickleGlobal {
+    const found = globalNamed(module, name);
+    if (!found.known && this.#unknown.size < limits.names) this.#unknown.add(found.words);
+    return found;
   }
 
-  /** Attributes: kept of a namespace; those of dictionaries and parameters are PyTorch's own affair. */
+  private pushCalled(...keywords: PickleValue[]): void {
+    const given = this.pop();
+    const made = this.pop();
+    if (!(given instanceof PickleTuple) || !(made instanceof PickleGlobal || made instanceof PickleObject))
+      throw new PickleFault("its pickle calls something that is no function");
+    this.push(this.counted(this.calledWith(made, given.items, keywords)));
+  }
+
+  private calledWith(
+    made: PickleGlobal | PickleObject,
+    given: readonly PickleValue[],
+    keywords: readonly PickleValue[],
+  ): PickleValue {
+    if (made instanceof PickleGlobal && keywords.length === 0) return call(made, given, this.spend);
+    return new PickleObject(made.words, [
+      ...keywords,
+      ...(given.length === 0 ? [] : [new PickleTuple(given)]),
+    ]);
+  }
+
+  private readonly spend = (units: number): void => {
+    this.#left -= units;
+    if (this.#left < 0)
+      throw new PickleFault("its pickle asks for more work than a file of its size can need");
+  };
+
+  /** Attributes: kept of an object; those of dictionaries and parameters are PyTorch's own affair. */
   private build(): void {
     const state = this.pop();
     const target = this.top();
-    if (target instanceof PickleNamespace) {
-      if (!(state instanceof Map)) throw new PickleFault("the attributes of a namespace are no dictionary");
-      for (const [key, value] of state) target.attributes.set(key, value);
-    } else if (!(target instanceof Map || target instanceof PickleTensor)) {
+    const parts = state instanceof PickleTuple ? state.items : [];
+    if (target instanceof PickleObject) target.states.push(state);
+    else if (target instanceof NumpyType) target.littleEndian = parts[1] !== ">";
+    else if (target instanceof NumpyArray) describeArray(target, parts[2], parts[1]);
+    else if (!(target instanceof Map || target instanceof PickleTensor || Array.isArray(target)))
       throw new PickleFault("its pickle sets attributes of something that has none");
-    }
   }
 
   /** One storage a key, whatever a file says of it a second time. */
-  private storage(): PickleStorage {
+  private storage(): PickleStorage | PickleObject {
     const storage = storageOf(this.pop());
+    if (!(storage instanceof PickleStorage)) return this.counted(storage);
     const id = `${storage.key}/${storage.start}/${storage.length}/${storage.dtype}`;
     const known = this.#storages.get(id);
     if (known) return known;
@@ -204,7 +258,8 @@ class Machine {
   }
 
   private setAll(items: PickleValue[]): void {
-    const target = this.top();
+    const top = this.top();
+    const target = top instanceof PickleObject ? top.entries : top;
     if (!(target instanceof Map))
       throw new PickleFault("its pickle sets an item of something that is no dictionary");
     if (items.length % 2 !== 0)
@@ -214,7 +269,8 @@ class Machine {
   }
 
   private appendAll(items: PickleValue[]): void {
-    const list = this.top();
+    const top = this.top();
+    const list = top instanceof PickleObject ? top.items : top;
     if (!Array.isArray(list)) throw new PickleFault("its pickle appends to something that is no list");
     for (const item of items) list.push(item);
   }
@@ -302,7 +358,7 @@ class Machine {
   }
 
   private blob(length: number): Uint8Array {
-    return Uint8Array.from(this.limited(length));
+    return this.limited(length);
   }
 
   private limited(length: number): Buffer {

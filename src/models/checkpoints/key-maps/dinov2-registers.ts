@@ -1,4 +1,5 @@
 import type { KeyMap } from "../key-map.js";
+import { positionsOfAnyGrid } from "./vision-rules.js";
 
 /**
  * DINOv2 with registers (facebookresearch/dinov2, `dinov2/models/vision_transformer.py`), as published or from its
@@ -15,7 +16,8 @@ export const dinov2Registers: KeyMap = {
   ],
   rules: [
     { from: "^(?:backbone\\.)?blocks\\.\\d+\\.(\\d+)\\.(.+)$", to: "backbone.blocks.$1.$2" },
-    { from: "^(?:backbone\\.)?(cls_token|pos_embed|register_tokens|mask_token)$", to: "backbone.$1" },
+    positionsOfAnyGrid,
+    { from: "^(?:backbone\\.)?(cls_token|register_tokens|mask_token)$", to: "backbone.$1" },
     { from: "^(?:backbone\\.)?((?:patch_embed|blocks|norm)\\..+)$", to: "backbone.$1" },
   ],
   absent: ["^axis_(?:pos|max)\\."],

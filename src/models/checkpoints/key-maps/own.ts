@@ -1,4 +1,5 @@
 import type { KeyMap } from "../key-map.js";
+import { positionsOfAnyGrid } from "./vision-rules.js";
 
 /** What this package writes, and any ConvNeXt V2 of volumes with the published names, with or without a prefix. */
 export const ownConvNeXt: KeyMap = {
@@ -26,5 +27,5 @@ export const ownVisionTransformer: KeyMap = {
   title: "a vision transformer over slices under our own names",
   family: "dino-vit",
   signs: [{ name: "^backbone\\.patch_embed\\.proj\\.weight$", axes: 4 }],
-  rules: [],
+  rules: [positionsOfAnyGrid],
 };

@@ -1,12 +1,14 @@
 import type { KeyMap, Rule, Sign } from "../key-map.js";
+import { positionsOfAnyGrid } from "./vision-rules.js";
 
 const signs: readonly Sign[] = [
   { name: "^backbone\\.register_tokens$" },
   { name: "^axis_pos\\.weight$", axes: 2 },
 ];
 
-/** Newer versions of PyTorch keep the two factors of a normalised weight under these names. */
 const rules: readonly Rule[] = [
+  positionsOfAnyGrid,
+  // Newer versions of PyTorch keep the two factors of a normalised weight under these names.
   { from: "^(CL_Head\\.last_layer)\\.parametrizations\\.weight\\.original0$", to: "$1.weight_g" },
   { from: "^(CL_Head\\.last_layer)\\.parametrizations\\.weight\\.original1$", to: "$1.weight_v" },
 ];
