@@ -315,14 +315,14 @@ describe("gain against distance", () => {
     expect(figure?.panels[0].label).toContain("r = \u22120.020 over all 6 points");
     expect(figure?.rows.map((row) => row["in r and p"])).toEqual(["yes", "yes", "yes", "yes", "yes", "no"]);
     expect(String(figure?.caption)).toMatch(/\* learnt by denoising diffusion/);
-    const { svg } = await drawFigure(figure as NonNullable<typeof figure>, () => null);
+    const svg = await columnOf(figure as NonNullable<typeof figure>);
     expect(svg).toContain(">Super-resolution*<");
     expect(svg).toMatch(/opacity="0\.4"/);
   });
 
   it("labels every point, and no label covers another", async () => {
     const figure = alignmentFigure(summary([0.5, 0.5, 0.5, 0.5, 0.9], [5, 5.2, 5.4, 5.1, 20]), "specialised");
-    const { svg } = await drawFigure(figure as NonNullable<typeof figure>, () => null);
+    const svg = await columnOf(figure as NonNullable<typeof figure>);
     const labels = [...svg.matchAll(/transform="translate\(([\d.]+),([\d.]+)\)"[^>]*>(Task \d)</g)];
     expect(labels.map((match) => match[3]).sort()).toEqual([
       "Task 0",
@@ -339,6 +339,10 @@ describe("gain against distance", () => {
     });
   });
 });
+
+/** A figure's file for one column of a journal. */
+const columnOf = async (figure: Parameters<typeof drawFigure>[0]): Promise<string> =>
+  (await drawFigure(figure, () => null)).svgs[0][1];
 
 describe("names of tasks", () => {
   it("say the strategy only where it is not the task's own", () => {

@@ -3,8 +3,9 @@ import { join } from "node:path";
 import { parse } from "csv-parse/sync";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { writeReport } from "../dist/report/index.js";
+import { missingWork } from "../dist/report/missing-work.js";
 import { resultsSchema } from "../dist/report/schema.js";
-import { caveats, missingWork, modelAnswers } from "../dist/report/sentences.js";
+import { caveats, modelAnswers } from "../dist/report/sentences.js";
 import { summarise } from "../dist/report/summary.js";
 import type { StudyResults } from "../dist/study/results.js";
 import { type FixtureOptions, studyResults, temporaryFolder, writeStudyFolder } from "./report-fixture.js";
@@ -206,7 +207,8 @@ describe("what could not be concluded", () => {
     );
     expect(headline).toBe("This study is not finished: 6 of 10 cells done, 2 failed, 2 still to come.");
     expect(lines).toContain(
-      "Failed: super-resolution, profound-tiny, pretrained, seed 7. CUDA ran out of memory",
+      "Failed: 2 cells (lesion segmentation, profound-tiny: pretrained; super-resolution, profound-tiny: pretrained). " +
+        "CUDA ran out of memory",
     );
     expect(lines).toContain(
       "Still to come: specialised (lesion segmentation, unet-3d; super-resolution, unet-3d).",
@@ -408,14 +410,22 @@ describe("a report", () => {
       "pretraining",
     ]);
     expect((await readdir(join(folder, "figures"))).sort()).toEqual(
-      figures.flatMap((name) => [`${name}.csv`, `${name}.svg`]).sort(),
+      figures.flatMap((name) => [`${name}.csv`, `${name}-85mm.svg`, `${name}-170mm.svg`]).sort(),
     );
     for (const name of figures) {
       const rows = parse(await readFile(join(folder, `figures/${name}.csv`), "utf8"), { columns: true });
-      const svg = await readFile(join(folder, `figures/${name}.svg`), "utf8");
       expect(rows.length, name).toBeGreaterThan(0);
-      expect(pointsDrawn(svg), name).toBe(rows.length);
-      expect(html).toContain(`href="figures/${name}.svg"`);
+      for (const width of [85, 170]) {
+        const svg = await readFile(join(folder, `figures/${name}-${width}mm.svg`), "utf8");
+        expect(pointsDrawn(svg), name).toBe(rows.length);
+        expect(svg).toMatch(
+          new RegExp(`^<svg [^>]*width="${width}mm" height="[\\d.]+mm" viewBox="0 0 (?:320|652) `),
+        );
+        expect(new Set([...svg.matchAll(/font-family="([^"]*)"/g)].map((match) => match[1]))).toEqual(
+          new Set(["Arial, Helvetica, 'Liberation Sans', sans-serif"]),
+        );
+        expect(html).toContain(`href="figures/${name}-${width}mm.svg"`);
+      }
       expect(html).toContain(`download="${name}.csv" href="data:text/csv`);
     }
   });
@@ -425,7 +435,7 @@ describe("a report", () => {
     const rows = parse(await readFile(join(folder, "figures/figure-3-profound-tiny.csv"), "utf8"), {
       columns: true,
     });
-    const svg = await readFile(join(folder, "figures/figure-3-profound-tiny.svg"), "utf8");
+    const svg = await readFile(join(folder, "figures/figure-3-profound-tiny-85mm.svg"), "utf8");
     expect(rows.length).toBe(2 * 3 * 100 * 2);
     expect(pointsDrawn(svg)).toBe(rows.length);
   });

@@ -11,9 +11,11 @@ export class Assets {
   /** Path below the study's folder to contents. */
   readonly files = new Map<string, string>();
 
-  #embedded = 0;
+  #embedded = 0; // bytes so far
 
-  readonly #embed = (type: string, contents: string): string | null => {
+  /** A text as a link target, as long as the page has room for such. */
+  readonly embed = (type: string, contents: string): string | null => {
+    if (this.#embedded + contents.length > embeddingBudget) return null; // it only grows when it is escaped
     const uri = textUri(type, contents);
     if (this.#embedded + uri.length > embeddingBudget) return null;
     this.#embedded += uri.length;
@@ -23,14 +25,14 @@ export class Assets {
   /** Draws a figure and keeps its files; nothing where there is nothing to draw. */
   async figure(figure: Figure | null): Promise<Html | null> {
     if (figure === null) return null;
-    const drawn = await drawFigure(figure, this.#embed);
-    this.files.set(`figures/${drawn.name}.svg`, drawn.svg);
+    const drawn = await drawFigure(figure, this.embed);
+    for (const [name, svg] of drawn.svgs) this.files.set(`figures/${name}.svg`, svg);
     this.files.set(`figures/${drawn.name}.csv`, drawn.csv);
     return drawn.html;
   }
 
   table(table: Table): Html {
-    const drawn = drawTable(table, this.#embed);
+    const drawn = drawTable(table, this.embed);
     this.files.set(`tables/${drawn.name}.csv`, drawn.csv);
     return drawn.html;
   }

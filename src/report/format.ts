@@ -1,3 +1,5 @@
+import { first, limits } from "./limits.js";
+
 /** Numbers as the report writes them. What is not finite becomes an em dash. */
 
 const missing = "\u2014";
@@ -74,7 +76,17 @@ export function listing(items: readonly string[]): string {
   return `${items.slice(0, -1).join(", ")} and ${items.at(-1)}`;
 }
 
-/** `1 case`, `3 cases`. */
+/** A list of names as a sentence has it, long ones cut: `a, b, c, d, e and 2,995 more`. */
+export function names(items: readonly string[]): string {
+  const { shown, more } = first(items, limits.names);
+  return listing(more === 0 ? shown : [...shown, `${grouped(more)} more`]);
+}
+
+/** A whole number with its thousands apart. */
+export const grouped = (number: number): string =>
+  number < 1000 ? String(number) : number.toLocaleString("en");
+
+/** `1 case`, `3 cases`, `100,000 cases`. */
 export function count(number: number, one: string, many = `${one}s`): string {
-  return `${number} ${number === 1 ? one : many}`;
+  return `${grouped(number)} ${number === 1 ? one : many}`;
 }

@@ -41,7 +41,9 @@ const hasPictures = (row: TaskRow): boolean =>
 async function readGallery(study: StudyFolder, row: TaskRow): Promise<Gallery | string> {
   const fineTuned = row.entries["fine-tuned"].cells.find((cell) => cell.status === "done" && cell.result);
   if (!fineTuned?.result)
-    return "No pictures yet: cases are chosen by the fine-tuned model, which is not done.";
+    return row.entries["fine-tuned"].status === "failed"
+      ? "No pictures: cases are chosen by the fine-tuned model, which failed."
+      : "No pictures yet: cases are chosen by the fine-tuned model, which is not done.";
   const stored: { comparator: Comparator; examples: Examples; scores: Map<string, number> }[] = [];
   const problems: string[] = [];
   for (const comparator of comparators) {

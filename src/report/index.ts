@@ -19,7 +19,7 @@ import { figuresSection } from "./sections/figures.js";
 import { drawGallery } from "./sections/pictures.js";
 import { provenanceSection } from "./sections/provenance.js";
 import { taskSection } from "./sections/task.js";
-import { type Summary, summarise, type TaskRow } from "./summary.js";
+import { ofShownModels, type Summary, summarise, type TaskRow } from "./summary.js";
 
 /** Longer sides of the pictures in CSS pixels, from the one that reads best down to what a large study affords. */
 const sides = [150, 128, 104, 84, 64];
@@ -66,10 +66,14 @@ async function buildReport(study: StudyFolder): Promise<{ contents: string; file
   const summary = summarise(results);
   const assets = new Assets();
   const answer = await answerSection(study, summary, assets);
-  const sections = [everythingSection(summary, assets), await figuresSection(summary, assets)];
-  sections.push(...(await taskSections(study, summary, assets)));
+  const shown = ofShownModels(summary);
+  const sections = [
+    everythingSection(summary, assets),
+    await figuresSection(summary, shown, assets, results),
+  ];
+  sections.push(...(await taskSections(study, summary, shown, assets)));
   sections.push(
-    alignmentSection(summary, assets),
+    alignmentSection(results, summary, assets),
     costSection(results, summary, assets),
     await provenanceSection(study, summary, assets),
   );
@@ -89,10 +93,16 @@ figures/ and tables/.</p>`;
   return { contents: page(results.name, answer, links, sections, footer), files: assets.files };
 }
 
-async function taskSections(study: StudyFolder, summary: Summary, assets: Assets): Promise<Html[]> {
-  const pictures = drawWithinBudget(await readGalleries(study, summary));
+async function taskSections(
+  study: StudyFolder,
+  summary: Summary,
+  shown: Summary,
+  assets: Assets,
+): Promise<Html[]> {
+  const pictures = drawWithinBudget(await readGalleries(study, shown));
   const sections: Html[] = [];
-  for (const variant of summary.tasks) sections.push(await taskSection(summary, variant, pictures, assets));
+  for (const variant of summary.tasks)
+    sections.push(await taskSection(summary, shown, variant, pictures, assets));
   return sections;
 }
 

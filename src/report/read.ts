@@ -4,6 +4,7 @@ import { z } from "zod";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { readRegularText } from "../common/regular-file.js";
 import type { StudyResults } from "../study/results.js";
+import { limits } from "./limits.js";
 import { resultsSchema, type Splits, splitsSchema } from "./schema.js";
 import { type LoadedWeights, readLoadedWeights } from "./weights.js";
 
@@ -55,13 +56,17 @@ export async function readStudyFolder(path: string): Promise<StudyFolder> {
   return {
     path,
     results,
-    resolved: await optional("study.resolved.json", (text) =>
-      stringify(JSON.parse(text), { lineWidth: 100 }),
-    ),
+    resolved: await optional("study.resolved.json", readable),
     splits: await optional("splits.json", (text, name) => check(name, text, splitsSchema)),
     weights: await readLoadedWeights(path, problems),
     problems,
   };
+}
+
+/** The study as YAML, which reads best; a file too long to be read by anyone as it is, checked but not written anew. */
+function readable(text: string): string {
+  const study: unknown = JSON.parse(text);
+  return text.length > 4 * limits.quoted ? text : stringify(study, { lineWidth: 100 });
 }
 
 /** The message without the folder, which is the reader's business and not the report's. */
@@ -80,7 +85,7 @@ function check<Schema extends z.ZodType>(file: string, contents: string, schema:
   if (!parsed.success) {
     throw new TransferLimitsError(
       "BAD_INPUT",
-      `${file} does not hold what it should:\n${z.prettifyError(parsed.error)}`,
+      `${file} does not hold what it should:\n${z.prettifyError(new z.ZodError(parsed.error.issues.slice(0, 10)))}`,
     );
   }
   return parsed.data;

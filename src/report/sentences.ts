@@ -1,15 +1,8 @@
 import { comparators, ownStrategy } from "../common/vocabulary.js";
 import type { GainReference, StudyResults } from "../study/results.js";
-import { count, listing, percent, significant } from "./format.js";
-import {
-  comparatorLabel,
-  kindInProse,
-  metricLabel,
-  referenceInProse,
-  taskInProse,
-  taskLabel,
-} from "./labels.js";
-import { distanceNames, hardlyAnything, type Summary, type TaskRow, verdict } from "./summary.js";
+import { count, listing, names, percent, significant } from "./format.js";
+import { kindInProse, metricLabel, referenceInProse, taskInProse, taskLabel } from "./labels.js";
+import { distanceNames, groupBy, hardlyAnything, type Summary, type TaskRow, verdict } from "./summary.js";
 
 /** What is said of one foundation model on the first screen. */
 export interface ModelAnswer {
@@ -22,8 +15,9 @@ export interface ModelAnswer {
 
 /** The answer in words, computed from the numbers: one sentence a foundation model. */
 export function modelAnswers(summary: Summary): ModelAnswer[] {
+  const byModel = groupBy(summary.rows, (row) => row.model);
   return summary.models.map((model) => {
-    const rows = summary.rows.filter((row) => row.model === model);
+    const rows = byModel.get(model) ?? [];
     const counted = rows.filter((row) => row.counts);
     const others = rows.filter((row) => !row.counts);
     return {
@@ -39,7 +33,8 @@ function answer(model: string, rows: TaskRow[]): string {
   const others = (["random-weights", "specialised"] as const).flatMap((reference) => tally(rows, reference));
   if (compared.length === 0) {
     const rest = others.length > 0 ? ` It helps ${listing(others)}.` : "";
-    return `Whether ${model} helps over training from scratch cannot be said yet: no task has both results.${rest}`;
+    const { yet, why } = whyUnknown(rows);
+    return `Whether ${model} helps over training from scratch cannot be said${yet}: ${why}.${rest}`;
   }
   const better = compared.filter((row) => verdict(row, "from-scratch").verdict === "better").length;
   const sure = compared.filter((row) => {
@@ -55,6 +50,18 @@ function answer(model: string, rows: TaskRow[]): string {
   const absent = missing.length > 0 ? ` ${sentence(listing(missing))} could not be compared.` : "";
   const rest = others.length > 0 ? `; ${listing(others)}` : "";
   return `${model} helps on ${share} over training from scratch${chance}${rest}.${absent}`;
+}
+
+/** Why no task of a model can be compared: results to come, cells that failed, or nothing learnt. */
+function whyUnknown(rows: readonly TaskRow[]): { yet: string; why: string } {
+  const pairs = rows.map((row) => [row.entries["fine-tuned"], row.entries["from-scratch"]]);
+  if (pairs.some((pair) => pair.every(({ score }) => score?.mean != null)))
+    return { yet: "", why: "no task that has both results was learnt" };
+  if (pairs.flat().some(({ status }) => status === "pending"))
+    return { yet: " yet", why: "no task has both results" };
+  if (pairs.flat().some(({ status }) => status === "failed"))
+    return { yet: "", why: "on every task, cells that it takes failed" };
+  return { yet: "", why: "no task has both results" };
 }
 
 /** What is said of tasks that are learnt by diffusion too; nothing where none can be compared. */
@@ -128,26 +135,32 @@ export function exposures({ exposure = [] }: StudyResults): string[] {
   return exposure.map(({ model, patients, overlap: { validation, test } }) => {
     if (patients === null)
       return `${model}: it is not known which patients its weights saw, for their file does not say.`;
-    const names = [...new Set([...test, ...validation])];
-    const shared =
-      names.length === 0
+    const shared = [...new Set([...test, ...validation])];
+    const where =
+      shared.length === 0
         ? "none of them is in a validation or test set"
-        : `in the test set ${test.length} of them, in the validation set ${validation.length}: ${names.join(", ")}`;
-    return `${model}: its weights saw ${count(patients, "patient")}; ${shared}.`;
+        : `in the test set ${test.length} of them, in the validation set ${validation.length}: ${names(shared)}`;
+    return `${model}: its weights saw ${count(patients, "patient")}; ${where}.`;
   });
 }
 
-/** Tasks that a foundation model has learnt in no way, so that a gain is a ratio between next to nothing. */
+/** Tasks that foundation models have learnt in no way, so that a gain is a ratio between next to nothing. */
 function unlearntTasks(rows: readonly TaskRow[]): string[] {
-  return rows.flatMap((row) => {
+  const unlearnt = rows.filter((row) => {
     const means = comparators
       .filter((name) => name !== "specialised")
       .flatMap((name) => row.entries[name].score?.mean ?? []);
-    if (row.metric === null || !row.higherIsBetter || means.length < 2) return [];
-    if (means.some((mean) => mean >= hardlyAnything)) return [];
+    if (row.metric === null || !row.higherIsBetter || means.length < 2) return false;
+    return means.every((mean) => mean < hardlyAnything);
+  });
+  return [...groupBy(unlearnt, (row) => `${taskLabel(row)}: ${row.metric}`).values()].flatMap((alikes) => {
+    const [row] = alikes;
+    if (!row) return [];
+    const [stay, their] = alikes.length === 1 ? ["stays", "It has"] : ["stay", "They have"];
     return [
-      `${taskLabel(row)}: ${row.model} stays below ${hardlyAnything} ${metricLabel(row.metric)} with every comparator. It has ` +
-        "not learnt the task, and its gains compare next to nothing with next to nothing.",
+      `${taskLabel(row)}: ${names(alikes.map(({ model }) => model))} ${stay} below ${hardlyAnything} ` +
+        `${metricLabel(row.metric ?? "metric")} with every comparator. ${their} not learnt the task, and ` +
+        `${alikes.length === 1 ? "its" : "their"} gains compare next to nothing with next to nothing.`,
     ];
   });
 }
@@ -162,8 +175,8 @@ export function caveats(results: StudyResults, summary: Summary): string[] {
       "One seed: how much the numbers move from training to training is not known. Every ± is over test cases.",
     );
   }
-  list.push(...undefinedMetrics(summary.rows));
-  list.push(...unlearntTasks(summary.rows));
+  for (const line of undefinedMetrics(summary.rows)) list.push(line);
+  for (const line of unlearntTasks(summary.rows)) list.push(line);
   for (const { split, tasks } of summary.cohorts) {
     if (split.test >= fewCases) continue;
     const where = tasks === null ? "" : ` of ${listing(tasks.map(kindInProse))}`;
@@ -171,16 +184,15 @@ export function caveats(results: StudyResults, summary: Summary): string[] {
       `${count(split.test, "test case")}${where}: means are rough, and differences between models may be chance.`,
     );
   }
+  const withDistances = groupBy(
+    summary.rows.filter((row) => row.counts && Object.keys(row.distances).length > 0),
+    (row) => row.model,
+  );
   for (const n of [0, 1, 2]) {
-    const models = summary.models.filter(
-      (model) =>
-        summary.rows.filter(
-          (row) => row.counts && row.model === model && Object.keys(row.distances).length > 0,
-        ).length === n,
-    );
+    const models = summary.models.filter((model) => (withDistances.get(model)?.length ?? 0) === n);
     if (models.length === 0) continue;
     list.push(
-      `${listing(models)} ${models.length === 1 ? "has" : "have"} distances on ${n === 0 ? "no task" : count(n, "task")}: ` +
+      `${names(models)} ${models.length === 1 ? "has" : "have"} distances on ${n === 0 ? "no task" : count(n, "task")}: ` +
         "whether gain goes with distance needs at least 3, so no correlation is computed.",
     );
   }
@@ -199,54 +211,5 @@ export function caveats(results: StudyResults, summary: Summary): string[] {
     list.push(`${count(undefinedGains, "gain")} over a reference of 0 cannot be given in percent.`);
   return list;
 }
-
-/** Failed, pending and left-out work, as counts and one line each. */
-export function missingWork(results: StudyResults): { headline: string | null; lines: string[] } {
-  const failed = results.cells.filter((cell) => cell.status === "failed");
-  const pending = results.cells.filter((cell) => cell.status === "pending");
-  const pretraining = results.pretraining.filter((run) => run.status !== "done");
-  const excluded = results.cohort.excluded;
-  const lines = [
-    ...failed.map(
-      (cell) => `Failed: ${cellName(cell)}. ${firstLine(cell.reason ?? "No reason was recorded.")}`,
-    ),
-    ...pretraining.map(
-      (run) =>
-        `${run.status === "failed" ? "Failed" : "Not done yet"}: pretraining of ${run.model}. ${firstLine(run.reason ?? "")}`,
-    ),
-    ...groupedPending(pending),
-    ...excluded.map(
-      (one) =>
-        `Left out: case ${one.case}${one.file === null ? "" : ` (${one.file})`}. ${firstLine(one.reason)}`,
-    ),
-  ];
-  const done = results.cells.length - failed.length - pending.length;
-  const unfinished = !results.complete || pending.length > 0;
-  const headline =
-    unfinished || failed.length > 0
-      ? `${unfinished ? "This study is not finished" : "Not all of this study succeeded"}: ${done} of ${count(results.cells.length, "cell")} done` +
-        `${failed.length > 0 ? `, ${failed.length} failed` : ""}${pending.length > 0 ? `, ${pending.length} still to come` : ""}.`
-      : null;
-  return { headline, lines: lines.map((line) => line.trim()) };
-}
-
-function groupedPending(pending: StudyResults["cells"]): string[] {
-  return comparators.flatMap((comparator) => {
-    const cells = pending.filter((cell) => cell.comparator === comparator);
-    if (cells.length === 0) return [];
-    const where = [...new Set(cells.map((cell) => `${taskInProse(cell)}, ${cell.model}`))];
-    const named = where.length > 4 ? [...where.slice(0, 4), `${where.length - 4} more`] : where;
-    return [`Still to come: ${comparatorLabel[comparator].toLowerCase()} (${named.join("; ")}).`];
-  });
-}
-
-function cellName(cell: StudyResults["cells"][number]) {
-  return `${taskInProse(cell)}, ${cell.model}, ${comparatorLabel[cell.comparator].toLowerCase()}, seed ${cell.seed}`;
-}
-
-const firstLine = (text: string) => {
-  const line = text.trim().split("\n", 1)[0] ?? "";
-  return line.length > 240 ? `${line.slice(0, 237)}...` : line;
-};
 
 const sentence = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);

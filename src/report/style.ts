@@ -7,8 +7,8 @@ function variables(theme: "light" | "dark"): string {
     .join(";");
 }
 
-const light = `${variables("light")};--page:#ffffff;--card:#f7f8fa;--rule:#dde2e7;--link:#0b5a94;--notice:#fff4dc;--notice-ink:#5c3b00`;
-const dark = `${variables("dark")};--page:#14181d;--card:#1b2026;--rule:#333b44;--link:#7fbdf0;--notice:#3a2d10;--notice-ink:#ffdf9e`;
+const light = `${variables("light")};--page:#ffffff;--card:#f7f8fa;--rule:#dde2e7;--link:#0b5a94;--shade:#0002;--notice:#fff4dc;--notice-ink:#5c3b00`;
+const dark = `${variables("dark")};--page:#14181d;--card:#1b2026;--rule:#333b44;--link:#7fbdf0;--shade:#000a;--notice:#3a2d10;--notice-ink:#ffdf9e`;
 
 /** The page's one style sheet. */
 export const style = `
@@ -55,7 +55,7 @@ summary{cursor:pointer}
 summary h3{display:inline;margin:0}
 .fold{border-bottom:1px solid var(--rule);padding:.5em 0}
 .table{margin:1em 0 1.6em}
-.scroll{position:relative;overflow-x:auto;max-width:100%}
+.scroll{position:relative;overflow-x:auto;max-width:100%;background:linear-gradient(90deg,var(--page) 40%,transparent) left/40px 100%,linear-gradient(270deg,var(--page) 40%,transparent) right/40px 100%,linear-gradient(90deg,var(--shade),transparent) left/10px 100%,linear-gradient(270deg,var(--shade),transparent) right/10px 100%;background-repeat:no-repeat;background-attachment:local,local,scroll,scroll}
 table{border-collapse:collapse;font-size:.84rem;font-variant-numeric:tabular-nums lining-nums}
 caption{text-align:left;color:var(--muted);padding:0 0 .4em;font-size:.9rem;white-space:nowrap}
 th,td{padding:5px 8px;text-align:left;vertical-align:baseline;white-space:nowrap;border-bottom:1px solid var(--rule)}
@@ -70,6 +70,8 @@ td.spread:not(:empty)::before{content:"± "}
 td.best strong{font-weight:750}
 td.quiet,.warn{font-style:italic}
 td.reason{white-space:normal;min-width:16em}
+.narrow{display:none}
+.metric{white-space:nowrap}
 .direction{color:var(--muted)}
 th button{all:unset;cursor:pointer;white-space:nowrap;position:relative;text-decoration:underline dotted var(--axis);text-underline-offset:3px}
 th button:focus-visible{outline:2px solid var(--link)}
@@ -103,12 +105,12 @@ ${comparators
 .gallery{margin:.4em 0 1.5em}
 .case{margin:0 0 1.6em;break-inside:avoid}
 .case figcaption{font-size:.9rem;margin-bottom:.5em;overflow-wrap:anywhere;max-width:100ch}
-.images{display:flex;flex-wrap:wrap;gap:10px}
-.image{flex:none;width:min-content;max-width:100%}
+.images{display:grid;grid-auto-flow:column;grid-auto-columns:minmax(0,max-content);gap:10px;justify-content:start}
+.image{min-width:0}
 .image p{font-size:.8rem;margin:.25em 0 0;line-height:1.35}
-.frame{position:relative;display:block;width:fit-content;line-height:0;background:#000}
+.frame{position:relative;display:block;width:fit-content;max-width:100%;line-height:0;background:#000}
 .frame+.frame{margin-top:4px}
-.frame img{display:block}
+.frame img{display:block;max-width:100%;height:auto}
 .overlay{position:absolute;inset:0;width:100%;height:100%}
 .overlay path{fill:none;vector-effect:non-scaling-stroke;stroke-linejoin:round}
 .halo{stroke:#000;stroke-opacity:.55;stroke-width:3.2px}
@@ -119,7 +121,9 @@ ${comparators
 pre{font:.8rem/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;margin:.6em 0}
 code{font:.95em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 footer{color:var(--muted);font-size:.85rem;margin-top:3em;padding-bottom:2em}
-@media (max-width:500px){h1{font-size:1.4rem}.answer{font-size:1.12rem}nav{position:static}.images{display:grid;grid-template-columns:1fr 1fr;gap:8px}.image,.frame{width:auto}.frame img{width:100%;height:auto}tbody th{max-width:9.5em;white-space:normal}}
+@media (max-width:500px){h1{font-size:1.4rem}.answer{font-size:1.12rem}nav{position:static}}
+@media (max-width:720px){.images{grid-auto-flow:row;grid-template-columns:repeat(auto-fill,minmax(110px,1fr))}.image,.frame{width:auto}.frame img{width:100%}
+th.wide,td.wide{display:none}.narrow{display:block;font-weight:400;color:var(--muted);font-size:.92em}tbody th{max-width:9.5em;white-space:normal}}
 @page{size:A4;margin:14mm}
 @media print{
 :root{color-scheme:light;${light}}
@@ -137,7 +141,10 @@ caption{white-space:normal}
 tr,.image,.figure,.panel,.case{break-inside:avoid}
 thead{display:table-header-group}
 .panels{grid-template-columns:repeat(auto-fill,minmax(210px,1fr));gap:8px}
-.frame img{width:86px;height:auto}
+.images{grid-auto-flow:column;grid-template-columns:none;grid-auto-columns:minmax(0,92px);gap:6px}
+.image p{font-size:7pt}
+th.wide,td.wide{display:table-cell}.narrow{display:none}
+.scroll{background:none}
 .gallery>p{break-after:avoid}
 .frame,.swatch::before,.notice{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 a{color:inherit;text-decoration:none}

@@ -12,11 +12,14 @@ import type {
   CellSummary,
   Distance,
   DistanceName,
+  Gain,
   GainReference,
   StudyResults,
 } from "../study/results.js";
+import { fixed } from "./format.js";
 import { higherIsBetter } from "./labels.js";
-import { average, deviation, type MeanInterval, meanInterval } from "./means.js";
+import { limits } from "./limits.js";
+import { average, deviation, largest, type MeanInterval, meanInterval, smallest } from "./means.js";
 
 /** A test metric over cases and seeds. */
 export interface Score {
@@ -84,7 +87,7 @@ export interface TaskRow extends TaskVariant {
   gains: Partial<Record<GainReference, MeanGain>>;
   distances: Partial<Record<DistanceName, MeanDistance>>;
   paired: Partial<Record<GainReference, PairedDifference>>;
-  /** The best mean among the comparators; null where none is there. */
+  /** The mean to be marked as best among the comparators; null where none is better than the others. */
   best: number | null;
 }
 
@@ -112,22 +115,32 @@ export const distanceNames: readonly DistanceName[] = ["D2R", "D2P", "D2S"];
 export const rowsOf = (summary: Summary, variant: TaskVariant): TaskRow[] =>
   summary.rows.filter((row) => isOf(variant, row));
 
+/** The summary of as many models as figures and pictures can show. */
+export function ofShownModels(summary: Summary): Summary {
+  if (summary.models.length <= limits.models) return summary;
+  const models = summary.models.slice(0, limits.models);
+  const shown = new Set(models);
+  return { ...summary, models, rows: summary.rows.filter(({ model }) => shown.has(model)) };
+}
+
 /** Everything that the report says, computed once from the results. */
 export function summarise(results: StudyResults): Summary {
   const ofModels = results.cells.filter((cell) => cell.comparator !== "specialised");
   const models = [...new Set(ofModels.map((cell) => cell.model))];
+  const byTask = groupBy(results.cells, (cell) => cell.task);
   const tasks = taskKinds.flatMap((task) => {
-    const cells = results.cells.filter((cell) => cell.task === task);
+    const cells = byTask.get(task) ?? [];
     const ofTask = cells.filter((cell) => cell.comparator !== "specialised");
     // A study may have the specialised model alone.
     const learnt = new Set((ofTask.length > 0 ? ofTask : cells).map(({ strategy }) => strategy));
     return strategies.filter((strategy) => learnt.has(strategy)).map((strategy) => ({ task, strategy }));
   });
   const seeds = [...new Set(results.cells.map((cell) => cell.seed))].sort((a, b) => a - b);
+  const index = indexOf(results);
   const rows = models.flatMap((model) =>
     tasks
-      .filter((variant) => ofModels.some((cell) => isOf(variant, cell) && cell.model === model))
-      .map((variant) => taskRow(results, variant, countsFor(tasks, variant), model)),
+      .filter((variant) => index.cells.has(keyOf(variant, model)))
+      .map((variant) => taskRow(index, variant, countsFor(tasks, variant), model)),
   );
   return {
     models,
@@ -161,23 +174,57 @@ const isOf = (variant: TaskVariant, one: TaskVariant): boolean =>
 const countsFor = (tasks: readonly TaskVariant[], { task, strategy }: TaskVariant): boolean =>
   strategy === ownStrategy(task) || tasks.filter((other) => other.task === task).length === 1;
 
-function taskRow(results: StudyResults, variant: TaskVariant, counts: boolean, model: string): TaskRow {
-  // The specialised model is shared by all foundation models and strategies, under its own name.
-  const mine = results.cells.filter((cell) =>
-    cell.comparator === "specialised"
-      ? cell.task === variant.task
-      : isOf(variant, cell) && cell.model === model,
+/** What belongs to a row, found once: a study may have thousands of models. */
+interface Index {
+  cells: Map<string, CellSummary[]>;
+  /** The specialised model is shared by all foundation models and strategies, under its own name. */
+  specialised: Map<TaskKind, Entry>;
+  gains: Map<string, Gain[]>;
+  distances: Map<string, Distance[]>;
+}
+
+function indexOf({ cells, gains, distances }: StudyResults): Index {
+  const specialised = groupBy(
+    cells.filter((cell) => cell.comparator === "specialised"),
+    (cell) => cell.task,
   );
+  return {
+    cells: groupBy(
+      cells.filter((cell) => cell.comparator !== "specialised"),
+      (cell) => keyOf(cell, cell.model),
+    ),
+    specialised: new Map([...specialised].map(([task, own]) => [task, entry("specialised", own)])),
+    gains: groupBy(gains, (gain) => keyOf(gain, gain.model, gain.reference)),
+    distances: groupBy(distances, (distance) => keyOf(distance, distance.model, distance.name)),
+  };
+}
+
+const keyOf = ({ task, strategy }: TaskVariant, ...rest: string[]): string =>
+  JSON.stringify([task, strategy, ...rest]);
+
+/** Items by what `of` says of them, in their order. */
+export function groupBy<Item, Key>(items: Iterable<Item>, of: (item: Item) => Key): Map<Key, Item[]> {
+  const groups = new Map<Key, Item[]>();
+  for (const item of items) {
+    const key = of(item);
+    const group = groups.get(key);
+    if (group) group.push(item);
+    else groups.set(key, [item]);
+  }
+  return groups;
+}
+
+function taskRow(index: Index, variant: TaskVariant, counts: boolean, model: string): TaskRow {
+  const mine = groupBy(index.cells.get(keyOf(variant, model)) ?? [], (cell) => cell.comparator);
   const entries = Object.fromEntries(
-    comparators.map((comparator) => [
-      comparator,
-      entry(
-        comparator,
-        mine.filter((cell) => cell.comparator === comparator),
-      ),
-    ]),
+    comparators.map((comparator) => {
+      const shared = comparator === "specialised" ? index.specialised.get(variant.task) : undefined;
+      return [comparator, shared ?? entry(comparator, mine.get(comparator) ?? [])];
+    }),
   ) as Record<Comparator, Entry>;
-  const metric = mine.find((cell) => cell.result)?.result?.metric.name ?? null;
+  const metric =
+    comparators.flatMap((name) => entries[name].cells).find((cell) => cell.result)?.result?.metric.name ??
+    null;
   const higher = metric === null || higherIsBetter(metric);
   const means = comparators
     .flatMap((comparator) => entries[comparator].score?.mean ?? [])
@@ -190,13 +237,26 @@ function taskRow(results: StudyResults, variant: TaskVariant, counts: boolean, m
     higherIsBetter: higher,
     entries,
     specialisedModels: [...new Set(entries.specialised.cells.map((cell) => cell.model))],
-    gains: table(gainReferences, (reference) => meanGain(results, variant, model, reference)),
-    distances: table(distanceNames, (name) => meanDistance(results, variant, model, name)),
+    gains: table(gainReferences, (reference) => meanGain(index.gains.get(keyOf(variant, model, reference)))),
+    distances: table(distanceNames, (name) =>
+      meanDistance(name, index.distances.get(keyOf(variant, model, name))),
+    ),
     paired: table(gainReferences, (reference) =>
       pairedDifference(entries["fine-tuned"].score, entries[reference].score, higher),
     ),
-    best: means.length === 0 ? null : higher ? Math.max(...means) : Math.min(...means),
+    best: bestOf(means, higher),
   };
+}
+
+/**
+ * The mean to be marked as best. Null where there is nothing to mark: fewer than two comparators, all of them alike to
+ * the digits shown, or none that learnt anything.
+ */
+function bestOf(means: readonly number[], higher: boolean): number | null {
+  const [low, high] = [smallest(means), largest(means)];
+  if (means.length < 2 || fixed(low, 3) === fixed(high, 3)) return null;
+  if (!higher) return low;
+  return high < hardlyAnything ? null : high;
 }
 
 function table<Key extends string, Value>(keys: readonly Key[], of: (key: Key) => Value | null) {
@@ -261,36 +321,21 @@ function sumOfMatrices(matrices: readonly number[][][]): number[][] | null {
   );
 }
 
-function meanGain(
-  results: StudyResults,
-  variant: TaskVariant,
-  model: string,
-  reference: GainReference,
-): MeanGain | null {
-  const percents = results.gains
-    .filter((gain) => isOf(variant, gain) && gain.model === model && gain.reference === reference)
-    .flatMap((gain) => gain.percent ?? []);
+function meanGain(gains: readonly Gain[] = []): MeanGain | null {
+  const percents = gains.flatMap((gain) => gain.percent ?? []);
   if (percents.length === 0) return null;
   return { percent: average(percents), seedDeviation: deviation(percents), seeds: percents.length };
 }
 
-function meanDistance(
-  results: StudyResults,
-  variant: TaskVariant,
-  model: string,
-  name: DistanceName,
-): MeanDistance | null {
-  const bySeed = results.distances.filter(
-    (one) => isOf(variant, one) && one.model === model && one.name === name,
-  );
+function meanDistance(name: DistanceName, bySeed: Distance[] = []): MeanDistance | null {
   const values = bySeed.map((one) => one.paper.biased).filter(Number.isFinite);
   if (values.length === 0) return null;
   return {
     name,
     biased: average(values),
     saturated: bySeed.some((one) => one.paper.saturated),
-    lowest: Math.min(...values),
-    highest: Math.max(...values),
+    lowest: smallest(values),
+    highest: largest(values),
     bySeed,
   };
 }

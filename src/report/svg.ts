@@ -2,6 +2,7 @@ import * as vega from "vega";
 import { compile, type TopLevelSpec } from "vega-lite";
 import { TransferLimitsError } from "../common/errors.js";
 import { escapeText, type Html, trusted } from "./html.js";
+import { largest } from "./means.js";
 import { looks, roles } from "./palette.js";
 import { shrink } from "./shrink.js";
 
@@ -54,7 +55,7 @@ export function stack(drawings: readonly Drawing[], gap = 0): Drawing {
     return part;
   });
   return {
-    width: Math.max(0, ...drawings.map((drawing) => drawing.width)),
+    width: largest([0, ...drawings.map((drawing) => drawing.width)]),
     height: Math.max(0, y - gap),
     markup: parts.join(""),
   };
@@ -73,7 +74,7 @@ export function grid(drawings: readonly Drawing[], columns: number, gap = 12): D
     });
     rows.push({
       width: x - gap,
-      height: Math.max(...row.map((drawing) => drawing.height)),
+      height: largest(row.map((drawing) => drawing.height)),
       markup: markup.join(""),
     });
   }
@@ -84,11 +85,12 @@ function place(drawing: Drawing, x: number, y: number): string {
   return `<g transform="translate(${x},${y})">${drawing.markup}</g>`;
 }
 
-/** A drawing as a file of its own: white ground, and what it shows as its title. */
-export function standalone(drawing: Drawing, title: string): string {
+/** A drawing as a file of its own, so many millimetres wide: white ground, and what it shows as its title. */
+export function standalone(drawing: Drawing, title: string, millimetres: number): string {
   const { width, height, markup } = drawing;
   return (
-    `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">` +
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${millimetres}mm" ` +
+    `height="${Math.round((millimetres * height * 100) / width) / 100}mm" viewBox="0 0 ${width} ${height}">` +
     `<title>${escapeText(title)}</title><rect width="100%" height="100%" fill="#ffffff"/>${markup}</svg>\n`
   );
 }

@@ -1,13 +1,17 @@
 import { type CsvRow, csv } from "./csv.js";
 import type { Embed } from "./data-uri.js";
 import { downloads } from "./figures/figure.js";
+import { count } from "./format.js";
 import { type Html, html } from "./html.js";
+import { first, limits } from "./limits.js";
 
 export interface Column {
   label: string;
   /** Columns side by side with one group share a heading above theirs. */
   group?: { label: string; class?: string };
   kind: "text" | "number" | "spread";
+  /** Left out where the page is narrow: the row's heading says it there. */
+  wideOnly?: boolean;
 }
 
 export interface TableCell {
@@ -15,6 +19,8 @@ export interface TableCell {
   /** What the column is sorted by; null sorts last. Left out, the cell sorts by the text shown. */
   sort?: string | number | null;
   best?: boolean;
+  /** Of a row's heading: what the columns that a narrow page leaves out say. */
+  narrow?: Html;
   /** A word instead of a number: failed, pending. */
   quiet?: boolean;
   /** Why, for whoever points at it or has it read aloud. */
@@ -45,6 +51,7 @@ export interface DrawnTable {
 export function drawTable(table: Table, embed: Embed): DrawnTable {
   const contents = csv(table.csvColumns, table.csvRows);
   const grouped = table.columns.some((column) => column.group);
+  const { shown, more } = first(table.rows, limits.rows);
   return {
     name: table.name,
     csv: contents,
@@ -52,11 +59,13 @@ export function drawTable(table: Table, embed: Embed): DrawnTable {
 <div class="scroll" role="region" aria-label="${table.caption}" tabindex="0"><table data-sortable>
 <caption>${table.caption}</caption>
 <thead>${grouped ? groupRow(table.columns) : null}<tr>${table.columns.map(
-      (column) => html`<th scope="col" class="${column.kind}" data-column>${column.label}</th>`,
+      (column) =>
+        html`<th scope="col" class="${column.kind}${column.wideOnly ? " wide" : ""}" data-column>${column.label}</th>`,
     )}</tr></thead>
-<tbody>${table.rows.map((row) => html`<tr>${row.map((cell, index) => drawCell(cell, table.columns[index] as Column, index))}</tr>\n`)}</tbody>
+<tbody>${shown.map((row) => html`<tr>${row.map((cell, index) => drawCell(cell, table.columns[index] as Column, index))}</tr>\n`)}</tbody>
 </table></div>
-${downloads("tables", table.name, [["csv", embed("text/csv", contents)]])}</div>`,
+${more > 0 ? html`<p class="quiet">And ${count(more, "more row")}: tables/${table.name}.csv has them all.</p>` : null}
+${downloads("tables", [{ name: `${table.name}.csv`, label: "CSV", uri: embed("text/csv", contents) }])}</div>`,
   };
 }
 
@@ -68,7 +77,7 @@ function groupRow(columns: readonly Column[]): Html {
     while (end < columns.length && group !== undefined && columns[end]?.group?.label === group.label) end++;
     cells.push(
       group === undefined
-        ? html`<td></td>`
+        ? html`<td${columns[start]?.wideOnly ? html` class="wide"` : null}></td>`
         : html`<th scope="colgroup" colspan="${end - start}" class="group ${group.class}">${group.label}</th>`,
     );
     start = end;
@@ -78,13 +87,15 @@ function groupRow(columns: readonly Column[]): Html {
 
 function drawCell(cell: TableCell, column: Column, index: number): Html {
   const sort = cell.sort === undefined ? null : html` data-sort="${cell.sort === null ? "" : cell.sort}"`;
-  const classes = [column.kind, cell.best && "best", cell.quiet && "quiet"].filter(Boolean).join(" ");
+  const classes = [column.kind, cell.best && "best", cell.quiet && "quiet", column.wideOnly && "wide"]
+    .filter(Boolean)
+    .join(" ");
   const note = cell.note === undefined ? null : html` title="${cell.note}"`;
   const spoken =
     cell.note === undefined || cell.quiet !== true ? null : html`<span class="spoken"> (${cell.note})</span>`;
   const contents = cell.best ? html`<strong>${cell.shown}</strong>` : cell.shown;
   return index === 0
-    ? html`<th scope="row" class="${classes}"${sort}${note}>${contents}${spoken}</th>`
+    ? html`<th scope="row" class="${classes}"${sort}${note}>${contents}${cell.narrow ? html`<span class="narrow">${cell.narrow}</span>` : null}${spoken}</th>`
     : html`<td class="${classes}"${sort}${note}>${contents}${spoken}</td>`;
 }
 

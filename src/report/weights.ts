@@ -3,7 +3,9 @@ import { join } from "node:path";
 import { z } from "zod";
 import { messageOf } from "../common/errors.js";
 import { readRegularText } from "../common/regular-file.js";
+import { grouped } from "./format.js";
 import { type Html, html } from "./html.js";
+import { first, limits } from "./limits.js";
 
 const text = z.string().max(100_000);
 const count = z.number().int().nonnegative();
@@ -55,7 +57,8 @@ const tensors = (number: number): string => `${number} ${number === 1 ? "tensor"
 
 /** One paragraph and one table a model: file, hash, key map, coverage, and every module. */
 export function loadedWeights(all: readonly LoadedWeights[]): Html {
-  return html`${all.map(({ model, file, report }) => {
+  const { shown, more } = first(all, limits.models);
+  return html`${shown.map(({ model, file, report }) => {
     const { keyMap, coverage, embedding } = report;
     const changed = report.loaded.filter(({ change }) => change !== null).length;
     const missing = report.missing.filter(({ expected }) => !expected);
@@ -77,16 +80,17 @@ export function loadedWeights(all: readonly LoadedWeights[]): Html {
     const notes = [...(report.refusal === null ? [] : [`Refused: ${report.refusal}`]), ...report.warnings];
     return html`<h4>${model}</h4>
 <dl class="facts">${Object.entries(facts).map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
-${notes.length === 0 ? null : html`<ul>${notes.map((note) => html`<li>${note}</li>`)}</ul>`}
+${notes.length === 0 ? null : html`<ul>${first(notes, limits.foldedLines).shown.map((note) => html`<li>${note}</li>`)}</ul>`}
 ${modulesTable(report)}
 <p class="downloads">Beside this page, with every tensor: <a href="${file}">${file}</a></p>`;
-  })}`;
+  })}${more > 0 ? html`<p>And those of ${grouped(more)} more models, in weights/.</p>` : null}`;
 }
 
 function modulesTable({ modules }: LoadedWeights["report"]): Html {
+  const { shown, more } = first(modules, limits.rows);
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Modules"><table><thead><tr><th scope="col">Module</th><th scope="col">Tensors loaded</th><th scope="col">Parameters loaded</th></tr></thead>
-<tbody>${modules.map(
+<tbody>${shown.map(
     ({ name, tensors: all, loaded, parameters, parametersLoaded }) =>
       html`<tr><th scope="row"><code>${name}</code></th><td>${loaded} of ${all}</td><td>${parametersLoaded.toLocaleString("en")} of ${parameters.toLocaleString("en")}</td></tr>\n`,
-  )}</tbody></table></div>`;
+  )}</tbody></table></div>${more > 0 ? html`<p>And ${more.toLocaleString("en")} more modules.</p>` : null}`;
 }

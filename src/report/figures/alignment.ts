@@ -7,7 +7,7 @@ import { html } from "../html.js";
 import { distanceMeaning, pointLabel, referenceInProse, starMeaning } from "../labels.js";
 import { roles, taskShape } from "../palette.js";
 import { distanceNames, type Summary } from "../summary.js";
-import { airyDomain, axisRoom, type Figure, panel, panelWidth } from "./figure.js";
+import { airyDomain, axisRoom, type Figure, numberAxis, panel } from "./figure.js";
 import { type Labelled, labelLayers, placeLabels } from "./point-labels.js";
 
 const height = 220;
@@ -78,7 +78,6 @@ squared MMD.${
         : " r and p count each task once. Paler points are tasks learnt a second time, by diffusion: they would not be independent, so with them r comes without a p."
     }${starMeaning(points)} Figure 2 of the paper.`,
     panels,
-    columns: distanceNames.filter((distance) => points.some((point) => point.distance === distance)).length,
     legend: [],
     key: "point",
     columnsOfCsv: [
@@ -118,6 +117,7 @@ function onePanel(
   const correlation = n < 3 ? null : correlate(counted);
   const ofAll = counted.length < points.length && points.length >= 3 ? correlate(points).r : null;
   const smallest = n < 3 ? null : smallestSignificant(n);
+  const r = correlation?.r;
   const subtitle =
     correlation === null
       ? [`n = ${n}: too few tasks for a correlation`]
@@ -133,10 +133,10 @@ function onePanel(
     title: `${model} · ${distance}`,
     subtitle,
     parts: [
-      scatter(distance, points, domainY),
-      ...(correlation?.r == null || smallest === null
+      { axis: "RPG, %", spec: (width: number) => scatter(distance, points, domainY, width) },
+      ...(r == null || smallest === null
         ? []
-        : [gauge(correlation.r, correlation.interval, smallest)]),
+        : [{ spec: (width: number) => gauge(r, correlation?.interval ?? null, smallest, width) }]),
     ],
   };
 }
@@ -147,14 +147,19 @@ const correlate = (points: readonly Point[]) =>
     points.map((point) => point.percent),
   );
 
-function scatter(distance: DistanceName, points: Point[], domainY: [number, number]): TopLevelSpec {
+function scatter(
+  distance: DistanceName,
+  points: Point[],
+  domainY: [number, number],
+  width: number,
+): TopLevelSpec {
   const domainX = airyDomain(
     points.map((point) => point.value),
     0.2,
   );
   const scaleX = { domain: domainX, nice: false, zero: false };
   const scaleY = { domain: domainY, nice: false, zero: false };
-  const frame = { width: panelWidth - axisRoom - 22, height: height - 46 };
+  const frame = { width: width - axisRoom - 12, height: height - 46 };
   const labels = placeLabels(points, { x: domainX, y: domainY, ...frame });
   const mark = (saturated: boolean) => ({
     name: saturated ? "hollow" : "points",
@@ -168,7 +173,7 @@ function scatter(distance: DistanceName, points: Point[], domainY: [number, numb
     },
   });
   return {
-    ...panel(height),
+    ...panel(height, width),
     layer: [
       {
         data: { values: [{ zero: 0, x: domainX[0] }] },
@@ -178,13 +183,8 @@ function scatter(distance: DistanceName, points: Point[], domainY: [number, numb
             field: "zero",
             type: "quantitative",
             scale: scaleY,
-            title: "RPG, %",
-            axis: {
-              minExtent: axisRoom - 14,
-              maxExtent: axisRoom - 14,
-              tickCount: 5,
-              ...(domainY[1] >= 1000 ? { format: "~s" } : {}),
-            },
+            title: null,
+            axis: numberAxis(domainY),
           },
           x: { field: "x", type: "quantitative", scale: scaleX, title: distance, axis: { tickCount: 4 } },
           x2: { datum: domainX[1] },
@@ -197,11 +197,11 @@ function scatter(distance: DistanceName, points: Point[], domainY: [number, numb
 }
 
 /** Where r lies between -1 and 1, with its interval, over the band of those that are not significant. */
-function gauge(r: number, interval: [number, number] | null, smallest: number): TopLevelSpec {
+function gauge(r: number, interval: [number, number] | null, smallest: number, width: number): TopLevelSpec {
   const scale = { domain: [-1, 1], nice: false };
   const at = (field: string) => ({ field, type: "quantitative" as const, scale });
   return {
-    ...panel(44),
+    ...panel(44, width),
     padding: { left: axisRoom + 2, right: 8, top: 2, bottom: 4 },
     data: {
       values: [{ r, low: interval?.[0] ?? r, high: interval?.[1] ?? r, from: -smallest, to: smallest }],

@@ -3,9 +3,12 @@ import { type Comparator, comparators, type TaskVariant, variantName } from "../
 import { count, significant } from "../format.js";
 import { html } from "../html.js";
 import { comparatorLabel, metricLabel, metricWithDirection, taskInProse } from "../labels.js";
+import { limits } from "../limits.js";
+import { largest } from "../means.js";
 import { roles } from "../palette.js";
 import { rowsOf, type Summary, type TaskRow } from "../summary.js";
-import { comparatorColours, comparatorShapes, type Figure, panel } from "./figure.js";
+import { evenlySpread } from "../thin.js";
+import { comparatorColours, comparatorShapes, type Figure, panel, readableDomain } from "./figure.js";
 
 interface Point {
   model: string;
@@ -27,22 +30,22 @@ const order: readonly Comparator[] = [
 /** Every test case under every comparator, a thin line joining what belongs to one case. */
 export function casesFigure(summary: Summary, variant: TaskVariant): Figure | null {
   const rows = rowsOf(summary, variant);
-  const points = rows.flatMap(pointsOf);
+  const panels = rows.map((row) => ({ row, ...pointsOf(row) })).filter(({ points }) => points.length > 0);
+  const points = panels.flatMap((panel) => panel.points);
   if (points.length === 0) return null;
   const metric = rows.find((row) => row.metric !== null)?.metric ?? "metric";
   const values = points.map((point) => point.value);
-  const shown = rows.filter((row) => pointsOf(row).length > 0);
+  const left = largest([0, ...panels.map(({ cases }) => cases)]);
   return {
     name: `cases-${variantName(variant, "-")}`,
     title: `Every test case, ${taskInProse(variant)}`,
     caption: html`${metricWithDirection(metric)}. A point is a test case${summary.seeds.length > 1 ? ", averaged over seeds" : ""}; a thin line
-follows it from comparator to comparator; the bar is the mean.`,
-    panels: shown.map((row) => ({
+follows it from comparator to comparator; the bar is the mean.${left > limits.cases ? ` Of ${count(left, "case")}, ${limits.cases} are drawn, spread evenly from the lowest to the highest score; the bar is the mean of all, and results.csv has every case.` : null}`,
+    panels: panels.map(({ row, points: mine }) => ({
       label: finding(row),
       title: row.model,
-      parts: [spec(row, pointsOf(row), [Math.min(...values), Math.max(...values)])],
+      parts: [{ spec: (width) => spec(row, mine, readableDomain(values), width) }],
     })),
-    columns: Math.min(3, shown.length),
     legend: [],
     key: "point",
     columnsOfCsv: ["task", "strategy", "model", "comparator", "case", "value"],
@@ -56,25 +59,27 @@ follows it from comparator to comparator; the bar is the mean.`,
   };
 }
 
-function pointsOf(row: TaskRow): Point[] {
-  const ids = [
-    ...new Set(comparators.flatMap((comparator) => [...(row.entries[comparator].score?.cases.keys() ?? [])])),
-  ];
-  return order.flatMap((comparator) =>
-    [...(row.entries[comparator].score?.cases ?? [])]
-      .filter(([, value]) => Number.isFinite(value))
-      .map(([id, value]) => ({
-        model: row.model,
-        comparator,
-        case: id,
-        value,
-        // Spread evenly over the row's height and the same for a case everywhere, so that points do not hide each other.
-        spread: ids.length < 3 ? 0.5 : (ids.indexOf(id) * 0.6180339887498949) % 1,
-      })),
-  );
+/** The points to be drawn, and how many cases there are. */
+function pointsOf(row: TaskRow): { points: Point[]; cases: number } {
+  const scores = order.flatMap((comparator) => row.entries[comparator].score?.cases ?? []);
+  const all = new Set<string>();
+  for (const cases of scores) for (const id of cases.keys()) all.add(id);
+  // Chosen by the first comparator's score, the fine-tuned model's where it is there, and the same for all of them.
+  const ids = evenlySpread([...all], limits.cases, (id) => scores[0]?.get(id) ?? Number.NEGATIVE_INFINITY);
+  const points = order.flatMap((comparator) => {
+    const cases = row.entries[comparator].score?.cases;
+    return ids.flatMap((id, index): Point[] => {
+      const value = cases?.get(id);
+      if (value === undefined || !Number.isFinite(value)) return [];
+      // Spread evenly over the row's height and the same for a case everywhere, so that points do not hide each other.
+      const spread = ids.length < 3 ? 0.5 : (index * 0.6180339887498949) % 1;
+      return [{ model: row.model, comparator, case: id, value, spread }];
+    });
+  });
+  return { points, cases: all.size };
 }
 
-function spec(row: TaskRow, points: Point[], range: [number, number]): TopLevelSpec {
+function spec(row: TaskRow, points: Point[], range: [number, number], width: number): TopLevelSpec {
   const present = order.filter((comparator) => points.some((point) => point.comparator === comparator));
   const place = (comparator: string) => present.indexOf(comparator as Comparator);
   const placed = points.map((point) => ({
@@ -114,7 +119,7 @@ function spec(row: TaskRow, points: Point[], range: [number, number]): TopLevelS
   };
   const many = points.length / present.length > 60;
   return {
-    ...panel(44 + present.length * 42),
+    ...panel(44 + present.length * 42, width),
     layer: [
       {
         name: "case_lines",

@@ -9,19 +9,23 @@ import {
 } from "../../common/vocabulary.js";
 import type { CellResult, EpochRecord, StudyResults } from "../../study/results.js";
 import type { CsvRow } from "../csv.js";
-import { count, significant } from "../format.js";
+import { count, grouped, significant } from "../format.js";
 import { html } from "../html.js";
 import { comparatorLabel, metricLabel, taskInProse, taskLabel } from "../labels.js";
+import { limits } from "../limits.js";
+import { largest, smallest } from "../means.js";
 import { roles } from "../palette.js";
-import { rowsOf, type Summary, type TaskRow } from "../summary.js";
+import { groupBy, rowsOf, type Summary, type TaskRow } from "../summary.js";
+import { thinCurve } from "../thin.js";
 import {
-  axisRoom,
   comparatorColours,
   comparatorDashes,
   comparatorShapes,
   type Figure,
+  numberAxis,
   type Panel,
   panel,
+  readableDomain,
 } from "./figure.js";
 
 interface Point extends Record<string, string | number> {
@@ -40,6 +44,7 @@ const columnsOfCsv = ["task", "strategy", "model", "comparator", "seed", "epoch"
 /** Figure 3 of the paper for one foundation model: training loss above, validation metric below, a column a task. */
 export function curvesFigure(summary: Summary, model: string): Figure | null {
   return figureOf(
+    summary,
     summary.rows.filter((row) => row.model === model),
     `figure-3-${identifier(model)}`,
     `Training of ${model}, by epoch`,
@@ -50,6 +55,7 @@ export function curvesFigure(summary: Summary, model: string): Figure | null {
 /** The same for one task, a column a foundation model. */
 export function taskCurvesFigure(summary: Summary, variant: TaskVariant): Figure | null {
   return figureOf(
+    summary,
     rowsOf(summary, variant),
     `curves-${variantName(variant, "-")}`,
     `Training curves, ${taskInProse(variant)}`,
@@ -58,6 +64,7 @@ export function taskCurvesFigure(summary: Summary, variant: TaskVariant): Figure
 }
 
 function figureOf(
+  summary: Summary,
   rows: TaskRow[],
   name: string,
   title: string,
@@ -65,37 +72,36 @@ function figureOf(
 ): Figure | null {
   const points: Point[] = [];
   const panels: Panel[] = [];
-  const epochs = rows.flatMap(curvePoints).map((point) => point.epoch);
-  const domain = [Math.min(...epochs), Math.max(...epochs)]; // shared, so that panels line up
+  let thinned = false;
   for (const row of rows) {
-    const mine = curvePoints(row);
+    const { points: mine, all } = curvePoints(row);
     if (mine.length === 0) continue;
-    points.push(...mine);
+    thinned ||= mine.length < all;
+    for (const point of mine) points.push(point);
+    const epochs = mine.map((point) => point.epoch);
+    const domain: [number, number] = [smallest(epochs), largest(epochs)]; // its own: tasks are trained for longer or shorter
     panels.push({
       label: curvesFinding(row, panelTitle(row)),
       title: panelTitle(row),
       parts: (["training loss", "validation metric"] as const)
         .map((quantity) => mine.filter((point) => point.quantity === quantity))
         .filter((part) => part.length > 0)
-        .map((part) =>
-          curve(
-            part,
-            domain,
+        .map((part) => ({
+          axis:
             part[0]?.quantity === "training loss"
               ? "Training loss"
-              : `Validation ${metricLabel(row.metric ?? "metric")}`,
-          ),
-        ),
+              : `Validation metric: ${metricLabel(row.metric ?? "metric")}`,
+          spec: (width) => curve(part, domain, width),
+        })),
     });
   }
   if (points.length === 0) return null;
   return {
     name,
     title,
-    caption: html`Training loss above, validation metric below; one line a seed. Where a line starts high and rises
-early, the pretrained weights already fit the task.${name.startsWith("figure-3") ? " Figure 3 of the paper." : null}`,
+    caption: html`Training loss above, validation metric below; one line a seed${summary.seeds.length > limits.seeds ? ` (the first ${limits.seeds} of ${grouped(summary.seeds.length)})` : null}. Where a line starts high and rises
+early, the pretrained weights already fit the task.${thinned ? " Of long curves, the lowest and highest values of each stretch are drawn; cells/<id>/curve.csv has every epoch." : null}${name.startsWith("figure-3") ? " Figure 3 of the paper." : null}`,
     panels,
-    columns: Math.min(5, panels.length),
     legend: comparators.filter((comparator) => points.some((point) => point.comparator === comparator)),
     key: "line",
     columnsOfCsv,
@@ -111,45 +117,55 @@ export function pretrainingFigure(pretraining: StudyResults["pretraining"]): Fig
   if (withCurve.length === 0) return null;
   const rows: CsvRow[] = [];
   const panels = withCurve.map((run): Panel => {
-    const values = run.curve.filter((epoch) => Number.isFinite(epoch.trainingLoss));
-    rows.push(
-      ...values.map((epoch) => ({
-        model: run.model,
-        seed: run.seed,
-        epoch: epoch.epoch,
-        trainingLoss: epoch.trainingLoss,
-      })),
+    const values = thinCurve(
+      run.curve.filter((epoch) => Number.isFinite(epoch.trainingLoss)),
+      limits.curvePoints,
+      (epoch) => epoch.trainingLoss,
     );
+    for (const { epoch, trainingLoss } of values)
+      rows.push({ model: run.model, seed: run.seed, epoch, trainingLoss });
     const [first, last] = [values[0], values.at(-1)];
     return {
-      label: `Pretraining of ${run.model}: the loss goes from ${significant(first?.trainingLoss)} to ${significant(last?.trainingLoss)} in ${count(values.length, "epoch")}.`,
+      label: `Pretraining of ${run.model}: the loss goes from ${significant(first?.trainingLoss)} to ${significant(last?.trainingLoss)} in ${count(run.curve.length, "epoch")}.`,
       title: `${run.model}, seed ${run.seed}`,
       parts: [
         {
-          ...panel(160),
-          data: { values: values.map(({ epoch, trainingLoss }) => ({ epoch, trainingLoss })) },
-          encoding: {
-            x: {
-              field: "epoch",
-              type: "quantitative",
-              title: "Epoch",
-              axis: { tickMinStep: 1, tickCount: 6, format: "d", grid: false },
+          axis: "Training loss",
+          spec: (width) => ({
+            ...panel(150, width),
+            data: { values: values.map(({ epoch, trainingLoss }) => ({ epoch, trainingLoss })) },
+            encoding: {
+              x: {
+                field: "epoch",
+                type: "quantitative",
+                title: "Epoch",
+                axis: { tickMinStep: 1, tickCount: 6, format: "d", grid: false },
+              },
+              y: {
+                field: "trainingLoss",
+                type: "quantitative",
+                scale: {
+                  domain: readableDomain(values.map(({ trainingLoss }) => trainingLoss)),
+                  zero: false,
+                },
+                title: null,
+                axis: numberAxis(values.map(({ trainingLoss }) => trainingLoss)),
+              },
             },
-            y: {
-              field: "trainingLoss",
-              type: "quantitative",
-              scale: { zero: false },
-              title: "Loss",
-              axis: { tickCount: 5 },
-            },
-          },
-          layer: [
-            { mark: { type: "line", color: roles.ink.light, strokeWidth: 1.75 } },
-            {
-              name: "points",
-              mark: { type: "point", filled: true, color: roles.ink.light, size: 20, opacity: 1 },
-            },
-          ],
+            layer: [
+              { mark: { type: "line", color: roles.ink.light, strokeWidth: 1.75 } },
+              {
+                name: "points",
+                mark: {
+                  type: "point",
+                  filled: true,
+                  color: roles.ink.light,
+                  size: values.length > 60 ? 6 : 20,
+                  opacity: 1,
+                },
+              },
+            ],
+          }),
         },
       ],
     };
@@ -159,7 +175,6 @@ export function pretrainingFigure(pretraining: StudyResults["pretraining"]): Fig
     title: "Pretraining",
     caption: html`Loss of the pretraining that this study did itself, by epoch.`,
     panels,
-    columns: Math.min(3, panels.length),
     legend: [],
     key: "line",
     columnsOfCsv: ["model", "seed", "epoch", "trainingLoss"],
@@ -171,10 +186,18 @@ export function pretrainingFigure(pretraining: StudyResults["pretraining"]): Fig
 const learntAlike = (row: TaskRow, comparator: Comparator) =>
   row.entries[comparator].cells.filter((cell) => cell.strategy === row.strategy);
 
-function curvePoints(row: TaskRow): Point[] {
+/** The points to be drawn, and how many there are in all. */
+function curvePoints(row: TaskRow): { points: Point[]; all: number } {
   const points: Point[] = [];
+  let all = 0;
+  const add = (curve: readonly Point[]) => {
+    all += curve.length;
+    for (const point of thinCurve(curve, limits.curvePoints, ({ value }) => value)) points.push(point);
+  };
   for (const comparator of comparators) {
-    for (const cell of learntAlike(row, comparator)) {
+    for (const cell of learntAlike(row, comparator).slice(0, limits.seeds)) {
+      const losses: Point[] = [];
+      const metrics: Point[] = [];
       for (const epoch of cell.result?.curve ?? []) {
         const common = {
           task: row.task,
@@ -185,40 +208,52 @@ function curvePoints(row: TaskRow): Point[] {
           epoch: epoch.epoch,
         };
         if (Number.isFinite(epoch.trainingLoss)) {
-          points.push({ ...common, quantity: "training loss", value: epoch.trainingLoss });
+          losses.push({ ...common, quantity: "training loss", value: epoch.trainingLoss });
         }
         if (epoch.validationMetric !== null && Number.isFinite(epoch.validationMetric)) {
-          points.push({ ...common, quantity: "validation metric", value: epoch.validationMetric });
+          metrics.push({ ...common, quantity: "validation metric", value: epoch.validationMetric });
         }
       }
+      add(losses);
+      add(metrics);
     }
   }
-  return points;
+  return { points, all };
 }
 
-function curve(points: Point[], domain: number[], titleY: string): TopLevelSpec {
-  const epochs = new Set(points.map((point) => point.epoch)).size;
-  const values = points.map((point) => ({ ...point, line: `${point.comparator} ${point.seed}` }));
+function curve(points: Point[], domain: [number, number], width: number): TopLevelSpec {
+  const epochs = largest(
+    [...groupBy(points, ({ comparator, seed }) => `${comparator} ${seed}`).values()].map(
+      (line) => line.length,
+    ),
+  );
+  const every = Math.ceil(epochs / 10);
+  const marked = (point: Point, index: number): boolean =>
+    epochs <= 30 || index % every === 0 || point.epoch === 0;
+  const values = [...groupBy(points, ({ comparator, seed }) => `${comparator} ${seed}`)].flatMap(
+    ([line, own]) => own.map((point, index) => ({ ...point, line, marked: marked(point, index) })),
+  );
+  const range = values.map(({ value }) => value);
   const encoding = {
     x: {
       field: "epoch",
       type: "quantitative" as const,
       scale: { domain, zero: false, nice: false, padding: 6 },
       title: "Epoch",
-      axis: { tickMinStep: 1, tickCount: 6, format: "d", grid: false },
+      axis: { tickMinStep: 1, tickCount: 6, format: domain[1] >= 10_000 ? "~s" : "d", grid: false },
     },
     y: {
       field: "value",
       type: "quantitative" as const,
-      scale: { zero: false },
-      title: titleY,
-      axis: { tickCount: 5, minExtent: axisRoom - 14, maxExtent: axisRoom - 14 },
+      scale: { domain: readableDomain(range), zero: false, nice: true },
+      title: null,
+      axis: numberAxis(range),
     },
     color: { field: "comparator", type: "nominal" as const, scale: comparatorColours, legend: null },
     detail: { field: "line", type: "nominal" as const },
   };
   return {
-    ...panel(170),
+    ...panel(150, width),
     data: { values },
     layer: [
       {
@@ -232,7 +267,7 @@ function curve(points: Point[], domain: number[], titleY: string): TopLevelSpec 
       {
         name: "markers",
         // Long curves get a marker now and then, to be told apart without colour; each value is a corner of its line.
-        ...(epochs > 30 ? { transform: [{ filter: `datum.epoch % ${Math.ceil(epochs / 10)} === 0` }] } : {}),
+        transform: [{ filter: "datum.marked" }],
         mark: { type: "point", filled: true, opacity: 1, size: 26 },
         encoding: {
           ...encoding,
@@ -277,7 +312,7 @@ export function convergence(result: CellResult, higher: boolean): Convergence | 
   );
   if (validated.length === 0) return null;
   const metrics = validated.map((epoch) => epoch.validationMetric);
-  const best = higher ? Math.max(...metrics) : Math.min(...metrics);
+  const best = higher ? largest(metrics) : smallest(metrics);
   const limit = higher ? best - Math.abs(best) * 0.01 : best + Math.abs(best) * 0.01;
   const first = validated.find((epoch) =>
     higher ? epoch.validationMetric >= limit : epoch.validationMetric <= limit,

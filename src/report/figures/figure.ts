@@ -4,6 +4,7 @@ import { type CsvRow, csv } from "../csv.js";
 import type { Embed } from "../data-uri.js";
 import { escapeText, type Html, html } from "../html.js";
 import { comparatorLabel } from "../labels.js";
+import { largest, smallest } from "../means.js";
 import { looks, roles } from "../palette.js";
 import { type Drawing, draw, grid, inline, stack, standalone } from "../svg.js";
 
@@ -13,7 +14,14 @@ export interface Panel {
   label: string;
   title?: string;
   subtitle?: string[];
-  parts: TopLevelSpec[];
+  parts: Part[];
+}
+
+/** A plot of a panel, at a width in pixels. */
+export interface Part {
+  /** What its y axis shows: written flush left above the plot, where no tick label can run into it. */
+  axis?: string;
+  spec: (width: number) => TopLevelSpec;
 }
 
 /** A figure before it is drawn. Its rows are exactly the points drawn. */
@@ -23,8 +31,6 @@ export interface Figure {
   title: string;
   caption: Html;
   panels: Panel[];
-  /** Panels side by side in the SVG file; in the page they flow. */
-  columns: number;
   /** Comparators shown, for the legend. */
   legend: readonly Comparator[];
   /** Lines or points in the legend. */
@@ -36,15 +42,22 @@ export interface Figure {
 export interface DrawnFigure {
   name: string;
   html: Html;
-  svg: string;
+  /** By the name of the file beside the page. */
+  svgs: [name: string, svg: string][];
   csv: string;
 }
 
+/** Widths of a column and of a page of a journal, in millimetres; at 96 pixels an inch, a panel fills one column. */
+export const journalWidths = [85, 170] as const;
 export const panelWidth = 320;
+const gap = 12;
 /** Room for the labels of a y axis, the same everywhere, so that panels line up. */
 export const axisRoom = 44;
 
+/** In the page. Files to be printed name the fonts that journals ask for. */
 const font = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
+
+const printFont = "Arial, Helvetica, 'Liberation Sans', sans-serif";
 
 /** Size, fonts and quiet axes that all panels share. */
 export function panel(height: number, width = panelWidth) {
@@ -92,44 +105,88 @@ export const comparatorDashes = {
   ),
 };
 
+/** A domain for values on a labelled axis: never without height, and never so narrow that ticks need many digits. */
+export function readableDomain(values: readonly number[]): [number, number] {
+  const [low, high] = [smallest(values), largest(values)];
+  if (Number.isNaN(low)) return [0, 1];
+  const size = Math.max(Math.abs(low), Math.abs(high));
+  const least = size === 0 ? 0.1 : size * 0.01;
+  if (high - low >= least) return [low, high];
+  const middle = (low + high) / 2;
+  // What is never below 0 is not shown as if it could be.
+  const from = low >= 0 ? Math.max(0, middle - least / 2) : middle - least / 2;
+  return [from, from + least];
+}
+
+/** A y axis of numbers whose labels fit into the room for them, whatever their size. */
+export function numberAxis(values: readonly number[]) {
+  const size = Math.max(Math.abs(smallest(values)), Math.abs(largest(values)));
+  const format = size >= 10_000 ? "~s" : size > 0 && size < 0.005 ? ".1~e" : undefined;
+  return {
+    tickCount: 4,
+    minExtent: axisRoom,
+    maxExtent: axisRoom,
+    labelLimit: 0,
+    ...(format === undefined ? {} : { format }),
+  };
+}
+
 /** A domain that holds all values with some air around them. */
 export function airyDomain(values: readonly number[], air = 0.1): [number, number] {
-  const finite = values.filter(Number.isFinite);
-  if (finite.length === 0) return [0, 1];
-  const low = Math.min(...finite);
-  const high = Math.max(...finite);
+  const [low, high] = [smallest(values), largest(values)];
+  if (Number.isNaN(low)) return [0, 1];
   const room = high > low ? (high - low) * air : Math.abs(high) * 0.1 || 0.5;
   return [low - room, high + room];
 }
 
-/** Draws the figure: its HTML with all panels and links, and the two files beside it. */
+/** Draws the figure: its HTML with all panels and links, and the files beside it. */
 export async function drawFigure(figure: Figure, embed: Embed): Promise<DrawnFigure> {
-  const drawings: Drawing[] = [];
-  for (const [index, { parts, title, subtitle }] of figure.panels.entries()) {
-    const drawn: Drawing[] = title === undefined ? [] : [titleDrawing(title, subtitle ?? [])];
-    for (const [part, spec] of parts.entries())
-      drawn.push(await draw(spec, `${figure.name}-${index}-${part}`));
-    drawings.push(stack(drawn));
-  }
-  const all = grid(drawings, figure.columns);
-  const whole = figure.legend.length > 0 ? stack([legendDrawing(figure), all], 8) : all;
-  const svg = standalone(whole, figure.title);
+  const drawings = await drawPanels(figure, panelWidth);
+  const wide = panelWidth * 2 + gap;
+  // A figure of one panel fills the page's width by being drawn wider, not larger.
+  const page = drawings.length === 1 ? await drawPanels(figure, wide) : drawings;
+  const svgs = journalWidths.map((millimetres): [string, string] => {
+    const narrow = millimetres === journalWidths[0];
+    const width = narrow ? panelWidth : wide;
+    const all = narrow ? grid(drawings, 1, gap) : grid(page, 2, gap);
+    const whole = figure.legend.length > 0 ? stack([legendDrawing(figure, width), all], 8) : all;
+    const svg = standalone({ ...whole, width }, figure.title, millimetres);
+    return [`${figure.name}-${millimetres}mm`, svg.replaceAll(font, printFont)];
+  });
   const table = csv(figure.columnsOfCsv, figure.rows);
   const panels = figure.panels.map(
     ({ label }, index) => html`<div class="panel">${inline(drawings[index] as Drawing, label)}</div>`,
   );
+  const files = [
+    ...svgs.map(([name, svg], index) => ({
+      name: `${name}.svg`,
+      label: `SVG, ${journalWidths[index]} mm`,
+      uri: embed("image/svg+xml", svg),
+    })),
+    { name: `${figure.name}.csv`, label: "CSV", uri: embed("text/csv", table) },
+  ];
   return {
     name: figure.name,
-    svg,
+    svgs,
     csv: table,
     html: html`<figure class="figure panels-${Math.min(3, figure.panels.length)}" id="${figure.name}">
 <figcaption><h3>${figure.title}</h3><p>${figure.caption}</p></figcaption>
 ${legend(figure)}<div class="panels">${panels}</div>
-${downloads("figures", figure.name, [
-  ["svg", embed("image/svg+xml", svg)],
-  ["csv", embed("text/csv", table)],
-])}</figure>`,
+${downloads("figures", files)}</figure>`,
   };
+}
+
+async function drawPanels(figure: Figure, width: number): Promise<Drawing[]> {
+  const drawings: Drawing[] = [];
+  for (const [index, { parts, title, subtitle }] of figure.panels.entries()) {
+    const drawn: Drawing[] = title === undefined ? [] : [titleDrawing(title, subtitle ?? [], width)];
+    for (const [part, { axis, spec }] of parts.entries()) {
+      if (axis !== undefined) drawn.push(axisDrawing(axis, width));
+      drawn.push(await draw(spec(width), `${figure.name}-${width}-${index}-${part}`));
+    }
+    drawings.push(stack(drawn));
+  }
+  return drawings;
 }
 
 /**
@@ -138,32 +195,45 @@ ${downloads("figures", figure.name, [
  */
 export function downloads(
   folder: "figures" | "tables",
-  name: string,
-  files: readonly [extension: string, uri: string | null][],
+  files: readonly { name: string; label: string; uri: string | null }[],
 ): Html {
-  const saves = files.flatMap(([extension, uri]) =>
-    uri === null
-      ? []
-      : [html` <a download="${name}.${extension}" href="${uri}">${extension.toUpperCase()}</a>`],
+  const saves = files.flatMap(({ name, label, uri }) =>
+    uri === null ? [] : [html` <a download="${name}" href="${uri}">${label}</a>`],
   );
-  const beside = files.map(
-    ([extension]) => html` <a href="${folder}/${name}.${extension}">${folder}/${name}.${extension}</a>`,
-  );
-  return html`<p class="downloads">${saves.length > 0 ? html`Save${saves} · beside` : "Beside"} this page:${beside}</p>`;
+  const beside = files.map(({ name }) => html` <a href="${folder}/${name}">${name}</a>`);
+  return html`<p class="downloads">${saves.length > 0 ? html`Save${saves} · in` : "In"} ${folder}/:${beside}</p>`;
 }
 
 /** A panel's title: drawn here, since Vega would make room for long ones by squeezing the plot. */
-function titleDrawing(title: string, subtitle: readonly string[]): Drawing {
+function titleDrawing(title: string, subtitle: readonly string[], width: number): Drawing {
   const line = (text: string, y: number, size: number, weight: number, fill: string) =>
-    `<text x="4" y="${y}" font-family="${font}" font-size="${size}px" font-weight="${weight}" fill="${fill}">${escapeText(text)}</text>`;
-  const shown = title.length > 42 ? `${title.slice(0, 41)}…` : title;
+    textMarkup(cutTo(text, width, size), y, size, weight, fill);
+  const shown = title;
   return {
-    width: panelWidth,
+    width,
     height: 22 + 15 * subtitle.length,
     markup:
       line(shown, 15, 13, 600, roles.ink.light) +
       subtitle.map((text, index) => line(text, 31 + 15 * index, 11.5, 400, roles.muted.light)).join(""),
   };
+}
+
+/** The title of a y axis, above its plot. */
+function axisDrawing(text: string, width: number): Drawing {
+  return {
+    width,
+    height: 17,
+    markup: textMarkup(cutTo(text, width, 11.5), 13, 11.5, 400, roles.muted.light),
+  };
+}
+
+const textMarkup = (text: string, y: number, size: number, weight: number, fill: string): string =>
+  `<text x="4" y="${y}" font-family="${font}" font-size="${size}px" font-weight="${weight}" fill="${fill}">${escapeText(text)}</text>`;
+
+/** A text as long as fits, by the mean width of a letter. */
+function cutTo(text: string, width: number, size: number): string {
+  const letters = Math.floor((width - 8) / (size * 0.56));
+  return text.length > letters ? `${text.slice(0, letters - 1)}…` : text;
 }
 
 function keyMarkup(comparator: Comparator, key: Figure["key"]): string {
@@ -184,15 +254,17 @@ function legend(figure: Figure): Html | null {
 `;
 }
 
-function legendDrawing(figure: Figure): Drawing {
-  let x = 4;
+function legendDrawing(figure: Figure, width: number): Drawing {
+  let [x, y] = [4, 4];
   const items = figure.legend.map((comparator) => {
     const label = comparatorLabel[comparator];
+    const size = 34 + label.length * 7 + 14;
+    if (x > 4 && x + size > width) [x, y] = [4, y + 20];
     const item =
-      `<g transform="translate(${x},4)">${keyMarkup(comparator, figure.key)}` +
+      `<g transform="translate(${x},${y})">${keyMarkup(comparator, figure.key)}` +
       `<text x="34" y="12" font-family="${font}" font-size="12px" fill="${roles.ink.light}">${label}</text></g>`;
-    x += 34 + label.length * 7 + 18;
+    x += size;
     return item;
   });
-  return { width: x, height: 24, markup: items.join("") };
+  return { width, height: y + 20, markup: items.join("") };
 }

@@ -4,9 +4,10 @@ import type { GainReference } from "../../study/results.js";
 import { percent } from "../format.js";
 import { html } from "../html.js";
 import { comparatorLabel, pointLabel, starMeaning } from "../labels.js";
-import { roles } from "../palette.js";
+import { largest, median, smallest } from "../means.js";
+import { looks, roles } from "../palette.js";
 import type { Summary } from "../summary.js";
-import { comparatorColours, comparatorShapes, type Figure, panel } from "./figure.js";
+import { type Figure, panel } from "./figure.js";
 
 interface Point {
   model: string;
@@ -50,28 +51,24 @@ export function gainFigure(summary: Summary): Figure | null {
     }),
   );
   if (points.length === 0) return null;
-  const all = points.flatMap((point) => [
-    point.percent,
-    point.low ?? point.percent,
-    point.high ?? point.percent,
-    0,
-  ]);
-  const domain = [Math.min(...all), Math.max(...all)];
+  const domain = gainDomain(points);
+  const beyond = points.some(
+    (point) => clamp(point.percent, domain) !== point.percent || isCut(point.low, point.high, domain),
+  );
   const models = summary.models.filter((model) => points.some((point) => point.model === model));
   return {
     name: "gain",
     title: "Gain over training from scratch",
     caption: html`Relative performance gain (RPG) of the fine-tuned model; right of zero, its pretrained weights
-helped. The line is the 95 % interval of the difference, paired by test case.${starMeaning(points)}`,
+helped. The line is the 95 % interval of the difference, paired by test case.${beyond ? " What reaches the edge of the axis goes on beyond it: the numbers tell how far." : null}${starMeaning(points)}`,
     panels: models.map((model) => {
       const mine = points.filter((point) => point.model === model);
       return {
         label: `${model}: ${mine.map((point) => `${point.label} ${percent(point.percent)} over ${comparatorLabel[point.reference].toLowerCase()}`).join("; ")}.`,
         title: model,
-        parts: [spec(mine, domain)],
+        parts: [{ spec: (width: number) => spec(mine, domain, width) }],
       };
     }),
-    columns: Math.min(3, models.length),
     legend: [],
     key: "point",
     columnsOfCsv: ["model", "task", "strategy", "reference", "percent", "low", "high"],
@@ -87,9 +84,33 @@ helped. The line is the 95 % interval of the difference, paired by test case.${s
   };
 }
 
-function spec(points: Point[], domain: number[]): TopLevelSpec {
+/**
+ * The part of the axis on which most gains can be told apart: one task that gains a hundred times what the others do, or
+ * whose few cases leave the interval without end, would flatten all others.
+ */
+export function gainDomain(points: readonly Pick<Point, "percent" | "low" | "high">[]): [number, number] {
+  const sizes = points.map(({ percent: value }) => Math.abs(value));
+  const halves = points.flatMap(({ low, high }) => (low === null || high === null ? [] : [(high - low) / 2]));
+  const most = Math.max(5, 4 * median(sizes), halves.length === 0 ? 0 : 3 * median(halves));
+  const all = points.flatMap((point) => [point.percent, point.low ?? 0, point.high ?? 0, 0]);
+  return [Math.max(-most, smallest(all)), Math.min(most, largest(all))];
+}
+
+const clamp = (value: number, [low, high]: readonly [number, number]): number =>
+  Math.min(high, Math.max(low, value));
+
+const isCut = (low: number | null, high: number | null, [from, to]: readonly [number, number]): boolean =>
+  low !== null && high !== null && (low < from || high > to);
+
+/** For the tasks' names at the left and the numbers at the right. */
+const room = { left: 142, right: 58, top: 4, bottom: 40 };
+
+const arrowLeft = "M-1,0L0.6,-0.9L0.6,0.9Z";
+const arrowRight = "M1,0L-0.6,-0.9L-0.6,0.9Z";
+
+function spec(points: Point[], domain: [number, number], width: number): TopLevelSpec {
   const tasks = new Set(points.map((point) => point.label)).size;
-  const scale = { domain, nice: true, zero: false };
+  const scale = { domain, nice: false, zero: false, padding: 10 };
   const y = {
     field: "label",
     type: "nominal" as const,
@@ -98,19 +119,32 @@ function spec(points: Point[], domain: number[]): TopLevelSpec {
     axis: {
       ticks: false,
       domain: false,
+      grid: false,
       labelFontSize: 11.5,
-      minExtent: 118,
-      maxExtent: 118,
       labelLimit: 0,
       labelPadding: 6,
     },
   };
-  const yOffset = { field: "reference", type: "nominal" as const, sort: [...shown] };
-  const color = { field: "reference", type: "nominal" as const, scale: comparatorColours, legend: null };
   const at = (field: string) => ({ field, type: "quantitative" as const, scale });
+  const values = points.map((point) => ({
+    ...point,
+    shown: clamp(point.percent, domain),
+    from: point.low === null ? null : clamp(point.low, domain),
+    to: point.high === null ? null : clamp(point.high, domain),
+    shape:
+      point.percent < domain[0]
+        ? arrowLeft
+        : point.percent > domain[1]
+          ? arrowRight
+          : looks[point.reference].shape,
+    number: percent(point.percent),
+  }));
   return {
-    ...panel(44 + tasks * 32),
-    data: { values: points },
+    ...panel(tasks * 30, width - room.left - room.right),
+    // The room at the sides is given: Vega would make it by guessing how long the words are.
+    autosize: { type: "none" as const },
+    padding: room,
+    data: { values },
     layer: [
       {
         data: { values: [{}] },
@@ -118,20 +152,23 @@ function spec(points: Point[], domain: number[]): TopLevelSpec {
         encoding: { x: { datum: 0 } },
       },
       {
-        transform: [{ filter: "isValid(datum.low)" }],
-        mark: { type: "rule", strokeWidth: 1.75 },
-        encoding: { x: at("low"), x2: { field: "high" }, y, yOffset, color },
+        transform: [{ filter: "isValid(datum.from) && isValid(datum.to)" }],
+        mark: { type: "rule", strokeWidth: 1.75, color: looks["from-scratch"].light },
+        encoding: { x: at("from"), x2: { field: "to" }, y },
       },
       {
         name: "points",
-        mark: { type: "point", filled: true, opacity: 1, size: 80 },
+        mark: { type: "point", filled: true, opacity: 1, size: 80, color: looks["from-scratch"].light },
         encoding: {
-          x: { ...at("percent"), title: "RPG, %", axis: { tickCount: 5 } },
+          x: { ...at("shown"), title: "RPG, %", axis: { tickCount: 5 } },
           y,
-          yOffset,
-          color,
-          shape: { field: "reference", type: "nominal", scale: comparatorShapes, legend: null },
+          shape: { field: "shape", type: "nominal", scale: null },
         },
+      },
+      {
+        name: "numbers",
+        mark: { type: "text", align: "right", color: roles.ink.light, fontSize: 11, clip: false },
+        encoding: { x: { value: { expr: "width + 52" } }, y, text: { field: "number", type: "nominal" } },
       },
     ],
   };

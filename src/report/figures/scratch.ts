@@ -5,7 +5,7 @@ import { html } from "../html.js";
 import { pointLabel, starMeaning } from "../labels.js";
 import { roles, taskShape } from "../palette.js";
 import type { Summary, TaskRow } from "../summary.js";
-import { airyDomain, axisRoom, type Figure, panel, panelWidth } from "./figure.js";
+import { airyDomain, axisRoom, type Figure, numberAxis, panel } from "./figure.js";
 import { type Labelled, labelLayers, placeLabels } from "./point-labels.js";
 
 const height = 310;
@@ -62,10 +62,9 @@ how far the fine-tuned representation lies from the one trained from scratch.${s
       return {
         label: `${model}: fine-tuned against from scratch. ${above} of ${mine.length} points lie above the diagonal.`,
         title: model,
-        parts: [spec(mine, low, high)],
+        parts: [{ axis: "Fine-tuned", spec: (width) => spec(mine, low, high, width) }],
       };
     }),
-    columns: Math.min(3, models.length),
     legend: [],
     key: "point",
     columnsOfCsv: ["model", "task", "strategy", "fromScratch", "fineTuned", "D2S"],
@@ -83,12 +82,12 @@ how far the fine-tuned representation lies from the one trained from scratch.${s
 const scratch = (row: TaskRow) => row.entries["from-scratch"].score?.mean ?? Number.NaN;
 const fineTuned = (row: TaskRow) => row.entries["fine-tuned"].score?.mean ?? Number.NaN;
 
-function spec(points: Point[], low: number, high: number): TopLevelSpec {
+function spec(points: Point[], low: number, high: number, width: number): TopLevelSpec {
   const scale = { domain: [low, high], nice: false, zero: false };
-  const frame = { low, high, width: panelWidth - axisRoom - 22, height: height - 50 };
+  const frame = { low, high, width: width - axisRoom - 12, height: height - 46 };
   const labels = placeLabels(points, { x: [low, high], y: [low, high], ...frame });
   return {
-    ...panel(height),
+    ...panel(height, width),
     layer: [
       {
         data: { values: [{ a: low, b: high }] },
@@ -100,8 +99,8 @@ function spec(points: Point[], low: number, high: number): TopLevelSpec {
             field: "a",
             type: "quantitative",
             scale,
-            title: "Fine-tuned",
-            axis: { minExtent: axisRoom - 14, maxExtent: axisRoom - 14 },
+            title: null,
+            axis: numberAxis([low, high]),
           },
           y2: { field: "b" },
         },

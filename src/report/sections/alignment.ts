@@ -1,14 +1,15 @@
-import type { Distance } from "../../study/results.js";
+import type { Distance, StudyResults } from "../../study/results.js";
 import type { Assets } from "../assets.js";
-import { fixed } from "../format.js";
+import { fixed, names } from "../format.js";
 import { type Html, html } from "../html.js";
 import { distanceMeaning, taskLabel } from "../labels.js";
 import { average } from "../means.js";
+import { whyNothing } from "../missing-work.js";
 import { distanceNames, type Summary } from "../summary.js";
 import { absent, type TableCell } from "../table.js";
 
 /** How far the representation moved, with what tells whether the number means anything. */
-export function alignmentSection(summary: Summary, assets: Assets): Html {
+export function alignmentSection(results: StudyResults, summary: Summary, assets: Assets): Html {
   const all = summary.rows.flatMap((row) =>
     distanceNames.flatMap((name) => {
       const distance = row.distances[name];
@@ -19,7 +20,7 @@ export function alignmentSection(summary: Summary, assets: Assets): Html {
 ${distanceNames.map((name, index) => html`${index > 0 ? "; " : null}<strong>${name}</strong>, ${distanceMeaning[name]}`)}.</p>`;
   if (all.length === 0) {
     return html`<section id="alignment"><h2>Alignment</h2>${explained}
-<p>No distance can be computed yet: each needs the embeddings of two cells.</p></section>`;
+<p>${whyNothing(results.cells).status === "failed" || results.complete ? "No distance could be computed" : "No distance can be computed yet"}: each needs the embeddings of two cells.</p></section>`;
   }
   const sigmas = [...new Set(all.flatMap(({ distance }) => distance.bySeed.map((one) => one.paper.sigma)))];
   const paper = { label: `Paper’s kernel, σ = ${sigmas.join(", ")}`, class: "plain" };
@@ -88,11 +89,11 @@ function warnings(distances: readonly Distance[]): Html | null {
   for (const { warning, name, task, strategy, model } of distances) {
     if (warning === null) continue;
     const where = byText.get(warning) ?? new Set();
-    byText.set(warning, where.add(`${taskLabel({ task, strategy })}, ${model}, ${name}`));
+    byText.set(warning, where.add(`${taskLabel({ task, strategy })}: ${model}, ${name}`));
   }
   if (byText.size === 0) return null;
   return html`<ul class="warnings">${[...byText].map(
-    ([text, where]) => html`<li><strong>${[...where].join("; ")}:</strong> ${text}</li>`,
+    ([text, where]) => html`<li><strong>${names([...where])}:</strong> ${text}</li>`,
   )}</ul>`;
 }
 

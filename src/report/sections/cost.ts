@@ -1,4 +1,4 @@
-import { type Comparator, comparators } from "../../common/vocabulary.js";
+import { type Comparator, comparators, type TaskKind } from "../../common/vocabulary.js";
 import type { CellResult, StudyResults } from "../../study/results.js";
 import type { Assets } from "../assets.js";
 import type { CsvRow } from "../csv.js";
@@ -7,14 +7,15 @@ import { duration, fixed, type TimeUnit, timeUnit } from "../format.js";
 import { type Html, html } from "../html.js";
 import { comparatorLabel, taskLabel } from "../labels.js";
 import { average, largest } from "../means.js";
-import type { Summary, TaskRow } from "../summary.js";
+import { whyNothing } from "../missing-work.js";
+import { groupBy, type Summary, type TaskRow } from "../summary.js";
 import { absent, type TableCell } from "../table.js";
 
 /** What it cost: the paper's Table 1, and every cell's time, memory and pace. */
 export function costSection(results: StudyResults, summary: Summary, assets: Assets): Html {
   const done = results.cells.flatMap((cell) => cell.result ?? []);
   if (done.length === 0) {
-    return html`<section id="cost"><h2>Cost</h2><p>No cell is done yet.</p></section>`;
+    return html`<section id="cost"><h2>Cost</h2><p>${whyNothing(results.cells).status === "failed" ? "Every cell failed." : "No cell is done yet."}</p></section>`;
   }
   const devices = [...new Set(done.map((cell) => cell.cost.device))];
   return html`<section id="cost"><h2>Cost</h2>
@@ -108,14 +109,13 @@ interface CellCost {
 }
 
 function cellTable(results: StudyResults, summary: Summary, assets: Assets): Html {
-  const groups = new Map<string, CellResult[]>();
-  for (const { result } of results.cells) {
-    if (!result) continue;
-    const key = JSON.stringify([result.task, result.strategy, result.model, result.comparator]);
-    groups.set(key, [...(groups.get(key) ?? []), result]);
-  }
+  const groups = groupBy(
+    results.cells.flatMap(({ result }) => result ?? []),
+    ({ task, strategy, model, comparator }) => JSON.stringify([task, strategy, model, comparator]),
+  );
+  const higher = new Map(summary.rows.map((row) => [row.task, row.higherIsBetter]));
   const costs = [
-    ...[...groups.values()].map((cells) => cellCost(cells, summary)).sort(byTaskAndComparator),
+    ...[...groups.values()].map((cells) => cellCost(cells, higher)).sort(byTaskAndComparator),
     ...pretrainingCosts(results),
   ];
   const unit = timeUnit(costs.map((cost) => cost.wall));
@@ -191,9 +191,9 @@ function cellTable(results: StudyResults, summary: Summary, assets: Assets): Htm
   });
 }
 
-function cellCost(cells: CellResult[], summary: Summary): CellCost {
+function cellCost(cells: CellResult[], higherOf: ReadonlyMap<TaskKind, boolean>): CellCost {
   const first = cells[0] as CellResult;
-  const higher = summary.rows.find((row) => row.task === first.task)?.higherIsBetter ?? true;
+  const higher = higherOf.get(first.task) ?? true;
   const converged = cells.flatMap((cell) => convergence(cell, higher) ?? []);
   return {
     task: first.task,

@@ -2,7 +2,7 @@ import { type Comparator, comparators } from "../../common/vocabulary.js";
 import type { GainReference } from "../../study/results.js";
 import type { Assets } from "../assets.js";
 import type { CsvRow } from "../csv.js";
-import { fixed, signed } from "../format.js";
+import { fixed, names, signed } from "../format.js";
 import { type Html, html } from "../html.js";
 import { comparatorLabel, comparatorMeaning, higherIsBetter, metricLabel, taskLabel } from "../labels.js";
 import type { Summary, TaskRow } from "../summary.js";
@@ -21,8 +21,8 @@ export function everythingSection(summary: Summary, assets: Assets): Html {
   const severalSeeds = summary.seeds.length > 1;
   const columns: Column[] = [
     { label: "Task", kind: "text" },
-    { label: "Model", kind: "text" },
-    { label: "Metric", kind: "text" },
+    { label: "Model", kind: "text", wideOnly: true },
+    { label: "Metric", kind: "text", wideOnly: true },
     ...comparators.flatMap((comparator): Column[] => {
       const group = { label: comparatorLabel[comparator], class: comparator };
       return [
@@ -40,7 +40,11 @@ export function everythingSection(summary: Summary, assets: Assets): Html {
     ),
   ];
   const rows = summary.rows.map((row): TableCell[] => [
-    { shown: taskLabel(row) },
+    {
+      shown: taskLabel(row),
+      sort: taskLabel(row),
+      narrow: html`${row.model}${row.metric === null ? null : html`, <span class="metric">${metricCell(row).shown}</span>`}`,
+    },
     { shown: row.model },
     metricCell(row),
     ...comparators.flatMap((comparator) => scoreCells(row, comparator, severalSeeds)),
@@ -66,8 +70,8 @@ ${assets.table({
 }
 
 function specialisedNames(summary: Summary): string {
-  const names = [...new Set(summary.rows.flatMap((row) => row.specialisedModels))];
-  return names.length > 0 ? ` (here: ${names.join(", ")})` : "";
+  const all = [...new Set(summary.rows.flatMap((row) => row.specialisedModels))];
+  return all.length > 0 ? ` (here: ${names(all)})` : "";
 }
 
 function metricCell(row: TaskRow): TableCell {

@@ -2,11 +2,11 @@ import type { TaskKind } from "../../common/vocabulary.js";
 import type { StudyResults } from "../../study/results.js";
 import { augmentationInWords } from "../../tasks/augmentation.js";
 import type { Assets } from "../assets.js";
-import { textUri } from "../data-uri.js";
 import { pretrainingFigure } from "../figures/curves.js";
-import { count, duration, fixed, listing, when } from "../format.js";
+import { count, duration, fixed, grouped, listing, names, when } from "../format.js";
 import { type Html, html } from "../html.js";
 import { comparatorLabel, kindInProse, taskInProse, taskLabel } from "../labels.js";
+import { first, limits } from "../limits.js";
 import type { StudyFolder } from "../read.js";
 import type { Splits } from "../schema.js";
 import { exposures } from "../sentences.js";
@@ -16,25 +16,31 @@ import { loadedWeights } from "../weights.js";
 /** Where the numbers come from, folded: study, seeds, splits, pretraining, software, left-out cases, cells. */
 export async function provenanceSection(study: StudyFolder, summary: Summary, assets: Assets): Promise<Html> {
   const { results } = study;
-  const pretraining = await assets.figure(pretrainingFigure(results.pretraining));
+  const pretraining = await assets.figure(pretrainingFigure(results.pretraining.slice(0, limits.models)));
   return html`<section id="provenance"><h2>Provenance</h2>
 ${fold("Software and hardware", softwareAndHardware(results))}
-${fold("Cohort, seeds and splits", seedsAndSplits(study, summary))}
+${fold("Cohort, seeds and splits", seedsAndSplits(study, summary, assets))}
 ${study.weights.length === 0 ? null : fold("Weights", loadedWeights(study.weights))}
-${results.exposure === undefined || results.exposure.length === 0 ? null : fold("Patients that weights saw before", html`<ul>${exposures(results).map((line) => html`<li>${line}</li>`)}</ul>`)}
+${results.exposure === undefined || results.exposure.length === 0 ? null : fold("Patients that weights saw before", html`${listOf(exposures(results), (line) => line)}`)}
 ${results.pretraining.length === 0 ? null : fold("Pretraining", html`${pretraining}${pretrainingRuns(study)}`)}
 ${results.cells.some(({ result }) => result?.augmentation) ? fold("Augmentation", augmentations(study)) : null}
 ${fold(
   "The study, with every default filled in",
   study.resolved === null
     ? html`<p>study.resolved.json could not be read.</p>`
-    : html`<div class="scroll" tabindex="0" role="region" aria-label="Resolved study"><pre>${study.resolved}</pre></div>
+    : html`<div class="scroll" tabindex="0" role="region" aria-label="Resolved study"><pre>${quoted(study.resolved)}</pre></div>
 <p class="downloads">Beside this page: <a href="study.resolved.json">study.resolved.json</a></p>`,
 )}
-${fold(`Cases left out (${results.cohort.excluded.length})`, exclusions(study))}
-${fold(`Cells (${results.cells.length})`, cells(study))}
+${fold(`Cases left out (${grouped(results.cohort.excluded.length)})`, exclusions(study))}
+${fold(`Cells (${grouped(results.cells.length)})`, cells(study))}
 </section>`;
 }
+
+/** The beginning of a text that is too long for the page. */
+const quoted = (text: string): string =>
+  text.length <= limits.quoted
+    ? text
+    : `${text.slice(0, limits.quoted)}\n… and ${grouped(text.length - limits.quoted)} more characters.`;
 
 function fold(title: string, contents: Html): Html {
   return html`<details class="fold"><summary><h3>${title}</h3></summary>${contents}</details>`;
@@ -81,10 +87,16 @@ const sessionsShown = 5;
 const facts = (entries: Record<string, string | Html>): Html =>
   html`<dl class="facts session">${Object.entries(entries).map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 
-function seedsAndSplits({ splits }: StudyFolder, summary: Summary): Html {
-  const seeds = summary.seeds.join(", ") || "none";
+/** Which case went where, to be saved from the page where it has room for it. */
+function splitsLink(splits: Splits, assets: Assets): Html | null {
+  const uri = assets.embed("application/json", `${JSON.stringify(splits, null, 2)}\n`);
+  return uri === null ? null : html`<a download="splits.json" href="${uri}">Save splits</a> · `;
+}
+
+function seedsAndSplits({ splits }: StudyFolder, summary: Summary, assets: Assets): Html {
+  const seeds = names(summary.seeds.map(String)) || "none";
   const files = splits
-    ? html`<p class="downloads"><a download="splits.json" href="${textUri("application/json", `${JSON.stringify(splits, null, 2)}\n`)}">Save splits</a> · beside this page: <a href="splits.json">splits.json</a></p>`
+    ? html`<p class="downloads">${splitsLink(splits, assets)}beside this page: <a href="splits.json">splits.json</a></p>`
     : html`<p>splits.json could not be read.</p>`;
   const cohorts = summary.cohorts.map(({ manifest, split, tasks }) => {
     const where = tasks === null ? "" : ` of ${listing(tasks.map(kindInProse))}`;
@@ -102,15 +114,15 @@ function unusedOf(splits: Splits, tasks: readonly TaskKind[] | null): number {
 }
 
 function pretrainingRuns({ results }: StudyFolder): Html {
-  return html`<ul>${results.pretraining.map((run) => {
+  return listOf(results.pretraining, (run) => {
     const cost = run.cost ? ` ${duration(run.cost.wallSeconds)} on ${run.cost.device}.` : "";
     const reason = run.reason === undefined ? "" : ` ${run.reason}`;
     const seen = run.patients === undefined ? "" : ` It saw ${count(run.patients, "patient")}.`;
     const left = run.patientsLeftOut
       ? ` ${count(run.patientsLeftOut, "patient")} of its cohort left out: validated or tested on, or listed.`
       : "";
-    return html`<li>${run.model}, seed ${run.seed}: ${run.status}, ${count(run.curve.length, "epoch")}.${seen}${left}${cost}${reason}</li>`;
-  })}</ul>`;
+    return `${run.model}, seed ${run.seed}: ${run.status}, ${count(run.curve.length, "epoch")}.${seen}${left}${cost}${reason}`;
+  });
 }
 
 /** How training cases were changed, and in which trainings. */
@@ -123,23 +135,34 @@ function augmentations({ results }: StudyFolder): Html {
     trainings.set(words, found.add(`${taskInProse({ task, strategy })} (${model})`));
   }
   return html`<p>Training cases were changed anew in every epoch; cases to validate and to test on never were.</p>
-<ul>${[...trainings].map(([words, found]) => html`<li>${words}: ${listing([...found])}.</li>`)}</ul>`;
+${listOf([...trainings], ([words, found]) => `${words}: ${names([...found])}.`)}`;
 }
 
 function exclusions({ results }: StudyFolder): Html {
   const { excluded } = results.cohort;
   if (excluded.length === 0) return html`<p>None: every case of the manifest could be read.</p>`;
+  const { shown, more } = first(excluded, limits.rows);
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Cases left out"><table><thead><tr><th scope="col">Case</th><th scope="col">File</th><th scope="col">Reason</th></tr></thead>
-<tbody>${excluded.map(
+<tbody>${shown.map(
     (one) =>
       html`<tr><th scope="row">${one.case}</th><td>${one.file ?? "—"}</td><td class="reason">${one.reason}</td></tr>`,
-  )}</tbody></table></div>`;
+  )}</tbody></table></div>${moreRows(more)}`;
+}
+
+const moreRows = (more: number): Html | null =>
+  more === 0 ? null : html`<p class="quiet">And ${grouped(more)} more, in results.json.</p>`;
+
+/** A list of at most as many lines as a table has rows. */
+function listOf<Item>(items: readonly Item[], of: (item: Item) => string): Html {
+  const { shown, more } = first(items, limits.foldedLines);
+  return html`<ul>${shown.map((item) => html`<li>${of(item)}</li>`)}</ul>${moreRows(more)}`;
 }
 
 function cells({ results }: StudyFolder): Html {
+  const { shown, more } = first(results.cells, limits.rows);
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Cells"><table><thead><tr><th scope="col">Cell</th><th scope="col">Task</th><th scope="col">Model</th><th scope="col">Comparator</th><th scope="col">Seed</th><th scope="col">Status</th></tr></thead>
-<tbody>${results.cells.map(
+<tbody>${shown.map(
     (cell) =>
       html`<tr><th scope="row"><code>${cell.id}</code></th><td>${taskLabel(cell)}</td><td>${cell.model}</td><td>${comparatorLabel[cell.comparator]}</td><td>${cell.seed}</td><td class="reason">${cell.status}${cell.reason === undefined ? null : html`: ${cell.reason}`}</td></tr>\n`,
-  )}</tbody></table></div>`;
+  )}</tbody></table></div>${moreRows(more)}`;
 }

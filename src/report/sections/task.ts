@@ -3,10 +3,12 @@ import type { GainReference } from "../../study/results.js";
 import type { Assets } from "../assets.js";
 import { casesFigure } from "../figures/cases.js";
 import { taskCurvesFigure } from "../figures/curves.js";
-import { fixed, signed } from "../format.js";
+import { count, fixed, signed } from "../format.js";
 import { type Html, html } from "../html.js";
 import { comparatorLabel, metricLabel, metricWithDirection, taskLabel } from "../labels.js";
-import { median } from "../means.js";
+import { first, limits } from "../limits.js";
+import { largest, median, smallest } from "../means.js";
+import { whyNothing } from "../missing-work.js";
 import { undefinedMetrics } from "../sentences.js";
 import { rowsOf, type Summary, type TaskRow } from "../summary.js";
 import { absent, type TableCell } from "../table.js";
@@ -15,19 +17,30 @@ import { confusionTable, secondaryTable } from "./secondary.js";
 /** One task, learnt by one strategy: how sure the differences are, its training, every case, and pictures. */
 export async function taskSection(
   summary: Summary,
+  shown: Summary,
   variant: TaskVariant,
   pictures: ReadonlyMap<TaskRow, Html>,
   assets: Assets,
 ): Promise<Html> {
   const rows = rowsOf(summary, variant);
   const metric = rows.find((row) => row.metric !== null)?.metric ?? null;
-  const curves = await assets.figure(taskCurvesFigure(summary, variant));
-  const cases = await assets.figure(casesFigure(summary, variant));
+  const curves = await assets.figure(taskCurvesFigure(shown, variant));
+  const cases = await assets.figure(casesFigure(shown, variant));
   return html`<section id="task-${variantName(variant, "-")}" class="task"><h2>${taskLabel(variant)}</h2>
-${metric === null ? html`<p>No cell of this task is done yet.</p>` : comparisonTable(rows, variant, metric, assets)}
+${metric === null ? nothingDone(rows) : comparisonTable(rows, variant, metric, assets)}
 ${undefinedMetrics(rows).map((sentence) => html`<p class="notice">${sentence}</p>`)}
 ${secondaryTable(rows, variant, assets)}${confusionTable(rows, variant, assets)}
 <div class="figures">${cases}${curves}</div>${rows.map((row) => pictures.has(row) && html`<h3>Pictures${rows.length > 1 ? `, ${row.model}` : null}</h3>${pictures.get(row)}`)}</section>`;
+}
+
+/** Why a task has nothing to show: its cells are still to come, or all of them failed, and for what reasons. */
+function nothingDone(rows: readonly TaskRow[]): Html {
+  const cells = rows.flatMap((row) => comparators.flatMap((name) => row.entries[name].cells));
+  const { status, reasons } = whyNothing(cells);
+  if (status === "pending" && reasons.length === 0) return html`<p>No cell of this task is done yet.</p>`;
+  const { shown, more } = first(reasons, limits.lines);
+  return html`<p>${status === "failed" ? "Every cell of this task failed:" : "No cell of this task is done yet; so far there were failures:"}</p>
+<ul>${shown.map((reason) => html`<li>${reason}</li>`)}${more > 0 ? html`<li>${count(more, "more reason")}, in results.json.</li>` : null}</ul>`;
 }
 
 /** Spread over cases, and the difference to the fine-tuned model case by case. */
@@ -74,8 +87,8 @@ ${assets.table({
     number(score.mean),
     number(score.caseDeviation),
     number(values.length === 0 ? null : median(values)),
-    number(values.length === 0 ? null : Math.min(...values)),
-    number(values.length === 0 ? null : Math.max(...values)),
+    number(values.length === 0 ? null : smallest(values)),
+    number(values.length === 0 ? null : largest(values)),
     ...(paired
       ? [
           number(paired.mean, signed(paired.mean, 3)),
@@ -106,8 +119,8 @@ ${assets.table({
     mean: score.mean,
     SD: score.caseDeviation,
     median: values.length === 0 ? null : median(values),
-    lowest: values.length === 0 ? null : Math.min(...values),
-    highest: values.length === 0 ? null : Math.max(...values),
+    lowest: values.length === 0 ? null : smallest(values),
+    highest: values.length === 0 ? null : largest(values),
     "fine-tuned better by": paired?.mean ?? null,
     "95% from": paired?.low ?? null,
     "95% to": paired?.high ?? null,

@@ -1,0 +1,130 @@
+import { comparators } from "../common/vocabulary.js";
+import type { CellSummary, StudyResults } from "../study/results.js";
+import { count, grouped, names } from "./format.js";
+import { comparatorLabel, taskInProse } from "./labels.js";
+import { groupBy } from "./summary.js";
+
+/** Failed, pending and left-out work: counts for the headline, and one line for each reason. */
+export function missingWork(results: StudyResults): { headline: string | null; lines: string[] } {
+  const failed = results.cells.filter((cell) => cell.status === "failed");
+  const pending = results.cells.filter((cell) => cell.status === "pending");
+  const pretraining = results.pretraining.filter((run) => run.status !== "done");
+  const lines = [
+    ...failures(failed, results.cells),
+    ...pretrainingLines(pretraining),
+    ...groupedPending(pending),
+    ...exclusions(results.cohort.excluded),
+  ];
+  const done = results.cells.length - failed.length - pending.length;
+  const unfinished = !results.complete && pending.length + pretraining.length > 0;
+  const headline =
+    unfinished || failed.length > 0
+      ? `${pending.length > 0 ? "This study is not finished" : "Not all of this study succeeded"}: ${grouped(done)} of ${count(results.cells.length, "cell")} done` +
+        `${failed.length > 0 ? `, ${grouped(failed.length)} failed` : ""}${pending.length > 0 ? `, ${grouped(pending.length)} still to come` : ""}.`
+      : null;
+  return { headline, lines: lines.map((line) => line.trim()) };
+}
+
+/** Why the cells of a part of the study have no result: `failed` where none of them is still to come. */
+export function whyNothing(cells: readonly Pick<CellSummary, "status" | "reason">[]): {
+  status: "failed" | "pending";
+  reasons: string[];
+} {
+  const failed = cells.filter(({ status }) => status === "failed");
+  const status = failed.length > 0 && failed.length === cells.length ? "failed" : "pending";
+  const reasons = [...groupBy(failed, ({ reason }) => alike(reason)).values()].map(([one]) =>
+    firstLine(one?.reason ?? noReason),
+  );
+  return { status, reasons };
+}
+
+const noReason = "No reason was recorded.";
+
+/** Reasons that differ in numbers alone, such as the epoch, are one. */
+const alike = (reason: string | undefined): string => firstLine(reason ?? noReason).replace(/\d+/g, "#");
+
+/** A line for each reason, with the cells that failed for it. */
+function failures(failed: readonly CellSummary[], all: readonly CellSummary[]): string[] {
+  return [...groupBy(failed, (cell) => alike(cell.reason)).values()].map((cells) => {
+    const reason = firstLine(cells[0]?.reason ?? noReason);
+    const [only] = cells;
+    if (only && cells.length === 1) return `Failed: ${cellName(only)}. ${reason}`;
+    return `Failed: ${count(cells.length, "cell")} (${whereabouts(cells, all)}). ${reason}`;
+  });
+}
+
+/** Where cells lie in a study, as whole tasks and whole models where they are that, else one by one. */
+function whereabouts(cells: readonly CellSummary[], all: readonly CellSummary[]): string {
+  if (cells.length === all.length) return "every cell of the study";
+  const parts: string[] = [];
+  let rest = cells;
+  const whole = (of: (cell: CellSummary) => string) => {
+    const total = groupBy(all, of);
+    const mine = groupBy(rest, of);
+    const found = [...mine].filter(([key, own]) => own.length === total.get(key)?.length).map(([key]) => key);
+    if (found.length === 0) return;
+    parts.push(`every cell of ${names(found)}`);
+    const taken = new Set(found);
+    rest = rest.filter((cell) => !taken.has(of(cell)));
+  };
+  whole((cell) => taskInProse(cell));
+  whole((cell) => cell.model);
+  if (rest.length > 0) {
+    // A seed or a comparator more is no other place.
+    const places = groupBy(rest, (cell) => `${taskInProse(cell)}, ${cell.model}`);
+    const named = [...places].map(
+      ([place, own]) =>
+        `${place}: ${names([...new Set(own.map((cell) => comparatorLabel[cell.comparator].toLowerCase()))])}`,
+    );
+    const shown = named.slice(0, 4);
+    if (named.length > 4) shown.push(`${grouped(named.length - 4)} more`);
+    parts.push(shown.join("; "));
+  }
+  return parts.join("; ");
+}
+
+function pretrainingLines(runs: StudyResults["pretraining"]): string[] {
+  return [...groupBy(runs, (run) => `${run.status} ${alike(run.reason ?? "")}`).values()].flatMap(
+    (alikes) => {
+      const [run] = alikes;
+      if (!run) return [];
+      const word = run.status === "failed" ? "Failed" : "Still to come";
+      const models = names([...new Set(alikes.map(({ model }) => model))]);
+      return [`${word}: pretraining of ${models}. ${firstLine(run.reason ?? "")}`];
+    },
+  );
+}
+
+function groupedPending(pending: readonly CellSummary[]): string[] {
+  return comparators.flatMap((comparator) => {
+    const cells = pending.filter((cell) => cell.comparator === comparator);
+    if (cells.length === 0) return [];
+    const where = [...new Set(cells.map((cell) => `${taskInProse(cell)}, ${cell.model}`))];
+    const named = where.length > 4 ? [...where.slice(0, 4), `${grouped(where.length - 4)} more`] : where;
+    return [`Still to come: ${comparatorLabel[comparator].toLowerCase()} (${named.join("; ")}).`];
+  });
+}
+
+/** Cases that were left out, a line for each reason. */
+function exclusions(excluded: StudyResults["cohort"]["excluded"]): string[] {
+  return [...groupBy(excluded, ({ reason }) => alike(reason)).values()].flatMap((alikes) => {
+    const [one] = alikes;
+    if (!one) return [];
+    const reason = firstLine(one.reason);
+    if (alikes.length === 1)
+      return [`Left out: case ${one.case}${one.file === null ? "" : ` (${one.file})`}. ${reason}`];
+    return [
+      `Left out: ${count(alikes.length, "case")} (${names(alikes.map((other) => other.case))}). ${reason}`,
+    ];
+  });
+}
+
+function cellName(cell: CellSummary) {
+  return `${taskInProse(cell)}, ${cell.model}, ${comparatorLabel[cell.comparator].toLowerCase()}, seed ${cell.seed}`;
+}
+
+/** What a reason says in its first line, cut where it is long. */
+export const firstLine = (text: string) => {
+  const line = text.trim().split("\n", 1)[0] ?? "";
+  return line.length > 240 ? `${line.slice(0, 237)}...` : line;
+};
