@@ -196,8 +196,8 @@ describe.skipIf(executable === undefined)("the report in headless Chromium (need
     });
   });
 
-  it("keeps the physical shape of images", async () => {
-    const { page } = await open(reports.get("unfinished, hostile, odd pixels") as string, 1280);
+  it.each([1280, 390])("keeps the physical shape of images at %i px", async (width) => {
+    const { page } = await open(reports.get("unfinished, hostile, odd pixels") as string, width);
     const shapes = await page.$$eval("#task-super-resolution img", (all) =>
       all.map((image) => image.clientWidth / image.clientHeight),
     );
@@ -249,6 +249,38 @@ describe.skipIf(executable === undefined)("the report in headless Chromium (need
       expect((await stat(await download.path())).size).toBe((await stat(join(folder, "figures", file))).size);
     }
     await page.close();
+  });
+
+  it("prints every row of pictures in one line, and shows it so on a wide screen", async () => {
+    const { page } = await open(reports.get("two tasks, one model") as string, 1280);
+    const lines = () =>
+      page.$$eval(".images", (all) =>
+        all.map(
+          (row) => new Set([...row.children].map((one) => Math.round(one.getBoundingClientRect().top))).size,
+        ),
+      );
+    expect(new Set(await lines())).toEqual(new Set([1]));
+    await page.setViewportSize({ width: 688, height: 900 });
+    await page.emulateMedia({ media: "print" });
+    expect(new Set(await lines())).toEqual(new Set([1]));
+    await page.close();
+  });
+
+  it("shows the table of everything whole at 1280 px, and numbers of it at 390 px", async () => {
+    for (const name of ["two tasks, one model", "two models, two seeds, many cases"]) {
+      const { page } = await open(reports.get(name) as string, 1280);
+      const cut = () =>
+        page.$eval("#table-results .scroll", (one) => one.scrollWidth - (one as HTMLElement).clientWidth);
+      expect(await cut(), name).toBeLessThanOrEqual(0);
+      await page.setViewportSize({ width: 390, height: 900 });
+      const number = await page.$eval("#table-results tbody td.number", (one) => {
+        const box = one.getBoundingClientRect();
+        return { text: one.textContent ?? "", right: box.right };
+      });
+      expect(Number(number.text)).toBeGreaterThan(0);
+      expect(number.right).toBeLessThan(390);
+      await page.close();
+    }
   });
 
   it("prints to A4: nothing wider than the page, folded parts opened", async () => {

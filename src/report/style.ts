@@ -110,7 +110,8 @@ ${comparators
 .image p{font-size:.8rem;margin:.25em 0 0;line-height:1.35}
 .frame{position:relative;display:block;width:fit-content;max-width:100%;line-height:0;background:#000}
 .frame+.frame{margin-top:4px}
-.frame img{display:block;max-width:100%;height:auto}
+.shape{display:block;max-width:100%;height:auto}
+.frame img{position:absolute;inset:0;width:100%;height:100%}
 .overlay{position:absolute;inset:0;width:100%;height:100%}
 .overlay path{fill:none;vector-effect:non-scaling-stroke;stroke-linejoin:round}
 .halo{stroke:#000;stroke-opacity:.55;stroke-width:3.2px}
@@ -122,7 +123,7 @@ pre{font:.8rem/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;margin:
 code{font:.95em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 footer{color:var(--muted);font-size:.85rem;margin-top:3em;padding-bottom:2em}
 @media (max-width:500px){h1{font-size:1.4rem}.answer{font-size:1.12rem}nav{position:static}}
-@media (max-width:720px){.images{grid-auto-flow:row;grid-template-columns:repeat(auto-fill,minmax(110px,1fr))}.image,.frame{width:auto}.frame img{width:100%}
+@media (max-width:720px){.images{grid-auto-flow:row;grid-template-columns:repeat(auto-fill,minmax(110px,1fr))}.image,.frame{width:auto}.shape{width:100%}
 th.wide,td.wide{display:none}.narrow{display:block;font-weight:400;color:var(--muted);font-size:.92em}tbody th{max-width:9.5em;white-space:normal}}
 @page{size:A4;margin:14mm}
 @media print{

@@ -27,8 +27,7 @@ export function everythingSection(summary: Summary, assets: Assets): Html {
       const group = { label: comparatorLabel[comparator], class: comparator };
       return [
         { label: "mean", group, kind: "number" },
-        { label: severalSeeds ? "± cases" : "± SD", group, kind: "spread" },
-        ...(severalSeeds ? [{ label: "± seeds", group, kind: "spread" } as const] : []),
+        { label: "± SD", group, kind: "spread" },
       ];
     }),
     ...references.map(
@@ -51,7 +50,7 @@ export function everythingSection(summary: Summary, assets: Assets): Html {
     ...references.map((reference) => gainCell(row, reference)),
   ]);
   return html`<section id="results"><h2>Results</h2>
-<p>Test metric of each comparator, mean and standard deviation over test cases${severalSeeds ? " and over seeds" : ""}; the best
+<p>Test metric of each comparator, mean and standard deviation over ${severalSeeds ? "seeds (that over test cases stands in each task’s table)" : "test cases"}; the best
 of a row is bold. RPG is the relative performance gain of the fine-tuned model over a reference.</p>
 ${assets.table({
   name: "results",
@@ -85,7 +84,6 @@ function metricCell(row: TaskRow): TableCell {
 
 function scoreCells(row: TaskRow, comparator: Comparator, severalSeeds: boolean): TableCell[] {
   const { score, status, cells } = row.entries[comparator];
-  const spreads = severalSeeds ? 2 : 1;
   if (!score) {
     const reason = cells.find((cell) => cell.reason)?.reason;
     const word: TableCell =
@@ -97,7 +95,7 @@ function scoreCells(row: TaskRow, comparator: Comparator, severalSeeds: boolean)
             quiet: true,
             ...(reason === undefined ? {} : { note: reason.slice(0, 300) }),
           };
-    return [word, ...Array.from({ length: spreads }, () => ({ shown: "", sort: null }))];
+    return [word, { shown: "", sort: null }];
   }
   if (score.mean === null) {
     const word: TableCell = {
@@ -106,7 +104,7 @@ function scoreCells(row: TaskRow, comparator: Comparator, severalSeeds: boolean)
       quiet: true,
       ...(score.reason === null ? {} : { note: `undefined on the test set: ${score.reason}` }),
     };
-    return [word, ...Array.from({ length: spreads }, () => ({ shown: "", sort: null }))];
+    return [word, { shown: "", sort: null }];
   }
   const several = cells.length > score.seeds.length;
   const spread = (value: number | null): TableCell =>
@@ -118,8 +116,7 @@ function scoreCells(row: TaskRow, comparator: Comparator, severalSeeds: boolean)
       best: row.best !== null && fixed(score.mean, 3) === fixed(row.best, 3),
       ...(several ? { note: `${score.seeds.length} of ${cells.length} seeds done` } : {}),
     },
-    spread(score.caseDeviation),
-    ...(severalSeeds ? [spread(score.seedDeviation)] : []),
+    spread(severalSeeds ? score.seedDeviation : score.caseDeviation),
   ];
 }
 

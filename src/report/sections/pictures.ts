@@ -19,7 +19,8 @@ export function drawGallery(gallery: Gallery, side: number): { html: Html; bytes
   let bytes = 0;
   const show = (picture: Picture, alt: string, overlay: Html | null = null): Html => {
     bytes += picture.uri.length;
-    return html`<span class="frame"><img src="${picture.uri}" width="${picture.width}" height="${picture.height}" alt="${alt}">${overlay}</span>`;
+    // The empty drawing gives the frame its physical shape at whatever size: an image's own is that of its pixels.
+    return html`<span class="frame"><svg class="shape" aria-hidden="true" width="${picture.width}" height="${picture.height}" viewBox="0 0 ${picture.width} ${picture.height}"></svg><img src="${picture.uri}" width="${picture.width}" height="${picture.height}" alt="${alt}">${overlay}</span>`;
   };
   const rows = gallery.kind === "mask" ? maskRows(gallery, side, show) : imageRows(gallery, side, show);
   return {
