@@ -58,8 +58,7 @@ void require_type(const at::Tensor& tensor, const std::string& name,
   message << "Expected ";
   for (const at::ScalarType type : types)
     message << (type == *types.begin() ? "" : " or ") << dtype_name(type);
-  message << " for " << name << " but received " << dtype_name(tensor.scalar_type()) << " "
-          << tensor.sizes();
+  message << " for " << name << " but received " << dtype_name(tensor.scalar_type()) << " " << tensor.sizes();
   throw Error("BAD_INPUT", message.str());
 }
 

@@ -52,7 +52,7 @@ void Environment::deliver(napi_env env, napi_value, void* context, void* data) {
   const Napi::HandleScope scope(env);
   try {
     (*report)(Napi::Env(env));
-  } catch (const Napi::Error&) {
+  } catch (const Napi::Error&) {  // NOLINT(bugprone-empty-catch): what follows says why
     // The thread is being ended, and runs no more JavaScript: nobody waits for the report. Here nothing may be thrown.
   }
   if (--self->pending_ == 0) napi_unref_threadsafe_function(env, self->function_);

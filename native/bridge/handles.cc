@@ -44,7 +44,8 @@ void TensorHandle::release() {
 at::Tensor TensorHandle::get(const Napi::Value& value, const char* name) {
   if (!value.IsObject() ||
       !value.As<Napi::Object>().InstanceOf(Environment::of(value.Env())->tensor_class.Value())) {
-    throw Error("BAD_INPUT", std::string("Expected a Tensor for ") + name + " but received " + describe(value));
+    throw Error("BAD_INPUT",
+                std::string("Expected a Tensor for ") + name + " but received " + describe(value));
   }
   const auto* handle = Unwrap(value.As<Napi::Object>());
   if (!handle->tensor_.defined()) {
