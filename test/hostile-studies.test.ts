@@ -56,12 +56,12 @@ describe("A study file that is made to keep us busy is refused within seconds, i
     async (_, text, message) => {
       const path = join(folder, "study.yaml");
       await writeFile(path, text());
-      const started = performance.now();
+      const before = process.cpuUsage();
       const error = await loadStudy(path).then(
         () => expect.unreachable("the study was accepted"),
         (reason: Error & { code: string }) => reason,
       );
-      expect(performance.now() - started).toBeLessThan(15_000);
+      expect(process.cpuUsage(before).user / 1000).toBeLessThan(15_000);
       expect(error.code).toBe("BAD_CONFIG");
       expect(error.message).toMatch(message);
       expect(error.message.length).toBeLessThan(20_000);
@@ -75,10 +75,10 @@ describe("A study file that is made to keep us busy is refused within seconds, i
       encoder: "profound-demo",
       pretrain: { epochs: 1, warmupEpochs: 1 },
     }));
-    const started = performance.now();
+    const before = process.cpuUsage();
     const result = resolveStudy({ name: "many", cohort: { manifest: "a.csv" }, models }, "/data");
     expect("faults" in result && result.faults).toHaveLength(1000);
-    expect(performance.now() - started).toBeLessThan(15_000);
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(15_000);
   }, 60_000);
 });
 
@@ -98,9 +98,9 @@ describe("A key that stands twice", () => {
 
 describe("The nearest known word", () => {
   it("is none of a word of megabytes, at once, and still the one that a slip of the hand meant", () => {
-    const started = performance.now();
+    const before = process.cpuUsage();
     expect(nearest("x".repeat(20 * megabyte), ["training", "tasks"])).toBeNull();
-    expect(performance.now() - started).toBeLessThan(1000);
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(1000);
     expect(nearest("traning", ["training", "tasks"])).toBe("training");
     expect(suggestion("epoch", ["epochs", "seed"])).toBe('. Did you mean "epochs"?');
   });

@@ -75,10 +75,15 @@ const aliases: Record<KnownColumn, readonly string[]> = {
   rectum: ["rectal"],
 };
 
-const ofFiles = ["path", "file", "filename", "filepath", "nii", "nifti", "mha", "nrrd"];
+const ofFiles = ["path", "file", "gz", "mri", "mr", "filename", "filepath", "nii", "nifti", "mha", "nrrd"];
 const ofImages = [...ofFiles, "image", "img", "scan", "series", "axial", "ax", "tra", "sequence"];
 const ofMasks = [
   ...ofFiles,
+  "gt",
+  "groundtruth",
+  "manual",
+  "binary",
+  "bin",
   "mask",
   "masks",
   "seg",
@@ -90,9 +95,27 @@ const ofMasks = [
   "roi",
   "annotation",
 ];
-const ofPersons = ["id", "ids", "uid", "no", "nr", "number", "name", "key", "code", "identifier"];
+const ofPersons = [
+  "id",
+  "ids",
+  "num",
+  "index",
+  "idx",
+  "hash",
+  "pseudonym",
+  "uid",
+  "no",
+  "nr",
+  "number",
+  "name",
+  "key",
+  "code",
+  "identifier",
+];
 const ofScores = [
   "score",
+  "highest",
+  "maximum",
   "max",
   "category",
   "overall",
@@ -113,7 +136,7 @@ const additions: Record<KnownColumn, readonly string[]> = {
   pirads: ofScores,
   t2w: ofImages,
   adc: [...ofImages, "map"],
-  hbv: ofImages,
+  hbv: [...ofImages, "highb", "b800", "b1000", "b1400", "b1500", "b2000"],
   gland: ofMasks,
   zones: ofMasks,
   lesion: ofMasks,
@@ -149,11 +172,17 @@ export function meantColumn(name: string): KnownColumn | null {
         names.includes(kept) ||
         isSlip(whole, column) ||
         isSlip(kept, column) ||
+        (column === "patient" && isPatientsId(words)) ||
         names.some((known) => isWithAddition(whole, known, additions[column]))
       );
     }) ?? null
   );
 }
+
+/** `hospital_patient_id`: whatever stands before it, a patient's id is what must not be lost. */
+const isPatientsId = (words: readonly string[]): boolean =>
+  ["patient", "subject", "participant"].includes(words.at(-2) ?? "") &&
+  ofPersons.includes(words.at(-1) ?? "");
 
 /** `patientid`, `patientno2`, `maskgland`: a name and an addition without anything between them. */
 const isWithAddition = (word: string, known: string, added: readonly string[]): boolean =>

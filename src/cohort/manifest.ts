@@ -188,6 +188,9 @@ interface CsvRecord {
 
 function parseRecords(path: string, text: string): CsvRecord[] {
   const { separator, headerLine } = separatorOf(path, text);
+  // The parser makes an error of each line with too many or too few fields, also of those that it lets pass.
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
   try {
     const records = parse(text, {
       bom: true,
@@ -204,6 +207,8 @@ function parseRecords(path: string, text: string): CsvRecord[] {
   } catch (error) {
     if (error instanceof CsvError) throw badManifest(path, [`it is not CSV: ${error.message}`], error);
     throw error;
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
   }
 }
 
