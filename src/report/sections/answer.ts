@@ -16,6 +16,7 @@ export async function answerSection(study: StudyFolder, summary: Summary, assets
   const { cohort } = results;
   const notConcluded = caveats(results, summary);
   const { shown: answers, more } = first(modelAnswers(summary), limits.answers);
+  const gain = await assets.figure(gainFigure(ofShownModels(summary)));
   const leaked = first(leaks(results), limits.answers);
   return html`<header>
 <p class="kicker">Transfer study</p>
@@ -35,8 +36,8 @@ ${summary.cohorts.map(cohortFacts)}
 <div><dt>Left out</dt><dd>${cohort.excluded.length === 0 ? "no case" : count(cohort.excluded.length, "case")}</dd></div>
 </dl>
 </header>
-<div class="columns">
-<div>${await assets.figure(gainFigure(ofShownModels(summary)))}</div>
+<div class="columns${gain === null ? " single" : ""}">
+${gain && html`<div>${gain}</div>`}
 <div class="notes">
 ${list("What could not be concluded", notConcluded, "Nothing stands in the way of the comparison.")}
 ${lines.length + study.problems.length > 0 ? list("Missing, failed and left out", [...lines, ...study.problems], "") : null}
