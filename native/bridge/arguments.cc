@@ -85,7 +85,7 @@ torch::Device device_named(const std::string& name) {
   if (!torch::cuda::is_available()) {
     throw Error("BAD_INPUT",
                 "Expected a device of this machine but received " + name +
-                    ": this build, or this machine, has no CUDA. Use cpu, or see: transfer-limits doctor");
+                    ": this build, or this machine, has no CUDA. Use cpu, or see what the command doctor says");
   }
   const torch::Device device(name == "cuda" ? "cuda:0" : name);
   require(device.index() < torch::cuda::device_count(), "Expected a CUDA device below ",

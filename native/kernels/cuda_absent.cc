@@ -14,7 +14,7 @@ namespace {
   throw Error("BAD_INPUT",
               "Expected a tensor on the CPU but received one on a CUDA device: this build has no CUDA "
               "kernels. Use the "
-              "CUDA flavour: npm run build:cuda");
+              "CUDA flavour, as the command doctor says");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { isAbsolute, join, resolve } from "node:path";
 import { messageOf } from "../common/errors.js";
+import { ownCommand } from "../common/own-commands.js";
 import { fetchedFolder, readLock } from "./libtorch/lock.js";
 
 /** A LibTorch on this machine. */
@@ -81,7 +82,7 @@ export function searchReport(tried: readonly Attempt[]): string {
     ...tried.map(({ place, outcome }) => `  - ${place}: ${outcome}`),
     "Possible solutions:",
     `  - fetch LibTorch ${version} into the package's cache with pip (${megabytes} MB, once): ` +
-      "npx transfer-limits doctor --fetch",
+      ownCommand("doctor", "--fetch"),
     "  - set LIBTORCH to an unpacked LibTorch, a folder with lib/ and include/, " +
       `of version ${oldest.join(".")} to ${newest.join(".")}, and build again`,
     "  - set TRANSFER_LIMITS_PYTHON_TORCH=1 (or to the path of a Python) to use the torch that Python has installed",

@@ -2,6 +2,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
+import { buildCommand, ownCommand } from "../common/own-commands.js";
 import type { Addon } from "./addon.js";
 import { BusyClock } from "./busy-clock.js";
 import { binaryName, chooseFlavour, type Flavour } from "./flavour.js";
@@ -48,7 +49,7 @@ function loadAddon(): Addon {
       throw new TransferLimitsError(
         "LIBTORCH_MISSING",
         `The addon was built for LibTorch ${built}, but LibTorch ${found.version} lies in ${found.folder}. ` +
-          "Set LIBTORCH to a folder with the version that it was built for, or build again: npm run build:native",
+          `Set LIBTORCH to a folder with the version that it was built for, or build again: ${buildCommand()}`,
       );
     }
     return withOwnErrors(native);
@@ -82,12 +83,12 @@ const withOwnErrors = (native: Addon): Addon =>
 const remedies = (flavour: Flavour): string[] => [
   ...(flavour === "cuda"
     ? [
-        "  - build the CUDA flavour of the addon: npm run build:cuda",
+        `  - build the CUDA flavour of the addon: ${buildCommand("cuda")}`,
         "  - take the torch of a Python, beside which cuBLAS and cuDNN lie: TRANSFER_LIMITS_PYTHON_TORCH=python3",
         "  - do without CUDA: TRANSFER_LIMITS_FLAVOUR=cpu",
       ]
-    : ["  - build the addon: npm run build:native"]),
-  "  - see what is there: npx transfer-limits doctor",
+    : [`  - build the addon: ${buildCommand()}`]),
+  `  - see what is there: ${ownCommand("doctor")}`,
 ];
 
 /**

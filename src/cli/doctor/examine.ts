@@ -3,6 +3,7 @@ import { statfs } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { type FolderTrial, tryFolder } from "../../common/folder-trial.js";
+import { buildCommand, ownCommand } from "../../common/own-commands.js";
 import { cacheFolder } from "../../native/libtorch/lock.js";
 import { lastLines } from "../../native/libtorch/python.js";
 import { type Attempt, type LibTorch, locateLibTorch, searchReport } from "../../native/libtorch.js";
@@ -122,7 +123,7 @@ function libdeflateFinding({ libraries }: LibTorch): Finding {
     name: "libdeflate",
     status: "note",
     detail: "not found; Node decompresses images instead, which takes longer",
-    remedy: "npx transfer-limits doctor --fetch",
+    remedy: ownCommand("doctor", "--fetch"),
   };
 }
 
@@ -130,7 +131,7 @@ function addonFinding(built: boolean, libtorch: LibTorch | null, trial: AddonTri
   const name = "native addon";
   if (!built) {
     const detail = `not built: ${binaryFolder} holds no loader.node and transfer_limits.node`;
-    return { name, status: "missing", detail, remedy: "npm run build:native" };
+    return { name, status: "missing", detail, remedy: buildCommand() };
   }
   if (!libtorch || !trial) {
     const detail = `built, in ${binaryFolder}; it cannot be loaded without LibTorch`;
@@ -138,7 +139,7 @@ function addonFinding(built: boolean, libtorch: LibTorch | null, trial: AddonTri
   }
   if (!trial.loaded) {
     const detail = `it cannot be loaded: ${lastLines(trial.reason, 12)}`;
-    return { name, status: "missing", detail, remedy: "npm run build:native" };
+    return { name, status: "missing", detail, remedy: buildCommand() };
   }
   const { libtorch: version, compiler, cuda, cudaVersion } = trial.build;
   const flavour = cuda ? `with CUDA ${cudaVersion ?? ""}`.trim() : "for the CPU";
@@ -160,6 +161,7 @@ function deviceFindings({ build, threads }: Extract<AddonTrial, { loaded: true }
           name: "CUDA devices",
           status: "note",
           detail: build.cuda ? "none is seen" : "none: the addon was built for the CPU",
+          ...(build.cuda ? {} : { remedy: `For a GPU: ${buildCommand("cuda")}` }),
         },
   ];
 }
