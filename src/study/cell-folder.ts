@@ -2,6 +2,7 @@ import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { removeTemporaries, writeJson } from "../common/atomic-file.js";
 import { readRegularText } from "../common/regular-file.js";
+import type { Basis } from "./basis.js";
 import type { CellResult, Cost, EpochRecord } from "./results.js";
 
 /** `cells/<id>/pretraining.json`: what pretraining a model gave. */
@@ -14,6 +15,7 @@ export interface PretrainingResult {
   patients: number;
   curve: EpochRecord[];
   cost: Cost;
+  basis?: Basis;
 }
 
 /** `cells/<id>.failed.json`: why a cell has no result. The next run tries it again. */

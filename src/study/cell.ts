@@ -4,6 +4,7 @@ import { writeFileAtomically, writeJson } from "../common/atomic-file.js";
 import { TransferLimitsError } from "../common/errors.js";
 import type { CellLabel, MeasuredMetric, StudyEvent } from "../common/progress.js";
 import { randomStream, seedFor } from "../common/random.js";
+import type { LoadReport } from "../models/checkpoints/load-report.js";
 import {
   countOf,
   headParameters,
@@ -23,7 +24,8 @@ import { type CaseVolumes, factsOf, openCase } from "../tasks/case-volumes.js";
 import { taskOf } from "../tasks/index.js";
 import type { Picture, Task } from "../tasks/task.js";
 import { VolumeBank } from "../tasks/volume-bank.js";
-import { completeCell, curveCsv, encoderFile, studyPaths } from "./cell-folder.js";
+import { basisOf, digest } from "./basis.js";
+import { completeCell, curveCsv, encoderFile, readJson, studyPaths } from "./cell-folder.js";
 import { CheckpointFolder } from "./checkpoint.js";
 import { cohortOf, type StudyCohort } from "./cohort-file.js";
 import { evaluate } from "./evaluate.js";
@@ -65,11 +67,25 @@ export const labelOf = ({ id, kind, task, strategy, model, comparator, seed }: C
 const bufferNames = (network: Network): string[] =>
   network.parameters.filter(({ buffer }) => buffer).map(({ name }) => name);
 
-/** Gives a network the pretrained encoder of a model. */
-async function startFromPretraining(network: Network, study: Study, model: string): Promise<void> {
+/**
+ * Gives a network the pretrained encoder of a model.
+ *
+ * @throws `BAD_CHECKPOINT` where the file is not the one that was checked when the study began
+ */
+async function startFromPretraining(network: Network, study: Study, model: string): Promise<LoadReport> {
   const { weights, ...reading } = study.models.find(({ name }) => name === model) as ModelConfig;
-  const own = join(studyPaths(study.execution.output).cell(pretrainingId(model)), encoderFile);
-  await loadEncoder(network, weights ?? own, readingOf(reading));
+  const paths = studyPaths(study.execution.output);
+  const own = join(paths.cell(pretrainingId(model)), encoderFile);
+  const report = await loadEncoder(network, weights ?? own, readingOf(reading));
+  const checked = weights === undefined ? null : await readJson<LoadReport>(paths.weights(model));
+  if (checked && checked.file.sha256 !== report.file.sha256) {
+    throw new TransferLimitsError(
+      "BAD_CHECKPOINT",
+      `${weights} was changed while the study ran: its SHA-256 was ${checked.file.sha256} when the study began and is ` +
+        `${report.file.sha256} now. Put it back as it was, and run the study again`,
+    );
+  }
+  return report;
 }
 
 /** Words for a network: its encoder with its head, or its family. */
@@ -119,7 +135,8 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   using network = await Network.build(cell.network, { device, seed: weightSeed });
   network.precision = study.execution.precision;
   if (task.prior !== undefined) await startAnswersAt(network, task.prior);
-  if (cell.startsFrom === "pretrained") await startFromPretraining(network, study, cell.model);
+  const loaded =
+    cell.startsFrom === "pretrained" ? await startFromPretraining(network, study, cell.model) : null;
 
   const head = headParameters(network);
   const trainable = {
@@ -128,8 +145,10 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
     head: () => head,
     nothing: () => [],
   }[cell.trains];
-  const checkpoints = new CheckpointFolder(
+  const basis = basisOf(study, cohort);
+  const checkpoints = await CheckpointFolder.open(
     studyPaths(folder).progress(cell.id),
+    digest([basis, loaded?.file.sha256 ?? null]),
     trainable === null ? undefined : [...trainable(), ...bufferNames(network)],
   );
   const features =
@@ -226,6 +245,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
         curve: state?.curve ?? [],
         bestEpoch: state?.best?.epoch ?? null,
         cost: meter.total(context, trained),
+        basis,
       };
       await writeJson(join(partial, "cell.json"), result);
     });

@@ -8,9 +8,7 @@ import type { Study } from "./schema.js";
  * @throws `BAD_CONFIG` naming the fields that differ from what stands in the folder
  */
 export function refuseChanges(before: Study, now: Study): void {
-  const strip = ({ execution: { precision = "float32" }, ...rest }: Study) =>
-    JSON.parse(JSON.stringify({ ...rest, execution: { precision } })) as unknown;
-  const changes = differences(strip(before), strip(now), []);
+  const changes = differences(comparable(before), comparable(now), []);
   if (changes.length === 0) return;
   const shown = changes.slice(0, 10).map((change) => `\n  ${change}`);
   throw new TransferLimitsError(
@@ -20,6 +18,10 @@ export function refuseChanges(before: Study, now: Study): void {
       "Choose another execution.output, or put the fields back as they were",
   );
 }
+
+/** What of a study changes its numbers, as JSON holds it. */
+export const comparable = ({ execution: { precision = "float32" }, ...rest }: Study): unknown =>
+  JSON.parse(JSON.stringify({ ...rest, execution: { precision } }));
 
 /** `field: was X, is Y` for every leaf that differs. */
 export function differences(before: unknown, now: unknown, path: PropertyKey[]): string[] {

@@ -1,7 +1,7 @@
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { linkOrCopy, writeJson } from "../common/atomic-file.js";
+import { linkOrCopy, writeFileAtomically, writeJson } from "../common/atomic-file.js";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { readRegularText } from "../common/regular-file.js";
 import { networkMetadata } from "../models/checkpoints/own-weights.js";
@@ -50,6 +50,8 @@ const stateSchema = z.object({
   }),
 });
 
+const markFile = "rests-on.txt";
+
 /**
  * The folder in which a training keeps its state after each epoch. New files are written beside the old ones, and only
  * then does `progress.json` name them: a kill at any instant leaves a state that is whole.
@@ -65,6 +67,26 @@ export class CheckpointFolder {
     changing?: readonly string[],
   ) {
     this.#changing = changing;
+  }
+
+  /**
+   * Opens the folder of a training. What lies there and rests on something else (other weights, cases or settings) is
+   * removed: going on from it would give numbers of neither.
+   *
+   * @param restsOn the hash of all that the training's numbers follow from
+   * @param changing the network's parameters and buffers that training changes; default: all
+   */
+  static async open(path: string, restsOn: string, changing?: readonly string[]): Promise<CheckpointFolder> {
+    const mark = join(path, markFile);
+    const before = await readRegularText(mark).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return null;
+      throw error;
+    });
+    if (before !== restsOn) {
+      await rm(path, { recursive: true, force: true });
+      await writeFileAtomically(mark, restsOn);
+    }
+    return new CheckpointFolder(path, changing);
   }
 
   network(epoch: number): string {
@@ -195,6 +217,7 @@ export class CheckpointFolder {
 
   private async removeAllBut(state: TrainingState): Promise<void> {
     const kept = new Set([
+      join(this.path, markFile),
       this.pointer,
       this.features,
       this.network(state.epoch),

@@ -77,8 +77,8 @@ export async function readCohort(folder: string): Promise<StudyCohort | null> {
 }
 
 /**
- * The ids of cases that differ between two cohorts: in one only, in another set, or with other voxels (a prepared
- * file is named after what it was made from).
+ * The ids of cases that differ between two cohorts: in one only, in another set, of another patient, with another label,
+ * or with other voxels (a prepared file is named after what it was made from).
  */
 export function differingCases(one: StudyCohort, other: StudyCohort): string[] {
   const [a, b] = [fingerprints(one), fingerprints(other)];
@@ -86,18 +86,22 @@ export function differingCases(one: StudyCohort, other: StudyCohort): string[] {
   return [...ids].filter((id) => a.get(id) !== b.get(id)).map((id) => id.slice(id.indexOf(":") + 1));
 }
 
-function fingerprints(cohort: StudyCohort): Map<string, string> {
+/** What there is to each case, under its id and what it is there for. */
+export function fingerprints(cohort: StudyCohort): Map<string, string> {
   const all = new Map<string, string>();
   const add = (name: string, { split }: SplitCohort) => {
     for (const [set, cases] of Object.entries(split)) {
-      for (const { id, file } of cases) all.set(`${name}:${id}`, `${set} ${basename(file)}`);
+      for (const one of cases) all.set(`${name}:${one.id}`, `${set} ${contentsOf(one)}`);
     }
   };
   add("", cohort);
   // No model has a blank in its name.
   for (const [task, own] of Object.entries(cohort.tasks)) add(`task ${task}`, own);
   for (const [model, cases] of Object.entries(cohort.pretraining)) {
-    for (const { id, file } of cases) all.set(`${model}:${id}`, basename(file));
+    for (const one of cases) all.set(`${model}:${one.id}`, contentsOf(one));
   }
   return all;
 }
+
+const contentsOf = ({ file, patient, pirads }: PreparedCase): string =>
+  `${basename(file)} ${pirads ?? "-"} ${patient}`;

@@ -112,7 +112,7 @@ export class ResultsCollector {
       seed: cell.seed,
       status: result ? "done" : failure ? "failed" : "pending",
       ...(failure ? { reason: failure.reason } : {}),
-      ...(result ? { result } : {}),
+      ...(result ? { result: withoutBasis(result) } : {}),
     };
   }
 
@@ -173,6 +173,9 @@ export class ResultsCollector {
     return file.tensor("embeddings");
   }
 }
+
+/** Several studies, in several places, may have the same results. */
+const withoutBasis = ({ basis: _, ...result }: CellResult): CellResult => result;
 
 /** The cohorts of single tasks, where any has one of its own. */
 function ofTasks({ tasks }: StudyCohort): Pick<StudyResults["cohort"], "tasks"> {

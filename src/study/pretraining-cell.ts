@@ -11,6 +11,7 @@ import { Network } from "../native/network.js";
 import { writeSafetensors } from "../native/safetensors.js";
 import { openCase } from "../tasks/case-volumes.js";
 import { VolumeBank } from "../tasks/volume-bank.js";
+import { basisOf, digest } from "./basis.js";
 import { architectureOf, type CellContext, CostMeter, executionOf, listeners } from "./cell.js";
 import { completeCell, curveCsv, encoderFile, type PretrainingResult, studyPaths } from "./cell-folder.js";
 import { CheckpointFolder } from "./checkpoint.js";
@@ -57,7 +58,8 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
   using network = await Network.build(cell.network, { device, seed });
   using teacher = method.hasTeacher ? await Network.build(cell.network, { device, seed }) : null;
   await method.begin(network);
-  const checkpoints = new CheckpointFolder(studyPaths(folder).progress(cell.id));
+  const basis = basisOf(study, cohort);
+  const checkpoints = await CheckpointFolder.open(studyPaths(folder).progress(cell.id), digest(basis));
   const name = ["pretraining", cell.model];
   const told = listeners(context, null);
   const trained = await train({
@@ -111,6 +113,7 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
       patients: patients.length,
       curve: state.curve,
       cost: meter.total(context, trained),
+      basis,
     };
     await writeJson(join(partial, "pretraining.json"), result);
   });

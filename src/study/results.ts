@@ -5,6 +5,7 @@
 import type { Comparator, Strategy, TaskKind } from "../common/vocabulary.js";
 import type { Precision } from "../native/network.js";
 import type { Augmentation } from "../tasks/augmentation.js";
+import type { Basis } from "./basis.js";
 
 export type { Comparator, Strategy, TaskKind } from "../common/vocabulary.js";
 
@@ -70,6 +71,8 @@ export interface CellResult {
   curve: EpochRecord[];
   bestEpoch: number | null;
   cost: Cost;
+  /** What its numbers rest on: in the cell's own file, not in `results.json`. */
+  basis?: Basis;
 }
 
 export type CellStatus = "done" | "failed" | "pending";

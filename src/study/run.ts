@@ -6,6 +6,7 @@ import { expected, TransferLimitsError } from "../common/errors.js";
 import type { StudyEvent } from "../common/progress.js";
 import { withCodedErrors } from "../common/system-errors.js";
 import { Tensor } from "../native/tensor.js";
+import { type Basis, basisOf, refuseOtherBasis } from "./basis.js";
 import { labelOf } from "./cell.js";
 import {
   readCell,
@@ -57,9 +58,9 @@ export interface RunOptions {
  */
 export async function runStudy(study: Study | StudyInput, options: RunOptions = {}): Promise<StudyResults> {
   requireOptions(options);
-  const { signal, onProgress = () => {} } = options;
-  requireSignal(signal);
-  requireCallback(onProgress, "onProgress");
+  requireSignal(options.signal);
+  if (options.onProgress !== undefined) requireCallback(options.onProgress, "onProgress");
+  const listener = new Listener(options.onProgress, options.signal);
   if (options.devices !== undefined) requireList(options.devices, "devices", "an array of devices");
   if (options.only !== undefined && options.only !== "pretraining")
     throw expected('"pretraining"', "only", options.only);
@@ -72,8 +73,10 @@ export async function runStudy(study: Study | StudyInput, options: RunOptions = 
   try {
     return await withCodedErrors(async () => {
       await mkdir(studyPaths(folder).cells, { recursive: true });
-      return whileLocked(folder, () => runLocked(checked, options, signal, onProgress));
+      return await whileLocked(folder, () => runLocked(checked, options, listener.signal, listener.hear));
     });
+  } catch (error) {
+    throw listener.failed ? listener.error : error;
   } finally {
     const alive = Tensor.live - liveBefore;
     if (alive > 0) {
@@ -86,7 +89,7 @@ export async function runStudy(study: Study | StudyInput, options: RunOptions = 
 async function runLocked(
   study: Study,
   { jobs: jobsAsked, only }: RunOptions,
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
   onProgress: (event: StudyEvent) => void,
 ): Promise<StudyResults> {
   const folder = study.execution.output;
@@ -94,7 +97,8 @@ async function runLocked(
   const jobs = jobsAsked ?? Math.max(study.execution.jobs, devices.length);
   const threads = await settleStudy(study, jobs);
   const plan = planStudy(study);
-  const done = await finishedCells(folder, plan);
+  const finished = await finishedCells(folder, plan);
+  const done = new Set(finished.keys());
   const cells = plan.cells.filter(({ kind }) => only === undefined || kind === only);
   refuseTooLarge(
     study,
@@ -109,6 +113,7 @@ async function runLocked(
   const cohort = await prepareStudyCohort(study, { signal, onProgress });
   if (done.size === 0) refuseUntestable(study, cells, cohort);
   await settleCohort(folder, cohort, done.size > 0);
+  refuseOtherBasis(folder, finished, basisOf(study, cohort));
 
   for (const { id } of cells) if (!done.has(id)) await rm(studyPaths(folder).failure(id), { force: true });
   onProgress({ kind: "plan", cells: cells.map(labelOf), alreadyDone });
@@ -116,14 +121,13 @@ async function runLocked(
   const collector = new ResultsCollector(study, plan, cohort, threads, session);
   let results = await collector.write(signal);
   const timeLeft = new TimeLeft(cells, done, jobs);
-  const abort = signal ?? new AbortController().signal;
   await runSchedule(cells, {
     jobs,
     done,
-    signal: abort,
+    signal,
     devices: new DevicePool(devices),
     run: (cell, device) =>
-      workers.run({ study: onDevice(study, device), cell, cohort, threads }, abort, (event) => {
+      workers.run({ study: onDevice(study, device), cell, cohort, threads }, signal, (event) => {
         timeLeft.saw(event);
         onProgress(event);
       }),
@@ -135,14 +139,41 @@ async function runLocked(
       onProgress(timeLeft.after(cell, outcome));
     },
   });
-  await session?.update();
-  if (signal?.aborted) {
+  if (signal.aborted) {
+    await session?.update(); // otherwise it was, with the last results
     throw new TransferLimitsError(
       "ABORTED",
       `The study was stopped. What is finished lies in ${folder}; run the study again to go on from there`,
     );
   }
   return results;
+}
+
+/** Hands events on. A listener that throws stops the study, which then ends with what it threw. */
+class Listener {
+  readonly #controller = new AbortController();
+  /** Aborted by the caller, or because the listener threw. */
+  readonly signal: AbortSignal;
+  failed = false;
+  error: unknown;
+
+  constructor(
+    private readonly listen: ((event: StudyEvent) => void) | undefined,
+    signal: AbortSignal | undefined,
+  ) {
+    this.signal = AbortSignal.any([this.#controller.signal, ...(signal ? [signal] : [])]);
+  }
+
+  readonly hear = (event: StudyEvent): void => {
+    if (this.failed) return;
+    try {
+      this.listen?.(event);
+    } catch (error) {
+      this.failed = true;
+      this.error = error;
+      this.#controller.abort();
+    }
+  };
 }
 
 /**
@@ -175,13 +206,14 @@ async function settleCohort(folder: string, cohort: StudyCohort, hasResults: boo
   await writeCohort(folder, cohort);
 }
 
-async function finishedCells(folder: string, { cells }: StudyPlan): Promise<Set<string>> {
-  const done = new Set<string>();
+/** The cells whose results lie in the folder, and what each rests on. */
+async function finishedCells(folder: string, { cells }: StudyPlan): Promise<Map<string, Basis | undefined>> {
+  const finished = new Map<string, Basis | undefined>();
   for (const { id, kind } of cells) {
     const result = await (kind === "pretraining" ? readPretraining(folder, id) : readCell(folder, id));
-    if (result) done.add(id);
+    if (result) finished.set(id, result.basis);
   }
-  return done;
+  return finished;
 }
 
 /** The study, on the devices that were asked for. @throws `BAD_CONFIG` where they are not there */

@@ -1,0 +1,63 @@
+import { createHash } from "node:crypto";
+import { TransferLimitsError } from "../common/errors.js";
+import { packageVersion } from "../common/package-version.js";
+import { comparable } from "./changes.js";
+import { fingerprints, type StudyCohort } from "./cohort-file.js";
+import type { Study } from "./schema.js";
+
+/**
+ * What a cell's numbers rest on. Every result and every state of training carries it, so that none is taken for part of
+ * another study, whatever became of the files beside it.
+ */
+export interface Basis {
+  /** SHA-256 of everything in the configuration that changes numbers. */
+  configuration: string;
+  /** SHA-256 of the cases: their sets, voxels, patients and labels. */
+  cohort: string;
+  /** The version of this package. */
+  package: string;
+}
+
+export const basisOf = (study: Study, cohort: StudyCohort): Basis => ({
+  configuration: digest(comparable(study)),
+  cohort: digest([...fingerprints(cohort)].sort(([a], [b]) => (a < b ? -1 : 1))),
+  package: packageVersion,
+});
+
+/** The hash of anything that JSON can hold. */
+export const digest = (value: unknown): string =>
+  createHash("sha256").update(JSON.stringify(value)).digest("hex");
+
+/**
+ * Refuses to mix a study's results with those of another configuration, cohort or version.
+ *
+ * @param finished ids of the cells whose results lie in the folder, with what each rests on
+ * @throws `BAD_CONFIG` naming the cells and what differs
+ */
+export function refuseOtherBasis(
+  folder: string,
+  finished: ReadonlyMap<string, Basis | undefined>,
+  now: Basis,
+): void {
+  for (const [part, words] of [
+    ["package", "were made by another version of this package"],
+    ["configuration", "rest on another configuration"],
+    ["cohort", "rest on other cases"],
+  ] as const) {
+    const others = [...finished].filter(([, basis]) => basis?.[part] !== now[part]);
+    if (others.length === 0) continue;
+    const ids = others.map(([id]) => id);
+    const shown = ids.slice(0, 5).join(", ") + (ids.length > 5 ? ` and ${ids.length - 5} more` : "");
+    const versions =
+      part === "package"
+        ? ` (${[...new Set(others.map(([, basis]) => basis?.package ?? "unknown"))].join(", ")}; this is ${now.package})`
+        : "";
+    throw new TransferLimitsError(
+      "BAD_CONFIG",
+      `Results in ${folder} ${words}${versions}: ${shown}. Choose another execution.output` +
+        (part === "package"
+          ? ", or go on with the version that made them"
+          : ", or put things back as they were"),
+    );
+  }
+}
