@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** What a Node script imports from `transfer-limits`. */
 export { mmd2 } from "./alignment/mmd.js";
 export {
@@ -5,6 +6,7 @@ export {
   mmdPermutationTest,
   type PermutationTestOptions,
 } from "./alignment/permutation-test.js";
+export { type Image, type ReadOptions, readImage } from "./cohort/image.js";
 export { type PhantomCohortOptions, writePhantomCohort } from "./cohort/phantom.js";
 export { type ErrorCode, TransferLimitsError } from "./common/errors.js";
 export type { CellLabel, StudyEvent } from "./common/progress.js";

@@ -351,6 +351,7 @@ beforeAll(async () => {
       work: (signal: never) => api.mmd2(a, b, { signal }),
       given: [new AbortController().signal],
     },
+    readImage: { work: api.readImage, given: [join(folder, "absent.nii"), { volume: 0 }] },
     writeReport: { work: api.writeReport, given: [join(folder, "absent")] },
   } as unknown as Record<string, Call>;
 });

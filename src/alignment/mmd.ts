@@ -51,7 +51,12 @@ export interface PairSums {
  *   `ABORTED`
  *
  * @example
- * const { biased, saturated } = await mmd2({ data: a, shape: [148, 768] }, { data: b, shape: [148, 768] });
+ * import { mmd2 } from "transfer-limits";
+ *
+ * const a = { data: Float32Array.of(0, 1, 2, 3), shape: [2, 2] };
+ * const b = { data: Float32Array.of(1, 1, 2, 2), shape: [2, 2] };
+ * const { biased, saturated } = await mmd2(a, b, { sigma: 2 });
+ * console.log(biased, saturated);
  */
 export async function mmd2(
   a: Tensor | ShapedArray,

@@ -52,7 +52,12 @@ const rounding = 1e-10;
  * @throws `BAD_INPUT` for shapes that do not fit, values that are not finite, or options out of range; `ABORTED`
  *
  * @example
- * const { unbiased, pValue } = await mmdPermutationTest(a, b, { sigma: 12, permutations: 1000, seed: 1 });
+ * import { mmdPermutationTest } from "transfer-limits";
+ *
+ * const a = { data: Float32Array.of(0, 1, 2, 3), shape: [2, 2] };
+ * const b = { data: Float32Array.of(1, 1, 2, 2), shape: [2, 2] };
+ * const { unbiased, pValue } = await mmdPermutationTest(a, b, { sigma: 2, permutations: 100, seed: 1 });
+ * console.log(unbiased, pValue);
  */
 export async function mmdPermutationTest(
   a: Tensor | ShapedArray,

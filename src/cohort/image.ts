@@ -1,3 +1,4 @@
+import { requireOptions, requirePath } from "../common/arguments.js";
 import { expected } from "../common/errors.js";
 import { badImage } from "./formats/bad-image.js";
 import { defaultImageLimits, type ImageLimits } from "./formats/limits.js";
@@ -49,6 +50,8 @@ export interface ReadOptions extends OpenImageOptions {
  * number of at least 0, or a limit not one of at least 1.
  */
 export async function readImage(path: string, options: ReadOptions = {}): Promise<Image> {
+  requirePath(path, "path");
+  requireOptions(options);
   const { volume } = options;
   if (volume !== undefined && (!Number.isSafeInteger(volume) || volume < 0))
     throw expected("a whole number of at least 0", "volume", volume);

@@ -35,8 +35,13 @@ export class Network extends NativeNetwork {
    * Builds a network with fresh weights.
    *
    * @example
-   * using network = await Network.create({ encoder: "profound-tiny", head: { kind: "upernet", outputs: 1 } });
-   * using logits = await network.forward(x); // x: [N, 3, D, H, W]
+   * import { Network, Tensor } from "transfer-limits";
+   *
+   * const network = await Network.create({ encoder: "profound-demo", head: { kind: "unetr", outputs: 1 } });
+   * const x = Tensor.from(new Float32Array(3 * 32 ** 3), [1, 3, 32, 32, 32]); // [N, C, D, H, W]
+   * const logits = await network.forward(x);
+   * console.log(logits.shape); // [1, 1, 32, 32, 32]
+   * for (const one of [logits, x, network]) one.dispose();
    *
    * @throws `BAD_INPUT` on an unknown preset or a specification that makes no sense
    */
@@ -72,7 +77,13 @@ export class Network extends NativeNetwork {
    * Nothing in the file is run.
    *
    * @example
-   * const { loaded, missing, unexpected, report } = await network.loadCheckpoint("profound.pth.tar");
+   * import { Network } from "transfer-limits";
+   *
+   * const network = await Network.create({ encoder: "profound-demo" });
+   * await network.save("weights.safetensors");
+   * const { loaded, missing } = await network.loadCheckpoint("weights.safetensors");
+   * console.log(loaded.length, missing.length);
+   * network.dispose();
    *
    * @returns the network's parameters that were loaded and those that keep their values, the file's tensors that were
    *   left over, and the whole report

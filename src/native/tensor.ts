@@ -8,11 +8,14 @@ export type { DType, TypedArray } from "./addon.js";
 
 /**
  * An n-dimensional array that lives on a device, outside of JavaScript's heap. Dispose it when done, or declare it
- * with `using`; `Tensor.live` counts those that are not yet disposed.
+ * with `using` where the language has that (TypeScript 5.2, Node 24; not Node 20); `Tensor.live` counts those that are not yet disposed.
  *
  * @example
- * using x = Tensor.from(new Float32Array(24), [1, 1, 2, 3, 4]);
- * await x.toArray();
+ * import { Tensor } from "transfer-limits";
+ *
+ * const x = Tensor.from(new Float32Array(24), [1, 1, 2, 3, 4]);
+ * console.log(x.shape, await x.toArray());
+ * x.dispose();
  */
 export class Tensor implements Disposable {
   /** @internal The native handle: only `src/native/` looks at it. */

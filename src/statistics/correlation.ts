@@ -28,7 +28,10 @@ export interface Correlation {
  * @throws `BAD_INPUT` for fewer than three points, lengths that differ, or a value that is not finite
  *
  * @example
- * const { r, p, interval } = pearson(distances, gains);
+ * import { statistics } from "transfer-limits";
+ *
+ * const { r, p, interval } = statistics.pearson([0.1, 0.2, 0.4, 0.5], [9, 8, 3, 2]);
+ * console.log(r, p, interval);
  */
 export function pearson(x: ArrayLike<number>, y: ArrayLike<number>): Correlation {
   requirePairs(x, y);

@@ -41,7 +41,9 @@ export interface DiceOptions {
  * @throws `BAD_INPUT` when the lengths differ
  *
  * @example
- * dice([0.9, 0.2, 0.7], [1, 1, 0]); // 0.5
+ * import { metrics } from "transfer-limits";
+ *
+ * console.log(metrics.dice([0.9, 0.2, 0.7], [1, 1, 0])); // 0.5
  */
 export function dice(
   prediction: ArrayLike<number>,
