@@ -5,6 +5,7 @@
 #include "bridge/errors.h"
 #include "bridge/functions.h"
 #include "bridge/handles.h"
+#include "volumes/masks.h"
 
 namespace transfer_limits {
 namespace {
@@ -93,6 +94,8 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::volume_decode>(exports, "volumeDecode");
   add<functions::volume_statistics>(exports, "volumeStatistics");
   add<functions::volume_bounds>(exports, "volumeBounds");
+  add<functions::volume_check_mask>(exports, "volumeCheckMask");
+  exports.Set("foregroundAbove", volumes::kForegroundAbove);
   add<functions::volume_warp>(exports, "volumeWarp");
   add<functions::volume_jacobian_minimum>(exports, "volumeJacobianMinimum");
   add<functions::volume_distance_transform>(exports, "volumeDistanceTransform");

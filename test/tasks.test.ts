@@ -116,7 +116,7 @@ describe("lesion segmentation", () => {
     );
   });
 
-  it("is judged by Dice of probabilities above one half, per case; two empty masks agree", async () => {
+  it("is judged by Dice of probabilities above one half where there is a lesion, and by false alarms where there is none", async () => {
     // Case 0: 3 predicted, 2 true, 2 shared: 4 / 5. Case 1: both empty. Case 2: 1 predicted, none true.
     using logits = Tensor.from(
       new Float32Array([2, 0.1, 3, -1, -1, -0.1, -2, -3, -1, 4, -1, 0]),
@@ -125,7 +125,10 @@ describe("lesion segmentation", () => {
     using target = Tensor.from(new Float32Array([1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), [3, 1, 1, 2, 2]);
     const judged = await segmentation.judge(logits, target);
     expect(judged[0].value).toBeCloseTo(0.8, 12);
-    expect(judged.slice(1)).toEqual([{ value: 1 }, { value: 0 }]);
+    expect(judged.slice(1)).toEqual([
+      { value: null, falseAlarm: false },
+      { value: null, falseAlarm: true },
+    ]);
   });
 
   it("gives the mean over cases with its standard deviation, and the Dice of each PI-RADS that occurs", () => {
@@ -138,6 +141,38 @@ describe("lesion segmentation", () => {
     expect(assessment?.standardDeviation).toBeCloseTo(Math.sqrt((0.16 + 0.04 + 0.04 + 0.16) / 3), 12);
     expect(Object.keys(assessment?.secondary ?? {})).toEqual(["Dice of PI-RADS 3", "Dice of PI-RADS 5"]);
     expect(assessment?.secondary["Dice of PI-RADS 5"]).toBeCloseTo(0.6, 12);
+  });
+
+  it("gives the mean over cases with a lesion, and beside it the share of the others with a false alarm", () => {
+    const cases = [4, 4, 2, 1, 2].map((pirads) => ({ roles: [], pirads }));
+    const assessment = segmentation.assess(
+      [
+        { value: 0.2 },
+        { value: 0.6 },
+        { value: null, falseAlarm: false },
+        { value: null, falseAlarm: true },
+        { value: null, falseAlarm: false },
+      ],
+      cases,
+    );
+    expect(assessment.value).toBeCloseTo(0.4, 12);
+    expect(assessment.standardDeviation).toBeCloseTo(Math.sqrt(0.08), 12);
+    expect(Object.keys(assessment.secondary)).toEqual([
+      "Dice of PI-RADS 4",
+      "False alarms (share of cases without a lesion)",
+    ]);
+    expect(assessment.secondary["False alarms (share of cases without a lesion)"]).toBeCloseTo(1 / 3, 12);
+  });
+
+  it("is undefined over cases of which none has a lesion, and says so", () => {
+    const cases = [1, 2].map((pirads) => ({ roles: [], pirads }));
+    const judged = [true, false].map((falseAlarm) => ({ value: null, falseAlarm }));
+    expect(segmentation.assess(judged, cases)).toEqual({
+      value: null,
+      reason: "it has no case with a lesion",
+      standardDeviation: null,
+      secondary: { "False alarms (share of cases without a lesion)": 0.5 },
+    });
   });
 
   it("is pictured at the slice with the largest lesion", async () => {

@@ -80,6 +80,7 @@ Napi::Value volume_normalise(const Napi::CallbackInfo& info);
 Napi::Value volume_decode(const Napi::CallbackInfo& info);
 Napi::Value volume_statistics(const Napi::CallbackInfo& info);
 Napi::Value volume_bounds(const Napi::CallbackInfo& info);
+Napi::Value volume_check_mask(const Napi::CallbackInfo& info);
 Napi::Value volume_warp(const Napi::CallbackInfo& info);
 Napi::Value volume_jacobian_minimum(const Napi::CallbackInfo& info);
 Napi::Value volume_distance_transform(const Napi::CallbackInfo& info);

@@ -4,6 +4,7 @@
 #include "bridge/promise.h"
 #include "volumes/crop_slices.h"
 #include "volumes/distortion.h"
+#include "volumes/masks.h"
 #include "volumes/normalise.h"
 #include "volumes/phantom.h"
 #include "volumes/resample.h"
@@ -20,6 +21,22 @@ volumes::Interpolation read_interpolation(const Napi::Value& value) {
                                       {{"linear", volumes::Interpolation::kLinear},
                                        {"nearest", volumes::Interpolation::kNearest},
                                        {"label-linear", volumes::Interpolation::kLabelLinear}});
+}
+
+const char* mask_kind(volumes::MaskKind kind) {
+  switch (kind) {
+    case volumes::MaskKind::kLabels:
+      return "labels";
+    case volumes::MaskKind::kGraded:
+      return "graded";
+    case volumes::MaskKind::kScaled:
+      return "scaled";
+    case volumes::MaskKind::kManyLabels:
+      return "many-labels";
+    case volumes::MaskKind::kNoLabels:
+      return "no-labels";
+  }
+  return "no-labels";
 }
 
 enum class Normalisation : uint8_t { kPercentiles, kRange, kZScore };
@@ -233,6 +250,21 @@ Napi::Value volume_bounds(const Napi::CallbackInfo& info) {
         auto result = Napi::Object::New(env);
         result.Set("low", to_array(env, std::vector<int64_t>(bounds->low.begin(), bounds->low.end())));
         result.Set("high", to_array(env, std::vector<int64_t>(bounds->high.begin(), bounds->high.end())));
+        return Napi::Value(result);
+      });
+}
+
+Napi::Value volume_check_mask(const Napi::CallbackInfo& info) {
+  const at::Tensor mask = TensorHandle::get(info[0], "mask");
+  const bool binary = info[1].ToBoolean();
+  return promise(
+      info.Env(), mask.device(), [=] { return volumes::check_mask(mask, binary); },
+      [](Napi::Env env, const volumes::CheckedMask& checked) {
+        auto result = Napi::Object::New(env);
+        result.Set("kind", mask_kind(checked.kind));
+        result.Set("mask", checked.mask.defined() ? TensorHandle::create(env, checked.mask) : env.Null());
+        result.Set("values",
+                   to_array(env, std::vector<double>(checked.values.begin(), checked.values.end())));
         return Napi::Value(result);
       });
 }

@@ -2,6 +2,7 @@
 
 #include "error.h"
 #include "kernels/overlap.h"
+#include "volumes/masks.h"
 
 namespace transfer_limits {
 
@@ -20,7 +21,7 @@ std::vector<Overlap> overlap(const at::Tensor& prediction, const at::Tensor& tar
   std::vector<at::Tensor> sums;
   for (int64_t sample = 0; sample < prediction.size(0); ++sample) {
     const at::Tensor predicted = prediction.select(0, sample) > threshold;
-    const at::Tensor wanted = target.select(0, sample) > 0.5;
+    const at::Tensor wanted = volumes::foreground(target.select(0, sample));
     sums.insert(sums.end(), {at::logical_and(predicted, wanted).sum(), predicted.sum(), wanted.sum()});
   }
   const at::Tensor all = at::stack(sums).cpu();  // one wait for a GPU, whatever the number of samples

@@ -7,6 +7,7 @@
 
 #include "error.h"
 #include "layers/precision.h"
+#include "volumes/masks.h"
 
 namespace transfer_limits {
 namespace {
@@ -60,8 +61,9 @@ at::Tensor patch_contrast(const at::Tensor& features_as_computed, const at::Tens
 at::Tensor patch_shares(const at::Tensor& mask, int64_t rows, int64_t columns) {
   require(mask.dim() == 5 && mask.size(1) == 1 && mask.numel() > 0,
           "Expected a lesion mask [N, 1, D, H, W] for the patch contrast but received ", mask.sizes());
-  const at::Tensor slices = mask.ne(0).to(at::kFloat).flatten(0, 2).unsqueeze(1);  // [N D, 1, H, W]
-  return at::adaptive_avg_pool2d(slices, {rows, columns}).flatten(1);              // [N D, rows columns]
+  const at::Tensor slices =
+      volumes::foreground(mask).to(at::kFloat).flatten(0, 2).unsqueeze(1);  // [N D, 1, H, W]
+  return at::adaptive_avg_pool2d(slices, {rows, columns}).flatten(1);       // [N D, rows columns]
 }
 
 PatchChoice balanced_patches(const at::Tensor& share, double lesion_share, int64_t limit, bool may_wait) {

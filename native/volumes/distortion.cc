@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "error.h"
+#include "volumes/masks.h"
 #include "volumes/statistics.h"
 #include "volumes/volume.h"
 
@@ -82,13 +83,13 @@ std::vector<SplineWeights> spline_weights(int64_t size, int64_t coefficients) {
 at::Tensor distance_transform(const at::Tensor& mask, const std::array<double, 3>& spacing) {
   const at::Tensor input = require_volume(mask, "mask");
   require_spacing(spacing);
-  require(bounds(input).has_value(), "Expected a mask with at least one voxel above 0.5 but received none");
+  require(bounds(input).has_value(), "Expected a mask with at least one foreground voxel but received none");
   const std::array<int64_t, 3> size{input.size(0), input.size(1), input.size(2)};
   const std::array<int64_t, 3> stride{size[1] * size[2], size[2], 1};
   const int64_t count = input.numel();
   const float* data = input.const_data_ptr<float>();
   std::vector<double> squares(count);
-  for (int64_t voxel = 0; voxel < count; ++voxel) squares[voxel] = data[voxel] > 0.5f ? 0 : kInfinity;
+  for (int64_t voxel = 0; voxel < count; ++voxel) squares[voxel] = is_foreground(data[voxel]) ? 0 : kInfinity;
 
   for (int axis = 2; axis >= 0; --axis) {
     const int64_t length = size[axis];
@@ -110,7 +111,7 @@ at::Tensor distance_transform(const at::Tensor& mask, const std::array<double, 3
 at::Tensor region_behind(const at::Tensor& gland) {
   const at::Tensor input = require_volume(gland, "gland");
   const std::optional<Bounds> box = bounds(input);
-  require(box.has_value(), "Expected a gland mask with at least one voxel above 0.5 but received none");
+  require(box.has_value(), "Expected a gland mask with at least one foreground voxel but received none");
   const int64_t row = std::min(box->high[1] + 1, input.size(1) - 1);
   at::Tensor region = at::zeros_like(input);
   region.slice(0, box->low[0], box->high[0] + 1)

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "error.h"
+#include "volumes/masks.h"
 #include "volumes/volume.h"
 
 namespace transfer_limits::volumes {
@@ -128,7 +129,7 @@ std::optional<Bounds> bounds(const at::Tensor& mask) {
       Bounds box = empty;
       for (int64_t j = 0; j < height; ++j) {
         for (int64_t i = 0; i < width; ++i) {
-          if (!(data[(k * height + j) * width + i] > 0.5f)) continue;
+          if (!is_foreground(data[(k * height + j) * width + i])) continue;
           box.low = {k, std::min(box.low[1], j), std::min(box.low[2], i)};
           box.high = {k, std::max(box.high[1], j), std::max(box.high[2], i)};
         }

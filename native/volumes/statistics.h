@@ -33,7 +33,7 @@ struct Bounds {
   std::array<int64_t, 3> low, high;
 };
 
-// The smallest box that holds every voxel above 0.5 of `mask` [D, H, W]; nothing when there is none.
+// The smallest box that holds every foreground voxel of `mask` [D, H, W]; nothing when there is none.
 std::optional<Bounds> bounds(const at::Tensor& mask);
 
 }  // namespace transfer_limits::volumes

@@ -84,6 +84,9 @@ function plainView(stream: Writable): ProgressView {
         if (event.done === event.total)
           line(`${count(event.total, "case")} of ${cohortName(event.cohort)} looked at`);
         return;
+      case "prepared":
+        for (const note of event.notes) line(printable(note));
+        return;
       case "plan":
         names.learn(event.cells);
         preparing = "";
@@ -152,6 +155,9 @@ function liveView(stream: Writable & { columns?: number }, colours: Colours): Pr
         if (event.excluded !== null) keep(`${colours.yellow("!")} ${exclusion(event)}`);
         heading = () => preparingWords(event);
         draw(event.done === event.total);
+        return;
+      case "prepared":
+        for (const note of event.notes) keep(`${colours.yellow("!")} ${printable(note)}`);
         return;
       case "plan":
         names.learn(event.cells);

@@ -12,7 +12,7 @@ import type { Image } from "./image.js";
 import { type VolumeRole, volumeRoles } from "./manifest.js";
 
 /** Raised whenever the same originals and options would give other voxels: entries of before are then never found. */
-const formatVersion = "transfer-limits/prepared@2";
+const formatVersion = "transfer-limits/prepared@3";
 
 const fileStateSchema = z.object({
   path: z.string(),
@@ -37,6 +37,8 @@ const metadataSchema = z.object({
   volumes: z.array(z.enum(volumeRoles)),
   /** Masks without a voxel in the crop. An entry that does not say is made anew. */
   emptyMasks: z.array(z.enum(volumeRoles)),
+  /** Masks that were between 0 and 1 in their file. */
+  gradedMasks: z.array(z.enum(volumeRoles)),
   spacing: z.tuple([z.number(), z.number(), z.number()]),
   voxelToPatient: z.array(z.number()).length(16),
 });
@@ -61,10 +63,10 @@ export class VolumeCache {
     this.#known = known;
   }
 
-  /** Opens the cache in a folder, which is made where it is missing. */
-  static async open(folder: string): Promise<VolumeCache> {
+  /** Opens the cache in a folder, which is made where it is missing; with `make: false` nothing is written. */
+  static async open(folder: string, { make = true }: { make?: boolean } = {}): Promise<VolumeCache> {
     const place = resolve(folder);
-    await mkdir(place, { recursive: true });
+    if (make) await mkdir(place, { recursive: true });
     const known = new Map<string, z.infer<typeof recordSchema>>();
     for (const line of (await textOf(join(place, "originals.jsonl"))).split("\n")) {
       const record = recordSchema.safeParse(parseJson(line)); // a line that a crash tore is passed over

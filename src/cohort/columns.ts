@@ -3,6 +3,9 @@ import { describe } from "../common/errors.js";
 /** The images and masks that a case may have; each is a column of the manifest. */
 export const volumeRoles = ["t2w", "adc", "hbv", "gland", "zones", "lesion", "rectum"] as const;
 export type VolumeRole = (typeof volumeRoles)[number];
+/** Those among them that are masks. */
+export const maskRoles = ["gland", "zones", "lesion", "rectum"] as const satisfies readonly VolumeRole[];
+export type MaskRole = (typeof maskRoles)[number];
 
 /** The columns of a manifest that mean something to this package. */
 export const knownColumns = ["case", "patient", "pirads", ...volumeRoles] as const;

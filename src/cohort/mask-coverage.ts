@@ -1,3 +1,4 @@
+import { foregroundAbove } from "../common/foreground.js";
 import { badImage } from "./formats/bad-image.js";
 import { applyAffine, axisLength, gridToGrid, type VoxelGrid } from "./geometry.js";
 import type { Image } from "./image.js";
@@ -16,7 +17,7 @@ const cells = 24;
  *   boxes are the same then, and nothing tells a mask whose voxels were reversed along with its axes from one whose
  *   header alone was: labels at the wrong place, which no later step would notice.
  *
- * @param mask foreground is whatever is above 0
+ * @param mask its values are labels (`labelled`), as are those of `organ`
  * @param minimum a share, 0 to 1
  * @throws `BAD_IMAGE` naming the mask, the image and the shares
  */
@@ -41,7 +42,12 @@ export function checkCovers(mask: Image, image: Image, minimum = 0.5, organ?: Im
     );
   const mirrored = mirroredAxes(mask, image);
   if (organ !== undefined) {
-    const share = shareInside(mask, foreground, organ, (voxel) => (organ.data[voxel] as number) > 0);
+    const share = shareInside(
+      mask,
+      foreground,
+      organ,
+      (voxel) => (organ.data[voxel] as number) > foregroundAbove,
+    );
     if (share < minimum)
       throw badImage(
         mask.path,
@@ -62,11 +68,11 @@ const percent = (share: number) => `${(100 * share).toFixed(share > 0 && share <
 const mirrorNote = (axes: readonly string[]) =>
   axes.length === 0 ? "" : `: both have the same grid, but the mask's ${axes.join(", ")} runs the other way`;
 
-/** Indices into `data` of all voxels above 0. */
+/** Indices into `data` of all foreground voxels. */
 function foregroundOf(mask: Image): number[] {
   const foreground: number[] = [];
   for (let voxel = 0; voxel < mask.data.length; voxel++)
-    if ((mask.data[voxel] as number) > 0) foreground.push(voxel);
+    if ((mask.data[voxel] as number) > foregroundAbove) foreground.push(voxel);
   return foreground;
 }
 

@@ -15,6 +15,7 @@ import {
 } from "./geometry.js";
 import { checkCovers, type Image, type OpenImageOptions, readImage } from "./image.js";
 import { type CohortCase, type Manifest, type VolumeRole, volumeRoles } from "./manifest.js";
+import { labelled } from "./mask-values.js";
 
 const imageRoles = ["t2w", "adc", "hbv"] as const;
 type ImageRole = (typeof imageRoles)[number];
@@ -45,6 +46,8 @@ export interface PreparedCase {
   volumes: VolumeRole[];
   /** Masks among them without a voxel in the crop; absent where there is none. */
   emptyMasks?: VolumeRole[];
+  /** Masks among them whose file holds values between 0 and 1: foreground is what was above one half there. */
+  gradedMasks?: VolumeRole[];
   /** Voxel size in mm, [D, H, W]. */
   spacing: [number, number, number];
 }
@@ -140,6 +143,25 @@ export async function prepareCohort(
   };
 }
 
+/**
+ * The cases of a cohort that were prepared before and whose files have not changed since, as `prepareCohort` would give
+ * them. No image is opened, and nothing is written.
+ */
+export async function preparedBefore(
+  manifest: Manifest,
+  options: PreprocessOptions,
+  cacheFolder: string,
+): Promise<PreparedCase[]> {
+  const settings = resolveOptions(options);
+  const cache = await VolumeCache.open(cacheFolder, { make: false });
+  const found: PreparedCase[] = [];
+  for (const one of manifest.cases) {
+    const entry = await knownEntry(one, settings, cache);
+    if (entry) found.push(asPrepared(one, entry, cache));
+  }
+  return found;
+}
+
 interface Settings {
   shape: [number, number, number];
   around: "gland" | "centre";
@@ -199,26 +221,8 @@ async function prepareCase(
   const { cache, signal } = where;
   throwIfAborted(signal);
   const roles = rolesOf(cohortCase);
-  const describe = ({
-    key,
-    volumes,
-    emptyMasks,
-    spacing,
-  }: Pick<EntryMetadata, "key" | "volumes" | "emptyMasks" | "spacing">): PreparedCase => {
-    const { id, patient, pirads } = cohortCase;
-    const empty = emptyMasks.length === 0 ? {} : { emptyMasks };
-    return { id, patient, pirads, file: cache.pathOf(key), volumes, ...empty, spacing };
-  };
-
-  const known: Partial<Record<VolumeRole, string>> = {};
-  for (const role of roles) {
-    const content = await cache.contentOf(cohortCase.volumes[role] as string);
-    if (content !== null) known[role] = content;
-  }
-  if (roles.every((role) => known[role] !== undefined)) {
-    const entry = await cache.find(entryKey(JSON.stringify(settings), known), settings.shape);
-    if (entry) return describe(entry);
-  }
+  const known = await knownEntry(cohortCase, settings, cache);
+  if (known) return asPrepared(cohortCase, known, cache);
 
   const images: Partial<Record<VolumeRole, Image>> = {};
   const contents: Partial<Record<VolumeRole, string>> = {};
@@ -235,8 +239,16 @@ async function prepareCase(
   // The same content may lie under another name.
   const key = entryKey(JSON.stringify(settings), contents);
   const entry = await cache.find(key, settings.shape);
-  if (entry) return describe(entry);
+  if (entry) return asPrepared(cohortCase, entry, cache);
 
+  const gradedMasks: VolumeRole[] = [];
+  for (const role of roles) {
+    if (isImage(role)) continue;
+    const original = images[role] as Image;
+    const { image, graded } = await refusing(original, () => labelled(original, role));
+    images[role] = image;
+    if (graded) gradedMasks.push(role);
+  }
   const tensors: Partial<Record<VolumeRole, Tensor>> = {};
   try {
     const grid = await placeCrop(images, settings);
@@ -249,12 +261,41 @@ async function prepareCase(
     for (const role of roles) {
       if (!isImage(role) && (await bounds(tensors[role] as Tensor)) === null) emptyMasks.push(role);
     }
-    const metadata = { key, volumes: roles, emptyMasks, spacing: spacingOf(voxelToPatient), voxelToPatient };
+    const spacing = spacingOf(voxelToPatient);
+    const metadata = { key, volumes: roles, emptyMasks, gradedMasks, spacing, voxelToPatient };
     await cache.write(metadata, tensors);
-    return describe(metadata);
+    return asPrepared(cohortCase, metadata, cache);
   } finally {
     for (const tensor of Object.values(tensors)) tensor.dispose();
   }
+}
+
+/** The entry of a case whose files were read before and have not changed since; null where there is none. */
+async function knownEntry(
+  cohortCase: CohortCase,
+  settings: Settings,
+  cache: VolumeCache,
+): Promise<EntryMetadata | null> {
+  const known: Partial<Record<VolumeRole, string>> = {};
+  for (const role of rolesOf(cohortCase)) {
+    const content = await cache.contentOf(cohortCase.volumes[role] as string);
+    if (content === null) return null;
+    known[role] = content;
+  }
+  return cache.find(entryKey(JSON.stringify(settings), known), settings.shape);
+}
+
+/** A case, and what the cache's entry says about it. */
+function asPrepared(
+  { id, patient, pirads }: CohortCase,
+  { key, volumes, emptyMasks, gradedMasks, spacing }: Omit<EntryMetadata, "format" | "voxelToPatient">,
+  cache: VolumeCache,
+): PreparedCase {
+  const masks = {
+    ...(emptyMasks.length === 0 ? {} : { emptyMasks }),
+    ...(gradedMasks.length === 0 ? {} : { gradedMasks }),
+  };
+  return { id, patient, pirads, file: cache.pathOf(key), volumes, ...masks, spacing };
 }
 
 /** Reads an image and its content's hash, which is kept if the file did not change meanwhile. */
@@ -283,7 +324,7 @@ async function placeCrop(images: Partial<Record<VolumeRole, Image>>, settings: S
     const mask = images[role];
     if (mask === undefined || isImage(role)) continue;
     const partOfGland = glandCentre !== null && (role === "zones" || role === "lesion");
-    refusing(mask, () => checkCovers(mask, t2w, 0.5, partOfGland ? gland : undefined));
+    await refusing(mask, () => checkCovers(mask, t2w, 0.5, partOfGland ? gland : undefined));
   }
   const centre = settings.around === "gland" ? glandCentre : null;
   return cropGrid(t2w, settings.shape, settings.fieldOfView, centre ?? middleOf(t2w));
@@ -319,10 +360,10 @@ async function onGrid(role: VolumeRole, image: Image, grid: VoxelGrid, settings:
   return normalise(cropped, settings.normalise[role]);
 }
 
-/** Runs a check of an image; what it refuses leaves the case out. */
-function refusing(image: Image, check: () => void): void {
+/** Checks an image; what is refused leaves the case out. */
+async function refusing<T>(image: Image, check: () => T | Promise<T>): Promise<T> {
   try {
-    check();
+    return await check();
   } catch (error) {
     if (error instanceof TransferLimitsError && error.code === "BAD_IMAGE")
       throw new Refusal(image.path, error.message);

@@ -30,6 +30,8 @@ export type StudyEvent =
       /** The manifest of the cohort, of which a study may have several. */
       cohort: string;
     }
+  /** The cohort is prepared: what a person should know of it, such as masks that show nothing in the crop. */
+  | { kind: "prepared"; notes: string[] }
   /** The plan is made: so many cells, of which some are already there from an earlier run. */
   | { kind: "plan"; cells: CellLabel[]; alreadyDone: number }
   | { kind: "cell-started"; cell: CellLabel; epochs: number; startEpoch: number }

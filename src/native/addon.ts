@@ -204,6 +204,12 @@ export interface Addon {
   volumeDecode(file: StoredVolume): Promise<DecodedVolume | null>;
   volumeStatistics(volume: TensorHandle): Promise<VolumeStatistics>;
   volumeBounds(mask: TensorHandle): Promise<{ low: number[]; high: number[] } | null>;
+  /** What C++ takes for foreground: see `src/common/foreground.ts`. */
+  foregroundAbove: number;
+  volumeCheckMask(
+    mask: TensorHandle,
+    binary: boolean,
+  ): Promise<{ kind: MaskKind; mask: TensorHandle | null; values: number[] }>;
   volumeWarp(volume: TensorHandle, field: TensorHandle): Promise<TensorHandle>;
   volumeJacobianMinimum(field: TensorHandle): Promise<number>;
   volumeDistanceTransform(mask: TensorHandle, spacing: number[]): Promise<TensorHandle>;
@@ -265,6 +271,12 @@ export interface DecodedVolume {
   /** Voxels that are NaN or infinite. */
   notFinite: number;
 }
+
+/**
+ * What a mask's values are: labels (whole numbers), graded (between 0 and 1, as linear resampling leaves a binary mask),
+ * labels that a factor has made small, more or higher labels than a mask has, or none of these.
+ */
+export type MaskKind = "labels" | "graded" | "scaled" | "many-labels" | "no-labels";
 
 export interface VolumeStatistics {
   minimum: number;

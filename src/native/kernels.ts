@@ -65,7 +65,7 @@ export const medianDistance = (a: Tensor, b: Tensor) => settle(addon().medianDis
 export const ssim3d = (a: Tensor, b: Tensor, dataRange: number): Promise<number[]> =>
   settle(addon().ssim3d(handleOf(a, "a"), handleOf(b, "b"), dataRange));
 
-/** Voxel counts per sample of `prediction > threshold` and `target > 0.5`, for overlap measures. */
+/** Voxel counts per sample of `prediction > threshold` and of the foreground of `target`, for overlap measures. */
 export const overlap = async (
   prediction: Tensor,
   target: Tensor,

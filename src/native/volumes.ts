@@ -1,8 +1,8 @@
-import type { DecodedVolume, StoredVolume, VolumeStatistics } from "./addon.js";
+import type { DecodedVolume, MaskKind, StoredVolume, VolumeStatistics } from "./addon.js";
 import { addon, settle } from "./load.js";
 import { Tensor } from "./tensor.js";
 
-export type { DecodedVolume, StoredVolume, VolumeStatistics } from "./addon.js";
+export type { DecodedVolume, MaskKind, StoredVolume, VolumeStatistics } from "./addon.js";
 
 /**
  * The volume of an image file, decompressed and converted at once, on a thread of Node's pool. Null where the file cannot
@@ -100,8 +100,25 @@ export async function normalise(volume: Tensor, method: Normalisation): Promise<
 export const statistics = (volume: Tensor): Promise<VolumeStatistics> =>
   settle(addon().volumeStatistics(volume.handle));
 
-/** The smallest box of voxels above 0.5, as [k, j, i] of its first and last voxel; null for an empty mask. */
+/** The smallest box of foreground voxels, as [k, j, i] of its first and last voxel; null for an empty mask. */
 export const bounds = (mask: Tensor) => settle(addon().volumeBounds(mask.handle));
+
+/** What the values of a mask are, and the mask as it is taken: null where they are refused. The caller disposes it. */
+export interface CheckedMask {
+  kind: MaskKind;
+  mask: Tensor | null;
+  /** Some of its values, from the lowest to the highest. */
+  values: number[];
+}
+
+/**
+ * Checks a mask's values before it is resampled, and rounds its labels. With `binary` foreground alone is meant: every
+ * label becomes 1, and a graded mask is taken, too.
+ */
+export async function checkMask(mask: Tensor, binary: boolean): Promise<CheckedMask> {
+  const { kind, mask: taken, values } = await settle(addon().volumeCheckMask(mask.handle, binary));
+  return { kind, mask: taken === null ? null : new Tensor(taken), values };
+}
 
 /**
  * A volume [D, H, W] pulled back by a displacement field: the result at x is the volume at x + u(x), trilinear, with the
@@ -120,7 +137,7 @@ export const jacobianMinimum = (field: Tensor): Promise<number> =>
   settle(addon().volumeJacobianMinimum(field.handle));
 
 /**
- * The exact Euclidean distance in mm of each voxel's centre to that of the nearest voxel above 0.5 of `mask` [D, H, W]
+ * The exact Euclidean distance in mm of each voxel's centre to that of the nearest foreground voxel of `mask` [D, H, W]
  * (Felzenszwalb and Huttenlocher 2012). `spacing`: voxel size in mm, [D, H, W].
  *
  * @throws `BAD_INPUT` for an empty mask
@@ -167,7 +184,7 @@ export interface Distortion {
  * exp(-distance / decay) times a cubic B-spline, scaled to the maximum displacement, and further down where it would
  * be steeper than `leastJacobian` allows.
  *
- * @param source [D, H, W]; distances are measured from its voxels above 0.5
+ * @param source [D, H, W]; distances are measured from its foreground
  * @param control [d, h, w], at least 4 each: the coefficients of the B-spline, stretched over the volume; normal draws
  */
 export async function distortionField(

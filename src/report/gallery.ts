@@ -55,7 +55,7 @@ async function readGallery(study: StudyFolder, row: TaskRow): Promise<Gallery | 
       stored.push({
         comparator,
         examples,
-        scores: new Map(cell.result.metric.cases.map((one) => [one.case, one.value])),
+        scores: new Map(cell.result.metric.cases.map((one) => [one.case, one.value ?? Number.NaN])),
       });
     } catch (error) {
       problems.push(

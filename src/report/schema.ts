@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { maskRoles } from "../cohort/columns.js";
 import { comparators, strategies, taskKinds } from "../common/vocabulary.js";
 import type { StudyResults } from "../study/results.js";
 import { patientAxes } from "../tasks/augmentation.js";
@@ -53,7 +54,13 @@ const cell = z.object({
     reason: text.optional(),
     standardDeviation: z.number().nullable(),
     cases: z.array(
-      z.object({ case: text, value: number, truth: whole.optional(), predicted: whole.optional() }),
+      z.object({
+        case: text,
+        value: z.number().nullable(),
+        falseAlarm: z.boolean().optional(),
+        truth: whole.optional(),
+        predicted: whole.optional(),
+      }),
     ),
     secondary: z.record(text, z.number().nullable()).default({}),
     confusion: z.array(z.array(whole)).optional(),
@@ -103,6 +110,9 @@ export const resultsSchema = z.object({
     patients: whole,
     split,
     tasks: z.array(z.object({ task, manifest: text, cases: whole, patients: whole, split })).optional(),
+    masks: z
+      .array(z.object({ role: z.enum(maskRoles), cases: whole, empty: whole, graded: whole }))
+      .optional(),
     excluded: z.array(z.object({ case: text, file: text.nullable(), reason: text })),
   }),
   cells: z.array(

@@ -33,6 +33,7 @@ export interface Score {
   seedDeviation: number | null;
   /** Each case's value, averaged over seeds; none where the metric is one of the whole set. */
   cases: ReadonlyMap<string, number>;
+  /** Cases that the metric rests on: those that have a value, or the whole set where it is one of the set. */
   testCases: number;
   secondary: ReadonlyMap<string, number | null>;
   /** `confusion[true class][answered class]`: cases, summed over seeds. */
@@ -92,7 +93,9 @@ export interface TaskRow extends TaskVariant {
 }
 
 /** The numbers of a cohort, and which tasks take it; null where all do. */
-export type CohortInUse = Omit<StudyResults["cohort"], "excluded" | "tasks"> & { tasks: TaskKind[] | null };
+export type CohortInUse = Omit<StudyResults["cohort"], "excluded" | "masks" | "tasks"> & {
+  tasks: TaskKind[] | null;
+};
 
 export interface Summary {
   models: string[];
@@ -153,7 +156,7 @@ export function summarise(results: StudyResults): Summary {
 
 /** The cohorts that tasks are trained and tested on: the study's, unless no task takes it, then those of single tasks. */
 function cohortsOf({ cohort }: StudyResults, tasks: readonly TaskKind[]): CohortInUse[] {
-  const { excluded: _, tasks: own = [], ...shared } = cohort;
+  const { excluded: _, masks: __, tasks: own = [], ...shared } = cohort;
   if (own.length === 0) return [{ ...shared, tasks: null }];
   const rest = tasks.filter((task) => own.every((one) => one.task !== task));
   const cohorts: CohortInUse[] = rest.length === 0 ? [] : [{ ...shared, tasks: rest }];
@@ -282,6 +285,7 @@ function score(cells: CellSummary[]): Score | null {
   for (const result of done) {
     if (result.metric.standardDeviation === null) continue; // a metric that only the whole set has
     for (const { case: id, value } of result.metric.cases) {
+      if (value === null) continue; // such as Dice of a case without a lesion
       const list = values.get(id);
       if (list) list.push(value);
       else values.set(id, [value]);
@@ -295,7 +299,7 @@ function score(cells: CellSummary[]): Score | null {
     caseDeviation: deviation([...cases.values()]),
     seedDeviation: deviation(means),
     cases,
-    testCases: (done[0] as CellResult).metric.cases.length,
+    testCases: cases.size > 0 ? cases.size : (done[0] as CellResult).metric.cases.length,
     secondary: secondaryMeans(done),
     confusion: sumOfMatrices(done.flatMap(({ metric }) => (metric.confusion ? [metric.confusion] : []))),
     seeds: done.map((result) => result.seed),

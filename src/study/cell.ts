@@ -207,7 +207,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   const tested = await test({ ...present, features: null }, sets.test, signal);
   try {
     const { assessment, cases } = tested.evaluation;
-    const wrong = cases.find(({ value }) => !Number.isFinite(value));
+    const wrong = cases.find(({ value }) => value !== null && !Number.isFinite(value));
     if (wrong) {
       throw new TransferLimitsError(
         "INTERNAL",

@@ -36,6 +36,12 @@ export const pretrainingCases = (cohort: StudyCohort, model: string): PreparedCa
 /** The cohort that a task is trained and tested on: its own, or the study's. */
 export const cohortOf = (cohort: StudyCohort, task: TaskKind): SplitCohort => cohort.tasks[task] ?? cohort;
 
+/** All cases that a study prepared, of whatever set; one may come more than once. */
+export const preparedCases = ({ split, tasks, pretraining }: StudyCohort): PreparedCase[] => [
+  ...[split, ...Object.values(tasks).map((task) => task.split)].flatMap((sets) => Object.values(sets).flat()),
+  ...Object.values(pretraining).flat(),
+];
+
 /** A manifest, how it is divided, and which tasks take it. */
 export interface CohortRequest {
   manifest: string;

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { measureDistance } from "../alignment/distances.js";
+import { countMasks } from "../cohort/mask-counts.js";
 import { writeFileAtomically, writeJson } from "../common/atomic-file.js";
 import { packageVersion } from "../common/package-version.js";
 import { buildInfo } from "../native/runtime.js";
@@ -8,7 +9,7 @@ import { computeGains } from "../statistics/gains.js";
 import { factsOf } from "../tasks/case-volumes.js";
 import { taskOf } from "../tasks/index.js";
 import { readCell, readFailure, readPretraining, studyPaths } from "./cell-folder.js";
-import { cohortOf, type StudyCohort } from "./cohort-file.js";
+import { cohortOf, preparedCases, type StudyCohort } from "./cohort-file.js";
 import type { PlannedCell, StudyPlan } from "./plan.js";
 import type {
   CellResult,
@@ -78,6 +79,7 @@ export class ResultsCollector {
           test: cohort.split.test.length,
         },
         ...ofTasks(cohort),
+        masks: countMasks(preparedCases(cohort)),
         excluded: [...cohort.excluded, ...leftOutOfTasks(study, cohort)],
       },
       cells,
@@ -224,7 +226,11 @@ export function resultsCsv({ cells, gains, distances }: StudyResults): string {
     const { name, mean, standardDeviation, cases, secondary } = result.metric;
     const ofCase = standardDeviation === null ? "Score" : name;
     const cell = { task, strategy, model, comparator, seed };
-    for (const { case: id, value } of cases) rows.push({ ...cell, quantity: ofCase, case: id, value });
+    for (const { case: id, value, falseAlarm } of cases) {
+      if (value !== null) rows.push({ ...cell, quantity: ofCase, case: id, value });
+      if (falseAlarm !== undefined)
+        rows.push({ ...cell, quantity: "False alarm", case: id, value: Number(falseAlarm) });
+    }
     rows.push({ ...cell, quantity: standardDeviation === null ? name : `${name} mean`, value: mean });
     if (standardDeviation !== null)
       rows.push({ ...cell, quantity: `${name} standard deviation`, value: standardDeviation });

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import { listedPatients, readExclusionList } from "../cohort/exclusion-list.js";
 import { type CohortCase, type Manifest, readManifest } from "../cohort/manifest.js";
-import { type PreparedCase, prepareCohort } from "../cohort/preprocess.js";
+import { type PreparedCase, type PreprocessOptions, prepareCohort } from "../cohort/preprocess.js";
 import { makeSplits, type Splits } from "../cohort/splits.js";
 import { writeJson } from "../common/atomic-file.js";
 import { TransferLimitsError } from "../common/errors.js";
@@ -187,22 +187,31 @@ export async function pretrainingCohort(
   };
 }
 
+/** How a study's cases are brought onto its grid. */
+export const preprocessOptions = ({
+  voxels,
+  crop,
+  normalise,
+  masks,
+}: Study["cohort"]): PreprocessOptions => ({
+  voxels,
+  crop,
+  normalise,
+  masks,
+});
+
 function prepareCases(
   manifest: Manifest,
   { cohort, execution }: Study,
   { signal, onProgress }: PrepareOptions,
 ) {
   const { root, ...limits } = cohort.images;
-  return prepareCohort(
-    manifest,
-    { voxels: cohort.voxels, crop: cohort.crop, normalise: cohort.normalise, masks: cohort.masks },
-    {
-      images: { ...(root === null ? {} : { root }), limits },
-      cache: execution.cache,
-      ...(signal ? { signal } : {}),
-      onCase: (event) => onProgress({ kind: "case", cohort: manifest.path, ...event }),
-    },
-  );
+  return prepareCohort(manifest, preprocessOptions(cohort), {
+    images: { ...(root === null ? {} : { root }), limits },
+    cache: execution.cache,
+    ...(signal ? { signal } : {}),
+    onCase: (event) => onProgress({ kind: "case", cohort: manifest.path, ...event }),
+  });
 }
 
 /**

@@ -1,11 +1,15 @@
 import { access } from "node:fs/promises";
 import { untakenColumns, type VolumeRole } from "../cohort/columns.js";
-import { type CohortCase, caseFacts, readManifest } from "../cohort/manifest.js";
+import { type CohortCase, caseFacts, type Manifest, readManifest } from "../cohort/manifest.js";
+import { countMasks, type MaskCount } from "../cohort/mask-counts.js";
 import { type CaseFacts, lackOf } from "../cohort/needs.js";
+import { type PreparedCase, preparedBefore } from "../cohort/preprocess.js";
 import { makeSplits } from "../cohort/splits.js";
+import { TransferLimitsError } from "../common/errors.js";
 import type { TaskKind } from "../common/vocabulary.js";
 import { taskOf } from "../tasks/index.js";
 import { cohortRequests } from "./cohort-file.js";
+import { preprocessOptions } from "./prepare.js";
 import type { Study, TaskConfig } from "./schema.js";
 
 /** A cohort of a study as its manifest describes it. */
@@ -24,16 +28,19 @@ export interface CohortPreview {
   withoutGland: number;
   /** Sets whose metric cannot be computed, whatever a network answers, and why. */
   undefinedOn: { task: TaskKind; set: "validation" | "test"; metric: string; reason: string }[];
+  /** What is known of the cases in a set that were prepared before: how many these are, and how their masks came out. */
+  prepared: { cases: number; masks: MaskCount[] };
   /** Tasks that cases of a set lack a column for: how many do not take part in it, and why. */
   lacking: { task: TaskKind; set: "train" | "validation" | "test"; cases: number; reason: string }[];
 }
 
-/** Splits the cohorts of a study as `run` will. It reads manifests and looks whether files exist; it opens none. */
+/** Splits the cohorts of a study as `run` will. It reads manifests, looks whether images exist, and what the cache has of them; it opens none. */
 export async function previewCohorts(study: Study): Promise<CohortPreview[]> {
   const previews: CohortPreview[] = [];
   const { crop } = study.cohort;
   for (const { manifest: path, split, tasks } of cohortRequests(study)) {
-    const { cases, columns } = await readManifest(path);
+    const manifest = await readManifest(path);
+    const { cases, columns } = manifest;
     const { train, validation, test, unused } = makeSplits(cases, split, study.seed);
     const left = new Set(unused);
     const missing: CohortPreview["missing"] = [];
@@ -43,6 +50,8 @@ export async function previewCohorts(study: Study): Promise<CohortPreview[]> {
         if (!(await exists(file))) missing.push({ case: id, role: role as VolumeRole, file });
       }
     }
+    const used = { ...manifest, cases: cases.filter(({ id }) => !left.has(id)) };
+    const before = await knownBefore(study, used);
     previews.push({
       manifest: path,
       tasks,
@@ -63,6 +72,7 @@ export async function previewCohorts(study: Study): Promise<CohortPreview[]> {
       undefinedOn: study.tasks
         .filter(({ kind }) => tasks.includes(kind))
         .flatMap((task) => undefinedOn(task, cases, { validation, test })),
+      prepared: { cases: before.length, masks: countMasks(before) },
       lacking: study.tasks
         .filter(({ kind }) => tasks.includes(kind))
         .flatMap((task) => lackingOf(task, cases, { train, validation, test })),
@@ -87,6 +97,13 @@ function undefinedOn(
     return reason === null ? [] : [{ task: task.kind, set, metric: task.metric, reason }];
   });
 }
+
+/** The cases that were prepared before; none without LibTorch, which reads the cache: a plan is worth having all the same. */
+const knownBefore = ({ cohort, execution }: Study, manifest: Manifest): Promise<PreparedCase[]> =>
+  preparedBefore(manifest, preprocessOptions(cohort), execution.cache).catch((error: unknown) => {
+    if (error instanceof TransferLimitsError && error.code === "LIBTORCH_MISSING") return [];
+    throw error;
+  });
 
 /** Of each set, the cases that a task cannot use, by reason. */
 function lackingOf(

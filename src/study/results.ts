@@ -2,6 +2,7 @@
  * What a study leaves on disk, as types: `cells/<id>/cell.json`, `results.json`. Times and memory stand only under keys
  * named `cost`, so that two runs of one study can be compared byte for byte without them.
  */
+import type { MaskCount } from "../cohort/mask-counts.js";
 import type { Comparator, Strategy, TaskKind } from "../common/vocabulary.js";
 import type { Precision } from "../native/network.js";
 import type { Augmentation } from "../tasks/augmentation.js";
@@ -11,8 +12,13 @@ export type { Comparator, Strategy, TaskKind } from "../common/vocabulary.js";
 
 export interface CaseScore {
   case: string;
-  /** The case's own metric; where the metric is one of the whole set, the score that it is computed from. */
-  value: number;
+  /**
+   * The case's own metric, null where it is undefined for the case, as Dice is without a lesion; where the metric is one
+   * of the whole set, the score that it is computed from.
+   */
+  value: number | null;
+  /** Of a case without a lesion: whether one was found all the same. */
+  falseAlarm?: boolean;
   /** Where classes are told apart: the case's class and the answered one. */
   truth?: number;
   predicted?: number;
@@ -41,11 +47,11 @@ export interface Cost {
 /** A metric over the test set. */
 export interface TestMetric {
   name: string;
-  /** The mean over cases; for a metric that only a set has, such as specificity, its value. Null: undefined. */
+  /** The mean over the cases that have it; for a metric that only a set has, such as specificity, its value. Null: undefined. */
   mean: number | null;
   /** Why it is undefined, said of the test set, such as "it has no negative case"; only there. */
   reason?: string;
-  /** Sample standard deviation over cases (0 for one case); null for a metric that only a set has. */
+  /** Sample standard deviation over cases (0 for one case); null for a metric that only a set has, or that no case has. */
   standardDeviation: number | null;
   cases: CaseScore[];
   /** Secondary metrics by name, such as AUC or the Dice of one PI-RADS; null where undefined. */
@@ -198,6 +204,8 @@ export interface StudyResults {
       patients: number;
       split: { train: number; validation: number; test: number };
     }[];
+    /** Of each column of masks that any case has: how many there are, and how many show nothing or were graded. */
+    masks?: MaskCount[];
     excluded: Exclusion[];
   };
   cells: CellSummary[];

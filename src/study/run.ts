@@ -1,5 +1,6 @@
 import { mkdir, rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
+import { countMasks, masksInWords } from "../cohort/mask-counts.js";
 import { requireCallback, requireList, requireOptions, requireSignal } from "../common/arguments.js";
 import { writeJson } from "../common/atomic-file.js";
 import { expected, TransferLimitsError } from "../common/errors.js";
@@ -18,7 +19,7 @@ import {
 } from "./cell-folder.js";
 import { refuseChanges } from "./changes.js";
 import { refuseTooLarge } from "./check-memory.js";
-import { differingCases, readCohort, type StudyCohort, writeCohort } from "./cohort-file.js";
+import { differingCases, preparedCases, readCohort, type StudyCohort, writeCohort } from "./cohort-file.js";
 import { ResultsCollector } from "./collect.js";
 import { checkDevices, DevicePool } from "./devices.js";
 import { checkStudy } from "./load.js";
@@ -114,6 +115,7 @@ async function runLocked(
   if (done.size === 0) refuseUntestable(study, cells, cohort);
   await settleCohort(folder, cohort, done.size > 0);
   refuseOtherBasis(folder, finished, basisOf(study, cohort));
+  onProgress({ kind: "prepared", notes: masksInWords(countMasks(preparedCases(cohort))) });
 
   for (const { id } of cells) if (!done.has(id)) await rm(studyPaths(folder).failure(id), { force: true });
   onProgress({ kind: "plan", cells: cells.map(labelOf), alreadyDone });

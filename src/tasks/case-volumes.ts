@@ -1,7 +1,9 @@
+import type { MaskRole } from "../cohort/columns.js";
 import type { VolumeRole } from "../cohort/manifest.js";
 import type { CaseFacts } from "../cohort/needs.js";
 import type { PreparedCase } from "../cohort/preprocess.js";
 import { expected } from "../common/errors.js";
+import { foregroundAbove } from "../common/foreground.js";
 import type { Motion } from "../native/augmentation.js";
 import { readSafetensors } from "../native/safetensors.js";
 import type { Tensor } from "../native/tensor.js";
@@ -27,6 +29,12 @@ export interface CaseVolumes extends CaseFacts {
   readonly device: string;
   /** A volume [D, H, W], float32; the caller disposes it. */
   load(role: VolumeRole, device?: string): Promise<Tensor>;
+}
+
+/** 1 where a mask of a case has foreground, in any of its labels, and 0 elsewhere, [D, H, W]; the caller disposes it. */
+export async function loadForeground(volumes: CaseVolumes, role: MaskRole): Promise<Tensor> {
+  using mask = await volumes.load(role);
+  return await mask.threshold(foregroundAbove);
 }
 
 /** Opens the preprocessed volumes of a case for a device; `bank` keeps there what it has room for. */

@@ -1,7 +1,10 @@
 import { mean } from "simple-statistics";
-import { diceOf } from "./metrics.js";
+import { overlap } from "../native/kernels.js";
+import { loadForeground } from "./case-volumes.js";
+import { diceFrom } from "./metrics.js";
 import {
   type ChannelFill,
+  definedValues,
   disposable,
   filledChannels,
   meanOverCases,
@@ -24,10 +27,13 @@ export interface LesionSegmentationOptions {
   channelFill: ChannelFill;
 }
 
+/** The share of the cases without a lesion in which at least one voxel is taken for one. */
+const falseAlarms = "False alarms (share of cases without a lesion)";
+
 /**
  * Lesion segmentation (task 2 of the paper): T2W and one of ADC or high-b, drawn at random, to a mask of any lesion.
- * Tversky loss (Salehi 2017); Dice of sigmoid > 0.5, over all cases and by the PI-RADS of the case. Where prediction
- * and target are both empty, Dice is 1.
+ * Tversky loss (Salehi 2017); Dice of sigmoid > 0.5, over the cases with a lesion and by the PI-RADS of the case. A case
+ * without one has no Dice: beside it stands the share of those in which a lesion is found all the same.
  */
 export const lesionSegmentation = (options: LesionSegmentationOptions): Task => ({
   kind: "lesion-segmentation",
@@ -47,24 +53,35 @@ export const lesionSegmentation = (options: LesionSegmentationOptions): Task => 
     const role = draw.pick(diffusionRoles);
     using t2w = await volumes.load("t2w");
     using diffusion = await volumes.load(role);
-    using lesion = await volumes.load("lesion");
-    using mask = await lesion.threshold(0.5); // any grade is a lesion
+    using mask = await loadForeground(volumes, "lesion"); // any grade is a lesion
     const input = await stackChannels([t2w, diffusion], channels, options.channelFill);
     return sampleOf(input, mask);
   },
 
   async judge(logits, target) {
     // A logit above 0 is a probability above 0.5.
-    return (await diceOf(logits, target, { threshold: 0 })).map((value) => ({ value }));
+    const counts = await overlap(logits, target, 0);
+    return counts.map((one) =>
+      one.target === 0 ? { value: null, falseAlarm: one.prediction > 0 } : { value: diceFrom(one) },
+    );
   },
 
   assess(judgements, cases) {
     const grades = [...new Set(cases.flatMap(({ pirads }) => pirads ?? []))].sort((a, b) => a - b);
     const ofGrade = (grade: number) =>
-      judgements.filter((_, index) => cases[index]?.pirads === grade).map(({ value }) => value);
+      definedValues(judgements.filter((_, index) => cases[index]?.pirads === grade));
+    const byGrade = grades.flatMap((grade) => {
+      const values = ofGrade(grade);
+      return values.length === 0 ? [] : [[`Dice of PI-RADS ${grade}`, mean(values)]];
+    });
+    const alarms = judgements.flatMap(({ falseAlarm }) => falseAlarm ?? []);
     return meanOverCases(
       judgements,
-      Object.fromEntries(grades.map((grade) => [`Dice of PI-RADS ${grade}`, mean(ofGrade(grade))])),
+      {
+        ...Object.fromEntries(byGrade),
+        ...(alarms.length === 0 ? {} : { [falseAlarms]: alarms.filter(Boolean).length / alarms.length }),
+      },
+      "it has no case with a lesion",
     );
   },
 

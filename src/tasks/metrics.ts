@@ -1,5 +1,6 @@
 import { requireArrayLike, requireFinite, requireNumbers, requireOptions } from "../common/arguments.js";
 import { expected, TransferLimitsError } from "../common/errors.js";
+import { foregroundAbove } from "../common/foreground.js";
 import { ssim3d as nativeSsim3d, overlap } from "../native/kernels.js";
 import { type ShapedArray, withTensors } from "../native/temporary.js";
 import type { Tensor } from "../native/tensor.js";
@@ -57,7 +58,7 @@ export function dice(
   const counts = { intersection: 0, prediction: 0, target: 0 };
   for (let i = 0; i < prediction.length; i++) {
     const predicted = (prediction[i] as number) > threshold;
-    const wanted = (target[i] as number) > 0.5;
+    const wanted = (target[i] as number) > foregroundAbove;
     if (predicted) counts.prediction++;
     if (wanted) counts.target++;
     if (predicted && wanted) counts.intersection++;

@@ -3,6 +3,7 @@ import type { CaseVolumes } from "./case-volumes.js";
 import { auc, confusionMatrix, quadraticWeightedKappa, specificityAtSensitivity } from "./metrics.js";
 import {
   type ChannelFill,
+  definedValues,
   disposable,
   filledChannels,
   type Judgement,
@@ -78,7 +79,7 @@ export const piradsClassification = (options: PiradsClassificationOptions): Task
   assess(judgements) {
     const truth = judgements.map((one) => one.truth as number);
     const predicted = judgements.map((one) => one.predicted as number);
-    const scores = judgements.map(({ value }) => value);
+    const scores = definedValues(judgements);
     const labels = truth.map((one) => one >= classOf(options.positiveFrom));
     const right = truth.filter((one, index) => one === predicted[index]).length;
     const reason = oneSided(labels, options.positiveFrom);

@@ -46,8 +46,13 @@ export interface Picture extends Disposable {
 
 /** How a case was answered. */
 export interface Judgement {
-  /** The metric of this case; for a metric that only a set of cases has, the score that it is computed from. */
-  value: number;
+  /**
+   * The metric of this case, null where it is undefined for it; for a metric that only a set of cases has, the score that
+   * it is computed from.
+   */
+  value: number | null;
+  /** Where there was nothing to be found, and the metric is undefined for that: whether something was found all the same. */
+  falseAlarm?: boolean;
   /** Where the task is to tell classes apart: the case's class and the one that was answered. */
   truth?: number;
   predicted?: number;
@@ -127,12 +132,22 @@ export const needing = (...needs: readonly Need[]): Pick<Task, "needs" | "missin
   missing: (facts) => lackOf(needs, facts),
 });
 
-/** The assessment of a metric that every case has: the mean over cases, and their standard deviation. */
+/** The values of the cases for which a metric is defined. */
+export const definedValues = (judgements: readonly Judgement[]): number[] =>
+  judgements.flatMap(({ value }) => value ?? []);
+
+/**
+ * The assessment of a metric that a case has by itself: the mean over the cases that have it, and their standard deviation.
+ *
+ * @param reason why the metric is undefined where no case has it, said of the set of cases
+ */
 export function meanOverCases(
   judgements: readonly Judgement[],
   secondary: Assessment["secondary"] = {},
+  reason = "it is undefined for each of its cases",
 ): Assessment {
-  const values = judgements.map(({ value }) => value);
+  const values = definedValues(judgements);
+  if (values.length === 0) return { value: null, reason, standardDeviation: null, secondary };
   const deviation = values.length === 1 ? 0 : sampleStandardDeviation(values);
   return { value: mean(values), standardDeviation: deviation, secondary };
 }

@@ -51,7 +51,9 @@ async function inspectAsImage(file: string, { of, root }: { of?: string; root?: 
   const image = await inspectImage(file, where);
   if (of !== undefined) {
     const { checkCovers, readImage } = await import("../../cohort/image.js");
-    checkCovers(await readImage(file, where), await readImage(of, where));
+    const { labelled } = await import("../../cohort/mask-values.js");
+    const mask = await labelled(await readImage(file, where), null);
+    checkCovers(mask.image, await readImage(of, where));
   }
   const notFinite = image.nanVoxels + image.infiniteVoxels > 0;
   if (notFinite) process.stderr.write(`${printable(`${file}: ${image.warnings.join(" ")}`)}\n`);

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { masksInWords } from "../../cohort/mask-counts.js";
 import { hoursInWords } from "../../study/estimate.js";
 import type { StudyPlan } from "../../study/plan.js";
 import type { CohortPreview } from "../../study/preview.js";
@@ -105,6 +106,7 @@ function cohortLines({
   lacking,
   withoutGland,
   undefinedOn,
+  prepared,
 }: CohortPreview): string[] {
   const { train, validation, test, unused } = split;
   const lines = [
@@ -127,6 +129,8 @@ function cohortLines({
     );
   for (const { task, set, cases: number, reason } of lacking)
     lines.push(`  left out of ${task}: ${count(number, "case")} of the ${set} set, because ${reason}`);
+  for (const words of masksInWords(prepared.masks))
+    lines.push(`  of ${count(prepared.cases, "case")} prepared before: ${printable(words)}`);
   const [first] = missing;
   if (first === undefined) return lines;
   const without = new Set(missing.map((one) => one.case)).size;

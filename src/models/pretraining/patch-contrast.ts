@@ -1,7 +1,7 @@
 import { type Need, unmetNeed } from "../../cohort/needs.js";
 import { Tensor } from "../../native/tensor.js";
 import type { LossSpec } from "../../native/trainer.js";
-import type { CaseVolumes } from "../../tasks/case-volumes.js";
+import { type CaseVolumes, loadForeground } from "../../tasks/case-volumes.js";
 
 /**
  * Patch-level contrast guided by lesion masks, as ProViCNet is pretrained (Lee et al. 2025; the loss is the supervised
@@ -25,7 +25,7 @@ export const contrastNeeds: readonly Need[] = [{ oneOf: ["t2w"] }, { oneOf: ["le
 /** Whether a case can teach: it has T2W, and a lesion mask in which there is a lesion. */
 export async function showsLesion(volumes: CaseVolumes): Promise<boolean> {
   if (unmetNeed(contrastNeeds, volumes) !== null) return false;
-  using mask = await volumes.load("lesion");
+  using mask = await loadForeground(volumes, "lesion");
   return (await mask.sliceSums()).some((sum) => sum > 0);
 }
 
@@ -52,7 +52,7 @@ export async function contrastBatch(
       images.push(keep(await Tensor.gather([image], [0]))); // [1, D, H, W]
       const mask = keep(
         hasLesion(index)
-          ? await keep(await volumes.load("lesion")).threshold(0.5)
+          ? await loadForeground(volumes, "lesion")
           : await image.threshold(Number.POSITIVE_INFINITY),
       );
       masks.push(keep(await Tensor.gather([mask], [0])));

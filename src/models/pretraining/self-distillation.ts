@@ -4,7 +4,7 @@ import type { Network } from "../../native/network.js";
 import { Tensor } from "../../native/tensor.js";
 import type { DistillationSchedule, LossSpec, SliceViews } from "../../native/trainer.js";
 import { cropSlices, type SliceCrop, statistics } from "../../native/volumes.js";
-import type { CaseVolumes } from "../../tasks/case-volumes.js";
+import { type CaseVolumes, loadForeground } from "../../tasks/case-volumes.js";
 import { contrastBatch } from "./patch-contrast.js";
 
 /**
@@ -140,7 +140,7 @@ export async function slicedCase(volumes: CaseVolumes): Promise<SlicedCase> {
   using image = await volumes.load("t2w", "cpu");
   const { mean, standardDeviation: deviation } = await statistics(image);
   if (!volumes.roles.includes("lesion")) return { volumes, lesionSlices: [], mean, deviation };
-  using mask = await volumes.load("lesion");
+  using mask = await loadForeground(volumes, "lesion");
   const sums = await mask.sliceSums();
   const lesionSlices = sums.flatMap((sum, slice) => (sum > 0 ? [slice] : []));
   return { volumes, lesionSlices, mean, deviation };

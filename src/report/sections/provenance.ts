@@ -1,3 +1,4 @@
+import { masksInWords } from "../../cohort/mask-counts.js";
 import type { TaskKind } from "../../common/vocabulary.js";
 import type { StudyResults } from "../../study/results.js";
 import { augmentationInWords } from "../../tasks/augmentation.js";
@@ -93,7 +94,7 @@ function splitsLink(splits: Splits, assets: Assets): Html | null {
   return uri === null ? null : html`<a download="splits.json" href="${uri}">Save splits</a> · `;
 }
 
-function seedsAndSplits({ splits }: StudyFolder, summary: Summary, assets: Assets): Html {
+function seedsAndSplits({ results, splits }: StudyFolder, summary: Summary, assets: Assets): Html {
   const seeds = names(summary.seeds.map(String)) || "none";
   const files = splits
     ? html`<p class="downloads">${splitsLink(splits, assets)}beside this page: <a href="splits.json">splits.json</a></p>`
@@ -104,7 +105,8 @@ function seedsAndSplits({ splits }: StudyFolder, summary: Summary, assets: Asset
     return html`<p>Cohort${where}: ${manifest}. ${count(split.train, "case")} to train, ${split.validation} to validate,
 ${split.test} to test${unused > 0 ? `, ${count(unused, "case")} unused` : ""}.</p>`;
   });
-  return html`${cohorts}<p>${summary.seeds.length === 1 ? "Seed" : "Seeds"}: ${seeds}.</p>${files}`;
+  const masks = masksInWords(results.cohort.masks ?? []).map((words) => html`<p>${words}</p>`);
+  return html`${cohorts}${masks}<p>${summary.seeds.length === 1 ? "Seed" : "Seeds"}: ${seeds}.</p>${files}`;
 }
 
 /** Cases of a cohort that no set holds: of the one that a task names, or of the study's. */
