@@ -166,7 +166,7 @@ describe("a study on phantoms", () => {
       .trim()
       .split("\n");
     expect(header).toBe("quantity,task,strategy,model,comparator,reference,seed,case,value");
-    // 10 cells of 2 cases, mean and spread; 5 x 2 Dice by PI-RADS; 2 x 4 gains; 6 distances of 5 numbers.
+    // 10 cells of 2 cases, mean and spread; 5 x Dice of the PI-RADS with a lesion and false alarms; 2 x 4 gains; 6 distances of 5 numbers.
     expect(rows).toHaveLength(10 * 4 + 5 * 2 + 8 + 6 * 5);
   });
 
