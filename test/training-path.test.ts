@@ -546,7 +546,7 @@ describe("the optimiser", () => {
     const how = { learningRate: 1e-2, seed: 1 };
     await trainer.step(input, target, how);
     await undisturbed.step(input, target, how);
-    await expect(trainer.step(broken, target, how)).rejects.toMatchObject({ code: "INTERNAL" });
+    await expect(trainer.step(broken, target, how)).rejects.toMatchObject({ code: "BAD_INPUT" });
     const [after, wanted] = [
       await trainer.step(input, target, how),
       await undisturbed.step(input, target, how),

@@ -83,9 +83,10 @@ torch::Device device_named(const std::string& name) {
                                        name.find_first_not_of("0123456789", 5) == std::string::npos);
   if (!cuda) throw Error("BAD_INPUT", "Expected cpu, cuda or cuda:<number> for device but received " + name);
   if (!torch::cuda::is_available()) {
-    throw Error("BAD_INPUT",
-                "Expected a device of this machine but received " + name +
-                    ": this build, or this machine, has no CUDA. Use cpu, or see what the command doctor says");
+    throw Error(
+        "BAD_INPUT",
+        "Expected a device of this machine but received " + name +
+            ": this build, or this machine, has no CUDA. Use cpu, or see what the command doctor says");
   }
   const torch::Device device(name == "cuda" ? "cuda:0" : name);
   require(device.index() < torch::cuda::device_count(), "Expected a CUDA device below ",

@@ -27,6 +27,10 @@ export function codedError(error: unknown, path?: string): unknown {
   });
 }
 
+/** What is thrown where so many bytes are asked for that no machine can hold, or this one cannot. */
+export const outOfMemory = (what: string): TransferLimitsError =>
+  new TransferLimitsError("OUT_OF_MEMORY", `${what}. ${cures.OUT_OF_MEMORY}`);
+
 /** Does work, and gives a code to what the system refused. */
 export async function withCodedErrors<T>(work: () => Promise<T>): Promise<T> {
   try {

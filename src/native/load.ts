@@ -68,15 +68,17 @@ function loadAddon(): Addon {
 /** The addon, whose functions throw errors of this package also where they refuse before there is a promise. */
 const withOwnErrors = (native: Addon): Addon =>
   Object.fromEntries(
-    Object.entries(native).map(([name, work]: [string, (...given: unknown[]) => unknown]) => [
+    Object.entries(native).map(([name, work]: [string, unknown]) => [
       name,
-      (...given: unknown[]) => {
-        try {
-          return work(...given);
-        } catch (error) {
-          throw nativeError(error);
-        }
-      },
+      typeof work !== "function"
+        ? work
+        : (...given: unknown[]) => {
+            try {
+              return work(...given);
+            } catch (error) {
+              throw nativeError(error);
+            }
+          },
     ]),
   ) as unknown as Addon;
 

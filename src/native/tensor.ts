@@ -1,6 +1,7 @@
 import { totalmem } from "node:os";
 import { requireList, requireShape } from "../common/arguments.js";
-import { expected } from "../common/errors.js";
+import { describe, expected } from "../common/errors.js";
+import { outOfMemory } from "../common/system-errors.js";
 import type { DType, TensorHandle, TypedArray } from "./addon.js";
 import { addon, call, settle } from "./load.js";
 
@@ -82,7 +83,9 @@ export class Tensor implements Disposable {
     requireShape(shape);
     const bytes = 4 * shape.reduce((product, size) => product * size, 1);
     if (bytes > totalmem())
-      throw expected(`a tensor of at most the machine's memory, ${totalmem()} bytes,`, "shape", shape);
+      throw outOfMemory(
+        `Expected a tensor of at most the machine's memory, ${totalmem()} bytes, for shape but received ${describe(shape)}`,
+      );
     return new Tensor(await settle(addon().tensorNormal([...shape], seed, device)));
   }
 
