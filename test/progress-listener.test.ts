@@ -42,4 +42,12 @@ describe("A listener that throws", () => {
     const continued = await runStudy(study("epoch"));
     expect(withoutCost(continued.cells)).toEqual(withoutCost(whole.cells));
   });
+
+  it("later, as a promise, does the same", async () => {
+    const thrown = new Error("the socket is closed");
+    const onProgress = async (event: { kind: string }) => {
+      if (event.kind === "plan") throw thrown;
+    };
+    await expect(runStudy(study("rejects"), { onProgress })).rejects.toBe(thrown);
+  });
 });

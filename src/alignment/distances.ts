@@ -5,6 +5,13 @@ import type { Tensor } from "../native/tensor.js";
 import type { Distance, DistanceName, KernelDistance } from "../study/results.js";
 import { type PairSums, pairSums, requireSigma, type SquaredMmd, squaredMmd } from "./mmd.js";
 
+/** A distance whose numbers are all there; unbiased ones want two rows. */
+export interface MeasuredDistance extends Distance {
+  paper: KernelDistance;
+  medianHeuristic: KernelDistance;
+  multiBandwidth: { biased: number; unbiased: number | null };
+}
+
 /** The bandwidths of the multi-bandwidth distance, as multiples of the median distance. */
 export const bandwidthFactors = [0.25, 0.5, 1, 2, 4] as const;
 
@@ -29,7 +36,7 @@ export async function measureDistance(
   fineTuned: Tensor,
   reference: Tensor,
   options: { sigma: number; signal?: AbortSignal },
-): Promise<Distance> {
+): Promise<MeasuredDistance> {
   const { name, task, strategy, model, seed } = of;
   const { sigma, signal } = options;
   requireSigma(sigma);
@@ -70,6 +77,31 @@ export async function measureDistance(
         : null,
     },
     warning: warningOf(name, rows, sigma, median, paper, heuristic),
+  };
+}
+
+/** A distance that cannot be computed, with the reason in its numbers' place. */
+export function undefinedDistance(
+  of: Pick<Distance, "name" | "task" | "strategy" | "model" | "seed">,
+  [rows = 0, features = 0]: readonly number[],
+  reason: string,
+): Distance {
+  const { name, task, strategy, model, seed } = of;
+  const none = {
+    sigma: null,
+    biased: null,
+    unbiased: null,
+    offDiagonalMean: null,
+    saturated: false,
+  } as const;
+  const warning = `It is undefined: ${reason}`;
+  return {
+    ...{ task, strategy, model, seed, name, rows, features },
+    paper: none,
+    medianHeuristic: none,
+    multiBandwidth: { biased: null, unbiased: null },
+    warning,
+    reason,
   };
 }
 

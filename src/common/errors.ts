@@ -9,6 +9,7 @@
  * - `BAD_FILE`: a file or a folder cannot be opened, read or written: it is no regular file, or access is denied.
  * - `DISK_FULL`: no space, or no more of a quota, is left on the disk that is written to. Running again goes on.
  * - `OUT_OF_MEMORY`: the machine, or its limit for a process, has no memory left for the work.
+ * - `NOT_FINITE`: a network answers with numbers that are infinite or not numbers (NaN).
  * - `LIBTORCH_MISSING`: LibTorch, or the compiled addon, was not found or does not fit.
  * - `DISPOSED`: a tensor or a network is used after it was disposed.
  * - `ABORTED`: work was stopped by an `AbortSignal`.
@@ -25,6 +26,7 @@ export type ErrorCode =
   | "BAD_FILE"
   | "DISK_FULL"
   | "OUT_OF_MEMORY"
+  | "NOT_FINITE"
   | "LIBTORCH_MISSING"
   | "DISPOSED"
   | "ABORTED"

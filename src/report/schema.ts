@@ -70,13 +70,22 @@ const cell = z.object({
   cost,
 });
 
-const kernel = z.object({
-  sigma: number,
-  biased: number,
-  unbiased: z.number().nullable(),
-  offDiagonalMean: number,
-  saturated: z.boolean(),
-});
+const kernel = z.union([
+  z.object({
+    sigma: z.null(),
+    biased: z.null(),
+    unbiased: z.null(),
+    offDiagonalMean: z.null(),
+    saturated: z.literal(false),
+  }),
+  z.object({
+    sigma: number,
+    biased: number,
+    unbiased: z.number().nullable(),
+    offDiagonalMean: number,
+    saturated: z.boolean(),
+  }),
+]);
 
 const session = z.object({
   started: text,
@@ -152,8 +161,9 @@ export const resultsSchema = z.object({
       features: whole,
       paper: kernel,
       medianHeuristic: kernel,
-      multiBandwidth: z.object({ biased: number, unbiased: z.number().nullable() }),
+      multiBandwidth: z.object({ biased: z.number().nullable(), unbiased: z.number().nullable() }),
       warning: text.nullable(),
+      reason: text.optional(),
     }),
   ),
   pretraining: z.array(

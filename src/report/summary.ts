@@ -332,7 +332,7 @@ function meanGain(gains: readonly Gain[] = []): MeanGain | null {
 }
 
 function meanDistance(name: DistanceName, bySeed: Distance[] = []): MeanDistance | null {
-  const values = bySeed.map((one) => one.paper.biased).filter(Number.isFinite);
+  const values = bySeed.flatMap((one) => one.paper.biased ?? []).filter(Number.isFinite);
   if (values.length === 0) return null;
   return {
     name,

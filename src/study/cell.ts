@@ -210,7 +210,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
     const wrong = cases.find(({ value }) => value !== null && !Number.isFinite(value));
     if (wrong) {
       throw new TransferLimitsError(
-        "INTERNAL",
+        "NOT_FINITE",
         `${task.metric} of test case ${wrong.case} became ${wrong.value}`,
       );
     }

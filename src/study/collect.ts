@@ -1,7 +1,8 @@
 import { join } from "node:path";
-import { measureDistance } from "../alignment/distances.js";
+import { measureDistance, undefinedDistance } from "../alignment/distances.js";
 import { countMasks } from "../cohort/mask-counts.js";
 import { writeFileAtomically, writeJson } from "../common/atomic-file.js";
+import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { packageVersion } from "../common/package-version.js";
 import { buildInfo } from "../native/runtime.js";
 import { readSafetensors } from "../native/safetensors.js";
@@ -161,10 +162,20 @@ export class ResultsCollector {
     const known = this.#distances.get(key);
     if (known) return known;
     const { task, strategy, model, seed } = fineTuned;
-    using a = await this.embeddings(fineTuned.id);
-    using b = await this.embeddings(reference.id);
-    const options = { sigma: this.study.alignment.sigma, ...(signal ? { signal } : {}) };
-    const distance = await measureDistance({ name, task, strategy, model, seed }, a, b, options);
+    const of = { name, task, strategy, model, seed };
+    let shape: number[] = [];
+    let distance: Distance;
+    try {
+      using a = await this.embeddings(fineTuned.id);
+      using b = await this.embeddings(reference.id);
+      shape = a.shape;
+      const options = { sigma: this.study.alignment.sigma, ...(signal ? { signal } : {}) };
+      distance = await measureDistance(of, a, b, options);
+    } catch (error) {
+      // A distance that cannot be computed says why in its place, beside the results that are sound.
+      if (!(error instanceof TransferLimitsError) || !undefinedBy.has(error.code)) throw error;
+      distance = undefinedDistance(of, shape, messageOf(error));
+    }
     this.#distances.set(key, distance);
     return distance;
   }
@@ -178,6 +189,9 @@ export class ResultsCollector {
 
 /** Several studies, in several places, may have the same results. */
 const withoutBasis = ({ basis: _, ...result }: CellResult): CellResult => result;
+
+/** Errors that lie in the embeddings themselves: numbers that are not finite, or a file that is not what it should be. */
+const undefinedBy: ReadonlySet<string> = new Set(["BAD_INPUT", "BAD_CHECKPOINT", "NOT_FINITE"]);
 
 /** The cohorts of single tasks, where any has one of its own. */
 function ofTasks({ tasks }: StudyCohort): Pick<StudyResults["cohort"], "tasks"> {

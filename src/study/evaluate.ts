@@ -1,4 +1,4 @@
-import { throwIfAborted } from "../common/errors.js";
+import { TransferLimitsError, throwIfAborted } from "../common/errors.js";
 import { type RandomStream, randomStream } from "../common/random.js";
 import type { Network, VolumeFeatures } from "../native/network.js";
 import { Tensor } from "../native/tensor.js";
@@ -61,6 +61,8 @@ export interface Evaluation {
 /**
  * The metric of a set of cases, of which there is at least one. `visit` sees each sample with the network's answer to it
  * and, where the network has an encoder, its features of the sample's input.
+ *
+ * @throws `NOT_FINITE` where an answer or an embedding holds NaN or infinity: no metric of it would mean anything
  */
 export async function evaluate(
   present: Presentation,
@@ -79,6 +81,8 @@ export async function evaluate(
     const features = task.answer && !visit ? null : await featuresOf(present, volumes, input);
     try {
       using prediction = await answerTo(present, sample, input, features, draw, signal);
+      await refuseNotFinite("answer", prediction, volumes.case);
+      if (features) await refuseNotFinite("embedding", features.pooled, volumes.case);
       const [judgement] = await task.judge(prediction, target);
       judged.push({ case: volumes.case, ...(judgement as Judgement) });
       await visit?.(sample, prediction, features);
@@ -87,6 +91,17 @@ export async function evaluate(
     }
   }
   return { assessment: task.assess(judged, cases), cases: judged };
+}
+
+async function refuseNotFinite(what: "answer" | "embedding", tensor: Tensor, id: string): Promise<void> {
+  const wrong = await tensor.countNotFinite();
+  if (wrong === 0) return;
+  const all = tensor.shape.reduce((product, size) => product * size, 1);
+  throw new TransferLimitsError(
+    "NOT_FINITE",
+    `Expected finite numbers, but of the network's ${what} to case ${id} ${wrong} of ${all} values are NaN or infinite. Look ` +
+      "at the weights with inspect, lower training.learningRate, or set training.gradientClip",
+  );
 }
 
 /** The encoder's features of a sample, kept ones where there are; null for a network without an encoder. */

@@ -128,6 +128,11 @@ export interface KernelDistance {
   saturated: boolean;
 }
 
+/** In the place of a distance that is undefined. */
+export type UndefinedKernelDistance = {
+  [Key in keyof KernelDistance]: Key extends "saturated" ? false : null;
+};
+
 export interface Distance {
   task: TaskKind;
   strategy: Strategy;
@@ -137,12 +142,14 @@ export interface Distance {
   rows: number;
   features: number;
   /** As in the paper: sigma from the study, biased. */
-  paper: KernelDistance;
-  medianHeuristic: KernelDistance;
+  paper: KernelDistance | UndefinedKernelDistance;
+  medianHeuristic: KernelDistance | UndefinedKernelDistance;
   /** Sum over the bandwidths {1/4, 1/2, 1, 2, 4} x the median distance. */
-  multiBandwidth: { biased: number; unbiased: number | null };
+  multiBandwidth: { biased: number | null; unbiased: number | null };
   /** A plain sentence where the number means nothing; null where it does. */
   warning: string | null;
+  /** Why the distance is undefined, its numbers null; only there. */
+  reason?: string;
 }
 
 export interface Exclusion {

@@ -54,14 +54,15 @@ export interface RunOptions {
  *
  * @param study from `loadStudy`, or an object as a study file would hold it, with paths relative to the working folder
  * @returns what `results.json` in the study's folder says
- * @throws `BAD_CONFIG` before any work where the study is wrong, or is not the one whose results lie in its folder;
- *   `BUSY` when another process works there; `ABORTED`, after which running it again goes on; `DISK_FULL`, `BAD_FILE`
+ * @throws what `onProgress` threw, once the study has stopped; `BAD_CONFIG` before any work where the study is wrong, or
+ *   is not the one whose results lie in its folder; `BUSY` when another process works there; `ABORTED`, after which
+ *   running it again goes on; `DISK_FULL`, `BAD_FILE`
  */
 export async function runStudy(study: Study | StudyInput, options: RunOptions = {}): Promise<StudyResults> {
   requireOptions(options);
   requireSignal(options.signal);
   if (options.onProgress !== undefined) requireCallback(options.onProgress, "onProgress");
-  const listener = new Listener(options.onProgress, options.signal);
+  const listener = new Listener(options);
   if (options.devices !== undefined) requireList(options.devices, "devices", "an array of devices");
   if (options.only !== undefined && options.only !== "pretraining")
     throw expected('"pretraining"', "only", options.only);
@@ -74,10 +75,10 @@ export async function runStudy(study: Study | StudyInput, options: RunOptions = 
   try {
     return await withCodedErrors(async () => {
       await mkdir(studyPaths(folder).cells, { recursive: true });
-      return await whileLocked(folder, () => runLocked(checked, options, listener.signal, listener.hear));
+      return whileLocked(folder, () => runLocked(checked, options, listener.signal, listener.tell));
     });
   } catch (error) {
-    throw listener.failed ? listener.error : error;
+    throw listener.failure ? listener.failure.error : error;
   } finally {
     const alive = Tensor.live - liveBefore;
     if (alive > 0) {
@@ -151,33 +152,6 @@ async function runLocked(
   return results;
 }
 
-/** Hands events on. A listener that throws stops the study, which then ends with what it threw. */
-class Listener {
-  readonly #controller = new AbortController();
-  /** Aborted by the caller, or because the listener threw. */
-  readonly signal: AbortSignal;
-  failed = false;
-  error: unknown;
-
-  constructor(
-    private readonly listen: ((event: StudyEvent) => void) | undefined,
-    signal: AbortSignal | undefined,
-  ) {
-    this.signal = AbortSignal.any([this.#controller.signal, ...(signal ? [signal] : [])]);
-  }
-
-  readonly hear = (event: StudyEvent): void => {
-    if (this.failed) return;
-    try {
-      this.listen?.(event);
-    } catch (error) {
-      this.failed = true;
-      this.error = error;
-      this.#controller.abort();
-    }
-  };
-}
-
 /**
  * Writes the study as it is run into its folder, unless the folder holds another one. The number of threads, on which
  * the last bits of every number depend, stays what it was when the study was first run, unless the study names one.
@@ -216,6 +190,34 @@ async function finishedCells(folder: string, { cells }: StudyPlan): Promise<Map<
     if (result) finished.set(id, result.basis);
   }
   return finished;
+}
+
+/** Whoever is told of the study's progress. Where that fails, the study stops as on request, and ends with its error. */
+class Listener {
+  readonly #stop = new AbortController();
+  readonly #onProgress: (event: StudyEvent) => unknown;
+  readonly signal: AbortSignal;
+  failure: { error: unknown } | undefined;
+
+  constructor({ signal, onProgress = () => {} }: RunOptions) {
+    this.#onProgress = onProgress;
+    this.signal = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
+  }
+
+  readonly tell = (event: StudyEvent): void => {
+    if (this.failure) return;
+    try {
+      const answer = this.#onProgress(event);
+      if (answer instanceof Promise) answer.catch((error: unknown) => this.#fail(error));
+    } catch (error) {
+      this.#fail(error);
+    }
+  };
+
+  #fail(error: unknown): void {
+    this.failure ??= { error };
+    this.#stop.abort();
+  }
 }
 
 /** The study, on the devices that were asked for. @throws `BAD_CONFIG` where they are not there */

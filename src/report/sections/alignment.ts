@@ -18,11 +18,18 @@ export function alignmentSection(results: StudyResults, summary: Summary, assets
   );
   const explained = html`<p>Squared maximum mean discrepancy (MMD²) between encoder embeddings of the test set:
 ${distanceNames.map((name, index) => html`${index > 0 ? "; " : null}<strong>${name}</strong>, ${distanceMeaning[name]}`)}.</p>`;
+  const undefinedOnes = results.distances.filter(({ reason }) => reason !== undefined);
+  if (all.length === 0 && undefinedOnes.length > 0) {
+    return html`<section id="alignment"><h2>Alignment</h2>${explained}
+<p>No distance is defined.</p>${warnings(undefinedOnes)}</section>`;
+  }
   if (all.length === 0) {
     return html`<section id="alignment"><h2>Alignment</h2>${explained}
 <p>${whyNothing(results.cells).status === "failed" || results.complete ? "No distance could be computed" : "No distance can be computed yet"}: each needs the embeddings of two cells.</p></section>`;
   }
-  const sigmas = [...new Set(all.flatMap(({ distance }) => distance.bySeed.map((one) => one.paper.sigma)))];
+  const sigmas = [
+    ...new Set(all.flatMap(({ distance }) => distance.bySeed.flatMap((one) => one.paper.sigma ?? []))),
+  ];
   const paper = { label: `Paper’s kernel, σ = ${sigmas.join(", ")}`, class: "plain" };
   const heuristic = { label: "Median heuristic", class: "plain" };
   const several = { label: "Five bandwidths", class: "plain" };
@@ -65,7 +72,10 @@ ${assets.table({
 })}
 <p class="quiet">The off-diagonal mean is the kernel’s mean over pairs of different cases. Near 0 or near 1, every pair
 looks alike to the kernel, and MMD² depends on the number of cases alone. The unbiased estimate may fall below 0.</p>
-${warnings(all.flatMap(({ distance }) => distance.bySeed))}</section>`;
+${warnings([
+  ...all.flatMap(({ distance }) => distance.bySeed.filter(({ reason }) => reason === undefined)),
+  ...undefinedOnes,
+])}</section>`;
 }
 
 function value(bySeed: readonly Distance[], of: (one: Distance) => number | null, digits = 4): TableCell {
