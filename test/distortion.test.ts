@@ -101,7 +101,7 @@ describe("the distance transform", () => {
     using empty = Tensor.from(new Float32Array(8), [2, 2, 2]);
     await expect(distanceTransform(empty, [1, 1, 1])).rejects.toMatchObject({
       code: "BAD_INPUT",
-      message: expect.stringContaining("at least one voxel"),
+      message: expect.stringContaining("at least one foreground voxel"),
     });
     using full = Tensor.from(new Float32Array(8).fill(1), [2, 2, 2]);
     await expect(distanceTransform(full, [1, 0, 1])).rejects.toMatchObject({ code: "BAD_INPUT" });
