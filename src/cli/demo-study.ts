@@ -11,7 +11,7 @@ const voxels = [64, 64, 24] as const;
 /** The phantoms of the demo: two cohorts of different patients. */
 const cohorts = {
   "pretraining-cohort": { cases: 40, prefix: "pretraining", seedOffset: 1_000_000 },
-  cohort: { cases: 40, prefix: "case", seedOffset: 0 },
+  cohort: { cases: 32, prefix: "case", seedOffset: 0 },
 } as const;
 
 /** The study of the demo, as a person would write it for a cohort of their own. */
@@ -26,13 +26,13 @@ cohort:
   manifest: cohort/manifest.csv
   voxels: [48, 48, 16] # height x width x depth
   crop: { around: gland, fieldOfView: [64, 64, 60] } # mm
-split: { train: 20, validation: 6, test: 14 } # cases: few labelled ones, where pretraining can matter
+split: { train: 16, validation: 4, test: 12 } # cases: few labelled ones, where pretraining can matter
 models:
   - name: ProFound
     encoder: profound-demo
     pretrain:
       manifest: pretraining-cohort/manifest.csv # disjoint from the study's cohort
-      epochs: 60
+      epochs: 50
       batchSize: 4
       learningRate: 0.002
       decoderDim: 64
@@ -44,7 +44,7 @@ models:
     encoder: provicnet-demo
     pretrain:
       manifest: pretraining-cohort/manifest.csv
-      epochs: 40
+      epochs: 32
       batchSize: 4
       learningRate: 0.001
       projection: { hidden: 64, bottleneck: 32 }
@@ -59,7 +59,7 @@ tasks:
     prior: 0.01 # an untrained network says that one voxel in a hundred is lesion
     training: { epochs: 12, learningRate: 0.003, validateEvery: 4 }
   - kind: super-resolution
-    training: { epochs: 10, learningRate: 0.002, validateEvery: 5 }
+    training: { epochs: 16, learningRate: 0.004, validateEvery: 4 }
     strategies: [direct, diffusion]
     diffusion:
       prediction: image # a few hundred steps are too few to tell noise
@@ -69,13 +69,13 @@ tasks:
       training: { epochs: 4, learningRate: 0.004, validateEvery: 4 }
   - kind: distortion-correction
     answers: difference # an untrained network gives the image back as it is
-    training: { epochs: 8, learningRate: 0.003, validateEvery: 4 }
+    training: { epochs: 6, learningRate: 0.003, validateEvery: 6 }
   - kind: modality-translation
     prediction: image
     noiseSchedule: linear
     sampler: ancestral
     samplingSteps: 5
-    training: { epochs: 6, learningRate: 0.004, validateEvery: 6 }
+    training: { epochs: 5, learningRate: 0.004, validateEvery: 5 }
 specialised:
   pirads-classification: resnet-demo
   lesion-segmentation: unet-3d-demo
