@@ -161,8 +161,7 @@ std::optional<IntensityBins> read_bins(const Napi::Value& value) {
   if (!has(object, "output")) return std::nullopt;
   const Napi::Object output = transfer_limits::object(object.Get("output"), "output");
   return IntensityBins{integer(output.Get("bins"), "output.bins"), number(output.Get("low"), "output.low"),
-                       number(output.Get("high"), "output.high"),
-                       has(output, "addedToInput") && output.Get("addedToInput").ToBoolean().Value()};
+                       number(output.Get("high"), "output.high"), boolean_or(output, "addedToInput", false)};
 }
 
 Loss read_loss(const Napi::Value& value) {

@@ -15,8 +15,8 @@ struct Overlap {
 };
 
 // Counts, for each sample (the first dimension), the voxels where `prediction > threshold`, where `target` is
-// foreground (volumes/masks.h), and where both hold. One shape, any type: probabilities with threshold 0.5, logits with threshold 0.
-// NaN lies above no threshold.
+// foreground (volumes/masks.h), and where both hold. One shape, any type: probabilities with threshold 0.5, logits with
+// threshold 0. NaN lies above no threshold.
 std::vector<Overlap> overlap(const at::Tensor& prediction, const at::Tensor& target, double threshold);
 
 }  // namespace transfer_limits
