@@ -24,6 +24,10 @@ const [keep, fetch] = ["q\x000", "h\x00"];
 
 const many = 100_000;
 const half = 2 ** 19;
+/** The items of a dictionary with many keys. */
+const numberedPairs = Buffer.concat(
+  Array.from({ length: many }, (_, key) => Buffer.concat([Buffer.from("J"), length(key), Buffer.from("N")])),
+);
 
 /** Each is a file of a megabyte or less that asks for the same large thing again and again. */
 const hostile: [what: string, bytes: Buffer][] = [
@@ -43,35 +47,11 @@ const hostile: [what: string, bytes: Buffer][] = [
   ],
   [
     "Counters of the same dictionary",
-    pickled(
-      "}(",
-      Buffer.concat(
-        Array.from({ length: many }, (_, key) =>
-          Buffer.concat([Buffer.from("J"), length(key), Buffer.from("N")]),
-        ),
-      ),
-      "u",
-      keep,
-      "](",
-      "ccollections\nCounter\nh\x00\x85R".repeat(8000),
-      "e",
-    ),
+    pickled("}(", numberedPairs, "u", keep, "](", "ccollections\nCounter\nh\x00\x85R".repeat(8000), "e"),
   ],
   [
     "attributes that many objects share",
-    pickled(
-      "}(",
-      Buffer.concat(
-        Array.from({ length: many }, (_, key) =>
-          Buffer.concat([Buffer.from("J"), length(key), Buffer.from("N")]),
-        ),
-      ),
-      "u",
-      keep,
-      "](",
-      "cargparse\nNamespace\n)\x81h\x00b".repeat(10_000),
-      "e",
-    ),
+    pickled("}(", numberedPairs, "u", keep, "](", "cargparse\nNamespace\n)\x81h\x00b".repeat(10_000), "e"),
   ],
   [
     "sizes that many tensors share",

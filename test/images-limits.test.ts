@@ -6,10 +6,10 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { deflateSync, gzipSync } from "node:zlib";
 import { afterAll, describe, expect, test } from "vitest";
-import { type ReadOptions, readImage } from "../dist/cohort/image.js";
-import { inspectImage } from "../dist/cohort/inspect-image.js";
+import { readImage } from "../dist/cohort/image.js";
 import { checkStudy } from "../dist/study/load.js";
 import type { StudyInput } from "../dist/study/schema.js";
+import { refusal } from "./image-refusal.js";
 
 const folder = mkdtempSync(join(tmpdir(), "transfer-limits-limits-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -18,20 +18,6 @@ function write(name: string, ...parts: (string | Uint8Array)[]): string {
   const path = join(folder, name);
   writeFileSync(path, Buffer.concat(parts.map((part) => Buffer.from(part as Uint8Array))));
   return path;
-}
-
-async function refusal(path: string, options: ReadOptions = {}): Promise<string> {
-  const messages: string[] = [];
-  for (const read of [() => readImage(path, options), () => inspectImage(path, options)]) {
-    const error = await read().then(
-      () => expect.unreachable(`${path} was read`),
-      (reason: unknown) => reason as Error & { code: string },
-    );
-    expect(error.code, String(error.stack)).toBe("BAD_IMAGE");
-    messages.push(error.message);
-  }
-  expect(messages[1]).toBe(messages[0]);
-  return messages[0] as string;
 }
 
 function nifti(size: number[], datatype: number): Buffer {

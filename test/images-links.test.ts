@@ -5,9 +5,9 @@ import { dirname, join, relative } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { statesOf } from "../dist/cohort/cache.js";
 import { readImage } from "../dist/cohort/image.js";
-import { inspectImage } from "../dist/cohort/inspect-image.js";
 import { readManifest } from "../dist/cohort/manifest.js";
 import { prepareCohort } from "../dist/cohort/preprocess.js";
+import { refusal } from "./image-refusal.js";
 
 const folder = mkdtempSync(join(tmpdir(), "transfer-limits-links-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -20,20 +20,6 @@ function write(path: string, contents: string | Uint8Array): string {
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, contents);
   return path;
-}
-
-async function refusal(path: string, root?: string): Promise<string> {
-  const messages: string[] = [];
-  for (const read of [readImage, inspectImage]) {
-    const error = await read(path, root === undefined ? {} : { root }).then(
-      () => expect.unreachable(`${path} was read`),
-      (reason: unknown) => reason as Error & { code: string },
-    );
-    expect(error.code, String(error.stack)).toBe("BAD_IMAGE");
-    messages.push(error.message);
-  }
-  expect(messages[1]).toBe(messages[0]);
-  return messages[0] as string;
 }
 
 /** As DataLad lays a file: a link to content under .git/annex/objects, which is there once it was fetched. */
@@ -111,9 +97,9 @@ describe("Other links", () => {
 
   test("a root that is not there is named", async () => {
     const path = write(join(folder, "rooted", "a.mhd"), mhd("a.raw"));
-    expect(await refusal(path, join(folder, "rooted", "gone"))).toContain("which lies outside");
+    expect(await refusal(path, { root: join(folder, "rooted", "gone") })).toContain("which lies outside");
     symlinkSync(join(folder, "gone"), join(folder, "root-link"));
-    expect(await refusal(join(folder, "root-link", "a.mhd"), join(folder, "root-link"))).toContain(
+    expect(await refusal(join(folder, "root-link", "a.mhd"), { root: join(folder, "root-link") })).toContain(
       "there is no such file",
     );
   });
