@@ -7,8 +7,10 @@ import { VolumeCache } from "../dist/cohort/cache.js";
 import { readExclusionList } from "../dist/cohort/exclusion-list.js";
 import { readManifest } from "../dist/cohort/manifest.js";
 import { readRegularFile, readRegularText } from "../dist/common/regular-file.js";
+import { OpenedFile } from "../dist/models/checkpoints/opened-file.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
 import { readStored } from "../dist/native/stored-tensor.js";
+import { decodeVolume } from "../dist/native/volumes.js";
 import { writeReport } from "../dist/report/index.js";
 import { readCell, readFailure, readPretraining, studyPaths } from "../dist/study/cell-folder.js";
 import { CheckpointFolder } from "../dist/study/checkpoint.js";
@@ -79,7 +81,7 @@ describe("a pipe in the place of a file that a study reads is refused at once", 
 
   it.each<[string, string, string, (path: string, folder: string) => Promise<unknown>]>([
     ["the study", "study.yaml", "BAD_CONFIG", loadStudy],
-    ["the manifest", "manifest.csv", "BAD_MANIFEST", readManifest],
+    ["the manifest", "manifest.csv", "BAD_MANIFEST", (path) => readManifest(path)],
     ["the patients to leave out", "patients.txt", "BAD_CONFIG", readExclusionList],
     ["the index of prepared cases", "originals.jsonl", "BAD_FILE", (_, folder) => VolumeCache.open(folder)],
     ["the cohort", "cohort.json", "BAD_FILE", (_, folder) => readCohort(folder)],
@@ -93,6 +95,7 @@ describe("a pipe in the place of a file that a study reads is refused at once", 
       (_, folder) => new CheckpointFolder(studyPaths(folder).progress("x")).read(),
     ],
     ["weights", "weights.safetensors", "BAD_CHECKPOINT", readSafetensors],
+    ["a checkpoint", "weights.pth", "BAD_CHECKPOINT", OpenedFile.open],
     [
       "one tensor of weights",
       "weights.bin",
@@ -106,5 +109,33 @@ describe("a pipe in the place of a file that a study reads is refused at once", 
     const path = await pipeAt(join(folder, name));
     await expect(read(path, folder)).rejects.toMatchObject({ code, message });
     await rm(path);
+  });
+});
+
+describe("a pipe that takes a file's place once that was looked at", () => {
+  it("is not waited for where a checkpoint is read: the file was changed", async () => {
+    const path = join(await temporaryFolder(), "weights.pth");
+    await writeFile(path, "weights");
+    const opened = await OpenedFile.open(path);
+    expect((await opened.read(0, 3)).toString()).toBe("wei");
+    await rm(path);
+    await pipeAt(path);
+    const refusal = {
+      code: "BAD_CHECKPOINT",
+      message: expect.stringMatching(/changed while it was read.*not a regular file but a pipe/),
+    };
+    await expect(opened.read(0, 3)).rejects.toMatchObject(refusal);
+    await expect(opened.sha256()).rejects.toMatchObject(refusal);
+    await expect(opened.unchanged()).rejects.toMatchObject({ code: "BAD_CHECKPOINT" });
+  });
+
+  it.each([false, true])("nor where voxels are read at once (compressed: %s)", async (gzip) => {
+    const folder = await temporaryFolder();
+    const volume = { bytes: 8, gzip, firstByte: 0, voxels: 8, type: "uint8", slope: 1, intercept: 0 };
+    await writeFile(join(folder, "voxels"), Buffer.from([1, 2, 3, 4, 5, 6, 7, 8]));
+    const read = await decodeVolume({ ...volume, path: join(folder, "voxels"), gzip: false });
+    expect([...(read?.data ?? [])]).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(await decodeVolume({ ...volume, path: await pipeAt(join(folder, "pipe")) })).toBeNull();
+    expect(await decodeVolume({ ...volume, path: folder })).toBeNull();
   });
 });

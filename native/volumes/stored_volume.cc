@@ -1,8 +1,12 @@
 #include "volumes/stored_volume.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
-#include <cstdio>
 #include <cstring>
 #include <limits>
 #include <memory>
@@ -28,11 +32,27 @@ namespace {
 // `count` bytes, not filled. LibTorch's memory comes in large pages: small ones take as long to get as to fill.
 at::Tensor bytes_of(int64_t count) { return at::empty({count}, at::kByte); }
 
-// The first `count` bytes of a file, to `target`; false where there are fewer, or they cannot be read.
+// The next `count` bytes of a file, to `target`; false where there are fewer, or they cannot be read.
+bool read_bytes(int file, int64_t count, uint8_t* target) {
+  while (count > 0) {
+    const ssize_t got = ::read(file, target, size_t(std::min<int64_t>(count, int64_t(1) << 30)));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    target += got;
+    count -= got;
+  }
+  return true;
+}
+
+// The first `count` bytes of a regular file, to `target`; false where there are fewer, or they cannot be read. What it is,
+// is looked at once it is open, and opening does not wait: a pipe may have taken the file's place.
 bool read_file(const std::string& path, int64_t count, uint8_t* target) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"), std::fclose);
-  if (file == nullptr || std::setvbuf(file.get(), nullptr, _IONBF, 0) != 0) return false;
-  return std::fread(target, 1, size_t(count), file.get()) == size_t(count);
+  const int file = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  if (file < 0) return false;
+  struct stat status{};
+  const bool read = ::fstat(file, &status) == 0 && S_ISREG(status.st_mode) && read_bytes(file, count, target);
+  ::close(file);
+  return read;
 }
 
 // The members of a gzip file, one after the other, to `target`; false unless they are sound and make `expected` bytes.

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
-import { open, stat } from "node:fs/promises";
+import { type FileHandle, stat } from "node:fs/promises";
 import { messageOf, TransferLimitsError } from "../../common/errors.js";
+import { openRegularFile } from "../../common/regular-file.js";
 
 /** A refusal of one file: `BAD_CHECKPOINT`, with the file's name and what is wrong with it. */
 export type Refuse = (reason: string, cause?: unknown) => TransferLimitsError;
@@ -16,14 +17,16 @@ export class OpenedFile {
     private readonly identity: string,
   ) {}
 
-  /** @throws `BAD_CHECKPOINT` where there is no such file */
+  /** @throws `BAD_CHECKPOINT` where there is no such file, or it is none that can be read */
   static async open(path: string): Promise<OpenedFile> {
     try {
-      const status = await stat(path);
-      if (!status.isFile()) throw new Error("it is not a file");
-      const probe = await open(path, "r");
-      await probe.close();
-      return new OpenedFile(path, status.size, identityOf(status));
+      const { file } = await openRegularFile(path);
+      try {
+        const status = await file.stat();
+        return new OpenedFile(path, status.size, identityOf(status));
+      } finally {
+        await file.close();
+      }
     } catch (error) {
       throw new TransferLimitsError("BAD_CHECKPOINT", `${path} cannot be opened: ${messageOf(error)}`, {
         cause: error,
@@ -49,7 +52,7 @@ export class OpenedFile {
   async reading<T>(
     work: (read: (offset: number, length: number) => Promise<Buffer>) => Promise<T>,
   ): Promise<T> {
-    const file = await open(this.path, "r");
+    const file = await this.#handle();
     try {
       return await work(async (offset, length) => {
         if (offset < 0 || length < 0 || offset > this.size - length)
@@ -70,7 +73,7 @@ export class OpenedFile {
   /** SHA-256 of the whole file as hexadecimal digits, in little memory. */
   async sha256(): Promise<string> {
     const hash = createHash("sha256");
-    const file = await open(this.path, "r");
+    const file = await this.#handle();
     try {
       // One chunk is read while the one before it is hashed. They are small enough that what else runs need not wait.
       const length = Math.min(Math.ceil(this.size / 2), 1 << 19);
@@ -87,6 +90,15 @@ export class OpenedFile {
       return hash.digest("hex");
     } finally {
       await file.close();
+    }
+  }
+
+  /** @throws `BAD_CHECKPOINT` where the file is gone, or something else stands in its place */
+  async #handle(): Promise<FileHandle> {
+    try {
+      return (await openRegularFile(this.path)).file;
+    } catch (error) {
+      throw this.refuse(`it was changed while it was read: ${messageOf(error)}`, error);
     }
   }
 
