@@ -4,7 +4,7 @@ import { parse } from "csv-parse/sync";
 import { z } from "zod";
 import { describe, messageOf, TransferLimitsError } from "../common/errors.js";
 import { readRegularFile } from "../common/regular-file.js";
-import { columnFaults, knownColumns, type VolumeRole, volumeRoles } from "./columns.js";
+import { columnFaults, knownColumns, mostColumns, type VolumeRole, volumeRoles } from "./columns.js";
 import type { CaseFacts } from "./needs.js";
 
 export { type VolumeRole, volumeRoles } from "./columns.js";
@@ -39,10 +39,24 @@ export interface Manifest {
   cases: CohortCase[];
 }
 
-/** Far more than any cohort's list; a larger file is something else. */
-export const mostManifestBytes = 64 * 1024 * 1024;
-/** More cases than any cohort of volumes has. */
-const mostCases = 100_000;
+/** What a manifest may ask for, so that what is something else is refused at once. A study may raise all of it. */
+export interface ManifestLimits {
+  /** Of the file. */
+  bytes: number;
+  cases: number;
+  columns: number;
+}
+
+/** Far more than any cohort of volumes has. */
+export const defaultManifestLimits: Readonly<ManifestLimits> = {
+  bytes: 64 * 1024 * 1024,
+  cases: 100_000,
+  columns: mostColumns,
+};
+
+/** Where a limit can be changed, for a message's end. */
+const raised = (name: keyof ManifestLimits) =>
+  `if it is to be trusted, raise cohort.manifestLimits.${name} of the study`;
 /** How many faults one error lists. */
 const mostFaults = 20;
 
@@ -81,18 +95,27 @@ const rowSchema = z.object({
  *
  * @throws `BAD_MANIFEST`, naming line, column, what was expected and what came, for all that is wrong (up to 20 faults)
  */
-export async function readManifest(path: string): Promise<Manifest> {
+export async function readManifest(
+  path: string,
+  limits: Readonly<ManifestLimits> = defaultManifestLimits,
+): Promise<Manifest> {
   const file = resolve(path);
-  const [header, ...rows] = parseRecords(file, await readText(file));
+  const [header, ...rows] = parseRecords(file, await readText(file, limits.bytes), limits.cases);
   if (header === undefined)
     throw badManifest(file, ["it is empty: expected a line of column names, then a line a case"]);
   const columns = header.fields;
+  if (columns.length > limits.columns)
+    throw badManifest(file, [
+      `it has ${columns.length} columns; expected at most ${limits.columns}; ${raised("columns")}`,
+    ]);
   refuse(file, columnFaults(columns));
   if (rows.length === 0)
     throw badManifest(file, ["it has column names but no case: expected at least one line below them"]);
 
-  if (rows.length > mostCases)
-    throw badManifest(file, [`it has more than the ${mostCases} cases that it may have`]);
+  if (rows.length > limits.cases)
+    throw badManifest(file, [
+      `it has more than the ${limits.cases} cases that it may have; ${raised("cases")}`,
+    ]);
 
   const faults = new FaultList();
   const cases: CohortCase[] = [];
@@ -146,10 +169,10 @@ function refuse(path: string, found: readonly string[]): void {
   if (faults.count > 0) throw badManifest(path, faults.listed());
 }
 
-async function readText(path: string): Promise<string> {
+async function readText(path: string, mostBytes: number): Promise<string> {
   let bytes: Buffer;
   try {
-    bytes = await readRegularFile(path, mostManifestBytes);
+    bytes = await readRegularFile(path, mostBytes, raised("bytes"));
   } catch (error) {
     throw badManifest(path, [`it cannot be read: ${messageOf(error)}`], error);
   }
@@ -186,7 +209,7 @@ interface CsvRecord {
   line: number;
 }
 
-function parseRecords(path: string, text: string): CsvRecord[] {
+function parseRecords(path: string, text: string, mostCases: number): CsvRecord[] {
   const { separator, headerLine } = separatorOf(path, text);
   // The parser makes an error of each line with too many or too few fields, also of those that it lets pass.
   const { stackTraceLimit } = Error;

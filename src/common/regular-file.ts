@@ -40,14 +40,19 @@ export async function openRegularFile(path: string): Promise<OpenFile> {
 /**
  * Reads a whole file, which must be a regular one of at most `limit` bytes.
  *
+ * @param mend what to do about a larger one, for the end of its refusal
  * @throws as `openRegularFile`; `BAD_FILE` where it is larger
  */
-export async function readRegularFile(path: string, limit: number = mostTextBytes): Promise<Buffer> {
+export async function readRegularFile(
+  path: string,
+  limit: number = mostTextBytes,
+  mend?: string,
+): Promise<Buffer> {
   const { file, size } = await openRegularFile(path);
   try {
-    if (size > limit) throw tooLarge(path, size, limit);
+    if (size > limit) throw tooLarge(path, size, limit, mend);
     const bytes = await readAtMost(file, size, limit);
-    if (bytes === null) throw tooLarge(path, limit + 1, limit);
+    if (bytes === null) throw tooLarge(path, limit + 1, limit, mend);
     return bytes;
   } finally {
     await file.close();
@@ -77,9 +82,9 @@ const notRegular = (path: string, kind: string): TransferLimitsError =>
     `${path} cannot be read: it is not a regular file but ${kind}. Remove it, or name another file`,
   );
 
-const tooLarge = (path: string, size: number, limit: number): TransferLimitsError =>
+const tooLarge = (path: string, size: number, limit: number, mend?: string): TransferLimitsError =>
   new TransferLimitsError(
     "BAD_FILE",
     `${path} cannot be read: expected a file of at most ${limit.toLocaleString("en")} bytes but it has ` +
-      `${size.toLocaleString("en")}${size === limit + 1 ? " or more" : ""}`,
+      `${size.toLocaleString("en")}${size === limit + 1 ? " or more" : ""}${mend ? `; ${mend}` : ""}`,
   );

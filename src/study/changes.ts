@@ -20,8 +20,11 @@ export function refuseChanges(before: Study, now: Study): void {
 }
 
 /** What of a study changes its numbers, as JSON holds it. */
-export const comparable = ({ execution: { precision = "float32" }, ...rest }: Study): unknown =>
-  JSON.parse(JSON.stringify({ ...rest, execution: { precision } }));
+export const comparable = ({
+  execution: { precision = "float32" },
+  cohort: { manifestLimits: _, ...cohort },
+  ...rest
+}: Study): unknown => JSON.parse(JSON.stringify({ ...rest, cohort, execution: { precision } }));
 
 /** `field: was X, is Y` for every leaf that differs. */
 export function differences(before: unknown, now: unknown, path: PropertyKey[]): string[] {

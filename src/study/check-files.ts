@@ -4,6 +4,7 @@ import type { CaseFacts } from "../cohort/needs.js";
 import { makeSplits } from "../cohort/splits.js";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { tryFolder } from "../common/folder-trial.js";
+import { ownCommand } from "../common/own-commands.js";
 import type { Fault } from "../common/validation.js";
 import { openCheckpoint } from "../models/checkpoints/checkpoint-file.js";
 import { contrastNeeds } from "../models/pretraining/patch-contrast.js";
@@ -44,7 +45,7 @@ export async function faultsOfFiles(study: Study): Promise<Fault[]> {
 
 async function checkSplits(study: Study, fault: Report): Promise<void> {
   const check = async (path: PropertyKey[], manifest: string, split: Study["split"]) => {
-    const { cases } = await readManifest(manifest);
+    const { cases } = await readManifest(manifest, study.cohort.manifestLimits);
     try {
       makeSplits(cases, split, study.seed);
     } catch (error) {
@@ -60,7 +61,7 @@ async function checkSplits(study: Study, fault: Report): Promise<void> {
 /** Files that models name must be there, and be what they are taken for. */
 async function checkPresent(study: Study, fault: Report): Promise<void> {
   for (const [index, model] of study.models.entries()) {
-    if (model.pretrain?.manifest) await readManifest(model.pretrain.manifest);
+    if (model.pretrain?.manifest) await readManifest(model.pretrain.manifest, study.cohort.manifestLimits);
     if (model.pretrain?.exclude) await readExclusionList(model.pretrain.exclude);
     if (model.weights === undefined) continue;
     try {
@@ -145,7 +146,12 @@ async function checkPretraining(
   for (const [index, { name, pretrain }] of study.models.entries()) {
     if (!pretrain || !isPlanned.has(name)) continue;
     try {
-      const { cases, manifest } = await pretrainingCohort(name, pretrain, cohorts);
+      const { cases, manifest } = await pretrainingCohort(
+        name,
+        pretrain,
+        cohorts,
+        study.cohort.manifestLimits,
+      );
       if (pretrain.method !== "patch-contrast") continue;
       const facts = cases.map(caseFacts);
       const instead = "choose another method, or weights";
@@ -169,7 +175,7 @@ async function checkFit(study: Study, fault: Report): Promise<void> {
       using network = await Network.build({ encoder: encoderOf(encoder) });
       const refusals = await weightsFit(network, weights, readingOf(reading));
       if (refusals.length === 0) continue;
-      const mend = `transfer-limits inspect ${weights} says which encoder they are of`;
+      const mend = `${ownCommand("inspect", weights)} says which encoder they are of`;
       fault(["models", index, "weights"], `${refusals.join(" ")} ${mend}`);
     } catch (error) {
       // Without LibTorch nothing can run, and a plan is still worth having.

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { defaultImageLimits, largestExpansion } from "../cohort/formats/limits.js";
+import { defaultManifestLimits } from "../cohort/manifest.js";
 import { section } from "../common/validation.js";
 
 const extent = z.int().min(8).max(4096);
@@ -43,6 +44,17 @@ export const imagesSchema = section({
     .default(defaultImageLimits.voxels),
   /** How many times as large as its file an image may be when decompressed; up to 256 MiB it always may. */
   expansion: z.int().min(1).max(largestExpansion).default(defaultImageLimits.expansion),
+});
+
+/** What a manifest may ask for: far more than cohorts have, so that what is something else is refused at once. */
+export const manifestLimitsSchema = section({
+  bytes: z
+    .int()
+    .min(1)
+    .max(2 ** 29)
+    .default(defaultManifestLimits.bytes),
+  cases: z.int().min(1).max(10_000_000).default(defaultManifestLimits.cases),
+  columns: z.int().min(2).max(1_000_000).default(defaultManifestLimits.columns),
 });
 
 const ordered = { error: "expected low < high" };

@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { listedPatients, readExclusionList } from "../cohort/exclusion-list.js";
-import { type CohortCase, type Manifest, readManifest } from "../cohort/manifest.js";
+import { type CohortCase, type Manifest, type ManifestLimits, readManifest } from "../cohort/manifest.js";
 import { type PreparedCase, type PreprocessOptions, prepareCohort } from "../cohort/preprocess.js";
 import { makeSplits, type Splits } from "../cohort/splits.js";
 import { writeJson } from "../common/atomic-file.js";
@@ -28,7 +28,7 @@ export interface DividedCohort extends CohortRequest {
 export async function divideCohorts(study: Study): Promise<[DividedCohort, ...DividedCohort[]]> {
   const [own, ...others] = cohortRequests(study);
   const divide = async (request: CohortRequest): Promise<DividedCohort> => {
-    const { cases } = await readManifest(request.manifest);
+    const { cases } = await readManifest(request.manifest, study.cohort.manifestLimits);
     const splits = makeSplits(cases, request.split, study.seed);
     return { ...request, cases, splits, patients: patientsOf(cases, splits) };
   };
@@ -61,14 +61,15 @@ export async function prepareStudyCohort(study: Study, options: PrepareOptions):
   await writeSplits(study, cohorts);
   const pretraining = await Promise.all(
     study.models.flatMap(({ name, pretrain }) =>
-      pretrain ? [pretrainingCohort(name, pretrain, cohorts)] : [],
+      pretrain ? [pretrainingCohort(name, pretrain, cohorts, study.cohort.manifestLimits)] : [],
     ),
   );
 
   const excluded: Exclusion[] = [];
   const prepared = new Map<string, Map<string, PreparedCase>>();
   const manifests = new Map<string, Manifest>();
-  for (const { manifest } of cohorts) manifests.set(manifest, await readManifest(manifest));
+  for (const { manifest } of cohorts)
+    manifests.set(manifest, await readManifest(manifest, study.cohort.manifestLimits));
   for (const { manifest } of pretraining) manifests.set(manifest.path, manifest);
   for (const [path, manifest] of manifests) {
     const used = new Set([
@@ -158,9 +159,10 @@ export async function pretrainingCohort(
   model: string,
   { manifest: path, exclude }: PretrainSettings,
   cohorts: readonly [DividedCohort, ...DividedCohort[]],
+  limits: ManifestLimits,
 ): Promise<PretrainingCohort> {
   const [own] = cohorts;
-  const manifest = await readManifest(path ?? own.manifest);
+  const manifest = await readManifest(path ?? own.manifest, limits);
   const train = new Set(own.splits.train);
   const candidates = path === null ? manifest.cases.filter(({ id }) => train.has(id)) : manifest.cases;
   const { validation, test } = heldOut(cohorts.map(({ patients }) => patients));

@@ -1,7 +1,7 @@
 import { readFileSync, realpathSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
-import { mostManifestBytes } from "../cohort/manifest.js";
+import { defaultManifestLimits } from "../cohort/manifest.js";
 import { describe } from "../common/errors.js";
 import { type Fault, faultsOf, section, suggestion } from "../common/validation.js";
 import { comparators, taskKinds } from "../common/vocabulary.js";
@@ -101,7 +101,7 @@ function sameManifest(one: string, other: string): boolean {
       a.isFile() &&
       b.isFile() &&
       a.size === b.size &&
-      a.size <= mostManifestBytes &&
+      a.size <= defaultManifestLimits.bytes &&
       readFileSync(one).equals(readFileSync(other))
     );
   } catch {

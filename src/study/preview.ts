@@ -39,7 +39,7 @@ export async function previewCohorts(study: Study): Promise<CohortPreview[]> {
   const previews: CohortPreview[] = [];
   const { crop } = study.cohort;
   for (const { manifest: path, split, tasks } of cohortRequests(study)) {
-    const manifest = await readManifest(path);
+    const manifest = await readManifest(path, study.cohort.manifestLimits);
     const { cases, columns } = manifest;
     const { train, validation, test, unused } = makeSplits(cases, split, study.seed);
     const left = new Set(unused);

@@ -17,6 +17,7 @@ import { diffusionOptions, taskOptions } from "../tasks/index.js";
 import {
   cropSchema,
   imagesSchema,
+  manifestLimitsSchema,
   masksSchema,
   normaliseSchema,
   splitSchema,
@@ -286,6 +287,8 @@ export const studySchema = section({
     normalise: normaliseSchema.prefault({}),
     masks: masksSchema.default("label-linear"),
     images: imagesSchema.prefault({}),
+    /** Of every manifest that the study names. */
+    manifestLimits: manifestLimitsSchema.prefault({}),
   }),
   /** Patients in each set, as counts or as fractions. The paper's: 555 / 37 / 148. */
   split: splitSchema.prefault({}),
