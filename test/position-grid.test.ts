@@ -17,6 +17,40 @@ const oracle: { from: number; to: number; values: number[] }[] = JSON.parse(
 const grid = (edge: number) =>
   Float32Array.from({ length: edge * edge }, (_, at) => Math.sin(at * at * 0.7 + at));
 
+/**
+ * The same series by PyTorch 2.15.0 on a CPU, up and down, as DINOv2 with registers resizes its embedding (its hub builds
+ * these models with interpolate_antialias=True and interpolate_offset=0.0) and as timm's resample_abs_pos_embed does:
+ *
+ *   python3 -c 'import math, torch; f = torch.nn.functional.interpolate
+ *   g = lambda n: torch.tensor([math.sin(i * i * 0.7 + i) for i in range(n * n)]).reshape(1, 1, n, n)
+ *   for n, to in ((3, 5), (5, 3)): print(f(g(n), size=(to, to), mode="bicubic", antialias=True).flatten().tolist())'
+ */
+const byTorch = [
+  {
+    from: 3,
+    to: 5,
+    values: [
+      -0.0878222, 0.4475344, 1.029798, -0.2639758, -1.1903809, -0.0013523, 0.4155152, 0.8560737, -0.225639,
+      -0.9948873, 0.0971379, 0.2949979, 0.4863987, -0.129491, -0.5606517, -0.0861087, -0.1236207, -0.1398465,
+      0.0930375, 0.2496257, -0.2191611, -0.3879128, -0.5134839, 0.2298468, 0.7381216,
+    ],
+  },
+  {
+    from: 5,
+    to: 3,
+    values: [
+      0.0679232, -0.250061, 0.3535325, -0.0778618, -0.1497449, 0.1762054, -0.1171645, -0.023456, 0.0240924,
+    ],
+  },
+];
+/**
+ * Of the grid of 5 x 5 by DINOv2 without registers, which never antialiases and adds an offset of 0.1 to the size, for
+ * the sake of weights that were trained so: f(g(5), scale_factor=(3.1 / 5,) * 2, mode="bicubic").
+ */
+const withoutRegisters = [
+  0.1563214, -0.8080276, 0.468729, -0.406168, -0.1842274, -0.0849704, -0.1309489, -0.0042562, 0.0526485,
+];
+
 const encoder: DinoVitSpec = {
   family: "dino-vit",
   channels: 3,
@@ -35,7 +69,7 @@ beforeEach(async () => {
 afterEach(() => expect(Tensor.live).toBe(0));
 
 describe("a position embedding for another grid of patches", () => {
-  it.each(oracle)(
+  it.each([...oracle, ...byTorch])(
     "of $from x $from is resized to $to x $to as Pillow and PyTorch do",
     ({ from, to, values }) => {
       const given = grid(from);
@@ -48,6 +82,12 @@ describe("a position embedding for another grid of patches", () => {
       expect([...got.slice(2).filter((_, at) => at % 2 === 1)]).toEqual([...first].map((value) => -value));
     },
   );
+
+  it("is resized by the convention of DINOv2 with registers, not by that without", () => {
+    const embedding = Float32Array.from([7, ...grid(5)]);
+    const got = resizedPositions(embedding, { from: 5, to: 3 }, 1).slice(1);
+    expect(relativeError(got, withoutRegisters)).toBeGreaterThan(0.5);
+  });
 
   it.each([
     ["dinov2-registers", (name: string) => name.replace(/^backbone\./, ""), 16],

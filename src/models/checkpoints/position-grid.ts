@@ -1,6 +1,8 @@
 /**
- * The position embedding of a vision transformer on a grid of patches of another size: bicubic with antialiasing, as
- * DINOv2 resizes its own at other input sizes, and as our network does.
+ * The position embedding of a vision transformer on a grid of patches of another size: bicubic with antialiasing and
+ * without an offset, as DINOv2 with registers resizes its own at other input sizes, timm any, and as our network does, whose
+ * architecture is that of DINOv2 with registers. (DINOv2 without registers neither antialiases nor does without an offset of
+ * 0.1; its files get the convention of the network that they are loaded into.)
  */
 export interface Grids {
   /** Edge of the grid that a file's embedding is for, and of ours. */
