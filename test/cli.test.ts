@@ -29,7 +29,7 @@ describe("every command", () => {
   it.each(commands)("%s explains itself with an example and exit status 0", async (command) => {
     const { status, stdout } = await cli(command, "--help");
     expect(status).toBe(0);
-    expect(stdout).toMatch(new RegExp(`Examples?:\\n\\s+transfer-limits ${command}`));
+    expect(stdout).toMatch(new RegExp(`Examples?:\\n\\s+node dist/cli/main.js ${command}`));
     expect(stdout).toContain("--json");
   });
 
@@ -316,7 +316,7 @@ describe("a small study on phantoms", () => {
     child.kill("SIGINT");
     const { status, stderr } = await finished;
     expect(status).toBe(1);
-    expect(stderr).toContain(`To go on later: transfer-limits run ${study}`);
+    expect(stderr).toContain(`To go on later: node dist/cli/main.js run ${study}`);
     expect(stderr).toContain("error (ABORTED)");
   });
 

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomically } from "../common/atomic-file.js";
 import { TransferLimitsError } from "../common/errors.js";
+import { ownCommand } from "../common/own-commands.js";
 import { readRegularText } from "../common/regular-file.js";
 import { count } from "./format.js";
 
@@ -17,7 +18,7 @@ const cohorts = {
 /** The study of the demo, as a person would write it for a cohort of their own. */
 const studyText = (
   seed: number,
-): string => `# The study that \`transfer-limits demo\` runs: small, so that two CPU cores finish it in minutes.
+): string => `# The study of the demo: small, so that two CPU cores finish it in minutes.
 # Every field is explained in docs/configuration.md.
 name: demo
 seed: ${seed}
@@ -125,6 +126,6 @@ async function refuseAnother(folder: string, path: string, text: string): Promis
   throw new TransferLimitsError(
     "BAD_CONFIG",
     `${path} is not the study of this demo: it was made with another seed or version, or edited. Choose another ` +
-      `folder with --out, or run that study as it is: transfer-limits run ${path}. Nothing in ${folder} was changed.`,
+      `folder with --out, or run that study as it is: ${ownCommand("run", path)}. Nothing in ${folder} was changed.`,
   );
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import { ownCommand } from "../common/own-commands.js";
 import { reportFailure } from "./answer.js";
 import { addAlign } from "./commands/align.js";
 import { addBench } from "./commands/bench.js";
@@ -17,7 +18,7 @@ const { version, description } = JSON.parse(
   readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
 ) as { version: string; description: string };
 
-const program = new Command("transfer-limits")
+const program = new Command(ownCommand())
   .description(description)
   .version(version)
   .showHelpAfterError("(--help shows how to call it)")

@@ -7,19 +7,14 @@ import { pretrainedEncoders, pretrainingSummary } from "./pretraining-summary.js
 import { createProgressView } from "./progress-view.js";
 import { studySummary } from "./study-summary.js";
 
-/**
- * Runs a study with progress on stderr, stopping cleanly at Ctrl-C, and writes its report.
- *
- * @param howToGoOn the command that continues the study once it was stopped
- */
+/** Runs a study with progress on stderr, stopping cleanly at Ctrl-C, and writes its report. */
 export async function runWithProgress(
   study: Study,
-  howToGoOn: string,
   options: Pick<RunOptions, "only" | "jobs" | "devices"> = {},
 ): Promise<Answer> {
   const { runStudy } = await import("../study/run.js");
   const { writeReport } = await import("../report/index.js");
-  const { signal, dispose } = abortOnInterrupt(howToGoOn);
+  const { signal, dispose } = abortOnInterrupt();
   const view = createProgressView(process.stderr);
   let results: StudyResults;
   try {

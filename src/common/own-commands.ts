@@ -1,21 +1,76 @@
-import { join } from "node:path";
+import { realpathSync } from "node:fs";
+import { delimiter, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const packageRoot = fileURLToPath(new URL("../../", import.meta.url));
-const inShell = (path: string): string =>
-  /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
+const program = join(packageRoot, "dist", "cli", "main.js");
+const builder = join(packageRoot, "scripts", "build-native.mjs");
+/** What npm calls the program where the package is installed. */
+const installedAs = "transfer-limits";
 
 /**
- * Commands for messages, with absolute paths: they work in a checkout, where the package is installed as a dependency or
- * for all projects, and from every folder.
+ * A call of this program, for messages and help: one that works in the working folder, where whoever reads it typed the
+ * call that it answers. `npx transfer-limits` where a project has the package installed, `transfer-limits` where all
+ * projects do, and otherwise, as in a checkout, Node with the program's path.
  */
 export const ownCommand = (...words: string[]): string =>
-  ["node", inShell(join(packageRoot, "dist", "cli", "main.js")), ...words].join(" ");
+  [callFrom(workingFolder()), ...words.map(inShell)].join(" ");
+
+/** The call that this process was started by, to be made once more. */
+export const sameCommand = (): string => ownCommand(...process.argv.slice(2));
 
 /** Builds the addon, for the CPU or with CUDA. */
 export const buildCommand = (flavour: "cpu" | "cuda" = "cpu"): string =>
-  [
-    "node",
-    inShell(join(packageRoot, "scripts", "build-native.mjs")),
-    ...(flavour === "cuda" ? ["--cuda"] : []),
-  ].join(" ");
+  [nodeCall(builder, workingFolder()), ...(flavour === "cuda" ? ["--cuda"] : [])].join(" ");
+
+function callFrom(folder: string | null): string {
+  if (folder !== null && programOfProject(folder) === program) return `npx ${installedAs}`;
+  if (programOnPath() === program) return installedAs;
+  return nodeCall(program, folder);
+}
+
+const nodeCall = (file: string, folder: string | null): string => `node ${inShell(shortest(file, folder))}`;
+
+/** The path from the folder, for files inside it; otherwise the absolute one. */
+function shortest(file: string, folder: string | null): string {
+  const way = folder === null ? "" : relative(folder, file);
+  return way === "" || way.startsWith("..") ? file : way;
+}
+
+/** What `npx` starts by our name in a folder, without asking the network: the program of the nearest project around it. */
+function programOfProject(folder: string): string | null {
+  const found = target(join(folder, "node_modules", ".bin", installedAs));
+  const above = dirname(folder);
+  return found ?? (above === folder ? null : programOfProject(above));
+}
+
+/** What a shell starts by our name. `npx` and `npm run` put projects' folders into PATH, which a shell hasn't. */
+function programOnPath(): string | null {
+  const folders = (process.env.PATH ?? "").split(delimiter);
+  for (const folder of folders.filter((one) => one !== "" && !one.endsWith(join("node_modules", ".bin")))) {
+    const found = target(join(folder, installedAs));
+    if (found !== null) return found;
+  }
+  return null;
+}
+
+/** The file that a path leads to; null where there is none. */
+function target(path: string): string | null {
+  try {
+    return realpathSync(path);
+  } catch {
+    return null;
+  }
+}
+
+/** Null where the working folder was removed. */
+function workingFolder(): string | null {
+  try {
+    return process.cwd();
+  } catch {
+    return null;
+  }
+}
+
+const inShell = (word: string): string =>
+  /^[\w./:=,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;

@@ -1,6 +1,8 @@
 import { freemem } from "node:os";
 import { TransferLimitsError } from "../common/errors.js";
+import { buildCommand, ownCommand } from "../common/own-commands.js";
 import { buildInfo } from "../native/runtime.js";
+import type { Study } from "./schema.js";
 
 /** Part of the memory that is free that estimates may fill: they are rough. */
 const usable = 0.9;
@@ -78,11 +80,8 @@ const nameOf = (device: string): string => (device === "cuda" ? "cuda:0" : devic
  *   on the kind, and must not depend on which cell runs where
  */
 export function checkDevices(devices: readonly string[]): void {
-  const bad = (expected: string, received: string) =>
-    new TransferLimitsError(
-      "BAD_CONFIG",
-      `Devices of the study: expected ${expected} but received ${received}`,
-    );
+  const bad = (what: string, received: string) =>
+    new TransferLimitsError("BAD_CONFIG", `Expected ${what} for the devices but received ${received}`);
   const list = devices.join(", ");
   if (devices.length === 0) throw bad("at least one", "none");
   for (const device of devices) {
@@ -91,13 +90,38 @@ export function checkDevices(devices: readonly string[]): void {
   if (new Set(devices.map(nameOf)).size < devices.length) throw bad("each device once", list);
   if (devices.includes("cpu")) {
     if (devices.length > 1)
-      throw bad("either the CPU or GPUs, as numbers depend on the kind of device", list);
+      throw bad("the CPU alone or GPUs alone (numbers depend on the kind of device)", list);
     return;
   }
+  const absent = absentDevice(devices);
+  if (absent !== null) throw new TransferLimitsError("BAD_CONFIG", absentInWords(absent));
+}
+
+/** The first of the devices that this machine doesn't have; null where it has all. @throws `LIBTORCH_MISSING` */
+export function absentDevice(devices: readonly string[]): string | null {
+  const gpus = devices.filter((device) => device !== "cpu");
+  if (gpus.length === 0) return null;
   const there = buildInfo().devices.map(({ id }) => id);
-  const absent = devices.find((device) => !there.includes(nameOf(device)));
-  if (absent !== undefined) {
-    const known = there.length > 0 ? there.join(", ") : "the CPU alone";
-    throw bad(`devices that this machine has (${known})`, absent);
-  }
+  return gpus.find((device) => !there.includes(nameOf(device))) ?? null;
+}
+
+/** That a device isn't there, what there is, and what to do about it. */
+export function absentInWords(device: string): string {
+  const { cuda, devices } = buildInfo();
+  const known = ["cpu", ...devices.map(({ id }) => id)].join(", ");
+  const build = cuda
+    ? ""
+    : ` The addon that was loaded is the one for the CPU: where there is an NVIDIA GPU, build it with CUDA by ${buildCommand("cuda")}.`;
+  return (
+    `Expected devices that this machine has (${known}) but received ${device}. Use one of them, or a machine that has ` +
+    `${device}; ${ownCommand("doctor")} says what was found here.${build}`
+  );
+}
+
+/** The study, on the devices that were asked for. @throws `BAD_CONFIG` where they are not there, or do not go together */
+export function withDevices(study: Study, asked: readonly string[] | undefined): Study {
+  const { device, devices = [device] } = study.execution;
+  const chosen = asked ?? devices;
+  checkDevices(chosen);
+  return { ...study, execution: { ...study.execution, device: chosen[0] as string, devices: [...chosen] } };
 }

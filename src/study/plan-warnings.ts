@@ -1,5 +1,8 @@
 import { availableParallelism } from "node:os";
+import { TransferLimitsError } from "../common/errors.js";
+import { ownCommand } from "../common/own-commands.js";
 import { largeCells, largeCellsInWords } from "./check-memory.js";
+import { absentDevice, absentInWords } from "./devices.js";
 import { hoursInWords, leastHours } from "./estimate.js";
 import type { StudyPlan } from "./plan.js";
 import type { Study } from "./schema.js";
@@ -14,8 +17,11 @@ const longHours = 24;
  */
 export function planWarnings(study: Study, { cells }: StudyPlan, hours: number | null): string[] {
   const [first, ...others] = largeCells(study, cells);
-  const warnings = first === undefined ? [] : [`it may not fit: ${largeCellsInWords([first, ...others])}`];
   const { device, devices = [device] } = study.execution;
+  const warnings = [
+    ...absentHere(devices),
+    ...(first === undefined ? [] : [`it may not fit: ${largeCellsInWords([first, ...others])}`]),
+  ];
   if (!devices.includes("cpu")) return warnings;
   const cores = availableParallelism();
   const least = leastHours(
@@ -27,9 +33,22 @@ export function planWarnings(study: Study, { cells }: StudyPlan, hours: number |
     hours === null
       ? `on this CPU (${cores} cores) it takes at least ${hoursInWords(least)} hours, and likely several times as many`
       : `on this CPU it takes about ${hoursInWords(hours)} hours`;
-  return [...warnings, `${long}. ${cudaInWords}`];
+  return [...warnings, `${long}. ${cudaInWords()}`];
 }
 
-const cudaInWords =
-  "This is work for a CUDA GPU: set execution.device: cuda, and run it on a machine with an NVIDIA GPU (transfer-limits " +
-  "doctor says what a machine has); or make the study smaller by fewer cohort.voxels, training.epochs, models or tasks";
+/** A study may well be planned here and run where its devices are. */
+function absentHere(devices: readonly string[]): string[] {
+  try {
+    const absent = absentDevice(devices);
+    return absent === null ? [] : [`it cannot be run here: ${absentInWords(absent)}`];
+  } catch (error) {
+    // Without LibTorch nothing can run, and a plan is still worth having.
+    if (!(error instanceof TransferLimitsError) || error.code !== "LIBTORCH_MISSING") throw error;
+    return [];
+  }
+}
+
+const cudaInWords = (): string =>
+  "This is work for a CUDA GPU: set execution.device: cuda, and run it on a machine with an NVIDIA GPU " +
+  `(${ownCommand("doctor")} says what a machine has); or make the study smaller by fewer cohort.voxels, training.epochs, ` +
+  "models or tasks";

@@ -21,7 +21,7 @@ import { refuseChanges } from "./changes.js";
 import { refuseTooLarge } from "./check-memory.js";
 import { differingCases, preparedCases, readCohort, type StudyCohort, writeCohort } from "./cohort-file.js";
 import { ResultsCollector } from "./collect.js";
-import { checkDevices, DevicePool } from "./devices.js";
+import { DevicePool, withDevices } from "./devices.js";
 import { checkStudy } from "./load.js";
 import { whileLocked } from "./lock.js";
 import { type PlannedCell, planStudy, type StudyPlan } from "./plan.js";
@@ -35,9 +35,11 @@ import { refuseUntestable } from "./usable-cases.js";
 import { checkWeights } from "./weights.js";
 import { WorkerPool } from "./worker-process.js";
 
+/** How a study is run, and who is told of it. */
 export interface RunOptions {
   /** Stops the study: workers end after their present step, and running it again goes on from their last epochs. */
   signal?: AbortSignal;
+  /** Told of everything that happens; what it throws stops the study. */
   onProgress?: (event: StudyEvent) => void;
   /** Cells that run side by side, instead of `execution.jobs`. */
   jobs?: number;
@@ -218,14 +220,6 @@ class Listener {
     this.failure ??= { error };
     this.#stop.abort();
   }
-}
-
-/** The study, on the devices that were asked for. @throws `BAD_CONFIG` where they are not there */
-function withDevices(study: Study, asked: readonly string[] | undefined): Study {
-  const { device, devices = [device] } = study.execution;
-  const chosen = asked ?? devices;
-  checkDevices(chosen);
-  return { ...study, execution: { ...study.execution, device: chosen[0] as string, devices: [...chosen] } };
 }
 
 /** What the worker of one cell sees: a study on a single device. */

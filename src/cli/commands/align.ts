@@ -3,6 +3,7 @@ import type { MmdPermutationTest } from "../../alignment/permutation-test.js";
 import { expected, TransferLimitsError } from "../../common/errors.js";
 import type { KernelDistance } from "../../study/results.js";
 import { answer } from "../answer.js";
+import { examples } from "../examples.js";
 import { number, printable, table } from "../format.js";
 import { positiveNumber, wholeNumber } from "../numbers.js";
 
@@ -28,10 +29,7 @@ export function addAlign(program: Command): void {
     .option("--paired", "row i of both is of the same case: the test swaps the rows of a case only")
     .option("--seed <number>", "of the random divisions", wholeNumber(0), 1)
     .option("--json", "write one JSON document to stdout")
-    .addHelpText(
-      "after",
-      "\nExample:\n  transfer-limits align fine-tuned.safetensors random-weights.safetensors",
-    )
+    .addHelpText("after", examples("align fine-tuned.safetensors random-weights.safetensors"))
     .action((a: string, b: string, options: Options) =>
       answer(options, async () => {
         const comparison = await compare(a, b, options);

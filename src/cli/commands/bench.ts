@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
 import type { BenchReport } from "../../bench/report.js";
 import { type Answer, answer } from "../answer.js";
+import { examples } from "../examples.js";
 import { printable, table } from "../format.js";
 import { abortOnInterrupt } from "../interrupt.js";
 import { wholeNumber } from "../numbers.js";
@@ -40,10 +41,9 @@ export function addBench(program: Command): void {
     .option("--json", "write one JSON document to stdout")
     .addHelpText(
       "after",
-      "\nExamples:\n  transfer-limits bench mmd ssim --peers peers/bin/python --out bench.md\n" +
-        "  transfer-limits bench --quick --no-peers\n" +
-        "\nA peer that cannot run is shown as such; the rest goes on.",
+      examples("bench mmd ssim --peers peers/bin/python --out bench.md", "bench --quick --no-peers"),
     )
+    .addHelpText("after", "\nA peer that cannot run is shown as such; the rest goes on.")
     .action((names: string[], options: Options) =>
       answer(options, () => (options.list ? list() : bench(names, options))),
     );
@@ -63,7 +63,9 @@ async function bench(names: string[], options: Options): Promise<Answer> {
   const { runBench } = await import("../../bench/run.js");
   const { markdownOf } = await import("../../bench/report.js");
   const { writeFileAtomically } = await import("../../common/atomic-file.js");
-  const { signal, dispose } = abortOnInterrupt("call bench again");
+  const { checkDevices } = await import("../../study/devices.js");
+  checkDevices([options.device]);
+  const { signal, dispose } = abortOnInterrupt();
   try {
     const { runs, threads, device, quick = false, peers, out } = options;
     const report = await runBench({

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { answer } from "../answer.js";
 import { prepareDemo } from "../demo-study.js";
+import { examples } from "../examples.js";
 import { wholeNumber } from "../numbers.js";
 import { runWithProgress } from "../run-with-progress.js";
 
@@ -14,20 +15,15 @@ export function addDemo(program: Command): void {
     .option("--out <folder>", "where the cohorts, the study and its results go", "transfer-limits-demo")
     .option("--seed <number>", "seeds the phantoms and the study", wholeNumber(0), 1)
     .option("--json", "write one JSON document to stdout")
-    .addHelpText(
-      "after",
-      "\nExample:\n  transfer-limits demo --out my-demo\n\nIn a folder with a demo that was interrupted, it goes on.",
-    )
+    .addHelpText("after", examples("demo --out my-demo"))
+    .addHelpText("after", "\nIn a folder with a demo that was interrupted, it goes on.")
     .action((options: { out: string; seed: number; json?: boolean }) =>
       answer(options, async () => {
         const { loadStudy } = await import("../../study/load.js");
         const path = await prepareDemo(options.out, options.seed, (text) =>
           process.stderr.write(`${text}\n`),
         );
-        return runWithProgress(
-          await loadStudy(path),
-          `transfer-limits demo --out ${options.out} --seed ${options.seed}`,
-        );
+        return runWithProgress(await loadStudy(path));
       }),
     );
 }

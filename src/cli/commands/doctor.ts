@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { describeFetch, fetchLibTorch } from "../../native/libtorch/fetch.js";
 import { answer } from "../answer.js";
 import { examineMachine, type Finding } from "../doctor/examine.js";
+import { examples } from "../examples.js";
 
 /** `doctor`: what this machine has, and what to do about what it lacks. */
 export function addDoctor(program: Command): void {
@@ -12,7 +13,7 @@ export function addDoctor(program: Command): void {
     )
     .option("--fetch", "fetch the pinned LibTorch into the package's cache first, when it is not there")
     .option("--json", "write one JSON document to stdout")
-    .addHelpText("after", "\nExample:\n  transfer-limits doctor --fetch")
+    .addHelpText("after", examples("doctor --fetch"))
     .action((options: { fetch?: boolean; json?: boolean }) =>
       answer(options, async () => {
         if (options.fetch) await fetchLibTorch({ onProgress: printProgress() });

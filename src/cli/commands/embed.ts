@@ -5,6 +5,7 @@ import type { Command } from "commander";
 import type { VolumeRole } from "../../cohort/manifest.js";
 import { TransferLimitsError, throwIfAborted } from "../../common/errors.js";
 import { answer } from "../answer.js";
+import { examples } from "../examples.js";
 import { count, printable } from "../format.js";
 import { abortOnInterrupt } from "../interrupt.js";
 import { voxelCounts, wholeNumber } from "../numbers.js";
@@ -45,11 +46,11 @@ export function addEmbed(program: Command): void {
     .option("--json", "write one JSON document to stdout")
     .addHelpText(
       "after",
-      "\nExample:\n  transfer-limits embed cohort/manifest.csv --weights encoder.safetensors --out embeddings.safetensors",
+      examples("embed cohort/manifest.csv --weights encoder.safetensors --out embeddings.safetensors"),
     )
     .action((manifest: string, options: Options) =>
       answer(options, async () => {
-        const { signal, dispose } = abortOnInterrupt("call embed again with the same --cache");
+        const { signal, dispose } = abortOnInterrupt();
         const temporary =
           options.cache === undefined ? await mkdtemp(join(tmpdir(), "transfer-limits-")) : null;
         try {
@@ -75,7 +76,9 @@ async function embed(path: string, options: Options, cache: string, signal: Abor
   const { Network } = await import("../../models/network.js");
   const { Tensor } = await import("../../native/tensor.js");
   const { writeSafetensors } = await import("../../native/safetensors.js");
+  const { checkDevices } = await import("../../study/devices.js");
 
+  checkDevices([options.device]);
   const encoder = oneOf(encoderNames, options.encoder, "--encoder");
   const { family } = encoders[encoder];
   const images = options.images.map((image) => oneOf(["t2w", "adc", "hbv"] as const, image, "--images"));

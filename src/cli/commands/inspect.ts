@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import type { ImageInspection } from "../../cohort/inspect-image.js";
 import { expected } from "../../common/errors.js";
 import { type Answer, answer } from "../answer.js";
+import { examples } from "../examples.js";
 import { count, number, printable, table } from "../format.js";
 import { inspectWeights, isWeights, type WeightsInspection } from "../inspect-weights.js";
 
@@ -28,9 +29,15 @@ export function addInspect(program: Command): void {
     .option("--json", "write one JSON document to stdout")
     .addHelpText(
       "after",
-      "\nExamples:\n  transfer-limits inspect t2w.nii.gz --json\n  transfer-limits inspect lesion.nii.gz --of t2w.nii.gz\n" +
-        "  transfer-limits inspect profound.pth.tar\n" +
-        "\nAn image with voxels that are not finite is described, but refused by a study: exit status 1.",
+      examples(
+        "inspect t2w.nii.gz --json",
+        "inspect lesion.nii.gz --of t2w.nii.gz",
+        "inspect profound.pth.tar",
+      ),
+    )
+    .addHelpText(
+      "after",
+      "\nAn image with voxels that are not finite is described, but refused by a study: exit status 1.",
     )
     .action((file: string, options: { of?: string; root?: string; weightsState?: string; json?: boolean }) =>
       answer(options, async () => {

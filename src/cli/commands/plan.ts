@@ -6,7 +6,15 @@ import type { CohortPreview } from "../../study/preview.js";
 import type { Probe } from "../../study/probe.js";
 import type { Augmentation } from "../../tasks/augmentation.js";
 import { answer } from "../answer.js";
+import { devicesOption } from "../devices-option.js";
+import { examples } from "../examples.js";
 import { bytes, count, printable, table } from "../format.js";
+
+interface Options {
+  probe?: boolean;
+  devices?: string[];
+  json?: boolean;
+}
 
 /** `plan STUDY`: the cells that `run` would run, without running any. */
 export function addPlan(program: Command): void {
@@ -15,14 +23,18 @@ export function addPlan(program: Command): void {
     .description("check a study and list its cells, without running any")
     .argument("<study>", "the study file (YAML)")
     .option("--probe", "time a few training steps of each network here, and estimate the hours of every cell")
+    .addOption(devicesOption())
     .option("--json", "write one JSON document to stdout")
-    .addHelpText("after", "\nExample:\n  transfer-limits plan study.yaml")
-    .action((path: string, { probe: probing, ...options }: { probe?: boolean; json?: boolean }) =>
+    .addHelpText("after", examples("plan study.yaml"))
+    .action((path: string, { probe: probing, devices, ...options }: Options) =>
       answer(options, async () => {
         const { loadStudy } = await import("../../study/load.js");
         const { planStudy } = await import("../../study/plan.js");
         const { previewCohorts } = await import("../../study/preview.js");
-        const study = await loadStudy(path);
+        const { withDevices } = await import("../../study/devices.js");
+        const loaded = await loadStudy(path);
+        // A study's own devices may be another machine's; those that are named here are meant here.
+        const study = devices === undefined ? loaded : withDevices(loaded, devices);
         const plan = planStudy(study);
         const { refuseTooLarge } = await import("../../study/check-memory.js");
         refuseTooLarge(study, plan.cells);

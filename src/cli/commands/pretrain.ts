@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { TransferLimitsError } from "../../common/errors.js";
 import type { Study, StudyInput } from "../../study/schema.js";
 import { answer } from "../answer.js";
+import { examples } from "../examples.js";
 import { positiveNumber, voxelCounts, wholeNumber } from "../numbers.js";
 import { runWithProgress } from "../run-with-progress.js";
 
@@ -61,16 +62,16 @@ export function addPretrain(program: Command): void {
   command
     .addHelpText(
       "after",
-      "\nExamples:\n  transfer-limits pretrain study.yaml\n" +
-        "  transfer-limits pretrain cohort.csv --encoder profound-tiny --exclude results/splits.json --out pretrained\n\n" +
-        "Every other setting: write a study file with `tasks: []`.",
+      examples(
+        "pretrain study.yaml",
+        "pretrain cohort.csv --encoder profound-tiny --exclude results/splits.json --out pretrained",
+      ),
     )
+    .addHelpText("after", "\nEvery other setting: write a study file with `tasks: []`.")
     .action((path: string, options: Options) =>
       answer(options, async () => {
         const study = /\.csv$/i.test(path) ? await ofManifest(path, options) : await ofStudy(path, options);
-        return runWithProgress(withCheckpoints(study, options), `transfer-limits pretrain ${path} ...`, {
-          only: "pretraining",
-        });
+        return runWithProgress(withCheckpoints(study, options), { only: "pretraining" });
       }),
     );
 }

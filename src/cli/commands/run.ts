@@ -1,5 +1,7 @@
 import type { Command } from "commander";
 import { answer } from "../answer.js";
+import { devicesOption } from "../devices-option.js";
+import { examples } from "../examples.js";
 import { printable } from "../format.js";
 import { wholeNumber } from "../numbers.js";
 import { runWithProgress } from "../run-with-progress.js";
@@ -15,28 +17,20 @@ export function addRun(program: Command): void {
       "cells that run side by side, instead of the study's execution.jobs",
       wholeNumber(1),
     )
-    .option(
-      "--devices <list>",
-      "devices that cells are handed out to, such as cuda:0,cuda:1, instead of the study's",
-      (list: string) => list.split(",").map((device) => device.trim()),
-    )
+    .addOption(devicesOption())
     .option("--json", "write one JSON document to stdout")
-    .addHelpText("after", "\nExample:\n  transfer-limits run study.yaml")
+    .addHelpText("after", examples("run study.yaml"))
     .action(
       (path: string, { jobs, devices, ...options }: { jobs?: number; devices?: string[]; json?: boolean }) =>
         answer(options, async () => {
           const { loadStudy } = await import("../../study/load.js");
           const { planStudy } = await import("../../study/plan.js");
           const { planWarnings } = await import("../../study/plan-warnings.js");
-          const study = await loadStudy(path);
-          const on = devices ?? study.execution.devices ?? [study.execution.device];
-          const here = { ...study, execution: { ...study.execution, device: on[0] ?? "cpu", devices: on } };
-          for (const warning of planWarnings(here, planStudy(here), null))
+          const { withDevices } = await import("../../study/devices.js");
+          const study = withDevices(await loadStudy(path), devices);
+          for (const warning of planWarnings(study, planStudy(study), null))
             process.stderr.write(`warning: ${printable(warning)}\n`);
-          return runWithProgress(study, `transfer-limits run ${path}`, {
-            ...(jobs === undefined ? {} : { jobs }),
-            ...(devices === undefined ? {} : { devices }),
-          });
+          return runWithProgress(study, jobs === undefined ? {} : { jobs });
         }),
     );
 }
