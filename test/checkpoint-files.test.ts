@@ -461,7 +461,9 @@ describe("other files", () => {
 
   it("that are folders, or not there, are refused", async () => {
     await mkdir(join(folder, "folder.pth"));
-    await expect(openCheckpoint(join(folder, "folder.pth"))).rejects.toThrow(/not a regular file but a folder/);
+    await expect(openCheckpoint(join(folder, "folder.pth"))).rejects.toThrow(
+      /not a regular file but a folder/,
+    );
     await expect(openCheckpoint(join(folder, "absent.pth"))).rejects.toMatchObject({
       code: "BAD_CHECKPOINT",
     });

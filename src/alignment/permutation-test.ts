@@ -19,10 +19,11 @@ export interface MmdPermutationTest extends SquaredMmd {
   nullQuantile95: number;
 }
 
+/** How a permutation test is made. */
 export interface PermutationTestOptions {
   /** The kernel's bandwidth, in the units of the features; default 1, the paper's. */
   sigma?: number;
-  /** Default 1000: a p-value of 0.05 is then known to about 0.007. */
+  /** From 1 to 1,000,000. Default 1000: a p-value of 0.05 is then known to about 0.007. */
   permutations?: number;
   /** Of the random divisions; default 1. */
   seed?: number;
@@ -31,6 +32,7 @@ export interface PermutationTestOptions {
    * of a case and never mixes cases. Without, rows are drawn from both sets together.
    */
   paired?: boolean;
+  /** Stops the work. */
   signal?: AbortSignal;
 }
 

@@ -11,6 +11,7 @@ export { checkCovers } from "./mask-coverage.js";
 
 /** One volume of an image file. */
 export interface Image {
+  /** As it was given. */
   path: string;
   format: ImageFormat;
   /** How a voxel is stored in the file, before slope and intercept: "int16", "float32", ... */
@@ -34,6 +35,7 @@ export interface OpenImageOptions {
   limits?: Partial<ImageLimits>;
 }
 
+/** How an image is opened, and which of its volumes is read. */
 export interface ReadOptions extends OpenImageOptions {
   /** Which volume of a file that holds several, counted from 0. */
   volume?: number;

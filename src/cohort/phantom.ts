@@ -92,15 +92,19 @@ function grid(shape: Triple, spacing: Triple, centre: Triple, [a, b, c]: Triple)
 /** Some 500 KB each: more is a slip of the keyboard. */
 const mostCases = 1_000_000;
 
+/** A cohort of phantoms: how many, how large, and from which seed. */
 export interface PhantomCohortOptions {
   /** How many patients, with one case each. */
   cases: number;
+  /** A whole number: the same one gives the same voxels. */
   seed: number;
-  /** [height, width, depth] of T2W. Default 64 x 64 x 24. */
+  /** [height, width, depth] of T2W. Default 64 x 64 x 24; each from 8 to 1024. */
   voxels?: Triple;
-  /** What the cases' names begin with. Default "phantom". */
+  /** What the cases' names begin with: up to 41 letters, digits, `-` and `_`. Default "phantom". */
   prefix?: string;
+  /** Stops the work between two cases. */
   signal?: AbortSignal;
+  /** Called after each case. */
   onCase?: (event: { done: number; total: number; case: string }) => void;
 }
 

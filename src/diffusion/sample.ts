@@ -10,9 +10,15 @@ import type { Sampler } from "./samplers/sampler.js";
 import { type NoiseSchedule, requireSchedule } from "./schedule.js";
 
 const samplers = { ancestral, ddim, "dpm-solver++": dpmSolver } as const satisfies Record<string, Sampler>;
+/**
+ * Ancestral sampling (Ho et al. 2020), DDIM (Song et al. 2021), or the second-order solver DPM-Solver++ (Lu et al. 2022),
+ * which needs the fewest steps.
+ */
 export type SamplerName = keyof typeof samplers;
 
+/** What is sampled, by which sampler, and how the network is asked. */
 export interface SampleOptions {
+  /** The one that the network was trained with. */
   schedule: NoiseSchedule;
   sampler: SamplerName;
   /** Questions to the network, from 1 to the schedule's steps. */
@@ -22,9 +28,11 @@ export interface SampleOptions {
    * 2021, equation 16). The other samplers have no such choice.
    */
   eta?: number;
+  /** Of the image, such as [N, C, D, H, W]. */
   shape: readonly number[];
   /** The same seed gives the same sample. */
   seed: number;
+  /** Default `cpu`. */
   device?: string;
   /** What `predict` answers with. Default `noise`. */
   prediction?: Prediction;
@@ -32,6 +40,7 @@ export interface SampleOptions {
   predict(noisy: Tensor, t: number): Promise<Tensor>;
   /** The range that images lie in, to which predicted ones are held; null: none. Default null. */
   clip?: readonly [low: number, high: number] | null;
+  /** Stops the work between two steps. */
   signal?: AbortSignal;
 }
 

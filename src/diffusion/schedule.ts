@@ -1,5 +1,6 @@
 import { expected } from "../common/errors.js";
 
+/** `linear` as of Ho et al. 2020, `cosine` as of Nichol & Dhariwal 2021. */
 export type NoiseScheduleName = "linear" | "cosine";
 
 /**
@@ -7,6 +8,7 @@ export type NoiseScheduleName = "linear" | "cosine";
  * Every array has T + 1 elements, and index t is the time: t = 0 is the image itself, t = T nearly pure noise.
  */
 export interface NoiseSchedule {
+  /** As it was asked for. */
   readonly name: NoiseScheduleName;
   /** T. */
   readonly steps: number;

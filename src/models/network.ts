@@ -16,6 +16,7 @@ import {
   withoutUndefined,
 } from "./specification.js";
 
+/** What `Network.create` builds. */
 export interface NetworkOptions {
   /** The name of a preset such as `"profound-tiny"`, or a specification. */
   encoder: EncoderChoice;
@@ -103,9 +104,13 @@ export class Network extends NativeNetwork {
 
 /** What happened to the tensors of a file of weights. */
 export interface LoadSummary {
+  /** Parameters and buffers of the network that were loaded. */
   loaded: string[];
+  /** Those that keep the values they had. */
   missing: string[];
+  /** Tensors of the file that stand for none of them. */
   unexpected: string[];
+  /** All of it, tensor by tensor. */
   report: LoadReport;
 }
 

@@ -2,7 +2,9 @@
  * The whole native surface, typed in one place: what `native/addon.cc` exports, one line each.
  * Nothing outside `src/native/` imports this file.
  */
+/** What the elements of a tensor are. */
 export type DType = "float32" | "float64" | "int64" | "uint8";
+/** Elements on the host: float32, float64, int64 and uint8. */
 export type TypedArray = Float32Array | Float64Array | BigInt64Array | Uint8Array;
 
 /** A tensor on a device. Opaque: only the addon looks inside. */
@@ -31,10 +33,13 @@ export interface BuildInfo {
   devices: { name: string; id: string; memoryBytes: number }[];
 }
 
+/** A parameter or a buffer of a network. */
 export interface ParameterInfo {
+  /** As the published code names it, such as `encoder.stages.0.0.dwconv.weight`. */
   name: string;
   shape: number[];
   dtype: DType;
+  /** It is not learnt: running statistics of a batch norm, and the like. */
   buffer: boolean;
 }
 

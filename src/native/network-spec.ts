@@ -1,8 +1,11 @@
 /** 3D ConvNeXt V2: `stem` 4x4x4, then downsampling 2, 2 and 1 between four stages. */
 export interface ConvNeXtSpec {
   family: "convnext-v2-3d";
+  /** Of the input. */
   channels: number;
+  /** Blocks of the four stages. */
   depths: [number, number, number, number];
+  /** Features of the four stages. */
   dims: [number, number, number, number];
   /** Stochastic depth of the last block while training; linear from 0 over the blocks. Default 0. */
   dropPath?: number;
@@ -38,6 +41,7 @@ export interface DinoVitSpec {
   axisTokens: 0 | 2;
 }
 
+/** What makes features of volumes or slices. */
 export type EncoderSpec = ConvNeXtSpec | ResNetEncoderSpec | DinoVitSpec;
 
 /**
@@ -131,6 +135,7 @@ export interface ResNetSpec {
   blocks: [number, number, number, number];
 }
 
+/** A specialised model, which has no encoder that could come from elsewhere. */
 export type ModelSpec = UNetSpec | TransUNetSpec | VitSpec | DiffusionUNetSpec | ResNetSpec;
 
 /**
@@ -138,7 +143,9 @@ export type ModelSpec = UNetSpec | TransUNetSpec | VitSpec | DiffusionUNetSpec |
  * centres, and so is what the loss sees. For networks that answer voxel by voxel, with `outputs` 1.
  */
 export interface IntensityOutput {
+  /** At least 2. */
   bins: number;
+  /** Where the first bin begins and the last one ends, in the units of the images. */
   low: number;
   high: number;
   /** The expectation is a difference: it is added to the first channel of the input. Of volumes alone. Default false. */

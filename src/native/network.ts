@@ -26,6 +26,7 @@ export interface SliceFeatures extends VolumeFeatures {
 
 /** Where slices lie: [N, 2], the index of the slice from 0 and the number of slices; for an encoder with axis tokens. */
 export interface SliceOptions {
+  /** Left out for an encoder without axis tokens. */
   position?: Tensor;
 }
 
@@ -57,7 +58,9 @@ export function networkHandle(value: Network, name: string): NetworkHandle {
 export class Network implements Disposable {
   /** @internal */
   readonly handle: NetworkHandle;
+  /** What it was built from. */
   readonly spec: NetworkSpec;
+  /** Where its parameters lie: `cpu` or `cuda:N`. */
   readonly device: string;
   /**
    * What `forward`, `embed` and `decode` compute their products and convolutions in from now on; answers are float32. A
@@ -219,10 +222,12 @@ export class Network implements Disposable {
     }
   }
 
+  /** Frees the memory of its parameters. Calling it again does nothing. */
   dispose(): void {
     this.handle.dispose();
   }
 
+  /** As `dispose`, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

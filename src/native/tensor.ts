@@ -142,18 +142,22 @@ export class Tensor implements Disposable {
     return addon().liveTensors();
   }
 
+  /** The sizes of its axes, slowest first. @throws `DISPOSED` */
   get shape(): number[] {
     return call(() => handleOf(this, "this").shape);
   }
 
+  /** What its elements are. @throws `DISPOSED` */
   get dtype(): DType {
     return call(() => handleOf(this, "this").dtype);
   }
 
+  /** Where it lies: `cpu` or `cuda:N`. @throws `DISPOSED` */
   get device(): string {
     return call(() => handleOf(this, "this").device);
   }
 
+  /** Whether its memory was freed. */
   get disposed(): boolean {
     return handleOf(this, "this").disposed;
   }
@@ -168,6 +172,7 @@ export class Tensor implements Disposable {
     this.handle.dispose();
   }
 
+  /** As `dispose`, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

@@ -10,6 +10,7 @@ import { disposeNamed, handleOf, handleOrNull, Tensor } from "./tensor.js";
 export interface TrainerState {
   /** Steps taken. */
   steps: number;
+  /** Moments of AdamW, and a teacher's weights and centre, by name. */
   tensors: Record<string, Tensor>;
 }
 
@@ -24,11 +25,13 @@ export const writeTrainerState = (
 export type LossSpec =
   /** 1 - Tversky index of sigmoid(logits), per sample then averaged (Salehi 2017); alpha weighs false positives, beta false negatives. */
   | { kind: "tversky"; alpha: number; beta: number; smooth?: number }
+  /** Mean absolute error. */
   | { kind: "l1" }
   /** Class-weighted; the target is int64 [N]. */
   | { kind: "cross-entropy"; weights?: number[] }
   /** 1 - SSIM (Gaussian 11, sigma 1.5). */
   | { kind: "ssim"; dataRange: number }
+  /** L1 + `ssimWeight` x (1 - SSIM). */
   | { kind: "l1-ssim"; dataRange: number; ssimWeight: number }
   /** Mean squared error on masked patches; the target is the mask, uint8 [N, patches], 1 = masked. */
   | { kind: "masked-autoencoder"; normaliseTargets?: boolean }
@@ -51,16 +54,23 @@ export type LossSpec =
       contrastWeight?: number;
     } & PatchContrastSettings);
 
-interface PatchContrastSettings {
+/** Of the contrast between patches. */
+export interface PatchContrastSettings {
+  /** Divides the cosines of two patches. */
   temperature?: number;
+  /** The share of lesion above which a patch counts as one of a lesion, from 0 to below 1. */
   lesionShare?: number;
+  /** The most patches that take part in a step. */
   patches?: number;
 }
 
+/** How a network is trained. */
 export interface TrainerOptions {
+  /** What is made small. */
   loss: LossSpec;
   /** Decoupled weight decay of matrices and kernels; vectors (norms, biases, GRN) have none. Default 0.01. */
   weightDecay?: number;
+  /** Of AdamW: how much of themselves its two moments keep in a step, each in [0, 1). Default 0.9 and 0.999. */
   betas?: [number, number];
   /** Clip the gradient's global norm to this. Default: no clipping. */
   gradientClip?: number;
@@ -126,13 +136,17 @@ export interface DistillationSchedule {
 
 /** What a step saw: the loss before it, and the gradient's global norm before clipping. */
 export interface StepReading {
+  /** Before the step, over the batch. */
   loss: number;
+  /** Over all that is trained. */
   gradientNorm: number;
 }
 
 /** How a step is taken: `seed` seeds what is drawn inside it (stochastic depth, dropout). */
 export interface StepSettings {
+  /** Above 0. */
   learningRate: number;
+  /** A whole number >= 0: another one each step. */
   seed: number;
 }
 
@@ -258,10 +272,12 @@ export class Trainer implements Disposable {
     return file.metadata;
   }
 
+  /** Frees the memory of its moments; the network stays. Calling it again does nothing. */
   dispose(): void {
     this.handle.dispose();
   }
 
+  /** As `dispose`, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

@@ -9,7 +9,9 @@ const roundingSpread = 1e-13;
 
 /** A correlation with what is needed to judge it. All of `r`, `p` and `interval` are null where it is undefined. */
 export interface Correlation {
+  /** How many points. */
   n: number;
+  /** From -1 to 1. */
   r: number | null;
   /** Two-sided p-value of "no correlation", by Student's t with n - 2 degrees of freedom. */
   p: number | null;
@@ -48,7 +50,7 @@ export function spearman(x: ArrayLike<number>, y: ArrayLike<number>): Correlatio
   return correlate(averageRanks(x), averageRanks(y), (n, r) => Math.sqrt((1 + r ** 2 / 2) / (n - 3)));
 }
 
-/** Ranks from 1, equal values sharing the average of their ranks. */
+/** Ranks from 1, equal values sharing the average of their ranks. @throws `BAD_INPUT` for a value that is NaN or no number */
 export function averageRanks(values: ArrayLike<number>): number[] {
   requireNumbers(values, "values");
   const order = Array.from(values, (_, index) => index).sort(

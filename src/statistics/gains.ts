@@ -10,6 +10,8 @@ const references: readonly GainReference[] = ["random-weights", "pretrained", "f
  *
  * Null where the reference is 0 or less: a ratio to 0 is undefined, and one to a negative number (an SSIM can be
  * one) would call an improvement a loss.
+ *
+ * @throws `BAD_INPUT` for a value that is NaN or no number
  */
 export function relativePerformanceGain(fineTuned: number, reference: number): number | null {
   for (const [name, value] of Object.entries({ fineTuned, reference }))

@@ -75,7 +75,9 @@ const mostResamples = 10_000_000;
 
 /** How much the first of two methods is better on the same cases. */
 export interface PairedDifference {
+  /** How many cases. */
   n: number;
+  /** Of first - second, over cases. */
   mean: number;
   /** 95 % percentile bootstrap interval of the mean difference, over cases. */
   interval: [low: number, high: number];

@@ -51,7 +51,9 @@ export interface PlannedCell extends CellLabel {
   memoryBytes: number;
 }
 
+/** What `runStudy` would do. */
 export interface StudyPlan {
+  /** Of the study. */
   name: string;
   /** In a stable order: pretraining first, then by seed, task, model and comparator. */
   cells: PlannedCell[];

@@ -10,7 +10,9 @@ import type { Basis } from "./basis.js";
 
 export type { Comparator, Strategy, TaskKind } from "../common/vocabulary.js";
 
+/** What a test case scored. */
 export interface CaseScore {
+  /** Its id in the manifest. */
   case: string;
   /**
    * The case's own metric, null where it is undefined for the case, as Dice is without a lesion; where the metric is one
@@ -21,31 +23,43 @@ export interface CaseScore {
   falseAlarm?: boolean;
   /** Where classes are told apart: the case's class and the answered one. */
   truth?: number;
+  /** The class that was answered. */
   predicted?: number;
 }
 
+/** A row of a training curve. */
 export interface EpochRecord {
+  /** Counted from 1. */
   epoch: number;
+  /** Of its first step. */
   learningRate: number;
+  /** Mean over the epoch's steps. */
   trainingLoss: number;
   /** The task's metric over the validation set; null where the epoch was not validated, or the set leaves it undefined. */
   validationMetric: number | null;
 }
 
+/** What a cell took, over all its sessions. */
 export interface Cost {
+  /** From its start to its end, all that was not training included. */
   wallSeconds: number;
   /** Wall seconds during which native work was under way for this cell: on a GPU, until what was asked of it was done. */
   deviceSeconds: number;
+  /** Of its process on a CPU; what LibTorch held on a GPU. */
   peakMemoryBytes: number;
+  /** Wall seconds of each epoch, its validation included. */
   epochSeconds: number[];
   /** How many volumes the encoder was run on in each epoch, to train and to validate: none where its features are kept. */
   epochEmbedded: number[];
+  /** `cpu` or `cuda:N`. */
   device: string;
+  /** Of an operation on the CPU. */
   threads: number;
 }
 
 /** A metric over the test set. */
 export interface TestMetric {
+  /** `Dice`, `SSIM` or `Specificity at sensitivity 0.9`. */
   name: string;
   /** The mean over the cases that have it; for a metric that only a set has, such as specificity, its value. Null: undefined. */
   mean: number | null;
@@ -53,6 +67,7 @@ export interface TestMetric {
   reason?: string;
   /** Sample standard deviation over cases (0 for one case); null for a metric that only a set has, or that no case has. */
   standardDeviation: number | null;
+  /** In the order of the test set. */
   cases: CaseScore[];
   /** Secondary metrics by name, such as AUC or the Dice of one PI-RADS; null where undefined. */
   secondary: Record<string, number | null>;
@@ -74,13 +89,16 @@ export interface CellResult {
   /** How its training cases were changed anew in every epoch; absent where they were not, and where nothing is trained. */
   augmentation?: Augmentation;
   metric: TestMetric;
+  /** Empty where nothing is trained. */
   curve: EpochRecord[];
+  /** The one that was tested, counted from 1: the best on the validation set. Null where nothing is trained. */
   bestEpoch: number | null;
   cost: Cost;
   /** What its numbers rest on: in the cell's own file, not in `results.json`. */
   basis?: Basis;
 }
 
+/** `pending`: it has not been run yet, or not to its end. */
 export type CellStatus = "done" | "failed" | "pending";
 
 /** A row of the plan with what became of it. */
@@ -97,6 +115,7 @@ export interface CellSummary {
   result?: CellResult;
 }
 
+/** What a gain is over. */
 export type GainReference = "random-weights" | "pretrained" | "from-scratch" | "specialised";
 
 /** Relative performance gain of the fine-tuned model over a reference, in percent (equation 2 of the paper). */
@@ -116,15 +135,20 @@ export interface Gain {
   reason?: string;
 }
 
+/** To random weights, to the pretrained encoder, to the one trained from scratch. */
 export type DistanceName = "D2R" | "D2P" | "D2S";
 
+/** MMD² at one bandwidth. */
 export interface KernelDistance {
+  /** Of the kernel exp(-|u - v|² / sigma²). */
   sigma: number;
+  /** The V-statistic. */
   biased: number;
   /** Null for fewer than two rows. */
   unbiased: number | null;
   /** Mean kernel value over pairs of different rows, within and between the sets: near 0 or 1, MMD says nothing. */
   offDiagonalMean: number;
+  /** Where it says nothing. */
   saturated: boolean;
 }
 
@@ -133,16 +157,19 @@ export type UndefinedKernelDistance = {
   [Key in keyof KernelDistance]: Key extends "saturated" ? false : null;
 };
 
+/** How far a fine-tuned encoder moved, over the test set's embeddings. */
 export interface Distance {
   task: TaskKind;
   strategy: Strategy;
   model: string;
   seed: number;
   name: DistanceName;
+  /** Test cases, and the features of each. */
   rows: number;
   features: number;
   /** As in the paper: sigma from the study, biased. */
   paper: KernelDistance | UndefinedKernelDistance;
+  /** At the median distance between rows of both sets together. */
   medianHeuristic: KernelDistance | UndefinedKernelDistance;
   /** Sum over the bandwidths {1/4, 1/2, 1, 2, 4} x the median distance. */
   multiBandwidth: { biased: number | null; unbiased: number | null };
@@ -152,6 +179,7 @@ export interface Distance {
   reason?: string;
 }
 
+/** A case that took no part, and why. */
 export interface Exclusion {
   case: string;
   /** The file that was refused, relative to the manifest; null where the reason is not one file. */
@@ -194,6 +222,7 @@ export interface Session {
   };
 }
 
+/** What `results.json` says: every cell of the plan, done or not, and what follows from them. */
 export interface StudyResults {
   format: "transfer-limits/results@1";
   name: string;

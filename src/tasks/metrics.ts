@@ -29,6 +29,7 @@ export async function ssim3d(
   throw new TransferLimitsError("BAD_INPUT", "Expected finite voxels for SSIM but received NaN or infinity");
 }
 
+/** What counts as predicted, and what an empty case scores. */
 export interface DiceOptions {
   /** A voxel is predicted where the prediction lies above this: 0.5 for probabilities, 0 for logits. Default 0.5. */
   threshold?: number;
@@ -66,7 +67,11 @@ export function dice(
   return diceFrom(counts, options.empty);
 }
 
-/** `dice` of each sample (first dimension) of two tensors of one shape, counted on their device. */
+/**
+ * `dice` of each sample (first dimension) of two tensors of one shape, counted on their device.
+ *
+ * @throws `BAD_INPUT` for tensors of two shapes, types or devices
+ */
 export async function diceOf(
   prediction: Tensor,
   target: Tensor,
@@ -84,7 +89,11 @@ function thresholdOf(options: DiceOptions): number {
   return threshold;
 }
 
-/** Dice's coefficient from voxel counts; `empty` where there is nothing in either. */
+/**
+ * Dice's coefficient from voxel counts; `empty` where there is nothing in either.
+ *
+ * @throws `BAD_INPUT` for a count that is no finite number
+ */
 export function diceFrom(
   counts: { intersection: number; prediction: number; target: number },
   empty = 1,
@@ -139,7 +148,12 @@ export function auc(labels: ArrayLike<number | boolean>, scores: ArrayLike<numbe
 /** The matrix has the square of so many entries. */
 const mostClasses = 4096;
 
-/** `matrix[true class][predicted class]`: how many cases. Classes are whole numbers from 0 to `classes - 1`. */
+/**
+ * `matrix[true class][predicted class]`: how many cases. Classes are whole numbers from 0 to `classes - 1`.
+ *
+ * @param classes from 1 to 4096
+ * @throws `BAD_INPUT` for lists of two lengths, or a class outside of these
+ */
 export function confusionMatrix(
   truth: ArrayLike<number>,
   predicted: ArrayLike<number>,
@@ -166,6 +180,8 @@ export function confusionMatrix(
  * Cohen's kappa with quadratic weights (Cohen 1968): agreement of ordered classes beyond chance, a confusion of
  * classes i and j weighing (i - j)². 1 is full agreement, 0 what chance gives. Null where one class alone occurs
  * in both, and chance leaves nothing to agree beyond.
+ *
+ * @throws `BAD_INPUT` as `confusionMatrix`, and for no case at all
  */
 export function quadraticWeightedKappa(
   truth: ArrayLike<number>,

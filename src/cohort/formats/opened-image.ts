@@ -1,6 +1,7 @@
 import { badImage } from "./bad-image.js";
 import type { ImageLimits } from "./limits.js";
 
+/** What an image file is, by its contents. */
 export type ImageFormat = "NIfTI-1" | "NIfTI-2" | "MetaImage" | "NRRD";
 
 /** How a file is opened. */

@@ -10,10 +10,12 @@ import { findTensors, type Plain, plainDataOf } from "./state-dict.js";
 import { readTorchLegacy, readTorchZip, type TorchFile } from "./torch-files.js";
 import { type ChosenState, chooseState, type WeightsChoice, type WeightsState } from "./weights-states.js";
 
+/** What a file of weights is, by its contents. */
 export type CheckpointFormat = "PyTorch zip" | "PyTorch legacy" | "safetensors" | "sharded safetensors";
 
 /** A file of weights whose description is checked; tensors are read when they are asked for. */
 export interface CheckpointFile {
+  /** As it was given. */
   readonly path: string;
   readonly format: CheckpointFormat;
   /** Of all its files together. */
@@ -44,6 +46,7 @@ export interface CheckpointFile {
   unchanged(): Promise<void>;
 }
 
+/** What of a file of weights is meant. */
 export interface OpenOptions {
   /**
    * Which of the sets of tensors in the file are the weights, as `inspect` calls it: `"model_ema"`. Default: the

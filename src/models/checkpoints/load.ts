@@ -14,6 +14,7 @@ import { notLookedAt, orientationOf, permutedShapes } from "./orientation.js";
 import { probeFeatures, relativeChange } from "./probe.js";
 import { coverageRefusal, matchRefusals, withheldRefusals } from "./refusals.js";
 
+/** What of a file of weights goes into a network, and how much of it there must be. */
 export interface LoadOptions {
   /** The key map of the file's source by name, such as `"profound-masked-autoencoder"`. Default: told from its names. */
   keyMap?: string | undefined;
