@@ -21,7 +21,7 @@ const files = async (out: string): Promise<Record<string, Buffer>> =>
   Object.fromEntries(
     await Promise.all(
       (await readdir(cellOf(out)))
-        .filter((name) => name !== "pretraining.json") // it holds times
+        .filter((name) => name !== "pretraining.json" && name !== "SHA256SUMS") // the first holds times
         .map(async (name) => [name, await readFile(join(cellOf(out), name))] as const),
     ),
   );

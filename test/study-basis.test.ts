@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
+import { writeChecksums } from "../dist/common/checksums.js";
 import { runStudy } from "../dist/study/run.js";
 import type { StudyInput } from "../dist/study/schema.js";
 import { readResults, tinyStudy, withoutCost } from "./study-fixture.js";
@@ -90,9 +91,11 @@ describe("A folder of results", () => {
 
   it("refuses the results of another version of this package", async () => {
     const output = await copyOf("version");
-    const cell = join(folder, output, "cells", "profound--pretraining", "pretraining.json");
-    const result = JSON.parse(readFileSync(cell, "utf8"));
-    writeFileSync(cell, JSON.stringify({ ...result, basis: { ...result.basis, package: "0.0.1" } }));
+    const cell = join(folder, output, "cells", "profound--pretraining");
+    const file = join(cell, "pretraining.json");
+    const result = JSON.parse(readFileSync(file, "utf8"));
+    writeFileSync(file, JSON.stringify({ ...result, basis: { ...result.basis, package: "0.0.1" } }));
+    await writeChecksums(cell);
     await expect(runStudy(study(output))).rejects.toMatchObject(
       refusal("were made by another version of this package (0.0.1; this is"),
     );

@@ -5,6 +5,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { expect } from "vitest";
 import type { StudyEvent } from "../dist/common/progress.js";
 import type { StudyResults } from "../dist/study/results.js";
 import type { StudyInput } from "../dist/study/schema.js";
@@ -44,8 +45,12 @@ export const tinyStudy = (folder: string, output: string, changes: Partial<Study
 export const withoutCost = (value: unknown): unknown =>
   JSON.parse(JSON.stringify(value, (key, entry) => (key === "cost" ? undefined : entry)));
 
-export const readResults = async (output: string): Promise<StudyResults> =>
-  JSON.parse(await readFile(join(output, "results.json"), "utf8")) as StudyResults;
+/** What `results.json` says, without its checksum. */
+export async function readResults(output: string): Promise<StudyResults> {
+  const { checksum, ...results } = JSON.parse(await readFile(join(output, "results.json"), "utf8"));
+  expect(checksum).toMatch(/^[0-9a-f]{64}$/);
+  return results as StudyResults;
+}
 
 /** Runs a study in a process group of its own, so that it can be killed with all its workers. */
 export function spawnStudy(

@@ -63,7 +63,9 @@ describe("a study on phantoms", () => {
       if (kind === "cell-started") most = Math.max(most, ++running);
       if (kind === "cell-done") running--;
     }
-    expect(most).toBe(2);
+    // A cell is told to be done once the results hold it; the next may have started by then.
+    expect(most).toBeGreaterThanOrEqual(2);
+    expect(most).toBeLessThanOrEqual(3);
     expect(events.at(-1)).toMatchObject({ kind: "study", done: 11, failed: 0, total: 11 });
   });
 
@@ -90,7 +92,7 @@ describe("a study on phantoms", () => {
     expect((await readdir(cell)).sort()).toEqual(
       ["best", "embeddings", "examples", "last"]
         .map((name) => `${name}.safetensors`)
-        .concat("cell.json", "curve.csv")
+        .concat("SHA256SUMS", "cell.json", "curve.csv")
         .sort(),
     );
     const { curve, cost } = JSON.parse(await readFile(join(cell, "cell.json"), "utf8"));

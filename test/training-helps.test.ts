@@ -92,7 +92,7 @@ describe("each specialised model, trained by a study", () => {
       const task = taskOf(study.tasks.find((one) => one.kind === kind) as TaskConfig);
       const cell = planStudy(study).cells.find((one) => one.task === kind) as PlannedCell;
       const result = results.cells.find((one) => one.task === kind)?.result as CellResult;
-      const { split } = (await readCohort(study.execution.output)) as StudyCohort;
+      const { split } = (await readCohort(study.execution.output, () => {})) as StudyCohort;
       const validation = await Promise.all(
         split.validation
           .filter((one) => task.missing(factsOf(one)) === null)

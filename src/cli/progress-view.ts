@@ -101,6 +101,9 @@ function plainView(stream: Writable): ProgressView {
       case "cell-done":
         line(`${names.of(event.cell)}: done in ${duration(event.seconds)}${metricWords(event.metric)}`);
         return;
+      case "set-aside":
+        line(setAsideWords(event));
+        return;
       case "cell-failed":
         line(`${names.of(event.cell)}: FAILED: ${printable(event.reason)}`);
         return;
@@ -182,6 +185,9 @@ function liveView(stream: Writable & { columns?: number }, colours: Colours): Pr
         running.delete(event.cell.id);
         keep(`${colours.red("✘")} ${names.of(event.cell)}: ${printable(event.reason)}`);
         return;
+      case "set-aside":
+        keep(`${colours.yellow("!")} ${setAsideWords(event)}`);
+        return;
       case "study":
         heading = () => studyWords(event, times.secondsLeft());
         draw(true);
@@ -235,6 +241,9 @@ type Of<Kind extends StudyEvent["kind"]> = Extract<StudyEvent, { kind: Kind }>;
 
 const exclusion = (event: Of<"case">): string =>
   `case ${printable(event.case)} is left out: ${printable(event.excluded ?? "")}`;
+
+const setAsideWords = ({ file, reason, keptAs }: Of<"set-aside">): string =>
+  printable(`${file} is damaged (${reason}): it was moved to ${keptAs}, and is computed again`);
 
 const planned = ({ cells, alreadyDone }: Of<"plan">): string =>
   `${count(cells.length, "cell")}${alreadyDone > 0 ? `, of which ${alreadyDone} are done already` : ""}`;

@@ -2,8 +2,10 @@ import { createHash } from "node:crypto";
 import { appendFile, mkdir, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { z } from "zod";
+import { sealFile, sha256OfText, stateOfSealed } from "../common/checksums.js";
 import { TransferLimitsError } from "../common/errors.js";
 import { readRegularText } from "../common/regular-file.js";
+import { type OnDamage, setAside } from "../common/set-aside.js";
 import { codedError } from "../common/system-errors.js";
 import { readSafetensors, writeSafetensors } from "../native/safetensors.js";
 import type { Tensor } from "../native/tensor.js";
@@ -101,7 +103,18 @@ export class VolumeCache {
     return join(this.folder, `${key}.safetensors`);
   }
 
-  /** What a complete, undamaged entry says about itself; null where there is none. */
+  /**
+   * As `find`, but the entry's contents are compared with its checksum too. One that is damaged is set aside within the
+   * cache's folder, and counts as absent.
+   */
+  async findSound(key: string, shape: readonly number[], onDamage: OnDamage): Promise<EntryMetadata | null> {
+    const path = this.pathOf(key);
+    const state = await stateOfSealed(path);
+    if (state === "damaged") onDamage(await setAside(this.folder, path, "its checksum differs"));
+    return state === "sound" ? this.find(key, shape) : null;
+  }
+
+  /** What a complete entry says about itself; null where there is none. Its voxels are not looked at. */
   async find(key: string, shape: readonly number[]): Promise<EntryMetadata | null> {
     const file = await readSafetensors(this.pathOf(key)).catch((error: unknown) => {
       if (error instanceof TransferLimitsError && error.code === "BAD_CHECKPOINT") return null;
@@ -122,16 +135,16 @@ export class VolumeCache {
     tensors: Partial<Record<VolumeRole, Tensor>>,
   ): Promise<void> {
     const entry = JSON.stringify({ format: formatVersion, ...metadata });
-    await writeSafetensors(this.pathOf(metadata.key), tensors as Record<string, Tensor>, { entry });
+    const path = this.pathOf(metadata.key);
+    await writeSafetensors(path, tensors as Record<string, Tensor>, { entry });
+    await sealFile(path);
   }
 }
 
 /** The name of an entry. `options` must be the same text for the same options. */
 export function entryKey(options: string, contents: Partial<Record<VolumeRole, string>>): string {
   const parts = volumeRoles.map((role) => [role, contents[role] ?? null]);
-  return createHash("sha256")
-    .update(JSON.stringify([formatVersion, options, parts]))
-    .digest("hex");
+  return sha256OfText(JSON.stringify([formatVersion, options, parts]));
 }
 
 /** The content of an image: SHA-256 over its grid and its voxels, however they are stored. */

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { readRegularFile } from "../common/regular-file.js";
+import { openSeal } from "../common/sealed-json.js";
 import type { CohortCase } from "./manifest.js";
 
 /** Patients that must not take part. A case that is named stands for its patient. */
@@ -43,12 +44,9 @@ export async function readExclusionList(path: string): Promise<ExclusionList> {
   const trimmed = text.trim();
   if (!trimmed.startsWith("{") && !trimmed.startsWith("["))
     return { patients: lines(trimmed), cases: new Set() };
-  let value: unknown;
-  try {
-    value = JSON.parse(trimmed);
-  } catch (error) {
-    throw refuse(`it is not JSON: ${messageOf(error)}`, error);
-  }
+  const found = openSeal(trimmed);
+  if (found.state === "damaged") throw refuse(found.reason);
+  const { value } = found;
   const list = names.safeParse(value);
   if (list.success) return { patients: new Set(list.data), cases: new Set() };
   const splits = splitsSchema.safeParse(value);

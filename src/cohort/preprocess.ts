@@ -1,5 +1,6 @@
 import { dirname, relative } from "node:path";
 import { expected, messageOf, TransferLimitsError, throwIfAborted } from "../common/errors.js";
+import type { OnDamage } from "../common/set-aside.js";
 import { Tensor } from "../native/tensor.js";
 import { bounds, type Normalisation, normalise, resample, smooth, statistics } from "../native/volumes.js";
 import { contentHash, type EntryMetadata, entryKey, sameStates, statesOf, VolumeCache } from "./cache.js";
@@ -98,16 +99,22 @@ export async function prepareCohort(
     images?: OpenImageOptions;
     signal?: AbortSignal;
     onCase?: (event: PreparationEvent) => void;
+    /** Told of volumes in the cache that were damaged: they are set aside, and made again. */
+    onDamage?: OnDamage;
+    /** Takes cached volumes without a look at their contents: right where none will be used. Default false. */
+    trustCache?: boolean;
     /** How many cases are in memory at a time. Default 2: one is read while another is computed. */
     concurrency?: number;
   },
 ): Promise<{ cases: PreparedCase[]; excluded: Exclusion[] }> {
   const settings = resolveOptions(options);
-  const { concurrency = 2, images = {}, signal, onCase } = where;
+  const { concurrency = 2, images = {}, signal, onCase, onDamage = () => {}, trustCache = false } = where;
   if (!Number.isSafeInteger(concurrency) || concurrency < 1)
     throw expected("a whole number of at least 1", "concurrency", concurrency);
 
   const cache = await VolumeCache.open(where.cache);
+  const find: FindEntry = (key) =>
+    trustCache ? cache.find(key, settings.shape) : cache.findSound(key, settings.shape, onDamage);
   const folder = dirname(manifest.path);
   const total = manifest.cases.length;
   const results: (PreparedCase | Exclusion)[] = new Array(total);
@@ -120,7 +127,7 @@ export async function prepareCohort(
       const cohortCase = manifest.cases[index] as CohortCase;
       let excluded: string | null = null;
       try {
-        results[index] = await prepareCase(cohortCase, settings, { cache, images, signal });
+        results[index] = await prepareCase(cohortCase, settings, { cache, find, images, signal });
       } catch (error) {
         if (!(error instanceof Refusal)) {
           failed = true;
@@ -156,11 +163,14 @@ export async function preparedBefore(
   const cache = await VolumeCache.open(cacheFolder, { make: false });
   const found: PreparedCase[] = [];
   for (const one of manifest.cases) {
-    const entry = await knownEntry(one, settings, cache);
+    const entry = await knownEntry(one, settings, cache, (key) => cache.find(key, settings.shape));
     if (entry) found.push(asPrepared(one, entry, cache));
   }
   return found;
 }
+
+/** An entry of the cache by its key; null where it is not there, or must be made again. */
+type FindEntry = (key: string) => Promise<EntryMetadata | null>;
 
 interface Settings {
   shape: [number, number, number];
@@ -216,12 +226,12 @@ const rolesOf = ({ volumes }: CohortCase): VolumeRole[] =>
 async function prepareCase(
   cohortCase: CohortCase,
   settings: Settings,
-  where: { cache: VolumeCache; images: OpenImageOptions; signal: AbortSignal | undefined },
+  where: { cache: VolumeCache; find: FindEntry; images: OpenImageOptions; signal: AbortSignal | undefined },
 ): Promise<PreparedCase> {
-  const { cache, signal } = where;
+  const { cache, find, signal } = where;
   throwIfAborted(signal);
   const roles = rolesOf(cohortCase);
-  const known = await knownEntry(cohortCase, settings, cache);
+  const known = await knownEntry(cohortCase, settings, cache, find);
   if (known) return asPrepared(cohortCase, known, cache);
 
   const images: Partial<Record<VolumeRole, Image>> = {};
@@ -238,7 +248,7 @@ async function prepareCase(
   }
   // The same content may lie under another name.
   const key = entryKey(JSON.stringify(settings), contents);
-  const entry = await cache.find(key, settings.shape);
+  const entry = await find(key);
   if (entry) return asPrepared(cohortCase, entry, cache);
 
   const gradedMasks: VolumeRole[] = [];
@@ -275,6 +285,7 @@ async function knownEntry(
   cohortCase: CohortCase,
   settings: Settings,
   cache: VolumeCache,
+  find: FindEntry,
 ): Promise<EntryMetadata | null> {
   const known: Partial<Record<VolumeRole, string>> = {};
   for (const role of rolesOf(cohortCase)) {
@@ -282,7 +293,7 @@ async function knownEntry(
     if (content === null) return null;
     known[role] = content;
   }
-  return cache.find(entryKey(JSON.stringify(settings), known), settings.shape);
+  return find(entryKey(JSON.stringify(settings), known));
 }
 
 /** A case, and what the cache's entry says about it. */

@@ -54,5 +54,7 @@ export type StudyEvent =
       nativeSeconds: number;
     }
   | { kind: "cell-failed"; cell: CellLabel; reason: string }
+  /** A file, or a folder, that was found damaged was moved to `keptAs`; what rests on it is computed again. */
+  | { kind: "set-aside"; file: string; reason: string; keptAs: string }
   /** After every cell; `secondsLeft` of the study is never below that of a running cell. */
   | { kind: "study"; done: number; failed: number; total: number; secondsLeft: number | null };

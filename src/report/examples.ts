@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { z } from "zod";
+import { refuseDamaged } from "../common/checksums.js";
 import { TransferLimitsError } from "../common/errors.js";
 import { readSafetensors, type SafetensorsFile } from "../native/safetensors.js";
 import type { ExampleTensors } from "../study/results.js";
@@ -65,6 +66,7 @@ export async function openExamples(studyFolder: string, cellId: string): Promise
   }
   const path = join(studyFolder, "cells", cellId, "examples.safetensors");
   const file = await readSafetensors(path);
+  await refuseDamaged(path);
   const refuse = (reason: string) => new TransferLimitsError("BAD_CHECKPOINT", `${path}: ${reason}`);
   const metadata = metadataSchema.safeParse(file.metadata);
   if (!metadata.success) throw refuse(`unexpected metadata: ${z.prettifyError(metadata.error)}`);

@@ -6,6 +6,7 @@ import { readRegularText } from "../common/regular-file.js";
 import type { StudyResults } from "../study/results.js";
 import { limits } from "./limits.js";
 import { resultsSchema, type Splits, splitsSchema } from "./schema.js";
+import { unsealed } from "./unsealed.js";
 import { type LoadedWeights, readLoadedWeights } from "./weights.js";
 
 /** What a report is made from, as far as the study has come. */
@@ -64,8 +65,8 @@ export async function readStudyFolder(path: string): Promise<StudyFolder> {
 }
 
 /** The study as YAML, which reads best; a file too long to be read by anyone as it is, checked but not written anew. */
-function readable(text: string): string {
-  const study: unknown = JSON.parse(text);
+function readable(text: string, file: string): string {
+  const study = unsealed(file, text);
   return text.length > 4 * limits.quoted ? text : stringify(study, { lineWidth: 100 });
 }
 
@@ -75,13 +76,7 @@ export function reasonOnly(error: unknown, folder: string): string {
 }
 
 function check<Schema extends z.ZodType>(file: string, contents: string, schema: Schema): z.infer<Schema> {
-  let value: unknown;
-  try {
-    value = JSON.parse(contents);
-  } catch (error) {
-    throw new TransferLimitsError("BAD_INPUT", `${file} is not JSON: ${messageOf(error)}`, { cause: error });
-  }
-  const parsed = schema.safeParse(value);
+  const parsed = schema.safeParse(unsealed(file, contents));
   if (!parsed.success) {
     throw new TransferLimitsError(
       "BAD_INPUT",

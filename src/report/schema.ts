@@ -95,6 +95,7 @@ const session = z.object({
   threads: number,
   jobs: number,
   machine: z.object({ cpu: text, cores: number, memoryBytes: number, system: text }),
+  setAside: z.array(z.object({ file: text, reason: text, keptAs: text })).optional(),
   build: z.object({
     package: text,
     addon: text,

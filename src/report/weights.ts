@@ -6,6 +6,7 @@ import { readRegularText } from "../common/regular-file.js";
 import { grouped } from "./format.js";
 import { type Html, html } from "./html.js";
 import { first, limits } from "./limits.js";
+import { unsealed } from "./unsealed.js";
 
 const text = z.string().max(100_000);
 const count = z.number().int().nonnegative();
@@ -43,7 +44,7 @@ export async function readLoadedWeights(folder: string, problems: string[]): Pro
   for (const name of names.filter((entry) => entry.endsWith(".json")).sort()) {
     const file = `weights/${name}`;
     try {
-      const report = loadReportSchema.parse(JSON.parse(await readRegularText(join(folder, file))));
+      const report = loadReportSchema.parse(unsealed(file, await readRegularText(join(folder, file))));
       found.push({ model: name.slice(0, -".json".length), file, report });
     } catch (error) {
       problems.push(`${file} cannot be read: ${messageOf(error).replaceAll(`${folder}/`, "")}`);

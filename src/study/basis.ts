@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { sha256OfText } from "../common/checksums.js";
 import { TransferLimitsError } from "../common/errors.js";
 import { packageVersion } from "../common/package-version.js";
 import { comparable } from "./changes.js";
@@ -16,17 +16,19 @@ export interface Basis {
   cohort: string;
   /** The version of this package. */
   package: string;
+  /** SHA-256 of the file of weights that the encoder started from; null where it started from drawn ones. */
+  weights: string | null;
 }
 
-export const basisOf = (study: Study, cohort: StudyCohort): Basis => ({
+/** What every cell of a study rests on. */
+export const basisOf = (study: Study, cohort: StudyCohort): Omit<Basis, "weights"> => ({
   configuration: digest(comparable(study)),
   cohort: digest([...fingerprints(cohort)].sort(([a], [b]) => (a < b ? -1 : 1))),
   package: packageVersion,
 });
 
 /** The hash of anything that JSON can hold. */
-export const digest = (value: unknown): string =>
-  createHash("sha256").update(JSON.stringify(value)).digest("hex");
+export const digest = (value: unknown): string => sha256OfText(JSON.stringify(value));
 
 /**
  * Refuses to mix a study's results with those of another configuration, cohort or version.
@@ -37,7 +39,7 @@ export const digest = (value: unknown): string =>
 export function refuseOtherBasis(
   folder: string,
   finished: ReadonlyMap<string, Basis | undefined>,
-  now: Basis,
+  now: Omit<Basis, "weights">,
 ): void {
   for (const [part, words] of [
     ["package", "were made by another version of this package"],

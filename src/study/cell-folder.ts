@@ -1,7 +1,11 @@
-import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { removeTemporaries, writeJson } from "../common/atomic-file.js";
+import { removeTemporaries } from "../common/atomic-file.js";
+import { damageOf, readChecksums, writeChecksums } from "../common/checksums.js";
+import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { readRegularText } from "../common/regular-file.js";
+import { readSealedJson, writeSealedJson } from "../common/sealed-json.js";
+import { type OnDamage, setAside } from "../common/set-aside.js";
 import type { Basis } from "./basis.js";
 import type { CellResult, Cost, EpochRecord } from "./results.js";
 
@@ -48,8 +52,8 @@ export const studyPaths = (folder: string) => ({
 export const encoderFile = "encoder.safetensors";
 
 /**
- * Fills a cell's folder and gives it its name in one step: it is complete or absent. `fill` writes into a folder that
- * no one else sees.
+ * Fills a cell's folder, adds the checksums of its files, and gives it its name in one step: it is complete or absent.
+ * `fill` writes into a folder that no one else sees.
  */
 export async function completeCell(folder: string, id: string, fill: (partial: string) => Promise<void>) {
   const paths = studyPaths(folder);
@@ -58,6 +62,7 @@ export async function completeCell(folder: string, id: string, fill: (partial: s
   await mkdir(partial, { recursive: true });
   try {
     await fill(partial);
+    await writeChecksums(partial);
     await synchronise(partial);
     await rm(paths.cell(id), { recursive: true, force: true });
     await rename(partial, paths.cell(id));
@@ -69,6 +74,29 @@ export async function completeCell(folder: string, id: string, fill: (partial: s
   await rm(paths.failure(id), { force: true });
   await rm(paths.progress(id), { recursive: true, force: true });
 }
+
+/** Weights that a cell keeps for whoever wants them; no number of the study rests on them. */
+const keptWeights = /^(?:last|best|encoder-\d+)\.safetensors$/;
+
+/**
+ * Whether a cell is finished, and all that numbers rest on is as it was written. One that is damaged is set aside, and
+ * counts as not finished.
+ */
+export async function isFinished(folder: string, id: string, onDamage: OnDamage): Promise<boolean> {
+  const path = studyPaths(folder).cell(id);
+  const isThere = await lstat(path).then(
+    () => true,
+    () => false,
+  );
+  if (!isThere) return false;
+  const reason = await damageOf(path, keptWeights);
+  if (reason !== null) onDamage(await setAside(folder, path, reason));
+  return reason === null;
+}
+
+/** SHA-256 of the encoder that a finished pretraining left; null where there is none. */
+export const encoderChecksum = async (folder: string, id: string): Promise<string | null> =>
+  (await readChecksums(studyPaths(folder).cell(id)))?.get(encoderFile) ?? null;
 
 /** Makes what a folder lists reach the disk, where the file system can be asked to. */
 async function synchronise(folder: string): Promise<void> {
@@ -117,10 +145,13 @@ const list = async (folder: string): Promise<string[]> => {
 };
 
 export const writeFailure = (folder: string, failure: CellFailure): Promise<void> =>
-  writeJson(studyPaths(folder).failure(failure.id), failure);
+  writeSealedJson(studyPaths(folder).failure(failure.id), failure);
 
-export const readFailure = (folder: string, id: string): Promise<CellFailure | null> =>
-  readJson<CellFailure>(studyPaths(folder).failure(id));
+/** Why a cell has no result; null where nothing sound is said about it. The next run tries it again in any case. */
+export async function readFailure(folder: string, id: string): Promise<CellFailure | null> {
+  const found = await readSealedJson<CellFailure>(studyPaths(folder).failure(id));
+  return found.state === "sound" ? found.value : null;
+}
 
 export const readCell = (folder: string, id: string): Promise<CellResult | null> =>
   readJson<CellResult>(join(studyPaths(folder).cell(id), "cell.json"));
@@ -128,14 +159,31 @@ export const readCell = (folder: string, id: string): Promise<CellResult | null>
 export const readPretraining = (folder: string, id: string): Promise<PretrainingResult | null> =>
   readJson<PretrainingResult>(join(studyPaths(folder).cell(id), "pretraining.json"));
 
-/** A file that this package wrote; null where it is not there. */
-export async function readJson<T>(path: string): Promise<T | null> {
+/** A file of a finished cell; null where it is not there. @throws `BAD_FILE` where it was damaged since the run began */
+async function readJson<T>(path: string): Promise<T | null> {
   try {
     return JSON.parse(await readRegularText(path)) as T;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
-    throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return null;
+    if (!(error instanceof SyntaxError)) throw error;
+    throw new TransferLimitsError(
+      "BAD_FILE",
+      `${path} was damaged while the study ran: ${messageOf(error)}. Run the study again: its cell is then computed anew`,
+      { cause: error },
+    );
   }
+}
+
+/** A sealed file of a study's folder. One that is damaged is set aside, and counts as absent. */
+export async function readOwn<T extends object>(
+  folder: string,
+  path: string,
+  onDamage: OnDamage,
+): Promise<T | null> {
+  const found = await readSealedJson<T>(path);
+  if (found.state === "damaged") onDamage(await setAside(folder, path, found.reason));
+  return found.state === "sound" ? found.value : null;
 }
 
 /** The training curve as a table. */

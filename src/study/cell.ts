@@ -4,7 +4,7 @@ import { writeFileAtomically, writeJson } from "../common/atomic-file.js";
 import { TransferLimitsError } from "../common/errors.js";
 import type { CellLabel, MeasuredMetric, StudyEvent } from "../common/progress.js";
 import { randomStream, seedFor } from "../common/random.js";
-import type { LoadReport } from "../models/checkpoints/load-report.js";
+import type { OnDamage } from "../common/set-aside.js";
 import {
   countOf,
   headParameters,
@@ -25,7 +25,7 @@ import { taskOf } from "../tasks/index.js";
 import type { Picture, Task } from "../tasks/task.js";
 import { VolumeBank } from "../tasks/volume-bank.js";
 import { basisOf, digest } from "./basis.js";
-import { completeCell, curveCsv, encoderFile, readJson, studyPaths } from "./cell-folder.js";
+import { completeCell, curveCsv, encoderFile, studyPaths } from "./cell-folder.js";
 import { CheckpointFolder } from "./checkpoint.js";
 import { cohortOf, type StudyCohort } from "./cohort-file.js";
 import { evaluate } from "./evaluate.js";
@@ -45,12 +45,20 @@ export interface CellJob {
   cell: PlannedCell;
   cohort: StudyCohort;
   threads: number;
+  /** SHA-256 of the file of weights that the cell's model brings, as it was when the study began; null: it brings none. */
+  weights: string | null;
 }
 
 export interface CellContext extends CellJob {
   signal: AbortSignal;
-  tell(event: Extract<StudyEvent, { kind: "cell-started" | "epoch" }>): void;
+  tell(event: Extract<StudyEvent, { kind: "cell-started" | "epoch" | "set-aside" }>): void;
 }
+
+/** Tells of what a cell found damaged in its folder of progress. */
+export const onDamageOf =
+  ({ tell }: CellContext): OnDamage =>
+  (damage) =>
+    tell({ kind: "set-aside", ...damage });
 
 /** What stands in an event about a cell. */
 export const labelOf = ({ id, kind, task, strategy, model, comparator, seed }: CellLabel): CellLabel => ({
@@ -70,22 +78,24 @@ const bufferNames = (network: Network): string[] =>
 /**
  * Gives a network the pretrained encoder of a model.
  *
- * @throws `BAD_CHECKPOINT` where the file is not the one that was checked when the study began
+ * @returns SHA-256 of its file
+ * @throws `BAD_CHECKPOINT` where that is damaged, or not the one that the study began with
  */
-async function startFromPretraining(network: Network, study: Study, model: string): Promise<LoadReport> {
-  const { weights, ...reading } = study.models.find(({ name }) => name === model) as ModelConfig;
-  const paths = studyPaths(study.execution.output);
-  const own = join(paths.cell(pretrainingId(model)), encoderFile);
-  const report = await loadEncoder(network, weights ?? own, readingOf(reading));
-  const checked = weights === undefined ? null : await readJson<LoadReport>(paths.weights(model));
-  if (checked && checked.file.sha256 !== report.file.sha256) {
+async function startFromPretraining(
+  network: Network,
+  { study, cell, weights: began }: CellJob,
+): Promise<string> {
+  const { weights, ...reading } = study.models.find(({ name }) => name === cell.model) as ModelConfig;
+  const own = join(studyPaths(study.execution.output).cell(pretrainingId(cell.model)), encoderFile);
+  const { sha256 } = (await loadEncoder(network, weights ?? own, readingOf(reading))).file;
+  if (began !== null && began !== sha256) {
     throw new TransferLimitsError(
       "BAD_CHECKPOINT",
-      `${weights} was changed while the study ran: its SHA-256 was ${checked.file.sha256} when the study began and is ` +
-        `${report.file.sha256} now. Put it back as it was, and run the study again`,
+      `${weights} was changed while the study ran: its SHA-256 was ${began} when the study began and is ${sha256} now. ` +
+        "Put it back as it was, and run the study again",
     );
   }
-  return report;
+  return sha256;
 }
 
 /** Words for a network: its encoder with its head, or its family. */
@@ -135,8 +145,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   using network = await Network.build(cell.network, { device, seed: weightSeed });
   network.precision = study.execution.precision;
   if (task.prior !== undefined) await startAnswersAt(network, task.prior);
-  const loaded =
-    cell.startsFrom === "pretrained" ? await startFromPretraining(network, study, cell.model) : null;
+  const weights = cell.startsFrom === "pretrained" ? await startFromPretraining(network, context) : null;
 
   const head = headParameters(network);
   const trainable = {
@@ -145,16 +154,22 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
     head: () => head,
     nothing: () => [],
   }[cell.trains];
-  const basis = basisOf(study, cohort);
-  const checkpoints = await CheckpointFolder.open(
-    studyPaths(folder).progress(cell.id),
-    digest([basis, loaded?.file.sha256 ?? null]),
-    trainable === null ? undefined : [...trainable(), ...bufferNames(network)],
-  );
+  const basis = { ...basisOf(study, cohort), weights };
+  const onDamage = onDamageOf(context);
+  const checkpoints = await CheckpointFolder.open(studyPaths(folder).progress(cell.id), {
+    study: folder,
+    restsOn: digest(basis),
+    onDamage,
+    changing: trainable === null ? undefined : [...trainable(), ...bufferNames(network)],
+  });
   const features =
     cell.keptDraws === null
       ? null
-      : new FeatureStore(network, checkpoints.features, task.shape.answers === "voxels");
+      : new FeatureStore(network, checkpoints.features, {
+          keepStages: task.shape.answers === "voxels",
+          setAsideIn: folder,
+          onDamage,
+        });
   const present = { task, network, channels, seed: study.seed, features };
   const name = ["train", task.kind, cell.seed];
   const training = cell.training as TrainingSettings;

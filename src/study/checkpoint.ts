@@ -1,9 +1,10 @@
 import { mkdir, readdir, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { z } from "zod";
-import { linkOrCopy, writeFileAtomically, writeJson } from "../common/atomic-file.js";
-import { messageOf, TransferLimitsError } from "../common/errors.js";
-import { readRegularText } from "../common/regular-file.js";
+import { linkOrCopy } from "../common/atomic-file.js";
+import { sha256OfFile } from "../common/checksums.js";
+import { readSealedJson, writeSealedJson } from "../common/sealed-json.js";
+import { type OnDamage, setAside } from "../common/set-aside.js";
 import { networkMetadata } from "../models/checkpoints/own-weights.js";
 import type { Network } from "../native/network.js";
 import { readSafetensors, writeSafetensors } from "../native/safetensors.js";
@@ -31,6 +32,8 @@ export interface TrainingState {
 }
 
 const stateSchema = z.object({
+  /** SHA-256 of each file that the state consists of. */
+  files: z.record(z.string(), z.string()),
   epoch: z.int().min(1),
   best: z.object({ epoch: z.int().min(1), metric: z.number().nullable() }).nullable(),
   curve: z.array(
@@ -50,16 +53,18 @@ const stateSchema = z.object({
   }),
 });
 
-const markFile = "rests-on.txt";
+const markFile = "rests-on.json";
 
 /**
  * The folder in which a training keeps its state after each epoch. New files are written beside the old ones, and only
- * then does `progress.json` name them: a kill at any instant leaves a state that is whole.
+ * then does `progress.json` name them, with their checksums: a kill at any instant leaves a state that is whole.
  *
  * Of a network of which a part stays as it was drawn or loaded, only the rest is written.
  */
 export class CheckpointFolder {
   readonly #changing: readonly string[] | undefined;
+  /** Of the files of the state that was read or saved last. */
+  #checksumsBefore: Readonly<Record<string, string>> = {};
 
   /** @param changing the network's parameters and buffers that training changes; default: all */
   constructor(
@@ -71,22 +76,47 @@ export class CheckpointFolder {
 
   /**
    * Opens the folder of a training. What lies there and rests on something else (other weights, cases or settings) is
-   * removed: going on from it would give numbers of neither.
+   * removed: going on from it would give numbers of neither. What is damaged is set aside, and training begins anew.
    *
+   * @param study the study's folder
    * @param restsOn the hash of all that the training's numbers follow from
    * @param changing the network's parameters and buffers that training changes; default: all
    */
-  static async open(path: string, restsOn: string, changing?: readonly string[]): Promise<CheckpointFolder> {
-    const mark = join(path, markFile);
-    const before = await readRegularText(mark).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") return null;
-      throw error;
-    });
-    if (before !== restsOn) {
-      await rm(path, { recursive: true, force: true });
-      await writeFileAtomically(mark, restsOn);
+  static async open(
+    path: string,
+    where: { study: string; restsOn: string; onDamage: OnDamage; changing?: readonly string[] | undefined },
+  ): Promise<CheckpointFolder> {
+    const { study, restsOn, onDamage, changing } = where;
+    const folder = new CheckpointFolder(path, changing);
+    const mark = await readSealedJson<{ restsOn: string }>(join(path, markFile));
+    if (mark.state === "sound" && mark.value.restsOn === restsOn) {
+      const reason = await folder.#damage();
+      if (reason === null) return folder;
+      onDamage(await setAside(study, path, reason));
+    } else if (mark.state === "damaged") {
+      onDamage(await setAside(study, path, `${markFile}: ${mark.reason}`));
+    } else await rm(path, { recursive: true, force: true });
+    await writeSealedJson(join(path, markFile), { restsOn });
+    return folder;
+  }
+
+  /** What is wrong with the state that was saved last; null where nothing is, or where there is none. */
+  async #damage(): Promise<string | null> {
+    const found = await readSealedJson(this.pointer);
+    if (found.state === "absent") return null;
+    if (found.state === "damaged") return `${basename(this.pointer)}: ${found.reason}`;
+    const state = stateSchema.safeParse(found.value);
+    if (!state.success) return `${basename(this.pointer)} does not hold what it should`;
+    for (const [name, written] of Object.entries(state.data.files)) {
+      const path = join(this.path, name);
+      const now = await sha256OfFile(path).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === "ENOENT") return null;
+        throw error;
+      });
+      if (now === null) return `${name} is missing`;
+      if (now !== written) return `${name} is not what was written: its checksum differs`;
     }
-    return new CheckpointFolder(path, changing);
+    return null;
   }
 
   network(epoch: number): string {
@@ -123,24 +153,13 @@ export class CheckpointFolder {
     return join(this.path, "progress.json");
   }
 
-  /** The state that was saved last; null where there is none. */
+  /** The state that was saved last; null where there is none. What is damaged was set aside when the folder was opened. */
   async read(): Promise<TrainingState | null> {
-    let text: string;
-    try {
-      text = await readRegularText(this.pointer);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
-      throw error;
-    }
-    try {
-      return stateSchema.parse(JSON.parse(text));
-    } catch (error) {
-      throw new TransferLimitsError(
-        "BAD_CHECKPOINT",
-        `${this.pointer} is damaged (${messageOf(error)}). Delete its folder to train this cell from the start`,
-        { cause: error },
-      );
-    }
+    const found = await readSealedJson(this.pointer);
+    if (found.state !== "sound") return null;
+    const { files, ...state } = stateSchema.parse(found.value);
+    this.#checksumsBefore = files;
+    return state;
   }
 
   /** Brings network and optimiser to a state that was read. */
@@ -186,8 +205,25 @@ export class CheckpointFolder {
     if (state.best?.epoch === state.epoch) {
       await linkOrCopy(this.network(state.epoch), this.best(state.epoch));
     }
-    await writeJson(this.pointer, state);
+    await writeSealedJson(this.pointer, { files: await this.#checksums(state), ...state });
     await this.removeAllBut(state);
+  }
+
+  /** Of all files that a state consists of; what was written with an earlier one has the checksum that it had then. */
+  async #checksums({ epoch, best }: TrainingState): Promise<Record<string, string>> {
+    const before = this.#checksumsBefore;
+    const now: Record<string, string> = {};
+    const add = async (path: string, writtenAfter: number) => {
+      const name = basename(path);
+      now[name] = (writtenAfter < epoch ? before[name] : undefined) ?? (await sha256OfFile(path));
+    };
+    await add(this.network(epoch), epoch);
+    await add(this.optimiser(epoch), epoch);
+    if (best?.epoch === epoch) now[basename(this.best(epoch))] = now[basename(this.network(epoch))] as string;
+    else if (best) await add(this.best(best.epoch), best.epoch);
+    for (const kept of await this.allKept()) await add(kept.path, kept.epoch);
+    this.#checksumsBefore = now;
+    return now;
   }
 
   /** Puts the whole network after the last epoch, and the best one, into another folder. */

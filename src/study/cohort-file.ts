@@ -1,8 +1,9 @@
 import { basename, join } from "node:path";
 import type { PreparedCase } from "../cohort/preprocess.js";
-import { writeJson } from "../common/atomic-file.js";
-import { readRegularText } from "../common/regular-file.js";
+import { writeSealedJson } from "../common/sealed-json.js";
+import type { OnDamage } from "../common/set-aside.js";
 import type { TaskKind } from "../common/vocabulary.js";
+import { readOwn } from "./cell-folder.js";
 import type { Exclusion, PatientExposure } from "./results.js";
 import type { Study } from "./schema.js";
 
@@ -68,19 +69,11 @@ export function cohortRequests(study: Study): [CohortRequest, ...CohortRequest[]
 const pathOf = (folder: string): string => join(folder, "cohort.json");
 
 export const writeCohort = (folder: string, cohort: StudyCohort): Promise<void> =>
-  writeJson(pathOf(folder), cohort);
+  writeSealedJson(pathOf(folder), cohort);
 
 /** The cohort that an earlier run of the study saw; null before the first. */
-export async function readCohort(folder: string): Promise<StudyCohort | null> {
-  try {
-    const cohort = JSON.parse(await readRegularText(pathOf(folder))) as StudyCohort;
-    // Files of versions before tasks could have a cohort of their own.
-    return { ...cohort, tasks: cohort.tasks ?? {} };
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT" || error instanceof SyntaxError) return null;
-    throw error;
-  }
-}
+export const readCohort = (folder: string, onDamage: OnDamage): Promise<StudyCohort | null> =>
+  readOwn<StudyCohort>(folder, pathOf(folder), onDamage);
 
 /**
  * The ids of cases that differ between two cohorts: in one only, in another set, of another patient, with another label,

@@ -1,9 +1,10 @@
 import { join } from "node:path";
 import { measureDistance, undefinedDistance } from "../alignment/distances.js";
 import { countMasks } from "../cohort/mask-counts.js";
-import { writeFileAtomically, writeJson } from "../common/atomic-file.js";
+import { writeFileAtomically } from "../common/atomic-file.js";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { packageVersion } from "../common/package-version.js";
+import { writeSealedJson } from "../common/sealed-json.js";
 import { buildInfo } from "../native/runtime.js";
 import { readSafetensors } from "../native/safetensors.js";
 import { computeGains } from "../statistics/gains.js";
@@ -23,7 +24,7 @@ import type {
   TaskKind,
 } from "./results.js";
 import type { Study } from "./schema.js";
-import { readSessions, type SessionLog } from "./sessions.js";
+import type { SessionLog } from "./sessions.js";
 
 /** Which comparator's embeddings each distance measures from. */
 const references: readonly [DistanceName, Comparator][] = [
@@ -44,15 +45,14 @@ export class ResultsCollector {
     private readonly plan: StudyPlan,
     private readonly cohort: StudyCohort,
     private readonly threads: number,
-    /** The session that is under way; null where there is nothing to do, which is no session. */
-    private readonly session: SessionLog | null,
+    private readonly sessions: SessionLog,
   ) {}
 
   /** Writes both files anew. */
   async write(signal?: AbortSignal): Promise<StudyResults> {
     const results = await this.collect(signal);
     const paths = studyPaths(this.study.execution.output);
-    await writeJson(paths.results, results);
+    await writeSealedJson(paths.results, results);
     await writeFileAtomically(paths.table, resultsCsv(results));
     return results;
   }
@@ -97,7 +97,7 @@ export class ResultsCollector {
         precision: study.execution.precision,
       },
       cost: {
-        sessions: await (this.session?.update() ?? readSessions(study.execution.output)),
+        sessions: await this.sessions.update(),
       },
     };
   }

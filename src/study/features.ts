@@ -1,7 +1,7 @@
-import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { sealFile, sha256OfText, stateOfSealed } from "../common/checksums.js";
+import { type OnDamage, setAside } from "../common/set-aside.js";
 import { type Network, type VolumeFeatures, volumeFeatures } from "../native/network.js";
 import { readSafetensors, type SafetensorsFile, writeSafetensors } from "../native/safetensors.js";
 import { Tensor } from "../native/tensor.js";
@@ -38,6 +38,15 @@ export async function keptBatch(
   }
 }
 
+/** How a `FeatureStore` keeps features. */
+export interface FeatureStoreOptions {
+  /** Whether the head stands on the feature maps; a classifier sees the pooled features alone. */
+  keepStages: boolean;
+  /** The study's folder, in which damaged files are set aside. */
+  setAsideIn: string;
+  onDamage: OnDamage;
+}
+
 /**
  * What a frozen encoder makes of samples, computed once each and kept as files: a training that is continued finds
  * them, and memory holds what a batch needs. A name stands for one input: whoever asks sees to that.
@@ -45,14 +54,13 @@ export async function keptBatch(
 export class FeatureStore {
   readonly #network: Network;
   readonly #folder: string;
-  readonly #keepStages: boolean;
+  readonly #options: FeatureStoreOptions;
   readonly #files = new Map<string, Promise<SafetensorsFile>>();
 
-  /** @param keepStages whether the head stands on the feature maps; a classifier sees the pooled features alone */
-  constructor(network: Network, folder: string, keepStages: boolean) {
+  constructor(network: Network, folder: string, options: FeatureStoreOptions) {
     this.#network = network;
     this.#folder = folder;
-    this.#keepStages = keepStages;
+    this.#options = options;
   }
 
   /** Sees to it that the features of a sample are kept; `make` gives it where they are not. */
@@ -95,11 +103,11 @@ export class FeatureStore {
 
   async #find(name: string, make: () => Promise<Sample>): Promise<SafetensorsFile> {
     // A name may hold what a file's may not.
-    const path = join(
-      this.#folder,
-      `${createHash("sha256").update(name).digest("hex").slice(0, 32)}.safetensors`,
-    );
-    if (!existsSync(path)) {
+    const path = join(this.#folder, `${sha256OfText(name).slice(0, 32)}.safetensors`);
+    const { keepStages, setAsideIn, onDamage } = this.#options;
+    const state = await stateOfSealed(path);
+    if (state === "damaged") onDamage(await setAside(setAsideIn, path, "its checksum differs"));
+    if (state !== "sound") {
       await mkdir(this.#folder, { recursive: true });
       using sample = await make();
       using batch = await Tensor.gather([sample.input], [0]);
@@ -107,10 +115,11 @@ export class FeatureStore {
       const rows: Record<string, Tensor> = {};
       try {
         rows.pooled = await features.pooled.select(0, 0);
-        if (this.#keepStages)
+        if (keepStages)
           for (const [index, stage] of features.stages.entries())
             rows[`stage${index}`] = await stage.select(0, 0);
         await writeSafetensors(path, rows, { sample: name });
+        await sealFile(path);
       } finally {
         for (const row of Object.values(rows)) row.dispose();
       }

@@ -3,9 +3,10 @@ import { listedPatients, readExclusionList } from "../cohort/exclusion-list.js";
 import { type CohortCase, type Manifest, type ManifestLimits, readManifest } from "../cohort/manifest.js";
 import { type PreparedCase, type PreprocessOptions, prepareCohort } from "../cohort/preprocess.js";
 import { makeSplits, type Splits } from "../cohort/splits.js";
-import { writeJson } from "../common/atomic-file.js";
 import { TransferLimitsError } from "../common/errors.js";
 import type { StudyEvent } from "../common/progress.js";
+import { writeSealedJson } from "../common/sealed-json.js";
+import type { OnDamage } from "../common/set-aside.js";
 import { studyPaths } from "./cell-folder.js";
 import { type CohortRequest, cohortRequests, type SplitCohort, type StudyCohort } from "./cohort-file.js";
 import { exposureOf, heldOut, patientsOf } from "./exposure.js";
@@ -15,6 +16,10 @@ import type { PretrainSettings, Study } from "./schema.js";
 export interface PrepareOptions {
   signal: AbortSignal | undefined;
   onProgress: (event: StudyEvent) => void;
+  /** Told of volumes in the cache that were damaged. */
+  onDamage: OnDamage;
+  /** Takes cached volumes without a look at their contents: for a study that has no work left. */
+  trustCache: boolean;
 }
 
 /** A cohort that a study asks for, divided by the study's seed. */
@@ -132,7 +137,7 @@ const usedOf = ({ train, validation, test }: Splits): string[] => [...train, ...
 /** `splits.json`: which case went where, and which patient. */
 async function writeSplits(study: Study, [own, ...others]: readonly DividedCohort[]): Promise<void> {
   const { splits, patients } = own as DividedCohort;
-  await writeJson(studyPaths(study.execution.output).splits, {
+  await writeSealedJson(studyPaths(study.execution.output).splits, {
     seed: study.seed,
     ...splits,
     patients,
@@ -205,12 +210,14 @@ export const preprocessOptions = ({
 function prepareCases(
   manifest: Manifest,
   { cohort, execution }: Study,
-  { signal, onProgress }: PrepareOptions,
+  { signal, onProgress, onDamage, trustCache }: PrepareOptions,
 ) {
   const { root, ...limits } = cohort.images;
   return prepareCohort(manifest, preprocessOptions(cohort), {
     images: { ...(root === null ? {} : { root }), limits },
     cache: execution.cache,
+    onDamage,
+    trustCache,
     ...(signal ? { signal } : {}),
     onCase: (event) => onProgress({ kind: "case", cohort: manifest.path, ...event }),
   });

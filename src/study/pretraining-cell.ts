@@ -12,7 +12,7 @@ import { writeSafetensors } from "../native/safetensors.js";
 import { openCase } from "../tasks/case-volumes.js";
 import { VolumeBank } from "../tasks/volume-bank.js";
 import { basisOf, digest } from "./basis.js";
-import { architectureOf, type CellContext, CostMeter, executionOf, listeners } from "./cell.js";
+import { architectureOf, type CellContext, CostMeter, executionOf, listeners, onDamageOf } from "./cell.js";
 import { completeCell, curveCsv, encoderFile, type PretrainingResult, studyPaths } from "./cell-folder.js";
 import { CheckpointFolder } from "./checkpoint.js";
 import { pretrainingCases } from "./cohort-file.js";
@@ -58,8 +58,12 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
   using network = await Network.build(cell.network, { device, seed });
   using teacher = method.hasTeacher ? await Network.build(cell.network, { device, seed }) : null;
   await method.begin(network);
-  const basis = basisOf(study, cohort);
-  const checkpoints = await CheckpointFolder.open(studyPaths(folder).progress(cell.id), digest(basis));
+  const basis = { ...basisOf(study, cohort), weights: null };
+  const checkpoints = await CheckpointFolder.open(studyPaths(folder).progress(cell.id), {
+    study: folder,
+    restsOn: digest(basis),
+    onDamage: onDamageOf(context),
+  });
   const name = ["pretraining", cell.model];
   const told = listeners(context, null);
   const trained = await train({

@@ -209,6 +209,8 @@ export interface Session {
   threads: number;
   jobs: number;
   machine: { cpu: string; cores: number; memoryBytes: number; system: string };
+  /** What was found damaged, and then computed again; paths from the study's folder. Absent: nothing. */
+  setAside?: { file: string; reason: string; keptAs: string }[];
   build: {
     package: string;
     /** SHA-256 of the compiled addon. */

@@ -2,16 +2,19 @@ import { mkdir, rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { countMasks, masksInWords } from "../cohort/mask-counts.js";
 import { requireCallback, requireList, requireOptions, requireSignal } from "../common/arguments.js";
-import { writeJson } from "../common/atomic-file.js";
 import { expected, TransferLimitsError } from "../common/errors.js";
 import type { StudyEvent } from "../common/progress.js";
+import { writeSealedJson } from "../common/sealed-json.js";
+import { type Damage, type OnDamage, setAside } from "../common/set-aside.js";
 import { withCodedErrors } from "../common/system-errors.js";
 import { Tensor } from "../native/tensor.js";
 import { type Basis, basisOf, refuseOtherBasis } from "./basis.js";
-import { labelOf } from "./cell.js";
+import { type CellJob, labelOf } from "./cell.js";
 import {
+  encoderChecksum,
+  isFinished,
   readCell,
-  readJson,
+  readOwn,
   readPretraining,
   removeLeftovers,
   studyPaths,
@@ -24,7 +27,7 @@ import { ResultsCollector } from "./collect.js";
 import { DevicePool, withDevices } from "./devices.js";
 import { checkStudy } from "./load.js";
 import { whileLocked } from "./lock.js";
-import { type PlannedCell, planStudy, type StudyPlan } from "./plan.js";
+import { type PlannedCell, planStudy, pretrainingId, type StudyPlan } from "./plan.js";
 import { prepareStudyCohort } from "./prepare.js";
 import type { StudyResults } from "./results.js";
 import { type Outcome, runSchedule } from "./schedule.js";
@@ -99,42 +102,59 @@ async function runLocked(
   const folder = study.execution.output;
   const devices = study.execution.devices ?? [study.execution.device];
   const jobs = jobsAsked ?? Math.max(study.execution.jobs, devices.length);
-  const threads = await settleStudy(study, jobs);
+  const damages: Damage[] = [];
+  const tell = (event: StudyEvent) => {
+    if (event.kind === "set-aside") damages.push(event);
+    onProgress(event);
+  };
+  const onDamage = (damage: Damage) => tell({ kind: "set-aside", ...damage });
   const plan = planStudy(study);
-  const finished = await finishedCells(folder, plan);
+  const before = await readOwn<Study>(folder, studyPaths(folder).resolved, onDamage);
+  if (before) refuseChanges(before, study);
+  const finished = await finishedCells(folder, plan, onDamage);
+  const threads = await settleThreads(study, jobs, before, finished);
   const done = new Set(finished.keys());
+  const basisOfEach = new Map([...finished].map(([id, { basis }]) => [id, basis]));
   const cells = plan.cells.filter(({ kind }) => only === undefined || kind === only);
   refuseTooLarge(
     study,
     cells.filter(({ id }) => !done.has(id)),
   );
   const alreadyDone = cells.filter(({ id }) => done.has(id)).length;
-  const session =
-    alreadyDone < cells.length ? await SessionLog.begin(folder, { devices, threads, jobs }) : null;
+  const sessions = await SessionLog.open(folder, onDamage);
+  const isWork = alreadyDone < cells.length;
+  if (isWork || damages.length > 0) sessions.begin({ devices, threads, jobs }, damages);
   await removeLeftovers(folder, study.execution.cache, done);
   using workers = new WorkerPool(threads, cells.length - alreadyDone);
-  await checkWeights(study, plan, done);
-  const cohort = await prepareStudyCohort(study, { signal, onProgress });
+  const weights = await checkWeights(study, plan, basisOfEach, onDamage);
+  const cohort = await prepareStudyCohort(study, { signal, onProgress, onDamage, trustCache: !isWork });
   if (done.size === 0) refuseUntestable(study, cells, cohort);
-  await settleCohort(folder, cohort, done.size > 0);
-  refuseOtherBasis(folder, finished, basisOf(study, cohort));
+  await settleCohort(folder, cohort, done.size > 0, onDamage);
+  refuseOtherBasis(folder, basisOfEach, basisOf(study, cohort));
   onProgress({ kind: "prepared", notes: masksInWords(countMasks(preparedCases(cohort))) });
 
   for (const { id } of cells) if (!done.has(id)) await rm(studyPaths(folder).failure(id), { force: true });
   onProgress({ kind: "plan", cells: cells.map(labelOf), alreadyDone });
 
-  const collector = new ResultsCollector(study, plan, cohort, threads, session);
+  const collector = new ResultsCollector(study, plan, cohort, threads, sessions);
   let results = await collector.write(signal);
   const timeLeft = new TimeLeft(cells, done, jobs);
+  const jobOf = (cell: PlannedCell, device: string): CellJob => ({
+    study: onDevice(study, device),
+    cell,
+    cohort,
+    threads,
+    weights: weights.get(cell.model) ?? null,
+  });
   await runSchedule(cells, {
     jobs,
     done,
     signal,
     devices: new DevicePool(devices),
     run: (cell, device) =>
-      workers.run({ study: onDevice(study, device), cell, cohort, threads }, signal, (event) => {
+      workers.run(jobOf(cell, device), signal, (event) => {
         timeLeft.saw(event);
-        onProgress(event);
+        tell(event);
       }),
     settled: async (cell, outcome) => {
       if (outcome.kind === "stopped") return;
@@ -145,32 +165,49 @@ async function runLocked(
     },
   });
   if (signal.aborted) {
-    await session?.update(); // otherwise it was, with the last results
+    await sessions.update(); // otherwise it was, with the last results
     throw new TransferLimitsError(
       "ABORTED",
       `The study was stopped. What is finished lies in ${folder}; run the study again to go on from there`,
     );
   }
+  // A pretraining that was computed again on another machine may have given another encoder.
+  if (damages.length > 0 && (await finishedCells(folder, plan, onDamage)).size < done.size)
+    return runLocked(
+      study,
+      { ...(jobsAsked ? { jobs: jobsAsked } : {}), ...(only ? { only } : {}) },
+      signal,
+      onProgress,
+    );
   return results;
 }
 
 /**
- * Writes the study as it is run into its folder, unless the folder holds another one. The number of threads, on which
- * the last bits of every number depend, stays what it was when the study was first run, unless the study names one.
+ * Writes the study as it is run into its folder. The number of threads, on which the last bits of every number depend,
+ * stays what it was when the study was first run, unless the study names one.
  */
-async function settleStudy(study: Study, jobs: number): Promise<number> {
-  const { resolved } = studyPaths(study.execution.output);
-  const before = await readJson<Study>(resolved);
-  if (before) refuseChanges(before, study);
+async function settleThreads(
+  study: Study,
+  jobs: number,
+  before: Study | null,
+  finished: ReadonlyMap<string, FinishedCell>,
+): Promise<number> {
   const share = Math.max(1, Math.floor(availableParallelism() / jobs));
-  const threads = study.execution.threads ?? before?.execution.threads ?? share;
-  await writeJson(resolved, { ...study, execution: { ...study.execution, threads } });
+  const [first] = finished.values();
+  const threads = study.execution.threads ?? before?.execution.threads ?? first?.threads ?? share;
+  const settled: Study = { ...study, execution: { ...study.execution, threads } };
+  await writeSealedJson(studyPaths(study.execution.output).resolved, settled);
   return threads;
 }
 
 /** Refuses to mix results of one cohort with those of another. */
-async function settleCohort(folder: string, cohort: StudyCohort, hasResults: boolean): Promise<void> {
-  const before = await readCohort(folder);
+async function settleCohort(
+  folder: string,
+  cohort: StudyCohort,
+  hasResults: boolean,
+  onDamage: OnDamage,
+): Promise<void> {
+  const before = await readCohort(folder, onDamage);
   const differing = before ? differingCases(before, cohort) : [];
   if (hasResults && differing.length > 0) {
     const shown = differing.slice(0, 5).join(", ") + (differing.length > 5 ? " and others" : "");
@@ -184,12 +221,35 @@ async function settleCohort(folder: string, cohort: StudyCohort, hasResults: boo
   await writeCohort(folder, cohort);
 }
 
-/** The cells whose results lie in the folder, and what each rests on. */
-async function finishedCells(folder: string, { cells }: StudyPlan): Promise<Map<string, Basis | undefined>> {
-  const finished = new Map<string, Basis | undefined>();
+/** What a run needs to know of a cell that an earlier one finished. */
+interface FinishedCell {
+  basis: Basis | undefined;
+  threads: number;
+}
+
+/**
+ * The cells whose results lie in the folder, undamaged. Set aside is also what started from an encoder that is not the one
+ * that its pretraining left: that was damaged, and computed again.
+ */
+async function finishedCells(
+  folder: string,
+  { cells }: StudyPlan,
+  onDamage: OnDamage,
+): Promise<Map<string, FinishedCell>> {
+  const finished = new Map<string, FinishedCell>();
   for (const { id, kind } of cells) {
+    if (!(await isFinished(folder, id, onDamage))) continue;
     const result = await (kind === "pretraining" ? readPretraining(folder, id) : readCell(folder, id));
-    if (result) finished.set(id, result.basis);
+    if (result) finished.set(id, { basis: result.basis, threads: result.cost.threads });
+  }
+  for (const { id, model, dependsOn } of cells) {
+    const pretraining = pretrainingId(model);
+    if (!dependsOn.includes(pretraining) || !finished.has(pretraining)) continue;
+    const started = finished.get(id)?.basis?.weights ?? null;
+    if (started === null || started === (await encoderChecksum(folder, pretraining))) continue;
+    finished.delete(id);
+    const reason = `it started from another encoder than ${pretraining} holds now`;
+    onDamage(await setAside(folder, studyPaths(folder).cell(id), reason));
   }
   return finished;
 }

@@ -1,54 +1,62 @@
 import { cpus, machine, release, totalmem, type } from "node:os";
+import { relative } from "node:path";
 import { performance } from "node:perf_hooks";
-import { writeJson } from "../common/atomic-file.js";
 import { packageVersion } from "../common/package-version.js";
+import { writeSealedJson } from "../common/sealed-json.js";
+import type { Damage, OnDamage } from "../common/set-aside.js";
 import { addonHash } from "../native/build-hash.js";
 import { buildInfo } from "../native/runtime.js";
-import { readJson, studyPaths } from "./cell-folder.js";
+import { readOwn, studyPaths } from "./cell-folder.js";
 import type { Session } from "./results.js";
 
 /**
- * Records one session of work on a study, from its real start to its real end, in `sessions.json`, beside those before
- * it: cells run side by side, so that their times say nothing of how long a study took.
+ * The sessions of work on a study, each from its real start to its real end, in `sessions.json`: cells run side by side,
+ * so that their times say nothing of how long a study took.
  */
 export class SessionLog {
   readonly #start = performance.now();
-  readonly #session: Session;
+  readonly #folder: string;
+  readonly #before: readonly Session[];
+  #session: Session | null = null;
+  #damages: readonly Damage[] = [];
 
-  private constructor(
-    private readonly folder: string,
-    private readonly before: readonly Session[],
-    where: { devices: readonly string[]; threads: number; jobs: number },
-  ) {
+  private constructor(folder: string, before: readonly Session[]) {
+    this.#folder = folder;
+    this.#before = before;
+  }
+
+  /** Reads the sessions so far. A file that is damaged is set aside: no number rests on it. */
+  static async open(folder: string, onDamage: OnDamage): Promise<SessionLog> {
+    const read = await readOwn<{ sessions: Session[] }>(folder, studyPaths(folder).sessions, onDamage);
+    return new SessionLog(folder, read?.sessions ?? []);
+  }
+
+  /**
+   * Begins a session of one's own; whoever has nothing to do begins none.
+   *
+   * @param damages what was found damaged, to which more may be added until the session ends
+   */
+  begin(where: Pick<Session, "devices" | "threads" | "jobs">, damages: readonly Damage[]): void {
     const now = new Date().toISOString();
     this.#session = { started: now, ended: now, seconds: 0, ...where, ...thisMachine(), ...thisBuild() };
+    this.#damages = damages;
   }
 
-  static async begin(
-    folder: string,
-    where: { devices: readonly string[]; threads: number; jobs: number },
-  ): Promise<SessionLog> {
-    return new SessionLog(folder, await readSessions(folder), where);
-  }
-
-  /** All sessions until now. A session that is killed ends with the last cell that was settled. */
+  /** All sessions until now, on disk too. A session that is killed ends with the last cell that was settled. */
   async update(): Promise<Session[]> {
+    if (this.#session === null) return [...this.#before];
     // The seconds are of a clock that nobody sets; the dates are for people.
     this.#session.seconds = Math.round(performance.now() - this.#start) / 1000;
     this.#session.ended = new Date().toISOString();
-    const all = [...this.before, { ...this.#session }];
-    await writeJson(studyPaths(this.folder).sessions, all);
-    return all;
+    if (this.#damages.length > 0) this.#session.setAside = this.#damages.map((one) => this.#within(one));
+    const sessions = [...this.#before, { ...this.#session }];
+    await writeSealedJson(studyPaths(this.#folder).sessions, { sessions });
+    return sessions;
   }
-}
 
-/** The sessions so far; none where the file is missing or broken, for no number of the study rests on them. */
-export async function readSessions(folder: string): Promise<Session[]> {
-  try {
-    const read = await readJson<Session[]>(studyPaths(folder).sessions);
-    return Array.isArray(read) ? read.filter((one) => typeof one?.started === "string") : [];
-  } catch {
-    return [];
+  /** Paths as seen from the study's folder. */
+  #within({ file, reason, keptAs }: Damage): Damage {
+    return { file: relative(this.#folder, file), reason, keptAs: relative(this.#folder, keptAs) };
   }
 }
 

@@ -107,7 +107,9 @@ async function compare(pathA: string, pathB: string, options: Options) {
 
 async function readEmbeddings(path: string, wanted: string | undefined) {
   const { readSafetensors } = await import("../../native/safetensors.js");
+  const { refuseDamaged } = await import("../../common/checksums.js");
   const file = await readSafetensors(path);
+  await refuseDamaged(path);
   const name = wanted ?? (file.names.includes("embeddings") ? "embeddings" : file.names[0]);
   if (name === undefined || (wanted === undefined && name !== "embeddings" && file.names.length > 1)) {
     throw new TransferLimitsError(

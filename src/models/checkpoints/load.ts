@@ -1,4 +1,5 @@
 import { requireBoolean, requireOptions, requireText } from "../../common/arguments.js";
+import { refuseDamaged } from "../../common/checksums.js";
 import { describe, expected, TransferLimitsError } from "../../common/errors.js";
 import { suggestion } from "../../common/validation.js";
 import type { Network, ParameterInfo } from "../../native/network.js";
@@ -71,6 +72,7 @@ export async function loadWeights(
       : takeOver(network, file, match, fresh),
   ]);
   await file.unchanged();
+  await refuseDamaged(path, sha256);
   const { embedding, orientation, refusals } = outcome;
   const report: LoadReport = {
     format: "transfer-limits/load-report@1",

@@ -1,6 +1,6 @@
 import { masksInWords } from "../../cohort/mask-counts.js";
 import type { TaskKind } from "../../common/vocabulary.js";
-import type { StudyResults } from "../../study/results.js";
+import type { Session, StudyResults } from "../../study/results.js";
 import { augmentationInWords } from "../../tasks/augmentation.js";
 import type { Assets } from "../assets.js";
 import { pretrainingFigure } from "../figures/curves.js";
@@ -63,7 +63,7 @@ function softwareAndHardware({ software, cost }: StudyResults): Html {
     });
   const shown = sessions.slice(0, sessionsShown);
   const more = sessions.length - shown.length;
-  return html`${shown.map(({ machine, build, ...session }) =>
+  return html`${shown.map(({ machine, build, setAside = [], ...session }) =>
     facts({
       Started: when(session.started),
       Ended: when(session.ended),
@@ -79,11 +79,18 @@ function softwareAndHardware({ software, cost }: StudyResults): Html {
       LibTorch: `${build.libtorch}, ${build.cpuCapability}${build.cuda === null ? "" : `, CUDA ${build.cuda}`}`,
       Compiler: build.compiler,
       Node: build.node,
+      ...(setAside.length === 0 ? {} : { "Found damaged, and computed again": damages(setAside) }),
     }),
   )}${more > 0 ? html`<p>And ${count(more, "earlier session")}: results.json, cost.sessions.</p>` : null}`;
 }
 
 const sessionsShown = 5;
+
+function damages(setAside: NonNullable<Session["setAside"]>): string {
+  const { shown, more } = first(setAside, limits.foldedLines);
+  const words = shown.map(({ file, reason, keptAs }) => `${file} (${reason}; kept as ${keptAs})`).join("; ");
+  return more > 0 ? `${words}; and ${grouped(more)} more: results.json, cost.sessions` : words;
+}
 
 const facts = (entries: Record<string, string | Html>): Html =>
   html`<dl class="facts session">${Object.entries(entries).map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
