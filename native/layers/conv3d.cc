@@ -30,13 +30,20 @@ class SmallConvolution : public torch::autograd::Function<SmallConvolution> {
     // With respect to the input it is the convolution with the flipped kernel, channels exchanged.
     if (context->needs_input_grad(0)) to_x = by_onednn(gradient, weight.flip({2, 3, 4}).transpose(0, 1));
     if (context->needs_input_grad(1)) {
-      // A batch of two, each sample half of the gradient, is enough to be given to oneDNN.
-      const int64_t padding = weight.size(2) / 2;
-      const auto twice = [](const at::Tensor& tensor) { return at::cat({tensor, tensor}, 0); };
+      // A batch of two, each sample half of the depth with its margins, is enough to be given to oneDNN.
+      const int64_t margin = weight.size(2) / 2;
+      const int64_t half = (x.size(2) + 1) / 2;
+      const int64_t missing = 2 * half - x.size(2);
+      const auto halves = [half](const at::Tensor& tensor, int64_t before, int64_t after) {
+        const at::Tensor whole = at::constant_pad_nd(tensor, {0, 0, 0, 0, before, after});
+        const int64_t length = whole.size(2) - half;
+        return at::cat({whole.narrow(2, 0, length), whole.narrow(2, half, length)},
+                       0);  // [2, C, length, H, W]
+      };
       std::tie(std::ignore, to_weight, std::ignore) =
-          at::convolution_backward(twice(gradient * 0.5), twice(x), weight, at::OptionalIntArrayRef(),
-                                   {1, 1, 1}, {padding, padding, padding}, {1, 1, 1}, /*transposed=*/false,
-                                   {0, 0, 0}, /*groups=*/1, {false, true, false});
+          at::convolution_backward(halves(gradient, 0, missing), halves(x, margin, margin + missing), weight,
+                                   at::OptionalIntArrayRef(), {1, 1, 1}, {0, margin, margin}, {1, 1, 1},
+                                   /*transposed=*/false, {0, 0, 0}, /*groups=*/1, {false, true, false});
     }
     return {to_x, to_weight};
   }
