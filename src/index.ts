@@ -1,30 +1,84 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-/** What a Node script imports from `transfer-limits`. */
-export { mmd2 } from "./alignment/mmd.js";
+/**
+ * What a Node script imports from `transfer-limits`. Sizes of volumes are in voxels, [D, H, W] with W running fastest; places
+ * are in mm; errors are `TransferLimitsError`s, whose `code` is named where one is thrown.
+ *
+ * @module
+ */
+export { mmd2, type SquaredMmd } from "./alignment/mmd.js";
 export {
   type MmdPermutationTest,
   mmdPermutationTest,
   type PermutationTestOptions,
 } from "./alignment/permutation-test.js";
-export { type Image, type ReadOptions, readImage } from "./cohort/image.js";
+export type { MaskRole } from "./cohort/columns.js";
+export type { ImageLimits } from "./cohort/formats/limits.js";
+export { type Image, type ImageFormat, type ReadOptions, readImage } from "./cohort/image.js";
+export type { MaskCount } from "./cohort/mask-counts.js";
 export { type PhantomCohortOptions, writePhantomCohort } from "./cohort/phantom.js";
 export { type ErrorCode, TransferLimitsError } from "./common/errors.js";
-export type { CellLabel, StudyEvent } from "./common/progress.js";
+export type { CellLabel, MeasuredMetric, StudyEvent } from "./common/progress.js";
+/** Denoising diffusion: noise schedules, noising, and sampling with a network that predicts noise, velocity or image. */
 export * as diffusion from "./diffusion/index.js";
-export { type CheckpointFile, openCheckpoint } from "./models/checkpoints/checkpoint-file.js";
+export {
+  type CheckpointFile,
+  type CheckpointFormat,
+  type CheckpointOptions,
+  openCheckpoint,
+} from "./models/checkpoints/checkpoint-file.js";
 export type { LoadOptions } from "./models/checkpoints/load.js";
 export type { LoadReport } from "./models/checkpoints/load-report.js";
+export type { Orientation } from "./models/checkpoints/orientation.js";
+export type { Plain } from "./models/checkpoints/state-dict.js";
+export type { WeightsChoice, WeightsState } from "./models/checkpoints/weights-states.js";
 export { type LoadSummary, Network, type NetworkOptions } from "./models/network.js";
-export type { SliceFeatures, SliceOptions, VolumeFeatures } from "./native/network.js";
-export type { EncoderSpec, HeadSpec } from "./native/network-spec.js";
+export type { EncoderChoice } from "./models/specification.js";
+export type { Products } from "./native/kernels.js";
+export type {
+  ParameterInfo,
+  Precision,
+  SliceFeatures,
+  SliceOptions,
+  VolumeFeatures,
+} from "./native/network.js";
+export type {
+  ConvNeXtSpec,
+  DiffusionUNetSpec,
+  DinoVitSpec,
+  EncoderSpec,
+  HeadSpec,
+  IntensityOutput,
+  ModelSpec,
+  NetworkSpec,
+  ResNetEncoderSpec,
+  ResNetSpec,
+  TransUNetSpec,
+  UNetSpec,
+  VitSpec,
+} from "./native/network-spec.js";
+export type { StoredTensor, StoredType } from "./native/stored-tensor.js";
+export type { ShapedArray } from "./native/temporary.js";
 export { type DType, Tensor, type TypedArray } from "./native/tensor.js";
-export type { DistillationSchedule, LossSpec, SliceViews, TrainerOptions } from "./native/trainer.js";
+export type {
+  DistillationSchedule,
+  LossSpec,
+  PatchContrastSettings,
+  SliceViews,
+  StepReading,
+  StepSettings,
+  TrainerOptions,
+  TrainerState,
+} from "./native/trainer.js";
 export { Trainer } from "./native/trainer.js";
 export { writeReport } from "./report/index.js";
+/** Means, intervals, correlations and gains, as the report computes them. */
 export * as statistics from "./statistics/index.js";
+export type { Basis } from "./study/basis.js";
 export { loadStudy, planStudy } from "./study/load.js";
-export type { PlannedCell, StudyPlan } from "./study/plan.js";
+export type { PlannedCell, StudyPlan, Trains } from "./study/plan.js";
 export type * from "./study/results.js";
 export { type RunOptions, runStudy } from "./study/run.js";
-export { type Study, type StudyInput, studySchema } from "./study/schema.js";
+export { type Study, type StudyInput, studySchema, type TrainingSettings } from "./study/schema.js";
+export type { Augmentation } from "./tasks/augmentation.js";
+/** What the tasks are judged by: SSIM, Dice, specificity at a sensitivity, and what stands beside them. */
 export * as metrics from "./tasks/metrics.js";

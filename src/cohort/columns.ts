@@ -5,6 +5,7 @@ export const volumeRoles = ["t2w", "adc", "hbv", "gland", "zones", "lesion", "re
 export type VolumeRole = (typeof volumeRoles)[number];
 /** Those among them that are masks. */
 export const maskRoles = ["gland", "zones", "lesion", "rectum"] as const satisfies readonly VolumeRole[];
+/** A column of masks. @useDeclaredType */
 export type MaskRole = (typeof maskRoles)[number];
 
 /** The columns of a manifest that mean something to this package. */

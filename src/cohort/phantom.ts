@@ -99,7 +99,7 @@ export interface PhantomCohortOptions {
   /** A whole number: the same one gives the same voxels. */
   seed: number;
   /** [height, width, depth] of T2W. Default 64 x 64 x 24; each from 8 to 1024. */
-  voxels?: Triple;
+  voxels?: readonly [height: number, width: number, depth: number];
   /** What the cases' names begin with: up to 41 letters, digits, `-` and `_`. Default "phantom". */
   prefix?: string;
   /** Stops the work between two cases. */

@@ -6,6 +6,7 @@ export const taskKinds = [
   "distortion-correction",
   "modality-translation",
 ] as const;
+/** A task of the paper. @useDeclaredType */
 export type TaskKind = (typeof taskKinds)[number];
 
 /** What a foundation model is compared with, in the order of the paper. */
@@ -16,10 +17,12 @@ export const comparators = [
   "from-scratch",
   "specialised",
 ] as const;
+/** What a foundation model is compared with. @useDeclaredType */
 export type Comparator = (typeof comparators)[number];
 
 /** How a task is learnt: straight from input to answer, or by denoising diffusion. */
 export const strategies = ["direct", "diffusion"] as const;
+/** How a task is learnt. @useDeclaredType */
 export type Strategy = (typeof strategies)[number];
 
 /** A task as it is learnt. */

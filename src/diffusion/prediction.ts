@@ -7,7 +7,7 @@ import type { NoiseSchedule } from "./schedule.js";
  * deviation x_0 (Salimans & Ho 2022), or the image x_0 itself. Each gives the two others.
  */
 export const predictions = ["noise", "velocity", "image"] as const;
-/** What a network says of a noisy image: its noise, its velocity, or the image in it. */
+/** What a network says of a noisy image: its noise, its velocity, or the image in it. @useDeclaredType */
 export type Prediction = (typeof predictions)[number];
 
 type Weights = readonly [first: number, second: number];

@@ -13,6 +13,8 @@ const samplers = { ancestral, ddim, "dpm-solver++": dpmSolver } as const satisfi
 /**
  * Ancestral sampling (Ho et al. 2020), DDIM (Song et al. 2021), or the second-order solver DPM-Solver++ (Lu et al. 2022),
  * which needs the fewest steps.
+ *
+ * @useDeclaredType
  */
 export type SamplerName = keyof typeof samplers;
 
@@ -20,6 +22,7 @@ export type SamplerName = keyof typeof samplers;
 export interface SampleOptions {
   /** The one that the network was trained with. */
   schedule: NoiseSchedule;
+  /** How it goes from one time to an earlier one. */
   sampler: SamplerName;
   /** Questions to the network, from 1 to the schedule's steps. */
   steps: number;

@@ -150,6 +150,7 @@ export const intensityOutputSchema = section({
   addedToInput: z.boolean().default(false),
 }).refine(({ low, high }) => low < high, { path: ["high"], error: "expected a number above low" });
 
+/** An encoder: the name of a preset, such as `profound-tiny`, or an `EncoderSpec`. */
 export type EncoderChoice = z.infer<typeof encoderSchema>;
 export type DecoderSpec = z.infer<typeof decoderSchema>;
 export type ClassifierSpec = z.infer<typeof classifierSchema>;

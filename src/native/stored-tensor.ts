@@ -29,6 +29,7 @@ export const storedTypes = {
   complex64: 8,
 } as const;
 
+/** What the elements of a tensor in a file are, by PyTorch's names. @useDeclaredType */
 export type StoredType = keyof typeof storedTypes;
 
 /** Types whose bytes LibTorch takes as they lie in the file. */
@@ -37,6 +38,7 @@ type Mappable = (typeof mappable)[number];
 
 /** Where the elements of one tensor lie in a file. Nothing has been read yet. */
 export interface StoredTensor {
+  /** Of the file. */
   readonly path: string;
   /** Byte of the first element. */
   readonly offset: number;

@@ -160,6 +160,8 @@ export class Trainer implements Disposable {
   }
 
   /**
+   * Makes a trainer of a network, with fresh moments.
+   *
    * @param teacher for the loss `self-distillation`: a network built as `network`, whose weights become a copy of the
    * network's and follow them from then on. The trainer saves and restores them with its own state.
    */
@@ -188,7 +190,7 @@ export class Trainer implements Disposable {
    * As `step`, without a wait for its numbers: a GPU has the next step in its queue before this one is done. Input and
    * target may lie on another device. A step whose loss is not finite changes nothing.
    *
-   * @returns [2]: loss and gradient norm, on the network's device; the caller disposes it
+   * @returns loss and gradient norm, of shape `[2]`, on the network's device; the caller disposes it
    */
   async enqueue(
     input: Tensor,

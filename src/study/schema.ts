@@ -346,6 +346,7 @@ export const studySchema = section({
 /** A study as a person writes it, defaults left out. */
 export type StudyInput = z.input<typeof studySchema>;
 export type StudyConfig = z.output<typeof studySchema>;
+/** `training` of a study, with its defaults. */
 export type TrainingSettings = z.output<typeof trainingSchema>;
 export type PretrainMethod = (typeof pretrainMethods)[keyof typeof pretrainMethods][number];
 export type PretrainSettings = z.output<typeof pretrainSchema> & {

@@ -49,6 +49,7 @@ export const augmentationSchema = section({
   "expected at least one of flip, shift and intensity to change something, or null for no augmentation",
 );
 
+/** How training cases are changed anew in every epoch: `training.augmentation` of a study, with its defaults. */
 export type Augmentation = z.output<typeof augmentationSchema>;
 
 /** The largest shift along each axis of a volume [D, H, W], in voxels. */

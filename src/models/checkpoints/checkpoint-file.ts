@@ -47,7 +47,7 @@ export interface CheckpointFile {
 }
 
 /** What of a file of weights is meant. */
-export interface OpenOptions {
+export interface CheckpointOptions {
   /**
    * Which of the sets of tensors in the file are the weights, as `inspect` calls it: `"model_ema"`. Default: the
    * likeliest.
@@ -62,7 +62,7 @@ export interface OpenOptions {
  *
  * @throws `BAD_CHECKPOINT` with the file and what is wrong with it; `BAD_INPUT` where it has no `weightsState` of that name
  */
-export async function openCheckpoint(path: string, options: OpenOptions = {}): Promise<CheckpointFile> {
+export async function openCheckpoint(path: string, options: CheckpointOptions = {}): Promise<CheckpointFile> {
   requirePath(path, "path");
   const file = await OpenedFile.open(path);
   try {
