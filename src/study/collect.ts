@@ -7,6 +7,7 @@ import { packageVersion } from "../common/package-version.js";
 import { writeSealedJson } from "../common/sealed-json.js";
 import { buildInfo } from "../native/runtime.js";
 import { readSafetensors } from "../native/safetensors.js";
+import type { Tensor } from "../native/tensor.js";
 import { computeGains } from "../statistics/gains.js";
 import { factsOf } from "../tasks/case-volumes.js";
 import { taskOf } from "../tasks/index.js";
@@ -167,8 +168,8 @@ export class ResultsCollector {
     let distance: Distance;
     try {
       using a = await this.embeddings(fineTuned.id);
-      using b = await this.embeddings(reference.id);
       shape = a.shape;
+      using b = await this.embeddings(reference.id);
       const options = { sigma: this.study.alignment.sigma, ...(signal ? { signal } : {}) };
       distance = await measureDistance(of, a, b, options);
     } catch (error) {
@@ -180,10 +181,18 @@ export class ResultsCollector {
     return distance;
   }
 
-  private async embeddings(id: string) {
+  /** @throws `NOT_FINITE`, `BAD_CHECKPOINT` */
+  private async embeddings(id: string): Promise<Tensor> {
     const folder = studyPaths(this.study.execution.output).cell(id);
     const file = await readSafetensors(join(folder, "embeddings.safetensors"));
-    return file.tensor("embeddings");
+    const embeddings = await file.tensor("embeddings");
+    const wrong = await embeddings.countNotFinite();
+    if (wrong === 0) return embeddings;
+    embeddings.dispose();
+    throw new TransferLimitsError(
+      "NOT_FINITE",
+      `Of the numbers in the embeddings of ${id}, ${wrong} are NaN or infinite: look at the network that made them`,
+    );
   }
 }
 
