@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { describe, expected, messageOf, TransferLimitsError } from "../common/errors.js";
 import { type OpenFile, openRegularFile } from "../common/regular-file.js";
+import { countKeys } from "./json-keys.js";
 import { addon, settle } from "./load.js";
 import {
   elementsOf,
@@ -18,6 +19,8 @@ import type { Tensor } from "./tensor.js";
  * 100 bytes a tensor, and reading it takes twenty times its length in memory.
  */
 const longestHeader = 25_000_000;
+/** Entries of `__metadata__`: programs write some hundreds at most. */
+const mostMetadata = 10_000;
 
 /** Names of types in a header. */
 const typeNames = {
@@ -41,6 +44,8 @@ const typeNames = {
 } as const satisfies Record<string, StoredType>;
 const nameOf = { float64: "F64", int64: "I64", float32: "F32", uint8: "U8" } as const;
 
+/** An entry of a tensor has its type, its shape, and where it lies. */
+const keysOfEntry = 3;
 const size = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
 const entrySchema = z.strictObject({
   dtype: z.enum(Object.keys(typeNames) as (keyof typeof typeNames)[]),
@@ -176,6 +181,13 @@ async function readHeader(path: string, refuse: (reason: string, cause?: unknown
     }
     const bytes = Buffer.alloc(headerLength);
     await file.read(bytes, 0, headerLength, 8);
+    const { outer, inner } = countKeys(bytes);
+    if (inner > keysOfEntry * outer + mostMetadata) {
+      throw refuse(
+        `its header has ${inner} keys inside of ${outer} entries: more than ${keysOfEntry} of each tensor and ` +
+          `${mostMetadata} of metadata`,
+      );
+    }
     let header: unknown;
     try {
       header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));

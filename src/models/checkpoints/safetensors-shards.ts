@@ -1,12 +1,15 @@
 import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import { messageOf, TransferLimitsError } from "../../common/errors.js";
+import { countKeys } from "../../native/json-keys.js";
 import { readSafetensors, type SafetensorsFile } from "../../native/safetensors.js";
 import type { StoredTensor } from "../../native/stored-tensor.js";
 import { OpenedFile } from "./opened-file.js";
 import type { Plain } from "./state-dict.js";
 
-const largestIndex = 64 * 2 ** 20;
+/** Three times as much as the largest models that are published have. */
+const largestIndex = 25_000_000;
+const mostNames = 250_000;
 const mostShards = 10_000;
 
 const indexSchema = z.object({
@@ -54,9 +57,12 @@ export async function readSafetensorsShards(index: OpenedFile): Promise<{
 
 async function readIndex(index: OpenedFile): Promise<z.infer<typeof indexSchema>> {
   if (index.size > largestIndex) throw index.refuse(`it begins as JSON, but has ${index.size} bytes`);
+  const bytes = await index.read(0, index.size);
+  const { inner } = countKeys(bytes);
+  if (inner > mostNames) throw index.refuse(`its index has ${inner} entries, more than ${mostNames}`);
   let value: unknown;
   try {
-    value = JSON.parse((await index.read(0, index.size)).toString("utf8"));
+    value = JSON.parse(bytes.toString("utf8"));
   } catch (error) {
     throw index.refuse(`it begins as JSON, but is not: ${messageOf(error)}`, error);
   }
