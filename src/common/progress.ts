@@ -2,13 +2,19 @@ import type { Comparator, Strategy, TaskKind } from "./vocabulary.js";
 
 /** Which cell an event is about, in words that a person reads. */
 export interface CellLabel {
+  /** Also the name of its folder below `cells/`. */
   id: string;
+  /** Pretraining of an encoder, or a comparator that is tested. */
   kind: "pretraining" | "cell";
+  /** Null for pretraining. */
   task: TaskKind | null;
   /** How the task is learnt; null for pretraining. */
   strategy: Strategy | null;
+  /** The foundation model; for `specialised` the specialised architecture. */
   model: string;
+  /** Null for pretraining. */
   comparator: Comparator | null;
+  /** Which of the study's `seeds`. */
   seed: number;
 }
 

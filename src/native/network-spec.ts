@@ -14,6 +14,7 @@ export interface ConvNeXtSpec {
 /** A 3D ResNet (He et al. 2016) of bottleneck blocks as an encoder: its four stages have strides of 4, 8, 16 and 32. */
 export interface ResNetEncoderSpec {
   family: "resnet-3d";
+  /** Of the input. */
   channels: number;
   /** Channels after the first convolution; the stages have 4, 8, 16 and 32 times as many. */
   features: number;
@@ -28,14 +29,17 @@ export interface ResNetEncoderSpec {
  */
 export interface DinoVitSpec {
   family: "dino-vit";
+  /** Of the input: adjacent slices of each image. */
   channels: number;
   /** Edge of a patch in pixels; a slice's height and width are multiples of it. */
   patch: number;
+  /** Features of a token. */
   embedDim: number;
   /** Transformer blocks. */
   depth: number;
   /** Attention heads; they divide `embedDim`. */
   heads: number;
+  /** Register tokens. */
   registers: number;
   /** 2: tokens of the slice's position and of the number of slices; 0: none. */
   axisTokens: 0 | 2;
@@ -73,11 +77,15 @@ export type HeadSpec =
 /** A 3D U-Net: two convolutions a level, instance norm, leaky ReLU; `depthScale` 2 ends in a subpixel shuffle. */
 export interface UNetSpec {
   family: "unet-3d";
+  /** Of the input. */
   channels: number;
+  /** Channels of the answer. */
   outputs: number;
   /** Channels of the first level; doubled at each level below. */
   features: number;
+  /** Resolutions, each half of the one above. */
   levels: number;
+  /** How many times as many slices the answer has. Default 1. */
   depthScale?: 1 | 2;
 }
 
@@ -99,10 +107,13 @@ export interface TransUNetSpec extends Omit<UNetSpec, "family"> {
  */
 export interface VitSpec {
   family: "vit-3d";
+  /** Of the input. */
   channels: number;
+  /** Channels of the answer. */
   outputs: number;
   /** Depth, height and width of a patch; volumes are padded to whole ones by replication. */
   patch: [number, number, number];
+  /** Features of a token. */
   embedDim: number;
   /** Transformer blocks. */
   depth: number;
@@ -118,16 +129,20 @@ export interface DiffusionUNetSpec {
   family: "diffusion-unet-3d";
   /** Those of the image and the time: at least 2. */
   channels: number;
+  /** Channels of the answer. */
   outputs: number;
   /** Channels of the first level, an even number; doubled at each level below. */
   features: number;
+  /** Resolutions, each half of the one above. */
   levels: number;
 }
 
 /** A 3D ResNet (He et al. 2016) of bottleneck blocks, a classifier: `features` 64 and `blocks` [3, 4, 6, 3] are ResNet-50. */
 export interface ResNetSpec {
   family: "resnet-3d";
+  /** Of the input. */
   channels: number;
+  /** Of the answer. */
   classes: number;
   /** Channels after the first convolution. */
   features: number;

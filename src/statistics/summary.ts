@@ -35,8 +35,10 @@ export function quantile(values: readonly number[], probability: number): number
  * A percentile bootstrap interval (Efron 1979) of `options.statistic` of `values`, by default their mean: the
  * statistic of many resamples drawn with replacement, cut off at both ends. The same seed gives the same interval.
  *
+ * @param options.seed of the resamples, a whole number
  * @param options.level coverage; default 0.95
- * @param options.resamples default 10,000
+ * @param options.resamples default 10,000; at most 10,000,000
+ * @param options.statistic of a resample; default its mean
  * @throws `BAD_INPUT` as `mean`, or for a level outside (0, 1)
  */
 export function bootstrapInterval(

@@ -28,6 +28,7 @@ export type Trains = "everything" | "partial" | "head" | "nothing";
 export interface PlannedCell extends CellLabel {
   /** Ids of cells whose results this one starts from. */
   dependsOn: string[];
+  /** What of its network is trained. */
   trains: Trains;
   /** How many of the encoder's last blocks `partial` trains; 0 otherwise. */
   trainedBlocks: number;
@@ -40,6 +41,7 @@ export interface PlannedCell extends CellLabel {
   layerDecay: number;
   /** Where the encoder's weights come from. */
   startsFrom: "pretrained" | "random";
+  /** What is built. */
   network: NetworkSpec;
   /** How it is trained: the task's settings with the model's changes; null for pretraining, which has its own. */
   training: TrainingSettings | null;

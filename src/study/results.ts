@@ -77,6 +77,7 @@ export interface TestMetric {
 
 /** One cell: a task, a model, a comparator and a seed, trained where the comparator trains, and tested. */
 export interface CellResult {
+  /** Also the name of its folder below `cells/`. */
   id: string;
   task: TaskKind;
   /** How the task is learnt; of a specialised model, always the task's own way. */
@@ -85,9 +86,11 @@ export interface CellResult {
   model: string;
   comparator: Comparator;
   seed: number;
+  /** What was tested, in words; how many parameters it has, and how many of them were trained. */
   network: { architecture: string; parameters: number; trainable: number };
   /** How its training cases were changed anew in every epoch; absent where they were not, and where nothing is trained. */
   augmentation?: Augmentation;
+  /** Over the test set. */
   metric: TestMetric;
   /** Empty where nothing is trained. */
   curve: EpochRecord[];
@@ -112,6 +115,7 @@ export interface CellSummary {
   status: CellStatus;
   /** Why it failed, where it did. */
   reason?: string;
+  /** What it came to, once it is done. */
   result?: CellResult;
 }
 
@@ -125,9 +129,11 @@ export interface Gain {
   strategy: Strategy;
   model: string;
   seed: number;
+  /** What the gain is over. */
   reference: GainReference;
-  /** Null where the test set leaves the metric undefined. */
+  /** The fine-tuned model's metric. Null where the test set leaves the metric undefined. */
   fineTuned: number | null;
+  /** The reference's metric; null as before. */
   referenceValue: number | null;
   /** Null where the gain is undefined: where a metric is, and where the reference is 0 or less. */
   percent: number | null;
@@ -181,6 +187,7 @@ export interface Distance {
 
 /** A case that took no part, and why. */
 export interface Exclusion {
+  /** Its id in the manifest. */
   case: string;
   /** The file that was refused, relative to the manifest; null where the reason is not one file. */
   file: string | null;
@@ -204,13 +211,17 @@ export interface Session {
   ended: string;
   /** Wall seconds in between. */
   seconds: number;
+  /** Those that cells were handed out to. */
   devices: readonly string[];
-  /** Threads a cell, and cells side by side. */
+  /** Threads of a cell. */
   threads: number;
+  /** Cells side by side. */
   jobs: number;
+  /** What it was done on. */
   machine: { cpu: string; cores: number; memoryBytes: number; system: string };
   /** What was found damaged, and then computed again; paths from the study's folder. Absent: nothing. */
   setAside?: { file: string; reason: string; keptAs: string }[];
+  /** What it was done by, with versions. */
   build: {
     package: string;
     /** SHA-256 of the compiled addon. */
@@ -226,9 +237,13 @@ export interface Session {
 
 /** What `results.json` says: every cell of the plan, done or not, and what follows from them. */
 export interface StudyResults {
+  /** Of this file. */
   format: "transfer-limits/results@1";
+  /** The study's. */
   name: string;
+  /** Whether every cell is done. */
   complete: boolean;
+  /** The study's own cohort: its manifest, how many cases and patients it lists, and how many cases each set has. */
   cohort: {
     manifest: string;
     cases: number;
@@ -244,10 +259,14 @@ export interface StudyResults {
     }[];
     /** Of each column of masks that any case has: how many there are, and how many show nothing or were graded. */
     masks?: MaskCount[];
+    /** Of all its cohorts. */
     excluded: Exclusion[];
   };
+  /** In the order of the plan. */
   cells: CellSummary[];
+  /** Of every fine-tuned cell over each reference that is done. */
   gains: Gain[];
+  /** Of every fine-tuned cell from each reference that is done. */
   distances: Distance[];
   /** One entry a foundation model that the study pretrained itself. */
   pretraining: {
@@ -264,6 +283,7 @@ export interface StudyResults {
   }[];
   /** One entry a foundation model whose weights come from elsewhere. */
   exposure?: PatientExposure[];
+  /** What made this file, and what the study is computed on and in. */
   software: {
     package: string;
     libtorch: string;

@@ -9,11 +9,15 @@ import type { WeightsChoice, WeightsState } from "./weights-states.js";
 
 /** What happened to every tensor of a checkpoint and every parameter of a network: a plain object, ready for JSON. */
 export interface LoadReport {
+  /** Of this report. */
   format: "transfer-limits/load-report@1";
+  /** What was loaded. */
   file: {
     path: string;
     format: CheckpointFormat;
+    /** Of all its files together. */
     bytes: number;
+    /** As hexadecimal digits. */
     sha256: string;
     /** Where in the file the weights lie, why those were taken, and which others could have been. */
     state: string;
@@ -24,12 +28,15 @@ export interface LoadReport {
     wrappers: string[];
     /** Classes and functions that the file names and that are not known here: nothing of them was run. */
     unknown: string[];
+    /** What stands beside the tensors, as plain data. */
     metadata: { [key: string]: Plain };
   };
   /** Words for the network: its encoder with its head. */
   network: string;
+  /** By which names its tensors were told apart. */
   keyMap: {
     name: string;
+    /** In words. */
     title: string;
     /** Named by the caller, told by the file's names, or the nearest where none was told. */
     chosen: "named" | "detected" | "nearest";

@@ -17,6 +17,7 @@ export interface Orientation {
    * than when they were written, for whatever reason.
    */
   verdict: "as recorded" | "not as recorded" | "permuted" | "suspect" | "plausible" | "cannot be told";
+  /** Why, for a person. */
   words: string;
 }
 

@@ -38,6 +38,7 @@ export interface TensorGroup<T extends { shape: readonly number[] }> {
 export interface WeightsState {
   /** What it is called: the keys that lead to it, joined by dots. */
   readonly state: string;
+  /** How many it has. */
   readonly tensors: number;
 }
 
