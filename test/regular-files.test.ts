@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { VolumeCache } from "../dist/cohort/cache.js";
 import { readExclusionList } from "../dist/cohort/exclusion-list.js";
 import { readManifest } from "../dist/cohort/manifest.js";
-import { readRegularFile, readRegularText } from "../dist/common/regular-file.js";
+import { readRegularFile, readRegularFileSync, readRegularText } from "../dist/common/regular-file.js";
 import { OpenedFile } from "../dist/models/checkpoints/opened-file.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
 import { readStored } from "../dist/native/stored-tensor.js";
@@ -39,6 +39,8 @@ describe("a file that is read as a whole", () => {
     const path = join(await temporaryFolder(), "bytes");
     await writeFile(path, "12345");
     expect(await readRegularText(path, 5)).toBe("12345");
+    expect(readRegularFileSync(path, 5).toString()).toBe("12345");
+    expect(() => readRegularFileSync(path, 4)).toThrow(/at most 4 bytes but it has 5/);
     await expect(readRegularFile(path, 4)).rejects.toMatchObject({
       code: "BAD_FILE",
       message: expect.stringContaining("at most 4 bytes but it has 5"),
@@ -73,6 +75,11 @@ describe("a file that is read as a whole", () => {
     await expect(readRegularFile(folder)).rejects.toMatchObject(refusal("a folder"));
     await expect(readRegularFile("/dev/zero")).rejects.toMatchObject(refusal("a device"));
     await expect(readRegularFile(join(folder, "socket"))).rejects.toMatchObject(refusal("a socket"));
+    for (const [name, kind] of [
+      ["pipe", "a pipe"],
+      [".", "a folder"],
+    ] as const)
+      expect(() => readRegularFileSync(join(folder, name))).toThrow(expect.objectContaining(refusal(kind)));
   });
 });
 

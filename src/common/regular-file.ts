@@ -1,9 +1,12 @@
-import { constants } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readFileSync, type Stats } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { TransferLimitsError } from "./errors.js";
 
 /** Far more than any list, table or JSON of a study has: a larger file is something else. */
 export const mostTextBytes = 512 * 1024 * 1024;
+
+/** Without O_NONBLOCK the open itself waits for a pipe's writer. For regular files it changes nothing. */
+const withoutWaiting = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
 
 /** A file that was opened, and how large it was then. */
 export interface OpenFile {
@@ -20,8 +23,7 @@ export interface OpenFile {
 export async function openRegularFile(path: string): Promise<OpenFile> {
   let file: FileHandle;
   try {
-    // Without O_NONBLOCK the open itself waits for a pipe's writer. For regular files it changes nothing.
-    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+    file = await open(path, withoutWaiting);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENXIO") throw notRegular(path, "a socket or a device");
     throw error;
@@ -29,8 +31,7 @@ export async function openRegularFile(path: string): Promise<OpenFile> {
   try {
     const status = await file.stat();
     if (status.isFile()) return { file, size: status.size };
-    const kind = status.isDirectory() ? "a folder" : status.isFIFO() ? "a pipe (FIFO)" : "a device";
-    throw notRegular(path, kind);
+    throw notRegular(path, kindOf(status));
   } catch (error) {
     await file.close();
     throw error;
@@ -63,6 +64,23 @@ export async function readRegularFile(
 export const readRegularText = async (path: string, limit: number = mostTextBytes): Promise<string> =>
   (await readRegularFile(path, limit)).toString("utf8");
 
+/**
+ * As `readRegularFile`, at once: for the few files that are read before anything else can be done.
+ *
+ * @throws as `readRegularFile`; the file must not grow while it is read
+ */
+export function readRegularFileSync(path: string, limit: number = mostTextBytes): Buffer {
+  const file = openSync(path, withoutWaiting);
+  try {
+    const status = fstatSync(file);
+    if (!status.isFile()) throw notRegular(path, kindOf(status));
+    if (status.size > limit) throw tooLarge(path, status.size, limit);
+    return readFileSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
 /** All bytes of a file; null where there are more than `limit`. Files of /proc say that they are empty and are not. */
 async function readAtMost(file: FileHandle, size: number, limit: number): Promise<Buffer | null> {
   let bytes = Buffer.allocUnsafeSlow(Math.min(size, limit) + 1);
@@ -75,6 +93,9 @@ async function readAtMost(file: FileHandle, size: number, limit: number): Promis
     if (filled === bytes.length) bytes = Buffer.concat([bytes], 2 * filled + 4096);
   }
 }
+
+const kindOf = (status: Stats): string =>
+  status.isDirectory() ? "a folder" : status.isFIFO() ? "a pipe (FIFO)" : "a device";
 
 const notRegular = (path: string, kind: string): TransferLimitsError =>
   new TransferLimitsError(

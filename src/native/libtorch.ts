@@ -1,8 +1,9 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { isAbsolute, join, resolve } from "node:path";
 import { messageOf } from "../common/errors.js";
 import { ownCommand } from "../common/own-commands.js";
+import { readRegularFileSync } from "../common/regular-file.js";
 import { fetchedFolder, readLock } from "./libtorch/lock.js";
 
 /** A LibTorch on this machine. */
@@ -188,7 +189,7 @@ function folderOfPythonTorch(
 
 function textOf(path: string): string | undefined {
   try {
-    return readFileSync(path, "utf8");
+    return readRegularFileSync(path).toString("utf8");
   } catch {
     return undefined;
   }

@@ -1,8 +1,9 @@
-import { readFileSync, realpathSync, statSync } from "node:fs";
+import { realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
 import { defaultManifestLimits } from "../cohort/manifest.js";
 import { describe } from "../common/errors.js";
+import { readRegularFileSync } from "../common/regular-file.js";
 import { type Fault, faultsOf, section, suggestion } from "../common/validation.js";
 import { comparators, taskKinds } from "../common/vocabulary.js";
 import { splitSchema } from "./cohort-schema.js";
@@ -96,14 +97,8 @@ function sameManifest(one: string, other: string): boolean {
   if (one === other) return true;
   try {
     if (realpathSync(one) === realpathSync(other)) return true;
-    const [a, b] = [statSync(one), statSync(other)];
-    return (
-      a.isFile() &&
-      b.isFile() &&
-      a.size === b.size &&
-      a.size <= defaultManifestLimits.bytes &&
-      readFileSync(one).equals(readFileSync(other))
-    );
+    const bytes = (path: string) => readRegularFileSync(path, defaultManifestLimits.bytes);
+    return bytes(one).equals(bytes(other));
   } catch {
     return false; // whatever is wrong with a file, reading it as a manifest says so
   }
