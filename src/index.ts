@@ -5,17 +5,32 @@
  *
  * @module
  */
+export {
+  type EmbeddingEvent,
+  type EmbedImagesOptions,
+  embedImages,
+  type ImageEmbeddings,
+  type ImageRole,
+  type NamedCaseFiles,
+} from "./alignment/embed-images.js";
 export { mmd2, type SquaredMmd } from "./alignment/mmd.js";
 export {
   type MmdPermutationTest,
   mmdPermutationTest,
   type PermutationTestOptions,
 } from "./alignment/permutation-test.js";
-export type { MaskRole } from "./cohort/columns.js";
+export type { MaskRole, VolumeRole } from "./cohort/columns.js";
 export type { ImageLimits } from "./cohort/formats/limits.js";
 export { type Image, type ImageFormat, type ReadOptions, readImage } from "./cohort/image.js";
 export type { MaskCount } from "./cohort/mask-counts.js";
 export { type PhantomCohortOptions, writePhantomCohort } from "./cohort/phantom.js";
+export {
+  type CaseFiles,
+  type PreparationOptions,
+  type PreparedVolume,
+  type PrepareVolumeOptions,
+  prepareVolume,
+} from "./cohort/prepare-volume.js";
 export { type ErrorCode, TransferLimitsError } from "./common/errors.js";
 export type { CellLabel, MeasuredMetric, StudyEvent } from "./common/progress.js";
 /** Denoising diffusion: noise schedules, noising, and sampling with a network that predicts noise, velocity or image. */
@@ -31,6 +46,7 @@ export type { LoadReport } from "./models/checkpoints/load-report.js";
 export type { Orientation } from "./models/checkpoints/orientation.js";
 export type { Plain } from "./models/checkpoints/state-dict.js";
 export type { WeightsChoice, WeightsState } from "./models/checkpoints/weights-states.js";
+export type { EncoderSource } from "./models/encoder-source.js";
 export { type LoadSummary, Network, type NetworkOptions } from "./models/network.js";
 export type { EncoderChoice } from "./models/specification.js";
 export type { Products } from "./native/kernels.js";
@@ -70,6 +86,7 @@ export type {
   TrainerState,
 } from "./native/trainer.js";
 export { Trainer } from "./native/trainer.js";
+export type { Normalisation } from "./native/volumes.js";
 export { writeReport } from "./report/index.js";
 /** Means, intervals, correlations and gains, as the report computes them. */
 export * as statistics from "./statistics/index.js";
@@ -82,3 +99,4 @@ export { type Study, type StudyInput, studySchema, type TrainingSettings } from 
 export type { Augmentation } from "./tasks/augmentation.js";
 /** What the tasks are judged by: SSIM, Dice, specificity at a sensitivity, and what stands beside them. */
 export * as metrics from "./tasks/metrics.js";
+export type { ChannelFill } from "./tasks/task.js";

@@ -15,6 +15,8 @@ async function examplesIn(file: string): Promise<string[]> {
 
 test.each([
   ["src/native/tensor.ts", 1],
+  ["src/cohort/prepare-volume.ts", 1],
+  ["src/alignment/embed-images.ts", 1],
   ["src/models/network.ts", 2],
   ["src/alignment/mmd.ts", 1],
   ["src/alignment/permutation-test.ts", 1],

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as api from "../dist/index.js";
 import { Network, Tensor, Trainer, TransferLimitsError } from "../dist/index.js";
+import { writeRamp } from "./embed-fixture.js";
 import { hostileValues, otherTensors } from "./hostile-values.js";
 
 const { diffusion, metrics, statistics } = api;
@@ -117,6 +118,8 @@ beforeAll(async () => {
     metric: { name: "ssim", mean: 0.5 },
   };
   const out = (name: string) => join(folder, "written", name);
+  const image = join(folder, "ramp.nrrd");
+  await writeRamp(image);
 
   calls = {
     "Tensor.from": { work: Tensor.from, given: [new Float32Array(6), [2, 3], "cpu"] },
@@ -350,6 +353,47 @@ beforeAll(async () => {
     "mmd2, its signal": {
       work: (signal: never) => api.mmd2(a, b, { signal }),
       given: [new AbortController().signal],
+    },
+    prepareVolume: {
+      work: api.prepareVolume,
+      given: [
+        { t2w: image, gland: image },
+        {
+          voxels: [8, 8, 8],
+          crop: { around: "centre", fieldOfView: "whole" },
+          normalise: { t2w: { kind: "range", low: 0, high: 1 } },
+          masks: "nearest",
+          images: { root: folder, voxels: 1000, expansion: 10 },
+        },
+      ],
+    },
+    "prepareVolume, its signal": {
+      work: (signal: never) => api.prepareVolume(image, { signal, voxels: [8, 8, 8] }),
+      given: [new AbortController().signal],
+    },
+    embedImages: {
+      work: api.embedImages,
+      given: [
+        image,
+        {
+          encoder: spec(convNeXt),
+          weights,
+          keyMap: "convnext-v2-3d",
+          weightsState: "",
+          device: "cpu",
+          seed: 1,
+          voxels: [32, 32, 32],
+          channels: ["t2w"],
+          channelFill: "zeros",
+          output: out("e.safetensors"),
+          cache: out("cache"),
+          onProgress: () => undefined,
+        },
+      ],
+    },
+    "embedImages, a case": {
+      work: (one: never) => api.embedImages([one], { encoder: network, voxels: [32, 32, 32] }),
+      given: [{ id: "one", t2w: image, adc: image }],
     },
     readImage: { work: api.readImage, given: [join(folder, "absent.nii"), { volume: 0 }] },
     writeReport: { work: api.writeReport, given: [join(folder, "absent")] },

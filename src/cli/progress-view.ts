@@ -4,6 +4,7 @@ import { stripVTControlCharacters } from "node:util";
 import { createLogUpdate } from "log-update";
 import pc from "picocolors";
 import type { CellLabel, MeasuredMetric, StudyEvent } from "../common/progress.js";
+import { wordsOfDamage } from "../common/set-aside.js";
 import { variantName } from "../common/vocabulary.js";
 import { count, duration, number, printable } from "./format.js";
 
@@ -242,8 +243,7 @@ type Of<Kind extends StudyEvent["kind"]> = Extract<StudyEvent, { kind: Kind }>;
 const exclusion = (event: Of<"case">): string =>
   `case ${printable(event.case)} is left out: ${printable(event.excluded ?? "")}`;
 
-const setAsideWords = ({ file, reason, keptAs }: Of<"set-aside">): string =>
-  printable(`${file} is damaged (${reason}): it was moved to ${keptAs}, and is computed again`);
+const setAsideWords = (event: Of<"set-aside">): string => printable(wordsOfDamage(event));
 
 const planned = ({ cells, alreadyDone }: Of<"plan">): string =>
   `${count(cells.length, "cell")}${alreadyDone > 0 ? `, of which ${alreadyDone} are done already` : ""}`;

@@ -2,6 +2,7 @@ import { describe } from "../common/errors.js";
 
 /** The images and masks that a case may have; each is a column of the manifest. */
 export const volumeRoles = ["t2w", "adc", "hbv", "gland", "zones", "lesion", "rectum"] as const;
+/** A column of images or masks. @useDeclaredType */
 export type VolumeRole = (typeof volumeRoles)[number];
 /** Those among them that are masks. */
 export const maskRoles = ["gland", "zones", "lesion", "rectum"] as const satisfies readonly VolumeRole[];

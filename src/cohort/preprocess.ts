@@ -1,41 +1,22 @@
 import { dirname, relative } from "node:path";
-import { expected, messageOf, TransferLimitsError, throwIfAborted } from "../common/errors.js";
+import { expected, throwIfAborted } from "../common/errors.js";
 import type { OnDamage } from "../common/set-aside.js";
-import { Tensor } from "../native/tensor.js";
-import { bounds, type Normalisation, normalise, resample, smooth, statistics } from "../native/volumes.js";
+import { disposeNamed } from "../native/tensor.js";
 import { contentHash, type EntryMetadata, entryKey, sameStates, statesOf, VolumeCache } from "./cache.js";
 import {
-  antialiasingSigmas,
-  applyAffine,
-  cropGrid,
-  gridToGrid,
-  middleOf,
-  spacingOf,
-  type Triple,
-  type VoxelGrid,
-} from "./geometry.js";
-import { checkCovers, type Image, type OpenImageOptions, readImage } from "./image.js";
-import { type CohortCase, type Manifest, type VolumeRole, volumeRoles } from "./manifest.js";
-import { labelled } from "./mask-values.js";
+  caseOnGrid,
+  type GridSettings,
+  type PreprocessOptions,
+  Refusal,
+  readAllOf,
+  readOfCase,
+  resolveOptions,
+  rolesOf,
+} from "./case-on-grid.js";
+import type { Image, OpenImageOptions } from "./image.js";
+import type { CohortCase, Manifest, VolumeRole } from "./manifest.js";
 
-const imageRoles = ["t2w", "adc", "hbv"] as const;
-type ImageRole = (typeof imageRoles)[number];
-const isImage = (role: VolumeRole): role is ImageRole => (imageRoles as readonly string[]).includes(role);
-
-export interface PreprocessOptions {
-  /** Height, width, depth of the result. */
-  voxels: Triple;
-  crop: {
-    /** A case without a gland mask is cropped around the middle of its T2W image. */
-    around: "gland" | "centre";
-    /** Height (front-back), width (left-right), depth (head-foot) in mm; "whole": as far as T2W reaches. */
-    fieldOfView: Triple | "whole";
-  };
-  /** Per volume, over the crop. Default for each: percentiles 0.5 and 99.5. */
-  normalise?: Partial<Record<ImageRole, Normalisation>>;
-  /** How masks are interpolated. Default label-linear. */
-  masks?: "label-linear" | "nearest";
-}
+export type { PreprocessOptions } from "./case-on-grid.js";
 
 /** A case that is ready to train on. Plain data: it stands in JSON files, and goes to worker processes. */
 export interface PreparedCase {
@@ -66,16 +47,6 @@ export interface PreparationEvent {
   case: string;
   /** Why the case is left out; null where it is ready. */
   excluded: string | null;
-}
-
-/** A reason to leave a case out. */
-class Refusal extends Error {
-  constructor(
-    readonly file: string | null,
-    reason: string,
-  ) {
-    super(reason);
-  }
 }
 
 /**
@@ -133,10 +104,9 @@ export async function prepareCohort(
           failed = true;
           throw error;
         }
-        // Paths as the manifest gives them: a report is read on another machine.
-        excluded = error.message.replaceAll(`${folder}/`, "");
-        const file = error.file === null ? null : relative(folder, error.file);
-        results[index] = { case: cohortCase.id, file, reason: excluded };
+        const exclusion = exclusionOf(error, cohortCase.id, folder);
+        results[index] = exclusion;
+        excluded = exclusion.reason;
       }
       done++;
       onCase?.({ done, total, case: cohortCase.id, excluded });
@@ -148,6 +118,36 @@ export async function prepareCohort(
     cases: results.filter((result): result is PreparedCase => "id" in result),
     excluded: results.filter((result): result is Exclusion => "reason" in result),
   };
+}
+
+/**
+ * Why a case is left out, with paths as a manifest in `folder` gives them, for a report is read on another machine; null:
+ * with paths as they are.
+ */
+export const exclusionOf = (refusal: Refusal, id: string, folder: string | null): Exclusion => ({
+  case: id,
+  file: folder === null ? refusal.file : relative(folder, refusal.file),
+  reason: folder === null ? refusal.message : refusal.message.replaceAll(`${folder}/`, ""),
+});
+
+/** What of a case its preparation asks for. */
+export type CaseToPrepare = Pick<CohortCase, "id" | "patient" | "pirads" | "volumes">;
+
+/** As `prepareCohort`, for cases that come one by one. @throws of the function: `Refusal`, `ABORTED` */
+export async function openPreparation(
+  options: PreprocessOptions,
+  where: {
+    cache: string;
+    images: OpenImageOptions;
+    signal: AbortSignal | undefined;
+    /** As for `prepareCohort`. */
+    onDamage: OnDamage;
+  },
+): Promise<(one: CaseToPrepare) => Promise<PreparedCase>> {
+  const settings = resolveOptions(options);
+  const cache = await VolumeCache.open(where.cache);
+  const find: FindEntry = (key) => cache.findSound(key, settings.shape, where.onDamage);
+  return (one) => prepareCase(one, settings, { ...where, cache, find });
 }
 
 /**
@@ -172,123 +172,50 @@ export async function preparedBefore(
 /** An entry of the cache by its key; null where it is not there, or must be made again. */
 type FindEntry = (key: string) => Promise<EntryMetadata | null>;
 
-interface Settings {
-  shape: [number, number, number];
-  around: "gland" | "centre";
-  /** [D, H, W] */
-  fieldOfView: [number, number, number] | "whole";
-  normalise: Record<ImageRole, Normalisation>;
-  masks: "label-linear" | "nearest";
-}
-
-/** The options with defaults filled in, always in the same order: their JSON is a part of the cache's keys. */
-function resolveOptions({
-  voxels,
-  crop,
-  normalise = {},
-  masks = "label-linear",
-}: PreprocessOptions): Settings {
-  if (voxels.length !== 3 || !voxels.every((size) => Number.isSafeInteger(size) && size >= 1 && size <= 4096))
-    throw expected("height, width and depth, whole numbers from 1 to 4096,", "voxels", voxels);
-  const { around, fieldOfView } = crop;
-  if (around !== "gland" && around !== "centre") throw expected('"gland" or "centre"', "crop.around", around);
-  if (fieldOfView !== "whole" && !(fieldOfView.length === 3 && fieldOfView.every((mm) => mm > 0 && mm < 1e5)))
-    throw expected('"whole" or height, width and depth in mm', "crop.fieldOfView", fieldOfView);
-  if (masks !== "label-linear" && masks !== "nearest")
-    throw expected('"label-linear" or "nearest"', "masks", masks);
-  const method = (role: ImageRole): Normalisation => {
-    const { kind, ...rest } = normalise[role] ?? { kind: "percentiles", low: 0.5, high: 99.5 };
-    if (kind === "z-score") return { kind };
-    const { low, high } = rest as { low: number; high: number };
-    if (kind !== "percentiles" && kind !== "range")
-      throw expected('"percentiles", "range" or "z-score"', `normalise.${role}.kind`, kind);
-    const [least, most] = kind === "percentiles" ? [0, 100] : [-Number.MAX_VALUE, Number.MAX_VALUE];
-    if (!(low >= least && low < high && high <= most))
-      throw expected(`${kind === "range" ? "" : "percentiles with "}low < high`, `normalise.${role}`, [
-        low,
-        high,
-      ]);
-    return { kind, low, high };
-  };
-  const toTensorOrder = ([height, width, depth]: Triple): [number, number, number] => [depth, height, width];
-  return {
-    shape: toTensorOrder(voxels),
-    around,
-    fieldOfView: fieldOfView === "whole" ? fieldOfView : toTensorOrder(fieldOfView),
-    normalise: { t2w: method("t2w"), adc: method("adc"), hbv: method("hbv") },
-    masks,
-  };
-}
-
-const rolesOf = ({ volumes }: CohortCase): VolumeRole[] =>
-  volumeRoles.filter((role) => volumes[role] !== undefined);
-
 async function prepareCase(
-  cohortCase: CohortCase,
-  settings: Settings,
+  cohortCase: CaseToPrepare,
+  settings: GridSettings,
   where: { cache: VolumeCache; find: FindEntry; images: OpenImageOptions; signal: AbortSignal | undefined },
 ): Promise<PreparedCase> {
   const { cache, find, signal } = where;
   throwIfAborted(signal);
-  const roles = rolesOf(cohortCase);
   const known = await knownEntry(cohortCase, settings, cache, find);
   if (known) return asPrepared(cohortCase, known, cache);
 
+  const { volumes: paths } = cohortCase;
+  const originals = await readAllOf(paths, (path) => readOriginal(path, cache, where.images), signal);
   const images: Partial<Record<VolumeRole, Image>> = {};
   const contents: Partial<Record<VolumeRole, string>> = {};
-  const originals = await Promise.allSettled(
-    roles.map((role) => readOriginal(cohortCase.volumes[role] as string, cache, where.images)),
-  );
-  throwIfAborted(signal);
-  for (const [index, original] of originals.entries()) {
-    if (original.status === "rejected") throw original.reason; // of several, the first in the order of roles
-    const role = roles[index] as VolumeRole;
-    images[role] = original.value.image;
-    contents[role] = original.value.content;
+  const roles = rolesOf(paths);
+  for (const role of roles) {
+    const { image, content } = originals[role] as Original;
+    images[role] = image;
+    contents[role] = content;
   }
   // The same content may lie under another name.
   const key = entryKey(JSON.stringify(settings), contents);
   const entry = await find(key);
   if (entry) return asPrepared(cohortCase, entry, cache);
 
-  const gradedMasks: VolumeRole[] = [];
-  for (const role of roles) {
-    if (isImage(role)) continue;
-    const original = images[role] as Image;
-    const { image, graded } = await refusing(original, () => labelled(original, role));
-    images[role] = image;
-    if (graded) gradedMasks.push(role);
-  }
-  const tensors: Partial<Record<VolumeRole, Tensor>> = {};
+  const { tensors, ...made } = await caseOnGrid(images, settings, signal);
   try {
-    const grid = await placeCrop(images, settings);
-    for (const role of roles) {
-      throwIfAborted(signal);
-      tensors[role] = await onGrid(role, images[role] as Image, grid, settings);
-    }
-    const { voxelToPatient } = grid;
-    const emptyMasks: VolumeRole[] = [];
-    for (const role of roles) {
-      if (!isImage(role) && (await bounds(tensors[role] as Tensor)) === null) emptyMasks.push(role);
-    }
-    const spacing = spacingOf(voxelToPatient);
-    const metadata = { key, volumes: roles, emptyMasks, gradedMasks, spacing, voxelToPatient };
+    const metadata = { key, volumes: roles, ...made };
     await cache.write(metadata, tensors);
     return asPrepared(cohortCase, metadata, cache);
   } finally {
-    for (const tensor of Object.values(tensors)) tensor.dispose();
+    disposeNamed(tensors);
   }
 }
 
 /** The entry of a case whose files were read before and have not changed since; null where there is none. */
 async function knownEntry(
-  cohortCase: CohortCase,
-  settings: Settings,
+  cohortCase: CaseToPrepare,
+  settings: GridSettings,
   cache: VolumeCache,
   find: FindEntry,
 ): Promise<EntryMetadata | null> {
   const known: Partial<Record<VolumeRole, string>> = {};
-  for (const role of rolesOf(cohortCase)) {
+  for (const role of rolesOf(cohortCase.volumes)) {
     const content = await cache.contentOf(cohortCase.volumes[role] as string);
     if (content === null) return null;
     known[role] = content;
@@ -298,7 +225,7 @@ async function knownEntry(
 
 /** A case, and what the cache's entry says about it. */
 function asPrepared(
-  { id, patient, pirads }: CohortCase,
+  { id, patient, pirads }: CaseToPrepare,
   { key, volumes, emptyMasks, gradedMasks, spacing }: Omit<EntryMetadata, "format" | "voxelToPatient">,
   cache: VolumeCache,
 ): PreparedCase {
@@ -309,75 +236,16 @@ function asPrepared(
   return { id, patient, pirads, file: cache.pathOf(key), volumes, ...masks, spacing };
 }
 
+interface Original {
+  image: Image;
+  content: string;
+}
+
 /** Reads an image and its content's hash, which is kept if the file did not change meanwhile. */
-async function readOriginal(
-  path: string,
-  cache: VolumeCache,
-  options: OpenImageOptions,
-): Promise<{ image: Image; content: string }> {
+async function readOriginal(path: string, cache: VolumeCache, options: OpenImageOptions): Promise<Original> {
   const before = await statesOf(path, options.root);
-  const image = await readImage(path, options).catch((error: unknown) => {
-    throw new Refusal(path, messageOf(error));
-  });
+  const image = await readOfCase(path, options);
   const content = contentHash(image);
   if (sameStates(before, await statesOf(path, options.root))) await cache.remember(path, before, content);
   return { image, content };
-}
-
-/** Finds the crop's grid, and checks that the masks lie on T2W. */
-async function placeCrop(images: Partial<Record<VolumeRole, Image>>, settings: Settings): Promise<VoxelGrid> {
-  const t2w = images.t2w as Image;
-  const { gland } = images;
-  const glandCentre = gland ? await glandMiddle(gland) : null;
-  if (gland && glandCentre === null && settings.around === "gland")
-    throw new Refusal(gland.path, `${gland.path} is empty: there is no gland to crop around`);
-  for (const role of volumeRoles) {
-    const mask = images[role];
-    if (mask === undefined || isImage(role)) continue;
-    const partOfGland = glandCentre !== null && (role === "zones" || role === "lesion");
-    await refusing(mask, () => checkCovers(mask, t2w, 0.5, partOfGland ? gland : undefined));
-  }
-  const centre = settings.around === "gland" ? glandCentre : null;
-  return cropGrid(t2w, settings.shape, settings.fieldOfView, centre ?? middleOf(t2w));
-}
-
-/** The patient position of the middle of the box around the gland; null for an empty mask. */
-async function glandMiddle(gland: Image): Promise<Triple | null> {
-  using mask = Tensor.sharing(gland.data, gland.shape);
-  const box = await bounds(mask);
-  if (box === null) return null;
-  const middle = box.low.map((low, axis) => (low + (box.high[axis] as number)) / 2);
-  return applyAffine(gland.voxelToPatient, middle);
-}
-
-/** One volume on the crop's grid, ready to be written. */
-async function onGrid(role: VolumeRole, image: Image, grid: VoxelGrid, settings: Settings): Promise<Tensor> {
-  const outputToInput = gridToGrid(grid.voxelToPatient, image.voxelToPatient);
-  const { shape } = settings;
-  using source = Tensor.sharing(image.data, image.shape);
-  if (!isImage(role)) return resample(source, { outputToInput, shape, interpolation: settings.masks });
-
-  const sigmas = antialiasingSigmas(outputToInput);
-  using smoothed = sigmas.some((sigma) => sigma > 0) ? await smooth(source, sigmas) : null;
-  using cropped = await resample(smoothed ?? source, { outputToInput, shape, interpolation: "linear" });
-  const { minimum, maximum } = await statistics(cropped);
-  if (minimum === maximum) {
-    throw new Refusal(
-      image.path,
-      `${image.path} shows nothing: all its voxels in the crop are ${minimum}; expected an image that reaches the crop ` +
-        "by position in the patient",
-    );
-  }
-  return normalise(cropped, settings.normalise[role]);
-}
-
-/** Checks an image; what is refused leaves the case out. */
-async function refusing<T>(image: Image, check: () => T | Promise<T>): Promise<T> {
-  try {
-    return await check();
-  } catch (error) {
-    if (error instanceof TransferLimitsError && error.code === "BAD_IMAGE")
-      throw new Refusal(image.path, error.message);
-    throw error;
-  }
 }

@@ -9,6 +9,9 @@ export interface Damage {
   keptAs: string;
 }
 
+export const wordsOfDamage = ({ file, reason, keptAs }: Damage): string =>
+  `${file} is damaged (${reason}): it was moved to ${keptAs}, and is computed again`;
+
 /** Told of what is found damaged, once it is set aside. */
 export type OnDamage = (damage: Damage) => void;
 

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { describe } from "./errors.js";
+import { describe, TransferLimitsError } from "./errors.js";
 
 /**
  * A strict object of a study file: a key that it does not know is an error that names the nearest known one.
@@ -79,6 +79,25 @@ export const pathName = (path: readonly PropertyKey[]): string =>
       typeof part === "number" ? `${name}[${part}]` : name ? `${name}.${String(part)}` : String(part),
     "",
   );
+
+/**
+ * An argument of a public function, as a schema takes it.
+ *
+ * @throws `BAD_INPUT` with every fault, each with the name of its field
+ */
+export function checked<Schema extends z.ZodType>(
+  schema: Schema,
+  value: unknown,
+  name: string,
+): z.output<Schema> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const faults = faultsOf(result.error, value).map(({ path, message, unknownKey }) => {
+    const came = unknownKey === null ? "" : `; received ${describe(valueAt(value, path))}`;
+    return `${pathName([name, ...path])}: ${message}${came}`;
+  });
+  throw new TransferLimitsError("BAD_INPUT", faults.join("\n"));
+}
 
 function faultsOfIssue(issue: z.core.$ZodIssue, input: unknown, above: PropertyKey[]): Fault[] {
   const path = [...above, ...issue.path];

@@ -1,7 +1,6 @@
-import type { z } from "zod";
 import { requireOptions, requirePath, requireTexts } from "../common/arguments.js";
-import { expected, TransferLimitsError } from "../common/errors.js";
-import { faultsOf, pathName } from "../common/validation.js";
+import { expected } from "../common/errors.js";
+import { checked } from "../common/validation.js";
 import { Network as NativeNetwork } from "../native/network.js";
 import type { HeadSpec, IntensityOutput } from "../native/network-spec.js";
 import { type LoadOptions, loadWeights } from "./checkpoints/load.js";
@@ -112,13 +111,4 @@ export interface LoadSummary {
   unexpected: string[];
   /** All of it, tensor by tensor. */
   report: LoadReport;
-}
-
-function checked<Schema extends z.ZodType>(schema: Schema, value: unknown, name: string): z.output<Schema> {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const faults = faultsOf(result.error, value).map(
-    ({ path, message }) => `${pathName([name, ...path])}: ${message}`,
-  );
-  throw new TransferLimitsError("BAD_INPUT", faults.join("\n"));
 }

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { TransferLimitsError } from "../common/errors.js";
 import { section } from "../common/validation.js";
-import type { EncoderSpec, HeadSpec, ModelSpec } from "../native/network-spec.js";
+import type { EncoderSpec, HeadSpec, ModelSpec, NetworkSpec } from "../native/network-spec.js";
 import { encoderNames, encoders, specialisedModels, specialisedNames } from "./catalogue.js";
 
 const size = z.int().min(1).max(65_536);
@@ -37,11 +37,15 @@ export const dinoVitSchema = section({
   axisTokens: z.union([z.literal(0), z.literal(2)]),
 });
 
-/** An encoder: the name of a preset, or a specification. */
-export const encoderSchema = z.union([
-  z.enum(encoderNames),
-  z.discriminatedUnion("family", [convNeXtSchema, resNetEncoderSchema, dinoVitSchema]),
+/** An encoder by its sizes. */
+export const encoderSpecSchema = z.discriminatedUnion("family", [
+  convNeXtSchema,
+  resNetEncoderSchema,
+  dinoVitSchema,
 ]);
+
+/** An encoder: the name of a preset, or a specification. */
+export const encoderSchema = z.union([z.enum(encoderNames), encoderSpecSchema]);
 
 /** What stands on the encoder for tasks that answer voxel by voxel; the defaults are those published with ProFound. */
 export const decoderSchema = z.discriminatedUnion("kind", [
@@ -175,6 +179,16 @@ export interface NetworkTask {
   depthScale: 1 | 2;
   /** Whether the last channel holds a time step. */
   timed?: true;
+}
+
+/**
+ * Channels of the input that a network is shown. A slice-wise encoder whose channels are a multiple of the task's takes
+ * the task's own and fills the rest with adjacent slices; any other takes its channels filled from the volume's.
+ */
+export function channelsShown(network: NetworkSpec, ofTask: number): number {
+  if ("model" in network) return network.model.channels;
+  const { family, channels } = network.encoder;
+  return family === "dino-vit" && channels % ofTask === 0 ? ofTask : channels;
 }
 
 /** The decoder that was published with each family of encoders; a ResNet has that of a ConvNeXt, to be compared with it. */

@@ -5,6 +5,7 @@ import { TransferLimitsError } from "../common/errors.js";
 import type { CellLabel, MeasuredMetric, StudyEvent } from "../common/progress.js";
 import { randomStream, seedFor } from "../common/random.js";
 import type { OnDamage } from "../common/set-aside.js";
+import { channelsShown } from "../models/specification.js";
 import {
   countOf,
   headParameters,
@@ -268,16 +269,6 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   } finally {
     tested.dispose();
   }
-}
-
-/**
- * Channels of the input that a network is shown. A slice-wise encoder whose channels are a multiple of the task's takes
- * the task's own and fills the rest with adjacent slices; any other takes its channels filled from the volume's.
- */
-export function channelsShown(network: NetworkSpec, ofTask: number): number {
-  if ("model" in network) return network.model.channels;
-  const { family, channels } = network.encoder;
-  return family === "dino-vit" && channels % ofTask === 0 ? ofTask : channels;
 }
 
 /** How a study's trainings are computed. */

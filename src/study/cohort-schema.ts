@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { defaultImageLimits, largestExpansion } from "../cohort/formats/limits.js";
+import type { OpenImageOptions } from "../cohort/image.js";
 import { defaultManifestLimits } from "../cohort/manifest.js";
 import { section } from "../common/validation.js";
 
@@ -76,6 +77,26 @@ export const normaliseSchema = section({
   t2w: normalisation.prefault({ kind: "percentiles" }),
   adc: normalisation.prefault({ kind: "percentiles" }),
   hbv: normalisation.prefault({ kind: "percentiles" }),
+});
+
+/** How every image of a cohort is read and brought onto one grid; defaults are the paper's. */
+export const preparationFields = {
+  /** Height x width x depth, as the paper writes it. */
+  voxels: voxelsSchema.default([200, 200, 96]),
+  crop: cropSchema.prefault({}),
+  normalise: normaliseSchema.prefault({}),
+  masks: masksSchema.default("label-linear"),
+  images: imagesSchema.prefault({}),
+};
+
+/** The same by itself, for images that belong to no study. */
+export const preparationSchema = section(preparationFields);
+export type Preparation = z.infer<typeof preparationSchema>;
+
+/** How image files are opened, as `readImage` takes it. */
+export const openingOf = ({ root, ...limits }: Preparation["images"]): OpenImageOptions => ({
+  ...(root === null ? {} : { root }),
+  limits,
 });
 
 /** Patients in each set, with all their cases: whole numbers are counts, numbers below 1 fractions of all patients. */

@@ -9,6 +9,7 @@ import { writeSealedJson } from "../common/sealed-json.js";
 import type { OnDamage } from "../common/set-aside.js";
 import { studyPaths } from "./cell-folder.js";
 import { type CohortRequest, cohortRequests, type SplitCohort, type StudyCohort } from "./cohort-file.js";
+import { openingOf } from "./cohort-schema.js";
 import { exposureOf, heldOut, patientsOf } from "./exposure.js";
 import type { Exclusion } from "./results.js";
 import type { PretrainSettings, Study } from "./schema.js";
@@ -212,9 +213,8 @@ function prepareCases(
   { cohort, execution }: Study,
   { signal, onProgress, onDamage, trustCache }: PrepareOptions,
 ) {
-  const { root, ...limits } = cohort.images;
   return prepareCohort(manifest, preprocessOptions(cohort), {
-    images: { ...(root === null ? {} : { root }), limits },
+    images: openingOf(cohort.images),
     cache: execution.cache,
     onDamage,
     trustCache,

@@ -14,15 +14,7 @@ import {
 } from "../models/specification.js";
 import { augmentationSchema } from "../tasks/augmentation.js";
 import { diffusionOptions, taskOptions } from "../tasks/index.js";
-import {
-  cropSchema,
-  imagesSchema,
-  manifestLimitsSchema,
-  masksSchema,
-  normaliseSchema,
-  splitSchema,
-  voxelsSchema,
-} from "./cohort-schema.js";
+import { manifestLimitsSchema, preparationFields, splitSchema } from "./cohort-schema.js";
 
 const fileName = z
   .string()
@@ -281,12 +273,7 @@ export const studySchema = section({
   cohort: section({
     /** The cohort's CSV. */
     manifest: path,
-    /** Height x width x depth, as the paper writes it. */
-    voxels: voxelsSchema.default([200, 200, 96]),
-    crop: cropSchema.prefault({}),
-    normalise: normaliseSchema.prefault({}),
-    masks: masksSchema.default("label-linear"),
-    images: imagesSchema.prefault({}),
+    ...preparationFields,
     /** Of every manifest that the study names. */
     manifestLimits: manifestLimitsSchema.prefault({}),
   }),

@@ -1,10 +1,9 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import type { Command } from "commander";
-import type { VolumeRole } from "../../cohort/manifest.js";
-import { TransferLimitsError, throwIfAborted } from "../../common/errors.js";
-import { answer } from "../answer.js";
+import { type Command, Option } from "commander";
+import type { ImageRole } from "../../alignment/embed-images.js";
+import type { PreparationOptions } from "../../cohort/prepare-volume.js";
+import { TransferLimitsError } from "../../common/errors.js";
+import { type Answer, answer } from "../answer.js";
+import { countedProgress } from "../counted-progress.js";
 import { examples } from "../examples.js";
 import { count, printable } from "../format.js";
 import { abortOnInterrupt } from "../interrupt.js";
@@ -12,9 +11,13 @@ import { voxelCounts, wholeNumber } from "../numbers.js";
 
 interface Options {
   out: string;
-  encoder: string;
+  encoder?: string;
   weights?: string;
-  voxels: [number, number, number];
+  keyMap?: string;
+  weightsState?: string;
+  voxels?: [number, number, number];
+  fieldOfView?: [number, number, number];
+  study?: string;
   images: string[];
   device: string;
   seed: number;
@@ -22,132 +25,121 @@ interface Options {
   json?: boolean;
 }
 
-/** `embed MANIFEST`: what an encoder makes of every case of a cohort. */
+/** `embed IMAGES`: what an encoder makes of images, of a folder of them, or of every case of a cohort. */
 export function addEmbed(program: Command): void {
   program
     .command("embed")
     .description(
-      "embed every case of a cohort by an encoder, prepared as a study prepares it, for `align` or a script",
+      "embed images, a folder of images or every case of a cohort by an encoder, each prepared as a study prepares it, for " +
+        "`align` or a script",
     )
-    .argument("<manifest>", "the cohort's CSV")
-    .requiredOption("--out <file>", "where the embeddings go: safetensors, `embeddings` [cases, features]")
-    .option("--encoder <name>", "preset of the encoder", "profound-tiny")
-    .option("--weights <file>", "the encoder's weights, safetensors (default: random, drawn from --seed)")
+    .argument(
+      "<images...>",
+      "images (NIfTI, MHA, MHD, NRRD), folders that they lie in, or the CSV of a cohort",
+    )
+    .requiredOption("--out <file>", "where the embeddings go: safetensors, `embeddings` [images, features]")
+    .option(
+      "--weights <file>",
+      "the encoder's weights, such as a cell's best.safetensors (default: random, drawn from --seed)",
+    )
+    .option(
+      "--encoder <name>",
+      "preset of the encoder (default: what weights of this package say of themselves, else profound-tiny)",
+    )
+    .option("--key-map <name>", "the source of the weights, where their names do not tell")
+    .option("--weights-state <name>", "which of several sets of weights in the file is meant")
     .option(
       "--voxels <HxWxD>",
-      "height, width and depth that volumes are resampled to",
+      "height, width and depth that volumes are resampled to (default: 200x200x96)",
       voxelCounts,
-      [200, 200, 96],
+    )
+    .option(
+      "--field-of-view <HxWxD>",
+      "crop around the gland, where a case has its mask, or the middle, in mm (default: all of the image)",
+      voxelCounts,
+    )
+    .addOption(
+      new Option("--study <file>", "prepare images as this study file says").conflicts([
+        "voxels",
+        "fieldOfView",
+      ]),
     )
     .option("--images <roles...>", "images that fill the encoder's channels in turn: t2w, adc, hbv", ["t2w"])
     .option("--device <name>", "cpu, cuda or cuda:N", "cpu")
     .option("--seed <number>", "seeds the random weights", wholeNumber(0), 0)
-    .option("--cache <folder>", "keep preprocessed volumes here (default: a temporary folder)")
+    .option("--cache <folder>", "keep preprocessed volumes here (default: none is kept)")
     .option("--json", "write one JSON document to stdout")
     .addHelpText(
       "after",
-      examples("embed cohort/manifest.csv --weights encoder.safetensors --out embeddings.safetensors"),
+      `${examples(
+        "embed scan.nii.gz --weights encoder.safetensors --out scan.safetensors",
+        "embed scans/ --weights results/cells/<cell>/best.safetensors --study study.yaml --out scans.safetensors",
+        "embed cohort/*/t2w.nii.gz --encoder profound-tiny --weights profound.pth.tar --out t2w.safetensors",
+        "embed cohort/manifest.csv --images t2w adc hbv --weights encoder.safetensors --out cohort.safetensors",
+      )}\n\nA row is called after its case, or its file without the extension. An image that cannot be used is left out and ` +
+        "named\nwith the reason: exit status 1. An image by itself is prepared as T2W is.",
     )
-    .action((manifest: string, options: Options) =>
-      answer(options, async () => {
-        const { signal, dispose } = abortOnInterrupt();
-        const temporary =
-          options.cache === undefined ? await mkdtemp(join(tmpdir(), "transfer-limits-")) : null;
-        try {
-          const done = await embed(manifest, options, options.cache ?? (temporary as string), signal);
-          const left = done.excluded.map(
-            ({ case: name, reason }) => `  ${printable(name)} is left out: ${printable(reason)}`,
-          );
-          const sum = `${count(done.cases.length, "case")}, ${done.features} features each: ${printable(options.out)}`;
-          return { value: done, text: [sum, ...left].join("\n") };
-        } finally {
-          dispose();
-          if (temporary !== null) await rm(temporary, { recursive: true, force: true });
-        }
-      }),
-    );
+    .action((images: string[], options: Options) => answer(options, () => embed(images, options)));
 }
 
-async function embed(path: string, options: Options, cache: string, signal: AbortSignal) {
-  const { encoders, encoderNames } = await import("../../models/catalogue.js");
-  const { readManifest } = await import("../../cohort/manifest.js");
-  const { prepareCohort } = await import("../../cohort/preprocess.js");
-  const { cropSchema, normaliseSchema } = await import("../../study/cohort-schema.js");
-  const { Network } = await import("../../models/network.js");
-  const { Tensor } = await import("../../native/tensor.js");
-  const { writeSafetensors } = await import("../../native/safetensors.js");
+async function embed(images: string[], options: Options): Promise<Answer> {
+  const { embedImages } = await import("../../alignment/embed-images.js");
   const { checkDevices } = await import("../../study/devices.js");
-
-  checkDevices([options.device]);
-  const encoder = oneOf(encoderNames, options.encoder, "--encoder");
-  const { family } = encoders[encoder];
-  const images = options.images.map((image) => oneOf(["t2w", "adc", "hbv"] as const, image, "--images"));
-  // An encoder of slices fills its channels with adjacent slices itself.
-  const channels = family === "dino-vit" ? images.length : encoders[encoder].channels;
-  const manifest = await readManifest(path);
-  const prepared = await prepareCohort(
-    manifest,
-    { voxels: options.voxels, crop: cropSchema.parse({}), normalise: normaliseSchema.parse({}) },
-    { cache, signal },
-  );
-
-  using network = await Network.create({ encoder, device: options.device, seed: options.seed });
-  if (options.weights !== undefined) await network.loadCheckpoint(options.weights, { fresh: true });
-  const excluded = [...prepared.excluded];
-  const cases: string[] = [];
-  const rows: InstanceType<typeof Tensor>[] = [];
+  const { encoderNames } = await import("../../models/catalogue.js");
+  const { encoder, weights, keyMap, weightsState, device, seed, cache, out } = options;
+  checkDevices([device]);
+  const channels = options.images.map((role) => oneOf(roles, role, "--images"));
+  const chosen = encoder === undefined ? {} : { encoder: oneOf(encoderNames, encoder, "--encoder") };
+  const preparation = await preparationOf(options);
+  const { signal, dispose } = abortOnInterrupt();
+  const view = countedProgress(process.stderr, "Embedding");
+  let leftOut = 0;
   try {
-    for (const one of prepared.cases) {
-      throwIfAborted(signal);
-      const lacking = images.find((image) => !one.volumes.includes(image));
-      if (lacking !== undefined) {
-        excluded.push({ case: one.id, file: null, reason: `it has no ${lacking}` });
-        continue;
-      }
-      rows.push(await embedCase(network, one, images, channels, options.device));
-      cases.push(one.id);
-    }
-    if (rows.length === 0)
-      throw new TransferLimitsError("BAD_MANIFEST", `${path} has no case that can be embedded`);
-    using embeddings = await Tensor.gather(rows, [...rows.keys()]); // [cases, features]
-    await writeSafetensors(options.out, { embeddings }, { cases: JSON.stringify(cases), encoder });
-    return { output: options.out, cases, features: embeddings.shape[1] ?? 0, excluded };
+    using done = await embedImages(images.length === 1 ? (images[0] as string) : images, {
+      ...chosen,
+      ...given({ weights, keyMap, weightsState, cache }),
+      ...preparation,
+      ...{ device, seed, channels, output: out, signal },
+      onProgress: ({ done, total, excluded }) => {
+        if (excluded !== null) leftOut++;
+        view.show({ done, total, leftOut });
+      },
+    });
+    view.close();
+    for (const warning of done.warnings) process.stderr.write(`warning: ${printable(warning)}\n`);
+    const { ids, excluded, encoder: name, random } = done;
+    const features = done.embeddings.shape[1] as number;
+    const sum =
+      `${count(ids.length, "case")}, ${features} features each, by ${name} with ` +
+      `${random ? `random weights (seed ${seed})` : weights}: ${out}`;
+    const left = excluded.map(({ case: id, reason }) => `  ${id} is left out: ${reason}`);
+    return {
+      value: { output: out, cases: ids, features, encoder: name, weights: weights ?? null, excluded },
+      text: printable([sum, ...left].join("\n")),
+      failed: excluded.some(({ file }) => file !== null),
+    };
   } finally {
-    for (const row of rows) row.dispose();
+    view.close();
+    dispose();
   }
 }
 
-type Prepared = import("../../cohort/preprocess.js").PreparedCase;
-type Encoder = import("../../models/network.js").Network;
+const roles = ["t2w", "adc", "hbv"] as const satisfies readonly ImageRole[];
 
-/** The pooled features [features] of one case. */
-async function embedCase(
-  network: Encoder,
-  prepared: Prepared,
-  images: VolumeRole[],
-  channels: number,
-  device: string,
-) {
-  const { openCase } = await import("../../tasks/case-volumes.js");
-  const { stackChannels } = await import("../../tasks/task.js");
-  const { Tensor } = await import("../../native/tensor.js");
-  const volumes = await openCase(prepared, device);
-  const loaded = [];
-  try {
-    for (const image of images) loaded.push(await volumes.load(image));
-    using stacked = await stackChannels(loaded, channels, "repeat"); // [C, D, H, W]
-    using input = await Tensor.gather([stacked], [0]); // [1, C, D, H, W]
-    const { pooled, stages } = await network.embed(input);
-    for (const stage of stages) stage.dispose();
-    try {
-      return await pooled.select(0, 0);
-    } finally {
-      pooled.dispose();
-    }
-  } finally {
-    for (const tensor of loaded) tensor.dispose();
-  }
+/** How images are prepared: as a study says, or as the options do. */
+async function preparationOf({ study, voxels, fieldOfView }: Options): Promise<PreparationOptions> {
+  if (study === undefined)
+    return { ...given({ voxels }), ...(fieldOfView === undefined ? {} : { crop: { fieldOfView } }) };
+  const { loadStudy } = await import("../../study/load.js");
+  const { manifest: _, manifestLimits: __, ...preparation } = (await loadStudy(study)).cohort;
+  return preparation;
 }
+
+/** Without what was not given. */
+const given = <T extends object>(options: T) =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as {
+    [Key in keyof T]?: NonNullable<T[Key]>;
+  };
 
 function oneOf<Name extends string>(names: readonly Name[], name: string, option: string): Name {
   const found = names.find((known) => known === name);

@@ -20,9 +20,16 @@ export function guessArchitecture(file: Described, keyMap: KeyMap): GuessedArchi
   const shapes = shapesUnderOurNames(file, keyMap);
   const guess = guesses[keyMap.family](shapes);
   if (guess === null) return null;
-  // A file that names a few large axes and holds little must not make anyone build a network of that size.
+  return isHeldBy(file, guess.encoder) ? guess : null;
+}
+
+/**
+ * Whether a file holds about as much as an encoder has: one that names a few large axes and holds little must not make
+ * anyone build a network of that size.
+ */
+export function isHeldBy(file: Pick<Described, "names" | "stored">, encoder: EncoderSpec): boolean {
   const held = file.names.reduce((sum, name) => sum + elementsOf(file.stored(name).shape), 0);
-  return sizeOf(guess.encoder) <= 4 * held + 1_000_000 ? guess : null;
+  return sizeOf(encoder) <= 4 * held + 1_000_000;
 }
 
 /** How many of `prefix0`, `prefix1`, ... there are, from 0 on without a gap. */

@@ -1,10 +1,17 @@
+import { TransferLimitsError } from "../../common/errors.js";
 import type { Network } from "../../native/network.js";
+import type { EncoderSpec } from "../../native/network-spec.js";
+import { encoderSpecSchema, withoutUndefined } from "../specification.js";
+import { isHeldBy } from "./architecture.js";
+import type { CheckpointFile } from "./checkpoint-file.js";
 import { probeKey } from "./orientation.js";
 import { probeFeatures, sampleOf } from "./probe.js";
 
+const writer = "transfer-limits/weights@1";
+
 /** What network weights are of, for the metadata of their file. */
 export const networkMetadata = (network: Network): Record<string, string> => ({
-  writer: "transfer-limits/weights@1",
+  writer,
   network: JSON.stringify(network.spec),
 });
 
@@ -18,4 +25,37 @@ export async function ownMetadata(network: Network): Promise<Record<string, stri
     ...networkMetadata(network),
     ...(features?.every(Number.isFinite) ? { [probeKey]: JSON.stringify(sampleOf(features)) } : {}),
   };
+}
+
+/**
+ * The encoder of the network whose weights this package wrote to a file, as the file says; null for any other file.
+ *
+ * @throws `BAD_CHECKPOINT` where what the file says is damaged, or is of a specialised model, which has no encoder
+ */
+export function recordedEncoder(file: CheckpointFile): EncoderSpec | null {
+  if (file.metadata.writer !== writer) return null;
+  const refuse = (reason: string, cause?: unknown) =>
+    new TransferLimitsError("BAD_CHECKPOINT", `${file.path} ${reason}`, { cause });
+  const damaged = (what: string, cause?: unknown) =>
+    refuse(
+      `says that this package wrote it, but the network in its metadata ${what}. Take the file as it was written`,
+      cause,
+    );
+  let spec: unknown;
+  try {
+    spec = JSON.parse(String(file.metadata.network));
+  } catch (error) {
+    throw damaged("is not JSON", error);
+  }
+  const { encoder, model } = (spec ?? {}) as { encoder?: unknown; model?: { family?: unknown } };
+  if (encoder === undefined && typeof model?.family === "string")
+    throw refuse(
+      `holds a specialised model (${model.family.slice(0, 40)}), which has no encoder. Expected the weights of an encoder, ` +
+        "alone or with a head",
+    );
+  const parsed = encoderSpecSchema.safeParse(encoder);
+  if (!parsed.success) throw damaged("has no encoder that is known", parsed.error);
+  const found = withoutUndefined(parsed.data) as EncoderSpec;
+  if (!isHeldBy(file, found)) throw damaged("is far larger than what the file holds");
+  return found;
 }
