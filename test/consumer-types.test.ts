@@ -7,11 +7,19 @@ import { temporaryFolder } from "./temporary-folder.js";
 
 const consumer = `
 import { loadStudy, metrics, Network, readImage, runStudy, statistics, type StudyResults, Tensor } from "transfer-limits";
+import { embedImages, type ImageEmbeddings, prepareVolume } from "transfer-limits";
 export async function shape(): Promise<number[]> {
   using tensor = Tensor.from(new Float32Array(6), [2, 3]);
   return tensor.shape;
 }
 export const results = async (): Promise<StudyResults> => runStudy(await loadStudy("study.yaml"));
+export async function embedded(): Promise<ImageEmbeddings> {
+  using volume = await prepareVolume({ t2w: "t2w.nii", gland: "gland.nii" }, { voxels: [64, 64, 32] });
+  const { t2w, gland }: { t2w: Tensor; gland?: Tensor } = volume;
+  const encoder = await Network.create({ encoder: "profound-demo" });
+  const images = [{ id: t2w.shape.join(), t2w: "t2w.nii" }, gland === undefined ? "scans" : "t2w.nii"];
+  return embedImages(images, { encoder, crop: { fieldOfView: [80, 80, 60] }, channels: ["t2w", "adc"] });
+}
 export const all = [metrics, Network, readImage, statistics];
 `;
 

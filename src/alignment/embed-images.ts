@@ -39,6 +39,7 @@ export interface EmbeddingEvent {
   excluded: string | null;
 }
 
+/** By which encoder images are embedded, how they are prepared, and where the result goes. */
 export interface EmbedImagesOptions extends EncoderSource, PreparationOptions {
   /** Which images of a case fill the encoder's channels in turn. Default: `["t2w"]`. */
   channels?: readonly ImageRole[];
