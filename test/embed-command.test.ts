@@ -115,6 +115,30 @@ tasks: [super-resolution]
     expect(both.stderr).toMatch(/--study <file>.*cannot be used with.*--voxels/);
   });
 
+  it("reads an image whose voxels lie elsewhere, where a folder is named that holds both", async () => {
+    await mkdir(place("data", "headers"), { recursive: true });
+    const voxels = Buffer.from(Int16Array.from({ length: 4096 }, (_, voxel) => voxel % 97).buffer);
+    await writeFile(place("data", "ramp.raw"), voxels);
+    const header = ["NDims = 3", "DimSize = 16 16 16", "ElementSpacing = 2 2 2", "ElementType = MET_SHORT"];
+    const path = place("data", "headers", "ramp.mhd");
+    await writeFile(path, `${[...header, "ElementDataFile = ../ramp.raw"].join("\n")}\n`);
+    const args = [
+      "embed",
+      path,
+      "--weights",
+      weights,
+      "--voxels",
+      "16x32x32",
+      "--out",
+      place("ramp.safetensors"),
+    ];
+    const refused = await cli(...args);
+    expect(refused.status).toBe(1);
+    expect(refused.stderr).toMatch(/ramp\.mhd.*lies outside.*--root of inspect and embed/);
+    const { status, stderr } = await cli(...args, "--root", place("data"));
+    expect(status, stderr).toBe(0);
+  });
+
   it("goes on past what cannot be read, names it with its reason, and ends with exit status 1", async () => {
     const mixed = place("mixed");
     await cp(place("scans"), mixed, { recursive: true });

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -218,6 +218,37 @@ describe("Weights of this package's own", () => {
     await expect(embedImages(image, { encoder: own, weights: "w.safetensors" })).rejects.toThrow(
       /nothing beside a Network, which has its own weights/,
     );
+  });
+});
+
+describe("What would make rows of nothing", () => {
+  it("is an encoder that answers with NaN: no row is given, and the image is named", async () => {
+    using broken = await network();
+    const [name] = broken.parameters
+      .map((parameter) => parameter.name)
+      .filter((one) => one.endsWith("norm.weight"));
+    const shape = broken.parameters.find((parameter) => parameter.name === name)?.shape as number[];
+    using nothing = Tensor.from(new Float32Array(shape[0] as number).fill(Number.NaN), shape);
+    await broken.assign({ [name as string]: nothing });
+    await expect(embedImages(t2wOf("phantom-002"), { encoder: broken, voxels })).rejects.toMatchObject({
+      code: "NOT_FINITE",
+      message: expect.stringMatching(/embedding of t2w holds NaN or infinity/),
+    });
+  });
+
+  it("is a volume in the cache that was damaged: it is made again, and that is told", async () => {
+    const cache = place("damaged");
+    const options = { encoder: "profound-demo", voxels, cache } as const;
+    using before = await embedImages(t2wOf("phantom-001"), options);
+    const [entry] = (await readdir(cache)).filter((name) => name.endsWith(".safetensors"));
+    const path = join(cache, entry as string);
+    const bytes = await readFile(path);
+    bytes[bytes.length - 2] = (bytes.at(-2) as number) ^ 0x40; // of the last voxel
+    await writeFile(path, bytes);
+    using again = await embedImages(t2wOf("phantom-001"), options);
+    expect(await floatsOf(again.embeddings)).toEqual(await floatsOf(before.embeddings));
+    expect(before.warnings).toEqual([]);
+    expect(again.warnings).toEqual([expect.stringMatching(/is damaged .*moved to .*computed again/)]);
   });
 });
 

@@ -43,7 +43,9 @@ describe("A data set of DataLad (git-annex)", () => {
       /its data file "t2w\.raw" is a link to \S+\/\.git\/annex\/objects\/\S+, which lies outside/,
     );
     expect(reason).toContain("datalad unlock t2w.raw, or git annex unlock t2w.raw");
-    expect(reason).toContain("cohort.images.root of the study, --root of inspect, root of readImage");
+    expect(reason).toContain(
+      "cohort.images.root of the study, --root of inspect and embed, root of readImage",
+    );
 
     expect([...(await readImage(path, { root: dataset })).data]).toEqual([...voxels]);
     // What the cache looks at to know whether an image changed is the file that was read, too.

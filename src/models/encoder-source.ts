@@ -57,6 +57,7 @@ export async function openEncoder(source: EncoderSource): Promise<OpenEncoder> {
       if (value !== undefined)
         throw expected(`nothing beside a Network, which has its own ${name},`, name, value);
     const { spec } = chosen;
+    if (!Object.hasOwn(chosen, "handle")) throw expected("a Network", "encoder", chosen);
     if (!("encoder" in spec))
       throw expected("a network with an encoder", "encoder", `a specialised model (${spec.model.family})`);
     return { network: chosen, built: false, name: nameOf(spec.encoder), report: null, [Symbol.dispose]() {} };

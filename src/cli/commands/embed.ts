@@ -17,6 +17,7 @@ interface Options {
   weightsState?: string;
   voxels?: [number, number, number];
   fieldOfView?: [number, number, number];
+  root?: string;
   study?: string;
   images: string[];
   device: string;
@@ -58,10 +59,15 @@ export function addEmbed(program: Command): void {
       "crop around the gland, where a case has its mask, or the middle, in mm (default: all of the image)",
       voxelCounts,
     )
+    .option(
+      "--root <folder>",
+      "the data file that an image's header names may lie anywhere in this folder (default: the image's own)",
+    )
     .addOption(
       new Option("--study <file>", "prepare images as this study file says").conflicts([
         "voxels",
         "fieldOfView",
+        "root",
       ]),
     )
     .option("--images <roles...>", "images that fill the encoder's channels in turn: t2w, adc, hbv", ["t2w"])
@@ -127,9 +133,9 @@ async function embed(images: string[], options: Options): Promise<Answer> {
 const roles = ["t2w", "adc", "hbv"] as const satisfies readonly ImageRole[];
 
 /** How images are prepared: as a study says, or as the options do. */
-async function preparationOf({ study, voxels, fieldOfView }: Options): Promise<PreparationOptions> {
+async function preparationOf({ study, voxels, fieldOfView, root }: Options): Promise<PreparationOptions> {
   if (study === undefined)
-    return { ...given({ voxels }), ...(fieldOfView === undefined ? {} : { crop: { fieldOfView } }) };
+    return { ...given({ voxels }), crop: given({ fieldOfView }), images: given({ root }) };
   const { loadStudy } = await import("../../study/load.js");
   const { manifest: _, manifestLimits: __, ...preparation } = (await loadStudy(study)).cohort;
   return preparation;

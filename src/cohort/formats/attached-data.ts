@@ -67,7 +67,7 @@ export async function locateDataFile(
 }
 
 const widened =
-  "if both are yours, name a folder that holds both: cohort.images.root of the study, --root of inspect, root of readImage";
+  "if both are yours, name a folder that holds both: cohort.images.root of the study, --root of inspect and embed, root of readImage";
 
 function leadsOutside(path: string, name: string, target: string, root: string): TransferLimitsError {
   const annex = isAnnexed(target)
