@@ -47,6 +47,7 @@ export const roles = {
   axis: { light: "#8d969f", dark: "#6d7782" },
   grid: { light: "#e4e8ec", dark: "#2b323a" },
   band: { light: "#d9dfe5", dark: "#3a434d" },
+  page: { light: "#ffffff", dark: "#14181d" },
 } as const;
 
 export type Role = keyof typeof roles;

@@ -7,8 +7,8 @@ function variables(theme: "light" | "dark"): string {
     .join(";");
 }
 
-const light = `${variables("light")};--page:#ffffff;--card:#f7f8fa;--rule:#dde2e7;--link:#0b5a94;--shade:#0002;--notice:#fff4dc;--notice-ink:#5c3b00`;
-const dark = `${variables("dark")};--page:#14181d;--card:#1b2026;--rule:#333b44;--link:#7fbdf0;--shade:#000a;--notice:#3a2d10;--notice-ink:#ffdf9e`;
+const light = `${variables("light")};--card:#f7f8fa;--rule:#dde2e7;--link:#0b5a94;--shade:#0002;--notice:#fff4dc;--notice-ink:#5c3b00`;
+const dark = `${variables("dark")};--card:#1b2026;--rule:#333b44;--link:#7fbdf0;--shade:#000a;--notice:#3a2d10;--notice-ink:#ffdf9e`;
 
 /** The page's one style sheet. */
 export const style = `

@@ -8,7 +8,7 @@ import { distanceMeaning, pointLabel, referenceInProse, starMeaning } from "../l
 import { roles, taskShape } from "../palette.js";
 import { distanceNames, type Summary } from "../summary.js";
 import { airyDomain, axisRoom, type Figure, numberAxis, panel } from "./figure.js";
-import { type Labelled, labelLayers, placeLabels } from "./point-labels.js";
+import { beneathLabels, type Labelled, labelLayers, placeLabels } from "./point-labels.js";
 
 const height = 220;
 
@@ -190,6 +190,7 @@ function scatter(
           x2: { datum: domainX[1] },
         },
       },
+      ...beneathLabels(labels, scaleX, scaleY),
       ...[false, true].filter((saturated) => points.some((point) => point.saturated === saturated)).map(mark),
       ...labelLayers(labels, scaleX, scaleY),
     ],

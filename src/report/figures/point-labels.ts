@@ -2,6 +2,7 @@ import type { TopLevelSpec } from "vega-lite";
 import { plain } from "../html.js";
 import { largest } from "../means.js";
 import { roles } from "../palette.js";
+import { type Box, boxAround, crosses, type Line, shared, touches } from "./geometry.js";
 
 /** One layer of a Vega-Lite specification. */
 export type Layer = Extract<TopLevelSpec, { layer: unknown }>["layer"][number];
@@ -19,8 +20,10 @@ export interface PlacedLabel extends Labelled {
   labelX: number;
   labelY: number;
   align: "left" | "right";
-  /** Whether the label had to move up or down, and wants a line to its point. */
+  /** Whether the label had to move away, and wants a line to its point. */
   moved: boolean;
+  /** The box of its text, in data units. */
+  box: Box;
 }
 
 interface Frame {
@@ -31,140 +34,261 @@ interface Frame {
   height: number;
 }
 
-const lineHeight = 13;
-const characterWidth = 6.1;
-
-/**
- * Puts each label beside its point, on the side where it fits, moved up or down until it covers no other label and no
- * point, and its line to its point crosses no other and runs through nothing; where no place is free, so that as little as
- * can be is wrong. Positions are in data units, so that they hold at whatever size the figure is shown.
- */
-export function placeLabels(points: readonly Labelled[], frame: Frame): PlacedLabel[] {
-  const toX = (value: number) => ((value - frame.x[0]) / (frame.x[1] - frame.x[0])) * frame.width;
-  const toY = (value: number) => (1 - (value - frame.y[0]) / (frame.y[1] - frame.y[0])) * frame.height;
-  const marks = [...points]
-    .sort((a, b) => b.y - a.y)
-    .map((point) => ({ point, x: toX(point.x), y: toY(point.y), radius: point.radius ?? 6 }));
-  const dots = marks.map(({ x, y, radius }) => boxAround(x, y, radius));
-  const chosen: (Candidate | undefined)[] = marks.map(() => undefined);
-  // Each label looks for its place among those before it, then, twice, among all others.
-  for (let round = 0; round < 3; round++) {
-    for (const [index, mark] of marks.entries()) {
-      const others = chosen.filter((other, at): other is Candidate => at !== index && other !== undefined);
-      // A line begins in its own point, and so in those that lie upon it.
-      const otherDots = dots.filter((dot) => coveredBy(dots[index] as Box, [dot]) === 0);
-      const wrong = ({ box, line, away }: Candidate): number =>
-        coveredBy(box, dots) +
-        unreadable *
-          coveredBy(
-            box,
-            others.map((other) => other.box),
-          ) +
-        outside(box, frame) +
-        crossing *
-          (others.filter((other) => crosses(line, other.line) || touches(other.line, box)).length +
-            [...otherDots, ...others.map((other) => other.box)].filter((one) => touches(line, one)).length) +
-        away;
-      chosen[index] = leastBy(candidatesOf(mark), wrong);
-    }
-  }
-  const units = (frame.x[1] - frame.x[0]) / frame.width;
-  return marks.map(({ point, radius }, index) => {
-    const { box, align, away } = chosen[index] as Candidate;
-    const middle = (box.top + box.bottom) / 2;
-    return {
-      ...point,
-      label: plain(point.label),
-      labelX: point.x + (align === "left" ? radius + 4 : -radius - 4) * units,
-      labelY: frame.y[0] + (1 - middle / frame.height) * (frame.y[1] - frame.y[0]),
-      align,
-      moved: away > 0,
-    };
-  });
-}
-
-/** How much worse it is to cover another label than to cover a point. */
-const unreadable = 10;
-
-/** How bad a line is that crosses another or runs through a label or a point, in square pixels covered. */
-const crossing = 150;
-
-/** A place for a label: its box, and the line from its point to it, which is drawn where the label had to move away. */
-interface Candidate {
-  align: "left" | "right";
-  /** Pixels up or down from the point. */
-  away: number;
-  box: Box;
-  line: Line;
-}
-
-type Line = readonly [x1: number, y1: number, x2: number, y2: number] | null;
-
-function candidatesOf({
-  point,
-  x,
-  y,
-  radius,
-}: {
+/** A point in pixels, and the size of its label. */
+interface Mark {
   point: Labelled;
   x: number;
   y: number;
   radius: number;
-}): Candidate[] {
-  const lines = point.label.split("\n");
-  const width = largest(lines.map((line) => line.length)) * characterWidth;
-  const beside = radius + 4;
-  const half = (lines.length * lineHeight) / 2;
-  return [0, -14, 14, -28, 28, -42, 42, -56, 56, -70, 70, -84, 84].flatMap((shift) =>
-    (["left", "right"] as const).map((align): Candidate => {
-      const edge = align === "left" ? x + beside : x - beside;
-      return {
-        align,
-        away: Math.abs(shift),
-        box: {
+  dot: Box;
+  width: number;
+  height: number;
+}
+
+/** A place for a label: its box, and the line from its point to it, where it had to move away. */
+interface Place {
+  align: "left" | "right";
+  /** Pixels from where it stands best. */
+  away: number;
+  box: Box;
+  line: Line | null;
+}
+
+const lineHeight = 13;
+const characterWidth = 6.5; // of the widest fonts that a page may have, at the size of the labels
+
+/**
+ * Puts each label beside its point, on the side where it fits, moved until it covers no other label and its line to its
+ * point crosses no other. Of all ways tried, the one is taken in which the fewest points are covered, the fewest lines
+ * run through labels and points, and labels stand nearest. Positions are in data units, so that they hold at whatever
+ * size the figure is shown.
+ */
+export function placeLabels(points: readonly Labelled[], frame: Frame): PlacedLabel[] {
+  const marks = marksOf(points, frame);
+  const ways = [
+    ...orders.map((order) => searched(marks, order, frame)),
+    ...(["left", "right"] as const).map((side) => column(marks, side, frame)),
+  ];
+  const places = leastBy(ways, (way) =>
+    way.reduce((sum, _, index) => sum + wrong(way, index, marks, frame), 0),
+  );
+  const unitX = (frame.x[1] - frame.x[0]) / frame.width;
+  const unitY = (frame.y[1] - frame.y[0]) / frame.height;
+  return marks.map(({ point }, index) => {
+    const { box, align, line } = places[index] as Place;
+    return {
+      ...point,
+      label: plain(point.label),
+      labelX: frame.x[0] + (align === "left" ? box.left : box.right) * unitX,
+      labelY: frame.y[1] - ((box.top + box.bottom) / 2) * unitY,
+      align,
+      moved: line !== null,
+      box: {
+        left: frame.x[0] + box.left * unitX,
+        right: frame.x[0] + box.right * unitX,
+        top: frame.y[1] - box.top * unitY,
+        bottom: frame.y[1] - box.bottom * unitY,
+      },
+    };
+  });
+}
+
+function marksOf(points: readonly Labelled[], frame: Frame): Mark[] {
+  return [...points]
+    .sort((a, b) => b.y - a.y)
+    .map((point) => {
+      const x = ((point.x - frame.x[0]) / (frame.x[1] - frame.x[0])) * frame.width;
+      const y = (1 - (point.y - frame.y[0]) / (frame.y[1] - frame.y[0])) * frame.height;
+      const radius = point.radius ?? 6;
+      const lines = point.label.split("\n");
+      const width = largest(lines.map((line) => line.length)) * characterWidth;
+      return { point, x, y, radius, dot: boxAround(x, y, radius), width, height: lines.length * lineHeight };
+    });
+}
+
+/** A label on another, or lines that cross, are worse than all else together. */
+const never = 1e7;
+/** Square pixels of a point covered that a line through a label, or through a point, is as bad as. */
+const lineThrough = { label: 900, point: 150 };
+
+/** How bad the place of one label is beside those of the others; those that have none yet are holes in the list. */
+function wrong(
+  places: readonly (Place | undefined)[],
+  index: number,
+  marks: readonly Mark[],
+  frame: Frame,
+): number {
+  const { box, line, away } = places[index] as Place;
+  const { dot: own } = marks[index] as Mark;
+  let sum = away + outside(box, frame);
+  for (const [at, { dot }] of marks.entries()) {
+    sum += shared(box, dot);
+    // A line begins in its own point, and so in those that lie upon it.
+    if (line !== null && shared(own, dot) === 0 && touches(line, dot)) sum += lineThrough.point;
+    const other = places[at];
+    if (at === index || other === undefined) continue;
+    sum += never * shared(box, other.box);
+    if (line !== null && other.line !== null && crosses(line, other.line)) sum += never;
+    if (line !== null && touches(line, other.box)) sum += lineThrough.label;
+    if (other.line !== null && touches(other.line, box)) sum += lineThrough.label;
+  }
+  return sum;
+}
+
+/** In which order labels look for their places; each way may end in another arrangement. */
+const orders: ((a: Mark, b: Mark) => number)[] = [
+  (a, b) => a.y - b.y,
+  (a, b) => b.y - a.y,
+  (a, b) => b.x - a.x,
+  (a, b) => a.x - b.x,
+];
+const mostRounds = 12;
+
+/** Each label looks for its place among those before it, then again among all others, until none moves. */
+function searched(marks: readonly Mark[], order: (a: Mark, b: Mark) => number, frame: Frame): Place[] {
+  const places: (Place | undefined)[] = marks.map(() => undefined);
+  const turns = [...marks.keys()].sort((a, b) => order(marks[a] as Mark, marks[b] as Mark));
+  const candidates = marks.map((mark) => candidatesOf(mark, frame));
+  for (let round = 0; round < mostRounds; round++) {
+    let moved = false;
+    for (const index of turns) {
+      const before = places[index];
+      places[index] = leastBy(candidates[index] as Place[], (place) => {
+        places[index] = place;
+        return wrong(places, index, marks, frame);
+      });
+      moved ||= places[index] !== before;
+    }
+    if (!moved) break;
+  }
+  return places as Place[];
+}
+
+/** Beside the point at its height, then up and down by a line at a time, near it and further to the side. */
+function candidatesOf({ x, y, radius, width, height }: Mark, frame: Frame): Place[] {
+  const step = lineHeight + 1;
+  const shifts = [0];
+  for (let shift = step; shift < frame.height; shift += step) shifts.push(-shift, shift);
+  return shifts.flatMap((shift) =>
+    (shift === 0 ? [0] : [0, 24, 60]).flatMap((beside) =>
+      (["left", "right"] as const).map((align): Place => {
+        const edge = align === "left" ? x + radius + 4 + beside : x - radius - 4 - beside;
+        const box = {
           left: align === "left" ? edge : edge - width,
           right: align === "left" ? edge + width : edge,
-          top: y + shift - half,
-          bottom: y + shift + half,
-        },
-        line: shift === 0 ? null : [x, y, edge, y + shift],
-      };
-    }),
+          top: y + shift - height / 2,
+          bottom: y + shift + height / 2,
+        };
+        return {
+          align,
+          away: Math.hypot(shift, beside),
+          box,
+          line: shift === 0 ? null : [x, y, edge, y + shift],
+        };
+      }),
+    ),
   );
 }
 
-/** Whether two lines cross. */
-function crosses(one: Line, other: Line): boolean {
-  if (one === null || other === null) return false;
-  const side = (line: NonNullable<Line>, x: number, y: number) =>
-    Math.sign((line[2] - line[0]) * (y - line[1]) - (line[3] - line[1]) * (x - line[0]));
-  return (
-    side(one, other[0], other[1]) * side(one, other[2], other[3]) < 0 &&
-    side(other, one[0], one[1]) * side(other, one[2], one[3]) < 0
-  );
+/**
+ * All labels beneath each other at one side, each with a line. This always comes out: wherever two lines cross, their
+ * labels change places, which makes the two together shorter, so that it ends, and then none crosses another.
+ */
+function column(marks: readonly Mark[], side: "left" | "right", frame: Frame): Place[] {
+  const widest = largest(marks.map(({ width }) => width));
+  const step = largest(marks.map(({ height }) => height)) + 1;
+  const edge = side === "left" ? widest : frame.width - widest;
+  const middle = marks.reduce((sum, { y }) => sum + y, 0) / marks.length;
+  const all = marks.length * step;
+  const first = Math.max(0, Math.min(frame.height - all, middle - all / 2)) + step / 2;
+  const rows = [...marks.keys()]; // the row of each mark, from the top
+  const lineOf = (index: number): Line => {
+    const { x, y } = marks[index] as Mark;
+    return [x, y, edge, first + (rows[index] as number) * step];
+  };
+  for (let turn = 0; turn < marks.length ** 3; turn++) {
+    const pair = crossingPair(marks.map((_, index) => lineOf(index)));
+    if (pair === null) break;
+    const [one, other] = pair;
+    [rows[one], rows[other]] = [rows[other] as number, rows[one] as number];
+  }
+  return marks.map(({ width, height }, index) => {
+    const line = lineOf(index);
+    const middle = line[3];
+    return {
+      align: side === "left" ? "right" : "left",
+      away: Math.hypot(line[2] - line[0], line[3] - line[1]),
+      box: {
+        left: side === "left" ? edge - width : edge,
+        right: side === "left" ? edge : edge + width,
+        top: middle - height / 2,
+        bottom: middle + height / 2,
+      },
+      line,
+    };
+  });
 }
 
-/** Whether a line runs through a box. */
-function touches(line: Line, { left, right, top, bottom }: Box): boolean {
-  if (line === null) return false;
-  const [x1, y1, x2, y2] = line;
-  const inside = (x: number, y: number) => x > left && x < right && y > top && y < bottom;
-  return (
-    inside(x1, y1) ||
-    inside(x2, y2) ||
-    crosses(line, [left, top, right, bottom]) ||
-    crosses(line, [left, bottom, right, top])
-  );
+function crossingPair(lines: readonly Line[]): [number, number] | null {
+  for (const [one, line] of lines.entries()) {
+    for (let other = one + 1; other < lines.length; other++)
+      if (crosses(line, lines[other] as Line)) return [one, other];
+  }
+  return null;
 }
 
-/** The layers that draw placed labels, with a thin line to the point from those that had to move. */
+/** How bad it is that a box leaves the frame, in square pixels of others covered: a pixel is as bad as three columns. */
+const outside = (box: Box, { width, height }: Frame): number =>
+  3 *
+  lineHeight *
+  (Math.max(0, -box.left) +
+    Math.max(0, box.right - width) +
+    Math.max(0, -box.top) +
+    Math.max(0, box.bottom - height));
+
+/** The first of those for which `of` is least. */
+function leastBy<Item>(items: readonly Item[], of: (item: Item) => number): Item {
+  let least = items[0] as Item;
+  let value = Number.POSITIVE_INFINITY;
+  for (const item of items) {
+    const own = of(item);
+    if (own < value) [least, value] = [item, own];
+  }
+  return least;
+}
+
+/** What is drawn beneath the points: the ground of each label, so that no line of the plot runs through it, and its line. */
+export function beneathLabels(labels: readonly PlacedLabel[], scaleX: object, scaleY: object): Layer[] {
+  const x = (field: string) => ({ field, type: "quantitative" as const, scale: scaleX });
+  const y = (field: string) => ({ field, type: "quantitative" as const, scale: scaleY });
+  const grounds: Layer = {
+    data: { values: labels.map(({ box }) => box) },
+    mark: { type: "rect", color: roles.page.light, opacity: 0.8 },
+    encoding: { x: x("left"), x2: { field: "right" }, y: y("top"), y2: { field: "bottom" } },
+  };
+  const moved = labels.filter((label) => label.moved);
+  if (moved.length === 0) return [grounds];
+  const lines: Layer = {
+    name: "leaders",
+    data: { values: moved.map(({ x, y, labelX, labelY }) => ({ x, y, labelX, labelY })) },
+    mark: { type: "rule", color: roles.axis.light, strokeWidth: 0.8 },
+    encoding: { x: x("x"), x2: { field: "labelX" }, y: y("y"), y2: { field: "labelY" } },
+  };
+  return [grounds, lines];
+}
+
+/** The texts of placed labels. */
 export function labelLayers(labels: readonly PlacedLabel[], scaleX: object, scaleY: object): Layer[] {
-  const texts = (["left", "right"] as const)
+  return (["left", "right"] as const)
     .filter((align) => labels.some((label) => label.align === align))
     .map(
       (align): Layer => ({
         name: `labels_${align}`,
-        data: { values: labels.filter((label) => label.align === align) },
+        data: {
+          values: labels
+            .filter((label) => label.align === align)
+            .map(({ labelX, labelY, label }) => ({ labelX, labelY, label })),
+        },
         mark: {
           type: "text",
           align,
@@ -180,55 +304,4 @@ export function labelLayers(labels: readonly PlacedLabel[], scaleX: object, scal
         },
       }),
     );
-  const moved = labels.filter((label) => label.moved);
-  if (moved.length === 0) return texts;
-  const lines: Layer = {
-    data: { values: moved },
-    mark: { type: "rule", color: roles.axis.light, strokeWidth: 0.8 },
-    encoding: {
-      x: { field: "x", type: "quantitative", scale: scaleX },
-      x2: { field: "labelX" },
-      y: { field: "y", type: "quantitative", scale: scaleY },
-      y2: { field: "labelY" },
-    },
-  };
-  return [lines, ...texts];
 }
-
-interface Box {
-  left: number;
-  right: number;
-  top: number;
-  bottom: number;
-}
-
-const boxAround = (x: number, y: number, radius: number): Box => ({
-  left: x - radius,
-  right: x + radius,
-  top: y - radius,
-  bottom: y + radius,
-});
-
-/** Square pixels of a box that others cover. */
-const coveredBy = (box: Box, others: readonly Box[]): number =>
-  others.reduce((sum, other) => {
-    const across = Math.min(box.right, other.right) - Math.max(box.left, other.left);
-    const down = Math.min(box.bottom, other.bottom) - Math.max(box.top, other.top);
-    return sum + Math.max(0, across) * Math.max(0, down);
-  }, 0);
-
-/** How bad it is that a box leaves the frame, in square pixels of others covered: a pixel is as bad as three columns. */
-const outside = (box: Box, { width, height }: Frame): number =>
-  3 *
-  lineHeight *
-  (Math.max(0, -box.left) +
-    Math.max(0, box.right - width) +
-    Math.max(0, -box.top) +
-    Math.max(0, box.bottom - height));
-
-/** The first of those for which `of` is least. */
-const leastBy = <Item>(items: readonly Item[], of: (item: Item) => number): Item =>
-  items.reduce<{ item: Item; value: number } | null>((least, item) => {
-    const value = of(item);
-    return least === null || value < least.value ? { item, value } : least;
-  }, null)?.item as Item;

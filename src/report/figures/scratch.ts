@@ -6,7 +6,7 @@ import { pointLabel, starMeaning } from "../labels.js";
 import { roles, taskShape } from "../palette.js";
 import type { Summary, TaskRow } from "../summary.js";
 import { airyDomain, axisRoom, type Figure, numberAxis, panel } from "./figure.js";
-import { type Labelled, labelLayers, placeLabels } from "./point-labels.js";
+import { beneathLabels, type Labelled, labelLayers, placeLabels } from "./point-labels.js";
 
 const height = 310;
 
@@ -105,6 +105,7 @@ function spec(points: Point[], low: number, high: number, width: number): TopLev
           y2: { field: "b" },
         },
       },
+      ...beneathLabels(labels, scale, scale),
       {
         name: "points",
         data: { values: points },
