@@ -32,9 +32,9 @@ function seen(placed: ReturnType<typeof placeLabels>) {
     return {
       left: one.align === "left" ? x : x - width,
       right: one.align === "left" ? x + width : x,
-      top: y - lines.length * 6.5,
-      bottom: y + lines.length * 6.5,
-      leader: one.moved ? { from: [toX(one.x), toY(one.y)], to: [x, y] } : null,
+      top: y - 6.5, // placed by its first line
+      bottom: y - 6.5 + lines.length * 13,
+      leader: one.line && { from: [toX(one.x), toY(one.y)], to: [toX(one.line.x), toY(one.line.y)] },
     };
   });
 }
@@ -79,7 +79,7 @@ describe("labels of points, wherever these lie", () => {
       frame,
     );
     for (const one of placed) {
-      expect(one.moved).toBe(false);
+      expect(one.line).toBeNull();
       expect(one.labelY).toBeCloseTo(one.y, 9);
     }
   });

@@ -231,6 +231,11 @@ function cost(epochs: number, seconds: number): Cost {
   };
 }
 
+const metricNames: Partial<Record<TaskKind, string>> = {
+  "lesion-segmentation": "dice",
+  "pirads-classification": "Specificity at sensitivity 0.9",
+};
+
 type CellKey = Pick<CellResult, "id" | "task" | "strategy" | "model" | "comparator" | "seed">;
 
 function cellResult(key: CellKey, mean: number, cases: string[], epochs: number): CellResult {
@@ -261,7 +266,7 @@ function cellResult(key: CellKey, mean: number, cases: string[], epochs: number)
       trainable: trains(key.comparator) ? 31_204_112 : 0,
     },
     metric: {
-      name: key.task === "lesion-segmentation" ? "dice" : "ssim",
+      name: metricNames[key.task] ?? "ssim",
       mean: average,
       standardDeviation: values.length < 2 ? 0 : Math.sqrt(squares / (values.length - 1)),
       cases: values,

@@ -323,18 +323,26 @@ describe("gain against distance", () => {
   it("labels every point, and no label covers another", async () => {
     const figure = alignmentFigure(summary([0.5, 0.5, 0.5, 0.5, 0.9], [5, 5.2, 5.4, 5.1, 20]), "specialised");
     const svg = await columnOf(figure as NonNullable<typeof figure>);
-    const labels = [...svg.matchAll(/transform="translate\(([\d.]+),([\d.]+)\)"[^>]*>(Task \d)</g)];
-    expect(labels.map((match) => match[3]).sort()).toEqual([
+    const labels = [
+      ...svg.matchAll(
+        /<text text-anchor="(\w+)" transform="translate\(([\d.]+),([\d.]+)\)"[^>]*>(Task \d)</g,
+      ),
+    ];
+    expect(labels.map((match) => match[4]).sort()).toEqual([
       "Task 0",
       "Task 1",
       "Task 2",
       "Task 3",
       "Task 4",
     ]);
-    const heights = labels.map((match) => [Number(match[1]), Number(match[2])]);
-    heights.forEach(([x, y], index) => {
-      for (const [otherX, otherY] of heights.slice(index + 1)) {
-        expect(Math.abs(x - otherX) > 30 || Math.abs(y - otherY) >= 12).toBe(true);
+    // Six letters of less than 7 pixels each, from where the text is anchored.
+    const boxes = labels.map(([, anchor, x, y]) => ({
+      left: Number(x) - (anchor === "end" ? 40 : 0),
+      y: Number(y),
+    }));
+    boxes.forEach(({ left, y }, index) => {
+      for (const other of boxes.slice(index + 1)) {
+        expect(Math.abs(left - other.left) >= 39 || Math.abs(y - other.y) >= 12).toBe(true);
       }
     });
   });
@@ -362,7 +370,7 @@ describe("names of tasks", () => {
 });
 
 describe("labels of points", () => {
-  it("stay apart where points coincide and no place is wholly inside the frame", () => {
+  it("stay apart and inside the frame where points coincide and there is no room beside them", () => {
     const point = { x: 106, y: 0.5, radius: 14 };
     const labels = placeLabels(
       ["Distortion correction\nD2S 0.511", "Distortion correction*\nD2S 0.697"].map((label) => ({
@@ -371,7 +379,10 @@ describe("labels of points", () => {
       })),
       { x: [0, 254], y: [0, 1], width: 254, height: 200 },
     );
-    expect(labels.map(({ align }) => align)).toEqual(["left", "left"]); // on the right there is nearly room
+    for (const { box } of labels) {
+      expect(box.left).toBeGreaterThanOrEqual(0);
+      expect(box.right).toBeLessThanOrEqual(254);
+    }
     const [one, other] = labels.map(({ labelY }) => labelY * 200);
     expect(Math.abs(one - other)).toBeGreaterThanOrEqual(26 - 1e-9); // two lines of 13 pixels
   });

@@ -108,6 +108,8 @@ async function taskSections(
 
 /** All pictures, as large as the budget allows. */
 function drawWithinBudget(galleries: ReadonlyMap<TaskRow, Gallery | string>): Map<TaskRow, Html> {
+  const models = new Set([...galleries.keys()].map(({ model }) => model));
+  const heading = ({ model }: TaskRow): string => (models.size > 1 ? `Pictures, ${model}` : "Pictures");
   let drawn = new Map<TaskRow, Html>();
   for (const side of sides) {
     let bytes = 0;
@@ -115,8 +117,11 @@ function drawWithinBudget(galleries: ReadonlyMap<TaskRow, Gallery | string>): Ma
     for (const [row, gallery] of galleries) {
       const one =
         typeof gallery === "string"
-          ? { html: html`<p>${gallery}</p>`, bytes: 0 }
-          : drawGallery(gallery, side);
+          ? {
+              html: html`<p class="quiet">${models.size > 1 ? `${row.model}: ` : null}${gallery}</p>`,
+              bytes: 0,
+            }
+          : drawGallery(gallery, heading(row), side);
       bytes += one.bytes;
       drawn.set(row, one.html);
     }

@@ -1,4 +1,3 @@
-import { comparators } from "../common/vocabulary.js";
 import type { CellSummary, StudyResults } from "../study/results.js";
 import { count, grouped, names } from "./format.js";
 import { comparatorLabel, taskInProse } from "./labels.js";
@@ -12,7 +11,7 @@ export function missingWork(results: StudyResults): { headline: string | null; l
   const lines = [
     ...failures(failed, results.cells),
     ...pretrainingLines(pretraining),
-    ...groupedPending(pending),
+    ...stillToCome(pending, results.cells),
     ...exclusions(results.cohort.excluded),
   ];
   const done = results.cells.length - failed.length - pending.length;
@@ -95,14 +94,9 @@ function pretrainingLines(runs: StudyResults["pretraining"]): string[] {
   );
 }
 
-function groupedPending(pending: readonly CellSummary[]): string[] {
-  return comparators.flatMap((comparator) => {
-    const cells = pending.filter((cell) => cell.comparator === comparator);
-    if (cells.length === 0) return [];
-    const where = [...new Set(cells.map((cell) => `${taskInProse(cell)}, ${cell.model}`))];
-    const named = where.length > 4 ? [...where.slice(0, 4), `${grouped(where.length - 4)} more`] : where;
-    return [`Still to come: ${comparatorLabel[comparator].toLowerCase()} (${named.join("; ")}).`];
-  });
+function stillToCome(pending: readonly CellSummary[], all: readonly CellSummary[]): string[] {
+  if (pending.length === 0) return [];
+  return [`Still to come: ${count(pending.length, "cell")} (${whereabouts(pending, all)}).`];
 }
 
 /** Cases that were left out, a line for each reason. */

@@ -57,6 +57,8 @@ function whyUnknown(rows: readonly TaskRow[]): { yet: string; why: string } {
   const pairs = rows.map((row) => [row.entries["fine-tuned"], row.entries["from-scratch"]]);
   if (pairs.some((pair) => pair.every(({ score }) => score?.mean != null)))
     return { yet: "", why: "no task that has both results was learnt" };
+  if (pairs.every((pair) => pair.every(({ score }) => score !== null)))
+    return { yet: "", why: "no task has a metric that is defined on the test cases" };
   if (pairs.flat().some(({ status }) => status === "pending"))
     return { yet: " yet", why: "no task has both results" };
   if (pairs.flat().some(({ status }) => status === "failed"))

@@ -31,6 +31,8 @@ a{color:var(--link)}
 .quiet{color:var(--muted)}
 p.quiet{font-size:.9rem}
 .spoken{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
+.answers{display:grid;grid-template-columns:minmax(0,1fr);gap:0 40px;align-items:start}
+@media (min-width:1000px){.answers.several{grid-template-columns:1fr 1fr}.answers.several .answer{font-size:1.15rem}}
 .answer{font-size:1.3rem;line-height:1.4;margin:.4em 0 .3em;max-width:60ch;font-weight:600}
 .details{margin:.2em 0 1em;padding-left:1.2em;max-width:80ch}
 .notice{background:var(--notice);color:var(--notice-ink);padding:.5em .8em;border-radius:6px;max-width:none}
@@ -46,6 +48,7 @@ section[id],figure[id]{scroll-margin-top:3.2em}
 .meanings dt{color:inherit;font-weight:600;font-size:1rem}
 .columns{display:grid;grid-template-columns:minmax(0,1fr);gap:8px 32px;align-items:start}
 @media (min-width:860px){.columns{grid-template-columns:minmax(340px,1fr) minmax(0,1.35fr)}.columns.single{grid-template-columns:minmax(0,1fr)}}
+@media (min-width:1000px){.columns.pair{grid-template-columns:minmax(620px,1.2fr) minmax(0,1fr)}}
 .notes ul{margin:.2em 0 1.4em;padding-left:1.2em}
 .notes li{margin:.25em 0}
 .columns .figure{margin:0}
@@ -57,12 +60,14 @@ summary h3{display:inline;margin:0}
 .table{margin:1em 0 1.6em}
 .scroll{position:relative;overflow-x:auto;max-width:100%;background:linear-gradient(90deg,var(--page) 40%,transparent) left/40px 100%,linear-gradient(270deg,var(--page) 40%,transparent) right/40px 100%,linear-gradient(90deg,var(--shade),transparent) left/10px 100%,linear-gradient(270deg,var(--shade),transparent) right/10px 100%;background-repeat:no-repeat;background-attachment:local,local,scroll,scroll}
 table{border-collapse:collapse;font-size:.84rem;font-variant-numeric:tabular-nums lining-nums}
-caption{text-align:left;color:var(--muted);padding:0 0 .4em;font-size:.9rem;white-space:nowrap}
+caption{text-align:left;color:var(--muted);padding:0 0 .4em;font-size:.9rem}
+caption span{display:block;position:sticky;left:0;max-width:calc(100vw - 34px)}
 th,td{padding:5px 8px;text-align:left;vertical-align:baseline;white-space:nowrap;border-bottom:1px solid var(--rule)}
 thead th{font-weight:600;border-bottom:1px solid var(--axis);vertical-align:bottom}
 thead td{border-bottom:0}
 thead th.group{white-space:normal;border-bottom:3px solid var(--rule);text-align:left;border-left:8px solid var(--page)}
 tbody th{font-weight:600;position:sticky;left:0;background:var(--page);z-index:1}
+th.number,th.number button{white-space:normal}th.number{max-width:11em}
 .number,.spread{text-align:right}
 .spread{color:var(--muted);padding-left:0}
 .spread{padding-right:6px}.number{padding-left:6px}
@@ -70,8 +75,9 @@ td.spread:not(:empty)::before{content:"± "}
 td.best strong{font-weight:750}
 td.quiet,.warn{font-style:italic}
 td.reason{white-space:normal;min-width:16em}
+.words{white-space:normal;max-width:11.5em}
 .narrow{display:none}
-.metric{white-space:nowrap}
+.narrow .metric{white-space:normal}
 .direction{color:var(--muted)}
 th button{all:unset;cursor:pointer;white-space:nowrap;position:relative;text-decoration:underline dotted var(--axis);text-underline-offset:3px}
 th button:focus-visible{outline:2px solid var(--link)}
@@ -85,7 +91,9 @@ th[aria-sort=descending] button::after{content:"▼"}
 .figures{display:flex;flex-wrap:wrap;gap:0 28px}
 .figures .figure{flex:3 1 920px;min-width:0}
 .figures .panels-1{flex:1 1 300px}
-.figures .panels-2{flex:2 1 600px}
+.figures .panels-2{flex:2 1 580px}
+.panels-2 .panels{display:flex;flex-wrap:wrap}
+.panels-2 .panel{flex:1 1 280px;max-width:340px}
 .panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,300px),1fr));gap:12px 20px}
 .panel{min-width:0}
 .drawing{display:block;width:100%;max-width:340px;height:auto}
@@ -101,13 +109,14 @@ ${comparators
       `.swatch.${name}::before{background:var(--${name})}thead th.group.${name}{border-bottom-color:var(--${name})}.outline.${name}{stroke:${looks[name].dark}}`,
   )
   .join("\n")}
-.gallery>p{color:var(--muted);font-size:.9rem}
+.gallery p{color:var(--muted);font-size:.9rem}
 .gallery{margin:.4em 0 1.5em}
 .case{margin:0 0 1.6em;break-inside:avoid}
-.case figcaption{font-size:.9rem;margin-bottom:.5em;overflow-wrap:anywhere;max-width:100ch}
+.case figcaption{font-size:.9rem;margin-bottom:.5em;overflow-wrap:anywhere}
 .images{display:grid;grid-auto-flow:column;grid-auto-columns:minmax(0,max-content);gap:10px;justify-content:start}
 .image{min-width:0}
-.image p{font-size:.8rem;margin:.25em 0 0;line-height:1.35}
+.image .swatch{white-space:normal}
+.gallery .image p{width:0;min-width:100%;color:inherit;font-size:.8rem;margin:.25em 0 0;line-height:1.35}
 .frame{position:relative;display:block;width:fit-content;max-width:100%;line-height:0;background:#000}
 .frame+.frame{margin-top:4px}
 .shape{display:block;max-width:100%;height:auto}
@@ -119,36 +128,49 @@ ${comparators
 .outline.target{stroke:${targetColour};stroke-width:1.4px;stroke-dasharray:4 3}
 .outline.cut{stroke:#fff;stroke-width:1px}
 .scale{display:inline-flex;align-items:center;gap:6px;font-variant-numeric:tabular-nums;white-space:nowrap}
+.folds ul,.fold ul{padding-left:1.2em}
+.study{columns:300px 4;column-gap:28px}
 pre{font:.8rem/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;margin:.6em 0}
 code{font:.95em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 footer{color:var(--muted);font-size:.85rem;margin-top:3em;padding-bottom:2em}
 @media (max-width:500px){h1{font-size:1.4rem}.answer{font-size:1.12rem}nav{position:static}}
-@media (max-width:720px){.images{grid-auto-flow:row;grid-template-columns:repeat(auto-fill,minmax(110px,1fr))}.image,.frame{width:auto}.shape{width:100%}
-th.wide,td.wide{display:none}.narrow{display:block;font-weight:400;color:var(--muted);font-size:.92em}tbody th{max-width:9.5em;white-space:normal}}
+@media (max-width:720px){.images{grid-auto-flow:row;grid-template-columns:repeat(auto-fill,minmax(110px,1fr))}.image,.frame{width:auto}.shape{width:100%}.image:nth-child(3){grid-column-start:1}
+th.wide,td.wide{display:none}.narrow{display:block;font-weight:400;color:var(--muted);font-size:.92em}tbody th{min-width:8em;max-width:9.5em;white-space:normal}tbody th .swatch{white-space:normal;display:block;padding-left:1.1em;text-indent:-1.1em}}
 @page{size:A4;margin:14mm}
 @media print{
-:root{color-scheme:light;${light}}
-body{font-size:10pt}
+:root{color-scheme:light;font-size:9.5pt;${light}}
+body{font-size:9.5pt}
 nav,.downloads{display:none}
 main,footer{max-width:none;padding:0}
-h2,h3{break-after:avoid}
+h2,h3,summary,.kicker,h2+p{break-after:avoid}
+p,li,dl div{break-inside:avoid}
+.answers.several{grid-template-columns:1fr 1fr;gap:0 20px}
+.answer,.answers.several .answer{font-size:11.5pt}
+.columns,.columns.pair{display:block}
 .scroll{overflow:visible}
-table{font-size:6.2pt}
+.table{break-inside:avoid}
+.table.long{break-inside:auto}
+table{font-size:8pt}
+.many table{font-size:7pt}
+.most table{font-size:6.2pt}
 th,td,.number,.spread{padding:2px 3px}
-td:first-child,td.text,th,th button{white-space:normal}
-tbody th{position:static}
+td,th,th button{white-space:normal}td.number,td.spread{white-space:nowrap}
+tbody th{position:static;min-width:0;max-width:none}
+.fold table{font-size:6.5pt}td.reason{min-width:6em}
+th button{display:contents}
 th button,th[aria-sort] button{text-decoration:none}
-caption{white-space:normal}
-tr,.image,.figure,.panel,.case{break-inside:avoid}
+tr,.image,.figure,.panel,.case,.lead{break-inside:avoid}
 thead{display:table-header-group}
-.panels{grid-template-columns:repeat(auto-fill,minmax(210px,1fr));gap:8px}
+.panels,.panels-2 .panels{display:grid;grid-template-columns:repeat(3,minmax(0,1fr));gap:8px}
+.figures{display:block}
 .images{grid-auto-flow:column;grid-template-columns:none;grid-auto-columns:minmax(0,92px);gap:6px}
-.image p{font-size:7pt}
+.image:nth-child(3){grid-column-start:auto}
+.gallery .image p{font-size:7pt}
 th.wide,td.wide{display:table-cell}.narrow{display:none}
 .scroll{background:none}
-.gallery>p{break-after:avoid}
 .frame,.swatch::before,.notice{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 a{color:inherit;text-decoration:none}
-pre{white-space:pre-wrap;overflow-wrap:anywhere;font-size:7pt}
+.study{columns:3;column-gap:14px}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;font-size:6.5pt}
 }
 `;

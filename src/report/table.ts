@@ -4,12 +4,15 @@ import { downloads } from "./figures/figure.js";
 import { count } from "./format.js";
 import { type Html, html } from "./html.js";
 import { first, limits } from "./limits.js";
+import { groupBy } from "./summary.js";
 
 export interface Column {
   label: string;
   /** Columns side by side with one group share a heading above theirs. */
   group?: { label: string; class?: string };
   kind: "text" | "number" | "spread";
+  /** Of words that may stand in two lines. */
+  wraps?: boolean;
   /** Left out where the page is narrow: the row's heading says it there. */
   wideOnly?: boolean;
 }
@@ -44,6 +47,30 @@ export interface DrawnTable {
   csv: string;
 }
 
+/** A table of so many rows, with its heading, fits on a printed page. */
+const rowsOfPage = 40;
+
+/**
+ * The table without columns that have nothing in any row; its heading column stays. A column that is left alone in its
+ * group takes the group's heading.
+ */
+export function withoutEmptyColumns(table: Table): Table {
+  const kept = table.columns.map(
+    (_, index) => index === 0 || table.rows.some((row) => row[index] !== absent),
+  );
+  const columns = table.columns.filter((_, index) => kept[index]);
+  const inGroup = groupBy(columns, ({ group }) => group?.label);
+  return {
+    ...table,
+    columns: columns.map(({ group, ...column }) =>
+      group === undefined || inGroup.get(group.label)?.length === 1
+        ? { ...column, label: group?.label ?? column.label }
+        : { ...column, group },
+    ),
+    rows: table.rows.map((row) => row.filter((_, index) => kept[index])),
+  };
+}
+
 /**
  * A table that scrolls inside its own box, with its CSV beside it. The page's script makes the headings of its last
  * row sort; without the script it is simply a table.
@@ -52,12 +79,15 @@ export function drawTable(table: Table, embed: Embed): DrawnTable {
   const contents = csv(table.csvColumns, table.csvRows);
   const grouped = table.columns.some((column) => column.group);
   const { shown, more } = first(table.rows, limits.rows);
+  // In print, the more columns the smaller the type; what does not fit on a page is broken between rows.
+  const size = table.columns.length > 13 ? " most" : table.columns.length > 9 ? " many" : "";
+  const long = shown.length > rowsOfPage ? " long" : "";
   return {
     name: table.name,
     csv: contents,
-    html: html`<div class="table" id="table-${table.name}">
+    html: html`<div class="table${size}${long}" id="table-${table.name}">
 <div class="scroll" role="region" aria-label="${table.caption}" tabindex="0"><table data-sortable>
-<caption>${table.caption}</caption>
+<caption><span>${table.caption}</span></caption>
 <thead>${grouped ? groupRow(table.columns) : null}<tr>${table.columns.map(
       (column) =>
         html`<th scope="col" class="${column.kind}${column.wideOnly ? " wide" : ""}" data-column>${column.label}</th>`,
@@ -87,7 +117,13 @@ function groupRow(columns: readonly Column[]): Html {
 
 function drawCell(cell: TableCell, column: Column, index: number): Html {
   const sort = cell.sort === undefined ? null : html` data-sort="${cell.sort === null ? "" : cell.sort}"`;
-  const classes = [column.kind, cell.best && "best", cell.quiet && "quiet", column.wideOnly && "wide"]
+  const classes = [
+    column.kind,
+    cell.best && "best",
+    cell.quiet && "quiet",
+    column.wideOnly && "wide",
+    column.wraps && "words",
+  ]
     .filter(Boolean)
     .join(" ");
   const note = cell.note === undefined ? null : html` title="${cell.note}"`;

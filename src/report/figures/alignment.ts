@@ -7,7 +7,7 @@ import { html } from "../html.js";
 import { distanceMeaning, pointLabel, referenceInProse, starMeaning } from "../labels.js";
 import { roles, taskShape } from "../palette.js";
 import { distanceNames, type Summary } from "../summary.js";
-import { airyDomain, axisRoom, type Figure, numberAxis, panel } from "./figure.js";
+import { airyDomain, type Figure, numberAxis, panel, plotRoom, plotSize } from "./figure.js";
 import { beneathLabels, type Labelled, labelLayers, placeLabels } from "./point-labels.js";
 
 const height = 220;
@@ -159,8 +159,7 @@ function scatter(
   );
   const scaleX = { domain: domainX, nice: false, zero: false };
   const scaleY = { domain: domainY, nice: false, zero: false };
-  const frame = { width: width - axisRoom - 12, height: height - 46 };
-  const labels = placeLabels(points, { x: domainX, y: domainY, ...frame });
+  const labels = placeLabels(points, { x: domainX, y: domainY, ...plotSize(height, width) });
   const mark = (saturated: boolean) => ({
     name: saturated ? "hollow" : "points",
     data: { values: points.filter((point) => point.saturated === saturated) },
@@ -202,8 +201,7 @@ function gauge(r: number, interval: [number, number] | null, smallest: number, w
   const scale = { domain: [-1, 1], nice: false };
   const at = (field: string) => ({ field, type: "quantitative" as const, scale });
   return {
-    ...panel(44, width),
-    padding: { left: axisRoom + 2, right: 8, top: 2, bottom: 4 },
+    ...panel(44, width, { ...plotRoom, bottom: 24 }),
     data: {
       values: [{ r, low: interval?.[0] ?? r, high: interval?.[1] ?? r, from: -smallest, to: smallest }],
     },
@@ -218,6 +216,10 @@ function gauge(r: number, interval: [number, number] | null, smallest: number, w
           },
           x2: { field: "to" },
         },
+      },
+      {
+        mark: { type: "text", align: "right", color: roles.muted.light },
+        encoding: { x: { value: -8 }, text: { value: "r" } },
       },
       {
         mark: { type: "rule", color: roles.ink.light, strokeWidth: 1.5 },

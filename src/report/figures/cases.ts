@@ -8,7 +8,14 @@ import { largest } from "../means.js";
 import { roles } from "../palette.js";
 import { rowsOf, type Summary, type TaskRow } from "../summary.js";
 import { evenlySpread } from "../thin.js";
-import { comparatorColours, comparatorShapes, type Figure, panel, readableDomain } from "./figure.js";
+import {
+  comparatorColours,
+  comparatorShapes,
+  type Figure,
+  panel,
+  plotRoom,
+  readableDomain,
+} from "./figure.js";
 
 interface Point {
   model: string;
@@ -79,6 +86,9 @@ function pointsOf(row: TaskRow): { points: Point[]; cases: number } {
   return { points, cases: all.size };
 }
 
+/** With the comparators' names at the left. */
+const room = { ...plotRoom, left: 108 };
+
 function spec(row: TaskRow, points: Point[], range: [number, number], width: number): TopLevelSpec {
   const present = order.filter((comparator) => points.some((point) => point.comparator === comparator));
   const place = (comparator: string) => present.indexOf(comparator as Comparator);
@@ -96,7 +106,7 @@ function spec(row: TaskRow, points: Point[], range: [number, number], width: num
     type: "quantitative" as const,
     title: metricLabel(row.metric ?? "metric"),
     scale: { domain: range, nice: true, zero: false },
-    axis: { tickCount: 5 },
+    axis: { tickCount: 4, labelOverlap: false },
   };
   const scaleY = { domain: [-0.5, present.length - 0.5], reverse: true, nice: false, zero: false };
   const y = {
@@ -110,16 +120,13 @@ function spec(row: TaskRow, points: Point[], range: [number, number], width: num
       ticks: false,
       domain: false,
       grid: false,
-      labelFontSize: 11.5,
       labelLimit: 0,
       labelPadding: 6,
-      minExtent: 92,
-      maxExtent: 92,
     },
   };
   const many = points.length / present.length > 60;
   return {
-    ...panel(44 + present.length * 42, width),
+    ...panel(room.top + present.length * 42 + room.bottom, width, room),
     layer: [
       {
         name: "case_lines",

@@ -24,6 +24,7 @@ import {
   type Figure,
   numberAxis,
   type Panel,
+  type Part,
   panel,
   readableDomain,
 } from "./figure.js";
@@ -75,7 +76,8 @@ function figureOf(
   let thinned = false;
   for (const row of rows) {
     const { points: mine, all } = curvePoints(row);
-    if (mine.length === 0) continue;
+    // The specialised model's curve is there to compare with; alone it says nothing of this one.
+    if (mine.every(({ comparator }) => comparator === "specialised")) continue;
     thinned ||= mine.length < all;
     for (const point of mine) points.push(point);
     const epochs = mine.map((point) => point.epoch);
@@ -83,16 +85,14 @@ function figureOf(
     panels.push({
       label: curvesFinding(row, panelTitle(row)),
       title: panelTitle(row),
-      parts: (["training loss", "validation metric"] as const)
-        .map((quantity) => mine.filter((point) => point.quantity === quantity))
-        .filter((part) => part.length > 0)
-        .map((part) => ({
-          axis:
-            part[0]?.quantity === "training loss"
-              ? "Training loss"
-              : `Validation metric: ${metricLabel(row.metric ?? "metric")}`,
-          spec: (width) => curve(part, domain, width),
-        })),
+      parts: (["training loss", "validation metric"] as const).map((quantity): Part => {
+        const part = mine.filter((point) => point.quantity === quantity);
+        const axis =
+          quantity === "training loss"
+            ? "Training loss"
+            : `Validation: ${part.length === 0 ? "its metric is undefined" : metricLabel(row.metric ?? "metric")}`;
+        return part.length === 0 ? { axis } : { axis, spec: (width) => curve(part, domain, width) };
+      }),
     });
   }
   if (points.length === 0) return null;
@@ -138,8 +138,7 @@ export function pretrainingFigure(pretraining: StudyResults["pretraining"]): Fig
               x: {
                 field: "epoch",
                 type: "quantitative",
-                title: "Epoch",
-                axis: { tickMinStep: 1, tickCount: 6, format: "d", grid: false },
+                ...epochAxis([values[0]?.epoch ?? 0, values.at(-1)?.epoch ?? 1]),
               },
               y: {
                 field: "trainingLoss",
@@ -172,8 +171,8 @@ export function pretrainingFigure(pretraining: StudyResults["pretraining"]): Fig
   });
   return {
     name: "pretraining",
-    title: "Pretraining",
-    caption: html`Loss of the pretraining that this study did itself, by epoch.`,
+    title: "Loss of pretraining, by epoch",
+    caption: html`Of the pretraining that this study did itself.`,
     panels,
     legend: [],
     key: "line",
@@ -181,6 +180,13 @@ export function pretrainingFigure(pretraining: StudyResults["pretraining"]): Fig
     rows,
   };
 }
+
+/** From the first to the last epoch of a training, and no further. */
+const epochAxis = (domain: [number, number]) => ({
+  scale: { domain, zero: false, nice: false, padding: 6 },
+  title: "Epoch",
+  axis: { tickMinStep: 1, tickCount: 6, format: domain[1] >= 10_000 ? "~s" : "d", grid: false },
+});
 
 /** The cells that learnt the task by the row's own strategy: losses of different ones cannot be compared. */
 const learntAlike = (row: TaskRow, comparator: Comparator) =>
@@ -238,9 +244,7 @@ function curve(points: Point[], domain: [number, number], width: number): TopLev
     x: {
       field: "epoch",
       type: "quantitative" as const,
-      scale: { domain, zero: false, nice: false, padding: 6 },
-      title: "Epoch",
-      axis: { tickMinStep: 1, tickCount: 6, format: domain[1] >= 10_000 ? "~s" : "d", grid: false },
+      ...epochAxis(domain),
     },
     y: {
       field: "value",

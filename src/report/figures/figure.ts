@@ -17,11 +17,11 @@ export interface Panel {
   parts: Part[];
 }
 
-/** A plot of a panel, at a width in pixels. */
+/** A plot of a panel, at a width in pixels, or words in its place. */
 export interface Part {
   /** What its y axis shows: written flush left above the plot, where no tick label can run into it. */
   axis?: string;
-  spec: (width: number) => TopLevelSpec;
+  spec?: (width: number) => TopLevelSpec;
 }
 
 /** A figure before it is drawn. Its rows are exactly the points drawn. */
@@ -51,21 +51,31 @@ export interface DrawnFigure {
 export const journalWidths = [85, 170] as const;
 export const panelWidth = 320;
 const gap = 12;
-/** Room for the labels of a y axis, the same everywhere, so that panels line up. */
-export const axisRoom = 44;
+/** Room around a plot for what its axes say, the same everywhere, so that panels line up. */
+export const plotRoom = { left: 50, right: 12, top: 6, bottom: 42 };
+/** Of all text but titles, in pixels: 6 points or more where three panels share the width of a printed page. */
+export const textSize = 11.5;
 
 /** In the page. Files to be printed name the fonts that journals ask for. */
 const font = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
 
 const printFont = "Arial, Helvetica, 'Liberation Sans', sans-serif";
 
-/** Size, fonts and quiet axes that all panels share. */
-export function panel(height: number, width = panelWidth) {
+/** The pixels of a plot inside its axes. */
+export const plotSize = (height: number, width: number, room = plotRoom) => ({
+  width: width - room.left - room.right,
+  height: height - room.top - room.bottom,
+});
+
+/**
+ * Size, fonts and quiet axes that all panels share. The room around the plot is given: Vega would make it by guessing how
+ * long words are, and squeeze the plot.
+ */
+export function panel(height: number, width: number, room = plotRoom) {
   return {
-    width,
-    height,
-    autosize: { type: "fit" as const, contains: "padding" as const },
-    padding: { left: 2, right: 8, top: 4, bottom: 4 },
+    ...plotSize(height, width, room),
+    autosize: { type: "none" as const },
+    padding: room,
     config: {
       aria: false,
       background: "transparent",
@@ -73,9 +83,9 @@ export function panel(height: number, width = panelWidth) {
       view: { stroke: null },
       axis: {
         labelColor: roles.muted.light,
-        labelFontSize: 11,
+        labelFontSize: textSize,
         titleColor: roles.muted.light,
-        titleFontSize: 11.5,
+        titleFontSize: textSize,
         titleFontWeight: 400 as const,
         gridColor: roles.grid.light,
         domainColor: roles.axis.light,
@@ -83,7 +93,8 @@ export function panel(height: number, width = panelWidth) {
         tickSize: 4,
         titlePadding: 6,
       },
-      text: { color: roles.ink.light, fontSize: 11 },
+      axisX: { labelFlush: false }, // a label stands under its tick, at the ends too
+      text: { color: roles.ink.light, fontSize: textSize },
       rule: { color: roles.axis.light },
     },
   };
@@ -118,17 +129,30 @@ export function readableDomain(values: readonly number[]): [number, number] {
   return [from, from + least];
 }
 
-/** A y axis of numbers whose labels fit into the room for them, whatever their size. */
+/** A y axis of numbers whose labels fit into the room beside a plot, whatever their size. */
 export function numberAxis(values: readonly number[]) {
   const size = Math.max(Math.abs(smallest(values)), Math.abs(largest(values)));
   const format = size >= 10_000 ? "~s" : size > 0 && size < 0.005 ? ".1~e" : undefined;
   return {
     tickCount: 4,
-    minExtent: axisRoom,
-    maxExtent: axisRoom,
     labelLimit: 0,
     ...(format === undefined ? {} : { format }),
   };
+}
+
+/**
+ * Few round ticks of an axis on which 0 must stand: the largest of 1, 2 and 5 times a power of ten that the longer side
+ * has room for, and its multiples.
+ */
+export function ticksAroundZero([low, high]: readonly [number, number]): number[] {
+  const reach = Math.max(Math.abs(low), Math.abs(high)) * 0.95;
+  if (!(reach > 0)) return [0];
+  const power = 10 ** Math.floor(Math.log10(reach));
+  const step = (reach >= 5 * power ? 5 : reach >= 2 * power ? 2 : 1) * power;
+  const [first, last] = [Math.ceil(low / step), Math.floor(high / step)];
+  return Array.from({ length: last - first + 1 }, (_, index) =>
+    Number(((first + index) * step).toPrecision(6)),
+  );
 }
 
 /** A domain that holds all values with some air around them. */
@@ -182,7 +206,7 @@ async function drawPanels(figure: Figure, width: number): Promise<Drawing[]> {
     const drawn: Drawing[] = title === undefined ? [] : [titleDrawing(title, subtitle ?? [], width)];
     for (const [part, { axis, spec }] of parts.entries()) {
       if (axis !== undefined) drawn.push(axisDrawing(axis, width));
-      drawn.push(await draw(spec(width), `${figure.name}-${width}-${index}-${part}`));
+      if (spec !== undefined) drawn.push(await draw(spec(width), `${figure.name}-${width}-${index}-${part}`));
     }
     drawings.push(stack(drawn));
   }
@@ -208,13 +232,12 @@ export function downloads(
 function titleDrawing(title: string, subtitle: readonly string[], width: number): Drawing {
   const line = (text: string, y: number, size: number, weight: number, fill: string) =>
     textMarkup(cutTo(text, width, size), y, size, weight, fill);
-  const shown = title;
   return {
     width,
     height: 22 + 15 * subtitle.length,
     markup:
-      line(shown, 15, 13, 600, roles.ink.light) +
-      subtitle.map((text, index) => line(text, 31 + 15 * index, 11.5, 400, roles.muted.light)).join(""),
+      line(title, 15, 13, 600, roles.ink.light) +
+      subtitle.map((text, index) => line(text, 31 + 15 * index, textSize, 400, roles.muted.light)).join(""),
   };
 }
 
@@ -223,7 +246,7 @@ function axisDrawing(text: string, width: number): Drawing {
   return {
     width,
     height: 17,
-    markup: textMarkup(cutTo(text, width, 11.5), 13, 11.5, 400, roles.muted.light),
+    markup: textMarkup(cutTo(text, width, textSize), 13, textSize, 400, roles.muted.light),
   };
 }
 

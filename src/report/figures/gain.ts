@@ -7,7 +7,7 @@ import { comparatorLabel, pointLabel, starMeaning } from "../labels.js";
 import { largest, median, smallest } from "../means.js";
 import { looks, roles } from "../palette.js";
 import type { Summary } from "../summary.js";
-import { type Figure, panel } from "./figure.js";
+import { type Figure, panel, textSize, ticksAroundZero } from "./figure.js";
 
 interface Point {
   model: string;
@@ -109,18 +109,17 @@ const arrowLeft = "M-1,0L0.6,-0.9L0.6,0.9Z";
 const arrowRight = "M1,0L-0.6,-0.9L-0.6,0.9Z";
 
 function spec(points: Point[], domain: [number, number], width: number): TopLevelSpec {
-  const tasks = new Set(points.map((point) => point.label)).size;
+  const tasks = [...new Set(points.map((point) => point.label))];
   const scale = { domain, nice: false, zero: false, padding: 10 };
   const y = {
     field: "label",
     type: "nominal" as const,
-    sort: null,
+    scale: { domain: tasks },
     title: null,
     axis: {
       ticks: false,
       domain: false,
       grid: false,
-      labelFontSize: 11.5,
       labelLimit: 0,
       labelPadding: 6,
     },
@@ -140,10 +139,7 @@ function spec(points: Point[], domain: [number, number], width: number): TopLeve
     number: percent(point.percent),
   }));
   return {
-    ...panel(tasks * 30, width - room.left - room.right),
-    // The room at the sides is given: Vega would make it by guessing how long the words are.
-    autosize: { type: "none" as const },
-    padding: room,
+    ...panel(tasks.length * 30 + room.top + room.bottom, width, room),
     data: { values },
     layer: [
       {
@@ -160,14 +156,18 @@ function spec(points: Point[], domain: [number, number], width: number): TopLeve
         name: "points",
         mark: { type: "point", filled: true, opacity: 1, size: 80, color: looks["from-scratch"].light },
         encoding: {
-          x: { ...at("shown"), title: "RPG, %", axis: { tickCount: 5 } },
+          x: {
+            ...at("shown"),
+            title: "RPG, %",
+            axis: { values: ticksAroundZero(domain), labelOverlap: false },
+          },
           y,
           shape: { field: "shape", type: "nominal", scale: null },
         },
       },
       {
         name: "numbers",
-        mark: { type: "text", align: "right", color: roles.ink.light, fontSize: 11, clip: false },
+        mark: { type: "text", align: "right", color: roles.ink.light, fontSize: textSize, clip: false },
         encoding: { x: { value: { expr: "width + 52" } }, y, text: { field: "number", type: "nominal" } },
       },
     ],

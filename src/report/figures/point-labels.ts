@@ -17,11 +17,12 @@ export interface Labelled {
 }
 
 export interface PlacedLabel extends Labelled {
+  /** Where its first line begins or ends, at half the line's height: so Vega places text of several lines. */
   labelX: number;
   labelY: number;
   align: "left" | "right";
-  /** Whether the label had to move away, and wants a line to its point. */
-  moved: boolean;
+  /** Where the line from the point ends, of a label that had to move away. */
+  line: { x: number; y: number } | null;
   /** The box of its text, in data units. */
   box: Box;
 }
@@ -55,6 +56,8 @@ interface Place {
 }
 
 const lineHeight = 13;
+/** Pixels up or down from its point beyond which no label is looked for. */
+const farthest = 120;
 const characterWidth = 6.5; // of the widest fonts that a page may have, at the size of the labels
 
 /**
@@ -65,13 +68,7 @@ const characterWidth = 6.5; // of the widest fonts that a page may have, at the 
  */
 export function placeLabels(points: readonly Labelled[], frame: Frame): PlacedLabel[] {
   const marks = marksOf(points, frame);
-  const ways = [
-    ...orders.map((order) => searched(marks, order, frame)),
-    ...(["left", "right"] as const).map((side) => column(marks, side, frame)),
-  ];
-  const places = leastBy(ways, (way) =>
-    way.reduce((sum, _, index) => sum + wrong(way, index, marks, frame), 0),
-  );
+  const places = bestWay(marks, frame);
   const unitX = (frame.x[1] - frame.x[0]) / frame.width;
   const unitY = (frame.y[1] - frame.y[0]) / frame.height;
   return marks.map(({ point }, index) => {
@@ -80,9 +77,9 @@ export function placeLabels(points: readonly Labelled[], frame: Frame): PlacedLa
       ...point,
       label: plain(point.label),
       labelX: frame.x[0] + (align === "left" ? box.left : box.right) * unitX,
-      labelY: frame.y[1] - ((box.top + box.bottom) / 2) * unitY,
+      labelY: frame.y[1] - (box.top + lineHeight / 2) * unitY,
       align,
-      moved: line !== null,
+      line: line === null ? null : { x: frame.x[0] + line[2] * unitX, y: frame.y[1] - line[3] * unitY },
       box: {
         left: frame.x[0] + box.left * unitX,
         right: frame.x[0] + box.right * unitX,
@@ -91,6 +88,22 @@ export function placeLabels(points: readonly Labelled[], frame: Frame): PlacedLa
       },
     };
   });
+}
+
+/** The first way in which labels stand nearly as well as they can, or the best of all ways. */
+function bestWay(marks: readonly Mark[], frame: Frame): Place[] {
+  let best: { places: Place[]; value: number } | null = null;
+  const ways = [
+    ...orders.map((order) => () => searched(marks, order, frame)),
+    ...(["left", "right"] as const).map((side) => () => column(marks, side, frame)),
+  ];
+  for (const way of ways) {
+    const places = way();
+    const value = marks.reduce((sum, _, index) => sum + wrong(places, index, marks, frame), 0);
+    if (best === null || value < best.value) best = { places, value };
+    if (best.value < marks.length * lineHeight) break;
+  }
+  return best?.places ?? [];
 }
 
 function marksOf(points: readonly Labelled[], frame: Frame): Mark[] {
@@ -122,7 +135,8 @@ function wrong(
   const { dot: own } = marks[index] as Mark;
   let sum = away + outside(box, frame);
   for (const [at, { dot }] of marks.entries()) {
-    sum += shared(box, dot);
+    const covered = shared(box, dot);
+    if (covered > 0) sum += covered + lineThrough.point;
     // A line begins in its own point, and so in those that lie upon it.
     if (line !== null && shared(own, dot) === 0 && touches(line, dot)) sum += lineThrough.point;
     const other = places[at];
@@ -135,12 +149,17 @@ function wrong(
   return sum;
 }
 
-/** In which order labels look for their places; each way may end in another arrangement. */
+/** In which order labels look for their places; each order may end in another arrangement. */
 const orders: ((a: Mark, b: Mark) => number)[] = [
   (a, b) => a.y - b.y,
   (a, b) => b.y - a.y,
   (a, b) => b.x - a.x,
   (a, b) => a.x - b.x,
+  ...[1, 2, 3, 4, 5, 6, 7, 8].map((turn) => {
+    // As good as drawn at random, and always the same.
+    const rank = ({ x, y }: Mark) => ((x * 0.7548776662 + y * 0.569840291) * turn) % 1;
+    return (a: Mark, b: Mark) => rank(a) - rank(b);
+  }),
 ];
 const mostRounds = 12;
 
@@ -164,30 +183,41 @@ function searched(marks: readonly Mark[], order: (a: Mark, b: Mark) => number, f
   return places as Place[];
 }
 
-/** Beside the point at its height, then up and down by a line at a time, near it and further to the side. */
+/** Beside the point at its height, then up and down by a line at a time: beside the point, further away, and over it. */
 function candidatesOf({ x, y, radius, width, height }: Mark, frame: Frame): Place[] {
   const step = lineHeight + 1;
   const shifts = [0];
-  for (let shift = step; shift < frame.height; shift += step) shifts.push(-shift, shift);
-  return shifts.flatMap((shift) =>
-    (shift === 0 ? [0] : [0, 24, 60]).flatMap((beside) =>
+  for (let shift = step; shift < Math.min(frame.height, farthest); shift += step) shifts.push(-shift, shift);
+  return shifts.flatMap((shift) => {
+    const clear = Math.abs(shift) >= radius + height / 2; // so far up or down that it may stand over its point
+    const besides = shift === 0 ? [0] : clear ? [0, 24, 60, -width / 2 - radius] : [0, 24, 60];
+    return besides.flatMap((beside) =>
       (["left", "right"] as const).map((align): Place => {
-        const edge = align === "left" ? x + radius + 4 + beside : x - radius - 4 - beside;
+        const side = radius + 4 + beside;
+        const asked = align === "left" ? x + side : x - side - width;
+        const left = clear ? Math.max(0, Math.min(frame.width - width, asked)) : asked;
         const box = {
-          left: align === "left" ? edge : edge - width,
-          right: align === "left" ? edge + width : edge,
+          left,
+          right: left + width,
           top: y + shift - height / 2,
           bottom: y + shift + height / 2,
         };
+        const line = shift === 0 ? null : lineTo(box, x, y);
         return {
           align,
-          away: Math.hypot(shift, beside),
+          away: line === null ? 0 : lineHeight + Math.hypot(line[2] - x, line[3] - y),
           box,
-          line: shift === 0 ? null : [x, y, edge, y + shift],
+          line,
         };
       }),
-    ),
-  );
+    );
+  });
+}
+
+/** From a point to the nearest place of a box: the middle of a side, or above or beneath the point. */
+function lineTo({ left, right, top, bottom }: Box, x: number, y: number): Line {
+  if (x < left || x > right) return [x, y, x < left ? left : right, (top + bottom) / 2];
+  return [x, y, x, y < top ? top : bottom];
 }
 
 /**
@@ -237,10 +267,9 @@ function crossingPair(lines: readonly Line[]): [number, number] | null {
   return null;
 }
 
-/** How bad it is that a box leaves the frame, in square pixels of others covered: a pixel is as bad as three columns. */
+/** How bad it is that a box leaves the frame: worse than all but an overlap, for axes have their labels there. */
 const outside = (box: Box, { width, height }: Frame): number =>
-  3 *
-  lineHeight *
+  1000 *
   (Math.max(0, -box.left) +
     Math.max(0, box.right - width) +
     Math.max(0, -box.top) +
@@ -266,13 +295,15 @@ export function beneathLabels(labels: readonly PlacedLabel[], scaleX: object, sc
     mark: { type: "rect", color: roles.page.light, opacity: 0.8 },
     encoding: { x: x("left"), x2: { field: "right" }, y: y("top"), y2: { field: "bottom" } },
   };
-  const moved = labels.filter((label) => label.moved);
-  if (moved.length === 0) return [grounds];
+  const leaders = labels.flatMap(({ x, y, line }) =>
+    line === null ? [] : [{ x, y, toX: line.x, toY: line.y }],
+  );
+  if (leaders.length === 0) return [grounds];
   const lines: Layer = {
     name: "leaders",
-    data: { values: moved.map(({ x, y, labelX, labelY }) => ({ x, y, labelX, labelY })) },
+    data: { values: leaders },
     mark: { type: "rule", color: roles.axis.light, strokeWidth: 0.8 },
-    encoding: { x: x("x"), x2: { field: "labelX" }, y: y("y"), y2: { field: "labelY" } },
+    encoding: { x: x("x"), x2: { field: "toX" }, y: y("y"), y2: { field: "toY" } },
   };
   return [grounds, lines];
 }

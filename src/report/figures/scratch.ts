@@ -5,7 +5,7 @@ import { html } from "../html.js";
 import { pointLabel, starMeaning } from "../labels.js";
 import { roles, taskShape } from "../palette.js";
 import type { Summary, TaskRow } from "../summary.js";
-import { airyDomain, axisRoom, type Figure, numberAxis, panel } from "./figure.js";
+import { airyDomain, type Figure, numberAxis, panel, plotSize } from "./figure.js";
 import { beneathLabels, type Labelled, labelLayers, placeLabels } from "./point-labels.js";
 
 const height = 310;
@@ -84,8 +84,7 @@ const fineTuned = (row: TaskRow) => row.entries["fine-tuned"].score?.mean ?? Num
 
 function spec(points: Point[], low: number, high: number, width: number): TopLevelSpec {
   const scale = { domain: [low, high], nice: false, zero: false };
-  const frame = { low, high, width: width - axisRoom - 12, height: height - 46 };
-  const labels = placeLabels(points, { x: [low, high], y: [low, high], ...frame });
+  const labels = placeLabels(points, { x: [low, high], y: [low, high], ...plotSize(height, width) });
   return {
     ...panel(height, width),
     layer: [

@@ -39,9 +39,9 @@ ${assets.table({
   caption: `Distances between representations${summary.seeds.length > 1 ? ", averaged over seeds" : ""}`,
   columns: [
     { label: "Task", kind: "text" },
-    { label: "Model", kind: "text" },
-    { label: "Distance", kind: "text" },
-    { label: "cases", kind: "number" },
+    { label: "Model", kind: "text", wideOnly: true },
+    { label: "Distance", kind: "text", wideOnly: true },
+    { label: "Cases", kind: "number" },
     { label: "biased", group: paper, kind: "number" },
     { label: "unbiased", group: paper, kind: "number" },
     { label: "off-diagonal", group: paper, kind: "number" },
@@ -53,7 +53,7 @@ ${assets.table({
     { label: "unbiased", group: several, kind: "number" },
   ],
   rows: all.map(({ row, distance: { name, bySeed } }): TableCell[] => [
-    { shown: taskLabel(row) },
+    { shown: taskLabel(row), narrow: html`${row.model}, ${name}` },
     { shown: row.model },
     { shown: name },
     value(bySeed, (one) => one.rows, 0),

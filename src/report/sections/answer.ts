@@ -16,7 +16,8 @@ export async function answerSection(study: StudyFolder, summary: Summary, assets
   const { cohort } = results;
   const notConcluded = caveats(results, summary);
   const { shown: answers, more } = first(modelAnswers(summary), limits.answers);
-  const gain = await assets.figure(gainFigure(ofShownModels(summary)));
+  const gains = gainFigure(ofShownModels(summary));
+  const gain = await assets.figure(gains);
   const leaked = first(leaks(results), limits.answers);
   return html`<header>
 <p class="kicker">Transfer study</p>
@@ -25,10 +26,10 @@ ${headline === null ? null : html`<p class="notice"><strong>${headline}</strong>
 ${leaked.shown.map((line) => html`<p class="notice"><strong>${line}</strong></p>`)}
 ${leaked.more > 0 ? html`<p class="notice"><strong>And ${count(leaked.more, "more model")} likewise: results.json, exposure.</strong></p>` : null}
 ${answers.length === 0 ? html`<p class="answer">No foundation model has a cell in this study yet.</p>` : null}
-${answers.map(
-  ({ answer, details }) => html`<p class="answer">${answer}</p>
-${details.length > 0 ? html`<ul class="details">${details.map((line) => html`<li>${line}</li>`)}</ul>` : null}`,
-)}
+<div class="answers${answers.length > 1 ? " several" : ""}">${answers.map(
+    ({ answer, details }) => html`<div><p class="answer">${answer}</p>
+${details.length > 0 ? html`<ul class="details">${details.map((line) => html`<li>${line}</li>`)}</ul>` : null}</div>`,
+  )}</div>
 ${more > 0 ? html`<p class="answer">And ${count(more, "more foundation model")}: every one stands in tables/results.csv.</p>` : null}
 <dl class="facts">
 ${summary.cohorts.map(cohortFacts)}
@@ -36,7 +37,7 @@ ${summary.cohorts.map(cohortFacts)}
 <div><dt>Left out</dt><dd>${cohort.excluded.length === 0 ? "no case" : count(cohort.excluded.length, "case")}</dd></div>
 </dl>
 </header>
-<div class="columns${gain === null ? " single" : ""}">
+<div class="columns${gains === null ? " single" : gains.panels.length > 1 ? " pair" : ""}">
 ${gain && html`<div>${gain}</div>`}
 <div class="notes">
 ${list("What could not be concluded", notConcluded, "Nothing stands in the way of the comparison.")}

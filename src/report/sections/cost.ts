@@ -59,13 +59,13 @@ function ratioTable(summary: Summary, assets: Assets, devices: string[]): Html |
     caption: `${hours} of fine-tuning and of training from scratch, in ${unit.name} (Table 1 of the paper)`,
     columns: [
       { label: "Task", kind: "text" },
-      { label: "Model", kind: "text" },
+      { label: "Model", kind: "text", wideOnly: true },
       { label: `Fine-tuned, ${unit.short}`, kind: "number" },
       { label: `From scratch, ${unit.short}`, kind: "number" },
       { label: "Ratio", kind: "number" },
     ],
     rows: rows.map(({ row, fineTuned, scratch }): TableCell[] => [
-      { shown: taskLabel(row) },
+      { shown: taskLabel(row), narrow: html`${row.model}` },
       { shown: row.model },
       time(fineTuned, unit),
       time(scratch, unit),
@@ -115,7 +115,7 @@ function cellTable(results: StudyResults, summary: Summary, assets: Assets): Htm
   );
   const higher = new Map(summary.rows.map((row) => [row.task, row.higherIsBetter]));
   const costs = [
-    ...[...groups.values()].map((cells) => cellCost(cells, higher)).sort(byTaskAndComparator),
+    ...[...groups.values()].map((cells) => cellCost(cells, higher)).sort(inOrder(summary)),
     ...pretrainingCosts(results),
   ];
   const unit = timeUnit(costs.map((cost) => cost.wall));
@@ -127,8 +127,8 @@ function cellTable(results: StudyResults, summary: Summary, assets: Assets): Htm
     caption: `Cost of every cell${summary.seeds.length > 1 ? ", averaged over seeds" : ""}`,
     columns: [
       { label: "Task", kind: "text" },
-      { label: "Model", kind: "text" },
-      { label: "Comparator", kind: "text" },
+      { label: "Model", kind: "text", wideOnly: true },
+      { label: "Comparator", kind: "text", wideOnly: true },
       { label: `Wall, ${unit.short}`, kind: "number" },
       { label: `Device, ${unit.short}`, kind: "number" },
       { label: "Epochs/s", kind: "number" },
@@ -139,7 +139,10 @@ function cellTable(results: StudyResults, summary: Summary, assets: Assets): Htm
       { label: "trained", group: parameters, kind: "number" },
     ],
     rows: costs.map((cost): TableCell[] => [
-      { shown: cost.shownTask },
+      {
+        shown: cost.shownTask,
+        narrow: html`${cost.model}${cost.shownComparator ? `, ${comparatorLabel[cost.shownComparator].toLowerCase()}` : null}`,
+      },
       { shown: cost.model },
       cost.shownComparator
         ? {
@@ -240,14 +243,20 @@ function pretrainingCosts(results: StudyResults): CellCost[] {
   );
 }
 
-function byTaskAndComparator(a: CellCost, b: CellCost): number {
-  const place = (cost: CellCost) =>
-    cost.shownComparator ? comparators.indexOf(cost.shownComparator) : comparators.length;
-  return (
-    a.shownTask.localeCompare(b.shownTask, "en") ||
-    place(a) - place(b) ||
-    a.model.localeCompare(b.model, "en")
-  );
+/** In the order of the table of everything: by task, comparator and model. */
+function inOrder({ tasks, models }: Summary): (a: CellCost, b: CellCost) => number {
+  const taskPlace = new Map(tasks.map((variant, index) => [taskLabel(variant), index]));
+  const modelPlace = new Map(models.map((model, index) => [model, index]));
+  const placeOf = (cost: CellCost) => [
+    taskPlace.get(cost.shownTask) ?? tasks.length,
+    cost.shownComparator ? comparators.indexOf(cost.shownComparator) : comparators.length,
+    modelPlace.get(cost.model) ?? models.length,
+  ];
+  return (a, b) => {
+    const [one, other] = [placeOf(a), placeOf(b)];
+    const differs = one.findIndex((place, index) => place !== other[index]);
+    return differs < 0 ? 0 : (one[differs] as number) - (other[differs] as number);
+  };
 }
 
 function pace(epochSeconds: number[]): number | null {

@@ -20,14 +20,14 @@ const shortReference: Record<GainReference, string> = {
 export function everythingSection(summary: Summary, assets: Assets): Html {
   const severalSeeds = summary.seeds.length > 1;
   const columns: Column[] = [
-    { label: "Task", kind: "text" },
-    { label: "Model", kind: "text", wideOnly: true },
-    { label: "Metric", kind: "text", wideOnly: true },
+    { label: "Task", kind: "text", wraps: true },
+    { label: "Model", kind: "text", wideOnly: true, wraps: true },
+    { label: "Metric", kind: "text", wideOnly: true, wraps: true },
     ...comparators.flatMap((comparator): Column[] => {
       const group = { label: comparatorLabel[comparator], class: comparator };
       return [
         { label: "mean", group, kind: "number" },
-        { label: "± SD", group, kind: "spread" },
+        { label: "±\u00a0SD", group, kind: "spread" },
       ];
     }),
     ...references.map(
@@ -51,7 +51,7 @@ export function everythingSection(summary: Summary, assets: Assets): Html {
   ]);
   return html`<section id="results"><h2>Results</h2>
 <p>Test metric of each comparator, mean and standard deviation over ${severalSeeds ? "seeds (that over test cases stands in each task’s table)" : "test cases"}; the best
-of a row is bold. RPG is the relative performance gain of the fine-tuned model over a reference.</p>
+of a row is bold. RPG is the relative performance gain of the fine-tuned model over a reference.${summary.rows.some(partial) ? " A star marks a mean over those seeds that are done." : null}</p>
 ${assets.table({
   name: "results",
   caption: "Test metric and gain, by task and model",
@@ -67,6 +67,13 @@ ${assets.table({
       }</dd></div>`,
   )}</dl></details></section>`;
 }
+
+/** Whether a mean of a row is one of some of its seeds alone. */
+const partial = ({ entries }: TaskRow): boolean =>
+  comparators.some((name) => {
+    const { score, cells } = entries[name];
+    return score !== null && cells.length > score.seeds.length;
+  });
 
 function specialisedNames(summary: Summary): string {
   const all = [...new Set(summary.rows.flatMap((row) => row.specialisedModels))];

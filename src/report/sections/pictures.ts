@@ -14,25 +14,33 @@ import {
   type Window,
 } from "../pictures.js";
 
-/** The gallery as rows of images, and how many bytes its images take. */
-export function drawGallery(gallery: Gallery, side: number): { html: Html; bytes: number } {
+/** The gallery as rows of images beneath its heading, and how many bytes its images take. */
+export function drawGallery(gallery: Gallery, heading: string, side: number): { html: Html; bytes: number } {
   let bytes = 0;
   const show = (picture: Picture, alt: string, overlay: Html | null = null): Html => {
     bytes += picture.uri.length;
     // The empty drawing gives the frame its physical shape at whatever size: an image's own is that of its pixels.
     return html`<span class="frame"><svg class="shape" aria-hidden="true" width="${picture.width}" height="${picture.height}" viewBox="0 0 ${picture.width} ${picture.height}"></svg><img src="${picture.uri}" width="${picture.width}" height="${picture.height}" alt="${alt}">${overlay}</span>`;
   };
-  const rows = gallery.kind === "mask" ? maskRows(gallery, side, show) : imageRows(gallery, side, show);
+  const { key, rows } =
+    gallery.kind === "mask" ? maskRows(gallery, side, show) : imageRows(gallery, side, show);
   return {
     bytes,
-    html: html`<div class="gallery">${rows}${gallery.problems.map((problem) => html`<p class="quiet">${problem}</p>`)}</div>`,
+    // Heading and key are kept together with the first case where a page ends.
+    html: html`<div class="gallery"><div class="lead"><h3>${heading}</h3>${key}${rows[0]}</div>${rows.slice(1)}${gallery.problems.map((problem) => html`<p class="quiet">${problem}</p>`)}</div>`,
   };
+}
+
+interface Rows {
+  /** What outlines and colours mean. */
+  key: Html;
+  rows: Html[];
 }
 
 type Show = (picture: Picture, alt: string, overlay?: Html | null) => Html;
 
 /** Masks as outlines over the input: the target's dashed and white, the prediction's in its comparator's colour. */
-function maskRows(gallery: Gallery, side: number, show: Show): Html {
+function maskRows(gallery: Gallery, side: number, show: Show): Rows {
   const rows = gallery.cases.map((one) => {
     const { example: reference } = one.examples[0] as GalleryCase["examples"][number];
     const window = percentileWindow(reference.input);
@@ -66,8 +74,9 @@ function maskRows(gallery: Gallery, side: number, show: Show): Html {
       }),
     ]);
   });
-  return html`<p>White dashed: the target. Coloured: the prediction, where it reaches 0.5. A square on the input: what
-the other images show of it.</p>${rows}`;
+  const key = html`<p>White dashed: the target. Coloured: the prediction, where it reaches 0.5. A square on the input: what
+the other images show of it.</p>`;
+  return { key, rows };
 }
 
 /** A rectangle of a slice, in pixels. */
@@ -122,7 +131,7 @@ function cropped({ width, input, spacing }: Example, box: Box): Slice {
 const rectangle = ({ x, y, width, height }: Box) => `M${x} ${y}h${width}v${height}h${-width}Z`;
 
 /** Images beside the target, with the signed difference beneath each prediction. */
-function imageRows(gallery: Gallery, side: number, show: Show): Html {
+function imageRows(gallery: Gallery, side: number, show: Show): Rows {
   const limit = differenceLimit(gallery);
   const rows = gallery.cases.map((one) => {
     const reference = (one.examples[0] as GalleryCase["examples"][number]).example;
@@ -156,7 +165,8 @@ function imageRows(gallery: Gallery, side: number, show: Show): Html {
       }),
     ]);
   });
-  return html`<p>Beneath each prediction, its difference from the target: ${colourBar(limit)} and beyond</p>${rows}`;
+  const key = html`<p>Beneath each prediction, its difference from the target: ${colourBar(limit)} and beyond</p>`;
+  return { key, rows };
 }
 
 function caseRow(one: GalleryCase, windows: string, items: Html[]): Html {

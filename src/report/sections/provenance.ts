@@ -29,7 +29,7 @@ ${fold(
   "The study, with every default filled in",
   study.resolved === null
     ? html`<p>study.resolved.json could not be read.</p>`
-    : html`<div class="scroll" tabindex="0" role="region" aria-label="Resolved study"><pre>${quoted(study.resolved)}</pre></div>
+    : html`<div class="scroll" tabindex="0" role="region" aria-label="Resolved study"><pre class="study">${quoted(study.resolved)}</pre></div>
 <p class="downloads">Beside this page: <a href="study.resolved.json">study.resolved.json</a></p>`,
 )}
 ${fold(`Cases left out (${grouped(results.cohort.excluded.length)})`, exclusions(study))}

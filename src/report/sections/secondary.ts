@@ -1,9 +1,9 @@
 import { comparators, type TaskVariant, variantName } from "../../common/vocabulary.js";
 import type { Assets } from "../assets.js";
 import { fixed } from "../format.js";
-import type { Html } from "../html.js";
+import { type Html, html } from "../html.js";
 import { comparatorLabel, taskLabel } from "../labels.js";
-import type { TaskRow } from "../summary.js";
+import { groupBy, type TaskRow } from "../summary.js";
 import { absent, type TableCell } from "../table.js";
 
 /** What else was measured on the test cases: a comparator of a model a line, a secondary metric a column. */
@@ -16,11 +16,11 @@ export function secondaryTable(rows: readonly TaskRow[], variant: TaskVariant, a
     caption: `${taskLabel(variant)}: what else was measured on the test cases`,
     columns: [
       { label: "Comparator", kind: "text" },
-      { label: "Model", kind: "text" },
+      { label: "Model", kind: "text", wideOnly: true },
       ...names.map((label) => ({ label, kind: "number" as const })),
     ],
     rows: lines.map(({ label, model, score }): TableCell[] => [
-      { shown: label },
+      { shown: label, narrow: html`${model}` },
       { shown: model },
       ...names.map((name): TableCell => {
         const value = score.secondary.get(name) ?? null;
@@ -43,28 +43,46 @@ export function confusionTable(rows: readonly TaskRow[], variant: TaskVariant, a
   );
   const classes = lines[0]?.counts.length ?? 0;
   if (classes === 0) return null;
-  const names = Array.from({ length: classes }, (_, index) => `as ${className(index)}`);
+  const names = Array.from({ length: classes }, (_, index) => className(index));
+  // Of a class without a test case there is nothing to answer.
+  const there = names.map((_, index) =>
+    lines.some(({ truth, counts }) => truth === index && counts.some(Boolean)),
+  );
+  const answers = groupBy(lines, ({ label, model }) => JSON.stringify([label, model]));
+  const csvNames = names.map((name) => `as ${name}`);
   return assets.table({
     name: `confusion-${variantName(variant, "-")}`,
-    caption: `${taskLabel(variant)}: cases of each class, and how they were answered`,
+    caption: `${taskLabel(variant)}: how cases of each class were answered; right answers are bold`,
     columns: [
       { label: "Comparator", kind: "text" },
-      { label: "Model", kind: "text" },
-      { label: "Class", kind: "text" },
-      ...names.map((label) => ({ label, kind: "number" as const })),
+      { label: "Model", kind: "text", wideOnly: true },
+      ...names
+        .filter((_, index) => there[index])
+        .flatMap((truth) =>
+          names.map((answer) => ({
+            label: answer.replace("PI-RADS ", ""),
+            group: { label: `${truth}, answered as`, class: "plain" },
+            kind: "number" as const,
+          })),
+        ),
     ],
-    rows: lines.map(({ label, model, truth, counts }): TableCell[] => [
-      { shown: label },
-      { shown: model },
-      { shown: className(truth) },
-      ...counts.map((count): TableCell => ({ shown: String(count), sort: count })),
+    rows: [...answers.values()].map((own): TableCell[] => [
+      { shown: own[0]?.label ?? "", narrow: html`${own[0]?.model ?? ""}` },
+      { shown: own[0]?.model ?? "" },
+      ...own
+        .filter(({ truth }) => there[truth])
+        .flatMap(({ truth, counts }) =>
+          counts.map(
+            (count, answer): TableCell => ({ shown: String(count), sort: count, best: answer === truth }),
+          ),
+        ),
     ]),
-    csvColumns: ["comparator", "model", "class", ...names],
+    csvColumns: ["comparator", "model", "class", ...csvNames],
     csvRows: lines.map(({ label, model, truth, counts }) => ({
       comparator: label,
       model,
       class: className(truth),
-      ...Object.fromEntries(names.map((name, index) => [name, counts[index] ?? null])),
+      ...Object.fromEntries(csvNames.map((name, index) => [name, counts[index] ?? null])),
     })),
   });
 }
@@ -72,11 +90,14 @@ export function confusionTable(rows: readonly TaskRow[], variant: TaskVariant, a
 /** The classes of PI-RADS, the one task that tells classes apart: 1 and 2 are one. */
 const className = (index: number): string => `PI-RADS ${index === 0 ? "1-2" : index + 2}`;
 
+/** A line a comparator of each foundation model, and one for the specialised model that they share. */
 const linesOf = (rows: readonly TaskRow[]) =>
-  rows.flatMap((row) =>
+  rows.flatMap((row, index) =>
     comparators.flatMap((comparator) => {
       const { score } = row.entries[comparator];
-      const model = comparator === "specialised" ? row.specialisedModels.join(", ") : row.model;
-      return score ? [{ label: comparatorLabel[comparator], model, score }] : [];
+      const specialised = comparator === "specialised";
+      if (!score || (specialised && index > 0)) return [];
+      const model = specialised ? row.specialisedModels.join(", ") : row.model;
+      return [{ label: comparatorLabel[comparator], model, score }];
     }),
   );

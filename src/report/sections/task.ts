@@ -1,4 +1,4 @@
-import { comparators, type TaskVariant, variantName } from "../../common/vocabulary.js";
+import { type Comparator, comparators, type TaskVariant, variantName } from "../../common/vocabulary.js";
 import type { GainReference } from "../../study/results.js";
 import type { Assets } from "../assets.js";
 import { casesFigure } from "../figures/cases.js";
@@ -11,7 +11,7 @@ import { largest, median, smallest } from "../means.js";
 import { whyNothing } from "../missing-work.js";
 import { undefinedMetrics } from "../sentences.js";
 import { rowsOf, type Summary, type TaskRow } from "../summary.js";
-import { absent, type TableCell } from "../table.js";
+import { absent, type TableCell, withoutEmptyColumns } from "../table.js";
 import { confusionTable, secondaryTable } from "./secondary.js";
 
 /** One task, learnt by one strategy: how sure the differences are, its training, every case, and pictures. */
@@ -27,10 +27,10 @@ export async function taskSection(
   const curves = await assets.figure(taskCurvesFigure(shown, variant));
   const cases = await assets.figure(casesFigure(shown, variant));
   return html`<section id="task-${variantName(variant, "-")}" class="task"><h2>${taskLabel(variant)}</h2>
-${metric === null ? nothingDone(rows) : comparisonTable(rows, variant, metric, assets)}
+${metric === null ? nothingDone(rows) : comparison(rows, variant, metric, assets)}
 ${undefinedMetrics(rows).map((sentence) => html`<p class="notice">${sentence}</p>`)}
 ${secondaryTable(rows, variant, assets)}${confusionTable(rows, variant, assets)}
-<div class="figures">${cases}${curves}</div>${rows.map((row) => pictures.has(row) && html`<h3>Pictures${rows.length > 1 ? `, ${row.model}` : null}</h3>${pictures.get(row)}`)}</section>`;
+<div class="figures">${cases}${curves}</div>${metric === null ? null : rows.map((row) => pictures.get(row))}</section>`;
 }
 
 /** Why a task has nothing to show: its cells are still to come, or all of them failed, and for what reasons. */
@@ -43,8 +43,18 @@ function nothingDone(rows: readonly TaskRow[]): Html {
 <ul>${shown.map((reason) => html`<li>${reason}</li>`)}${more > 0 ? html`<li>${count(more, "more reason")}, in results.json.</li>` : null}</ul>`;
 }
 
+/** The model of a line; of the specialised one also which foundation model the differences of its line are to. */
+function modelOf(
+  { specialisedModels, model }: TaskRow,
+  comparator: Comparator,
+  rows: readonly TaskRow[],
+): string {
+  if (comparator !== "specialised") return model;
+  return `${specialisedModels.join(", ")}${rows.length > 1 ? `, beside ${model}` : ""}`;
+}
+
 /** Spread over cases, and the difference to the fine-tuned model case by case. */
-function comparisonTable(rows: TaskRow[], variant: TaskVariant, metric: string, assets: Assets): Html {
+function comparison(rows: TaskRow[], variant: TaskVariant, metric: string, assets: Assets): Html | null {
   const lines = rows.flatMap((row) =>
     comparators.flatMap((comparator) => {
       const { score } = row.entries[comparator];
@@ -54,77 +64,82 @@ function comparisonTable(rows: TaskRow[], variant: TaskVariant, metric: string, 
       return [{ row, comparator, score, values, paired }];
     }),
   );
-  const spread = { label: `${metricLabel(metric)} over cases`, class: "plain" };
+  const byCase = lines.some(({ values }) => values.length > 0);
+  const spread = { label: `${metricLabel(metric)}${byCase ? " over cases" : ""}`, class: "plain" };
   const difference = { label: "Fine-tuned is better by, case by case", class: "plain" };
   const number = (value: number | null | undefined, text = fixed(value, 3)): TableCell =>
     value === null || value === undefined || !Number.isFinite(value) ? absent : { shown: text, sort: value };
-  return html`<p>${metricWithDirection(metric)}. A difference whose 95 % interval leaves out 0 is more than chance over
-these cases.</p>
-${assets.table({
-  name: `comparison-${variantName(variant, "-")}`,
-  caption: `${taskLabel(variant)}: comparators over the test cases`,
-  columns: [
-    { label: "Comparator", kind: "text" },
-    { label: "Model", kind: "text" },
-    { label: "cases", kind: "number" },
-    { label: "mean", group: spread, kind: "number" },
-    { label: "SD", group: spread, kind: "number" },
-    { label: "median", group: spread, kind: "number" },
-    { label: "lowest", group: spread, kind: "number" },
-    { label: "highest", group: spread, kind: "number" },
-    { label: "mean", group: difference, kind: "number" },
-    { label: "95 % from", group: difference, kind: "number" },
-    { label: "to", group: difference, kind: "number" },
-    { label: "better on", group: difference, kind: "number" },
-  ],
-  rows: lines.map(({ row, comparator, score, values, paired }): TableCell[] => [
-    {
-      shown: html`<span class="swatch ${comparator}">${comparatorLabel[comparator]}</span>`,
-      sort: comparatorLabel[comparator],
-    },
-    { shown: comparator === "specialised" ? row.specialisedModels.join(", ") : row.model },
-    { shown: String(score.testCases), sort: score.testCases },
-    number(score.mean),
-    number(score.caseDeviation),
-    number(values.length === 0 ? null : median(values)),
-    number(values.length === 0 ? null : smallest(values)),
-    number(values.length === 0 ? null : largest(values)),
-    ...(paired
-      ? [
-          number(paired.mean, signed(paired.mean, 3)),
-          number(paired.low, signed(paired.low, 3)),
-          number(paired.high, signed(paired.high, 3)),
-          { shown: `${paired.better} of ${paired.n}`, sort: paired.better / paired.n },
-        ]
-      : [absent, absent, absent, absent]),
-  ]),
-  csvColumns: [
-    "foundation model",
-    "comparator",
-    "cases",
-    "mean",
-    "SD",
-    "median",
-    "lowest",
-    "highest",
-    "fine-tuned better by",
-    "95% from",
-    "95% to",
-    "fine-tuned better on",
-  ],
-  csvRows: lines.map(({ row, comparator, score, values, paired }) => ({
-    "foundation model": row.model,
-    comparator,
-    cases: score.testCases,
-    mean: score.mean,
-    SD: score.caseDeviation,
-    median: values.length === 0 ? null : median(values),
-    lowest: values.length === 0 ? null : smallest(values),
-    highest: values.length === 0 ? null : largest(values),
-    "fine-tuned better by": paired?.mean ?? null,
-    "95% from": paired?.low ?? null,
-    "95% to": paired?.high ?? null,
-    "fine-tuned better on": paired?.better ?? null,
-  })),
-})}`;
+  if (lines.every(({ score }) => score.mean === null)) return null;
+  const compared = lines.some(({ paired }) => paired);
+  return html`<p>${metricWithDirection(metric)}.${compared ? " A difference whose 95 % interval leaves out 0 is more than chance over these cases." : null}</p>
+${assets.table(
+  withoutEmptyColumns({
+    name: `comparison-${variantName(variant, "-")}`,
+    caption: `${taskLabel(variant)}: comparators over the test cases`,
+    columns: [
+      { label: "Comparator", kind: "text" },
+      { label: "Model", kind: "text", wideOnly: true },
+      { label: "Cases", kind: "number" },
+      { label: "mean", group: spread, kind: "number" },
+      { label: "SD", group: spread, kind: "number" },
+      { label: "median", group: spread, kind: "number" },
+      { label: "lowest", group: spread, kind: "number" },
+      { label: "highest", group: spread, kind: "number" },
+      { label: "mean", group: difference, kind: "number" },
+      { label: "95 % from", group: difference, kind: "number" },
+      { label: "to", group: difference, kind: "number" },
+      { label: "better on", group: difference, kind: "number" },
+    ],
+    rows: lines.map(({ row, comparator, score, values, paired }): TableCell[] => [
+      {
+        shown: html`<span class="swatch ${comparator}">${comparatorLabel[comparator]}</span>`,
+        sort: comparatorLabel[comparator],
+        narrow: html`${modelOf(row, comparator, rows)}`,
+      },
+      { shown: modelOf(row, comparator, rows) },
+      { shown: String(score.testCases), sort: score.testCases },
+      number(score.mean),
+      number(score.caseDeviation),
+      number(values.length === 0 ? null : median(values)),
+      number(values.length === 0 ? null : smallest(values)),
+      number(values.length === 0 ? null : largest(values)),
+      ...(paired
+        ? [
+            number(paired.mean, signed(paired.mean, 3)),
+            number(paired.low, signed(paired.low, 3)),
+            number(paired.high, signed(paired.high, 3)),
+            { shown: `${paired.better} of ${paired.n}`, sort: paired.better / paired.n },
+          ]
+        : [absent, absent, absent, absent]),
+    ]),
+    csvColumns: [
+      "foundation model",
+      "comparator",
+      "cases",
+      "mean",
+      "SD",
+      "median",
+      "lowest",
+      "highest",
+      "fine-tuned better by",
+      "95% from",
+      "95% to",
+      "fine-tuned better on",
+    ],
+    csvRows: lines.map(({ row, comparator, score, values, paired }) => ({
+      "foundation model": row.model,
+      comparator,
+      cases: score.testCases,
+      mean: score.mean,
+      SD: score.caseDeviation,
+      median: values.length === 0 ? null : median(values),
+      lowest: values.length === 0 ? null : smallest(values),
+      highest: values.length === 0 ? null : largest(values),
+      "fine-tuned better by": paired?.mean ?? null,
+      "95% from": paired?.low ?? null,
+      "95% to": paired?.high ?? null,
+      "fine-tuned better on": paired?.better ?? null,
+    })),
+  }),
+)}`;
 }
