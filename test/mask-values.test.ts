@@ -65,6 +65,18 @@ describe("the values of a mask", () => {
     expect((await taken(maskOf(0.2, 0.6), "lesion")).values.slice(0, 2)).toEqual([0, 1]); // a lesion of less than a voxel
   });
 
+  it("that resampling by a whole factor or several readers leave equally spaced are taken, and grades are spoken of", async () => {
+    // Linear resampling to half the voxel size leaves eighths about a lesion, five readers leave fifths: no rule can tell
+    // these from grades that were divided, so that the person is told.
+    expect((await taken(maskOf(0.125, 0.25, 0.5, 0.75, 1), "lesion")).values).toEqual([
+      0, 0, 0, 1, 1, 0, 0, 0,
+    ]);
+    expect((await taken(maskOf(0.2, 0.4, 0.6, 0.8, 1), "lesion")).graded).toBe(true);
+    const [words] = masksInWords([{ role: "lesion", cases: 9, empty: 0, graded: 3 }]);
+    expect(words).toMatch(/^3 of 9 lesion masks hold values between 0 and 1/);
+    expect(words).toContain("Grades that were divided (1/5 to 5/5) belong in the file as whole numbers");
+  });
+
   it.each([
     ["a slope of 1/255", maskOf(1 / 255, 1 / 255), "0 and 0.0039: scaled?"],
     ["a slope of 1/65535, which a tolerance would take for 0", maskOf(1 / 65535), "0 and 0.000015: scaled?"],

@@ -32,8 +32,9 @@ export function masksInWords(counts: readonly MaskCount[]): string[] {
       ...(empty > 0 ? [`${of(empty)} show${empty === 1 ? "s" : ""} nothing in the crop.`] : []),
       ...(graded > 0
         ? [
-            `${of(graded)} hold${graded === 1 ? "s" : ""} values between 0 and 1, as linear resampling leaves: foreground is ` +
-              "what lies above 0.5.",
+            `${of(graded)} hold${graded === 1 ? "s" : ""} values between 0 and 1, as linear resampling and the agreement of ` +
+              "readers leave: foreground is what lies above 0.5. Grades that were divided (1/5 to 5/5) belong in the file " +
+              "as whole numbers.",
           ]
         : []),
     ];

@@ -28,8 +28,8 @@ export interface CohortPreview {
   withoutGland: number;
   /** Sets whose metric cannot be computed, whatever a network answers, and why. */
   undefinedOn: { task: TaskKind; set: "validation" | "test"; metric: string; reason: string }[];
-  /** What is known of the cases in a set that were prepared before: how many these are, and how their masks came out. */
-  prepared: { cases: number; masks: MaskCount[] };
+  /** What is known of the cases in a set that were prepared before: how many of how many these are, and how their masks came out. */
+  prepared: { cases: number; of: number; masks: MaskCount[] };
   /** Tasks that cases of a set lack a column for: how many do not take part in it, and why. */
   lacking: { task: TaskKind; set: "train" | "validation" | "test"; cases: number; reason: string }[];
 }
@@ -72,7 +72,7 @@ export async function previewCohorts(study: Study): Promise<CohortPreview[]> {
       undefinedOn: study.tasks
         .filter(({ kind }) => tasks.includes(kind))
         .flatMap((task) => undefinedOn(task, cases, { validation, test })),
-      prepared: { cases: before.length, masks: countMasks(before) },
+      prepared: { cases: before.length, of: used.cases.length, masks: countMasks(before) },
       lacking: study.tasks
         .filter(({ kind }) => tasks.includes(kind))
         .flatMap((task) => lackingOf(task, cases, { train, validation, test })),

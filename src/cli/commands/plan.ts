@@ -141,8 +141,12 @@ function cohortLines({
     );
   for (const { task, set, cases: number, reason } of lacking)
     lines.push(`  left out of ${task}: ${count(number, "case")} of the ${set} set, because ${reason}`);
-  for (const words of masksInWords(prepared.masks))
-    lines.push(`  of ${count(prepared.cases, "case")} prepared before: ${printable(words)}`);
+  // The others are looked at when they are prepared: nobody shall take a part for the whole.
+  const known =
+    prepared.cases === prepared.of
+      ? `all ${count(prepared.of, "case")}`
+      : `${prepared.cases} of ${count(prepared.of, "case")}, those prepared so far`;
+  for (const words of masksInWords(prepared.masks)) lines.push(`  masks of ${known}: ${printable(words)}`);
   const [first] = missing;
   if (first === undefined) return lines;
   const without = new Set(missing.map((one) => one.case)).size;
