@@ -417,7 +417,7 @@ describe("a report", () => {
         const svg = await readFile(join(folder, `figures/${name}-${width}mm.svg`), "utf8");
         expect(pointsDrawn(svg), name).toBe(rows.length);
         expect(svg).toMatch(
-          new RegExp(`^<svg [^>]*width="${width}mm" height="[\\d.]+mm" viewBox="0 0 (?:320|652) `),
+          new RegExp(`^<svg [^>]*width="${width}mm" height="[\\d.]+mm" viewBox="0 0 (?:320|652|768) `),
         );
         expect(new Set([...svg.matchAll(/font-family="([^"]*)"/g)].map((match) => match[1]))).toEqual(
           new Set(["Arial, Helvetica, 'Liberation Sans', sans-serif"]),

@@ -78,6 +78,7 @@ squared MMD.${
         : " r and p count each task once. Paler points are tasks learnt a second time, by diffusion: they would not be independent, so with them r comes without a p."
     }${starMeaning(points)} Figure 2 of the paper.`,
     panels,
+    rowOf: 3, // a row a foundation model, a panel a distance
     legend: [],
     key: "point",
     columnsOfCsv: [

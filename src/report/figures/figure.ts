@@ -31,6 +31,8 @@ export interface Figure {
   title: string;
   caption: Html;
   panels: Panel[];
+  /** How many panels belong together in a row; two stand side by side where it is left out. */
+  rowOf?: 3;
   /** Comparators shown, for the legend. */
   legend: readonly Comparator[];
   /** Lines or points in the legend. */
@@ -51,6 +53,8 @@ export interface DrawnFigure {
 export const journalWidths = [85, 170] as const;
 export const panelWidth = 320;
 const gap = 12;
+/** Of three panels in the width of a page: narrower plots, not smaller text. */
+const thirdWidth = 248;
 /** Room around a plot for what its axes say, the same everywhere, so that panels line up. */
 export const plotRoom = { left: 50, right: 12, top: 6, bottom: 42 };
 /** Of all text but titles, in pixels: 6 points or more where three panels share the width of a printed page. */
@@ -166,13 +170,19 @@ export function airyDomain(values: readonly number[], air = 0.1): [number, numbe
 /** Draws the figure: its HTML with all panels and links, and the files beside it. */
 export async function drawFigure(figure: Figure, embed: Embed): Promise<DrawnFigure> {
   const drawings = await drawPanels(figure, panelWidth);
-  const wide = panelWidth * 2 + gap;
+  const columns = figure.rowOf ?? 2;
+  const wide = columns === 3 ? thirdWidth * 3 + gap * 2 : panelWidth * 2 + gap;
   // A figure of one panel fills the page's width by being drawn wider, not larger.
-  const page = drawings.length === 1 ? await drawPanels(figure, wide) : drawings;
+  const page =
+    columns === 3
+      ? await drawPanels(figure, thirdWidth)
+      : drawings.length === 1
+        ? await drawPanels(figure, wide)
+        : drawings;
   const svgs = journalWidths.map((millimetres): [string, string] => {
     const narrow = millimetres === journalWidths[0];
     const width = narrow ? panelWidth : wide;
-    const all = narrow ? grid(drawings, 1, gap) : grid(page, 2, gap);
+    const all = narrow ? grid(drawings, 1, gap) : grid(page, columns, gap);
     const whole = figure.legend.length > 0 ? stack([legendDrawing(figure, width), all], 8) : all;
     const svg = standalone({ ...whole, width }, figure.title, millimetres);
     return [`${figure.name}-${millimetres}mm`, svg.replaceAll(font, printFont)];
