@@ -207,7 +207,7 @@ describe("what could not be concluded", () => {
     );
     expect(headline).toBe("This study is not finished: 6 of 10 cells done, 2 failed, 2 still to come.");
     expect(lines).toContain(
-      "Failed: 2 cells (lesion segmentation, profound-tiny: pretrained; super-resolution, profound-tiny: pretrained). " +
+      "Failed: 2 cells (profound-tiny, pretrained: lesion segmentation and super-resolution). " +
         "CUDA ran out of memory",
     );
     expect(lines).toContain("Still to come: 2 cells (every cell of unet-3d).");

@@ -69,11 +69,12 @@ function whereabouts(cells: readonly CellSummary[], all: readonly CellSummary[])
   whole((cell) => taskInProse(cell));
   whole((cell) => cell.model);
   if (rest.length > 0) {
-    // A seed or a comparator more is no other place.
-    const places = groupBy(rest, (cell) => `${taskInProse(cell)}, ${cell.model}`);
-    const named = [...places].map(
-      ([place, own]) =>
-        `${place}: ${names([...new Set(own.map((cell) => comparatorLabel[cell.comparator].toLowerCase()))])}`,
+    // A seed or a comparator more is no other place, and neither is a task more where the same is missing.
+    const places = [...groupBy(rest, (cell) => JSON.stringify([taskInProse(cell), cell.model])).values()];
+    const missing = (own: readonly CellSummary[]): string =>
+      `${own[0]?.model}, ${names([...new Set(own.map((cell) => comparatorLabel[cell.comparator].toLowerCase()))])}`;
+    const named = [...groupBy(places, missing)].map(
+      ([what, alike]) => `${what}: ${names(alike.flatMap(([cell]) => (cell ? [taskInProse(cell)] : [])))}`,
     );
     const shown = named.slice(0, 4);
     if (named.length > 4) shown.push(`${grouped(named.length - 4)} more`);
