@@ -10,10 +10,11 @@ import { duration, listing, percent, signed, significant } from "../dist/report/
 import { chooseCases } from "../dist/report/gallery.js";
 import { html, trusted } from "../dist/report/html.js";
 import { taskInProse, taskLabel } from "../dist/report/labels.js";
-import { meanInterval, median, studentQuantile } from "../dist/report/means.js";
+import { median } from "../dist/report/means.js";
 import { looks } from "../dist/report/palette.js";
 import { differencePicture, greyPicture, percentileWindow, shownSize } from "../dist/report/pictures.js";
 import { type Summary, summarise, type TaskRow } from "../dist/report/summary.js";
+import type { Claim } from "../dist/statistics/claims.js";
 import type { CellResult, TaskKind } from "../dist/study/results.js";
 import { studyResults } from "./report-fixture.js";
 
@@ -52,39 +53,8 @@ describe("numbers in words and columns", () => {
   });
 });
 
-describe("the interval of a mean", () => {
-  // scipy.stats.t.ppf(0.975, degrees), SciPy 1.17.1
-  it.each([
-    [1, 12.706204736174694],
-    [2, 4.302652729749462],
-    [9, 2.262157162798205],
-    [30, 2.0422724563012378],
-  ])("uses Student's t with %i degrees of freedom", (degrees, quantile) => {
-    expect(studentQuantile(degrees)).toBeCloseTo(quantile, 7);
-  });
-
-  it("is mean ± t s / sqrt(n), and absent for one value", () => {
-    const { mean, low, high } = meanInterval([1, 2, 3]); // s = 1
-    expect(mean).toBe(2);
-    expect(high).toBeCloseTo(2 + 4.302652729749462 / Math.sqrt(3), 7);
-    expect(low).toBeCloseTo(2 - 4.302652729749462 / Math.sqrt(3), 7);
-    expect(meanInterval([5])).toEqual({ n: 1, mean: 5, low: null, high: null });
-  });
-
-  it("is taken of differences paired by case", () => {
-    const [row] = summarise(studyResults()).rows;
-    const cases = (name: "fine-tuned" | "from-scratch") =>
-      row.entries[name].score?.cases ?? new Map<string, number>();
-    const differences = [...cases("fine-tuned")].map(
-      ([id, value]) => value - (cases("from-scratch").get(id) ?? 0),
-    );
-    expect(row.paired["from-scratch"]).toEqual({
-      ...meanInterval(differences),
-      better: differences.filter((difference) => difference > 0).length,
-    });
-  });
-
-  it("has a median for even and odd numbers of values", () => {
+describe("the median", () => {
+  it("is the middle value, or the mean of the middle two", () => {
     expect(median([3, 1, 2])).toBe(2);
     expect(median([4, 1, 3, 2])).toBe(2.5);
     expect(median([])).toBeNaN();
@@ -272,7 +242,12 @@ describe("gain against distance", () => {
         task: `task-${index}` as TaskKind,
         counts: true,
         distances: { D2P: { ...(row.distances.D2P as NonNullable<TaskRow["distances"]["D2P"]>), biased } },
-        gains: { specialised: { percent: gains[index], seedDeviation: null, seeds: 1 } },
+        claims: {
+          specialised: {
+            ...(row.claims.specialised as Claim),
+            percent: { estimate: gains[index] as number, low: null, high: null },
+          },
+        },
       }),
     );
     return { models: [row.model], tasks: rows, seeds: [7], rows, cohorts: [] };

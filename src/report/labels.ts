@@ -1,4 +1,5 @@
 import { type Comparator, ownStrategy, type TaskKind, type TaskVariant } from "../common/vocabulary.js";
+import type { Verdict } from "../statistics/claims.js";
 import type { DistanceName, GainReference } from "../study/results.js";
 
 /** A task as a person writes it: `Lesion segmentation`, `Super-resolution by diffusion`. */
@@ -78,3 +79,11 @@ export function metricLabel(metric: string): string {
 export function metricWithDirection(metric: string): string {
   return `${metricLabel(metric)}, ${higherIsBetter(metric) ? "higher" : "lower"} is better`;
 }
+
+/** What became of a claim, in a word of a table. */
+export const verdictWords: Record<Verdict, string> = {
+  supported: "better",
+  contradicted: "worse",
+  "practically-equal": "practically equal",
+  undetermined: "undetermined",
+};

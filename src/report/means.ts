@@ -1,28 +1,3 @@
-import { smallestSignificant } from "../statistics/correlation.js";
-
-export interface MeanInterval {
-  n: number;
-  mean: number;
-  /** The 95 % interval of the mean; null for fewer than 2 values. */
-  low: number | null;
-  high: number | null;
-}
-
-/** Mean and 95 % interval of independent values, by Student's t. */
-export function meanInterval(values: readonly number[]): MeanInterval {
-  const n = values.length;
-  const mean = average(values);
-  if (n < 2) return { n, mean, low: null, high: null };
-  const half = (studentQuantile(n - 1) * (deviation(values) ?? 0)) / Math.sqrt(n);
-  return { n, mean, low: mean - half, high: mean + half };
-}
-
-/** The t that |T| exceeds with probability 0.05, from the smallest significant r by t² = r² degrees / (1 - r²). */
-export function studentQuantile(degrees: number): number {
-  const r = smallestSignificant(degrees + 2);
-  return r * Math.sqrt(degrees / ((1 - r) * (1 + r)));
-}
-
 /** The least of finite values; NaN for none. Unlike `Math.min(...values)` it takes any number of them. */
 export function smallest(values: Iterable<number>): number {
   let least = Number.NaN;

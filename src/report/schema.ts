@@ -151,6 +151,36 @@ export const resultsSchema = z.object({
       reason: text.optional(),
     }),
   ),
+  claims: z
+    .array(
+      z.object({
+        task,
+        strategy,
+        model: text,
+        reference: z.enum(["random-weights", "pretrained", "from-scratch", "specialised"]),
+        metric: text,
+        verdict: z.enum(["supported", "practically-equal", "contradicted", "undetermined"]),
+        reason: text,
+        seeds: z.array(whole),
+        patients: whole,
+        cases: whole,
+        fineTuned: number,
+        referenceValue: number,
+        difference: z.object({
+          estimate: number,
+          low: number.nullable(),
+          high: number.nullable(),
+          standardError: number.nullable(),
+          deviations: z.object({ seeds: number, patients: number, rest: number }).nullable(),
+        }),
+        percent: z.object({ estimate: number, low: number.nullable(), high: number.nullable() }).nullable(),
+        p: number.nullable(),
+        adjustedP: number.nullable(),
+        equivalence: z.object({ margin: number, low: number.nullable(), high: number.nullable() }),
+        better: whole,
+      }),
+    )
+    .optional(),
   distances: z.array(
     z.object({
       task,

@@ -1,8 +1,16 @@
 import { comparators, ownStrategy } from "../common/vocabulary.js";
+import { type Claim, hardlyAnything, type Verdict } from "../statistics/claims.js";
 import type { GainReference, StudyResults } from "../study/results.js";
-import { count, listing, names, percent, significant } from "./format.js";
-import { kindInProse, metricLabel, referenceInProse, taskInProse, taskLabel } from "./labels.js";
-import { distanceNames, groupBy, hardlyAnything, type Summary, type TaskRow, verdict } from "./summary.js";
+import { count, listing, names, percent, signed, significant } from "./format.js";
+import {
+  kindInProse,
+  metricLabel,
+  referenceInProse,
+  taskInProse,
+  taskLabel,
+  verdictWords,
+} from "./labels.js";
+import { distanceNames, groupBy, type Summary, type TaskRow } from "./summary.js";
 
 /** What is said of one foundation model on the first screen. */
 export interface ModelAnswer {
@@ -29,28 +37,42 @@ export function modelAnswers(summary: Summary): ModelAnswer[] {
 }
 
 function answer(model: string, rows: TaskRow[]): string {
-  const compared = rows.filter((row) => verdict(row, "from-scratch").verdict !== "unknown");
+  const compared = rows.filter((row) => isLearnt(row.claims["from-scratch"]));
   const others = (["random-weights", "specialised"] as const).flatMap((reference) => tally(rows, reference));
+  const rest = others.length > 0 ? `; ${listing(others)}` : "";
   if (compared.length === 0) {
-    const rest = others.length > 0 ? ` It helps ${listing(others)}.` : "";
     const { yet, why } = whyUnknown(rows);
-    return `Whether ${model} helps over training from scratch cannot be said${yet}: ${why}.${rest}`;
+    const more = others.length > 0 ? ` It is better ${listing(others)}.` : "";
+    return `Whether ${model} helps over training from scratch cannot be said${yet}: ${why}.${more}`;
   }
-  const better = compared.filter((row) => verdict(row, "from-scratch").verdict === "better").length;
-  const sure = compared.filter((row) => {
-    const { verdict: word, sure } = verdict(row, "from-scratch");
-    return word === "better" && sure;
-  }).length;
-  const chance =
-    sure === better
-      ? ""
-      : `, but on ${sure === 0 ? "none" : `only ${sure}`} of them beyond the spread over test cases`;
-  const share = `${better === 0 ? "none" : better} of ${count(compared.length, "task")}`;
   const missing = rows.filter((row) => !compared.includes(row)).map((row) => taskInProse(row));
   const absent = missing.length > 0 ? ` ${sentence(listing(missing))} could not be compared.` : "";
-  const rest = others.length > 0 ? `; ${listing(others)}` : "";
-  return `${model} helps on ${share} over training from scratch${chance}${rest}.${absent}`;
+  const claims = compared.map((row) => row.claims["from-scratch"] as Claim);
+  if (claims.every(({ seeds }) => seeds.length < 2)) {
+    const higher = claims.filter(({ difference }) => difference.estimate > 0).length;
+    return (
+      `Whether ${model} helps over training from scratch is undetermined on ${allOf(claims.length)}: with one seed nobody ` +
+      `knows how much a result moves from one training to the next. Its mean is higher on ${higher === 0 ? "none" : higher} ` +
+      `of ${claims.length}.${absent}`
+    );
+  }
+  const parts = verdicts.flatMap((verdict) => {
+    const those = compared.filter((row) => row.claims["from-scratch"]?.verdict === verdict);
+    if (those.length === 0 && verdict !== "supported") return [];
+    const names = those.length === 0 ? "" : ` (${listing(those.map((row) => taskInProse(row)))})`;
+    const of = verdict === "supported" ? ` of ${count(compared.length, "task")}` : "";
+    return [`${verdictWords[verdict]} on ${those.length === 0 ? "none" : those.length}${of}${names}`];
+  });
+  return `Over training from scratch, ${model} is ${listing(parts)}${rest}.${absent}`;
 }
+
+/** Of two models that have learnt next to nothing neither is better. */
+const isLearnt = (claim: Claim | undefined): boolean =>
+  claim !== undefined && Math.max(claim.fineTuned, claim.referenceValue) >= hardlyAnything;
+
+const verdicts: readonly Verdict[] = ["supported", "contradicted", "practically-equal", "undetermined"];
+
+const allOf = (tasks: number): string => (tasks === 1 ? "the one task" : `all ${tasks} tasks`);
 
 /** Why no task of a model can be compared: results to come, cells that failed, or nothing learnt. */
 function whyUnknown(rows: readonly TaskRow[]): { yet: string; why: string } {
@@ -68,38 +90,40 @@ function whyUnknown(rows: readonly TaskRow[]): { yet: string; why: string } {
 
 /** What is said of tasks that are learnt by diffusion too; nothing where none can be compared. */
 function byDiffusion(rows: TaskRow[]): string[] {
-  const compared = rows.filter((row) => verdict(row, "from-scratch").verdict !== "unknown");
   const [over] = tally(rows, "from-scratch");
   if (over === undefined) return [];
+  const compared = rows.filter((row) => row.claims["from-scratch"]);
   const names = listing(compared.map(({ task }) => taskInProse({ task, strategy: ownStrategy(task) })));
-  return [`Fine-tuned by diffusion instead (${names}), it helps ${over}.`];
+  return [`Fine-tuned by diffusion instead (${names}), it is better ${over}.`];
 }
 
-/** `over random weights on 2 of 2`; nothing where no task can be compared. */
+/** `over random weights on 2 of 2`; nothing where no task can be compared, or no claim be more than undetermined. */
 function tally(rows: TaskRow[], reference: GainReference): string[] {
-  const compared = rows.map((row) => verdict(row, reference).verdict).filter((word) => word !== "unknown");
-  if (compared.length === 0) return [];
-  const better = compared.filter((word) => word === "better").length;
-  return [`over ${referenceInProse[reference]} on ${better === 0 ? "none" : better} of ${compared.length}`];
+  const claims = rows.flatMap((row) => row.claims[reference] ?? []);
+  if (claims.every(({ seeds }) => seeds.length < 2)) return [];
+  const better = claims.filter(({ verdict }) => verdict === "supported").length;
+  return [`over ${referenceInProse[reference]} on ${better === 0 ? "none" : better} of ${claims.length}`];
+}
+
+/** `+3.1 % (95 % interval −0.4 % to +7.0 %)`; the interval only where it is known. */
+function gainInWords({ percent: gain, difference }: Claim): string {
+  if (gain === null) return `a difference of ${signed(difference.estimate, 3)}`;
+  const interval =
+    gain.low === null || gain.high === null
+      ? ""
+      : ` (95 % interval ${percent(gain.low)} to ${percent(gain.high)})`;
+  return `${percent(gain.estimate)}${interval}`;
 }
 
 function details(rows: TaskRow[]): string[] {
   return rows.flatMap((row) => {
-    const fineTuned = row.entries["fine-tuned"].score;
-    const scratch = row.entries["from-scratch"].score;
-    const { verdict: word, sure } = verdict(row, "from-scratch");
-    if (word === "unknown" || !fineTuned || !scratch) return [];
-    const gain = row.gains["from-scratch"];
-    const values = `${metricLabel(row.metric ?? "metric")} ${significant(fineTuned.mean)} against ${significant(scratch.mean)}`;
-    const paired = row.paired["from-scratch"];
-    const certainty =
-      paired?.low == null || paired.high == null
-        ? "too few cases for an interval"
-        : sure
-          ? `beyond the spread over ${count(paired.n, "case")}`
-          : `within the spread over ${count(paired.n, "case")}, so it may be chance`;
-    const change = gain ? percent(gain.percent) : word;
-    return [`${sentence(taskInProse(row))}: ${change} (${values}), ${certainty}.`];
+    const claim = row.claims["from-scratch"];
+    if (!claim || !isLearnt(claim)) return [];
+    const { metric, fineTuned, referenceValue, verdict, reason } = claim;
+    const values = `${metricLabel(metric)} ${significant(fineTuned)} against ${significant(referenceValue)}`;
+    return [
+      `${sentence(taskInProse(row))}: ${values}, ${gainInWords(claim)}: ${verdictWords[verdict]}, ${reason}.`,
+    ];
   });
 }
 

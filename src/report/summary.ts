@@ -7,19 +7,19 @@ import {
   type TaskVariant,
   taskKinds,
 } from "../common/vocabulary.js";
+import { type Claim, computeClaims, gainReferences, hardlyAnything } from "../statistics/claims.js";
 import type {
   CellResult,
   CellSummary,
   Distance,
   DistanceName,
-  Gain,
   GainReference,
   StudyResults,
 } from "../study/results.js";
 import { fixed } from "./format.js";
 import { higherIsBetter } from "./labels.js";
 import { limits } from "./limits.js";
-import { average, deviation, largest, type MeanInterval, meanInterval, smallest } from "./means.js";
+import { average, deviation, largest, smallest } from "./means.js";
 
 /** A test metric over cases and seeds. */
 export interface Score {
@@ -50,13 +50,6 @@ export interface Entry {
   score: Score | null;
 }
 
-/** Relative performance gain in percent, averaged over the seeds for which it is defined. */
-export interface MeanGain {
-  percent: number;
-  seedDeviation: number | null;
-  seeds: number;
-}
-
 export interface MeanDistance {
   name: DistanceName;
   /** The paper's: its sigma, biased. */
@@ -65,12 +58,6 @@ export interface MeanDistance {
   lowest: number;
   highest: number;
   bySeed: Distance[];
-}
-
-/** Case by case, how much better the fine-tuned model is than a reference, in the metric's unit. */
-export interface PairedDifference extends MeanInterval {
-  /** On how many of the `n` cases the fine-tuned model is the better one. */
-  better: number;
 }
 
 /** A task, learnt by a strategy, under a foundation model: a row of the report's main table. */
@@ -85,9 +72,9 @@ export interface TaskRow extends TaskVariant {
   higherIsBetter: boolean;
   entries: Record<Comparator, Entry>;
   specialisedModels: string[];
-  gains: Partial<Record<GainReference, MeanGain>>;
+  /** What may be said of the fine-tuned model beside each reference. */
+  claims: Partial<Record<GainReference, Claim>>;
   distances: Partial<Record<DistanceName, MeanDistance>>;
-  paired: Partial<Record<GainReference, PairedDifference>>;
   /** The mean to be marked as best among the comparators; null where none is better than the others. */
   best: number | null;
 }
@@ -106,12 +93,6 @@ export interface Summary {
   cohorts: CohortInUse[];
 }
 
-export const gainReferences: readonly GainReference[] = [
-  "from-scratch",
-  "random-weights",
-  "pretrained",
-  "specialised",
-];
 export const distanceNames: readonly DistanceName[] = ["D2R", "D2P", "D2S"];
 
 /** The rows of a task by a strategy, one a foundation model. */
@@ -182,11 +163,11 @@ interface Index {
   cells: Map<string, CellSummary[]>;
   /** The specialised model is shared by all foundation models and strategies, under its own name. */
   specialised: Map<TaskKind, Entry>;
-  gains: Map<string, Gain[]>;
+  claims: Map<string, Claim[]>;
   distances: Map<string, Distance[]>;
 }
 
-function indexOf({ cells, gains, distances }: StudyResults): Index {
+function indexOf({ cells, claims, distances }: StudyResults): Index {
   const specialised = groupBy(
     cells.filter((cell) => cell.comparator === "specialised"),
     (cell) => cell.task,
@@ -197,10 +178,15 @@ function indexOf({ cells, gains, distances }: StudyResults): Index {
       (cell) => keyOf(cell, cell.model),
     ),
     specialised: new Map([...specialised].map(([task, own]) => [task, entry("specialised", own)])),
-    gains: groupBy(gains, (gain) => keyOf(gain, gain.model, gain.reference)),
+    claims: groupBy(claims ?? computeClaims(resultsOf(cells)), (claim) =>
+      keyOf(claim, claim.model, claim.reference),
+    ),
     distances: groupBy(distances, (distance) => keyOf(distance, distance.model, distance.name)),
   };
 }
+
+const resultsOf = (cells: readonly CellSummary[]): CellResult[] =>
+  cells.flatMap(({ status, result }) => (status === "done" && result ? [result] : []));
 
 const keyOf = ({ task, strategy }: TaskVariant, ...rest: string[]): string =>
   JSON.stringify([task, strategy, ...rest]);
@@ -240,12 +226,12 @@ function taskRow(index: Index, variant: TaskVariant, counts: boolean, model: str
     higherIsBetter: higher,
     entries,
     specialisedModels: [...new Set(entries.specialised.cells.map((cell) => cell.model))],
-    gains: table(gainReferences, (reference) => meanGain(index.gains.get(keyOf(variant, model, reference)))),
+    claims: table(
+      gainReferences,
+      (reference) => index.claims.get(keyOf(variant, model, reference))?.[0] ?? null,
+    ),
     distances: table(distanceNames, (name) =>
       meanDistance(name, index.distances.get(keyOf(variant, model, name))),
-    ),
-    paired: table(gainReferences, (reference) =>
-      pairedDifference(entries["fine-tuned"].score, entries[reference].score, higher),
     ),
     best: bestOf(means, higher),
   };
@@ -325,12 +311,6 @@ function sumOfMatrices(matrices: readonly number[][][]): number[][] | null {
   );
 }
 
-function meanGain(gains: readonly Gain[] = []): MeanGain | null {
-  const percents = gains.flatMap((gain) => gain.percent ?? []);
-  if (percents.length === 0) return null;
-  return { percent: average(percents), seedDeviation: deviation(percents), seeds: percents.length };
-}
-
 function meanDistance(name: DistanceName, bySeed: Distance[] = []): MeanDistance | null {
   const values = bySeed.flatMap((one) => one.paper.biased ?? []).filter(Number.isFinite);
   if (values.length === 0) return null;
@@ -342,40 +322,4 @@ function meanDistance(name: DistanceName, bySeed: Distance[] = []): MeanDistance
     highest: largest(values),
     bySeed,
   };
-}
-
-function pairedDifference(
-  fineTuned: Score | null,
-  reference: Score | null,
-  higher: boolean,
-): PairedDifference | null {
-  if (!fineTuned || !reference) return null;
-  const differences: number[] = [];
-  for (const [id, value] of fineTuned.cases) {
-    const other = reference.cases.get(id);
-    if (other === undefined || !Number.isFinite(value - other)) continue;
-    differences.push(higher ? value - other : other - value);
-  }
-  if (differences.length === 0) return null;
-  return { ...meanInterval(differences), better: differences.filter((difference) => difference > 0).length };
-}
-
-/** Below it a metric whose best value is 1 says that nothing was learnt: one such result is not better than another. */
-export const hardlyAnything = 0.05;
-
-/** Whether a fine-tuned model did better than a reference, and whether its cases are enough to be sure. */
-export type Verdict = "better" | "worse" | "equal" | "unknown";
-
-export function verdict(row: TaskRow, reference: GainReference): { verdict: Verdict; sure: boolean } {
-  const fineTuned = row.entries["fine-tuned"].score?.mean;
-  const other = row.entries[reference].score?.mean;
-  if (fineTuned == null || other == null || !Number.isFinite(fineTuned - other)) {
-    return { verdict: "unknown", sure: false };
-  }
-  if (row.higherIsBetter && Math.max(fineTuned, other) < hardlyAnything)
-    return { verdict: "unknown", sure: false };
-  const difference = row.higherIsBetter ? fineTuned - other : other - fineTuned;
-  const paired = row.paired[reference];
-  const sure = paired?.low != null && paired.high != null && (paired.low > 0 || paired.high < 0);
-  return { verdict: difference > 0 ? "better" : difference < 0 ? "worse" : "equal", sure };
 }

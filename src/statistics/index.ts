@@ -1,5 +1,13 @@
+export {
+  type Claim,
+  type ClaimRules,
+  computeClaims,
+  type Verdict,
+} from "./claims.js";
 export { averageRanks, type Correlation, pearson, smallestSignificant, spearman } from "./correlation.js";
+export { type CrossedDifference, type CrossedPair, crossedDifference, crossedPair } from "./crossed.js";
 export { computeGains, relativePerformanceGain } from "./gains.js";
+export { type SimulatedStudy, simulateClaims, simulateStudy } from "./simulation.js";
 export {
   bootstrapInterval,
   mean,
@@ -8,3 +16,4 @@ export {
   quantile,
   standardDeviation,
 } from "./summary.js";
+export type { MeanSquare } from "./uncertain-spread.js";

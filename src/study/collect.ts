@@ -8,6 +8,7 @@ import { writeSealedJson } from "../common/sealed-json.js";
 import { buildInfo } from "../native/runtime.js";
 import { readSafetensors } from "../native/safetensors.js";
 import type { Tensor } from "../native/tensor.js";
+import { computeClaims } from "../statistics/claims.js";
 import { computeGains } from "../statistics/gains.js";
 import { factsOf } from "../tasks/case-volumes.js";
 import { taskOf } from "../tasks/index.js";
@@ -86,6 +87,7 @@ export class ResultsCollector {
       },
       cells,
       gains: computeGains(done),
+      claims: computeClaims(done, study.claims),
       distances: await this.distances(done, signal),
       pretraining,
       ...(cohort.exposure && cohort.exposure.length > 0 ? { exposure: cohort.exposure } : {}),

@@ -5,6 +5,7 @@
 import type { MaskCount } from "../cohort/mask-counts.js";
 import type { Comparator, Strategy, TaskKind } from "../common/vocabulary.js";
 import type { Precision } from "../native/network.js";
+import type { Claim } from "../statistics/claims.js";
 import type { Augmentation } from "../tasks/augmentation.js";
 import type { Basis } from "./basis.js";
 
@@ -14,6 +15,8 @@ export type { Comparator, Strategy, TaskKind } from "../common/vocabulary.js";
 export interface CaseScore {
   /** Its id in the manifest. */
   case: string;
+  /** Whose it is. */
+  patient?: string;
   /**
    * The case's own metric, null where it is undefined for the case, as Dice is without a lesion; where the metric is one
    * of the whole set, the score that it is computed from.
@@ -266,6 +269,8 @@ export interface StudyResults {
   cells: CellSummary[];
   /** Of every fine-tuned cell over each reference that is done. */
   gains: Gain[];
+  /** How much better each fine-tuned model is than each reference, how sure that is, and what may be said of it. */
+  claims?: Claim[];
   /** Of every fine-tuned cell from each reference that is done. */
   distances: Distance[];
   /** One entry a foundation model that the study pretrained itself. */

@@ -14,6 +14,7 @@ import {
 } from "../models/specification.js";
 import { augmentationSchema } from "../tasks/augmentation.js";
 import { diffusionOptions, taskOptions } from "../tasks/index.js";
+import { defaultMargins } from "../tasks/margins.js";
 import { manifestLimitsSchema, preparationFields, splitSchema } from "./cohort-schema.js";
 
 const fileName = z
@@ -297,6 +298,18 @@ export const studySchema = section({
   alignment: section({
     /** Of the kernel exp(-|u - v|² / sigma²). */
     sigma: positive.default(1),
+  }).prefault({}),
+  claims: section({
+    /**
+     * By task, the difference of its metric up to which two models count as practically equal: to be set before the study
+     * is run.
+     */
+    margins: section(
+      Object.fromEntries(taskKinds.map((task) => [task, positive.default(defaultMargins[task])])) as Record<
+        TaskKind,
+        z.ZodDefault<typeof positive>
+      >,
+    ).prefault({}),
   }).prefault({}),
   execution: section({
     device: z

@@ -31,7 +31,7 @@ export function alignmentFigure(summary: Summary, reference: GainReference): Fig
   const points = summary.rows.flatMap((row) =>
     distanceNames.flatMap((distance): Point[] => {
       const value = row.distances[distance]?.biased;
-      const percent = row.gains[reference]?.percent;
+      const percent = row.claims[reference]?.percent?.estimate;
       if (value === undefined || percent === undefined) return [];
       return [
         {

@@ -165,9 +165,10 @@ function finding(row: TaskRow): string {
     const score = row.entries[comparator].score;
     return score ? [`${comparatorLabel[comparator]} ${significant(score.mean)}`] : [];
   });
-  const paired = row.paired["from-scratch"];
-  const better = paired
-    ? ` The fine-tuned model is better than from scratch on ${paired.better} of ${count(paired.n, "case")}.`
-    : "";
+  const claim = row.claims["from-scratch"];
+  const better =
+    claim && claim.patients > 0
+      ? ` The fine-tuned model is better than from scratch on ${claim.better} of ${count(claim.patients, "patient")}.`
+      : "";
   return `${row.model}: mean ${means.join(", ")}.${better}`;
 }

@@ -1,7 +1,7 @@
 import type { TopLevelSpec } from "vega-lite";
 import type { Strategy, TaskKind } from "../../common/vocabulary.js";
 import type { GainReference } from "../../study/results.js";
-import { percent } from "../format.js";
+import { percent as inPercent } from "../format.js";
 import { html } from "../html.js";
 import { comparatorLabel, pointLabel, starMeaning } from "../labels.js";
 import { largest, median, smallest } from "../means.js";
@@ -27,15 +27,8 @@ const shown: readonly GainReference[] = ["from-scratch"];
 export function gainFigure(summary: Summary): Figure | null {
   const points = summary.rows.flatMap((row) =>
     shown.flatMap((reference): Point[] => {
-      const gain = row.gains[reference];
-      const mean = row.entries[reference].score?.mean;
-      if (!gain || mean == null) return [];
-      // The interval of the mean paired difference, in percent of the reference, around the gain of the results.
-      const paired = row.paired[reference];
-      const half =
-        paired?.high != null && mean !== 0
-          ? (Math.abs(paired.high - paired.mean) / Math.abs(mean)) * 100
-          : null;
+      const percent = row.claims[reference]?.percent;
+      if (!percent) return [];
       return [
         {
           model: row.model,
@@ -43,9 +36,9 @@ export function gainFigure(summary: Summary): Figure | null {
           strategy: row.strategy,
           label: pointLabel(row),
           reference,
-          percent: gain.percent,
-          low: half === null ? null : gain.percent - half,
-          high: half === null ? null : gain.percent + half,
+          percent: percent.estimate,
+          low: percent.low,
+          high: percent.high,
         },
       ];
     }),
@@ -60,11 +53,11 @@ export function gainFigure(summary: Summary): Figure | null {
     name: "gain",
     title: "Gain over training from scratch",
     caption: html`Relative performance gain (RPG) of the fine-tuned model; right of zero, its pretrained weights
-helped. The line is the 95 % interval of the difference, paired by test case.${beyond ? " What reaches the edge of the axis goes on beyond it: the numbers tell how far." : null}${starMeaning(points)}`,
+helped. ${points.some(({ low }) => low !== null) ? "The line is its 95 % interval over seeds and patients." : "Of one seed there is no interval: how much a result moves from one training to the next is not known."}${beyond ? " What reaches the edge of the axis goes on beyond it: the numbers tell how far." : null}${starMeaning(points)}`,
     panels: models.map((model) => {
       const mine = points.filter((point) => point.model === model);
       return {
-        label: `${model}: ${mine.map((point) => `${point.label} ${percent(point.percent)} over ${comparatorLabel[point.reference].toLowerCase()}`).join("; ")}.`,
+        label: `${model}: ${mine.map((point) => `${point.label} ${inPercent(point.percent)} over ${comparatorLabel[point.reference].toLowerCase()}`).join("; ")}.`,
         title: model,
         parts: [{ spec: (width: number) => spec(mine, domain, width) }],
       };
@@ -136,7 +129,7 @@ function spec(points: Point[], domain: [number, number], width: number): TopLeve
         : point.percent > domain[1]
           ? arrowRight
           : looks[point.reference].shape,
-    number: percent(point.percent),
+    number: inPercent(point.percent),
   }));
   return {
     ...panel(tasks.length * 30 + room.top + room.bottom, width, room),

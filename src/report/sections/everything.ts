@@ -128,10 +128,11 @@ function scoreCells(row: TaskRow, comparator: Comparator, severalSeeds: boolean)
 }
 
 function gainCell(row: TaskRow, reference: GainReference): TableCell {
-  const gain = row.gains[reference];
-  if (gain) return { shown: signed(gain.percent, 1), sort: gain.percent };
-  const zero = row.entries[reference].score?.mean === 0;
-  return zero ? { ...absent, note: "undefined: the reference is 0" } : absent;
+  const claim = row.claims[reference];
+  if (!claim) return absent;
+  if (claim.percent) return { shown: signed(claim.percent.estimate, 1), sort: claim.percent.estimate };
+  const why = claim.referenceValue > 0 ? "may be 0 for all that is known" : "is 0 or less";
+  return { ...absent, note: `undefined: the reference ${why}` };
 }
 
 function csvColumns(): string[] {
@@ -169,6 +170,6 @@ function csvRow(row: TaskRow): CsvRow {
     result[`${comparator} seeds`] = score?.seeds.length ?? null;
   }
   for (const reference of references)
-    result[`RPG over ${reference} (%)`] = row.gains[reference]?.percent ?? null;
+    result[`RPG over ${reference} (%)`] = row.claims[reference]?.percent?.estimate ?? null;
   return result;
 }

@@ -5,7 +5,7 @@ import { casesFigure } from "../figures/cases.js";
 import { taskCurvesFigure } from "../figures/curves.js";
 import { count, fixed, signed } from "../format.js";
 import { type Html, html } from "../html.js";
-import { comparatorLabel, metricLabel, metricWithDirection, taskLabel } from "../labels.js";
+import { comparatorLabel, metricLabel, metricWithDirection, taskLabel, verdictWords } from "../labels.js";
 import { first, limits } from "../limits.js";
 import { largest, median, smallest } from "../means.js";
 import { whyNothing } from "../missing-work.js";
@@ -60,18 +60,18 @@ function comparison(rows: TaskRow[], variant: TaskVariant, metric: string, asset
       const { score } = row.entries[comparator];
       if (!score) return [];
       const values = [...score.cases.values()].filter(Number.isFinite);
-      const paired = comparator === "fine-tuned" ? undefined : row.paired[comparator as GainReference];
-      return [{ row, comparator, score, values, paired }];
+      const claim = comparator === "fine-tuned" ? undefined : row.claims[comparator as GainReference];
+      return [{ row, comparator, score, values, claim }];
     }),
   );
   const byCase = lines.some(({ values }) => values.length > 0);
   const spread = { label: `${metricLabel(metric)}${byCase ? " over cases" : ""}`, class: "plain" };
-  const difference = { label: "Fine-tuned is better by, case by case", class: "plain" };
+  const difference = { label: "Fine-tuned is better by", class: "plain" };
   const number = (value: number | null | undefined, text = fixed(value, 3)): TableCell =>
     value === null || value === undefined || !Number.isFinite(value) ? absent : { shown: text, sort: value };
   if (lines.every(({ score }) => score.mean === null)) return null;
-  const compared = lines.some(({ paired }) => paired);
-  return html`<p>${metricWithDirection(metric)}.${compared ? " A difference whose 95 % interval leaves out 0 is more than chance over these cases." : null}</p>
+  const compared = lines.some(({ claim }) => claim?.difference.low != null);
+  return html`<p>${metricWithDirection(metric)}.${compared ? " Differences and their 95 % intervals are over seeds and patients." : " With one seed a difference has no interval: how much a result moves from one training to the next is not known."}</p>
 ${assets.table(
   withoutEmptyColumns({
     name: `comparison-${variantName(variant, "-")}`,
@@ -89,8 +89,9 @@ ${assets.table(
       { label: "95 % from", group: difference, kind: "number" },
       { label: "to", group: difference, kind: "number" },
       { label: "better on", group: difference, kind: "number" },
+      { label: "verdict", group: difference, kind: "text" },
     ],
-    rows: lines.map(({ row, comparator, score, values, paired }): TableCell[] => [
+    rows: lines.map(({ row, comparator, score, values, claim }): TableCell[] => [
       {
         shown: html`<span class="swatch ${comparator}">${comparatorLabel[comparator]}</span>`,
         sort: comparatorLabel[comparator],
@@ -103,14 +104,17 @@ ${assets.table(
       number(values.length === 0 ? null : median(values)),
       number(values.length === 0 ? null : smallest(values)),
       number(values.length === 0 ? null : largest(values)),
-      ...(paired
+      ...(claim
         ? [
-            number(paired.mean, signed(paired.mean, 3)),
-            number(paired.low, signed(paired.low, 3)),
-            number(paired.high, signed(paired.high, 3)),
-            { shown: `${paired.better} of ${paired.n}`, sort: paired.better / paired.n },
+            number(claim.difference.estimate, signed(claim.difference.estimate, 3)),
+            number(claim.difference.low, signed(claim.difference.low, 3)),
+            number(claim.difference.high, signed(claim.difference.high, 3)),
+            claim.patients === 0
+              ? absent
+              : { shown: `${claim.better} of ${claim.patients}`, sort: claim.better / claim.patients },
+            { shown: verdictWords[claim.verdict] },
           ]
-        : [absent, absent, absent, absent]),
+        : [absent, absent, absent, absent, absent]),
     ]),
     csvColumns: [
       "foundation model",
@@ -125,8 +129,14 @@ ${assets.table(
       "95% from",
       "95% to",
       "fine-tuned better on",
+      "patients",
+      "seeds",
+      "p",
+      "p by Holm",
+      "verdict",
+      "reason",
     ],
-    csvRows: lines.map(({ row, comparator, score, values, paired }) => ({
+    csvRows: lines.map(({ row, comparator, score, values, claim }) => ({
       "foundation model": row.model,
       comparator,
       cases: score.testCases,
@@ -135,10 +145,16 @@ ${assets.table(
       median: values.length === 0 ? null : median(values),
       lowest: values.length === 0 ? null : smallest(values),
       highest: values.length === 0 ? null : largest(values),
-      "fine-tuned better by": paired?.mean ?? null,
-      "95% from": paired?.low ?? null,
-      "95% to": paired?.high ?? null,
-      "fine-tuned better on": paired?.better ?? null,
+      "fine-tuned better by": claim?.difference.estimate ?? null,
+      "95% from": claim?.difference.low ?? null,
+      "95% to": claim?.difference.high ?? null,
+      "fine-tuned better on": claim?.better ?? null,
+      patients: claim?.patients ?? null,
+      seeds: claim?.seeds.length ?? null,
+      p: claim?.p ?? null,
+      "p by Holm": claim?.adjustedP ?? null,
+      verdict: claim?.verdict ?? null,
+      reason: claim?.reason ?? null,
     })),
   }),
 )}`;

@@ -1,0 +1,279 @@
+import type { Strategy, TaskKind } from "../common/vocabulary.js";
+import type { CellResult, GainReference } from "../study/results.js";
+import { defaultMargins } from "../tasks/margins.js";
+import { type CrossedDifference, type CrossedPair, crossedDifference, crossedPair } from "./crossed.js";
+import { holm } from "./holm.js";
+import type { MeanSquare } from "./uncertain-spread.js";
+
+/** In the order in which results and reports list them. */
+export const gainReferences: readonly GainReference[] = [
+  "from-scratch",
+  "random-weights",
+  "pretrained",
+  "specialised",
+];
+
+/**
+ * What became of the claim that a fine-tuned model is better than a reference:
+ *
+ * - `supported`: it is, by more than chance over seeds and patients explains, all claims of the study considered
+ * - `contradicted`: the reference is
+ * - `practically-equal`: they differ by less than the margin
+ * - `undetermined`: the study cannot tell
+ */
+export type Verdict = "supported" | "practically-equal" | "contradicted" | "undetermined";
+
+/** How much better a fine-tuned model is than a reference on one task, and how sure that is. */
+export interface Claim {
+  task: TaskKind;
+  strategy: Strategy;
+  model: string;
+  reference: GainReference;
+  metric: string;
+  verdict: Verdict;
+  /** Why, in words. */
+  reason: string;
+  /** The seeds that both have results of, and the patients that both have a value of. */
+  seeds: number[];
+  patients: number;
+  cases: number;
+  /** Means over those: of the cases of each patient first, so that each patient weighs the same. */
+  fineTuned: number;
+  referenceValue: number;
+  /** Fine-tuned less reference, positive where the fine-tuned model is better. */
+  difference: {
+    estimate: number;
+    /** 95 %, crossed over seeds and patients; null where it is not known. */
+    low: number | null;
+    high: number | null;
+    standardError: number | null;
+    /** Standard deviations from seed to seed, from patient to patient, and of the rest. */
+    deviations: { seeds: number; patients: number; rest: number } | null;
+  };
+  /**
+   * Relative performance gain in percent, from the ratio of the two means (equation 2 of the paper), with Fieller's 95 % set;
+   * its ends are null where there is no interval of the difference. Null where the reference is 0 or less, or may be.
+   */
+  percent: { estimate: number; low: number | null; high: number | null } | null;
+  /** Two-sided, and by Holm over all claims of the study over the same reference. */
+  p: number | null;
+  adjustedP: number | null;
+  /** Differences up to `margin` do not matter; the 90 % interval is that of two one-sided tests. */
+  equivalence: { margin: number; low: number | null; high: number | null };
+  /** On how many of the patients the fine-tuned model is the better one, its seeds averaged. */
+  better: number;
+}
+
+/** Rules of claims, as a study sets them beforehand. */
+export interface ClaimRules {
+  /** By task, the difference of its metric up to which two models count as practically equal. */
+  margins?: Partial<Record<TaskKind, number>>;
+}
+
+/** The chance of calling a claim supported, among all over one reference, where none is true. */
+const level = 0.05;
+
+/** Up to so many seeds their spread is taken from all models of a task together. */
+const fewSeeds = 3;
+
+/** Below it a metric whose best value is 1 says that nothing was learnt: one such result is not better than another. */
+export const hardlyAnything = 0.05;
+
+/** A claim before it is judged: what is measured. */
+interface Comparison {
+  claim: Omit<Claim, "verdict" | "reason" | "difference" | "percent" | "p" | "adjustedP" | "equivalence"> & {
+    estimate: number;
+  };
+  /** Null for a metric that only a whole test set has. */
+  pair: CrossedPair | null;
+}
+
+/**
+ * Every claim that a study's cells allow: each fine-tuned model on each task over each reference that was run. All numbers
+ * rest on the same seeds and patients for both, and no claim is better than undetermined from one seed.
+ */
+export function computeClaims(cells: readonly CellResult[], { margins = {} }: ClaimRules = {}): Claim[] {
+  const comparisons = gainReferences.flatMap((reference) => comparisonsOver(cells, reference));
+  const measured = comparisons.map((comparison) => ({
+    ...comparison,
+    crossed: comparison.pair && crossedDifference(comparison.pair, pooledSeeds(comparison, comparisons)),
+  }));
+  const adjusted = new Map<Comparison, number>();
+  for (const reference of gainReferences) {
+    const family = measured.filter(({ claim, crossed }) => crossed !== null && claim.reference === reference);
+    const pValues = holm(family.map(({ crossed }) => (crossed as CrossedDifference).p));
+    for (const [index, one] of family.entries()) adjusted.set(one, pValues[index] as number);
+  }
+  return measured.map((one) => {
+    const { claim, crossed } = one;
+    const { estimate, ...rest } = claim;
+    const [low, high] = crossed?.interval(1 - level) ?? [null, null];
+    const [from, to] = crossed?.interval(1 - 2 * level) ?? [null, null];
+    const numbers: Omit<Claim, "verdict" | "reason"> = {
+      ...rest,
+      difference: {
+        estimate,
+        low,
+        high,
+        standardError: crossed?.standardError ?? null,
+        deviations: crossed?.deviations ?? null,
+      },
+      percent: percentOf(rest, crossed),
+      p: crossed?.p ?? null,
+      adjustedP: adjusted.get(one) ?? null,
+      equivalence: { margin: margins[claim.task] ?? defaultMargins[claim.task], low: from, high: to },
+    };
+    return { ...numbers, ...judge(numbers) };
+  });
+}
+
+function percentOf(
+  { fineTuned, referenceValue }: Pick<Claim, "fineTuned" | "referenceValue">,
+  crossed: CrossedDifference | null,
+): Claim["percent"] {
+  if (!(referenceValue > 0)) return null;
+  const percent = (ratio: number) => (ratio - 1) * 100;
+  if (!crossed) return { estimate: percent(fineTuned / referenceValue), low: null, high: null };
+  const set = crossed.ratio(1 - level);
+  return set && { estimate: percent(set.estimate), low: percent(set.low), high: percent(set.high) };
+}
+
+/** The verdict on a claim from its numbers, and why. */
+function judge(claim: Omit<Claim, "verdict" | "reason">): Pick<Claim, "verdict" | "reason"> {
+  const { difference, equivalence, p, adjustedP, seeds, patients, cases } = claim;
+  const undetermined = (reason: string) => ({ verdict: "undetermined" as const, reason });
+  if (Math.max(claim.fineTuned, claim.referenceValue) < hardlyAnything)
+    return undetermined(`neither reaches ${hardlyAnything}: the task was not learnt`);
+  if (seeds.length < 2)
+    return undetermined("one seed: how much the result moves from one training to the next is not known");
+  if (patients === 0)
+    return undetermined(`${claim.metric} is one number for the whole test set of ${cases} cases`);
+  if (patients < 2) return undetermined("one patient: how much patients differ is not known");
+  const { low, high } = difference;
+  if (low === null || high === null || p === null || adjustedP === null)
+    return undetermined("its interval is not known");
+  const interval = `95 % interval ${number(low)} to ${number(high)}`;
+  const over = `over ${seeds.length} seeds and ${patients} patients`;
+  const { margin } = equivalence;
+  if (Math.max(-(equivalence.low as number), equivalence.high as number) < margin)
+    return {
+      verdict: "practically-equal",
+      reason: `it differs by less than ${margin} (${interval}, ${over})`,
+    };
+  if (adjustedP < level) {
+    const verdict = difference.estimate > 0 ? "supported" : "contradicted";
+    return { verdict, reason: `${interval} ${over}` };
+  }
+  if (p < level)
+    return undetermined(`${interval} ${over}, but among all claims of the study chance gives as much`);
+  return undetermined(`${interval} ${over} holds both better and worse`);
+}
+
+const number = (value: number): string => `${value < 0 ? "−" : "+"}${Math.abs(value).toPrecision(2)}`;
+
+/** The fine-tuned cells of each model on each task, beside those of a reference. */
+function comparisonsOver(cells: readonly CellResult[], reference: GainReference): Comparison[] {
+  // The specialised model is shared by all foundation models and strategies.
+  const keyOf = ({ task, strategy, model, seed }: CellResult): string =>
+    JSON.stringify(reference === "specialised" ? [task, seed] : [task, strategy, model, seed]);
+  const others = new Map(
+    cells.filter(({ comparator }) => comparator === reference).map((cell) => [keyOf(cell), cell]),
+  );
+  const fineTuned = cells.filter(({ comparator }) => comparator === "fine-tuned");
+  const groups = groupBy(fineTuned, ({ task, strategy, model }) => JSON.stringify([task, strategy, model]));
+  return [...groups.values()].flatMap((own) => {
+    const pairs = own.flatMap((cell) => {
+      const other = others.get(keyOf(cell));
+      return other && cell.metric.mean !== null && other.metric.mean !== null ? [[cell, other] as const] : [];
+    });
+    return pairs.length === 0 ? [] : [comparison(pairs, reference)];
+  });
+}
+
+function comparison(
+  pairs: readonly (readonly [CellResult, CellResult])[],
+  reference: GainReference,
+): Comparison {
+  const [first] = pairs[0] as readonly [CellResult, CellResult];
+  const { task, strategy, model, metric } = first;
+  const of = {
+    ...{ task, strategy, model, reference, metric: metric.name },
+    seeds: pairs.map(([cell]) => cell.seed),
+  };
+  const sides = [pairs.map(([cell]) => cell), pairs.map(([, other]) => other)];
+  const ofCases = metric.standardDeviation !== null;
+  const tables = ofCases ? sides.map((cells) => cells.map(valuesByCase)) : [];
+  const everywhere = [...(tables[0]?.[0]?.keys() ?? [])].filter((id) =>
+    tables.flat().every((one) => one.has(id)),
+  );
+  const patientOf = patientsOf(first);
+  const patients = groupBy(everywhere, (id) => patientOf.get(id) as string);
+  if (patients.size === 0) {
+    const [fineTuned, referenceValue] = sides.map((cells) =>
+      average(cells.map((cell) => cell.metric.mean as number)),
+    ) as [number, number];
+    const claim = { ...of, patients: 0, cases: metric.cases.length, fineTuned, referenceValue, better: 0 };
+    return { claim: { ...claim, estimate: fineTuned - referenceValue }, pair: null };
+  }
+  const [own, others] = tables.map((rows) =>
+    rows.map((values) =>
+      [...patients.values()].map((ids) => average(ids.map((id) => values.get(id) as number))),
+    ),
+  ) as [number[][], number[][]];
+  const pair = crossedPair(own, others);
+  const gains = [...patients.keys()].map((_, i) =>
+    average(own.map((row, s) => (row[i] as number) - (others[s]?.[i] as number))),
+  );
+  const claim = {
+    ...of,
+    ...{ patients: patients.size, cases: everywhere.length },
+    ...{ fineTuned: pair.first, referenceValue: pair.second },
+    better: gains.filter((gain) => gain > 0).length,
+  };
+  return { claim: { ...claim, estimate: pair.first - pair.second }, pair };
+}
+
+/** Each case's own value, where it has one. */
+const valuesByCase = ({ metric }: CellResult): Map<string, number> =>
+  new Map(metric.cases.flatMap(({ case: id, value }) => (value === null ? [] : [[id, value] as const])));
+
+/** The patient of each case; in results that do not say, each case is one of its own. */
+function patientsOf({ metric }: CellResult): Map<string, string> {
+  return new Map(metric.cases.map(({ case: id, patient = id }) => [id, patient]));
+}
+
+/** The spread between seeds over all models that were compared on a task with few seeds; undefined where one is alone. */
+function pooledSeeds({ claim, pair }: Comparison, all: readonly Comparison[]): MeanSquare | undefined {
+  if (!pair?.bySeed || pair.seeds > fewSeeds) return undefined;
+  const alike = all.filter(
+    (other) =>
+      other.claim.reference === claim.reference &&
+      other.claim.task === claim.task &&
+      other.claim.strategy === claim.strategy &&
+      other.pair?.patients === pair.patients &&
+      other.pair.seeds >= 2,
+  );
+  let degrees = 0;
+  let sum = 0;
+  for (const { pair: other } of alike) {
+    if (!other?.bySeed) continue;
+    const { first, product, second } = other.bySeed;
+    degrees += other.seeds - 1;
+    sum += (other.seeds - 1) * (first - 2 * product + second);
+  }
+  return { value: sum / degrees, degrees };
+}
+
+const average = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;
+
+function groupBy<Item>(items: readonly Item[], of: (item: Item) => string): Map<string, Item[]> {
+  const groups = new Map<string, Item[]>();
+  for (const item of items) {
+    const key = of(item);
+    const group = groups.get(key);
+    if (group) group.push(item);
+    else groups.set(key, [item]);
+  }
+  return groups;
+}

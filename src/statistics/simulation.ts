@@ -1,0 +1,89 @@
+import { requireOptions } from "../common/arguments.js";
+import { randomStream } from "../common/random.js";
+import { taskKinds } from "../common/vocabulary.js";
+import type { CellResult } from "../study/results.js";
+import { type Claim, computeClaims } from "./claims.js";
+
+/** What a simulated study is drawn from; spreads are standard deviations in the metric's unit. */
+export interface SimulatedStudy {
+  /** Foundation models, each fine-tuned and trained from scratch on every task. Default 1. */
+  models?: number;
+  /** How many of the five tasks. Default 5. */
+  tasks?: number;
+  seeds: number;
+  patients: number;
+  /** Test cases a patient. Default 1. */
+  casesPerPatient?: number;
+  /** What pretraining truly adds to the metric. Default 0. */
+  gain?: number;
+  /** The mean of models trained from scratch. Default 0.5. */
+  reference?: number;
+  /** From one training to the next, over all patients alike. */
+  runSpread: number;
+  /** From patient to patient, of how much better the fine-tuned model is. */
+  patientSpread: number;
+  /** Of what is left of a single number. */
+  restSpread: number;
+}
+
+/**
+ * Draws the results of a study in which the truth is known, as cells whose claims can be computed: to see how often a
+ * verdict is right. Draws come from the stream `("simulation", study)` under `seed`.
+ */
+export function simulateStudy(settings: SimulatedStudy, seed: number, study = 0): CellResult[] {
+  requireOptions(settings);
+  const { models = 1, tasks = 5, seeds, patients, casesPerPatient = 1, gain = 0, reference = 0.5 } = settings;
+  const { runSpread, patientSpread, restSpread } = settings;
+  const { normal } = randomStream(seed, "simulation", study);
+  const cells: CellResult[] = [];
+  for (const task of taskKinds.slice(0, tasks)) {
+    const strategy = task === "modality-translation" ? "diffusion" : "direct";
+    for (let m = 0; m < models; m++) {
+      // Of either model by itself; the difference of two has twice the variance.
+      const share = Math.SQRT1_2;
+      const ofPatient = [0, 1].map(() =>
+        Array.from({ length: patients }, () => share * patientSpread * normal()),
+      );
+      for (let s = 1; s <= seeds; s++) {
+        for (const [side, comparator] of (["fine-tuned", "from-scratch"] as const).entries()) {
+          const run = share * runSpread * normal();
+          const cases = (ofPatient[side] as number[]).flatMap((patient, i) =>
+            Array.from({ length: casesPerPatient }, (_, c) => ({
+              case: `${i}-${c}`,
+              patient: String(i),
+              value: reference + (side === 0 ? gain : 0) + run + patient + share * restSpread * normal(),
+            })),
+          );
+          cells.push(cellOf({ task, strategy, model: `model ${m}`, comparator, seed: s, cases }));
+        }
+      }
+    }
+  }
+  return cells;
+}
+
+/** What a simulated study concludes. */
+export const simulateClaims = (settings: SimulatedStudy, seed: number, study = 0): Claim[] =>
+  computeClaims(simulateStudy(settings, seed, study));
+
+function cellOf({
+  cases,
+  ...of
+}: Pick<CellResult, "task" | "strategy" | "model" | "comparator" | "seed"> & {
+  cases: CellResult["metric"]["cases"];
+}): CellResult {
+  const values = cases.map(({ value }) => value as number);
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  return {
+    ...of,
+    id: [of.model, of.task, of.comparator, of.seed].join("--"),
+    network: { architecture: "simulated", parameters: 0, trainable: 0 },
+    metric: { name: "SSIM", mean, standardDeviation: 0, cases, secondary: {} },
+    curve: [],
+    bestEpoch: null,
+    cost: {
+      ...{ wallSeconds: 0, deviceSeconds: 0, peakMemoryBytes: 0, epochSeconds: [], epochEmbedded: [] },
+      ...{ device: "cpu", threads: 1 },
+    },
+  };
+}

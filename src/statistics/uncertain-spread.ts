@@ -1,0 +1,106 @@
+import { chiSquaredQuantile } from "./chi-squared.js";
+
+/**
+ * How a mean scatters whose variance is itself only estimated, from few seeds above all: normal with each of many standard
+ * errors, weighted by how well each fits the mean squares that were seen (generalised inference; Weerahandi 1995). With two
+ * or three seeds, where Satterthwaite's t is sure of itself too often, this is not.
+ */
+export interface UncertainSpread {
+  /** The probability that the mean lies farther from its expectation than `distance`, on either side. */
+  beyond(distance: number): number;
+  /** The distance that is exceeded with this probability. */
+  quantile(probability: number): number;
+}
+
+/** A mean square with its degrees of freedom. */
+export interface MeanSquare {
+  value: number;
+  degrees: number;
+}
+
+/** So finely the possible values of each true mean square are divided; of the seeds, their tail above all. */
+const divisions = { seeds: 40, patients: 8, rest: 3 } as const;
+
+/** The spread of a mean over crossed seeds and patients. */
+export function uncertainSpread(
+  of: { seeds: MeanSquare; patients: MeanSquare; rest: MeanSquare },
+  cells: number,
+): UncertainSpread {
+  const errors: { weight: number; error: number }[] = [];
+  for (const rest of possible(of.rest, divisions.rest, 1)) {
+    for (const patients of possible(of.patients, divisions.patients, 1)) {
+      for (const seeds of possible(of.seeds, divisions.seeds, 3)) {
+        const variance =
+          Math.max(seeds.value - rest.value, 0) + Math.max(patients.value - rest.value, 0) + rest.value;
+        errors.push({
+          weight: seeds.weight * patients.weight * rest.weight,
+          error: Math.sqrt(variance / cells),
+        });
+      }
+    }
+  }
+  const largest = errors.reduce((most, { error }) => Math.max(most, error), 0);
+  const beyond = (distance: number): number => {
+    if (largest === 0) return distance === 0 ? 1 : 0;
+    let sum = 0;
+    for (const { weight, error } of errors) {
+      if (error > 0) sum += weight * normalTwoSided(distance / error);
+      else if (distance === 0) sum += weight;
+    }
+    return sum;
+  };
+  return {
+    beyond,
+    quantile: (probability) => (largest === 0 ? 0 : solve(beyond, probability, 10 * largest)),
+  };
+}
+
+/** Values that a true mean square may have, given the one that was seen: that one times its degrees over chi-squared. */
+function possible({ value, degrees }: MeanSquare, count: number, power: number) {
+  return scales(degrees, count, power).map(({ weight, scale }) => ({ weight, value: value * scale }));
+}
+
+const knownScales = new Map<string, readonly { weight: number; scale: number }[]>();
+
+/** Degrees over chi-squared in the middle of each of `count` parts of the probability, finer near 0 for a higher power. */
+function scales(degrees: number, count: number, power: number): readonly { weight: number; scale: number }[] {
+  const key = `${degrees} ${count} ${power}`;
+  const known = knownScales.get(key);
+  if (known) return known;
+  const made = Array.from({ length: count }, (_, index) => {
+    const [from, to] = [(index / count) ** power, ((index + 1) / count) ** power];
+    return { weight: to - from, scale: degrees / chiSquaredQuantile((from + to) / 2, degrees) };
+  });
+  knownScales.set(key, made);
+  return made;
+}
+
+/** Where a function that falls from 1 to 0 takes a value: by the Illinois method, below an upper bound that is doubled. */
+function solve(falling: (x: number) => number, value: number, start: number): number {
+  let high = start;
+  while (falling(high) > value) high *= 2;
+  let [low, atLow, atHigh] = [0, 1 - value, falling(high) - value];
+  for (let step = 0; step < 200 && high - low > 1e-12 * high; step++) {
+    const middle = (low * atHigh - high * atLow) / (atHigh - atLow);
+    const at = falling(middle) - value;
+    if (at === 0) return middle;
+    if (at > 0) {
+      [low, atLow, atHigh] = [middle, at, atHigh / 2];
+    } else {
+      [high, atHigh, atLow] = [middle, at, atLow / 2];
+    }
+  }
+  return high;
+}
+
+/** The probability that a standard normal number is farther from 0 than z: erfc(z / sqrt 2) to 1e-7 (Hastings' form). */
+function normalTwoSided(z: number): number {
+  const x = z * Math.SQRT1_2;
+  const t = 1 / (1 + 0.5 * x);
+  const polynomial = coefficients.reduceRight((sum, coefficient) => sum * t + coefficient, 0);
+  return t * Math.exp(-x * x + polynomial);
+}
+const coefficients = [
+  -1.26551223, 1.00002368, 0.37409196, 0.09678418, -0.18628806, 0.27886807, -1.13520398, 1.48851587,
+  -0.82215223, 0.17087277,
+];

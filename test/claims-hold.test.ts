@@ -1,0 +1,84 @@
+import { beforeAll, describe, expect, it } from "vitest";
+import type { Claim } from "../dist/statistics/claims.js";
+import { simulateClaims } from "../dist/statistics/simulation.js";
+
+/** Studies whose truth is known: the tool's own code, from cells' numbers to verdicts. */
+function* studies(count: number, gain: number) {
+  const seeds = [1, 2, 3, 5, 10];
+  const patients = [10, 37, 148];
+  const runs = [0, 0.3, 1, 3]; // the spread between trainings over that between patients
+  for (let study = 0; study < count; study++) {
+    const settings = {
+      seeds: seeds[study % 5] as number,
+      patients: patients[Math.floor(study / 5) % 3] as number,
+      casesPerPatient: 1 + (Math.floor(study / 60) % 4),
+      runSpread: 0.05 * (runs[Math.floor(study / 15) % 4] as number),
+      patientSpread: 0.05,
+      restSpread: 0.03,
+      gain,
+    };
+    yield { settings, claims: simulateClaims(settings, 11, study) };
+  }
+}
+
+describe("2,000 studies in which pretraining changes nothing", () => {
+  let supported = 0;
+  const covered = new Map<number, { yes: number; all: number }>();
+  const equalAtMargin = { yes: 0, all: 0 };
+
+  beforeAll(() => {
+    for (const { settings, claims } of studies(2000, 0)) {
+      if (claims.some(({ verdict }: Claim) => verdict === "supported")) supported++;
+      for (const { difference } of claims) {
+        if (difference.low === null || difference.high === null) continue;
+        const count = covered.get(settings.seeds) ?? { yes: 0, all: 0 };
+        covered.set(settings.seeds, count);
+        count.all++;
+        if (difference.low <= 0 && difference.high >= 0) count.yes++;
+      }
+    }
+    // A true difference of just the margin: SSIM's, 0.01.
+    for (const { claims } of studies(600, 0.01)) {
+      for (const { task, verdict } of claims) {
+        if (task !== "super-resolution") continue;
+        equalAtMargin.all++;
+        if (verdict === "practically-equal") equalAtMargin.yes++;
+      }
+    }
+  }, 300_000);
+
+  it("have a claim that is called supported in at most 5 of 100", () => {
+    // The 99.9 % bound of a binomial of 2,000 at 5 %.
+    expect(supported).toBeLessThanOrEqual(132);
+  });
+
+  it("have intervals that cover the truth: 93 to 98 of 100 from five seeds, at least 90 with fewer", () => {
+    for (const [seeds, { yes, all }] of covered) {
+      expect(yes / all, `${seeds} seeds`).toBeGreaterThan(seeds >= 5 ? 0.93 : 0.9);
+      expect(yes / all, `${seeds} seeds`).toBeLessThan(seeds >= 5 ? 0.98 : 1);
+    }
+    expect([...covered.keys()].sort((a, b) => a - b)).toEqual([2, 3, 5, 10]);
+  });
+
+  it("call a difference of the margin practically equal in at most 5 of 100", () => {
+    expect(equalAtMargin.all).toBe(600);
+    expect(equalAtMargin.yes / equalAtMargin.all).toBeLessThan(0.05 + 3.1 * Math.sqrt((0.05 * 0.95) / 600));
+  });
+});
+
+describe("studies in which pretraining helps", () => {
+  it("are found to do so where seeds and patients are many enough", () => {
+    const settings = {
+      tasks: 1,
+      seeds: 5,
+      patients: 148,
+      gain: 0.05,
+      runSpread: 0.02,
+      patientSpread: 0.05,
+      restSpread: 0.03,
+    };
+    const found = Array.from({ length: 100 }, (_, study) => simulateClaims(settings, 12, study)[0]?.verdict);
+    expect(found.filter((verdict) => verdict === "supported").length).toBeGreaterThan(80);
+    expect(found).not.toContain("contradicted");
+  });
+});
