@@ -335,6 +335,15 @@ beforeAll(async () => {
     "statistics.smallestSignificant": { work: statistics.smallestSignificant, given: [10, 0.05] },
     "statistics.relativePerformanceGain": { work: statistics.relativePerformanceGain, given: [0.5, 0.4] },
     "statistics.computeGains": { work: statistics.computeGains, given: [[cell]] },
+    "statistics.computeClaims": { work: statistics.computeClaims, given: [[cell], { margins: {} }] },
+    "statistics.simulateStudy": {
+      work: statistics.simulateStudy,
+      given: [{ seeds: 2, patients: 3, runSpread: 0, patientSpread: 0.1, restSpread: 0.1 }, 1, 0],
+    },
+    "statistics.simulateClaims": {
+      work: statistics.simulateClaims,
+      given: [{ seeds: 2, patients: 3, runSpread: 0, patientSpread: 0.1, restSpread: 0.1 }, 1, 0],
+    },
     "statistics.computeGains, a cell": {
       work: (one: never) => statistics.computeGains([one, cell as never]),
       given: [cell],

@@ -1,6 +1,8 @@
+import { requireOptions } from "../common/arguments.js";
 import type { Strategy, TaskKind } from "../common/vocabulary.js";
 import type { CellResult, GainReference } from "../study/results.js";
 import { defaultMargins } from "../tasks/margins.js";
+import { requireCells } from "./cells.js";
 import { type CrossedDifference, type CrossedPair, crossedDifference, crossedPair } from "./crossed.js";
 import { holm } from "./holm.js";
 import type { MeanSquare } from "./uncertain-spread.js";
@@ -91,8 +93,14 @@ interface Comparison {
 /**
  * Every claim that a study's cells allow: each fine-tuned model on each task over each reference that was run. All numbers
  * rest on the same seeds and patients for both, and no claim is better than undetermined from one seed.
+ *
+ * @throws `BAD_INPUT` for what are no results of cells
  */
-export function computeClaims(cells: readonly CellResult[], { margins = {} }: ClaimRules = {}): Claim[] {
+export function computeClaims(cells: readonly CellResult[], rules: ClaimRules = {}): Claim[] {
+  requireCells(cells);
+  requireOptions(rules, "rules");
+  const { margins = {} } = rules;
+  requireOptions(margins, "rules.margins");
   const comparisons = gainReferences.flatMap((reference) => comparisonsOver(cells, reference));
   const measured = comparisons.map((comparison) => ({
     ...comparison,

@@ -1,6 +1,6 @@
-import { requireList, requireOptions } from "../common/arguments.js";
 import { expected, TransferLimitsError } from "../common/errors.js";
 import type { CellResult, Gain, GainReference } from "../study/results.js";
+import { requireCells } from "./cells.js";
 
 /** In the order in which results and reports list them. */
 const references: readonly GainReference[] = ["random-weights", "pretrained", "from-scratch", "specialised"];
@@ -27,11 +27,7 @@ export function relativePerformanceGain(fineTuned: number, reference: number): n
  * @throws `BAD_INPUT` when a cell and its reference were not measured by the same metric
  */
 export function computeGains(cells: readonly CellResult[]): Gain[] {
-  requireList(cells, "cells", "an array of cells' results");
-  for (const [index, cell] of cells.entries()) {
-    requireOptions(cell, `cells[${index}]`);
-    requireOptions(cell.metric, `cells[${index}].metric`);
-  }
+  requireCells(cells);
   const gains: Gain[] = [];
   for (const cell of cells.filter(({ comparator }) => comparator === "fine-tuned")) {
     for (const reference of references) {

@@ -5,7 +5,6 @@ export {
   type Verdict,
 } from "./claims.js";
 export { averageRanks, type Correlation, pearson, smallestSignificant, spearman } from "./correlation.js";
-export { type CrossedDifference, type CrossedPair, crossedDifference, crossedPair } from "./crossed.js";
 export { computeGains, relativePerformanceGain } from "./gains.js";
 export { type SimulatedStudy, simulateClaims, simulateStudy } from "./simulation.js";
 export {
@@ -16,4 +15,3 @@ export {
   quantile,
   standardDeviation,
 } from "./summary.js";
-export type { MeanSquare } from "./uncertain-spread.js";

@@ -1,4 +1,5 @@
-import { requireOptions } from "../common/arguments.js";
+import { requireFinite, requireOptions, requireWhole } from "../common/arguments.js";
+import { expected } from "../common/errors.js";
 import { randomStream } from "../common/random.js";
 import { taskKinds } from "../common/vocabulary.js";
 import type { CellResult } from "../study/results.js";
@@ -26,14 +27,27 @@ export interface SimulatedStudy {
   restSpread: number;
 }
 
+/** More would only take memory. */
+const mostNumbers = 50_000_000;
+
 /**
  * Draws the results of a study in which the truth is known, as cells whose claims can be computed: to see how often a
  * verdict is right. Draws come from the stream `("simulation", study)` under `seed`.
+ *
+ * @throws `BAD_INPUT` for settings out of range
  */
 export function simulateStudy(settings: SimulatedStudy, seed: number, study = 0): CellResult[] {
-  requireOptions(settings);
+  requireOptions(settings, "settings");
   const { models = 1, tasks = 5, seeds, patients, casesPerPatient = 1, gain = 0, reference = 0.5 } = settings;
   const { runSpread, patientSpread, restSpread } = settings;
+  for (const [name, value] of Object.entries({ models, tasks, seeds, patients, casesPerPatient }))
+    requireWhole(value, `settings.${name}`, 1);
+  for (const [name, value] of Object.entries({ gain, reference, runSpread, patientSpread, restSpread }))
+    requireFinite(value, `settings.${name}`);
+  if (models * tasks * seeds * patients * casesPerPatient > mostNumbers)
+    throw expected(`a study of at most ${mostNumbers} numbers`, "settings", settings);
+  requireWhole(seed, "seed");
+  requireWhole(study, "study", 0);
   const { normal } = randomStream(seed, "simulation", study);
   const cells: CellResult[] = [];
   for (const task of taskKinds.slice(0, tasks)) {
@@ -62,7 +76,7 @@ export function simulateStudy(settings: SimulatedStudy, seed: number, study = 0)
   return cells;
 }
 
-/** What a simulated study concludes. */
+/** What a simulated study concludes. @throws `BAD_INPUT` as `simulateStudy` */
 export const simulateClaims = (settings: SimulatedStudy, seed: number, study = 0): Claim[] =>
   computeClaims(simulateStudy(settings, seed, study));
 
