@@ -109,7 +109,7 @@ ${comparators
       `.swatch.${name}::before{background:var(--${name})}thead th.group.${name}{border-bottom-color:var(--${name})}.outline.${name}{stroke:${looks[name].dark}}`,
   )
   .join("\n")}
-.gallery p{color:var(--muted);font-size:.9rem}
+.gallery p{color:var(--muted);font-size:.9rem;max-width:none}
 .gallery{margin:.4em 0 1.5em}
 .case{margin:0 0 1.6em;break-inside:avoid}
 .case figcaption{font-size:.9rem;margin-bottom:.5em;overflow-wrap:anywhere}
