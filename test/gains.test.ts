@@ -20,7 +20,13 @@ function cell(comparator: Comparator, value: number, change: Partial<CellResult>
     comparator,
     seed: 1,
     network: { architecture: model, parameters: 10, trainable: 10 },
-    metric: { name: "Dice", mean: value, standardDeviation: 0, cases: [{ case: "a", value }], secondary: {} },
+    metric: {
+      name: "Dice",
+      mean: value,
+      standardDeviation: 0,
+      cases: [{ case: "a", patient: "a", value }],
+      secondary: {},
+    },
     curve: [],
     bestEpoch: null,
     cost: {

@@ -245,7 +245,7 @@ function cellResult(key: CellKey, mean: number, cases: string[], epochs: number)
     // A case is easy or hard for every comparator alike, which is what pairing takes out.
     const difficulty = randomStream(2, "case", key.task, id).normal(0, spread);
     const value = mean === 0 ? 0 : mean * (1 + difficulty) + random.normal(0, spread / 4);
-    return { case: id, value: Math.min(1, Math.max(0, value)) };
+    return { case: id, patient: id, value: Math.min(1, Math.max(0, value)) };
   });
   const average = values.reduce((sum, { value }) => sum + value, 0) / values.length;
   const squares = values.reduce((sum, { value }) => sum + (value - average) ** 2, 0);

@@ -56,6 +56,7 @@ const cell = z.object({
     cases: z.array(
       z.object({
         case: text,
+        patient: text.optional(),
         value: z.number().nullable(),
         falseAlarm: z.boolean().optional(),
         truth: whole.optional(),

@@ -84,7 +84,7 @@ export async function evaluate(
       await refuseNotFinite("answer", prediction, volumes.case);
       if (features) await refuseNotFinite("embedding", features.pooled, volumes.case);
       const [judgement] = await task.judge(prediction, target);
-      judged.push({ case: volumes.case, ...(judgement as Judgement) });
+      judged.push({ case: volumes.case, patient: volumes.patient, ...(judgement as Judgement) });
       await visit?.(sample, prediction, features);
     } finally {
       features?.[Symbol.dispose]();

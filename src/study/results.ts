@@ -15,7 +15,7 @@ export type { Comparator, Strategy, TaskKind } from "../common/vocabulary.js";
 export interface CaseScore {
   /** Its id in the manifest. */
   case: string;
-  /** Whose it is. */
+  /** Whose it is, as the manifest says: cases of one patient are not independent of each other. */
   patient?: string;
   /**
    * The case's own metric, null where it is undefined for the case, as Dice is without a lesion; where the metric is one

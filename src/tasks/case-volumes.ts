@@ -21,6 +21,7 @@ export const factsOf = ({ volumes, emptyMasks, pirads }: PreparedCase): CaseFact
 /** The preprocessed volumes of one case: mapped from the cache when asked for, shared between processes. */
 export interface CaseVolumes extends CaseFacts {
   readonly case: string;
+  readonly patient: string;
   /** Voxel size in mm, [D, H, W]: k to the head, j to the back, i to the left. */
   readonly spacing: readonly [number, number, number];
   /** Where the volumes that `load` gives were moved to for training, and the case as it was; absent: they were not. */
@@ -46,6 +47,7 @@ export async function openCase(
   const file = await readSafetensors(prepared.file);
   return {
     case: prepared.id,
+    patient: prepared.patient,
     ...factsOf(prepared),
     spacing: prepared.spacing,
     device,
