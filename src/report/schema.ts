@@ -179,6 +179,8 @@ export const resultsSchema = z.object({
         adjustedP: number.nullable(),
         equivalence: z.object({ margin: number, low: number.nullable(), high: number.nullable() }),
         better: whole,
+        detectable: number.nullable(),
+        wouldSettle: z.object({ seeds: whole.nullable(), patients: whole.nullable() }).nullable(),
       }),
     )
     .optional(),

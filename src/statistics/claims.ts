@@ -5,6 +5,7 @@ import { defaultMargins } from "../tasks/margins.js";
 import { requireCells } from "./cells.js";
 import { type CrossedDifference, type CrossedPair, crossedDifference, crossedPair } from "./crossed.js";
 import { holm } from "./holm.js";
+import { detectableDifference, type WouldSettle, whatSettles } from "./planning.js";
 import type { MeanSquare } from "./uncertain-spread.js";
 
 /** In the order in which results and reports list them. */
@@ -64,6 +65,10 @@ export interface Claim {
   equivalence: { margin: number; low: number | null; high: number | null };
   /** On how many of the patients the fine-tuned model is the better one, its seeds averaged. */
   better: number;
+  /** The difference that these seeds and patients find with a power of 80 %; null where their spread is not known. */
+  detectable: number | null;
+  /** What would settle an undetermined claim; null where it is settled, or nothing is known of the spread. */
+  wouldSettle: WouldSettle | null;
 }
 
 /** Rules of claims, as a study sets them beforehand. */
@@ -83,7 +88,18 @@ export const hardlyAnything = 0.05;
 
 /** A claim before it is judged: what is measured. */
 interface Comparison {
-  claim: Omit<Claim, "verdict" | "reason" | "difference" | "percent" | "p" | "adjustedP" | "equivalence"> & {
+  claim: Omit<
+    Claim,
+    | "verdict"
+    | "reason"
+    | "difference"
+    | "percent"
+    | "p"
+    | "adjustedP"
+    | "equivalence"
+    | "detectable"
+    | "wouldSettle"
+  > & {
     estimate: number;
   };
   /** Null for a metric that only a whole test set has. */
@@ -117,7 +133,7 @@ export function computeClaims(cells: readonly CellResult[], rules: ClaimRules = 
     const { estimate, ...rest } = claim;
     const [low, high] = crossed?.interval(1 - level) ?? [null, null];
     const [from, to] = crossed?.interval(1 - 2 * level) ?? [null, null];
-    const numbers: Omit<Claim, "verdict" | "reason"> = {
+    const numbers: Omit<Claim, "verdict" | "reason" | "wouldSettle"> = {
       ...rest,
       difference: {
         estimate,
@@ -130,8 +146,18 @@ export function computeClaims(cells: readonly CellResult[], rules: ClaimRules = 
       p: crossed?.p ?? null,
       adjustedP: adjusted.get(one) ?? null,
       equivalence: { margin: margins[claim.task] ?? defaultMargins[claim.task], low: from, high: to },
+      detectable: crossed && detectableDifference(crossed.deviations, rest.seeds.length, rest.patients),
     };
-    return { ...numbers, ...judge(numbers) };
+    const judged = judge(numbers);
+    const wouldSettle =
+      judged.verdict === "undetermined" && crossed
+        ? whatSettles(
+            crossed.deviations,
+            { estimate, margin: numbers.equivalence.margin },
+            { seeds: rest.seeds.length, patients: rest.patients },
+          )
+        : null;
+    return { ...numbers, ...judged, wouldSettle };
   });
 }
 
@@ -147,7 +173,7 @@ function percentOf(
 }
 
 /** The verdict on a claim from its numbers, and why. */
-function judge(claim: Omit<Claim, "verdict" | "reason">): Pick<Claim, "verdict" | "reason"> {
+function judge(claim: Omit<Claim, "verdict" | "reason" | "wouldSettle">): Pick<Claim, "verdict" | "reason"> {
   const { difference, equivalence, p, adjustedP, seeds, patients, cases } = claim;
   const undetermined = (reason: string) => ({ verdict: "undetermined" as const, reason });
   if (Math.max(claim.fineTuned, claim.referenceValue) < hardlyAnything)

@@ -18,13 +18,16 @@ export interface MeanSquare {
   degrees: number;
 }
 
-/** So finely the possible values of each true mean square are divided; of the seeds, their tail above all. */
-const divisions = { seeds: 40, patients: 8, rest: 3 } as const;
+/** How finely the possible values of each true mean square are divided; of the seeds, their tail above all. */
+const fine = { seeds: 40, patients: 8, rest: 3 };
+/** For a forecast, which is rough in any case. */
+export const coarse = { seeds: 20, patients: 4, rest: 1 };
 
 /** The spread of a mean over crossed seeds and patients. */
 export function uncertainSpread(
   of: { seeds: MeanSquare; patients: MeanSquare; rest: MeanSquare },
   cells: number,
+  divisions = fine,
 ): UncertainSpread {
   const errors: { weight: number; error: number }[] = [];
   for (const rest of possible(of.rest, divisions.rest, 1)) {

@@ -1,0 +1,94 @@
+import { requireFinite, requireOptions, requireWhole } from "../common/arguments.js";
+import { coarse, uncertainSpread } from "./uncertain-spread.js";
+
+/** Standard deviations of a difference: from seed to seed, from patient to patient, and of what is left of one number. */
+export interface Spreads {
+  seeds: number;
+  patients: number;
+  rest: number;
+}
+
+/** The normal quantile of a power of 80 %. */
+const normal80 = 0.8416212335729143;
+
+/**
+ * Half the width that the interval of a mean difference is expected to have, with so many seeds and patients.
+ *
+ * @param alpha of a 95 % interval 0.05, the default
+ * @throws `BAD_INPUT` for fewer than two seeds or patients, or spreads that are no numbers of at least 0
+ */
+export function expectedHalfWidth(spreads: Spreads, seeds: number, patients: number, alpha = 0.05): number {
+  return spreadOf(spreads, seeds, patients).quantile(alpha);
+}
+
+/**
+ * The difference that so many seeds and patients find with a power of 80 %, at 95 %.
+ *
+ * @throws `BAD_INPUT` as `expectedHalfWidth`
+ */
+export function detectableDifference(spreads: Spreads, seeds: number, patients: number): number {
+  const { seeds: tau, patients: gamma, rest: sigma } = spreads;
+  const half = expectedHalfWidth(spreads, seeds, patients);
+  return (
+    half + normal80 * Math.sqrt(tau ** 2 / seeds + gamma ** 2 / patients + sigma ** 2 / (seeds * patients))
+  );
+}
+
+function spreadOf(spreads: Spreads, seeds: number, patients: number) {
+  requireOptions(spreads, "spreads");
+  for (const [name, value] of Object.entries({ seeds, patients })) requireWhole(value, name, 2);
+  const { seeds: tau, patients: gamma, rest: sigma } = spreads;
+  for (const [name, value] of Object.entries({ seeds: tau, patients: gamma, rest: sigma }))
+    requireFinite(value, `spreads.${name}`);
+  // The mean squares that such spreads have on average.
+  return uncertainSpread(
+    {
+      seeds: { value: sigma ** 2 + patients * tau ** 2, degrees: seeds - 1 },
+      patients: { value: sigma ** 2 + seeds * gamma ** 2, degrees: patients - 1 },
+      rest: { value: sigma ** 2, degrees: (seeds - 1) * (patients - 1) },
+    },
+    seeds * patients,
+    coarse,
+  );
+}
+
+/** More seeds than this nobody trains, more patients nobody has. */
+const most = { seeds: 50, patients: 5000 } as const;
+
+/** So many seeds, or so many patients, would settle a claim; null where no number does by itself. */
+export interface WouldSettle {
+  seeds: number | null;
+  patients: number | null;
+}
+
+/**
+ * How many seeds with the patients there are, or patients with the seeds there are, would settle a claim: find a difference
+ * of the size that was seen with a power of 80 %, or, where that is within the margin, show that it is.
+ */
+export function whatSettles(
+  spreads: Spreads,
+  { estimate, margin }: { estimate: number; margin: number },
+  { seeds, patients }: { seeds: number; patients: number },
+): WouldSettle {
+  const size = Math.abs(estimate);
+  const settles = (s: number, n: number): boolean =>
+    size > margin
+      ? detectableDifference(spreads, s, n) <= size
+      : size + expectedHalfWidth(spreads, s, n, 0.1) < margin;
+  return {
+    seeds: smallest(seeds, most.seeds, (s) => settles(s, patients)),
+    patients: smallest(patients, most.patients, (n) => settles(seeds, n)),
+  };
+}
+
+/** The smallest whole number from `from` to `to` that is enough, by bisection: more is never less. */
+function smallest(from: number, to: number, enough: (value: number) => boolean): number | null {
+  if (from > to || !enough(to)) return null;
+  let [low, high] = [from - 1, to];
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (middle >= 2 && enough(middle)) high = middle;
+    else low = middle;
+  }
+  return high;
+}
