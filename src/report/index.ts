@@ -13,6 +13,7 @@ import { page } from "./page.js";
 import { readStudyFolder, type StudyFolder } from "./read.js";
 import { alignmentSection } from "./sections/alignment.js";
 import { answerSection } from "./sections/answer.js";
+import { claimsSection } from "./sections/claims.js";
 import { costSection } from "./sections/cost.js";
 import { everythingSection } from "./sections/everything.js";
 import { figuresSection } from "./sections/figures.js";
@@ -71,6 +72,8 @@ async function buildReport(study: StudyFolder): Promise<{ contents: string; file
     everythingSection(summary, assets),
     await figuresSection(summary, shown, assets, results),
   ];
+  const claims = claimsSection(results, summary);
+  if (claims !== null) sections.unshift(claims);
   sections.push(...(await taskSections(study, summary, shown, assets)));
   sections.push(
     alignmentSection(results, summary, assets),
@@ -78,6 +81,7 @@ async function buildReport(study: StudyFolder): Promise<{ contents: string; file
     await provenanceSection(study, summary, assets),
   );
   const links = [
+    ...(claims === null ? [] : [{ id: "claims", label: "Claims" }]),
     { id: "results", label: "Results" },
     { id: "figures", label: "Figures" },
     ...summary.tasks.map((variant) => ({

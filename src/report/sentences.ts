@@ -105,6 +105,12 @@ function tally(rows: TaskRow[], reference: GainReference): string[] {
   return [`over ${referenceInProse[reference]} on ${better === 0 ? "none" : better} of ${claims.length}`];
 }
 
+/** `Dice 0.62 against 0.53`. */
+export function means({ metric, fineTuned, referenceValue }: Claim): string {
+  const name = metricLabel(metric);
+  return `${name}${/\d$/.test(name) ? ":" : ""} ${significant(fineTuned)} against ${significant(referenceValue)}`;
+}
+
 /** `+3.1 % (95 % interval −0.4 % to +7.0 %)`; the interval only where it is known. */
 function gainInWords({ percent: gain, difference }: Claim): string {
   if (gain === null) return `a difference of ${signed(difference.estimate, 3)}`;
@@ -119,11 +125,10 @@ function details(rows: TaskRow[]): string[] {
   return rows.flatMap((row) => {
     const claim = row.claims["from-scratch"];
     if (!claim || !isLearnt(claim)) return [];
-    const { metric, fineTuned, referenceValue, verdict, reason } = claim;
-    const values = `${metricLabel(metric)} ${significant(fineTuned)} against ${significant(referenceValue)}`;
-    return [
-      `${sentence(taskInProse(row))}: ${values}, ${gainInWords(claim)}: ${verdictWords[verdict]}, ${reason}.`,
-    ];
+    const { seeds, verdict, reason } = claim;
+    // What one seed leaves open is said once, of the model.
+    const judgement = seeds.length < 2 ? "" : `: ${verdictWords[verdict]}, ${reason}`;
+    return [`${sentence(taskInProse(row))}: ${means(claim)}, ${gainInWords(claim)}${judgement}.`];
   });
 }
 

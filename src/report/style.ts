@@ -49,6 +49,12 @@ section[id],figure[id]{scroll-margin-top:3.2em}
 .columns{display:grid;grid-template-columns:minmax(0,1fr);gap:8px 32px;align-items:start}
 @media (min-width:860px){.columns{grid-template-columns:minmax(340px,1fr) minmax(0,1.35fr)}.columns.single{grid-template-columns:minmax(0,1fr)}}
 @media (min-width:1000px){.columns.pair{grid-template-columns:minmax(620px,1.2fr) minmax(0,1fr)}}
+.claims{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,340px),1fr));gap:12px;margin:1em 0}
+.claim{background:var(--card);border:1px solid var(--rule);border-radius:6px;padding:.6em .9em;break-inside:avoid}
+.claim h3{margin:.2em 0 .4em}
+.claim dl,.claim p{margin:.3em 0}
+.claim dt{font-weight:400;margin-top:.5em}
+.claim dd{margin:0;font-size:.9rem;overflow-wrap:anywhere}
 .notes ul{margin:.2em 0 1.4em;padding-left:1.2em}
 .notes li{margin:.25em 0}
 .columns .figure{margin:0}

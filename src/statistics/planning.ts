@@ -62,8 +62,8 @@ export interface WouldSettle {
 }
 
 /**
- * How many seeds with the patients there are, or patients with the seeds there are, would settle a claim: find a difference
- * of the size that was seen with a power of 80 %, or, where that is within the margin, show that it is.
+ * How many seeds with the patients there are, or patients with the seeds there are, would settle a claim, if the difference
+ * truly is the one that was seen: find it with a power of 80 %, or show that it lies within the margin.
  */
 export function whatSettles(
   spreads: Spreads,
@@ -72,9 +72,7 @@ export function whatSettles(
 ): WouldSettle {
   const size = Math.abs(estimate);
   const settles = (s: number, n: number): boolean =>
-    size > margin
-      ? detectableDifference(spreads, s, n) <= size
-      : size + expectedHalfWidth(spreads, s, n, 0.1) < margin;
+    detectableDifference(spreads, s, n) <= size || size + expectedHalfWidth(spreads, s, n, 0.1) < margin;
   return {
     seeds: smallest(seeds, most.seeds, (s) => settles(s, patients)),
     patients: smallest(patients, most.patients, (n) => settles(seeds, n)),
