@@ -2,8 +2,7 @@
 # LibTorch's own operations. kernel_checks_emulated does the former with the CUDA sources as the CPU runs them.
 file(GLOB CHECK_SOURCES CONFIGURE_DEPENDS native/checks/*_checks.cc)
 add_library(checks OBJECT ${CHECK_SOURCES} native/checks/checks.cc)
-target_link_libraries(checks PRIVATE core_interface)
-target_precompile_headers(checks PRIVATE native/precompiled.h)
+compile_as_networks(checks)
 
 file(GLOB EMULATED_SOURCES CONFIGURE_DEPENDS native/kernels/*_cuda.cu native/kernels/*_cuda.cc)
 list(FILTER EMULATED_SOURCES EXCLUDE REGEX "/cuda_devices_cuda.cc$")

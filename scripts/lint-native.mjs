@@ -1,9 +1,10 @@
 // Formats and checks the C++ sources with pinned tools: clang-format over all of native/, clang-tidy over every file
 // that the build compiles. `--write` formats in place and checks nothing. A file that passed clang-tidy is not checked
-// again until it, a header, its compiler flags or the configuration changes.
+// again until it, a header that it includes, its compiler flags or the configuration changes.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { availableParallelism, totalmem } from "node:os";
 import { join, relative } from "node:path";
 import { fail, libTorch, root } from "./libtorch.mjs";
@@ -77,28 +78,20 @@ function filesToFormat() {
 
 /** clang-tidy over every file that the build compiles, several at a time; whether all passed. */
 async function checkAll() {
-  const commands = join(root, "build", "compile_commands.json");
-  if (!existsSync(commands)) fail("build/compile_commands.json is missing. Run first: npm run build:native");
-  const entries = JSON.parse(readFileSync(commands, "utf8"))
-    .filter(({ file }) => native.includes(file))
-    .map((entry) => ({ ...entry, command: commandForClang(entry.command) }));
-
+  const torch = await libTorch();
   const database = join(root, "build", "tidy");
-  mkdirSync(database, { recursive: true });
-  writeFileSync(join(database, "compile_commands.json"), JSON.stringify(entries));
+  const entries = commandsOfEachFile(database, torch);
 
   const passed = join(folder, "passed");
   mkdirSync(passed, { recursive: true });
-  const headers = native.filter((file) => file.endsWith(".h")).map((file) => readFileSync(file, "utf8"));
   const configuration = readFileSync(join(root, ".clang-tidy"), "utf8");
-  const { version } = await libTorch();
-  const common = digest(tools.tidy, version, configuration, headers);
+  const common = digest(tools.tidy, torch.version, configuration);
   const work = entries
     .map((entry) => ({
       ...entry,
       mark: join(
         passed,
-        digest(common, entry.command.replaceAll(root, "/"), readFileSync(entry.file, "utf8")),
+        digest(common, entry.command.replaceAll(root, "/"), [...withIncluded(entry.file)].sort()),
       ),
     }))
     .filter(({ mark }) => !existsSync(mark));
@@ -127,15 +120,52 @@ async function checkAll() {
   return failures === 0;
 }
 
+/** The text of a source, and of all of this project's files that it includes. */
+function withIncluded(file, texts = new Map()) {
+  if (!existsSync(file)) return texts;
+  const text = readFileSync(file, "utf8");
+  texts.set(relative(root, file), text);
+  for (const [, name] of text.matchAll(/^#include "(.+)"$/gm)) {
+    const included = join(root, "native", name);
+    if (!texts.has(relative(root, included))) withIncluded(included, texts);
+  }
+  return texts;
+}
+
 /**
- * clang cannot read g++'s precompiled header, and the same header is included as text instead; nor has it a header of
- * OpenMP, without which at::parallel_for is a plain loop.
+ * How each file is compiled by itself, without the precompiled headers, which clang cannot read, and without OpenMP, of
+ * which it has no header. The build compiles several files at a time, so that its own list does not name them; whether it
+ * builds with CUDA is taken from it.
  */
-function commandForClang(command) {
-  return command
-    .replace(/ -fopenmp/, "")
-    .replace(/ -Winvalid-pch/, "")
-    .replace(/ -include \S*cmake_pch\.hxx/, ` -include ${join(root, "native", "precompiled.h")}`);
+function commandsOfEachFile(database, { folder: torchFolder }) {
+  const built = existsSync(join(root, "build", "CMakeCache.txt"))
+    ? readFileSync(join(root, "build", "CMakeCache.txt"), "utf8")
+    : "";
+  const setting = (name, otherwise) => new RegExp(`^${name}:\\w+=(.+)$`, "m").exec(built)?.[1] ?? otherwise;
+  const require = createRequire(import.meta.url);
+  const nodeApi = [
+    require("node-api-headers").include_dir,
+    join(require.resolve("node-addon-api/package.json"), ".."),
+  ];
+  const { status, stderr } = spawnSync(
+    "cmake",
+    [
+      ...["-S", root, "-B", database],
+      `-DLIBTORCH=${torchFolder}`,
+      `-DNODE_API_INCLUDE=${nodeApi.join(";")}`,
+      `-DCUDA_TOOLKIT=${setting("CUDA_TOOLKIT", "")}`,
+      `-DBUILD_CHECKS=${setting("BUILD_CHECKS", "OFF")}`,
+      ...["-DGROUP_SOURCES=OFF", "-DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON"],
+    ],
+    { encoding: "utf8" },
+  );
+  if (status !== 0) fail(`cmake could not list how each file is compiled: ${stderr}`);
+  const commands = join(database, "compile_commands.json");
+  const entries = JSON.parse(readFileSync(commands, "utf8"))
+    .filter(({ file }) => native.includes(file))
+    .map((entry) => ({ ...entry, command: entry.command.replace(/ -fopenmp/, "") }));
+  writeFileSync(commands, JSON.stringify(entries));
+  return entries;
 }
 
 function check(database, file) {

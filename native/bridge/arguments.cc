@@ -1,5 +1,7 @@
 #include "bridge/arguments.h"
 
+#include <torch/cuda.h>
+
 #include <cmath>
 
 #include "bridge/handles.h"

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <napi.h>
-#include <torch/torch.h>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "error.h"
+#include "modules.h"
 
 namespace transfer_limits {
 

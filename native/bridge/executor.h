@@ -1,11 +1,11 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <condition_variable>
 #include <deque>
 #include <functional>
 #include <mutex>
+
+#include "modules.h"
 
 namespace transfer_limits {
 

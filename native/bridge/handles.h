@@ -1,7 +1,6 @@
 #pragma once
 
 #include <napi.h>
-#include <torch/torch.h>
 
 #include <atomic>
 #include <memory>
@@ -11,6 +10,7 @@
 #include "bridge/environment.h"
 #include "error.h"
 #include "models/network.h"
+#include "modules.h"
 #include "training/trainer.h"
 
 namespace transfer_limits {

@@ -41,7 +41,7 @@ LossAndGradient differentiated(const at::Tensor& prediction, const LossOf& loss)
   return {value.template item<double>(), leaf.grad().contiguous()};
 }
 
-Napi::Value to_object(Napi::Env env, const LossAndGradient& computed) {
+Napi::Value gradient_object(Napi::Env env, const LossAndGradient& computed) {
   auto result = Napi::Object::New(env);
   result.Set("value", computed.value);
   result.Set("gradient", TensorHandle::create(env, computed.gradient));
@@ -193,7 +193,7 @@ Napi::Value loss_gradient(const Napi::CallbackInfo& info) {
         return differentiated(
             prediction, [&loss, &target](const at::Tensor& leaf) { return loss_value(loss, leaf, target); });
       },
-      &to_object);
+      &gradient_object);
 }
 
 Napi::Value patch_contrast_gradient(const Napi::CallbackInfo& info) {
@@ -213,7 +213,7 @@ Napi::Value patch_contrast_gradient(const Napi::CallbackInfo& info) {
                                 loss.temperature, loss.lesion_share, choice.taken);
         });
       },
-      &to_object);
+      &gradient_object);
 }
 
 }  // namespace transfer_limits::functions

@@ -1,5 +1,5 @@
 // kernel_bench [cpu|cuda]: times every kernel beside LibTorch's own operations, in turn, and prints a table in Markdown.
-#include <torch/torch.h>
+#include <torch/cuda.h>
 
 #include <algorithm>
 #include <chrono>
@@ -15,6 +15,7 @@
 #include "kernels/mmd.h"
 #include "kernels/ssim.h"
 #include "models/specification.h"
+#include "modules.h"
 #include "training/trainer.h"
 
 namespace transfer_limits {

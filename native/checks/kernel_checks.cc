@@ -1,6 +1,8 @@
 // kernel_checks [cpu|cuda] [check]: compares every kernel, or those of one check, with a reference in float64, at odd
 // sizes, in all layouts and types, and training by recorded steps with training by plain ones. `kernel_checks names`
 // lists the checks.
+#include <torch/cuda.h>
+
 #include <cstdio>
 #include <exception>
 #include <string>

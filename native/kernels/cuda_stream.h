@@ -1,8 +1,7 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include "kernels/cuda_launch.h"
+#include "tensor.h"
 #ifndef TRANSFER_LIMITS_EMULATED_CUDA
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>

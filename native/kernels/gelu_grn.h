@@ -1,8 +1,8 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <utility>
+
+#include "tensor.h"
 
 namespace transfer_limits {
 

@@ -1,12 +1,11 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <functional>
 #include <vector>
 
 #include "kernels/mmd_products.h"
+#include "tensor.h"
 
 namespace transfer_limits {
 

@@ -1,4 +1,5 @@
 #include <ATen/Parallel.h>
+#include <ATen/Version.h>
 
 #include <algorithm>
 #include <atomic>

@@ -1,10 +1,9 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <functional>
 
 #include "kernels/mmd.h"
+#include "tensor.h"
 
 namespace transfer_limits {
 

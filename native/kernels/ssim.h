@@ -1,8 +1,7 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include "kernels/ssim_window.h"
+#include "tensor.h"
 
 namespace transfer_limits {
 

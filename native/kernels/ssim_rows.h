@@ -1,10 +1,9 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <utility>
 
 #include "kernels/ssim.h"
+#include "tensor.h"
 
 namespace transfer_limits {
 

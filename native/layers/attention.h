@@ -1,8 +1,7 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include "layers/linear.h"
+#include "modules.h"
 
 namespace transfer_limits {
 

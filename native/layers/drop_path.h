@@ -1,6 +1,6 @@
 #pragma once
 
-#include <torch/torch.h>
+#include "modules.h"
 
 namespace transfer_limits {
 

@@ -1,7 +1,8 @@
 #pragma once
 
 #include <ATen/autocast_mode.h>
-#include <torch/torch.h>
+
+#include "modules.h"
 
 namespace transfer_limits {
 

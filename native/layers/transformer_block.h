@@ -1,9 +1,8 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include "layers/attention.h"
 #include "layers/linear.h"
+#include "modules.h"
 
 namespace transfer_limits {
 

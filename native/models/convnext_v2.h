@@ -1,7 +1,5 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <vector>
 
 #include "layers/channel_norm.h"
@@ -9,6 +7,7 @@
 #include "layers/grn.h"
 #include "models/pyramid_encoder.h"
 #include "models/specification.h"
+#include "modules.h"
 
 namespace transfer_limits {
 

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <vector>
 
 #include "layers/transformer_block.h"
@@ -10,6 +8,7 @@
 #include "models/specification.h"
 #include "models/vit_heads.h"
 #include "models/vit_unetr.h"
+#include "modules.h"
 
 namespace transfer_limits {
 

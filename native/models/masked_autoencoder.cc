@@ -9,7 +9,7 @@
 namespace transfer_limits {
 namespace {
 
-torch::nn::Conv3d pointwise(int64_t in, int64_t out) {
+torch::nn::Conv3d drawn_pointwise(int64_t in, int64_t out) {
   torch::nn::Conv3d layer(torch::nn::Conv3dOptions(in, out, 1));
   torch::nn::init::normal_(layer->weight, 0.0, 0.02);
   torch::nn::init::zeros_(layer->bias);
@@ -23,14 +23,14 @@ MaskedAutoencoder::MaskedAutoencoder(std::shared_ptr<PyramidEncoder> encoder,
     : specification_(head), encoder_(register_module("encoder", std::move(encoder))) {
   const auto dims = encoder_->widths();
   const int64_t features = encoder_->stride() > kPatch ? dims[2] + dims[3] : dims[3];
-  proj_ = register_module("proj", pointwise(features, head.decoder_dim));
+  proj_ = register_module("proj", drawn_pointwise(features, head.decoder_dim));
   mask_token_ = register_parameter("mask_token", 0.02 * torch::randn({1, head.decoder_dim, 1, 1, 1}));
   auto decoder = register_module("decoder", std::make_shared<torch::nn::Module>());
   for (int64_t block = 0; block < head.decoder_depth; ++block) {
     decoder_.push_back(decoder->register_module(std::to_string(block), ConvNeXtBlock(head.decoder_dim, 0.0)));
   }
   const int64_t voxels = head.patch * head.patch * head.patch * encoder_->channels();
-  pred_ = register_module("pred", pointwise(head.decoder_dim, voxels));
+  pred_ = register_module("pred", drawn_pointwise(head.decoder_dim, voxels));
 }
 
 at::Tensor MaskedAutoencoder::on_patches(const at::Tensor& volume, const at::Tensor& keep) {

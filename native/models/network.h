@@ -1,7 +1,5 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <atomic>
 #include <memory>
 #include <optional>
@@ -10,6 +8,7 @@
 #include "error.h"
 #include "kernels/expected_intensity.h"
 #include "layers/precision.h"
+#include "modules.h"
 #include "training/losses.h"
 
 namespace transfer_limits {

@@ -1,8 +1,7 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include "models/specification.h"
+#include "modules.h"
 
 namespace transfer_limits {
 

@@ -1,10 +1,9 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include "layers/unetr_blocks.h"
 #include "models/provicnet_heads.h"
 #include "models/specification.h"
+#include "modules.h"
 
 namespace transfer_limits {
 

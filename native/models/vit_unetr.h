@@ -1,12 +1,11 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <array>
 #include <vector>
 
 #include "layers/unetr_blocks.h"
 #include "models/specification.h"
+#include "modules.h"
 
 namespace transfer_limits {
 

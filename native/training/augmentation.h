@@ -1,11 +1,11 @@
 // Changes of what training is shown: volumes that are flipped and shifted, channels in other intensities.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <array>
 #include <cstdint>
 #include <vector>
+
+#include "modules.h"
 
 namespace transfer_limits {
 

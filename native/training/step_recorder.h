@@ -1,10 +1,10 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <functional>
 #include <memory>
 #include <vector>
+
+#include "tensor.h"
 
 namespace transfer_limits {
 

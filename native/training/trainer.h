@@ -1,7 +1,5 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,6 +9,7 @@
 
 #include "layers/precision.h"
 #include "models/network.h"
+#include "modules.h"
 #include "training/self_distillation.h"
 #include "training/step_recorder.h"
 

@@ -1,11 +1,11 @@
 // Views of slices for self-distillation: boxes of slices, cut out, resized and changed in brightness.
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <array>
 #include <cstdint>
 #include <vector>
+
+#include "tensor.h"
 
 namespace transfer_limits::volumes {
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <optional>
 #include <vector>
 
@@ -15,8 +14,6 @@
 
 namespace transfer_limits::volumes {
 namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // Displacements are stored as float32: a field is scaled down by this much more than it must, so that rounding does not
 // bring the determinant below its floor again.

@@ -2,10 +2,10 @@
 // phase-encoding direction alone, smooth, and never folding.
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <array>
 #include <cstdint>
+
+#include "tensor.h"
 
 namespace transfer_limits::volumes {
 

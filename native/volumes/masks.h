@@ -1,10 +1,10 @@
 // What the voxels of a mask mean: which of them are foreground, and whether they are labels at all.
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <cstdint>
 #include <vector>
+
+#include "tensor.h"
 
 namespace transfer_limits::volumes {
 

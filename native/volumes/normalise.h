@@ -1,7 +1,7 @@
 // Bringing a volume's values to a common scale: T2W and high-b have no unit, and differ from scanner to scanner.
 #pragma once
 
-#include <ATen/ATen.h>
+#include "tensor.h"
 
 namespace transfer_limits::volumes {
 

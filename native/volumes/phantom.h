@@ -3,11 +3,11 @@
 // here are only the signal equations and the noise.
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <array>
 #include <cstdint>
 #include <vector>
+
+#include "tensor.h"
 
 namespace transfer_limits::volumes {
 

@@ -2,10 +2,10 @@
 // blurred twice on its way onto the study's grid.
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <array>
 #include <cstdint>
+
+#include "tensor.h"
 
 namespace transfer_limits::volumes {
 

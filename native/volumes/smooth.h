@@ -1,9 +1,9 @@
 // A Gaussian filter before strong downsampling: without it, structures finer than the new voxels would alias.
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <array>
+
+#include "tensor.h"
 
 namespace transfer_limits::volumes {
 

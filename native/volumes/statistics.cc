@@ -6,7 +6,6 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <vector>
 
 #include "error.h"
@@ -15,8 +14,6 @@
 
 namespace transfer_limits::volumes {
 namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // Calls `work(block, begin, end)` for each block of kBlock voxels.
 template <typename Work>

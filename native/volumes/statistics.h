@@ -1,11 +1,11 @@
 // What `inspect` shows of a volume, and what preprocessing asks of it before it trusts it.
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <array>
 #include <cstdint>
 #include <optional>
+
+#include "tensor.h"
 
 namespace transfer_limits::volumes {
 

@@ -2,11 +2,11 @@
 // they are in the cache.
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <cstdint>
 #include <optional>
 #include <string>
+
+#include "tensor.h"
 
 namespace transfer_limits::volumes {
 

@@ -2,9 +2,10 @@
 // read past the end.
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <cstdint>
+#include <limits>
+
+#include "tensor.h"
 
 namespace transfer_limits::volumes {
 
@@ -14,5 +15,7 @@ at::Tensor require_volume(const at::Tensor& volume, const char* name);
 // Voxels a task: sums are formed over blocks of this size and added in the order of the blocks, so that they do not
 // depend on the number of threads.
 inline constexpr int64_t kBlock = 1 << 16;
+
+inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 }  // namespace transfer_limits::volumes

@@ -1,7 +1,7 @@
 // Deforming a volume by a displacement field, and telling whether a field folds space.
 #pragma once
 
-#include <ATen/ATen.h>
+#include "tensor.h"
 
 namespace transfer_limits::volumes {
 
