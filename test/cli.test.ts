@@ -10,7 +10,18 @@ import { temporaryFolder } from "./libtorch-fixture.js";
 import { shared, sharedMissing } from "./shared.js";
 import { torchZip } from "./torch-writer.js";
 
-const commands = ["demo", "run", "plan", "report", "pretrain", "embed", "align", "inspect", "doctor"];
+const commands = [
+  "demo",
+  "run",
+  "plan",
+  "report",
+  "pretrain",
+  "embed",
+  "align",
+  "inspect",
+  "simulate",
+  "doctor",
+];
 
 const studyOf = (training: string) => `name: small
 cohort: { manifest: cohort/manifest.csv, voxels: [16, 16, 16] }
@@ -174,6 +185,41 @@ describe.skipIf(sharedMissing)("inspect on odd files (needs the shared folder be
     expect(stderr).toContain("mask_off_the_image_11373.nii.gz");
     const right = shared("data", "prostate", "11373_1001396", "lesion.nii.gz");
     expect((await cli("inspect", right, "--of", image)).status).toBe(0);
+  });
+});
+
+describe("simulate", () => {
+  it("says how often verdicts are right where the truth is known, and the same as JSON", async () => {
+    const args = [
+      "simulate",
+      "--studies",
+      "40",
+      "--tasks",
+      "1",
+      "--gain",
+      "0.1",
+      "--seeds",
+      "4",
+      "--patients",
+      "40",
+    ];
+    const { stdout, status } = await cli(...args);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^40 studies of 4 seeds and 40 patients, true gain 0.100:/);
+    expect(stdout).toMatch(/hold the true gain in \d+/);
+    const value = JSON.parse((await cli(...args, "--json")).stdout);
+    expect(value.claims).toBe(40);
+    expect(value.verdicts.supported).toBeGreaterThan(0.9);
+    expect(value.covered).toBeGreaterThan(0.8);
+    expect(
+      Object.values(value.verdicts).reduce((sum: number, share) => sum + (share as number), 0),
+    ).toBeCloseTo(1, 12);
+  });
+
+  it("says that one seed settles nothing", async () => {
+    const { stdout } = await cli("simulate", "--studies", "5", "--seeds", "1", "--gain", "0.3");
+    expect(stdout).toMatch(/undetermined +100\.0 %/);
+    expect(stdout).toMatch(/One seed, or one patient, gives no interval: nothing can be settled\./);
   });
 });
 

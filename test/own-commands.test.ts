@@ -15,6 +15,7 @@ const commands = [
   "pretrain",
   "embed",
   "align",
+  "simulate",
   "inspect",
   "doctor",
   "bench",

@@ -336,6 +336,14 @@ beforeAll(async () => {
     "statistics.relativePerformanceGain": { work: statistics.relativePerformanceGain, given: [0.5, 0.4] },
     "statistics.computeGains": { work: statistics.computeGains, given: [[cell]] },
     "statistics.computeClaims": { work: statistics.computeClaims, given: [[cell], { margins: {} }] },
+    "statistics.expectedHalfWidth": {
+      work: statistics.expectedHalfWidth,
+      given: [{ seeds: 0.1, patients: 0.1, rest: 0.1 }, 3, 10, 0.05],
+    },
+    "statistics.detectableDifference": {
+      work: statistics.detectableDifference,
+      given: [{ seeds: 0.1, patients: 0.1, rest: 0.1 }, 3, 10],
+    },
     "statistics.simulateStudy": {
       work: statistics.simulateStudy,
       given: [{ seeds: 2, patients: 3, runSpread: 0, patientSpread: 0.1, restSpread: 0.1 }, 1, 0],

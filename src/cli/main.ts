@@ -13,6 +13,7 @@ import { addPlan } from "./commands/plan.js";
 import { addPretrain } from "./commands/pretrain.js";
 import { addReport } from "./commands/report.js";
 import { addRun } from "./commands/run.js";
+import { addSimulate } from "./commands/simulate.js";
 
 const { version, description } = JSON.parse(
   readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
@@ -34,6 +35,7 @@ for (const add of [
   addEmbed,
   addAlign,
   addInspect,
+  addSimulate,
   addDoctor,
   addBench,
 ]) {

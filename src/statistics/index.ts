@@ -6,6 +6,7 @@ export {
 } from "./claims.js";
 export { averageRanks, type Correlation, pearson, smallestSignificant, spearman } from "./correlation.js";
 export { computeGains, relativePerformanceGain } from "./gains.js";
+export { detectableDifference, expectedHalfWidth, type Spreads, type WouldSettle } from "./planning.js";
 export { type SimulatedStudy, simulateClaims, simulateStudy } from "./simulation.js";
 export {
   bootstrapInterval,

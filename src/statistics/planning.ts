@@ -1,4 +1,5 @@
-import { requireFinite, requireOptions, requireWhole } from "../common/arguments.js";
+import { requireOptions, requireWhole } from "../common/arguments.js";
+import { expected } from "../common/errors.js";
 import { coarse, uncertainSpread } from "./uncertain-spread.js";
 
 /** Standard deviations of a difference: from seed to seed, from patient to patient, and of what is left of one number. */
@@ -18,6 +19,8 @@ const normal80 = 0.8416212335729143;
  * @throws `BAD_INPUT` for fewer than two seeds or patients, or spreads that are no numbers of at least 0
  */
 export function expectedHalfWidth(spreads: Spreads, seeds: number, patients: number, alpha = 0.05): number {
+  if (typeof alpha !== "number" || !(alpha > 0 && alpha < 1))
+    throw expected("a number between 0 and 1", "alpha", alpha);
   return spreadOf(spreads, seeds, patients).quantile(alpha);
 }
 
@@ -27,8 +30,8 @@ export function expectedHalfWidth(spreads: Spreads, seeds: number, patients: num
  * @throws `BAD_INPUT` as `expectedHalfWidth`
  */
 export function detectableDifference(spreads: Spreads, seeds: number, patients: number): number {
-  const { seeds: tau, patients: gamma, rest: sigma } = spreads;
   const half = expectedHalfWidth(spreads, seeds, patients);
+  const { seeds: tau, patients: gamma, rest: sigma } = spreads;
   return (
     half + normal80 * Math.sqrt(tau ** 2 / seeds + gamma ** 2 / patients + sigma ** 2 / (seeds * patients))
   );
@@ -39,7 +42,7 @@ function spreadOf(spreads: Spreads, seeds: number, patients: number) {
   for (const [name, value] of Object.entries({ seeds, patients })) requireWhole(value, name, 2);
   const { seeds: tau, patients: gamma, rest: sigma } = spreads;
   for (const [name, value] of Object.entries({ seeds: tau, patients: gamma, rest: sigma }))
-    requireFinite(value, `spreads.${name}`);
+    requireSpread(value, `spreads.${name}`);
   // The mean squares that such spreads have on average.
   return uncertainSpread(
     {
@@ -50,6 +53,11 @@ function spreadOf(spreads: Spreads, seeds: number, patients: number) {
     seeds * patients,
     coarse,
   );
+}
+
+function requireSpread(value: unknown, name: string): void {
+  if (typeof value !== "number" || !(value >= 0 && Number.isFinite(value)))
+    throw expected("a number of at least 0", name, value);
 }
 
 /** More seeds than this nobody trains, more patients nobody has. */
