@@ -124,7 +124,7 @@ export async function embedImages(
   for (const [index, row] of rows.entries()) all.set(row, index * features);
   const embeddings = Tensor.from(all, [rows.length, features]);
   try {
-    if (output !== undefined) await write(output, embeddings, { ids, opened, preparation });
+    if (output !== undefined) await write(output, embeddings, { ids, list, opened, preparation });
   } catch (error) {
     embeddings.dispose();
     throw error;
@@ -304,13 +304,20 @@ async function checkOutput(output: string, { cases, manifest }: ImageList, weigh
       );
 }
 
-/** `embeddings` [N, features]; as metadata the ids in order, and what the rows rest on. */
+/** `embeddings` [N, features]; as metadata the ids in order, whose they are where that is known, and what the rows rest on. */
 async function write(
   path: string,
   embeddings: Tensor,
-  { ids, opened, preparation }: { ids: string[]; opened: OpenEncoder; preparation: Preparation },
+  {
+    ids,
+    list,
+    opened,
+    preparation,
+  }: { ids: string[]; list: ImageList; opened: OpenEncoder; preparation: Preparation },
 ): Promise<void> {
   const { images: _, ...grid } = preparation;
+  const patientOf = new Map(list.cases.map(({ id, patient }) => [id, patient]));
+  const patients = ids.map((id) => patientOf.get(id));
   await withCodedErrors(async () => {
     await mkdir(dirname(resolve(path)), { recursive: true });
     await writeSafetensors(
@@ -318,6 +325,7 @@ async function write(
       { embeddings },
       {
         cases: JSON.stringify(ids),
+        ...(patients.includes(undefined) ? {} : { patients: JSON.stringify(patients) }),
         encoder: opened.name,
         ...(opened.report ? { weights: opened.report.file.sha256 } : {}),
         preparation: JSON.stringify(grid),

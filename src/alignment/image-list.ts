@@ -18,6 +18,8 @@ export interface NamedCaseFiles extends CaseFiles {
 /** An image to embed, with what lies beside it. */
 export interface ListedCase {
   id: string;
+  /** Whose it is, where a manifest says so. */
+  patient?: string;
   paths: CasePaths;
 }
 
@@ -97,7 +99,7 @@ async function isManifest(path: string): Promise<boolean> {
 
 async function ofManifest(path: string): Promise<ImageList> {
   const { cases, path: manifest } = await readManifest(path);
-  return { cases: cases.map(({ id, volumes }) => ({ id, paths: volumes })), manifest };
+  return { cases: cases.map(({ id, patient, volumes }) => ({ id, patient, paths: volumes })), manifest };
 }
 
 /** The images that lie in a folder, by name; null for what is no folder. Hidden files are no images. */

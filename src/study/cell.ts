@@ -353,7 +353,7 @@ async function test(
   }
 }
 
-/** `embeddings` [cases, features] and, as metadata, the cases' ids in order. */
+/** `embeddings` [cases, features] and, as metadata, the cases' ids in order, and whose they are. */
 async function writeEmbeddings(
   path: string,
   rows: readonly Tensor[],
@@ -364,7 +364,11 @@ async function writeEmbeddings(
     rows,
     rows.map((_, index) => index),
   );
-  await writeSafetensors(path, { embeddings }, { cases: JSON.stringify(cases.map(({ id }) => id)) });
+  const metadata = {
+    cases: JSON.stringify(cases.map(({ id }) => id)),
+    patients: JSON.stringify(cases.map(({ patient }) => patient)),
+  };
+  await writeSafetensors(path, { embeddings }, metadata);
 }
 
 async function writePictures(
