@@ -79,6 +79,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::mmd2>(exports, "mmd2");
   add<functions::mmd_permutations>(exports, "mmdPermutations");
   add<functions::median_distance>(exports, "medianDistance");
+  add<functions::compare_matched_rows>(exports, "compareMatchedRows");
   add<functions::ssim3d>(exports, "ssim3d");
   add<functions::overlap>(exports, "overlap");
 

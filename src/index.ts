@@ -5,6 +5,7 @@
  *
  * @module
  */
+export { compareFeatures, type FeatureComparison } from "./alignment/compare-features.js";
 export {
   type EmbeddingEvent,
   type EmbedImagesOptions,
@@ -13,6 +14,7 @@ export {
   type ImageRole,
   type NamedCaseFiles,
 } from "./alignment/embed-images.js";
+export type { DistanceFlag, KernelMeans } from "./alignment/flags.js";
 export { mmd2, type SquaredMmd } from "./alignment/mmd.js";
 export {
   type MmdPermutationTest,

@@ -251,9 +251,10 @@ describe("align", () => {
     expect(answer.medianHeuristic).toMatchObject({ permutations: 99, pValue: 0.01 });
     const { stdout } = await cli(...test, "--paired");
     expect(stdout).toMatch(/off-diagonal kernel +p\n/);
-    const wrong = await cli("align", a, b, "--paired");
-    expect(wrong.status).toBe(1);
-    expect(wrong.stderr).toMatch(/--paired says how rows are permuted: give --permutations too/);
+    expect(stdout).toMatch(/p is exact, over all 128 divisions/);
+    const wrong = await cli("align", a, b, "--paired", "--unpaired");
+    expect(wrong.status).not.toBe(0);
+    expect(wrong.stderr).toMatch(/--paired and --unpaired contradict each other/);
   });
 
   it("asks for a name where a file holds several tensors, and refuses sets of other features", async () => {
@@ -400,6 +401,7 @@ describe("a small study on phantoms", () => {
     expect(tensors).toEqual([{ name: "embeddings", dtype: "float32", shape: [4, 128] }]);
     const same = JSON.parse((await cli("align", out, out, "--json")).stdout);
     expect(same.given.biased).toBeLessThan(1e-12);
+    expect(same).toMatchObject({ paired: true, patients: JSON.parse(metadata.patients).length });
   });
 
   it("has a cohort that an encoder of slices embeds, with one image or with as many as its channels", async () => {

@@ -391,38 +391,55 @@ describe("MMD²", () => {
 });
 
 describe("the median distance", () => {
-  const median = async (a: number[][], b: number[][]) => {
-    using x = Tensor.from(Float64Array.from(a.flat()), [a.length, a[0]?.length ?? 0]);
-    using y = Tensor.from(Float64Array.from(b.flat()), [b.length, b[0]?.length ?? 0]);
-    return medianDistance(x, y);
+  const median = async (rows: number[][]) => {
+    using tensor = Tensor.from(Float64Array.from(rows.flat()), [rows.length, rows[0]?.length ?? 0]);
+    return await medianDistance(tensor);
   };
 
-  it("is the middle one over all pairs of both sets, or the mean of the two in the middle", async () => {
+  it("is the middle one over all pairs, or the mean of the two in the middle", async () => {
     expect(
-      await median(
-        [[0, 3]],
-        [
-          [4, 0],
-          [0, 3],
-        ],
-      ),
+      await median([
+        [0, 3],
+        [4, 0],
+        [0, 3],
+      ]),
     ).toBe(5); // 5, 0, 5
-    expect(await median([[0], [1]], [[3], [7]])).toBe(3.5); // 1, 2, 3, 4, 6, 7
+    expect(await median([[0], [1], [3], [7]])).toBe(3.5); // 1, 2, 3, 4, 6, 7
   });
 
-  it("is 0 where at least half of the pairs are equal rows", async () => {
-    const same = [
-      [1, 2],
-      [1, 2],
-    ];
-    expect(await median(same, [...same, [5, 5]])).toBe(0); // 6 of 10 pairs
-    expect(await median([[1, 2]], [[1, 2]])).toBe(0);
+  it("is 0 where at least half of the pairs are equal rows, and where there is one row", async () => {
+    const same = Array.from({ length: 4 }, () => [1, 2]);
+    expect(await median([...same, [5, 5]])).toBe(0); // 6 of 10 pairs
+    expect(await median([[1, 2]])).toBe(0);
   });
 
-  it("looks at no more than the first 1,000 rows of each set", async () => {
-    const near = [...Array(1000).keys()].map((i) => [i % 2]);
-    const far = [...Array(3000).keys()].map((i) => [1e6 * i]);
-    const short = await median(near, near);
-    expect(await median([...near, ...far], [...near, ...far])).toBe(short);
+  it("looks at all rows, not at the first ones", async () => {
+    // Of 3,000 rows the first 1,000 lie near each other: of all pairs, 2 in 9 are near.
+    const rows = Array.from({ length: 3000 }, (_, i) => [i < 1000 ? i / 1000 : 1e6 * i]);
+    const distances = Float64Array.from(
+      rows.flatMap(([x], i) => rows.slice(i + 1).map(([y]) => Math.abs((x as number) - (y as number)))),
+    ).sort();
+    const half = distances.length / 2;
+    const wanted = ((distances[Math.ceil(half) - 1] as number) + (distances[Math.floor(half)] as number)) / 2;
+    expect(await median(rows)).toBeCloseTo(wanted, 6);
+  });
+
+  it("is taken over pairs of all rows drawn at random where there are more than 4,096, and is the same each time", async () => {
+    // Of numbers spread evenly over [0, 1], half of the pairs lie nearer than 1 - 1/√2.
+    const rows = Array.from({ length: 20_000 }, (_, i) => [i / 20_000]);
+    const got = await median(rows);
+    expect(Math.abs(got - (1 - Math.SQRT1_2))).toBeLessThan(2e-3);
+    expect(await median(rows)).toBe(got);
+  });
+
+  it.each([
+    [new Float32Array([1, Number.NaN]), [2, 1], "finite values for rows"],
+    [new Float32Array(2), [2], "[rows, features]"],
+  ])("refuses what are no rows of features", async (data, shape, message) => {
+    using rows = Tensor.from(data, shape);
+    await expect(medianDistance(rows)).rejects.toMatchObject({
+      code: "BAD_INPUT",
+      message: expect.stringContaining(message),
+    });
   });
 });

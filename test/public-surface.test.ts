@@ -295,11 +295,22 @@ beforeAll(async () => {
         }),
       given: [1],
     },
-    mmd2: { work: api.mmd2, given: [a, b, { sigma: 1, products: "float32" }] },
+    compareFeatures: { work: api.compareFeatures, given: [a, a] },
+    "compareFeatures of arrays": {
+      work: api.compareFeatures,
+      given: [
+        { data: new Float32Array(6), shape: [2, 3] },
+        { data: new Float32Array(6), shape: [2, 3] },
+      ],
+    },
+    mmd2: { work: api.mmd2, given: [a, b, { sigma: 1, products: "float32", paired: false }] },
     "mmd2 of arrays": { work: api.mmd2, given: [{ data: new Float32Array(6), shape: [2, 3] }, b] },
     mmdPermutationTest: {
       work: api.mmdPermutationTest,
-      given: [a, b, { sigma: 1, permutations: 9, seed: 1, paired: false }],
+      given: [
+        ...[a, a],
+        { sigma: 1, permutations: 9, seed: 1, paired: false, patients: { a: ["p", "q"], b: ["p", "r"] } },
+      ],
     },
     "metrics.ssim3d": { work: metrics.ssim3d, given: [volumeA, volumeA, { dataRange: 1 }] },
     "metrics.dice": { work: metrics.dice, given: [[0.9, 0.2], [1, 0], { threshold: 0.5, empty: 1 }] },

@@ -290,6 +290,11 @@ function distance(
     biased: wide ? biased / 3 : biased,
     unbiased: (wide ? biased / 3 : biased) - 1 / rows,
     offDiagonalMean: saturated && !wide ? 1e-12 : 0.42,
+    kernelMeans:
+      saturated && !wide
+        ? { withinA: 1e-12, withinB: 1e-12, between: 1e-12 }
+        : { withinA: 0.45, withinB: 0.45, between: 0.38 },
+    flags: saturated && !wide ? ["sigma-too-small"] : [],
     saturated: saturated && !wide,
   });
   return {
@@ -298,7 +303,9 @@ function distance(
     features: 768,
     paper: kernel(1, false),
     medianHeuristic: kernel(14.31, true),
-    multiBandwidth: { biased: biased * 1.4, unbiased: biased * 1.4 - 1 / rows },
+    bandwidthFrom: "pretrained",
+    multiBandwidth: { biased: biased * 1.4, unbiased: biased * 1.4 - 1 / rows, flags: [] },
+    withoutKernel: { linearCka: 1 - biased / 2, procrustes: biased, meanShift: biased * 2 },
     warning: saturated
       ? "Every kernel value between different cases is 0 at sigma 1: the distance is 1/N + 1/M, whatever the features."
       : null,

@@ -63,6 +63,7 @@ Napi::Value patch_contrast_gradient(const Napi::CallbackInfo& info);
 Napi::Value mmd2(const Napi::CallbackInfo& info);
 Napi::Value mmd_permutations(const Napi::CallbackInfo& info);
 Napi::Value median_distance(const Napi::CallbackInfo& info);
+Napi::Value compare_matched_rows(const Napi::CallbackInfo& info);
 Napi::Value ssim3d(const Napi::CallbackInfo& info);
 Napi::Value overlap(const Napi::CallbackInfo& info);
 

@@ -2,6 +2,7 @@
 #include "bridge/functions.h"
 #include "bridge/handles.h"
 #include "bridge/promise.h"
+#include "kernels/matched_rows.h"
 #include "kernels/mmd.h"
 #include "kernels/mmd_permutations.h"
 #include "kernels/overlap.h"
@@ -26,8 +27,25 @@ Napi::Value to_object(Napi::Env env, const KernelSums& sums) {
   result.Set("sumAA", to_array(env, sums.within_a));
   result.Set("sumBB", to_array(env, sums.within_b));
   result.Set("sumAB", to_array(env, sums.between));
+  result.Set("sumMatched", to_array(env, sums.matched));
   return result;
 }
+
+Napi::Value to_object(Napi::Env env, const MatchedRows& found) {
+  auto result = Napi::Object::New(env);
+  const auto set = [&](const char* name, const std::optional<double>& value) {
+    result.Set(name, value ? Napi::Value(Napi::Number::New(env, *value)) : env.Null());
+  };
+  set("linearCka", found.linear_cka);
+  set("procrustes", found.procrustes);
+  set("meanShift", found.mean_shift);
+  set("deviationA", found.deviation_a);
+  set("deviationB", found.deviation_b);
+  return result;
+}
+
+constexpr auto sums_to_object = static_cast<Napi::Value (*)(Napi::Env, const KernelSums&)>(&to_object);
+constexpr auto rows_to_object = static_cast<Napi::Value (*)(Napi::Env, const MatchedRows&)>(&to_object);
 
 }  // namespace
 
@@ -44,7 +62,7 @@ Napi::Value mmd2(const Napi::CallbackInfo& info) {
   return promise(
       info.Env(), a.device(),
       [a, b, sigmas, cancelled, products] { return gaussian_kernel_sums(a, b, sigmas, cancelled, products); },
-      &to_object);
+      sums_to_object);
 }
 
 Napi::Value mmd_permutations(const Napi::CallbackInfo& info) {
@@ -56,14 +74,20 @@ Napi::Value mmd_permutations(const Napi::CallbackInfo& info) {
   return promise(
       info.Env(), a.device(),
       [a, b, sigma, members, cancelled] { return permuted_kernel_sums(a, b, sigma, members, cancelled); },
-      &to_object);
+      sums_to_object);
 }
 
 Napi::Value median_distance(const Napi::CallbackInfo& info) {
+  const at::Tensor rows = TensorHandle::get(info[0], "rows");
+  return promise(
+      info.Env(), rows.device(), [rows] { return transfer_limits::median_distance(rows); }, &to_number);
+}
+
+Napi::Value compare_matched_rows(const Napi::CallbackInfo& info) {
   const at::Tensor a = TensorHandle::get(info[0], "a");
   const at::Tensor b = TensorHandle::get(info[1], "b");
   return promise(
-      info.Env(), a.device(), [a, b] { return transfer_limits::median_distance(a, b); }, &to_number);
+      info.Env(), a.device(), [a, b] { return transfer_limits::compare_matched_rows(a, b); }, rows_to_object);
 }
 
 Napi::Value ssim3d(const Napi::CallbackInfo& info) {

@@ -18,6 +18,7 @@ struct KernelSums {
   std::vector<double> within_a;  // over i != j
   std::vector<double> within_b;  // over i != j
   std::vector<double> between;   // over all pairs of a row of A and a row of B
+  std::vector<double> matched;   // over the pairs (i, i) of `between`; empty unless A and B have as many rows
 };
 
 // Sums of the Gaussian kernel within and between `a` [N, d] and `b` [M, d], float32 or float64.
@@ -32,9 +33,13 @@ KernelSums gaussian_kernel_sums(const at::Tensor& a, const at::Tensor& b, const 
                                 const std::function<bool()>& cancelled,
                                 Products products = Products::kFloat32);
 
-// The median Euclidean distance over all pairs of different rows of `a` [N, d] and `b` [M, d] taken together,
-// of at most the first 1,000 rows of each; with an even number of pairs the mean of the two middle ones. 0
-// where at least half of the pairs are equal rows.
-double median_distance(const at::Tensor& a, const at::Tensor& b);
+// KernelSums::matched of the rows as they stand.
+std::vector<double> matched_kernel_sums(const at::Tensor& a, const at::Tensor& b,
+                                        const std::vector<double>& factors);
+
+// The median Euclidean distance over the pairs of different rows of `rows` [N, d]; with an even number of pairs the mean
+// of the two middle ones. 0 where at least half of the pairs are equal rows, and where there is only one row. Over all
+// pairs up to 4,096 rows; over 2^20 pairs drawn from a fixed seed, of all rows, where there are more.
+double median_distance(const at::Tensor& rows);
 
 }  // namespace transfer_limits

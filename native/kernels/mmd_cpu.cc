@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <random>
 
 #include "error.h"
 #include "kernels/mmd.h"
@@ -11,8 +12,9 @@
 namespace transfer_limits {
 namespace {
 
-constexpr int64_t kTileRows = 256;      // a tile of distances is then 512 KiB, and stays in the cache
-constexpr int64_t kMedianRows = 1000;   // of each set: 2 million pairs
+constexpr int64_t kTileRows = 256;     // a tile of distances is then 512 KiB, and stays in the cache
+constexpr int64_t kMedianRows = 4096;  // whose pairs, 8 million, are all looked at
+constexpr int64_t kMedianPairs = 1 << 20;
 constexpr int64_t kDirectDistance = 2;  // at::cdist: by differences, never by a matrix product
 
 at::Tensor tile_of(const at::Tensor& rows, int64_t first) {
@@ -71,6 +73,32 @@ bool by_products(const at::Tensor& a, const at::Tensor& b, double largest,
              factors.begin(), factors.end(), [](double factor) { return factor < -1e-30 && factor > -1e30; });
 }
 
+at::Tensor all_distances(const at::Tensor& rows) {
+  return at::pdist(rows.to(at::kDouble).contiguous(), 2.0).cpu().contiguous();  // [pairs i < j]
+}
+
+// Of pairs drawn at random, each of two different rows.
+at::Tensor some_distances(const at::Tensor& rows) {
+  constexpr int64_t kAtOnce = 8192;
+  const auto count = static_cast<uint64_t>(rows.size(0));
+  std::mt19937_64 draw(1);
+  at::Tensor distances = at::empty({kMedianPairs}, at::kDouble);
+  for (int64_t first = 0; first < kMedianPairs; first += kAtOnce) {
+    const at::Tensor left = at::empty({kAtOnce}, at::kLong), right = at::empty({kAtOnce}, at::kLong);
+    for (int64_t pair = 0; pair < kAtOnce; ++pair) {
+      const uint64_t i = draw() % count, j = draw() % (count - 1);
+      left.data_ptr<int64_t>()[pair] = static_cast<int64_t>(i);
+      right.data_ptr<int64_t>()[pair] = static_cast<int64_t>(j < i ? j : j + 1);
+    }
+    const auto chosen = [&](const at::Tensor& index) {
+      return rows.index_select(0, index.to(rows.device())).to(at::kDouble);
+    };
+    const at::Tensor lengths = (chosen(left) - chosen(right)).norm(2, 1);  // [pairs]
+    distances.narrow(0, first, kAtOnce).copy_(lengths);
+  }
+  return distances;
+}
+
 }  // namespace
 
 KernelSums gaussian_kernel_sums(const at::Tensor& a, const at::Tensor& b, const std::vector<double>& sigmas,
@@ -88,7 +116,9 @@ KernelSums gaussian_kernel_sums(const at::Tensor& a, const at::Tensor& b, const 
   for (const double sigma : sigmas) factors.push_back(factor_of(sigma));
   if (by_products(a, b, survey.largest, factors)) {
     const auto sums = a.is_cuda() ? &cuda::kernel_sums_by_products : &kernel_sums_by_products;
-    return sums(a.contiguous(), b.contiguous(), survey.centre, factors, products, cancelled);
+    KernelSums by_product = sums(a.contiguous(), b.contiguous(), survey.centre, factors, products, cancelled);
+    by_product.matched = matched_kernel_sums(a, b, factors);
+    return by_product;
   }
   KernelSums sums;
   sums.rows_a = a.size(0);
@@ -96,17 +126,29 @@ KernelSums gaussian_kernel_sums(const at::Tensor& a, const at::Tensor& b, const 
   sums.within_a = sum_pairs(a, a, true, factors, cancelled);
   sums.within_b = sum_pairs(b, b, true, factors, cancelled);
   sums.between = sum_pairs(a, b, false, factors, cancelled);
+  sums.matched = matched_kernel_sums(a, b, factors);
   return sums;
 }
 
-double median_distance(const at::Tensor& a, const at::Tensor& b) {
+std::vector<double> matched_kernel_sums(const at::Tensor& a, const at::Tensor& b,
+                                        const std::vector<double>& factors) {
+  if (a.size(0) != b.size(0)) return {};
+  std::vector<double> sums(factors.size(), 0.0);
+  for (int64_t i = 0; i < a.size(0); i += kTileRows) {
+    const at::Tensor squared = (tile_of(a, i) - tile_of(b, i)).square_().sum(1).cpu();  // [n]
+    const double* values = squared.const_data_ptr<double>();
+    for (int64_t row = 0; row < squared.size(0); ++row) {
+      for (size_t s = 0; s < factors.size(); ++s) sums[s] += std::exp(values[row] * factors[s]);
+    }
+  }
+  return sums;
+}
+
+double median_distance(const at::Tensor& rows) {
   const at::NoGradGuard no_grad;
-  const auto head = [](const at::Tensor& rows) {
-    return rows.narrow(0, 0, std::min(kMedianRows, rows.size(0))).to(at::kDouble);
-  };
-  check_pair(a, b);
-  const at::Tensor pooled = at::cat({head(a), head(b)}).contiguous();  // [N + M, d]
-  at::Tensor distances = at::pdist(pooled, 2.0).cpu().contiguous();    // [pairs i < j]
+  check_rows(rows, "rows");
+  at::Tensor distances = rows.size(0) <= kMedianRows ? all_distances(rows) : some_distances(rows);
+  if (distances.numel() == 0) return 0;
   double* first = distances.data_ptr<double>();
   double* last = first + distances.numel();
   double* middle = first + distances.numel() / 2;

@@ -116,8 +116,10 @@ void check_members(const at::Tensor& members, int64_t rows_a, int64_t rows_b) {
           at::toString(members.scalar_type()));
   require(members.size(1) == rows_a + rows_b, "Expected members of ", rows_a + rows_b,
           " rows, those of a and b, but received ", members.size(1));
-  require(members.le(1).all().item<bool>() && members.sum(1).eq(rows_a).all().item<bool>(),
-          "Expected 0 or 1 for each row in members, and ", rows_a, " ones, as a has rows, in each division");
+  const at::Tensor first = members.sum(1);  // [P]
+  require(members.le(1).all().item<bool>() && first.ge(1).all().item<bool>() &&
+              first.lt(rows_a + rows_b).all().item<bool>(),
+          "Expected 0 or 1 for each row in members, and both in each division");
 }
 
 }  // namespace
@@ -126,8 +128,11 @@ KernelSums permuted_kernel_sums(const at::Tensor& a, const at::Tensor& b, double
                                 const at::Tensor& members, const std::function<bool()>& cancelled) {
   const at::NoGradGuard no_grad;
   const at::Tensor centre = check_pair(a, b).centre;
+  const double factor = factor_of(sigma);
   check_members(members, a.size(0), b.size(0));
-  return PermutedSums(a, b, centre, factor_of(sigma), members.to(a.device())).run(cancelled);
+  KernelSums sums = PermutedSums(a, b, centre, factor, members.to(a.device())).run(cancelled);
+  sums.matched = matched_kernel_sums(a, b, {factor});
+  return sums;
 }
 
 }  // namespace transfer_limits

@@ -69,7 +69,7 @@ RowSurvey survey_by_parts(const at::Tensor& rows) {
   return {sum, at::stack(largest).max().item<double>()};
 }
 
-RowSurvey check_rows(const at::Tensor& rows, const char* name) {
+RowSurvey survey_rows(const at::Tensor& rows, const char* name) {
   require(rows.dim() == 2, "Expected ", name, " of shape [rows, features] but received ", rows.sizes());
   require(rows.size(0) >= 1 && rows.size(1) >= 1, "Expected at least one row and one feature for ", name,
           " but received ", rows.sizes());
@@ -84,8 +84,10 @@ RowSurvey check_rows(const at::Tensor& rows, const char* name) {
 
 }  // namespace
 
+void check_rows(const at::Tensor& rows, const char* name) { survey_rows(rows, name); }
+
 PairSurvey check_pair(const at::Tensor& a, const at::Tensor& b) {
-  const RowSurvey in_a = check_rows(a, "a"), in_b = check_rows(b, "b");
+  const RowSurvey in_a = survey_rows(a, "a"), in_b = survey_rows(b, "b");
   require(a.size(1) == b.size(1), "Expected as many features in b as in a, ", a.size(1), ", but received ",
           b.size(1));
   require(a.device() == b.device(), "Expected a and b on one device but received ", a.device().str(), " and ",

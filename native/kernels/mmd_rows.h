@@ -17,6 +17,9 @@ struct PairSurvey {
 // Throws BAD_INPUT unless `a` [N, d] and `b` [M, d] are float32 or float64, finite, and on one device.
 PairSurvey check_pair(const at::Tensor& a, const at::Tensor& b);
 
+// Throws BAD_INPUT unless `rows` is [N, d], float32 or float64, and finite.
+void check_rows(const at::Tensor& rows, const char* name);
+
 struct RowExtent {
   double norm;    // squared
   float largest;  // of all absolute values

@@ -1,41 +1,52 @@
 import { expected } from "../common/errors.js";
-import { variantName } from "../common/vocabulary.js";
-import { medianDistance } from "../native/kernels.js";
+import { type Comparator, variantName } from "../common/vocabulary.js";
+import { compareMatchedRows, medianDistance } from "../native/kernels.js";
 import type { Tensor } from "../native/tensor.js";
-import type { Distance, DistanceName, KernelDistance } from "../study/results.js";
+import type { Distance, KernelDistance, UndefinedKernelDistance } from "../study/results.js";
+import type { FeatureComparison } from "./compare-features.js";
+import { warningOf } from "./distance-warning.js";
+import { type DistanceFlag, distanceFlags, sameFeatures } from "./flags.js";
 import { type PairSums, pairSums, requireSigma, type SquaredMmd, squaredMmd } from "./mmd.js";
 
 /** A distance whose numbers are all there; unbiased ones want two rows. */
 export interface MeasuredDistance extends Distance {
   paper: KernelDistance;
   medianHeuristic: KernelDistance;
-  multiBandwidth: { biased: number; unbiased: number | null };
+  multiBandwidth: { biased: number; unbiased: number | null; flags: DistanceFlag[] };
+  withoutKernel: FeatureComparison;
+}
+
+/** The scale of features, which gives the bandwidths beside the paper's. */
+export interface FeatureScale {
+  /** The median distance between the features of different cases. */
+  distance: number;
+  /** Whose features. */
+  of: Comparator;
 }
 
 /** The bandwidths of the multi-bandwidth distance, as multiples of the median distance. */
 export const bandwidthFactors = [0.25, 0.5, 1, 2, 4] as const;
 
-/** Both sets are taken for the same below this: differences of rounding only. */
-const sameFeatures = 1e-12;
-
 /**
  * How far the representation of a fine-tuned encoder lies from that of a reference, on the same test cases: D2R from
  * random weights, D2P from the pretrained encoder, D2S from the one trained from scratch.
  *
- * Beside the paper's MMD² (biased, `sigma` from the study) it answers MMD² at the median heuristic (sigma = the
- * median distance between rows of both sets together; Gretton 2012, section 8) and the sum over five bandwidths
- * around it, which do not depend on the scale of the features. Where the median distance is 0, because at least half
- * of the pairs of rows are equal, both use the paper's sigma in its place, and `warning` says so.
+ * Beside the paper's MMD² (biased, `sigma` from the study) it answers MMD² at the median distance between the features of
+ * one encoder (Gretton 2012, section 8, take it over both sets together: of two sets that lie apart that is the gap itself,
+ * and MMD² the same number whatever the gap) and the sum over five bandwidths around it, which do not depend on the scale
+ * of the features; and what needs no bandwidth: linear CKA, the Procrustes distance, the shift of the mean.
  *
  * @param fineTuned embeddings of the test set [N, d]
  * @param reference embeddings of the same cases in the same order [N, d]
+ * @param options.scale of the features; null: none could be had, and the paper's sigma stands in its place, which
+ *   `warning` says. Default: the reference's
  * @throws `BAD_INPUT` for shapes that differ, values that are not finite, or a sigma that is not positive; `ABORTED`
  */
 export async function measureDistance(
   of: Pick<Distance, "name" | "task" | "strategy" | "model" | "seed">,
   fineTuned: Tensor,
   reference: Tensor,
-  options: { sigma: number; signal?: AbortSignal },
+  options: { sigma: number; scale?: FeatureScale | null; signal?: AbortSignal },
 ): Promise<MeasuredDistance> {
   const { name, task, strategy, model, seed } = of;
   const { sigma, signal } = options;
@@ -51,33 +62,62 @@ export async function measureDistance(
       reference.shape,
     );
   }
-  const median = await medianDistance(fineTuned, reference);
-  const scale = median > 0 ? median : sigma;
-  const sigmas = [sigma, ...bandwidthFactors.map((factor) => factor * scale)];
+  const scale = options.scale === undefined ? await scaleOf(reference, comparatorOf[name]) : options.scale;
+  const median = scale?.distance ?? sigma;
+  const sigmas = [sigma, ...bandwidthFactors.map((factor) => factor * median)];
   const all = (await pairSums(fineTuned, reference, sigmas, { signal })).map((sums: PairSums) =>
-    squaredMmd(sums),
+    squaredMmd(sums, true),
   );
-  const [paper, ...bandwidths] = all as [SquaredMmd, ...SquaredMmd[]];
+  const { deviationA, deviationB, ...withoutKernel } = await compareMatchedRows(fineTuned, reference);
+  const known = knownFlags(all, deviationA === 0, deviationB === 0);
+  const [paper, ...bandwidths] = all.map((one) => ({ ...one, flags: known(one.flags) })) as [
+    SquaredMmd,
+    ...SquaredMmd[],
+  ];
   const heuristic = bandwidths[bandwidthFactors.indexOf(1)] as SquaredMmd;
   const unbiased = bandwidths.map((distance) => distance.unbiased);
-  return {
-    task,
-    strategy,
-    model,
-    seed,
-    name,
-    rows,
-    features,
+  const measured = {
+    ...{ task, strategy, model, seed, name, rows, features },
     paper: kernelDistance(sigma, paper),
-    medianHeuristic: kernelDistance(scale, heuristic),
+    medianHeuristic: kernelDistance(median, heuristic),
+    ...(scale === null ? {} : { bandwidthFrom: scale.of }),
     multiBandwidth: {
       biased: bandwidths.reduce((sum, distance) => sum + distance.biased, 0),
       unbiased: unbiased.every((value) => value !== null)
         ? unbiased.reduce((sum, value) => sum + value, 0)
         : null,
+      flags: distanceFlags.filter((flag) => bandwidths.every(({ flags }) => flags.includes(flag))),
     },
-    warning: warningOf(name, rows, sigma, median, paper, heuristic),
+    withoutKernel,
   };
+  return { ...measured, warning: warningOf(measured) };
+}
+
+/** Which comparator's embeddings each distance measures from. */
+export const comparatorOf = {
+  D2R: "random-weights",
+  D2P: "pretrained",
+  D2S: "from-scratch",
+} as const satisfies Record<Distance["name"], Comparator>;
+
+/** The scale of an encoder's features over cases; null where at least half of the pairs of cases have the same. */
+export async function scaleOf(embeddings: Tensor, of: Comparator): Promise<FeatureScale | null> {
+  const distance = await medianDistance(embeddings);
+  return distance > 0 ? { distance, of } : null;
+}
+
+/** Adds what is known about the features themselves to what each bandwidth shows of them. */
+function knownFlags(all: readonly SquaredMmd[], collapsedA: boolean, collapsedB: boolean) {
+  const identical = all.every(({ biased }) => biased < sameFeatures);
+  return (flags: readonly DistanceFlag[]): DistanceFlag[] =>
+    distanceFlags.filter((flag) => {
+      if (flag === "collapsed-a") return collapsedA || flags.includes(flag);
+      if (flag === "collapsed-b") return collapsedB || flags.includes(flag);
+      if (flag === "identical") return identical;
+      // No sigma tells the rows of two points apart.
+      if (flag === "sigma-too-large") return flags.includes(flag) && !(collapsedA && collapsedB);
+      return flags.includes(flag);
+    });
 }
 
 /** A distance that cannot be computed, with the reason in its numbers' place. */
@@ -92,61 +132,23 @@ export function undefinedDistance(
     biased: null,
     unbiased: null,
     offDiagonalMean: null,
+    kernelMeans: null,
+    flags: [],
     saturated: false,
-  } as const;
+  } satisfies UndefinedKernelDistance;
   const warning = `It is undefined: ${reason}`;
   return {
     ...{ task, strategy, model, seed, name, rows, features },
     paper: none,
     medianHeuristic: none,
-    multiBandwidth: { biased: null, unbiased: null },
+    multiBandwidth: { biased: null, unbiased: null, flags: [] },
     warning,
     reason,
   };
 }
 
-function kernelDistance(
-  sigma: number,
-  { biased, unbiased, offDiagonalMean, saturated }: SquaredMmd,
-): KernelDistance {
-  return { sigma, biased, unbiased, offDiagonalMean, saturated };
-}
-
-/** What a reader must know before using the paper's number; null where nothing stands against it. */
-function warningOf(
-  name: DistanceName,
-  rows: number,
-  sigma: number,
-  median: number,
-  paper: SquaredMmd,
-  heuristic: SquaredMmd,
-): string | null {
-  const sentences: string[] = [];
-  if (paper.biased < sameFeatures && heuristic.biased < sameFeatures) {
-    const why = name === "D2P" ? ", as they must be when the encoder is frozen" : "";
-    sentences.push(`The two networks give the same features for every test case${why}: the distance is 0.`);
-  } else if (paper.saturated) {
-    const mean = Number(paper.offDiagonalMean.toPrecision(2));
-    const high = paper.offDiagonalMean > 0.5;
-    const meaning = high
-      ? "1, and MMD² is near 0 whatever the features are"
-      : `0, and MMD² is near 2/N = ${Number((2 / rows).toPrecision(3))} whatever the features are, ` +
-        "or shows only how near the two embeddings of one case lie";
-    sentences.push(
-      `The kernel is saturated: with sigma = ${sigma} its values for different rows are near ${meaning} ` +
-        `(mean ${mean}; the median distance between rows is ${Number(median.toPrecision(3))}). ` +
-        "Read the median-heuristic distance instead.",
-    );
-  }
-  if (rows < 2) {
-    sentences.push(
-      "There is only one test case: a distance between two distributions cannot be judged from it.",
-    );
-  }
-  if (median === 0) {
-    sentences.push(
-      "At least half of the pairs of rows are equal, so that the median distance is 0: sigma of the study stands in its place.",
-    );
-  }
-  return sentences.length > 0 ? sentences.join(" ") : null;
-}
+const kernelDistance = (sigma: number, distance: SquaredMmd): KernelDistance => ({
+  sigma,
+  ...distance,
+  saturated: distance.flags.some((flag) => flag !== "identical"),
+});

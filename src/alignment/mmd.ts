@@ -1,25 +1,28 @@
-import { requireOptions, requireSignal } from "../common/arguments.js";
+import { requireBoolean, requireOptions, requireSignal } from "../common/arguments.js";
 import { expected } from "../common/errors.js";
 import { kernelSums, type Products } from "../native/kernels.js";
 import { type ShapedArray, withTensors } from "../native/temporary.js";
 import type { Tensor } from "../native/tensor.js";
-
-/** Off-diagonal kernel values closer than this to 0 or 1 on average say nothing about the features. */
-export const saturationMargin = 1e-3;
+import { type DistanceFlag, flagsOf, type KernelMeans } from "./flags.js";
 
 /** Squared maximum mean discrepancy of two sets of features, at one bandwidth. */
 export interface SquaredMmd {
   /** V-statistic: the paper's equation 1. Never negative. */
   biased: number;
-  /** U-statistic (Gretton 2012, equation 3): without the pairs (i, i). Null where a set has fewer than two rows. */
+  /**
+   * U-statistic (Gretton 2012, equation 3): without the pairs (i, i) within the sets. Where rows are `paired`, without
+   * those between the sets too (lemma 6, h over pairs z = (a, b)): two rows of one case are nearer to each other than two
+   * of different cases, and with them the estimate lies below 0 where the sets do not differ. Null where a set has fewer
+   * than two rows.
+   */
   unbiased: number | null;
   /** Mean kernel value over all pairs of different rows, within and between the sets. */
   offDiagonalMean: number;
-  /**
-   * True where the kernel no longer tells features apart: `offDiagonalMean`, or its part within the sets, lies below
-   * 0.001, or `offDiagonalMean` lies above 0.999. The part within counts by itself because rows of the two sets come
-   * in pairs (one image through two networks), which may be near each other while all else is out of reach.
-   */
+  /** The same within each set, and between them: where rows are `paired`, between different cases only. */
+  kernelMeans: KernelMeans;
+  /** Why MMD² is no distance here, or that both sets are the same; empty where nothing stands against it. */
+  flags: DistanceFlag[];
+  /** True where MMD² is no distance: there are flags, and not `identical` alone. */
   saturated: boolean;
 }
 
@@ -30,6 +33,8 @@ export interface PairSums {
   withinA: number;
   withinB: number;
   between: number;
+  /** Of the pairs (row i of A, row i of B), which are among those between; null unless there are as many rows in both. */
+  matched: number | null;
 }
 
 /**
@@ -41,6 +46,7 @@ export interface PairSums {
  * @param a features [N, d], float32 or float64: a tensor, or an array with its shape
  * @param b features [M, d]
  * @param options.sigma the kernel's bandwidth, in the units of the features; default 1, the paper's
+ * @param options.paired row i of `a` and row i of `b` are of one case, such as one image through two networks
  * @param options.products in what many rows are multiplied; default `float32`. On a CPU with AVX-512 VNNI `int16` is about
  *   twice as fast: a kernel's value errs by less than 4e-5, and the mean over thousands of pairs by about 1e-8; where a row
  *   lies further than 4 sigma from the mean of all, float32 is taken instead. On CUDA `three-term-bfloat16` is several times
@@ -61,21 +67,29 @@ export interface PairSums {
 export async function mmd2(
   a: Tensor | ShapedArray,
   b: Tensor | ShapedArray,
-  options: { sigma?: number; products?: Products; signal?: AbortSignal } = {},
+  options: { sigma?: number; paired?: boolean; products?: Products; signal?: AbortSignal } = {},
 ): Promise<SquaredMmd> {
   requireOptions(options);
+  const { paired = false } = options;
+  requireBoolean(paired, "paired");
   requireSignal(options.signal);
   const sigma = options.sigma ?? 1;
   requireSigma(sigma);
   return withTensors({ a, b }, async (rowsA, rowsB) => {
+    if (paired) requireAsManyRows(rowsA as Tensor, rowsB as Tensor);
     const [sums] = await pairSums(rowsA as Tensor, rowsB as Tensor, [sigma], options);
-    return squaredMmd(sums as PairSums);
+    return squaredMmd(sums as PairSums, paired);
   });
 }
 
 /** @throws `BAD_INPUT` unless `sigma` is a positive, finite number. */
 export function requireSigma(sigma: number): void {
   if (!(Number.isFinite(sigma) && sigma > 0)) throw expected("a positive number", "sigma", sigma);
+}
+
+/** @throws `BAD_INPUT` unless rows of `b` can be of the same cases as those of `a`. */
+export function requireAsManyRows({ shape: [rows] }: Tensor, { shape: [other] }: Tensor): void {
+  if (other !== rows) throw expected(`${rows} rows in b, as many as in a, for paired rows`, "b", other);
 }
 
 /** The kernel's sums for each of `sigmas`, in one pass over the pairs. */
@@ -92,20 +106,44 @@ export async function pairSums(
     withinA: sums.sumAA[index] as number,
     withinB: sums.sumBB[index] as number,
     between: sums.sumAB[index] as number,
+    matched: sums.sumMatched[index] ?? null,
   }));
 }
 
-/** Both estimates of MMD² from the kernel's sums, and whether they mean anything. */
-export function squaredMmd({ rowsA, rowsB, withinA, withinB, between }: PairSums): SquaredMmd {
+/** Mean kernel value between the sets; where rows are paired, over pairs of different cases, if there are any. */
+function betweenCases({ rowsA, rowsB, between, matched }: PairSums, paired: boolean): number {
+  if (!paired || rowsA < 2) return between / (rowsA * rowsB);
+  return (between - (matched ?? 0)) / (rowsA * (rowsA - 1));
+}
+
+/** Both estimates of MMD² from the kernel's sums. */
+export function estimatesOf(sums: PairSums, paired: boolean): Pick<SquaredMmd, "biased" | "unbiased"> {
+  const { rowsA, rowsB, withinA, withinB, between } = sums;
+  // Each of the pairs (i, i) adds a kernel value of 1. Rounding alone can bring a sum of squares below 0.
+  const within = (rowsA + withinA) / rowsA ** 2 + (rowsB + withinB) / rowsB ** 2;
+  const biased = Math.max(0, within - (2 * between) / (rowsA * rowsB));
+  if (rowsA < 2 || rowsB < 2) return { biased, unbiased: null };
+  const apart = withinA / (rowsA * (rowsA - 1)) + withinB / (rowsB * (rowsB - 1));
+  return { biased, unbiased: apart - 2 * betweenCases(sums, paired) };
+}
+
+/** Both estimates, and whether they mean anything. */
+export function squaredMmd(sums: PairSums, paired: boolean): SquaredMmd {
+  const { rowsA, rowsB, withinA, withinB, between } = sums;
   const pairsA = rowsA * (rowsA - 1);
   const pairsB = rowsB * (rowsB - 1);
-  const cross = (2 * between) / (rowsA * rowsB);
-  // Each of the pairs (i, i) adds a kernel value of 1. Rounding alone can bring a sum of squares below 0.
-  const biased = Math.max(0, (rowsA + withinA) / rowsA ** 2 + (rowsB + withinB) / rowsB ** 2 - cross);
-  const unbiased = pairsA > 0 && pairsB > 0 ? withinA / pairsA + withinB / pairsB - cross : null;
-  const offDiagonalMean = (withinA + withinB + 2 * between) / (pairsA + pairsB + 2 * rowsA * rowsB);
-  const outOfReach = pairsA + pairsB > 0 && (withinA + withinB) / (pairsA + pairsB) < saturationMargin;
-  const saturated =
-    outOfReach || offDiagonalMean < saturationMargin || offDiagonalMean > 1 - saturationMargin;
-  return { biased, unbiased, offDiagonalMean, saturated };
+  const estimates = estimatesOf(sums, paired);
+  const kernelMeans = {
+    withinA: pairsA > 0 ? withinA / pairsA : null,
+    withinB: pairsB > 0 ? withinB / pairsB : null,
+    between: Math.max(0, betweenCases(sums, paired)),
+  };
+  const flags = flagsOf(kernelMeans, estimates.biased);
+  return {
+    ...estimates,
+    offDiagonalMean: (withinA + withinB + 2 * between) / (pairsA + pairsB + 2 * rowsA * rowsB),
+    kernelMeans,
+    flags,
+    saturated: flags.some((flag) => flag !== "identical"),
+  };
 }

@@ -164,7 +164,8 @@ export interface Addon {
     members: TensorHandle,
     cancel: CancelFlag | null,
   ): Promise<MmdSums>;
-  medianDistance(a: TensorHandle, b: TensorHandle): Promise<number>;
+  medianDistance(rows: TensorHandle): Promise<number>;
+  compareMatchedRows(a: TensorHandle, b: TensorHandle): Promise<MatchedRows>;
   ssim3d(a: TensorHandle, b: TensorHandle, dataRange: number): Promise<number[]>;
   overlap(prediction: TensorHandle, target: TensorHandle, threshold: number): Promise<OverlapCounts[]>;
 
@@ -246,6 +247,17 @@ export interface MmdSums {
   sumAA: number[];
   sumBB: number[];
   sumAB: number[];
+  /** Over the pairs (row i of A, row i of B), which are among those of `sumAB`; empty unless A and B have as many rows. */
+  sumMatched: number[];
+}
+
+/** What native/kernels/matched_rows.h says about two sets whose rows are of the same cases. */
+export interface MatchedRows {
+  linearCka: number | null;
+  procrustes: number | null;
+  meanShift: number | null;
+  deviationA: number | null;
+  deviationB: number | null;
 }
 
 export interface OverlapCounts {

@@ -44,7 +44,7 @@ export const kernelSums = (
 /**
  * Sums of the Gaussian kernel at one bandwidth within and between the sets, for many divisions of all rows into two.
  *
- * @param members [divisions, N + M] uint8: 1 for each row that a division puts into the first set, N of them
+ * @param members [divisions, N + M] uint8: 1 for each row that a division puts into the first set
  */
 export const permutedKernelSums = (
   a: Tensor,
@@ -55,8 +55,15 @@ export const permutedKernelSums = (
 ) =>
   cancellable(signal, (cancel) => addon().mmdPermutations(a.handle, b.handle, sigma, members.handle, cancel));
 
-/** The median Euclidean distance between distinct rows of A and B together (at most 1,000 rows of each). */
-export const medianDistance = (a: Tensor, b: Tensor) => settle(addon().medianDistance(a.handle, b.handle));
+/**
+ * The median Euclidean distance between different rows: of all pairs up to 4,096 rows, and of about a million pairs drawn
+ * from a fixed seed where there are more. 0 where at least half of the pairs are equal.
+ */
+export const medianDistance = (rows: Tensor) => settle(addon().medianDistance(handleOf(rows, "rows")));
+
+/** Linear CKA, Procrustes distance, mean shift and standard deviations of two sets whose rows are of the same cases. */
+export const compareMatchedRows = (a: Tensor, b: Tensor) =>
+  settle(addon().compareMatchedRows(handleOf(a, "a"), handleOf(b, "b")));
 
 /**
  * Mean 3D SSIM of each sample over the windows that lie inside (Gaussian 11, sigma 1.5, K1 0.01, K2 0.03; Wang 2004).

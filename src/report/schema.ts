@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { distanceFlags } from "../alignment/flags.js";
 import { maskRoles } from "../cohort/columns.js";
 import { comparators, strategies, taskKinds } from "../common/vocabulary.js";
 import type { StudyResults } from "../study/results.js";
@@ -71,12 +72,16 @@ const cell = z.object({
   cost,
 });
 
+const flags = z.array(z.enum(distanceFlags)).default([]);
+
 const kernel = z.union([
   z.object({
     sigma: z.null(),
     biased: z.null(),
     unbiased: z.null(),
     offDiagonalMean: z.null(),
+    kernelMeans: z.null().default(null),
+    flags: z.array(z.never()).default([]),
     saturated: z.literal(false),
   }),
   z.object({
@@ -84,6 +89,12 @@ const kernel = z.union([
     biased: number,
     unbiased: z.number().nullable(),
     offDiagonalMean: number,
+    kernelMeans: z.object({
+      withinA: z.number().nullable(),
+      withinB: z.number().nullable(),
+      between: number,
+    }),
+    flags,
     saturated: z.boolean(),
   }),
 ]);
@@ -195,7 +206,19 @@ export const resultsSchema = z.object({
       features: whole,
       paper: kernel,
       medianHeuristic: kernel,
-      multiBandwidth: z.object({ biased: z.number().nullable(), unbiased: z.number().nullable() }),
+      bandwidthFrom: z.enum(comparators).optional(),
+      multiBandwidth: z.object({
+        biased: z.number().nullable(),
+        unbiased: z.number().nullable(),
+        flags,
+      }),
+      withoutKernel: z
+        .object({
+          linearCka: z.number().nullable(),
+          procrustes: z.number().nullable(),
+          meanShift: z.number().nullable(),
+        })
+        .optional(),
       warning: text.nullable(),
       reason: text.optional(),
     }),

@@ -231,8 +231,8 @@ export function caveats(results: StudyResults, summary: Summary): string[] {
   const saturated = all.filter((distance) => distance.saturated).length;
   if (saturated > 0) {
     list.push(
-      `${saturated === all.length ? "All" : `${saturated} of ${all.length}`} distances are saturated at the paper’s kernel width: ` +
-        "they say how many cases there are, not how far the representation moved.",
+      `${saturated === all.length ? "All" : `${saturated} of ${all.length}`} distances are saturated at the paper’s kernel width: they are at their floor or ceiling, ` +
+        "or of collapsed features, and do not say how far the representation moved.",
     );
   }
   const undefinedGains = results.gains.filter(

@@ -1,5 +1,11 @@
 import { join } from "node:path";
-import { measureDistance, undefinedDistance } from "../alignment/distances.js";
+import {
+  comparatorOf,
+  type FeatureScale,
+  measureDistance,
+  scaleOf,
+  undefinedDistance,
+} from "../alignment/distances.js";
 import { countMasks } from "../cohort/mask-counts.js";
 import { writeFileAtomically } from "../common/atomic-file.js";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
@@ -28,12 +34,10 @@ import type {
 import type { Study } from "./schema.js";
 import type { SessionLog } from "./sessions.js";
 
-/** Which comparator's embeddings each distance measures from. */
-const references: readonly [DistanceName, Comparator][] = [
-  ["D2R", "random-weights"],
-  ["D2P", "pretrained"],
-  ["D2S", "from-scratch"],
-];
+const references = Object.entries(comparatorOf) as [DistanceName, Comparator][];
+
+/** Whose features give the bandwidth for all distances of a task and model: the first that is done. */
+const scaleFrom: readonly Comparator[] = ["pretrained", "random-weights", "from-scratch"];
 
 /**
  * Gathers what the cells of a study left on disk into `results.json` and `results.csv`, whether or not all are done.
@@ -41,6 +45,7 @@ const references: readonly [DistanceName, Comparator][] = [
  */
 export class ResultsCollector {
   readonly #distances = new Map<string, Distance>();
+  readonly #scales = new Map<string, Promise<FeatureScale | null>>();
 
   constructor(
     private readonly study: Study,
@@ -149,19 +154,53 @@ export class ResultsCollector {
             one.seed === cell.seed &&
             one.comparator === comparator,
         );
-        if (other) distances.push(await this.distance(name, cell, other, signal));
+        if (other) {
+          const scale = await this.scale(cell, done);
+          distances.push(await this.distance(name, cell, other, scale, signal));
+        }
       }
     }
     return distances;
+  }
+
+  /** The scale of features for a fine-tuned cell: the same for all seeds, so that their distances can be averaged. */
+  private async scale(
+    fineTuned: CellResult,
+    done: readonly CellResult[],
+  ): Promise<(FeatureScale & { cell: string }) | null> {
+    const { task, strategy, model } = fineTuned;
+    const beside = done.filter(
+      (one) => one.task === task && one.strategy === strategy && one.model === model,
+    );
+    for (const comparator of scaleFrom) {
+      for (const { id } of beside.filter((one) => one.comparator === comparator)) {
+        const known = this.#scales.get(id) ?? this.scaleOfCell(id, comparator);
+        this.#scales.set(id, known);
+        const scale = await known;
+        if (scale !== null) return { ...scale, cell: id };
+      }
+    }
+    return null;
+  }
+
+  private async scaleOfCell(id: string, comparator: Comparator): Promise<FeatureScale | null> {
+    try {
+      using embeddings = await this.embeddings(id);
+      return await scaleOf(embeddings, comparator);
+    } catch (error) {
+      if (error instanceof TransferLimitsError && undefinedBy.has(error.code)) return null;
+      throw error;
+    }
   }
 
   private async distance(
     name: DistanceName,
     fineTuned: CellResult,
     reference: CellResult,
+    scale: (FeatureScale & { cell: string }) | null,
     signal: AbortSignal | undefined,
   ): Promise<Distance> {
-    const key = `${name} ${fineTuned.id}`;
+    const key = `${name} ${fineTuned.id} ${scale?.cell}`;
     const known = this.#distances.get(key);
     if (known) return known;
     const { task, strategy, model, seed } = fineTuned;
@@ -172,7 +211,7 @@ export class ResultsCollector {
       using a = await this.embeddings(fineTuned.id);
       shape = a.shape;
       using b = await this.embeddings(reference.id);
-      const options = { sigma: this.study.alignment.sigma, ...(signal ? { signal } : {}) };
+      const options = { sigma: this.study.alignment.sigma, scale, ...(signal ? { signal } : {}) };
       distance = await measureDistance(of, a, b, options);
     } catch (error) {
       // A distance that cannot be computed says why in its place, beside the results that are sound.
@@ -265,14 +304,18 @@ export function resultsCsv({ cells, gains, distances }: StudyResults): string {
     const row = { task, strategy, model, comparator: "fine-tuned", reference, seed };
     rows.push({ ...row, quantity: "RPG", value: percent });
   }
-  for (const { task, strategy, model, seed, name, paper, medianHeuristic, multiBandwidth } of distances) {
-    const reference = references.find(([known]) => known === name)?.[1] ?? "";
-    const row = { task, strategy, model, comparator: "fine-tuned", reference, seed };
+  for (const { name, paper, medianHeuristic, multiBandwidth, withoutKernel, ...of } of distances) {
+    const { task, strategy, model, seed } = of;
+    const row = { task, strategy, model, comparator: "fine-tuned", reference: comparatorOf[name], seed };
     rows.push({ ...row, quantity: name, value: paper.biased });
     rows.push({ ...row, quantity: `${name} unbiased`, value: paper.unbiased });
     rows.push({ ...row, quantity: `${name} off-diagonal mean`, value: paper.offDiagonalMean });
     rows.push({ ...row, quantity: `${name} median heuristic`, value: medianHeuristic.biased });
     rows.push({ ...row, quantity: `${name} multi-bandwidth`, value: multiBandwidth.biased });
+    if (withoutKernel === undefined) continue;
+    rows.push({ ...row, quantity: `${name} linear CKA`, value: withoutKernel.linearCka });
+    rows.push({ ...row, quantity: `${name} Procrustes`, value: withoutKernel.procrustes });
+    rows.push({ ...row, quantity: `${name} mean shift`, value: withoutKernel.meanShift });
   }
   const lines = rows.map((row) => csvHeader.map((column) => csvField(row[column] ?? "")).join(","));
   return `${[csvHeader.join(","), ...lines].join("\n")}\n`;

@@ -2,6 +2,8 @@
  * What a study leaves on disk, as types: `cells/<id>/cell.json`, `results.json`. Times and memory stand only under keys
  * named `cost`, so that two runs of one study can be compared byte for byte without them.
  */
+import type { FeatureComparison } from "../alignment/compare-features.js";
+import type { DistanceFlag, KernelMeans } from "../alignment/flags.js";
 import type { MaskCount } from "../cohort/mask-counts.js";
 import type { Comparator, Strategy, TaskKind } from "../common/vocabulary.js";
 import type { Precision } from "../native/network.js";
@@ -153,17 +155,25 @@ export interface KernelDistance {
   sigma: number;
   /** The V-statistic. */
   biased: number;
-  /** Null for fewer than two rows. */
+  /** The U-statistic, in a study over pairs of different cases alone. Null for fewer than two rows. */
   unbiased: number | null;
   /** Mean kernel value over pairs of different rows, within and between the sets: near 0 or 1, MMD says nothing. */
   offDiagonalMean: number;
-  /** Where it says nothing. */
+  /** The same within the first set (in a study that of the fine-tuned model), within the second, and between them. */
+  kernelMeans: KernelMeans;
+  /** Why MMD² is no distance here, or that both sets are the same; empty where nothing stands against it. */
+  flags: DistanceFlag[];
+  /** Where it is no distance: there are flags, and not `identical` alone. */
   saturated: boolean;
 }
 
 /** In the place of a distance that is undefined. */
 export type UndefinedKernelDistance = {
-  [Key in keyof KernelDistance]: Key extends "saturated" ? false : null;
+  [Key in keyof KernelDistance]: Key extends "saturated"
+    ? false
+    : Key extends "flags"
+      ? DistanceFlag[]
+      : null;
 };
 
 /** How far a fine-tuned encoder moved, over the test set's embeddings. */
@@ -178,10 +188,17 @@ export interface Distance {
   features: number;
   /** As in the paper: sigma from the study, biased. */
   paper: KernelDistance | UndefinedKernelDistance;
-  /** At the median distance between rows of both sets together. */
+  /**
+   * At the median distance between the features that one encoder has for different test cases: one bandwidth for every
+   * distance of a task and model, so that they can be compared.
+   */
   medianHeuristic: KernelDistance | UndefinedKernelDistance;
-  /** Sum over the bandwidths {1/4, 1/2, 1, 2, 4} x the median distance. */
-  multiBandwidth: { biased: number | null; unbiased: number | null };
+  /** Whose features gave that bandwidth: the pretrained encoder's where there is one. Absent where the study's sigma did. */
+  bandwidthFrom?: Comparator;
+  /** Sum over the bandwidths {1/4, 1/2, 1, 2, 4} x the median distance; `flags` are those of every bandwidth. */
+  multiBandwidth: { biased: number | null; unbiased: number | null; flags: DistanceFlag[] };
+  /** By what needs no bandwidth; absent where the distance is undefined. */
+  withoutKernel?: FeatureComparison;
   /** A plain sentence where the number means nothing; null where it does. */
   warning: string | null;
   /** Why the distance is undefined, its numbers null; only there. */

@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import torch
 
 
 def hash_fill(name, count):
@@ -19,6 +18,8 @@ def hash_fill(name, count):
 
 
 def parameter(name, shape):
+    import torch
+
     leaf = name.rsplit(".", 1)[-1]
     u = hash_fill(name, math.prod(shape))
     if leaf == "num_batches_tracked":

@@ -1,3 +1,4 @@
+import { type DistanceFlag, distanceFlags } from "../../alignment/flags.js";
 import type { Distance, StudyResults } from "../../study/results.js";
 import type { Assets } from "../assets.js";
 import { fixed, names } from "../format.js";
@@ -31,8 +32,9 @@ ${distanceNames.map((name, index) => html`${index > 0 ? "; " : null}<strong>${na
     ...new Set(all.flatMap(({ distance }) => distance.bySeed.flatMap((one) => one.paper.sigma ?? []))),
   ];
   const paper = { label: `Paper’s kernel, σ = ${sigmas.join(", ")}`, class: "plain" };
-  const heuristic = { label: "Median heuristic", class: "plain" };
+  const heuristic = { label: "Features’ own scale", class: "plain" };
   const several = { label: "Five bandwidths", class: "plain" };
+  const without = { label: "Without a bandwidth", class: "plain" };
   return html`<section id="alignment"><h2>Alignment</h2>${explained}
 ${assets.table({
   name: "distances",
@@ -45,12 +47,16 @@ ${assets.table({
     { label: "biased", group: paper, kind: "number" },
     { label: "unbiased", group: paper, kind: "number" },
     { label: "off-diagonal", group: paper, kind: "number" },
-    { label: "saturated", group: paper, kind: "text" },
+    { label: "flags", group: paper, kind: "text" },
     { label: "σ", group: heuristic, kind: "number" },
     { label: "biased", group: heuristic, kind: "number" },
     { label: "unbiased", group: heuristic, kind: "number" },
+    { label: "flags", group: heuristic, kind: "text" },
     { label: "biased", group: several, kind: "number" },
     { label: "unbiased", group: several, kind: "number" },
+    { label: "linear CKA", group: without, kind: "number" },
+    { label: "Procrustes", group: without, kind: "number" },
+    { label: "mean shift, SD", group: without, kind: "number" },
   ],
   rows: all.map(({ row, distance: { name, bySeed } }): TableCell[] => [
     { shown: taskLabel(row), narrow: html`${row.model}, ${name}` },
@@ -60,18 +66,26 @@ ${assets.table({
     value(bySeed, (one) => one.paper.biased),
     value(bySeed, (one) => one.paper.unbiased),
     value(bySeed, (one) => one.paper.offDiagonalMean),
-    saturation(bySeed),
+    flagged(bySeed, (one) => one.paper.flags),
     value(bySeed, (one) => one.medianHeuristic.sigma, 2),
     value(bySeed, (one) => one.medianHeuristic.biased),
     value(bySeed, (one) => one.medianHeuristic.unbiased),
+    flagged(bySeed, (one) => one.medianHeuristic.flags),
     value(bySeed, (one) => one.multiBandwidth.biased),
     value(bySeed, (one) => one.multiBandwidth.unbiased),
+    value(bySeed, (one) => one.withoutKernel?.linearCka ?? null),
+    value(bySeed, (one) => one.withoutKernel?.procrustes ?? null),
+    value(bySeed, (one) => one.withoutKernel?.meanShift ?? null, 2),
   ]),
   csvColumns: csvColumns,
   csvRows: all.flatMap(({ distance: { bySeed } }) => bySeed.map(csvRow)),
 })}
-<p class="quiet">The off-diagonal mean is the kernel’s mean over pairs of different cases. Near 0 or near 1, every pair
-looks alike to the kernel, and MMD² depends on the number of cases alone. The unbiased estimate may fall below 0.</p>
+<p class="quiet">The off-diagonal mean is the kernel’s mean over pairs of different rows. Flags say where MMD² is no
+distance: it is at its floor or its ceiling, or one encoder gives all cases the same features. The features’ own scale is the
+median distance between the test cases’ features, by the pretrained encoder where there is one: the same for D2R, D2P and D2S
+of a task and model. The unbiased estimates leave out pairs of one case, and may fall below 0. Linear CKA (debiased) is 1
+where the features are the same but for rotation and scale, and about 0 where they have nothing in common; the Procrustes
+distance (squared) goes from 0 to 2; the shift of the mean is in standard deviations over cases.</p>
 ${warnings([
   ...all.flatMap(({ distance }) => distance.bySeed.filter(({ reason }) => reason === undefined)),
   ...undefinedOnes,
@@ -85,13 +99,15 @@ function value(bySeed: readonly Distance[], of: (one: Distance) => number | null
   return { shown: fixed(mean, digits), sort: mean };
 }
 
-function saturation(bySeed: readonly Distance[]): TableCell {
-  const number = bySeed.filter((one) => one.paper.saturated).length;
-  if (number === 0) return { shown: "no" };
-  return {
-    shown: html`<strong class="warn">${number === bySeed.length ? "yes" : `${number} of ${bySeed.length}`}</strong>`,
-    sort: "yes",
-  };
+/** The flags of any seed; of how many, where not of all. */
+function flagged(bySeed: readonly Distance[], of: (one: Distance) => readonly DistanceFlag[]): TableCell {
+  const present = distanceFlags.flatMap((flag) => {
+    const number = bySeed.filter((one) => of(one).includes(flag)).length;
+    if (number === 0) return [];
+    return number === bySeed.length ? flag : `${flag} (${number} of ${bySeed.length})`;
+  });
+  if (present.length === 0) return { shown: "none" };
+  return { shown: html`<strong class="warn">${present.join(", ")}</strong>`, sort: present.join(", ") };
 }
 
 function warnings(distances: readonly Distance[]): Html | null {
@@ -119,13 +135,26 @@ const csvColumns = [
   "biased",
   "unbiased",
   "off-diagonal mean",
+  "kernel within fine-tuned",
+  "kernel within reference",
+  "kernel between",
   "saturated",
+  "flags",
   "median sigma",
   "median biased",
   "median unbiased",
   "median off-diagonal mean",
+  "median kernel within fine-tuned",
+  "median kernel within reference",
+  "median kernel between",
+  "median flags",
+  "bandwidth from",
   "multi-bandwidth biased",
   "multi-bandwidth unbiased",
+  "multi-bandwidth flags",
+  "linear CKA",
+  "Procrustes",
+  "mean shift",
   "warning",
 ];
 
@@ -142,13 +171,26 @@ function csvRow(one: Distance) {
     biased: one.paper.biased,
     unbiased: one.paper.unbiased,
     "off-diagonal mean": one.paper.offDiagonalMean,
+    "kernel within fine-tuned": one.paper.kernelMeans?.withinA ?? null,
+    "kernel within reference": one.paper.kernelMeans?.withinB ?? null,
+    "kernel between": one.paper.kernelMeans?.between ?? null,
     saturated: one.paper.saturated ? "yes" : "no",
+    flags: one.paper.flags.join(" "),
     "median sigma": one.medianHeuristic.sigma,
     "median biased": one.medianHeuristic.biased,
     "median unbiased": one.medianHeuristic.unbiased,
     "median off-diagonal mean": one.medianHeuristic.offDiagonalMean,
+    "median kernel within fine-tuned": one.medianHeuristic.kernelMeans?.withinA ?? null,
+    "median kernel within reference": one.medianHeuristic.kernelMeans?.withinB ?? null,
+    "median kernel between": one.medianHeuristic.kernelMeans?.between ?? null,
+    "median flags": one.medianHeuristic.flags.join(" "),
+    "bandwidth from": one.bandwidthFrom ?? "",
     "multi-bandwidth biased": one.multiBandwidth.biased,
     "multi-bandwidth unbiased": one.multiBandwidth.unbiased,
+    "multi-bandwidth flags": one.multiBandwidth.flags.join(" "),
+    "linear CKA": one.withoutKernel?.linearCka ?? null,
+    Procrustes: one.withoutKernel?.procrustes ?? null,
+    "mean shift": one.withoutKernel?.meanShift ?? null,
     warning: one.warning,
   };
 }
