@@ -343,6 +343,11 @@ beforeAll(async () => {
     "statistics.pearson": { work: statistics.pearson, given: [numbers, [4, 1, 2, 9]] },
     "statistics.spearman": { work: statistics.spearman, given: [numbers, [4, 1, 2, 9]] },
     "statistics.averageRanks": { work: statistics.averageRanks, given: [numbers] },
+    "statistics.detectableCorrelation": { work: statistics.detectableCorrelation, given: [10, 0.8, 0.05] },
+    "statistics.jointCorrelation": {
+      work: statistics.jointCorrelation,
+      given: [[{ x: numbers, y: [4, 1, 2, 9] }]],
+    },
     "statistics.smallestSignificant": { work: statistics.smallestSignificant, given: [10, 0.05] },
     "statistics.relativePerformanceGain": { work: statistics.relativePerformanceGain, given: [0.5, 0.4] },
     "statistics.computeGains": { work: statistics.computeGains, given: [[cell]] },

@@ -253,15 +253,18 @@ describe("gain against distance", () => {
     return { models: [row.model], tasks: rows, seeds: [7], rows, cohorts: [] };
   }
 
-  it("states r, p and n, and the smallest |r| that n can show", () => {
-    // SciPy 1.17.1: pearsonr gives r = -0.93660, p = 0.018978; t.ppf(0.975, 3) gives the smallest |r|, 0.87834.
+  it("states r, its exact p, n, what one task does to it, and what so few tasks could find", () => {
+    // SciPy 1.17.1: pearsonr gives r = -0.93660, permutation_test of |r| p = 4/120; t.ppf(0.975, 3) the critical 0.87834.
     const figure = alignmentFigure(
       summary([0.8, 0.54, 0.1, 0.02, 0.3], [1.2, 9, 15.9, 20.7, 8]),
       "specialised",
     );
     expect(figure?.panels).toHaveLength(1);
     expect(figure?.panels[0].label).toContain(
-      "r = \u22120.94, p = 0.019, n = 5; p < 0.05 needs |r| > 0.878 at this n",
+      "r = \u22120.94, p = 0.033, n = 5; joint p = 0.033; undetermined: 5 tasks; r \u22120.98 to \u22120.86 without one task",
+    );
+    expect(String(figure?.caption)).toContain(
+      "With 5 tasks p &lt; 0.05 needs |r| &gt; 0.88, and a true |r| of 0.94 is found four times in five.",
     );
   });
 
@@ -286,7 +289,7 @@ describe("gain against distance", () => {
     one.rows[5] = { ...last, task: "super-resolution", strategy: "diffusion", counts: false };
     const figure = alignmentFigure(one, "specialised");
     // As without the sixth point; over all six, Python 3.11 (statistics.correlation) gives r = -0.01979.
-    expect(figure?.panels[0].label).toContain("r = \u22120.94, p = 0.019, n = 5;");
+    expect(figure?.panels[0].label).toContain("r = \u22120.94, p = 0.033, n = 5;");
     expect(figure?.panels[0].label).toContain("r = \u22120.020 over all 6 points");
     expect(figure?.rows.map((row) => row["in r and p"])).toEqual(["yes", "yes", "yes", "yes", "yes", "no"]);
     expect(String(figure?.caption)).toMatch(/\* learnt by denoising diffusion/);

@@ -1,5 +1,12 @@
-import { requireNumbers } from "../common/arguments.js";
+import { requireNumbers, requireOptions } from "../common/arguments.js";
 import { expected, TransferLimitsError } from "../common/errors.js";
+import {
+  absoluteProduct,
+  mostEnumerated,
+  type PermutationOptions,
+  shareReaching,
+} from "./permuted-correlation.js";
+import { spearmanInterval } from "./spearman-interval.js";
 import { studentTwoSided } from "./student-t.js";
 
 /** The 97.5 % quantile of the standard normal distribution. */
@@ -13,17 +20,28 @@ export interface Correlation {
   n: number;
   /** From -1 to 1. */
   r: number | null;
-  /** Two-sided p-value of "no correlation", by Student's t with n - 2 degrees of freedom. */
+  /** Two-sided p-value of "no relation". */
   p: number | null;
-  /** 95 % confidence interval by Fisher's z; null for three points, where it has no width to compute. */
+  /** How p was come by; null where it is undefined. */
+  method: "exact permutation" | "permutation" | "student" | null;
+  /** 95 % confidence interval; null for three points, which are too few for one. */
   interval: [low: number, high: number] | null;
   /** Why `r` or `interval` is null; null where neither is. */
   reason: string | null;
 }
 
+/** How a correlation's p-value is come by. */
+export interface CorrelationOptions extends PermutationOptions {
+  /**
+   * `permutation`, the default: the share of orders of y in which |r| is as large, all of them gone through up to nine
+   * points. `student`: by Student's t with n - 2 degrees of freedom, which needs normal values.
+   */
+  p?: "permutation" | "student";
+}
+
 /**
- * Pearson's correlation of `x` and `y`, with a two-sided p-value (Student's t) and a 95 % interval (Fisher's z,
- * standard error 1 / sqrt(n - 3)).
+ * Pearson's correlation of `x` and `y`, with a two-sided p-value by permutation and a 95 % interval (Fisher's z,
+ * standard error 1 / sqrt(n - 3); for normal values).
  *
  * Where x or y is constant the correlation is undefined: `r`, `p` and `interval` are null and `reason` says why.
  *
@@ -35,19 +53,27 @@ export interface Correlation {
  * const { r, p, interval } = statistics.pearson([0.1, 0.2, 0.4, 0.5], [9, 8, 3, 2]);
  * console.log(r, p, interval);
  */
-export function pearson(x: ArrayLike<number>, y: ArrayLike<number>): Correlation {
+export function pearson(
+  x: ArrayLike<number>,
+  y: ArrayLike<number>,
+  options: CorrelationOptions = {},
+): Correlation {
   requirePairs(x, y);
-  return correlate(Array.from(x), Array.from(y), (n) => 1 / Math.sqrt(n - 3));
+  return correlate(Array.from(x), Array.from(y), options, fisherInterval);
 }
 
 /**
- * Spearman's rank correlation: Pearson's of the ranks, equal values sharing their average rank. The p-value is by
- * Student's t, the usual approximation, rough below about ten points; the 95 % interval by Fisher's z with the
- * standard error of Bonett & Wright (2000), sqrt((1 + r²/2) / (n - 3)). Undefined and wrong input as in `pearson`.
+ * Spearman's rank correlation: Pearson's of the ranks, equal values sharing their average rank. The p-value is as
+ * Pearson's; the 95 % interval is that of a normal copula, see `spearmanInterval`. Undefined and wrong input as in
+ * `pearson`.
  */
-export function spearman(x: ArrayLike<number>, y: ArrayLike<number>): Correlation {
+export function spearman(
+  x: ArrayLike<number>,
+  y: ArrayLike<number>,
+  options: CorrelationOptions = {},
+): Correlation {
   requirePairs(x, y);
-  return correlate(averageRanks(x), averageRanks(y), (n, r) => Math.sqrt((1 + r ** 2 / 2) / (n - 3)));
+  return correlate(averageRanks(x), averageRanks(y), options, spearmanInterval);
 }
 
 /** Ranks from 1, equal values sharing the average of their ranks. @throws `BAD_INPUT` for a value that is NaN or no number */
@@ -67,8 +93,9 @@ export function averageRanks(values: ArrayLike<number>): number[] {
 }
 
 /**
- * The smallest |r| that is significant at `alpha` (two-sided) with `n` points: what lies below it in a scatter plot
- * of that many points may well be chance.
+ * The critical value of r at `alpha` (two-sided, Student's t) with `n` points: what lies below it in a scatter plot of
+ * that many points may well be chance. It says nothing of what would be found: a true relation of that strength is
+ * missed about every second time (`detectableCorrelation`).
  *
  * @throws `BAD_INPUT` for fewer than three points or an alpha outside (0, 1)
  */
@@ -86,23 +113,42 @@ export function smallestSignificant(n: number, alpha = 0.05): number {
   return high;
 }
 
-function correlate(x: number[], y: number[], standardError: (n: number, r: number) => number): Correlation {
+function correlate(
+  x: number[],
+  y: number[],
+  options: CorrelationOptions,
+  intervalOf: (n: number, r: number) => [number, number],
+): Correlation {
+  requireOptions(options);
+  const { p: way = "permutation" } = options;
+  if (way !== "permutation" && way !== "student") throw expected('"permutation" or "student"', "p", way);
   const n = x.length;
   const unitX = centredUnit(x);
   const unitY = centredUnit(y);
   if (!unitX || !unitY) {
     const which = !unitX && !unitY ? "x and y are" : unitX ? "y is" : "x is";
     const reason = `${which} constant: a correlation with what does not vary is undefined`;
-    return { n, r: null, p: null, interval: null, reason };
+    return { n, r: null, p: null, method: null, interval: null, reason };
   }
   const product = unitX.reduce((sum, value, i) => sum + value * (unitY[i] as number), 0);
   const r = Math.max(-1, Math.min(1, product));
-  const p = significance(r, n);
-  if (n === 3)
-    return { n, r, p, interval: null, reason: "an interval by Fisher's z needs at least four points" };
+  const permuted = (order: readonly number[]) => absoluteProduct(unitX, unitY, order);
+  const [p, method] =
+    way === "student"
+      ? [significance(r, n), way]
+      : [
+          shareReaching(n, [Math.abs(product)], permuted, options)[0] as number,
+          n <= mostEnumerated ? ("exact permutation" as const) : way,
+        ];
+  if (n === 3) return { n, r, p, method, interval: null, reason: "an interval needs at least four points" };
+  return { n, r, p, method, interval: intervalOf(n, r), reason: null };
+}
+
+/** By Fisher's z. */
+function fisherInterval(n: number, r: number): [number, number] {
   const z = Math.atanh(r);
-  const half = normal975 * standardError(n, r);
-  return { n, r, p, interval: [Math.tanh(z - half), Math.tanh(z + half)], reason: null };
+  const half = normal975 / Math.sqrt(n - 3);
+  return [Math.tanh(z - half), Math.tanh(z + half)];
 }
 
 /** Two-sided p of a correlation r over n points. */
@@ -112,7 +158,7 @@ function significance(r: number, n: number): number {
 }
 
 /** Deviations from the mean, scaled to length 1; null where the values are constant up to rounding. */
-function centredUnit(values: number[]): number[] | null {
+export function centredUnit(values: number[]): number[] | null {
   const largest = Math.max(...values.map(Math.abs));
   if (largest === 0) return null;
   const scaled = values.map((value) => value / largest);

@@ -4,8 +4,23 @@ export {
   computeClaims,
   type Verdict,
 } from "./claims.js";
-export { averageRanks, type Correlation, pearson, smallestSignificant, spearman } from "./correlation.js";
+export {
+  averageRanks,
+  type Correlation,
+  type CorrelationOptions,
+  pearson,
+  smallestSignificant,
+  spearman,
+} from "./correlation.js";
+export { detectableCorrelation } from "./detectable-correlation.js";
 export { computeGains, relativePerformanceGain } from "./gains.js";
+export {
+  type JointCorrelation,
+  jointCorrelation,
+  type PanelRelation,
+  type RelationPanel,
+} from "./joint-correlation.js";
+export type { PermutationOptions } from "./permuted-correlation.js";
 export { detectableDifference, expectedHalfWidth, type Spreads, type WouldSettle } from "./planning.js";
 export { type SimulatedStudy, simulateClaims, simulateStudy } from "./simulation.js";
 export {

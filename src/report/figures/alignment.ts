@@ -1,6 +1,8 @@
 import type { TopLevelSpec } from "vega-lite";
 import type { TaskVariant } from "../../common/vocabulary.js";
 import { pearson, smallestSignificant } from "../../statistics/correlation.js";
+import { detectableCorrelation } from "../../statistics/detectable-correlation.js";
+import { jointCorrelation, type PanelRelation } from "../../statistics/joint-correlation.js";
 import type { DistanceName, GainReference } from "../../study/results.js";
 import { pValue, significant } from "../format.js";
 import { html } from "../html.js";
@@ -53,12 +55,17 @@ export function alignmentFigure(summary: Summary, reference: GainReference): Fig
   );
   if (points.length === 0) return null;
   const domainY = airyDomain([0, ...points.map((point) => point.percent)], 0.15);
-  const panels = summary.models.flatMap((model) =>
+  const ofPanels = summary.models.flatMap((model) =>
     distanceNames.flatMap((distance) => {
       const mine = points.filter((point) => point.model === model && point.distance === distance);
-      return mine.length === 0 ? [] : [onePanel(model, distance, mine, domainY, reference)];
+      return mine.length === 0 ? [] : [{ model, distance, points: mine }];
     }),
   );
+  const relations = relationsOf(ofPanels.map((one) => one.points));
+  const panels = ofPanels.map(({ model, distance, points: mine }, index) =>
+    onePanel(model, distance, mine, relations[index] as PanelRelation, domainY, reference),
+  );
+  const n = Math.max(...relations.map((relation) => relation.n));
   const allSaturated = points.every((point) => point.saturated);
   return {
     name: `figure-2-${reference}`,
@@ -66,7 +73,7 @@ export function alignmentFigure(summary: Summary, reference: GainReference): Fig
     caption: html`Relative performance gain (RPG) of the fine-tuned model over ${referenceInProse[reference]}, against
 squared MMD.${
       panels.some(({ parts }) => parts.length > 1)
-        ? " The strip beneath a panel shows Pearson’s r with its 95 % interval; shaded is every r that so few points cannot tell from 0 (p ≥ 0.05)."
+        ? ` p is by permutation of tasks; joint p is the chance of an r as large on any panel of this figure where none has a relation. ${powerOf(n)} The strip beneath a panel shows Pearson’s r with its 95 % interval; shaded is every r below the critical value (p ≥ 0.05 by Student’s t).`
         : null
     }${
       points.some((point) => point.saturated)
@@ -110,24 +117,29 @@ function onePanel(
   model: string,
   distance: DistanceName,
   points: Point[],
+  relation: PanelRelation,
   domainY: [number, number],
   reference: GainReference,
 ) {
   const counted = points.filter((point) => point.counts);
   const n = counted.length;
-  const correlation = n < 3 ? null : correlate(counted);
+  const correlation = n < 3 ? null : correlate(counted); // with its interval
   const ofAll = counted.length < points.length && points.length >= 3 ? correlate(points).r : null;
   const smallest = n < 3 ? null : smallestSignificant(n);
   const r = correlation?.r;
   const subtitle =
     correlation === null
       ? [`n = ${n}: too few tasks for a correlation`]
-      : correlation.r === null || correlation.p === null
+      : correlation.r === null || relation.p === null || relation.jointP === null
         ? [`n = ${n}: no correlation of what does not vary`]
         : [
-            `r = ${significant(correlation.r, 2)}, ${pValue(correlation.p)}, n = ${n}`,
-            `p < 0.05 needs |r| > ${significant(smallest)} at this n`,
+            `r = ${significant(correlation.r, 2)}, ${pValue(relation.p)}, n = ${n}`,
+            `joint ${pValue(relation.jointP)}; ${relation.reason}`,
           ];
+  if (relation.leaveOneOut) {
+    const [low, high] = relation.leaveOneOut;
+    subtitle.push(`r ${significant(low, 2)} to ${significant(high, 2)} without one task`);
+  }
   if (ofAll !== null) subtitle.push(`r = ${significant(ofAll, 2)} over all ${points.length} points`);
   return {
     label: `${model}, ${distance} (${distanceMeaning[distance]}) against the gain over ${referenceInProse[reference]}. ${subtitle.join("; ")}.`,
@@ -142,11 +154,28 @@ function onePanel(
   };
 }
 
+/** Of r alone and its interval: p comes from all panels together. */
 const correlate = (points: readonly Point[]) =>
   pearson(
     points.map((point) => point.value),
     points.map((point) => point.percent),
+    { p: "student" },
   );
+
+/** Every panel's relation, judged together over the tasks that count. */
+function relationsOf(panels: readonly (readonly Point[])[]): PanelRelation[] {
+  const counted = panels.map((points) => points.filter((point) => point.counts));
+  const tasks = [...new Set(counted.flatMap((points) => points.map(({ task }) => task)))];
+  const column = (points: readonly Point[], of: "value" | "percent") =>
+    tasks.map((task) => points.find((point) => point.task === task)?.[of] ?? null);
+  return jointCorrelation(
+    counted.map((points) => ({ x: column(points, "value"), y: column(points, "percent") })),
+  ).panels;
+}
+
+/** What so many tasks can find; the critical value is another thing, and lower. */
+const powerOf = (n: number): string =>
+  `With ${n} tasks p < 0.05 needs |r| > ${significant(smallestSignificant(n), 2)}, and a true |r| of ${significant(detectableCorrelation(n), 2)} is found four times in five.`;
 
 function scatter(
   distance: DistanceName,
