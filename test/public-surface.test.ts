@@ -88,6 +88,8 @@ beforeAll(async () => {
   const [a, b] = [floats(4, 3), floats(5, 3)];
   const volumeA = floats(12, 12, 12);
   const numbers = [1, 2, 3, 5];
+  const labels = [true, false, true, false];
+  const patients = ["a", "b", "c", "d"];
   const step = { learningRate: 1e-4, seed: 1 };
   const target = floats(1, 1, 32, 32, 32);
   const views = {
@@ -343,6 +345,26 @@ beforeAll(async () => {
     "statistics.pearson": { work: statistics.pearson, given: [numbers, [4, 1, 2, 9]] },
     "statistics.spearman": { work: statistics.spearman, given: [numbers, [4, 1, 2, 9]] },
     "statistics.averageRanks": { work: statistics.averageRanks, given: [numbers] },
+    "statistics.specificityInterval": {
+      work: statistics.specificityInterval,
+      given: [{ labels, scores: numbers, patients }],
+    },
+    "statistics.specificityDifference": {
+      work: statistics.specificityDifference,
+      given: [{ labels, first: [numbers], second: [numbers], patients }],
+    },
+    "statistics.aucInterval": {
+      work: statistics.aucInterval,
+      given: [{ labels, scores: numbers, patients }],
+    },
+    "statistics.aucDifference": {
+      work: statistics.aucDifference,
+      given: [{ labels, first: numbers, second: [4, 1, 2, 9], patients }],
+    },
+    "statistics.kappaInterval": {
+      work: statistics.kappaInterval,
+      given: [{ truth: [0, 1, 2, 1], predicted: [0, 1, 1, 1], patients }, 3],
+    },
     "statistics.detectableCorrelation": { work: statistics.detectableCorrelation, given: [10, 0.8, 0.05] },
     "statistics.jointCorrelation": {
       work: statistics.jointCorrelation,

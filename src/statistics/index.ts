@@ -5,6 +5,18 @@ export {
   type Verdict,
 } from "./claims.js";
 export {
+  type AucDifference,
+  aucDifference,
+  aucInterval,
+  type IntervalEstimate,
+  kappaInterval,
+  type ResamplingOptions,
+  type ScoredCases,
+  type ScoresBySeed,
+  specificityDifference,
+  specificityInterval,
+} from "./classification-intervals.js";
+export {
   averageRanks,
   type Correlation,
   type CorrelationOptions,
