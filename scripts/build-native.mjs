@@ -3,7 +3,7 @@
 // the programs in build/checks that check and time the kernels without Node. No GPU is needed to build.
 // cmake-js takes the Node-API headers from node-api-headers (package.json: binary.napi_versions): it downloads nothing.
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism, totalmem } from "node:os";
 import { join } from "node:path";
@@ -49,3 +49,7 @@ run("build", "--parallel", String(parallel));
 for (const name of ["loader.node", "transfer_limits.node", ...(cuda ? ["transfer_limits_cuda.node"] : [])]) {
   if (!existsSync(join(root, "build", "Release", name))) fail(`The build made no build/Release/${name}`);
 }
+// Read before the addon is loaded: one that was built for another LibTorch can end the process that loads it.
+const addons = ["transfer_limits.node", ...(cuda ? ["transfer_limits_cuda.node"] : [])];
+const libtorch = Object.fromEntries(addons.map((name) => [name, torch.version]));
+writeFileSync(join(root, "build", "Release", "built-for.json"), `${JSON.stringify({ libtorch }, null, 2)}\n`);

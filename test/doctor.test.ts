@@ -52,7 +52,7 @@ describe("doctor", () => {
     expect(examination).toMatchObject({ ok: false, libtorch: null, addon: null });
     expect(finding("LibTorch")).toMatchObject({ status: "missing" });
     expect(finding("LibTorch").detail).toContain("LIBTORCH=/nowhere/libtorch: no such folder");
-    expect(finding("LibTorch").detail).toContain("doctor --fetch");
+    expect(finding("LibTorch").detail).toContain("doctor --install");
     expect(finding("native addon")).toMatchObject({ status: "missing", remedy: expect.any(String) });
   });
 

@@ -118,7 +118,7 @@ describe("locating LibTorch", () => {
     expect(report).toContain("LIBTORCH: the environment variable is not set");
     expect(report).toContain(`${join(folder, "transfer-limits", `libtorch-${pinned}`)}: no such folder`);
     expect(report).toContain("the torch of a Python: not asked for");
-    expect(report).toContain("dist/cli/main.js doctor --fetch");
+    expect(report).toContain("dist/cli/main.js doctor --install");
     expect(report).toContain("set LIBTORCH");
   });
 });

@@ -83,7 +83,7 @@ export function searchReport(tried: readonly Attempt[]): string {
     ...tried.map(({ place, outcome }) => `  - ${place}: ${outcome}`),
     "Possible solutions:",
     `  - fetch LibTorch ${version} into the package's cache with pip (${megabytes} MB, once): ` +
-      ownCommand("doctor", "--fetch"),
+      ownCommand("doctor", "--install"),
     "  - set LIBTORCH to an unpacked LibTorch, a folder with lib/ and include/, " +
       `of version ${oldest.join(".")} to ${newest.join(".")}, and build again`,
     "  - set TRANSFER_LIMITS_PYTHON_TORCH=1 (or to the path of a Python) to use the torch that Python has installed",

@@ -1,23 +1,20 @@
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { buildCommand, ownCommand } from "../common/own-commands.js";
 import type { Addon } from "./addon.js";
+import { type BinaryFolder, binaryFolders, builtFor, findBinaries } from "./binaries.js";
 import { BusyClock } from "./busy-clock.js";
 import { binaryName, chooseFlavour, type Flavour } from "./flavour.js";
-import { locateLibTorch, searchReport } from "./libtorch.js";
+import { type LibTorch, locateLibTorch, searchReport } from "./libtorch.js";
+import { onTrial, tryInChild } from "./trial.js";
 
-const packageRoot = fileURLToPath(new URL("../../", import.meta.url));
 const require = createRequire(import.meta.url);
 
 let loaded: Addon | undefined;
 
 /** Runs while this process has native work under way. */
 export const nativeWork = new BusyClock();
-
-/** Where the compiled addon and its loader lie. */
-export const binaryFolder = join(packageRoot, "build", "Release");
 
 /**
  * The addon, loaded once: first the little loader opens LibTorch's libraries by absolute path, then the addon
@@ -39,31 +36,67 @@ function loadAddon(): Addon {
   // Large tensors take memory in pages of 2 MB where the system has them: small ones, each to be cleared when it is first
   // touched, cost more time than filling them.
   process.env.THP_MEM_ALLOC_ENABLE ??= "1";
-  const flavour = chooseFlavour(binaryFolder);
+  const binaries = findBinaries();
+  if (!binaries) throw noBinaries();
+  const flavour = chooseFlavour(binaries.path);
+  const expectedVersion = builtFor(binaries.path, flavour);
+  if (expectedVersion !== null && expectedVersion !== found.version)
+    throw otherVersion(expectedVersion, found);
+  const loader = join(binaries.path, "loader.node");
+  const libraries = flavour === "cuda" ? [...found.libraries, ...found.cudaLibraries] : found.libraries;
+  const file = join(binaries.path, binaryName(flavour));
   try {
-    const loader = require(join(binaryFolder, "loader.node")) as { open(paths: string[]): void };
-    loader.open(flavour === "cuda" ? [...found.libraries, ...found.cudaLibraries] : found.libraries);
-    const native = require(join(binaryFolder, binaryName(flavour))) as Addon;
-    const built = native.buildInfo().libtorch;
-    if (built !== found.version) {
-      throw new TransferLimitsError(
-        "LIBTORCH_MISSING",
-        `The addon was built for LibTorch ${built}, but LibTorch ${found.version} lies in ${found.folder}. ` +
-          `Set LIBTORCH to a folder with the version that it was built for, or build again: ${buildCommand()}`,
-      );
+    if (binaries.origin === "prebuilt" && process.env[onTrial] === undefined) {
+      const reason = tryInChild([loader, ...libraries, file]);
+      if (reason !== null) throw new Error(reason);
     }
+    (require(loader) as { open(paths: string[]): void }).open(libraries);
+    const native = require(file) as Addon;
+    const built = native.buildInfo().libtorch;
+    if (built !== found.version) throw otherVersion(built, found);
     return withOwnErrors(native);
   } catch (error) {
     if (error instanceof TransferLimitsError) throw error;
     throw new TransferLimitsError(
       "LIBTORCH_MISSING",
       `The native addon could not be loaded: ${messageOf(error)}\n` +
+        `It is ${file} (${origins[binaries.origin]}).\n` +
         `LibTorch ${found.version} (${found.flavour}) was taken from ${found.folder}.\n` +
         `Possible solutions:\n${remedies(flavour).join("\n")}`,
       { cause: error },
     );
   }
 }
+
+const origins: Record<BinaryFolder["origin"], string> = {
+  built: "built on this machine",
+  prebuilt: "it came with the package, for glibc 2.35 and libstdc++ of GCC 12 or newer",
+};
+
+const noBinaries = (): TransferLimitsError =>
+  new TransferLimitsError(
+    "LIBTORCH_MISSING",
+    [
+      "The native addon was not found.",
+      "Tried:",
+      ...binaryFolders().map(({ path }) => `  - ${path}: no loader.node and ${binaryName("cpu")}`),
+      "Possible solutions:",
+      `  - build the addon, for which CMake and a C++20 compiler are needed: ${buildCommand()}`,
+      `  - see what is there: ${ownCommand("doctor")}`,
+    ].join("\n"),
+  );
+
+const otherVersion = (built: string, { version, folder }: LibTorch): TransferLimitsError =>
+  new TransferLimitsError(
+    "LIBTORCH_MISSING",
+    [
+      `The addon was built for LibTorch ${built}, but LibTorch ${version} lies in ${folder}.`,
+      "Possible solutions:",
+      `  - use LibTorch ${built}: set LIBTORCH to its folder, or unset LIBTORCH and TRANSFER_LIMITS_PYTHON_TORCH and ` +
+        `fetch it, where it is the pinned one: ${ownCommand("doctor", "--install")}`,
+      `  - build the addon for LibTorch ${version}, for which CMake and a C++20 compiler are needed: ${buildCommand()}`,
+    ].join("\n"),
+  );
 
 /** The addon, whose functions throw errors of this package also where they refuse before there is a promise. */
 const withOwnErrors = (native: Addon): Addon =>

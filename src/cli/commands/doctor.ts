@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { describeFetch, fetchLibTorch } from "../../native/libtorch/fetch.js";
+import { locateLibTorch } from "../../native/libtorch.js";
 import { answer } from "../answer.js";
 import { examineMachine, type Finding } from "../doctor/examine.js";
 import { examples } from "../examples.js";
@@ -11,12 +12,21 @@ export function addDoctor(program: Command): void {
     .description(
       "say what was found: LibTorch, the addon, threads, CUDA devices, compiler; and what to do about the rest",
     )
-    .option("--fetch", "fetch the pinned LibTorch into the package's cache first, when it is not there")
+    .option(
+      "--install",
+      "fetch the pinned LibTorch into the package's cache first, where no LibTorch that can be used is found",
+    )
+    .option(
+      "--fetch",
+      "fetch the pinned LibTorch into the package's cache first, even where another one is found",
+    )
     .option("--json", "write one JSON document to stdout")
-    .addHelpText("after", examples("doctor --fetch"))
-    .action((options: { fetch?: boolean; json?: boolean }) =>
+    .addHelpText("after", examples("doctor --install"))
+    .action((options: { install?: boolean; fetch?: boolean; json?: boolean }) =>
       answer(options, async () => {
-        if (options.fetch) await fetchLibTorch({ onProgress: printProgress() });
+        if (options.fetch || (options.install && !locateLibTorch().found)) {
+          await fetchLibTorch({ onProgress: printProgress() });
+        }
         const examination = await examineMachine();
         return {
           value: examination,

@@ -1,13 +1,13 @@
 import { existsSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname } from "node:path";
 import { type FolderTrial, tryFolder } from "../../common/folder-trial.js";
 import { buildCommand, ownCommand } from "../../common/own-commands.js";
+import { type BinaryFolder, binaryFolders, findBinaries } from "../../native/binaries.js";
 import { cacheFolder } from "../../native/libtorch/lock.js";
 import { lastLines } from "../../native/libtorch/python.js";
 import { type Attempt, type LibTorch, locateLibTorch, searchReport } from "../../native/libtorch.js";
-import { binaryFolder } from "../../native/load.js";
 import { bytes } from "../format.js";
 import { type AddonTrial, tryAddon } from "./try-addon.js";
 import { versionOf } from "./versions.js";
@@ -41,8 +41,8 @@ export interface Examination {
 /** Looks at everything that a study, or the build, needs. Changes nothing, and asks nothing of the network. */
 export async function examineMachine(environment: NodeJS.ProcessEnv = process.env): Promise<Examination> {
   const { found: libtorch, tried } = locateLibTorch(environment);
-  const built = ["loader.node", "transfer_limits.node"].every((name) => existsSync(join(binaryFolder, name)));
-  const trial = built && libtorch ? await tryAddon(environment) : null;
+  const binaries = findBinaries();
+  const trial = binaries && libtorch ? await tryAddon(environment) : null;
   const addon = trial?.loaded ? trial : null;
   const cache = cacheFolder(environment);
   const freeBytes = await freeSpace(cache);
@@ -59,7 +59,7 @@ export async function examineMachine(environment: NodeJS.ProcessEnv = process.en
         }
       : { name: "LibTorch", status: "missing", detail: `not found\n${searchReport(tried)}` },
     ...(libtorch ? [libdeflateFinding(libtorch)] : []),
-    addonFinding(built, libtorch, trial),
+    addonFinding(binaries, libtorch, trial),
     ...(addon ? deviceFindings(addon) : []),
     {
       name: "machine",
@@ -127,14 +127,19 @@ function libdeflateFinding({ libraries }: LibTorch): Finding {
   };
 }
 
-function addonFinding(built: boolean, libtorch: LibTorch | null, trial: AddonTrial | null): Finding {
+function addonFinding(
+  binaries: BinaryFolder | null,
+  libtorch: LibTorch | null,
+  trial: AddonTrial | null,
+): Finding {
   const name = "native addon";
-  if (!built) {
-    const detail = `not built: ${binaryFolder} holds no loader.node and transfer_limits.node`;
+  if (!binaries) {
+    const places = binaryFolders().map(({ path }) => path);
+    const detail = `not built: neither ${places.join(" nor ")} holds loader.node and transfer_limits.node`;
     return { name, status: "missing", detail, remedy: buildCommand() };
   }
   if (!libtorch || !trial) {
-    const detail = `built, in ${binaryFolder}; it cannot be loaded without LibTorch`;
+    const detail = `${binaries.origin}, in ${binaries.path}; it cannot be loaded without LibTorch`;
     return { name, status: "missing", detail, remedy: "Mend LibTorch first." };
   }
   if (!trial.loaded) {
@@ -143,7 +148,11 @@ function addonFinding(built: boolean, libtorch: LibTorch | null, trial: AddonTri
   }
   const { libtorch: version, compiler, cuda, cudaVersion } = trial.build;
   const flavour = cuda ? `with CUDA ${cudaVersion ?? ""}`.trim() : "for the CPU";
-  return { name, status: "ok", detail: `built for LibTorch ${version}, ${flavour}, by ${compiler}` };
+  return {
+    name,
+    status: "ok",
+    detail: `built for LibTorch ${version}, ${flavour}, by ${compiler}${binaries.origin === "prebuilt" ? "; it came with the package" : ""}`,
+  };
 }
 
 function deviceFindings({ build, threads }: Extract<AddonTrial, { loaded: true }>): Finding[] {

@@ -46,6 +46,6 @@ export function tryAddon(environment: NodeJS.ProcessEnv): Promise<AddonTrial> {
 /** The error's message out of what Node prints of an uncaught error, or how the process ended. */
 function reasonOf(stderr: string, code: number | null, signal: NodeJS.Signals | null): string {
   if (signal) return `the process that tried was ended by ${signal}`;
-  const message = /^\w*Error: ([\s\S]*?)(?:\n {4}at |$)/m.exec(stderr)?.[1];
+  const message = /^\w*Error: ([\s\S]*?)(?:\n {4}at |$(?![\s\S]))/m.exec(stderr)?.[1];
   return message ?? `the process that tried ended with exit status ${code}: ${stderr.trim()}`;
 }
