@@ -63,10 +63,17 @@ describe("PI-RADS classification", () => {
     using logits = Tensor.from(new Float32Array([0, Math.log(2), 0, 0, 3, 0, 0, 0]), [2, 4]);
     using target = Tensor.from(BigInt64Array.of(1n, 3n), [2]);
     const [first, second] = await task.judge(logits, target);
-    expect(first).toEqual({ value: expect.closeTo(4 / 5, 6), truth: 1, predicted: 1 });
-    expect(second).toEqual({ value: expect.closeTo(3 / (Math.exp(3) + 3), 6), truth: 3, predicted: 0 });
+    expect(first).toEqual({ value: expect.closeTo(4 / 5, 6), truth: 1, predicted: 1, positive: true });
+    expect(second).toEqual({
+      value: expect.closeTo(3 / (Math.exp(3) + 3), 6),
+      truth: 3,
+      predicted: 0,
+      positive: true,
+    });
     const strict = taskOf({ kind: "pirads-classification", positiveFrom: 4, ...options });
-    expect((await strict.judge(logits, target))[0]?.value).toBeCloseTo(2 / 5, 6);
+    const [one] = await strict.judge(logits, target);
+    expect(one?.value).toBeCloseTo(2 / 5, 6);
+    expect(one?.positive).toBe(false); // PI-RADS 3, where positives begin at 4
   });
 
   it("is judged by the specificity at sensitivity 0.9, which only a set of cases has", () => {

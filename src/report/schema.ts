@@ -62,6 +62,7 @@ const cell = z.object({
         falseAlarm: z.boolean().optional(),
         truth: whole.optional(),
         predicted: whole.optional(),
+        positive: z.boolean().optional(),
       }),
     ),
     secondary: z.record(text, z.number().nullable()).default({}),

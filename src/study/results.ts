@@ -30,6 +30,8 @@ export interface CaseScore {
   truth?: number;
   /** The class that was answered. */
   predicted?: number;
+  /** Whether the case's class counts as positive, as the study says from which one on. */
+  positive?: boolean;
 }
 
 /** A row of a training curve. */

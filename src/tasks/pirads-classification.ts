@@ -66,6 +66,7 @@ export const piradsClassification = (options: PiradsClassificationOptions): Task
         value: positive.reduce((sum, probability) => sum + probability, 0),
         truth: Number(truths[row]),
         predicted: own.indexOf(Math.max(...own)),
+        positive: Number(truths[row]) >= classOf(options.positiveFrom),
       };
     });
   },

@@ -56,6 +56,8 @@ export interface Judgement {
   /** Where the task is to tell classes apart: the case's class and the one that was answered. */
   truth?: number;
   predicted?: number;
+  /** Where some classes count as positive: whether the case's does. */
+  positive?: boolean;
 }
 
 /** The metric over a set of cases, and whatever else is worth reporting. */
