@@ -330,9 +330,10 @@ describe("a small study on phantoms", () => {
       "profound--pretraining",
       "profound--lesion-segmentation--fine-tuned--seed1",
       "profound--lesion-segmentation--random-weights--seed1",
+      "mean-mask--lesion-segmentation--trivial",
     ]);
     expect(existsSync(output)).toBe(false);
-    expect((await cli("plan", study)).stdout).toContain("3 cells");
+    expect((await cli("plan", study)).stdout).toContain("4 cells");
   });
 
   it("is planned with how its training cases are augmented", async () => {
@@ -351,7 +352,11 @@ describe("a small study on phantoms", () => {
     const { results, report } = JSON.parse(stdout);
     expect(report).toBeNull();
     expect(results.pretraining).toMatchObject([{ model: "profound", status: "done" }]);
-    expect(results.cells.map(({ status }: { status: string }) => status)).toEqual(["pending", "pending"]);
+    expect(results.cells.map(({ status }: { status: string }) => status)).toEqual([
+      "pending",
+      "pending",
+      "pending",
+    ]);
   });
 
   it("stops at Ctrl-C and says how to go on", async () => {

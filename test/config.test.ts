@@ -54,7 +54,7 @@ describe("a study file", () => {
       seed: 1,
       seeds: [1],
       cohort: { manifest: join(folder, "manifest.csv"), crop: { around: "gland", fieldOfView: "whole" } },
-      comparators: ["fine-tuned", "pretrained", "random-weights", "from-scratch", "specialised"],
+      comparators: ["fine-tuned", "pretrained", "random-weights", "from-scratch", "specialised", "trivial"],
       untrainedHead: "random",
       alignment: { sigma: 1 },
       execution: {

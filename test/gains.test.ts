@@ -83,6 +83,23 @@ describe("the relative performance gain", () => {
     expect(other?.reason).toMatch(/undefined on the test set/);
   });
 
+  it("over what takes no network is computed for every model, strategy and seed of the task", () => {
+    const trivial = cell("trivial", 0.5, { model: "mean-mask", seed: 1 });
+    const gains = computeGains([
+      cell("fine-tuned", 0.6, { seed: 1 }),
+      cell("fine-tuned", 0.4, { seed: 7 }),
+      cell("fine-tuned", 0.55, { seed: 7, model: "other", strategy: "diffusion" }),
+      cell("fine-tuned", 0.9, { task: "super-resolution" }),
+      trivial,
+    ]);
+    expect(gains.map(({ model, seed, percent }) => [model, seed, Math.round(percent as number)])).toEqual([
+      ["profound", 1, 20],
+      ["profound", 7, -20],
+      ["other", 7, 10],
+    ]);
+    expect(gains.every(({ reference }) => reference === "trivial")).toBe(true);
+  });
+
   it("is computed over every reference of the same task, model and seed", () => {
     const gains = computeGains([
       cell("specialised", 0.4),

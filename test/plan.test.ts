@@ -26,7 +26,7 @@ const cell = (id: string, cost: number, dependsOn: string[] = []): PlannedCell =
 });
 
 describe("the plan of a study", () => {
-  it("lists pretraining once a model, then seed, task, model and comparator, the specialised model once a task", () => {
+  it("lists pretraining once a model, then seed, task, model and comparator, the specialised model once a task, and what takes no network at the end", () => {
     const study = studyOf({
       seeds: [1, 7],
       tasks: ["super-resolution", "lesion-segmentation"],
@@ -49,6 +49,8 @@ describe("the plan of a study", () => {
       "one--pretraining",
       ...ofSeed(1),
       ...ofSeed(7),
+      "interpolation--super-resolution--trivial",
+      "mean-mask--lesion-segmentation--trivial",
     ]);
   });
 
@@ -76,6 +78,9 @@ describe("the plan of a study", () => {
       ["vit-3d--distortion-correction--specialised--seed1", "direct", 100],
       ["profound--modality-translation--fine-tuned--seed1", "diffusion", 100],
       ["diffusion-unet-3d--modality-translation--specialised--seed1", "diffusion", 100],
+      ["interpolation--super-resolution--trivial", "direct", 0],
+      ["input--distortion-correction--trivial", "direct", 0],
+      ["intensity-map--modality-translation--trivial", "diffusion", 0],
     ]);
     expect(plan.cells[0]).toMatchObject({ kind: "pretraining", strategy: null });
   });
@@ -117,6 +122,7 @@ describe("the plan of a study", () => {
       ["random-weights", "nothing", "random", [], 0],
       ["from-scratch", "everything", "random", [], 100],
       ["specialised", "everything", "random", [], 100],
+      ["trivial", "nothing", "nothing", [], 0],
     ]);
   });
 
@@ -144,8 +150,8 @@ describe("the plan of a study", () => {
       tasks: ["pirads-classification", "lesion-segmentation", "super-resolution"],
       comparators: ["from-scratch", "specialised"],
     });
-    const heads = planStudy(study).cells.map(({ network }) =>
-      "model" in network ? network.model : network.head,
+    const heads = planStudy(study).cells.flatMap(({ network }) =>
+      network === null ? [] : ["model" in network ? network.model : network.head],
     );
     expect(heads).toEqual([
       { kind: "classifier", bottleneck: 256, classes: 4 },

@@ -59,9 +59,9 @@ describe("the preset of the paper", () => {
       );
     }
     expect(resolveStudy(study, folder)).toEqual({ study });
-    // Two models by five tasks by four comparators, the specialised models and two pretrainings: nothing twice.
+    // Two models by five tasks by four comparators, the specialised models, what takes no network, and two pretrainings: nothing twice.
     const { cells } = planStudy(study);
-    expect(cells).toHaveLength(2 * 5 * 4 + 5 + 2);
+    expect(cells).toHaveLength(2 * 5 * 4 + 5 + 5 + 2);
     expect(cells.filter(({ id }) => id.includes("diffusion--"))).toEqual([]);
   });
 
@@ -88,11 +88,12 @@ describe("the preset of the paper", () => {
       },
     ]);
     const cells = plan.cells.filter(({ kind }: { kind: string }) => kind === "cell");
-    // Two models by every task by four comparators, and the specialised model once a task.
-    expect(cells).toHaveLength(taskKinds.length * (2 * 4 + 1));
-    for (const { memoryBytes, cost } of plan.cells) {
+    // Two models by every task by four comparators, and the specialised model and what takes no network once a task.
+    expect(cells).toHaveLength(taskKinds.length * (2 * 4 + 2));
+    for (const { memoryBytes, cost, network } of plan.cells) {
       expect(memoryBytes).toBeGreaterThan(5e8);
-      expect(cost).toBeGreaterThan(0);
+      if (network === null) expect(cost).toBe(0);
+      else expect(cost).toBeGreaterThan(0);
     }
     expect((await readdir(folder)).sort()).toEqual(["few-shot.csv", "promis.csv", "study.yaml"]);
 
@@ -126,7 +127,7 @@ describe("the preset of the paper", () => {
     expect(await previewCohorts(study)).toMatchObject([
       { split: { train: 10, validation: 2, test: 5, unused: 723 }, missing: { length: 5 * 17 } },
     ]);
-    expect(planStudy(study).cells.filter(({ kind }) => kind === "cell")).toHaveLength(9);
+    expect(planStudy(study).cells.filter(({ kind }) => kind === "cell")).toHaveLength(10);
   });
 
   it("takes weights that were pretrained elsewhere instead of pretraining", () => {

@@ -1,4 +1,5 @@
 import { expect, it } from "vitest";
+import type { NetworkSpec } from "../dist/native/network-spec.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { planStudy } from "../dist/study/plan.js";
 import { probePlan } from "../dist/study/probe.js";
@@ -39,7 +40,7 @@ it("a probe says which network could not be timed, and why, and times the rest",
     ...scratch,
     id: "broken",
     task: "no-such-task" as never,
-    network: { ...specialised.network, other: 1 },
+    network: { ...(specialised.network as NetworkSpec), other: 1 },
   };
   const { seconds, faults } = await probePlan(result.study, { name: "x", cells: [broken, specialised] });
   expect(seconds.broken).toBe(null);

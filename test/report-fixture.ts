@@ -6,7 +6,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { randomStream } from "../dist/common/random.js";
-import { ownStrategy, variantName } from "../dist/common/vocabulary.js";
+import { isShared, ownStrategy, variantName } from "../dist/common/vocabulary.js";
 import type {
   CellResult,
   CellStatus,
@@ -42,6 +42,8 @@ export interface FixtureOptions {
   spacings?: [number, number][];
   /** Mean test metric of a comparator; the default has the fine-tuned model ahead of training from scratch. */
   mean?: (task: TaskKind, comparator: Comparator, model: string) => number;
+  /** Adds what takes no network, with this mean on each task; absent: the study is older than that comparator. */
+  trivial?: (task: TaskKind) => number;
   /** What became of a cell; the default is that all are done. */
   status?: (cell: {
     task: TaskKind;
@@ -56,9 +58,9 @@ export interface FixtureOptions {
 }
 
 const comparators = ["fine-tuned", "pretrained", "random-weights", "from-scratch", "specialised"] as const;
-const trains = (comparator: Comparator) => !["pretrained", "random-weights"].includes(comparator);
+const trains = (comparator: Comparator) => !["pretrained", "random-weights", "trivial"].includes(comparator);
 
-const means: Record<string, Record<Comparator, number>> = {
+const means: Record<string, Record<Exclude<Comparator, "trivial">, number>> = {
   "lesion-segmentation": {
     "fine-tuned": 0.62,
     pretrained: 0.11,
@@ -81,16 +83,19 @@ export function studyResults(options: FixtureOptions = {}): StudyResults {
   const models = options.models ?? ["profound-tiny"];
   const seeds = options.seeds ?? [7];
   const cases = caseIds(options);
-  const mean = options.mean ?? ((task, comparator) => means[task][comparator]);
+  const { trivial, mean: meanOf = (task, comparator) => means[task][comparator as "fine-tuned"] } = options;
+  const mean = (task: TaskKind, comparator: Comparator, model: string) =>
+    comparator === "trivial" ? (trivial?.(task) ?? 0) : meanOf(task, comparator, model);
   const cells: CellSummary[] = [];
   const strategies = options.strategies ?? ((task: TaskKind) => [ownStrategy(task)]);
   for (const [task, strategy] of tasks.flatMap((kind) => strategies(kind).map((by) => [kind, by] as const))) {
     for (const seed of seeds) {
       for (const [index, model] of models.entries()) {
-        for (const comparator of comparators) {
+        for (const comparator of trivial ? ([...comparators, "trivial"] as const) : comparators) {
           // One for all foundation models and strategies.
-          if (comparator === "specialised" && (index > 0 || strategy !== ownStrategy(task))) continue;
-          const owner = comparator === "specialised" ? "unet-3d" : model;
+          if (isShared(comparator) && (index > 0 || strategy !== ownStrategy(task))) continue;
+          if (comparator === "trivial" && seed !== seeds[0]) continue;
+          const owner = { specialised: "unet-3d", trivial: "nothing-learnt" }[comparator as string] ?? model;
           const cell = { task, strategy, model: owner, comparator, seed };
           const id = `${variantName(cell, "--")}-${owner.replace(/[^a-z0-9-]/gi, "")}-${comparator}-${seed}`;
           const status = options.status?.(cell) ?? "done";
@@ -187,12 +192,14 @@ function compare(
             (cell) =>
               cell.task === task &&
               cell.comparator === comparator &&
-              cell.seed === seed &&
-              (comparator === "specialised" || (cell.model === model && cell.strategy === strategy)),
+              (comparator === "trivial" || cell.seed === seed) &&
+              (isShared(comparator) || (cell.model === model && cell.strategy === strategy)),
           )?.result;
         const fineTuned = result("fine-tuned");
         if (!fineTuned) continue;
-        for (const reference of ["random-weights", "pretrained", "from-scratch", "specialised"] as const) {
+        for (const reference of [
+          ...(["random-weights", "pretrained", "from-scratch", "specialised", "trivial"] as const),
+        ]) {
           const other = result(reference);
           if (!other) continue;
           const [a, b] = [fineTuned.metric.mean as number, other.metric.mean as number];

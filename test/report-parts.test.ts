@@ -394,7 +394,7 @@ describe("the palette", () => {
   });
 
   it("gives every comparator a shape and a dash of its own", () => {
-    expect(new Set(Object.values(looks).map((look) => look.shape)).size).toBe(5);
-    expect(new Set(Object.values(looks).map((look) => look.dash.join())).size).toBe(5);
+    expect(new Set(Object.values(looks).map((look) => look.shape)).size).toBe(6);
+    expect(new Set(Object.values(looks).map((look) => look.dash.join())).size).toBe(6);
   });
 });

@@ -7,6 +7,7 @@ import { seedFor } from "../dist/common/random.js";
 import { taskKinds } from "../dist/common/vocabulary.js";
 import { channelsShown } from "../dist/models/specification.js";
 import { Network } from "../dist/native/network.js";
+import type { NetworkSpec } from "../dist/native/network-spec.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { readCohort, type StudyCohort } from "../dist/study/cohort-file.js";
 import { evaluate } from "../dist/study/evaluate.js";
@@ -100,8 +101,9 @@ describe("each specialised model, trained by a study", () => {
       );
       // The cell starts from the weights of this seed; the study never measures them untrained.
       const seed = seedFor(study.seed, "weights", cell.model, cell.seed);
-      using network = await Network.build(cell.network, { seed });
-      const channels = channelsShown(cell.network, task.shape.channels);
+      const spec = cell.network as NetworkSpec;
+      using network = await Network.build(spec, { seed });
+      const channels = channelsShown(spec, task.shape.channels);
       const { assessment } = await evaluate(
         { task, network, channels, seed: study.seed, features: null },
         validation,

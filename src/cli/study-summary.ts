@@ -1,4 +1,4 @@
-import { comparators, variantName } from "../common/vocabulary.js";
+import { comparators, isShared, variantName } from "../common/vocabulary.js";
 import { leaks, modelAnswers } from "../report/sentences.js";
 import { summarise } from "../report/summary.js";
 import type { CellSummary, StudyResults } from "../study/results.js";
@@ -24,17 +24,19 @@ export function studySummary(results: StudyResults, report: string | null): stri
 
 /** One row a task, strategy, model and seed; one column a comparator; the mean over the test set ± its spread over cases. */
 function metricTable(cells: readonly CellSummary[]): string {
-  const specialised = cells.filter((cell) => cell.comparator === "specialised");
+  const shared = cells.filter((cell) => isShared(cell.comparator));
   const groups = new Map<string, CellSummary[]>();
-  for (const cell of cells.filter(({ comparator }) => comparator !== "specialised")) {
+  for (const cell of cells.filter(({ comparator }) => !isShared(comparator))) {
     const key = JSON.stringify([cell.task, cell.strategy, cell.model, cell.seed]);
     groups.set(key, [...(groups.get(key) ?? []), cell]);
   }
   const rows = [...groups.values()].map((group) => {
     const first = group[0] as CellSummary;
-    const shared = specialised.filter((cell) => cell.task === first.task && cell.seed === first.seed);
+    const ofTask = shared.filter(
+      (cell) => cell.task === first.task && (cell.comparator === "trivial" || cell.seed === first.seed),
+    );
     const byComparator = comparators.map((name) =>
-      [...group, ...shared].find((cell) => cell.comparator === name),
+      [...group, ...ofTask].find((cell) => cell.comparator === name),
     );
     const metric = byComparator.find((cell) => cell?.result)?.result?.metric.name ?? "";
     return [variantName(first), first.model, String(first.seed), metric, ...byComparator.map(scoreOf)].map(

@@ -9,16 +9,23 @@ export const taskKinds = [
 /** A task of the paper. @useDeclaredType */
 export type TaskKind = (typeof taskKinds)[number];
 
-/** What a foundation model is compared with, in the order of the paper. */
+/** What a foundation model is compared with: in the order of the paper, then what takes no network at all. */
 export const comparators = [
   "fine-tuned",
   "pretrained",
   "random-weights",
   "from-scratch",
   "specialised",
+  "trivial",
 ] as const;
 /** What a foundation model is compared with. @useDeclaredType */
 export type Comparator = (typeof comparators)[number];
+
+/** A comparator that belongs to a task, not to one foundation model of it and one way to learn it. */
+export type SharedComparator = "specialised" | "trivial";
+
+export const isShared = (comparator: Comparator): comparator is SharedComparator =>
+  comparator === "specialised" || comparator === "trivial";
 
 /** How a task is learnt: straight from input to answer, or by denoising diffusion. */
 export const strategies = ["direct", "diffusion"] as const;

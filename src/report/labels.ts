@@ -37,6 +37,7 @@ export const comparatorLabel: Record<Comparator, string> = {
   "random-weights": "Random weights",
   "from-scratch": "From scratch",
   specialised: "Specialised",
+  trivial: "Trivial (no network)",
 };
 
 /** What each comparator is, in one line, for legends and notes. */
@@ -46,6 +47,7 @@ export const comparatorMeaning: Record<Comparator, string> = {
   "random-weights": "the same network with random weights, without any training",
   "from-scratch": "the same network, trained on the task from random weights",
   specialised: "an architecture made for the task, trained on the task",
+  trivial: "the best answer that takes no network, fitted to the training cases",
 };
 
 /** A reference inside a sentence: "helps ... over training from scratch". */
@@ -53,6 +55,7 @@ export const referenceInProse: Record<GainReference, string> = {
   "from-scratch": "training from scratch",
   "random-weights": "random weights",
   specialised: "the specialised model",
+  trivial: "what takes no network",
   pretrained: "the pretrained model as it is",
 };
 

@@ -22,12 +22,15 @@ const triangle = "M0,-1.05L1.1,0.85L-1.1,0.85Z";
 const cross =
   "M-0.4,-1.1L0.4,-1.1L0.4,-0.4L1.1,-0.4L1.1,0.4L0.4,0.4L0.4,1.1L-0.4,1.1L-0.4,0.4L-1.1,0.4L-1.1,-0.4L-0.4,-0.4Z";
 
+const bar = "M-1.15,-0.45L1.15,-0.45L1.15,0.45L-1.15,0.45Z";
+
 export const looks: Record<Comparator, Look> = {
   "fine-tuned": { light: "#0069aa", dark: "#4aa3e8", shape: circle, dash: [] },
   pretrained: { light: "#17a078", dark: "#4fe0b0", shape: diamond, dash: [2, 2] },
   "random-weights": { light: "#74787c", dark: "#838b94", shape: triangle, dash: [1, 3] },
   "from-scratch": { light: "#d45f00", dark: "#f5a04a", shape: square, dash: [6, 3] },
   specialised: { light: "#4f1d69", dark: "#f0d3fa", shape: cross, dash: [8, 3, 2, 3] },
+  trivial: { light: "#951b3f", dark: "#ff7fa6", shape: bar, dash: [4, 2] },
 };
 
 /** The target's outline on images: white, which no comparator is. */

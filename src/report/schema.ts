@@ -48,6 +48,14 @@ const cell = z.object({
   comparator: z.enum(comparators),
   seed: whole,
   network: z.object({ architecture: text, parameters: number, trainable: number }),
+  trivial: z
+    .object({
+      answer: text,
+      detail: text.optional(),
+      chosenOn: z.enum(["validation", "training"]).nullable(),
+      tried: z.array(z.object({ answer: text, value: z.number().nullable() })),
+    })
+    .optional(),
   augmentation: augmentation.optional(),
   metric: z.object({
     name: text,
@@ -157,7 +165,7 @@ export const resultsSchema = z.object({
       strategy,
       model: text,
       seed: whole,
-      reference: z.enum(["random-weights", "pretrained", "from-scratch", "specialised"]),
+      reference: z.enum(["random-weights", "pretrained", "from-scratch", "specialised", "trivial"]),
       fineTuned: z.number().nullable(),
       referenceValue: z.number().nullable(),
       percent: z.number().nullable(),
@@ -170,7 +178,7 @@ export const resultsSchema = z.object({
         task,
         strategy,
         model: text,
-        reference: z.enum(["random-weights", "pretrained", "from-scratch", "specialised"]),
+        reference: z.enum(["random-weights", "pretrained", "from-scratch", "specialised", "trivial"]),
         metric: text,
         verdict: z.enum(["supported", "practically-equal", "contradicted", "undetermined"]),
         reason: text,

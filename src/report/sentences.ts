@@ -1,4 +1,4 @@
-import { comparators, ownStrategy } from "../common/vocabulary.js";
+import { comparators, isShared, ownStrategy } from "../common/vocabulary.js";
 import { type Claim, hardlyAnything, type Verdict } from "../statistics/claims.js";
 import type { GainReference, StudyResults } from "../study/results.js";
 import { count, listing, names, percent, signed, significant } from "./format.js";
@@ -10,6 +10,7 @@ import {
   taskLabel,
   verdictWords,
 } from "./labels.js";
+import { notBeyondTrivial } from "./not-beyond-trivial.js";
 import { distanceNames, groupBy, type Summary, type TaskRow } from "./summary.js";
 
 /** What is said of one foundation model on the first screen. */
@@ -30,7 +31,7 @@ export function modelAnswers(summary: Summary): ModelAnswer[] {
     const others = rows.filter((row) => !row.counts);
     return {
       model,
-      answer: [answer(model, counted), ...byDiffusion(others)].join(" "),
+      answer: [...notBeyondTrivial(model, counted), answer(model, counted), ...byDiffusion(others)].join(" "),
       details: details(rows),
     };
   });
@@ -179,7 +180,7 @@ export function exposures({ exposure = [] }: StudyResults): string[] {
 function unlearntTasks(rows: readonly TaskRow[]): string[] {
   const unlearnt = rows.filter((row) => {
     const means = comparators
-      .filter((name) => name !== "specialised")
+      .filter((name) => !isShared(name))
       .flatMap((name) => row.entries[name].score?.mean ?? []);
     if (row.metric === null || !row.higherIsBetter || means.length < 2) return false;
     return means.every((mean) => mean < hardlyAnything);

@@ -77,6 +77,7 @@ th.number,th.number button{white-space:normal}th.number{max-width:11em}
 .number,.spread{text-align:right}
 .spread{color:var(--muted);padding-left:0}
 .spread{padding-right:6px}.number{padding-left:6px}
+@media screen{.most .number,.most .spread{padding-right:5px}.most .number{padding-left:4px}.most thead th.group{border-left-width:5px;padding-right:3px}}
 td.spread:not(:empty)::before{content:"± "}
 td.best strong{font-weight:750}
 td.quiet,.warn{font-style:italic}
@@ -159,7 +160,7 @@ p,li,dl div{break-inside:avoid}
 table{font-size:8pt}
 .many table{font-size:7pt}
 .most table{font-size:6.2pt}
-th,td,.number,.spread{padding:2px 3px}
+th,td,.number,.spread{padding:2px 3px}.most .number,.most .spread{padding:2px 1px}.most thead th.group{border-left-width:4px}
 td,th,th button{white-space:normal}td.number,td.spread{white-space:nowrap}
 tbody th{position:static;min-width:0;max-width:none}
 .fold table{font-size:6.5pt}td.reason{min-width:6em}

@@ -1,7 +1,9 @@
 import {
   type Comparator,
   comparators,
+  isShared,
   ownStrategy,
+  type SharedComparator,
   strategies,
   type TaskKind,
   type TaskVariant,
@@ -71,7 +73,6 @@ export interface TaskRow extends TaskVariant {
   metric: string | null;
   higherIsBetter: boolean;
   entries: Record<Comparator, Entry>;
-  specialisedModels: string[];
   /** What may be said of the fine-tuned model beside each reference. */
   claims: Partial<Record<GainReference, Claim>>;
   distances: Partial<Record<DistanceName, MeanDistance>>;
@@ -95,6 +96,11 @@ export interface Summary {
 
 export const distanceNames: readonly DistanceName[] = ["D2R", "D2P", "D2S"];
 
+/** What stands behind a comparator that all foundation models share: architectures, or the answer that takes no network. */
+export const sharedModels = ({ cells }: Pick<Entry, "cells">): string[] => [
+  ...new Set(cells.map(({ model, result }) => result?.trivial?.answer ?? model)),
+];
+
 /** The rows of a task by a strategy, one a foundation model. */
 export const rowsOf = (summary: Summary, variant: TaskVariant): TaskRow[] =>
   summary.rows.filter((row) => isOf(variant, row));
@@ -109,13 +115,13 @@ export function ofShownModels(summary: Summary): Summary {
 
 /** Everything that the report says, computed once from the results. */
 export function summarise(results: StudyResults): Summary {
-  const ofModels = results.cells.filter((cell) => cell.comparator !== "specialised");
+  const ofModels = results.cells.filter((cell) => !isShared(cell.comparator));
   const models = [...new Set(ofModels.map((cell) => cell.model))];
   const byTask = groupBy(results.cells, (cell) => cell.task);
   const tasks = taskKinds.flatMap((task) => {
     const cells = byTask.get(task) ?? [];
-    const ofTask = cells.filter((cell) => cell.comparator !== "specialised");
-    // A study may have the specialised model alone.
+    const ofTask = cells.filter((cell) => !isShared(cell.comparator));
+    // A study may have nothing but what all foundation models share.
     const learnt = new Set((ofTask.length > 0 ? ofTask : cells).map(({ strategy }) => strategy));
     return strategies.filter((strategy) => learnt.has(strategy)).map((strategy) => ({ task, strategy }));
   });
@@ -161,23 +167,26 @@ const countsFor = (tasks: readonly TaskVariant[], { task, strategy }: TaskVarian
 /** What belongs to a row, found once: a study may have thousands of models. */
 interface Index {
   cells: Map<string, CellSummary[]>;
-  /** The specialised model is shared by all foundation models and strategies, under its own name. */
-  specialised: Map<TaskKind, Entry>;
+  /** Comparators that all foundation models and strategies share, under names of their own. */
+  shared: Record<SharedComparator, Map<TaskKind, Entry>>;
   claims: Map<string, Claim[]>;
   distances: Map<string, Distance[]>;
 }
 
 function indexOf({ cells, claims, distances }: StudyResults): Index {
-  const specialised = groupBy(
-    cells.filter((cell) => cell.comparator === "specialised"),
-    (cell) => cell.task,
-  );
+  const sharedBy = (comparator: SharedComparator) => {
+    const byTask = groupBy(
+      cells.filter((cell) => cell.comparator === comparator),
+      (cell) => cell.task,
+    );
+    return new Map([...byTask].map(([task, own]) => [task, entry(comparator, own)]));
+  };
   return {
     cells: groupBy(
-      cells.filter((cell) => cell.comparator !== "specialised"),
+      cells.filter((cell) => !isShared(cell.comparator)),
       (cell) => keyOf(cell, cell.model),
     ),
-    specialised: new Map([...specialised].map(([task, own]) => [task, entry("specialised", own)])),
+    shared: { specialised: sharedBy("specialised"), trivial: sharedBy("trivial") },
     claims: groupBy(claims ?? computeClaims(resultsOf(cells)), (claim) =>
       keyOf(claim, claim.model, claim.reference),
     ),
@@ -207,7 +216,7 @@ function taskRow(index: Index, variant: TaskVariant, counts: boolean, model: str
   const mine = groupBy(index.cells.get(keyOf(variant, model)) ?? [], (cell) => cell.comparator);
   const entries = Object.fromEntries(
     comparators.map((comparator) => {
-      const shared = comparator === "specialised" ? index.specialised.get(variant.task) : undefined;
+      const shared = isShared(comparator) ? index.shared[comparator].get(variant.task) : undefined;
       return [comparator, shared ?? entry(comparator, mine.get(comparator) ?? [])];
     }),
   ) as Record<Comparator, Entry>;
@@ -225,7 +234,6 @@ function taskRow(index: Index, variant: TaskVariant, counts: boolean, model: str
     metric,
     higherIsBetter: higher,
     entries,
-    specialisedModels: [...new Set(entries.specialised.cells.map((cell) => cell.model))],
     claims: table(
       gainReferences,
       (reference) => index.claims.get(keyOf(variant, model, reference))?.[0] ?? null,

@@ -14,6 +14,7 @@ export const gainReferences: readonly GainReference[] = [
   "random-weights",
   "pretrained",
   "specialised",
+  "trivial",
 ];
 
 /**
@@ -207,9 +208,15 @@ const number = (value: number): string => `${value < 0 ? "−" : "+"}${Math.abs(
 
 /** The fine-tuned cells of each model on each task, beside those of a reference. */
 function comparisonsOver(cells: readonly CellResult[], reference: GainReference): Comparison[] {
-  // The specialised model is shared by all foundation models and strategies.
+  // The specialised model is shared by all foundation models and strategies, what takes no network by all seeds too.
   const keyOf = ({ task, strategy, model, seed }: CellResult): string =>
-    JSON.stringify(reference === "specialised" ? [task, seed] : [task, strategy, model, seed]);
+    JSON.stringify(
+      reference === "trivial"
+        ? [task]
+        : reference === "specialised"
+          ? [task, seed]
+          : [task, strategy, model, seed],
+    );
   const others = new Map(
     cells.filter(({ comparator }) => comparator === reference).map((cell) => [keyOf(cell), cell]),
   );

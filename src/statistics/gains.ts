@@ -1,9 +1,16 @@
 import { expected, TransferLimitsError } from "../common/errors.js";
+import { isShared } from "../common/vocabulary.js";
 import type { CellResult, Gain, GainReference } from "../study/results.js";
 import { requireCells } from "./cells.js";
 
 /** In the order in which results and reports list them. */
-const references: readonly GainReference[] = ["random-weights", "pretrained", "from-scratch", "specialised"];
+const references: readonly GainReference[] = [
+  "random-weights",
+  "pretrained",
+  "from-scratch",
+  "specialised",
+  "trivial",
+];
 
 /**
  * Relative performance gain in percent, equation 2 of the paper: (P_ft - P_ref) / P_ref x 100.
@@ -22,7 +29,7 @@ export function relativePerformanceGain(fineTuned: number, reference: number): n
 
 /**
  * The gain of every fine-tuned cell over each reference cell that is there: of the same task, strategy, seed and
- * foundation model, or, for the specialised model, of the same task and seed. In the order of the fine-tuned cells.
+ * foundation model, or, for the specialised model, of the same task and seed, or, for what takes no network, of the same task. In the order of the fine-tuned cells.
  *
  * @throws `BAD_INPUT` when a cell and its reference were not measured by the same metric
  */
@@ -35,8 +42,8 @@ export function computeGains(cells: readonly CellResult[]): Gain[] {
         (other) =>
           other.comparator === reference &&
           other.task === cell.task &&
-          other.seed === cell.seed &&
-          (reference === "specialised" || (other.model === cell.model && other.strategy === cell.strategy)),
+          (reference === "trivial" || other.seed === cell.seed) &&
+          (isShared(reference) || (other.model === cell.model && other.strategy === cell.strategy)),
       );
       for (const other of others) gains.push(gainOver(cell, other, reference));
     }

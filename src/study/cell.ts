@@ -1,5 +1,4 @@
 import { join } from "node:path";
-import type { PreparedCase } from "../cohort/preprocess.js";
 import { writeFileAtomically, writeJson } from "../common/atomic-file.js";
 import { TransferLimitsError } from "../common/errors.js";
 import type { CellLabel, MeasuredMetric, StudyEvent } from "../common/progress.js";
@@ -18,26 +17,23 @@ import {
 import { Network } from "../native/network.js";
 import type { NetworkSpec } from "../native/network-spec.js";
 import { nativeSeconds, peakMemory } from "../native/runtime.js";
-import { writeSafetensors } from "../native/safetensors.js";
-import { Tensor } from "../native/tensor.js";
 import type { TrainerOptions } from "../native/trainer.js";
-import { type CaseVolumes, factsOf, openCase } from "../tasks/case-volumes.js";
+import type { CaseVolumes } from "../tasks/case-volumes.js";
 import { taskOf } from "../tasks/index.js";
-import type { Picture, Task } from "../tasks/task.js";
 import { VolumeBank } from "../tasks/volume-bank.js";
 import { basisOf, digest } from "./basis.js";
 import { completeCell, curveCsv, encoderFile, studyPaths } from "./cell-folder.js";
 import { CheckpointFolder } from "./checkpoint.js";
-import { cohortOf, type StudyCohort } from "./cohort-file.js";
+import type { StudyCohort } from "./cohort-file.js";
 import { evaluate } from "./evaluate.js";
 import { FeatureStore } from "./features.js";
 import { type PlannedCell, pretrainingId } from "./plan.js";
-import type { CellResult, Cost, TestMetric } from "./results.js";
+import type { CellResult, Cost } from "./results.js";
 import type { ModelConfig, Study, TaskConfig, TrainingSettings } from "./schema.js";
 import { smallestBatchOf } from "./smallest-batch.js";
+import { openSets, test, testMetricOf } from "./test-set.js";
 import { nothingSpent, type Trained, train } from "./train.js";
 import { type TrainingBatches, trainingBatch } from "./training-batch.js";
-import { tooFewPrepared } from "./usable-cases.js";
 import { readingOf } from "./weights.js";
 
 /** Everything that working on one cell needs. */
@@ -134,6 +130,7 @@ export class CostMeter {
 export async function runTaskCell(context: CellContext): Promise<{ metric: MeasuredMetric }> {
   const { study, cell, cohort, signal } = context;
   const { device, output: folder } = study.execution;
+  const spec = cell.network as NetworkSpec;
   const config = study.tasks.find(({ kind }) => kind === cell.task) as TaskConfig;
   const strategy = cell.strategy as CellResult["strategy"];
   const task = taskOf(config, strategy);
@@ -141,9 +138,9 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   const sets = await openSets(task, cohort, cell, study, bank);
   const meter = new CostMeter();
 
-  const channels = channelsShown(cell.network, task.shape.channels);
+  const channels = channelsShown(spec, task.shape.channels);
   const weightSeed = seedFor(study.seed, "weights", cell.model, cell.seed);
-  using network = await Network.build(cell.network, { device, seed: weightSeed });
+  using network = await Network.build(spec, { device, seed: weightSeed });
   network.precision = study.execution.precision;
   if (task.prior !== undefined) await startAnswersAt(network, task.prior);
   const weights = cell.startsFrom === "pretrained" ? await startFromPretraining(network, context) : null;
@@ -196,7 +193,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
           },
           schedule: training,
           cases: sets.train.length,
-          smallestBatch: smallestBatchOf(cell.network, task.shape, study.cohort.voxels),
+          smallestBatch: smallestBatchOf(spec, task.shape, study.cohort.voxels),
           random: { seed: study.seed, name },
           batch: (cases, epoch) =>
             trainingBatch(
@@ -220,55 +217,37 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
 
   // Distances compare embeddings more closely than bfloat16 tells apart.
   network.precision = "float32";
-  const tested = await test({ ...present, features: null }, sets.test, signal);
-  try {
-    const { assessment, cases } = tested.evaluation;
-    const wrong = cases.find(({ value }) => value !== null && !Number.isFinite(value));
-    if (wrong) {
-      throw new TransferLimitsError(
-        "NOT_FINITE",
-        `${task.metric} of test case ${wrong.case} became ${wrong.value}`,
-      );
-    }
-    const parameters = parameterCount(network);
-    const metric: TestMetric = {
-      name: task.metric,
-      mean: assessment.value,
-      ...(assessment.reason === undefined ? {} : { reason: assessment.reason }),
-      standardDeviation: assessment.standardDeviation,
-      cases,
-      secondary: assessment.secondary,
-      ...(assessment.confusion ? { confusion: assessment.confusion } : {}),
+  using tested = await test(task, (visit) =>
+    evaluate({ ...present, features: null }, sets.test, signal, visit),
+  );
+  const parameters = parameterCount(network);
+  const metric = testMetricOf(task, tested.evaluation);
+  await completeCell(folder, cell.id, async (partial) => {
+    if (state) await checkpoints.keep(state, network, partial);
+    await tested.write(partial, sets.testCases);
+    await writeFileAtomically(join(partial, "curve.csv"), curveCsv(state?.curve ?? []));
+    const result: CellResult = {
+      id: cell.id,
+      task: task.kind,
+      strategy,
+      model: cell.model,
+      comparator: cell.comparator as CellResult["comparator"],
+      seed: cell.seed,
+      network: {
+        architecture: architectureOf(spec),
+        parameters,
+        trainable: trainable === null ? parameters : countOf(network, trainable()),
+      },
+      ...(state && training.augmentation ? { augmentation: training.augmentation } : {}),
+      metric,
+      curve: state?.curve ?? [],
+      bestEpoch: state?.best?.epoch ?? null,
+      cost: meter.total(context, trained),
+      basis,
     };
-    await completeCell(folder, cell.id, async (partial) => {
-      if (state) await checkpoints.keep(state, network, partial);
-      await tested.write(partial, sets.testCases);
-      await writeFileAtomically(join(partial, "curve.csv"), curveCsv(state?.curve ?? []));
-      const result: CellResult = {
-        id: cell.id,
-        task: task.kind,
-        strategy,
-        model: cell.model,
-        comparator: cell.comparator as CellResult["comparator"],
-        seed: cell.seed,
-        network: {
-          architecture: architectureOf(cell.network),
-          parameters,
-          trainable: trainable === null ? parameters : countOf(network, trainable()),
-        },
-        ...(state && training.augmentation ? { augmentation: training.augmentation } : {}),
-        metric,
-        curve: state?.curve ?? [],
-        bestEpoch: state?.best?.epoch ?? null,
-        cost: meter.total(context, trained),
-        basis,
-      };
-      await writeJson(join(partial, "cell.json"), result);
-    });
-    return { metric: { name: metric.name, value: metric.mean } };
-  } finally {
-    tested.dispose();
-  }
+    await writeJson(join(partial, "cell.json"), result);
+  });
+  return { metric: { name: metric.name, value: metric.mean } };
 }
 
 /** How a study's trainings are computed. */
@@ -302,101 +281,4 @@ export function listeners({ cell, tell }: CellContext, metric: string | null) {
         secondsLeft,
       }),
   };
-}
-
-async function openSets(task: Task, cohort: StudyCohort, cell: PlannedCell, study: Study, bank: VolumeBank) {
-  const { voxels } = study.cohort;
-  const { device } = study.execution;
-  const fitting = (cases: readonly PreparedCase[]) =>
-    cases.filter((prepared) => task.missing(factsOf(prepared)) === null);
-  const { split } = cohortOf(cohort, task.kind);
-  const { train: trainCases, validation, test: testCases } = split;
-  const sets = { train: fitting(trainCases), validation: fitting(validation), test: fitting(testCases) };
-  const reason = tooFewPrepared(cell, task, cohort, voxels);
-  if (reason !== null) throw new TransferLimitsError("BAD_MANIFEST", `The cohort: ${reason}`);
-  const open = (cases: readonly PreparedCase[], kept?: VolumeBank) =>
-    Promise.all(cases.map((prepared) => openCase(prepared, device, kept)));
-  return {
-    train: await open(sets.train, bank),
-    validation: await open(sets.validation, bank),
-    test: await open(sets.test), // seen once
-    testCases: sets.test,
-  };
-}
-
-/** Tests a network: the metric of each case, its embedding, and a picture of it. */
-async function test(
-  present: Parameters<typeof evaluate>[0],
-  cases: readonly CaseVolumes[],
-  signal: AbortSignal,
-) {
-  const { task } = present;
-  const embeddings: Tensor[] = [];
-  const pictures: Picture[] = [];
-  const dispose = () => {
-    for (const part of [...embeddings, ...pictures]) part[Symbol.dispose]();
-  };
-  try {
-    const evaluation = await evaluate(present, cases, signal, async (sample, prediction, features) => {
-      if (task.pictures !== null) pictures.push(await task.picture(sample, prediction));
-      if (features) embeddings.push(await features.pooled.select(0, 0));
-    });
-    const write = async (partial: string, prepared: readonly PreparedCase[]) => {
-      await writeEmbeddings(join(partial, "embeddings.safetensors"), embeddings, prepared);
-      if (task.pictures !== null)
-        await writePictures(join(partial, "examples.safetensors"), pictures, prepared, task.pictures);
-    };
-    return { evaluation, write, dispose };
-  } catch (error) {
-    dispose();
-    throw error;
-  }
-}
-
-/** `embeddings` [cases, features] and, as metadata, the cases' ids in order, and whose they are. */
-async function writeEmbeddings(
-  path: string,
-  rows: readonly Tensor[],
-  cases: readonly PreparedCase[],
-): Promise<void> {
-  if (rows.length === 0) return;
-  using embeddings = await Tensor.gather(
-    rows,
-    rows.map((_, index) => index),
-  );
-  const metadata = {
-    cases: JSON.stringify(cases.map(({ id }) => id)),
-    patients: JSON.stringify(cases.map(({ patient }) => patient)),
-  };
-  await writeSafetensors(path, { embeddings }, metadata);
-}
-
-async function writePictures(
-  path: string,
-  pictures: readonly Picture[],
-  cases: readonly PreparedCase[],
-  kind: "mask" | "image",
-): Promise<void> {
-  const indices = pictures.map((_, index) => index);
-  using input = await Tensor.gather(
-    pictures.map((picture) => picture.input),
-    indices,
-  );
-  using target = await Tensor.gather(
-    pictures.map((picture) => picture.target),
-    indices,
-  );
-  using prediction = await Tensor.gather(
-    pictures.map((picture) => picture.prediction),
-    indices,
-  );
-  const inPlane = cases.map(({ spacing }) => [spacing[1], spacing[2]]);
-  const metadata = {
-    cases: JSON.stringify(cases.map(({ id }) => id)),
-    slices: JSON.stringify(pictures.map(({ slice }) => slice)),
-    spacing: JSON.stringify(inPlane[0]),
-    spacings: JSON.stringify(inPlane),
-    kind,
-  };
-  await writeSafetensors(path, { input, target, prediction }, metadata);
 }

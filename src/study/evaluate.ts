@@ -8,14 +8,18 @@ import type { FeatureStore } from "./features.js";
 import type { CaseScore } from "./results.js";
 import type { Batch } from "./train.js";
 
-/** A task, for one network: what is needed to show it a case. */
+/** A task, for whoever answers: what is needed to show a case. */
 export interface Presentation {
   task: Task;
-  network: Network;
-  /** Channels that the network takes. */
+  /** Channels of an input. */
   channels: number;
   /** The study's seed. */
   seed: number;
+}
+
+/** A task, for one network. */
+export interface NetworkPresentation extends Presentation {
+  network: Network;
   /** Where a frozen encoder's features of the cases are kept; null: they are computed anew. */
   features: FeatureStore | null;
 }
@@ -58,19 +62,33 @@ export interface Evaluation {
   cases: CaseScore[];
 }
 
+/** A case as it is shown. `input` is the sample's, with one in front. */
+export interface Shown {
+  volumes: CaseVolumes;
+  sample: Sample;
+  input: Tensor;
+  /** The case's own stream, for what chance decides about the answer. */
+  draw: RandomStream;
+}
+
+/** Who answers cases: with an answer of a network's shape and, where there is an encoder, its features of the input. */
+export type Answerer = (shown: Shown) => Promise<{ prediction: Tensor; features: VolumeFeatures | null }>;
+
+/** Sees each sample with its answer and, where there is an encoder, the features of its input. */
+export type Visit = (sample: Sample, prediction: Tensor, features: VolumeFeatures | null) => Promise<void>;
+
 /**
- * The metric of a set of cases, of which there is at least one. `visit` sees each sample with the network's answer to it
- * and, where the network has an encoder, its features of the sample's input.
+ * The metric of a set of cases, of which there is at least one, whoever answers them.
  *
  * @throws `NOT_FINITE` where an answer or an embedding holds NaN or infinity: no metric of it would mean anything
  */
-export async function evaluate(
-  present: Presentation,
+export async function evaluateAnswers(
+  { task, channels, seed }: Presentation,
   cases: readonly CaseVolumes[],
   signal: AbortSignal,
-  visit?: (sample: Sample, prediction: Tensor, features: VolumeFeatures | null) => Promise<void>,
+  answerer: Answerer,
+  visit?: Visit,
 ): Promise<Evaluation> {
-  const { task, channels, seed } = present;
   const judged: CaseScore[] = [];
   for (const volumes of cases) {
     throwIfAborted(signal);
@@ -78,20 +96,43 @@ export async function evaluate(
     using sample = await task.sample(volumes, channels, draw);
     using input = await Tensor.gather([sample.input], [0]);
     using target = await Tensor.gather([sample.reference ?? sample.target], [0]);
-    const features = task.answer && !visit ? null : await featuresOf(present, volumes, input);
+    const { prediction, features } = await answerer({ volumes, sample, input, draw });
     try {
-      using prediction = await answerTo(present, sample, input, features, draw, signal);
       await refuseNotFinite("answer", prediction, volumes.case);
       if (features) await refuseNotFinite("embedding", features.pooled, volumes.case);
       const [judgement] = await task.judge(prediction, target);
       judged.push({ case: volumes.case, patient: volumes.patient, ...(judgement as Judgement) });
       await visit?.(sample, prediction, features);
     } finally {
+      prediction.dispose();
       features?.[Symbol.dispose]();
     }
   }
   return { assessment: task.assess(judged, cases), cases: judged };
 }
+
+/** The metric of a set of cases, as a network answers them. */
+export const evaluate = (
+  present: NetworkPresentation,
+  cases: readonly CaseVolumes[],
+  signal: AbortSignal,
+  visit?: Visit,
+): Promise<Evaluation> =>
+  evaluateAnswers(
+    present,
+    cases,
+    signal,
+    async ({ volumes, sample, input, draw }) => {
+      const features = present.task.answer && !visit ? null : await featuresOf(present, volumes, input);
+      try {
+        return { prediction: await answerTo(present, sample, input, features, draw, signal), features };
+      } catch (error) {
+        features?.[Symbol.dispose]();
+        throw error;
+      }
+    },
+    visit,
+  );
 
 async function refuseNotFinite(what: "answer" | "embedding", tensor: Tensor, id: string): Promise<void> {
   const wrong = await tensor.countNotFinite();
@@ -106,7 +147,7 @@ async function refuseNotFinite(what: "answer" | "embedding", tensor: Tensor, id:
 
 /** The encoder's features of a sample, kept ones where there are; null for a network without an encoder. */
 async function featuresOf(
-  { task, network, channels, seed, features: store }: Presentation,
+  { task, network, channels, seed, features: store }: NetworkPresentation,
   volumes: CaseVolumes,
   input: Tensor,
 ): Promise<VolumeFeatures | null> {
@@ -119,7 +160,7 @@ async function featuresOf(
 
 /** The answer to a sample, without a second run of the encoder where its features are all that it takes. */
 function answerTo(
-  { task, network }: Presentation,
+  { task, network }: NetworkPresentation,
   sample: Sample,
   input: Tensor,
   features: VolumeFeatures | null,

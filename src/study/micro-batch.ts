@@ -9,8 +9,8 @@ import { placeOf } from "./training-field.js";
  * What trains batch norm in a network; null where nothing does. Batch norm takes its statistics from all cases of a step
  * at once: parts of a batch give other ones.
  */
-export function batchNormOf(network: NetworkSpec, trains: Trains): string | null {
-  if (trains === "nothing") return null;
+export function batchNormOf(network: NetworkSpec | null, trains: Trains): string | null {
+  if (trains === "nothing" || network === null) return null;
   if ("model" in network)
     return network.model.family === "resnet-3d" ? "a specialised model of the family resnet-3d" : null;
   const { encoder, head } = network;

@@ -2,15 +2,18 @@ import type { CellLabel } from "../common/progress.js";
 import {
   type Comparator,
   comparators,
+  isShared,
   ownStrategy,
+  type SharedComparator,
   type Strategy,
   variantName,
 } from "../common/vocabulary.js";
 import { encoderOf, headOf, specialisedOf } from "../models/specification.js";
 import type { HeadSpec, NetworkSpec } from "../native/network-spec.js";
 import { strategiesOf, taskOf } from "../tasks/index.js";
+import { trivialOf } from "../tasks/trivial/index.js";
 import { forwardCost } from "./estimate.js";
-import { peakBytes } from "./memory.js";
+import { baseBytes, peakBytes } from "./memory.js";
 import {
   type ModelConfig,
   type PretrainSettings,
@@ -39,11 +42,14 @@ export interface PlannedCell extends CellLabel {
   keptDraws: number | null;
   /** Layer-wise decay of the encoder's learning rate; 1 is none. */
   layerDecay: number;
-  /** Where the encoder's weights come from. */
-  startsFrom: "pretrained" | "random";
-  /** What is built. */
-  network: NetworkSpec;
-  /** How it is trained: the task's settings with the model's changes; null for pretraining, which has its own. */
+  /** Where the encoder's weights come from; `nothing` where there is no network. */
+  startsFrom: "pretrained" | "random" | "nothing";
+  /** What is built; null for `trivial`, which takes no network. */
+  network: NetworkSpec | null;
+  /**
+   * How it is trained: the task's settings with the model's changes; null for pretraining, which has its own, and where
+   * there is no network.
+   */
   training: TrainingSettings | null;
   /** 0 for a cell that trains nothing. */
   epochs: number;
@@ -57,7 +63,7 @@ export interface PlannedCell extends CellLabel {
 export interface StudyPlan {
   /** Of the study. */
   name: string;
-  /** In a stable order: pretraining first, then by seed, task, model and comparator. */
+  /** In a stable order: pretraining first, then by seed, task, model and comparator, then what takes no network. */
   cells: PlannedCell[];
 }
 
@@ -74,7 +80,7 @@ export function planStudy(study: Study): StudyPlan {
       for (const model of study.models) {
         for (const strategy of strategiesOf(task)) {
           for (const comparator of chosen) {
-            if (comparator !== "specialised")
+            if (!isShared(comparator))
               cells.push(planComparator(study, model, { task, strategy }, comparator, seed));
           }
         }
@@ -82,6 +88,7 @@ export function planStudy(study: Study): StudyPlan {
       if (chosen.includes("specialised")) cells.push(planSpecialised(study, task, seed));
     }
   }
+  if (chosen.includes("trivial")) for (const task of study.tasks) cells.push(planTrivial(study, task));
   return { name: study.name, cells };
 }
 
@@ -146,7 +153,7 @@ function planComparator(
   study: Study,
   model: ModelConfig,
   by: TaskBy,
-  comparator: Exclude<Comparator, "specialised">,
+  comparator: Exclude<Comparator, SharedComparator>,
   seed: number,
 ): PlannedCell {
   const variant = { task: by.task.kind, strategy: by.strategy };
@@ -214,6 +221,36 @@ function planSpecialised(study: Study, task: TaskConfig, seed: number): PlannedC
     ...effort(study, by, trainingBy(by), network, "everything"),
   };
 }
+
+/**
+ * What takes no network is the reference of every foundation model, strategy and seed of a task. Nothing of it is random:
+ * it stands under the first seed.
+ */
+function planTrivial(study: Study, task: TaskConfig): PlannedCell {
+  const { name } = trivialOf(task);
+  return {
+    id: `${name}--${task.kind}--trivial`,
+    kind: "cell",
+    task: task.kind,
+    strategy: ownStrategy(task.kind),
+    model: name,
+    comparator: "trivial",
+    seed: study.seeds[0] as number,
+    dependsOn: [],
+    ...fromNothing,
+    trains: "nothing",
+    startsFrom: "nothing",
+    network: null,
+    training: null,
+    epochs: 0,
+    // Seconds, against the hours of networks: it comes last, and counts for nothing in estimates.
+    cost: 0,
+    memoryBytes: baseBytes + trivialVolumes * 4 * voxelsOf(study),
+  };
+}
+
+/** Volumes of float32 that a trivial answer and its metric hold at once, roughly. */
+const trivialVolumes = 16;
 
 /** A task and how it is learnt. */
 interface TaskBy {

@@ -26,8 +26,10 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
   const { study, cell, cohort, signal } = context;
   const { device, output: folder, checkpointEvery } = study.execution;
   const settings = study.models.find(({ name }) => name === cell.model)?.pretrain as PretrainSettings;
-  if (!("encoder" in cell.network)) throw new TransferLimitsError("INTERNAL", `${cell.id} has no encoder`);
-  const { encoder } = cell.network;
+  const { network: spec } = cell;
+  if (spec === null || !("encoder" in spec))
+    throw new TransferLimitsError("INTERNAL", `${cell.id} has no encoder`);
+  const { encoder } = spec;
   const prepared = pretrainingCases(cohort, cell.model);
   if (prepared.length === 0) {
     throw new TransferLimitsError(
@@ -55,8 +57,8 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
 
   const meter = new CostMeter();
   const seed = seedFor(study.seed, "weights", cell.model, "pretraining");
-  using network = await Network.build(cell.network, { device, seed });
-  using teacher = method.hasTeacher ? await Network.build(cell.network, { device, seed }) : null;
+  using network = await Network.build(spec, { device, seed });
+  using teacher = method.hasTeacher ? await Network.build(spec, { device, seed }) : null;
   await method.begin(network);
   const basis = { ...basisOf(study, cohort), weights: null };
   const checkpoints = await CheckpointFolder.open(studyPaths(folder).progress(cell.id), {
@@ -77,7 +79,7 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
     },
     schedule: { ...settings, validateEvery: settings.epochs },
     cases: method.cases.length,
-    smallestBatch: smallestBatchOf(cell.network, null, study.cohort.voxels),
+    smallestBatch: smallestBatchOf(spec, null, study.cohort.voxels),
     random: { seed: study.seed, name },
     batch: (indices, epoch, progress) =>
       method.batch(
@@ -113,7 +115,7 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
       id: cell.id,
       model: cell.model,
       seed: cell.seed,
-      network: { architecture: architectureOf(cell.network), parameters, trainable: parameters },
+      network: { architecture: architectureOf(spec), parameters, trainable: parameters },
       patients: patients.length,
       curve: state.curve,
       cost: meter.total(context, trained),

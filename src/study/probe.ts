@@ -24,7 +24,7 @@ const timedSteps = 1;
 export interface Probe {
   device: string;
   threads: number;
-  /** By the cell's id; null where its network could not be timed. */
+  /** By the cell's id; null where its network could not be timed, 0 where it takes none. */
   seconds: Record<string, number | null>;
   /** Why networks could not be timed. */
   faults: string[];
@@ -45,11 +45,11 @@ export async function probePlan(study: Study, plan: StudyPlan, signal?: AbortSig
   const faults: string[] = [];
   for (const cell of plan.cells) {
     const key = JSON.stringify(cell.network);
-    if (cell.kind === "pretraining" || tried.has(key)) continue;
+    if (cell.kind === "pretraining" || cell.network === null || tried.has(key)) continue;
     tried.add(key);
     throwIfAborted(signal);
     try {
-      paces.set(key, await paceOf(study, cell, device));
+      paces.set(key, await paceOf(study, cell, cell.network, device));
     } catch (error) {
       faults.push(`${cell.id}: ${messageOf(error)}`);
     }
@@ -65,6 +65,7 @@ export async function probePlan(study: Study, plan: StudyPlan, signal?: AbortSig
   };
   const seconds = Object.fromEntries(
     plan.cells.map(({ id, kind, network, cost }) => {
+      if (network === null) return [id, 0];
       const pace = kind === "pretraining" ? ofEncoder(network) : (paces.get(JSON.stringify(network)) ?? null);
       return [id, pace === null ? null : pace * cost];
     }),
@@ -73,19 +74,19 @@ export async function probePlan(study: Study, plan: StudyPlan, signal?: AbortSig
 }
 
 /** Seconds per unit of `forwardCost` at the study's own size: a training step of one case is three units of it. */
-async function paceOf(study: Study, cell: PlannedCell, device: string): Promise<number> {
+async function paceOf(study: Study, cell: PlannedCell, spec: NetworkSpec, device: string): Promise<number> {
   const config = study.tasks.find(({ kind }) => kind === cell.task);
   if (config === undefined) throw new Error(`no task of the study is ${cell.task}`);
   const { depthScale, answers } = taskOf(config, cell.strategy ?? undefined).shape;
   const batch = answers === "classes" ? 2 : 1;
-  const costAt = (size: Triple) => forwardCost(cell.network, (size[0] * size[1] * size[2]) / depthScale);
+  const costAt = (size: Triple) => forwardCost(spec, (size[0] * size[1] * size[2]) / depthScale);
   const { voxels } = study.cohort;
   const sizes = probeSizes.map((size) =>
     size.map((extent, axis) => Math.min(extent, voxels[axis] as number)),
   );
   const [small, large] = sizes as unknown as [Triple, Triple];
 
-  using network = await Network.build(cell.network, { device });
+  using network = await Network.build(spec, { device });
   network.precision = study.execution.precision;
   const secondsAt = async (size: Triple) =>
     (await timeStep(network, batch, [size[2] / depthScale, size[0], size[1]], executionOf(study, null))) /

@@ -50,6 +50,8 @@ function complete(config: StudyConfig, base: string): Study {
       manifest: resolve(base, config.cohort.manifest),
       images: { ...images, root: images.root === null ? null : resolve(base, images.root) },
     },
+    // The first question to any network is whether it is better than none: it costs seconds, and cannot be left out.
+    comparators: [...new Set([...config.comparators, "trivial" as const])],
     models: config.models.map((model) => completeModel(model, base)),
     tasks: config.tasks.map((task) => placeCohort(completeTask(task, config.training), base)),
     execution: {

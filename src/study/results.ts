@@ -82,19 +82,34 @@ export interface TestMetric {
   confusion?: number[][];
 }
 
+/** Which answer without a network stands as the comparator `trivial`. */
+export interface TrivialChoice {
+  /** Its name, such as `cubic interpolation`. */
+  answer: string;
+  /** What was fitted to the training cases, in words; absent where nothing was. */
+  detail?: string;
+  /** The set that decided between the answers; null where there is one alone. */
+  chosenOn: "validation" | "training" | null;
+  /** The task's metric of each answer over that set; null where the set leaves it undefined. Empty where there is one alone. */
+  tried: { answer: string; value: number | null }[];
+}
+
 /** One cell: a task, a model, a comparator and a seed, trained where the comparator trains, and tested. */
 export interface CellResult {
   /** Also the name of its folder below `cells/`. */
   id: string;
   task: TaskKind;
-  /** How the task is learnt; of a specialised model, always the task's own way. */
+  /** How the task is learnt; of `specialised` and `trivial`, always the task's own way. */
   strategy: Strategy;
-  /** The foundation model that the cell belongs to; for `specialised` the specialised architecture. */
+  /** The foundation model that the cell belongs to; for `specialised` the specialised architecture, for `trivial` its name. */
   model: string;
   comparator: Comparator;
+  /** Of `trivial`, which depends on none, the study's first. */
   seed: number;
-  /** What was tested, in words; how many parameters it has, and how many of them were trained. */
+  /** What was tested, in words (`none` for `trivial`); how many parameters it has, and how many of them were trained. */
   network: { architecture: string; parameters: number; trainable: number };
+  /** Of the comparator `trivial` alone: which answer stands, and between which it was chosen. */
+  trivial?: TrivialChoice;
   /** How its training cases were changed anew in every epoch; absent where they were not, and where nothing is trained. */
   augmentation?: Augmentation;
   /** Over the test set. */
@@ -127,12 +142,12 @@ export interface CellSummary {
 }
 
 /** What a gain is over. */
-export type GainReference = "random-weights" | "pretrained" | "from-scratch" | "specialised";
+export type GainReference = "random-weights" | "pretrained" | "from-scratch" | "specialised" | "trivial";
 
 /** Relative performance gain of the fine-tuned model over a reference, in percent (equation 2 of the paper). */
 export interface Gain {
   task: TaskKind;
-  /** Of the fine-tuned model, and of the reference unless that is the specialised model. */
+  /** Of the fine-tuned model, and of the reference unless that is shared by all strategies: `specialised`, `trivial`. */
   strategy: Strategy;
   model: string;
   seed: number;

@@ -1,3 +1,4 @@
+import { isShared } from "../common/vocabulary.js";
 import type { PlannedCell } from "./plan.js";
 import type { StudyConfig, TrainingSettings } from "./schema.js";
 
@@ -9,7 +10,11 @@ export function placeOf(
 ): PropertyKey[] {
   const place = ["training", field];
   const modelIndex = config.models.findIndex(({ name }) => name === model);
-  if (comparator !== "specialised" && config.models[modelIndex]?.training[field] !== undefined)
+  if (
+    comparator !== null &&
+    !isShared(comparator) &&
+    config.models[modelIndex]?.training[field] !== undefined
+  )
     return ["models", modelIndex, ...place];
   const taskIndex = config.tasks.findIndex(
     (entry) => (typeof entry === "string" ? entry : entry.kind) === task,

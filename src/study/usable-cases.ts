@@ -12,11 +12,12 @@ import { smallestBatchOf } from "./smallest-batch.js";
 
 /** Cases of the training and the test set that a cell cannot do without. */
 export function leastCases(
-  { trains, network }: { trains: string; network: NetworkSpec },
+  { trains, network }: { trains: string; network: NetworkSpec | null },
   task: Task,
   voxels: readonly [number, number, number],
 ): { train: number; test: number } {
-  return { train: trains === "nothing" ? 0 : smallestBatchOf(network, task.shape, voxels), test: 1 };
+  const train = trains === "nothing" || network === null ? 0 : smallestBatchOf(network, task.shape, voxels);
+  return { train, test: 1 };
 }
 
 /** `PI-RADS (column "pirads")`, `ADC or high-b image (one of the columns "adc", "hbv")`. */
@@ -101,7 +102,8 @@ export function tooFewPrepared(
 export function refuseUntestable(study: Study, cells: readonly PlannedCell[], cohort: StudyCohort): void {
   const reasons = cells.flatMap((cell) => {
     const config = study.tasks.find(({ kind }) => kind === cell.task);
-    if (config === undefined) return [];
+    // What takes no network is no reason to pretrain one.
+    if (config === undefined || cell.network === null) return [];
     return [tooFewPrepared(cell, taskOf(config, cell.strategy ?? undefined), cohort, study.cohort.voxels)];
   });
   if (reasons.length === 0 || reasons.includes(null)) return;

@@ -9,6 +9,7 @@ import { Tensor } from "../native/tensor.js";
 import { type CellJob, runTaskCell } from "./cell.js";
 import type { FromWorker, ToWorker } from "./messages.js";
 import { runPretrainingCell } from "./pretraining-cell.js";
+import { runTrivialCell } from "./trivial-cell.js";
 
 const controller = new AbortController();
 
@@ -23,7 +24,12 @@ async function work(job: CellJob): Promise<FromWorker> {
   void say({ kind: "taken-up" });
   try {
     setThreads(job.threads);
-    const run = job.cell.kind === "pretraining" ? runPretrainingCell : runTaskCell;
+    const run =
+      job.cell.kind === "pretraining"
+        ? runPretrainingCell
+        : job.cell.network === null
+          ? runTrivialCell
+          : runTaskCell;
     const { metric } = await run({
       ...job,
       signal: controller.signal,

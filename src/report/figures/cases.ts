@@ -32,6 +32,7 @@ const order: readonly Comparator[] = [
   "specialised",
   "pretrained",
   "random-weights",
+  "trivial",
 ];
 
 /** Every test case under every comparator, a thin line joining what belongs to one case. */

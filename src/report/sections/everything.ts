@@ -1,19 +1,20 @@
-import { type Comparator, comparators } from "../../common/vocabulary.js";
+import { type Comparator, comparators, isShared, type SharedComparator } from "../../common/vocabulary.js";
 import type { GainReference } from "../../study/results.js";
 import type { Assets } from "../assets.js";
 import type { CsvRow } from "../csv.js";
 import { fixed, names, signed } from "../format.js";
 import { type Html, html } from "../html.js";
 import { comparatorLabel, comparatorMeaning, higherIsBetter, metricLabel, taskLabel } from "../labels.js";
-import type { Summary, TaskRow } from "../summary.js";
+import { type Summary, sharedModels, type TaskRow } from "../summary.js";
 import { absent, type Column, type TableCell } from "../table.js";
 
-const references: readonly GainReference[] = ["from-scratch", "random-weights", "specialised"];
+const references: readonly GainReference[] = ["from-scratch", "random-weights", "specialised", "trivial"];
 const shortReference: Record<GainReference, string> = {
   "from-scratch": "scratch",
   "random-weights": "random",
   pretrained: "pretrained",
-  specialised: "specialised",
+  specialised: "special\u00adised",
+  trivial: "trivial",
 };
 
 /** One table of everything: tasks down, comparators across, the metric with its spread, the gains beside it. */
@@ -25,6 +26,8 @@ export function everythingSection(summary: Summary, assets: Assets): Html {
     { label: "Metric", kind: "text", wideOnly: true, wraps: true },
     ...comparators.flatMap((comparator): Column[] => {
       const group = { label: comparatorLabel[comparator], class: comparator };
+      // Nothing of it moves from seed to seed, and a wider table would not fit the page.
+      if (comparator === "trivial") return [{ label: "mean", group, kind: "number" }];
       return [
         { label: "mean", group, kind: "number" },
         { label: "±\u00a0SD", group, kind: "spread" },
@@ -46,7 +49,10 @@ export function everythingSection(summary: Summary, assets: Assets): Html {
     },
     { shown: row.model },
     metricCell(row),
-    ...comparators.flatMap((comparator) => scoreCells(row, comparator, severalSeeds)),
+    ...comparators.flatMap((comparator) => {
+      const cells = scoreCells(row, comparator, severalSeeds);
+      return comparator === "trivial" ? cells.slice(0, 1) : cells;
+    }),
     ...references.map((reference) => gainCell(row, reference)),
   ]);
   return html`<section id="results"><h2>Results</h2>
@@ -63,7 +69,7 @@ ${assets.table({
 <details><summary>What the comparators are</summary><dl class="meanings">${comparators.map(
     (comparator) =>
       html`<div><dt class="swatch ${comparator}">${comparatorLabel[comparator]}</dt><dd>${comparatorMeaning[comparator]}${
-        comparator === "specialised" ? specialisedNames(summary) : ""
+        isShared(comparator) ? sharedNames(summary, comparator) : ""
       }</dd></div>`,
   )}</dl></details></section>`;
 }
@@ -75,8 +81,8 @@ const partial = ({ entries }: TaskRow): boolean =>
     return score !== null && cells.length > score.seeds.length;
   });
 
-function specialisedNames(summary: Summary): string {
-  const all = [...new Set(summary.rows.flatMap((row) => row.specialisedModels))];
+function sharedNames(summary: Summary, comparator: SharedComparator): string {
+  const all = [...new Set(summary.rows.flatMap((row) => sharedModels(row.entries[comparator])))];
   return all.length > 0 ? ` (here: ${names(all)})` : "";
 }
 

@@ -1,9 +1,9 @@
-import { comparators, type TaskVariant, variantName } from "../../common/vocabulary.js";
+import { comparators, isShared, type TaskVariant, variantName } from "../../common/vocabulary.js";
 import type { Assets } from "../assets.js";
 import { fixed } from "../format.js";
 import { type Html, html } from "../html.js";
 import { comparatorLabel, taskLabel } from "../labels.js";
-import { groupBy, type TaskRow } from "../summary.js";
+import { groupBy, sharedModels, type TaskRow } from "../summary.js";
 import { absent, type TableCell } from "../table.js";
 
 /** What else was measured on the test cases: a comparator of a model a line, a secondary metric a column. */
@@ -90,14 +90,14 @@ export function confusionTable(rows: readonly TaskRow[], variant: TaskVariant, a
 /** The classes of PI-RADS, the one task that tells classes apart: 1 and 2 are one. */
 const className = (index: number): string => `PI-RADS ${index === 0 ? "1-2" : index + 2}`;
 
-/** A line a comparator of each foundation model, and one for the specialised model that they share. */
+/** A line a comparator of each foundation model, and one for each comparator that they share. */
 const linesOf = (rows: readonly TaskRow[]) =>
   rows.flatMap((row, index) =>
     comparators.flatMap((comparator) => {
       const { score } = row.entries[comparator];
-      const specialised = comparator === "specialised";
-      if (!score || (specialised && index > 0)) return [];
-      const model = specialised ? row.specialisedModels.join(", ") : row.model;
+      const shared = isShared(comparator);
+      if (!score || (shared && index > 0)) return [];
+      const model = shared ? sharedModels(row.entries[comparator]).join(", ") : row.model;
       return [{ label: comparatorLabel[comparator], model, score }];
     }),
   );

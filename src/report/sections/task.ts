@@ -1,4 +1,10 @@
-import { type Comparator, comparators, type TaskVariant, variantName } from "../../common/vocabulary.js";
+import {
+  type Comparator,
+  comparators,
+  isShared,
+  type TaskVariant,
+  variantName,
+} from "../../common/vocabulary.js";
 import type { GainReference } from "../../study/results.js";
 import type { Assets } from "../assets.js";
 import { casesFigure } from "../figures/cases.js";
@@ -10,7 +16,7 @@ import { first, limits } from "../limits.js";
 import { largest, median, smallest } from "../means.js";
 import { whyNothing } from "../missing-work.js";
 import { undefinedMetrics } from "../sentences.js";
-import { rowsOf, type Summary, type TaskRow } from "../summary.js";
+import { rowsOf, type Summary, sharedModels, type TaskRow } from "../summary.js";
 import { absent, type TableCell, withoutEmptyColumns } from "../table.js";
 import { confusionTable, secondaryTable } from "./secondary.js";
 
@@ -44,13 +50,9 @@ function nothingDone(rows: readonly TaskRow[]): Html {
 }
 
 /** The model of a line; of the specialised one also which foundation model the differences of its line are to. */
-function modelOf(
-  { specialisedModels, model }: TaskRow,
-  comparator: Comparator,
-  rows: readonly TaskRow[],
-): string {
-  if (comparator !== "specialised") return model;
-  return `${specialisedModels.join(", ")}${rows.length > 1 ? `, beside ${model}` : ""}`;
+function modelOf({ entries, model }: TaskRow, comparator: Comparator, rows: readonly TaskRow[]): string {
+  if (!isShared(comparator)) return model;
+  return `${sharedModels(entries[comparator]).join(", ")}${rows.length > 1 ? `, beside ${model}` : ""}`;
 }
 
 /** Spread over cases, and the difference to the fine-tuned model case by case. */

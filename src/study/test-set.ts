@@ -1,0 +1,151 @@
+import { join } from "node:path";
+import type { PreparedCase } from "../cohort/preprocess.js";
+import { TransferLimitsError } from "../common/errors.js";
+import { writeSafetensors } from "../native/safetensors.js";
+import { Tensor } from "../native/tensor.js";
+import { type CaseVolumes, factsOf, openCase } from "../tasks/case-volumes.js";
+import type { Picture, Task } from "../tasks/task.js";
+import type { VolumeBank } from "../tasks/volume-bank.js";
+import { cohortOf, type StudyCohort } from "./cohort-file.js";
+import type { Evaluation, Visit } from "./evaluate.js";
+import type { PlannedCell } from "./plan.js";
+import type { TestMetric } from "./results.js";
+import type { Study } from "./schema.js";
+import { tooFewPrepared } from "./usable-cases.js";
+
+/** The cases of a task, opened, and those of the test set as they were prepared. */
+export interface OpenSets {
+  train: CaseVolumes[];
+  validation: CaseVolumes[];
+  test: CaseVolumes[];
+  testCases: PreparedCase[];
+}
+
+/**
+ * Opens the cases that can take part in a cell's task, for a device.
+ *
+ * @param bank what keeps volumes of training and validation cases there, which are seen again and again
+ * @throws `BAD_MANIFEST` where they are too few
+ */
+export async function openSets(
+  task: Task,
+  cohort: StudyCohort,
+  cell: PlannedCell,
+  { cohort: { voxels }, execution: { device } }: Study,
+  bank?: VolumeBank,
+): Promise<OpenSets> {
+  const fitting = (cases: readonly PreparedCase[]) =>
+    cases.filter((prepared) => task.missing(factsOf(prepared)) === null);
+  const { split } = cohortOf(cohort, task.kind);
+  const { train: trainCases, validation, test: testCases } = split;
+  const sets = { train: fitting(trainCases), validation: fitting(validation), test: fitting(testCases) };
+  const reason = tooFewPrepared(cell, task, cohort, voxels);
+  if (reason !== null) throw new TransferLimitsError("BAD_MANIFEST", `The cohort: ${reason}`);
+  const open = (cases: readonly PreparedCase[], kept?: VolumeBank) =>
+    Promise.all(cases.map((prepared) => openCase(prepared, device, kept)));
+  return {
+    train: await open(sets.train, bank),
+    validation: await open(sets.validation, bank),
+    test: await open(sets.test), // seen once
+    testCases: sets.test,
+  };
+}
+
+/** What testing gave: the metric of each case, and what is written of it. */
+export interface Tested extends Disposable {
+  evaluation: Evaluation;
+  /** Writes each case's embedding, where there is one, and a picture of it, where the task has any. */
+  write(partial: string, prepared: readonly PreparedCase[]): Promise<void>;
+}
+
+/** Tests whoever answers: `evaluate` goes through the test set and shows each of its cases. */
+export async function test(task: Task, evaluate: (visit: Visit) => Promise<Evaluation>): Promise<Tested> {
+  const embeddings: Tensor[] = [];
+  const pictures: Picture[] = [];
+  const dispose = () => {
+    for (const part of [...embeddings, ...pictures]) part[Symbol.dispose]();
+  };
+  try {
+    const evaluation = await evaluate(async (sample, prediction, features) => {
+      if (task.pictures !== null) pictures.push(await task.picture(sample, prediction));
+      if (features) embeddings.push(await features.pooled.select(0, 0));
+    });
+    const write = async (partial: string, prepared: readonly PreparedCase[]) => {
+      await writeEmbeddings(join(partial, "embeddings.safetensors"), embeddings, prepared);
+      if (task.pictures !== null)
+        await writePictures(join(partial, "examples.safetensors"), pictures, prepared, task.pictures);
+    };
+    return { evaluation, write, [Symbol.dispose]: dispose };
+  } catch (error) {
+    dispose();
+    throw error;
+  }
+}
+
+/** The metric over the test set, as results hold it. @throws `NOT_FINITE` where that of a case is no number */
+export function testMetricOf(task: Task, { assessment, cases }: Evaluation): TestMetric {
+  const wrong = cases.find(({ value }) => value !== null && !Number.isFinite(value));
+  if (wrong) {
+    throw new TransferLimitsError(
+      "NOT_FINITE",
+      `${task.metric} of test case ${wrong.case} became ${wrong.value}`,
+    );
+  }
+  return {
+    name: task.metric,
+    mean: assessment.value,
+    ...(assessment.reason === undefined ? {} : { reason: assessment.reason }),
+    standardDeviation: assessment.standardDeviation,
+    cases,
+    secondary: assessment.secondary,
+    ...(assessment.confusion ? { confusion: assessment.confusion } : {}),
+  };
+}
+
+/** `embeddings` [cases, features] and, as metadata, the cases' ids in order, and whose they are. */
+async function writeEmbeddings(
+  path: string,
+  rows: readonly Tensor[],
+  cases: readonly PreparedCase[],
+): Promise<void> {
+  if (rows.length === 0) return;
+  using embeddings = await Tensor.gather(
+    rows,
+    rows.map((_, index) => index),
+  );
+  const metadata = {
+    cases: JSON.stringify(cases.map(({ id }) => id)),
+    patients: JSON.stringify(cases.map(({ patient }) => patient)),
+  };
+  await writeSafetensors(path, { embeddings }, metadata);
+}
+
+async function writePictures(
+  path: string,
+  pictures: readonly Picture[],
+  cases: readonly PreparedCase[],
+  kind: "mask" | "image",
+): Promise<void> {
+  const indices = pictures.map((_, index) => index);
+  using input = await Tensor.gather(
+    pictures.map((picture) => picture.input),
+    indices,
+  );
+  using target = await Tensor.gather(
+    pictures.map((picture) => picture.target),
+    indices,
+  );
+  using prediction = await Tensor.gather(
+    pictures.map((picture) => picture.prediction),
+    indices,
+  );
+  const inPlane = cases.map(({ spacing }) => [spacing[1], spacing[2]]);
+  const metadata = {
+    cases: JSON.stringify(cases.map(({ id }) => id)),
+    slices: JSON.stringify(pictures.map(({ slice }) => slice)),
+    spacing: JSON.stringify(inPlane[0]),
+    spacings: JSON.stringify(inPlane),
+    kind,
+  };
+  await writeSafetensors(path, { input, target, prediction }, metadata);
+}

@@ -1,0 +1,94 @@
+import { join } from "node:path";
+import { writeFileAtomically, writeJson } from "../common/atomic-file.js";
+import type { MeasuredMetric } from "../common/progress.js";
+import { taskOf } from "../tasks/index.js";
+import { trivialOf } from "../tasks/trivial/index.js";
+import type { TrivialAnswer } from "../tasks/trivial/trivial.js";
+import { basisOf } from "./basis.js";
+import { type CellContext, CostMeter, labelOf } from "./cell.js";
+import { completeCell, curveCsv } from "./cell-folder.js";
+import { type Answerer, evaluateAnswers, type Presentation } from "./evaluate.js";
+import type { CellResult, TrivialChoice } from "./results.js";
+import type { TaskConfig } from "./schema.js";
+import { type OpenSets, openSets, test, testMetricOf } from "./test-set.js";
+
+/**
+ * Works on a cell that takes no network: fits the task's trivial answers to its training cases, and tests the best of them
+ * on the cases, and by the metric, that networks are tested by. On the CPU, whatever the study's device is.
+ */
+export async function runTrivialCell(given: CellContext): Promise<{ metric: MeasuredMetric }> {
+  const { cell, cohort, signal } = given;
+  const study = { ...given.study, execution: { ...given.study.execution, device: "cpu" } };
+  const context = { ...given, study };
+  const { output: folder } = study.execution;
+  const config = study.tasks.find(({ kind }) => kind === cell.task) as TaskConfig;
+  const strategy = cell.strategy as CellResult["strategy"];
+  const task = taskOf(config, strategy);
+  const meter = new CostMeter();
+  context.tell({ kind: "cell-started", cell: labelOf(cell), epochs: 0, startEpoch: 0 });
+
+  const sets = await openSets(task, cohort, cell, study);
+  const present = { task, channels: task.shape.channels, seed: study.seed };
+  const answers = await trivialOf(config).fit(sets.train, signal);
+  const { answer, trivial } = await choose(present, answers, sets, signal);
+  using tested = await test(task, (visit) =>
+    evaluateAnswers(present, sets.test, signal, answererOf(answer), visit),
+  );
+  const metric = testMetricOf(task, tested.evaluation);
+  await completeCell(folder, cell.id, async (partial) => {
+    await tested.write(partial, sets.testCases);
+    await writeFileAtomically(join(partial, "curve.csv"), curveCsv([]));
+    const result: CellResult = {
+      id: cell.id,
+      task: task.kind,
+      strategy,
+      model: cell.model,
+      comparator: cell.comparator as CellResult["comparator"],
+      seed: cell.seed,
+      network: { architecture: "none", parameters: 0, trainable: 0 },
+      trivial,
+      metric,
+      curve: [],
+      bestEpoch: null,
+      cost: meter.total(context, null),
+      basis: { ...basisOf(study, cohort), weights: null },
+    };
+    await writeJson(join(partial, "cell.json"), result);
+  });
+  return { metric: { name: metric.name, value: metric.mean } };
+}
+
+const answererOf =
+  (answer: TrivialAnswer): Answerer =>
+  async ({ volumes, input }) => ({ prediction: await answer.answer(volumes, input), features: null });
+
+/**
+ * The best answer on the validation set, or on the training set where there is none or it leaves the metric undefined; of
+ * equally good ones, and where neither set says anything, the first.
+ */
+async function choose(
+  present: Presentation,
+  answers: readonly [TrivialAnswer, ...TrivialAnswer[]],
+  sets: OpenSets,
+  signal: AbortSignal,
+): Promise<{ answer: TrivialAnswer; trivial: TrivialChoice }> {
+  const chosen = (answer: TrivialAnswer, rest: Pick<TrivialChoice, "chosenOn" | "tried">) => {
+    const { name, detail } = answer;
+    return { answer, trivial: { answer: name, ...(detail === undefined ? {} : { detail }), ...rest } };
+  };
+  if (answers.length === 1) return chosen(answers[0], { chosenOn: null, tried: [] });
+  let tried: TrivialChoice["tried"] = [];
+  for (const set of ["validation", "training"] as const) {
+    const cases = set === "validation" ? sets.validation : sets.train;
+    if (cases.length === 0) continue;
+    tried = [];
+    for (const answer of answers) {
+      const { assessment } = await evaluateAnswers(present, cases, signal, answererOf(answer));
+      tried.push({ answer: answer.name, value: assessment.value });
+    }
+    const values = tried.map(({ value }) => value ?? Number.NEGATIVE_INFINITY);
+    const best = values.indexOf(Math.max(...values));
+    if (tried[best]?.value != null) return chosen(answers[best] as TrivialAnswer, { chosenOn: set, tried });
+  }
+  return chosen(answers[0], { chosenOn: null, tried });
+}

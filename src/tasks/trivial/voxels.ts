@@ -1,0 +1,30 @@
+import { TransferLimitsError } from "../../common/errors.js";
+import type { TaskKind } from "../../common/vocabulary.js";
+import type { Tensor } from "../../native/tensor.js";
+
+/** The voxels of a float32 tensor, in row-major order. */
+export async function voxelsOf(tensor: Tensor): Promise<Float32Array> {
+  const values = await tensor.toArray();
+  if (!(values instanceof Float32Array))
+    throw new TransferLimitsError("INTERNAL", `Expected float32 voxels but received ${tensor.dtype}`);
+  return values;
+}
+
+/** The image that a sample shows, its first channel, of an input [1, C, D, H, W]. */
+export async function shownImage(
+  input: Tensor,
+): Promise<{ voxels: Float32Array; shape: [number, number, number] }> {
+  using channels = await input.select(0, 0); // [C, D, H, W]
+  using image = await channels.select(0, 0); // [D, H, W]
+  return { voxels: await voxelsOf(image), shape: image.shape as [number, number, number] };
+}
+
+/** Refuses to fit anything to no case at all. @throws `BAD_MANIFEST` */
+export function requireTraining(task: TaskKind, training: readonly unknown[]): void {
+  if (training.length > 0) return;
+  throw new TransferLimitsError(
+    "BAD_MANIFEST",
+    `Expected at least 1 case of the training set with what ${task} needs, which its trivial answer is fitted to, but ` +
+      "there is none. Fill the columns for more cases, or enlarge split.train",
+  );
+}
