@@ -45,7 +45,7 @@ describe("2,000 studies in which pretraining changes nothing", () => {
         if (verdict === "practically-equal") equalAtMargin.yes++;
       }
     }
-  }, 300_000);
+  }, 600_000);
 
   it("have a claim that is called supported in at most 5 of 100", () => {
     // The 99.9 % bound of a binomial of 2,000 at 5 %.

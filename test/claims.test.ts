@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
+import { randomStream } from "../dist/common/random.js";
 import { computeClaims } from "../dist/statistics/claims.js";
 import { simulateClaims, simulateStudy } from "../dist/statistics/simulation.js";
 import type { CellResult } from "../dist/study/results.js";
+import { specificityAtSensitivity } from "../dist/tasks/metrics.js";
 
 const quiet = { runSpread: 0.005, patientSpread: 0.02, restSpread: 0.01 };
 const one = { tasks: 1, seeds: 5, patients: 40, ...quiet };
@@ -122,5 +124,64 @@ describe("what a claim rests on", () => {
     const width = (claim: typeof own) =>
       (claim?.difference.high as number) - (claim?.difference.low as number);
     expect(width(pooled)).toBeLessThan(width(own));
+  });
+});
+
+describe("a claim about specificity, which only a whole test set has", () => {
+  /** Positives score higher by `skill`; both models by streams of their own. */
+  const cells = (skills: { "fine-tuned": number; "from-scratch": number }, seeds: number): CellResult[] => {
+    const [template] = simulateStudy({ ...one, seeds: 1, patients: 2 }, 1) as [CellResult];
+    return Array.from({ length: seeds }, (_, index) => index + 1).flatMap((seed) =>
+      (["fine-tuned", "from-scratch"] as const).map((comparator) => {
+        const stream = randomStream(7, comparator, seed);
+        const cases = Array.from({ length: 80 }, (_, i) => ({
+          case: String(i),
+          positive: i % 2 === 0,
+          value: (i % 2 === 0 ? skills[comparator] : 0) + stream.normal(),
+        }));
+        const labels = cases.map(({ positive }) => positive);
+        const mean = specificityAtSensitivity(
+          labels,
+          cases.map(({ value }) => value),
+          0.9,
+        );
+        const metric = {
+          name: "Specificity at sensitivity 0.9",
+          mean,
+          standardDeviation: null,
+          cases,
+          secondary: {},
+        };
+        return {
+          ...template,
+          task: "pirads-classification" as const,
+          strategy: "direct" as const,
+          comparator,
+          seed,
+          metric,
+        };
+      }),
+    );
+  };
+
+  it("has an interval and a verdict from three seeds on", () => {
+    const [claim] = computeClaims(cells({ "fine-tuned": 4, "from-scratch": 0.5 }, 5));
+    expect(claim).toMatchObject({ verdict: "supported", patients: 80, seeds: [1, 2, 3, 4, 5] });
+    expect(claim?.difference.low).toBeGreaterThan(0);
+    expect(claim?.p).toBeLessThan(0.05);
+  });
+
+  it("is undetermined where two models are alike, and with two seeds", () => {
+    const [alike] = computeClaims(cells({ "fine-tuned": 1, "from-scratch": 1 }, 3));
+    expect(alike?.verdict).toBe("undetermined");
+    expect((alike?.difference.low as number) < 0 && (alike?.difference.high as number) > 0).toBe(
+      (alike?.p as number) > 0.05,
+    );
+    const [two] = computeClaims(cells({ "fine-tuned": 4, "from-scratch": 0.5 }, 2));
+    expect(two).toMatchObject({
+      verdict: "undetermined",
+      patients: 0,
+      reason: expect.stringMatching(/three seeds or more/),
+    });
   });
 });

@@ -58,6 +58,9 @@ describe("a task with a cohort of its own", () => {
     ).toEqual([
       ["lesion-segmentation", splits.test],
       ["super-resolution", other.test],
+      // And what takes no network.
+      ["lesion-segmentation", splits.test],
+      ["super-resolution", other.test],
     ]);
     expect(results.cohort).toMatchObject({
       cases: 6,

@@ -78,7 +78,7 @@ describe("a study of a 3D ResNet", () => {
       const { cells } = planStudy(resolved.study);
       return Object.fromEntries(
         cells.flatMap(({ kind, task, training }) =>
-          kind === "cell" ? [[task as string, training?.batchSize]] : [],
+          kind === "cell" && training !== null ? [[task as string, training.batchSize]] : [],
         ),
       );
     };

@@ -31,7 +31,7 @@ async function studyFile(name: string): Promise<string> {
 
 async function expectWhole(name: string): Promise<void> {
   const { cells } = await readResults(join(folder, name));
-  expect(cells.map(({ status }) => status)).toEqual(["done", "done"]);
+  expect(cells.map(({ status }) => status)).toEqual(["done", "done", "done"]);
   expect(existsSync(join(folder, name, "report.html"))).toBe(true);
 }
 

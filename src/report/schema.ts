@@ -198,7 +198,7 @@ export const resultsSchema = z.object({
         p: number.nullable(),
         adjustedP: number.nullable(),
         equivalence: z.object({ margin: number, low: number.nullable(), high: number.nullable() }),
-        better: whole,
+        better: whole.nullable(),
         detectable: number.nullable(),
         wouldSettle: z.object({ seeds: whole.nullable(), patients: whole.nullable() }).nullable(),
       }),

@@ -6,6 +6,7 @@ import { requireCells } from "./cells.js";
 import { type CrossedDifference, type CrossedPair, crossedDifference, crossedPair } from "./crossed.js";
 import { holm } from "./holm.js";
 import { detectableDifference, type WouldSettle, whatSettles } from "./planning.js";
+import { type SpecificityDifference, specificityOf } from "./specificity-claim.js";
 import type { MeanSquare } from "./uncertain-spread.js";
 
 /** In the order in which results and reports list them. */
@@ -64,8 +65,11 @@ export interface Claim {
   adjustedP: number | null;
   /** Differences up to `margin` do not matter; the 90 % interval is that of two one-sided tests. */
   equivalence: { margin: number; low: number | null; high: number | null };
-  /** On how many of the patients the fine-tuned model is the better one, its seeds averaged. */
-  better: number;
+  /**
+   * On how many of the patients the fine-tuned model is the better one, its seeds averaged; null for a metric that only a
+   * whole test set has.
+   */
+  better: number | null;
   /** The difference that these seeds and patients find with a power of 80 %; null where their spread is not known. */
   detectable: number | null;
   /** What would settle an undetermined claim; null where it is settled, or nothing is known of the spread. */
@@ -105,6 +109,8 @@ interface Comparison {
   };
   /** Null for a metric that only a whole test set has. */
   pair: CrossedPair | null;
+  /** Of such a metric, where it can be judged. */
+  ofSet: SpecificityDifference | null;
 }
 
 /**
@@ -119,32 +125,34 @@ export function computeClaims(cells: readonly CellResult[], rules: ClaimRules = 
   const { margins = {} } = rules;
   requireOptions(margins, "rules.margins");
   const comparisons = gainReferences.flatMap((reference) => comparisonsOver(cells, reference));
-  const measured = comparisons.map((comparison) => ({
-    ...comparison,
-    crossed: comparison.pair && crossedDifference(comparison.pair, pooledSeeds(comparison, comparisons)),
-  }));
+  const measured = comparisons
+    .map((comparison) => ({
+      ...comparison,
+      crossed: comparison.pair && crossedDifference(comparison.pair, pooledSeeds(comparison, comparisons)),
+    }))
+    .map((one) => ({ ...one, judged: one.crossed ?? one.ofSet }));
   const adjusted = new Map<Comparison, number>();
   for (const reference of gainReferences) {
-    const family = measured.filter(({ claim, crossed }) => crossed !== null && claim.reference === reference);
-    const pValues = holm(family.map(({ crossed }) => (crossed as CrossedDifference).p));
+    const family = measured.filter(({ claim, judged }) => judged !== null && claim.reference === reference);
+    const pValues = holm(family.map(({ judged }) => (judged as CrossedDifference | SpecificityDifference).p));
     for (const [index, one] of family.entries()) adjusted.set(one, pValues[index] as number);
   }
   return measured.map((one) => {
-    const { claim, crossed } = one;
+    const { claim, crossed, judged: known } = one;
     const { estimate, ...rest } = claim;
-    const [low, high] = crossed?.interval(1 - level) ?? [null, null];
-    const [from, to] = crossed?.interval(1 - 2 * level) ?? [null, null];
+    const [low, high] = known?.interval(1 - level) ?? [null, null];
+    const [from, to] = known?.interval(1 - 2 * level) ?? [null, null];
     const numbers: Omit<Claim, "verdict" | "reason" | "wouldSettle"> = {
       ...rest,
       difference: {
         estimate,
         low,
         high,
-        standardError: crossed?.standardError ?? null,
+        standardError: known?.standardError ?? null,
         deviations: crossed?.deviations ?? null,
       },
       percent: percentOf(rest, crossed),
-      p: crossed?.p ?? null,
+      p: known?.p ?? null,
       adjustedP: adjusted.get(one) ?? null,
       equivalence: { margin: margins[claim.task] ?? defaultMargins[claim.task], low: from, high: to },
       detectable: crossed && detectableDifference(crossed.deviations, rest.seeds.length, rest.patients),
@@ -182,7 +190,9 @@ function judge(claim: Omit<Claim, "verdict" | "reason" | "wouldSettle">): Pick<C
   if (seeds.length < 2)
     return undetermined("one seed: how much the result moves from one training to the next is not known");
   if (patients === 0)
-    return undetermined(`${claim.metric} is one number for the whole test set of ${cases} cases`);
+    return undetermined(
+      `${claim.metric} is one number for the whole test set of ${cases} cases: three seeds or more, and patients of both kinds, give it an interval`,
+    );
   if (patients < 2) return undetermined("one patient: how much patients differ is not known");
   const { low, high } = difference;
   if (low === null || high === null || p === null || adjustedP === null)
@@ -253,8 +263,13 @@ function comparison(
     const [fineTuned, referenceValue] = sides.map((cells) =>
       average(cells.map((cell) => cell.metric.mean as number)),
     ) as [number, number];
-    const claim = { ...of, patients: 0, cases: metric.cases.length, fineTuned, referenceValue, better: 0 };
-    return { claim: { ...claim, estimate: fineTuned - referenceValue }, pair: null };
+    const claim = { ...of, patients: 0, cases: metric.cases.length, fineTuned, referenceValue, better: null };
+    const ofSet = ofCases ? null : specificityOf(pairs);
+    return {
+      claim: { ...claim, estimate: fineTuned - referenceValue, patients: ofSet?.patients ?? 0 },
+      pair: null,
+      ofSet,
+    };
   }
   const [own, others] = tables.map((rows) =>
     rows.map((values) =>
@@ -271,7 +286,7 @@ function comparison(
     ...{ fineTuned: pair.first, referenceValue: pair.second },
     better: gains.filter((gain) => gain > 0).length,
   };
-  return { claim: { ...claim, estimate: pair.first - pair.second }, pair };
+  return { claim: { ...claim, estimate: pair.first - pair.second }, pair, ofSet: null };
 }
 
 /** Each case's own value, where it has one. */

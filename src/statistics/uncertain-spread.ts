@@ -97,7 +97,7 @@ function solve(falling: (x: number) => number, value: number, start: number): nu
 }
 
 /** The probability that a standard normal number is farther from 0 than z: erfc(z / sqrt 2) to 1e-7 (Hastings' form). */
-function normalTwoSided(z: number): number {
+export function normalTwoSided(z: number): number {
   const x = z * Math.SQRT1_2;
   const t = 1 / (1 + 0.5 * x);
   const polynomial = coefficients.reduceRight((sum, coefficient) => sum * t + coefficient, 0);

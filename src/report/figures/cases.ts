@@ -168,7 +168,7 @@ function finding(row: TaskRow): string {
   });
   const claim = row.claims["from-scratch"];
   const better =
-    claim && claim.patients > 0
+    claim && claim.better !== null
       ? ` The fine-tuned model is better than from scratch on ${claim.better} of ${count(claim.patients, "patient")}.`
       : "";
   return `${row.model}: mean ${means.join(", ")}.${better}`;

@@ -111,7 +111,7 @@ ${assets.table(
             number(claim.difference.estimate, signed(claim.difference.estimate, 3)),
             number(claim.difference.low, signed(claim.difference.low, 3)),
             number(claim.difference.high, signed(claim.difference.high, 3)),
-            claim.patients === 0
+            claim.better === null
               ? absent
               : { shown: `${claim.better} of ${claim.patients}`, sort: claim.better / claim.patients },
             { shown: verdictWords[claim.verdict] },

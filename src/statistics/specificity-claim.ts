@@ -1,0 +1,64 @@
+import type { CellResult } from "../study/results.js";
+import { specificityDifference } from "./classification-intervals.js";
+import { normalTwoSided } from "./uncertain-spread.js";
+
+/** A difference of specificities with what judges it. */
+export interface SpecificityDifference {
+  estimate: number;
+  standardError: number;
+  /** Below 0.05 exactly where the 95 % interval leaves out 0. */
+  p: number;
+  patients: number;
+  interval(level: number): [low: number, high: number];
+}
+
+const metricName = /^Specificity at sensitivity (0\.\d+|1)$/;
+const normal975 = 1.959963984540054;
+const normal95 = 1.6448536269514722;
+
+/** With fewer seeds a bootstrap over them knows too little of how they scatter. */
+const fewestSeeds = 3;
+
+/**
+ * The difference in specificity of pairs of cells, one a seed: patients and seeds drawn anew, and with them the threshold.
+ *
+ * @returns null for another metric, fewer than three seeds, results that do not say what is positive, or too few patients
+ */
+export function specificityOf(
+  pairs: readonly (readonly [CellResult, CellResult])[],
+): SpecificityDifference | null {
+  const [first] = pairs[0] as readonly [CellResult, CellResult];
+  const sensitivity = Number(metricName.exec(first.metric.name)?.[1]);
+  if (!(sensitivity > 0) || pairs.length < fewestSeeds) return null;
+  const { cases } = first.metric;
+  const scores = pairs
+    .flat()
+    .map(({ metric }) => new Map(metric.cases.map(({ case: id, value }) => [id, value])));
+  const labelled = cases.every(({ positive }) => typeof positive === "boolean");
+  const scored = cases.every(({ case: id }) => scores.every((one) => typeof one.get(id) === "number"));
+  if (!labelled || !scored || scores.some((one) => one.size !== cases.length)) return null;
+  const scoresOf = (side: 0 | 1) =>
+    pairs.map((_, seed) => cases.map(({ case: id }) => scores[2 * seed + side]?.get(id) as number));
+  const { estimate, low, high, se, n } = specificityDifference(
+    {
+      labels: cases.map(({ positive }) => positive === true),
+      first: scoresOf(0),
+      second: scoresOf(1),
+      patients: cases.map(({ case: id, patient = id }) => patient),
+    },
+    { sensitivity },
+  );
+  if (low === null || high === null || se === null) return null;
+  // As many standard errors as 0 lies from the estimate, by the half of the interval on that side.
+  const half = estimate > 0 ? estimate - low : high - estimate;
+  const p = half > 0 ? normalTwoSided((normal975 * Math.abs(estimate)) / half) : estimate === 0 ? 1 : 0;
+  return {
+    ...{ estimate, standardError: se, p, patients: n },
+    interval: (level) => {
+      if (level === 0.95) return [low, high];
+      // Narrower by the ratio of the normal quantiles: of two one-sided tests at 5 %.
+      const share = normal95 / normal975;
+      return [estimate - share * (estimate - low), estimate + share * (high - estimate)];
+    },
+  };
+}
