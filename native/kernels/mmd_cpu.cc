@@ -81,6 +81,7 @@ at::Tensor all_distances(const at::Tensor& rows) {
 at::Tensor some_distances(const at::Tensor& rows) {
   constexpr int64_t kAtOnce = 8192;
   const auto count = static_cast<uint64_t>(rows.size(0));
+  // The same rows must have the same median on every run. NOLINTNEXTLINE(bugprone-random-generator-seed)
   std::mt19937_64 draw(1);
   at::Tensor distances = at::empty({kMedianPairs}, at::kDouble);
   for (int64_t first = 0; first < kMedianPairs; first += kAtOnce) {
