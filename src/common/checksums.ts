@@ -58,8 +58,19 @@ export async function readChecksums(folder: string): Promise<Map<string, string>
 export async function damageOf(folder: string, passedOver: RegExp): Promise<string | null> {
   const files = await readChecksums(folder);
   if (files === null) return `${checksumsFile} is missing or damaged`;
+  return firstDamage(
+    folder,
+    [...files].filter(([name]) => !passedOver.test(name)),
+  );
+}
+
+/** What is wrong with the first of a folder's files that is not what was written; null where all are. */
+export async function firstDamage(
+  folder: string,
+  files: Iterable<readonly [name: string, checksum: string]>,
+): Promise<string | null> {
   for (const [name, written] of files) {
-    const now = passedOver.test(name) ? written : await checksumOf(join(folder, name));
+    const now = await checksumOf(join(folder, name));
     if (now === null) return `${name} is missing`;
     if (now !== written) return `${name} is not what was written: its checksum differs`;
   }

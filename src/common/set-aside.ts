@@ -38,7 +38,8 @@ export async function setAside(root: string, path: string, reason: string): Prom
   }
 }
 
-const isThere = (path: string): Promise<boolean> =>
+/** Whether anything has this name, a link without an end included. */
+export const isThere = (path: string): Promise<boolean> =>
   lstat(path).then(
     () => true,
     () => false,

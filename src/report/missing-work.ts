@@ -1,7 +1,7 @@
+import { groupBy } from "../common/group-by.js";
 import type { CellSummary, StudyResults } from "../study/results.js";
 import { count, grouped, names } from "./format.js";
 import { comparatorLabel, taskInProse } from "./labels.js";
-import { groupBy } from "./summary.js";
 
 /** Failed, pending and left-out work: counts for the headline, and one line for each reason. */
 export function missingWork(results: StudyResults): { headline: string | null; lines: string[] } {

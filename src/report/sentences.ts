@@ -1,3 +1,4 @@
+import { groupBy } from "../common/group-by.js";
 import { comparators, isShared, ownStrategy } from "../common/vocabulary.js";
 import { type Claim, hardlyAnything, type Verdict } from "../statistics/claims.js";
 import type { GainReference, StudyResults } from "../study/results.js";
@@ -11,7 +12,7 @@ import {
   verdictWords,
 } from "./labels.js";
 import { notBeyondTrivial } from "./not-beyond-trivial.js";
-import { distanceNames, groupBy, type Summary, type TaskRow } from "./summary.js";
+import { distanceNames, type Summary, type TaskRow } from "./summary.js";
 
 /** What is said of one foundation model on the first screen. */
 export interface ModelAnswer {

@@ -1,3 +1,4 @@
+import { groupBy } from "../common/group-by.js";
 import {
   type Comparator,
   comparators,
@@ -199,18 +200,6 @@ const resultsOf = (cells: readonly CellSummary[]): CellResult[] =>
 
 const keyOf = ({ task, strategy }: TaskVariant, ...rest: string[]): string =>
   JSON.stringify([task, strategy, ...rest]);
-
-/** Items by what `of` says of them, in their order. */
-export function groupBy<Item, Key>(items: Iterable<Item>, of: (item: Item) => Key): Map<Key, Item[]> {
-  const groups = new Map<Key, Item[]>();
-  for (const item of items) {
-    const key = of(item);
-    const group = groups.get(key);
-    if (group) group.push(item);
-    else groups.set(key, [item]);
-  }
-  return groups;
-}
 
 function taskRow(index: Index, variant: TaskVariant, counts: boolean, model: string): TaskRow {
   const mine = groupBy(index.cells.get(keyOf(variant, model)) ?? [], (cell) => cell.comparator);

@@ -1,10 +1,10 @@
+import { groupBy } from "../common/group-by.js";
 import { type CsvRow, csv } from "./csv.js";
 import type { Embed } from "./data-uri.js";
 import { downloads } from "./figures/figure.js";
 import { count } from "./format.js";
 import { type Html, html } from "./html.js";
 import { first, limits } from "./limits.js";
-import { groupBy } from "./summary.js";
 
 export interface Column {
   label: string;

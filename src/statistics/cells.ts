@@ -1,5 +1,6 @@
 import { requireList, requireOptions } from "../common/arguments.js";
-import type { CellResult } from "../study/results.js";
+import { groupBy } from "../common/group-by.js";
+import type { CellResult, GainReference } from "../study/results.js";
 
 /** Cells' results, as far as statistics need them. @throws `BAD_INPUT` */
 export function requireCells(cells: unknown): asserts cells is CellResult[] {
@@ -10,4 +11,23 @@ export function requireCells(cells: unknown): asserts cells is CellResult[] {
     requireOptions(metric, `cells[${index}].metric`);
     requireList((metric as Partial<CellResult["metric"]>).cases, `cells[${index}].metric.cases`);
   }
+}
+
+/**
+ * The cells of a reference that a fine-tuned cell is compared with: of the same task, strategy, seed and foundation model;
+ * the specialised model is shared by all foundation models and strategies, what takes no network by all seeds too.
+ */
+export function cellsOf(
+  cells: readonly CellResult[],
+  reference: GainReference,
+): (fineTuned: CellResult) => readonly CellResult[] {
+  const keyOf = ({ task, strategy, model, seed }: CellResult): string => {
+    if (reference === "trivial") return task;
+    return JSON.stringify(reference === "specialised" ? [task, seed] : [task, strategy, model, seed]);
+  };
+  const groups = groupBy(
+    cells.filter(({ comparator }) => comparator === reference),
+    keyOf,
+  );
+  return (fineTuned) => groups.get(keyOf(fineTuned)) ?? [];
 }

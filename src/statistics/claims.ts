@@ -1,15 +1,16 @@
 import { requireOptions } from "../common/arguments.js";
+import { groupBy } from "../common/group-by.js";
 import type { Strategy, TaskKind } from "../common/vocabulary.js";
 import type { CellResult, GainReference } from "../study/results.js";
 import { defaultMargins } from "../tasks/margins.js";
-import { requireCells } from "./cells.js";
+import { cellsOf, requireCells } from "./cells.js";
 import { type CrossedDifference, type CrossedPair, crossedDifference, crossedPair } from "./crossed.js";
 import { holm } from "./holm.js";
 import { detectableDifference, type WouldSettle, whatSettles } from "./planning.js";
 import { type SpecificityDifference, specificityOf } from "./specificity-claim.js";
 import type { MeanSquare } from "./uncertain-spread.js";
 
-/** In the order in which results and reports list them. */
+/** In the order in which claims and reports list them. */
 export const gainReferences: readonly GainReference[] = [
   "from-scratch",
   "random-weights",
@@ -125,20 +126,19 @@ export function computeClaims(cells: readonly CellResult[], rules: ClaimRules = 
   const { margins = {} } = rules;
   requireOptions(margins, "rules.margins");
   const comparisons = gainReferences.flatMap((reference) => comparisonsOver(cells, reference));
-  const measured = comparisons
-    .map((comparison) => ({
-      ...comparison,
-      crossed: comparison.pair && crossedDifference(comparison.pair, pooledSeeds(comparison, comparisons)),
-    }))
-    .map((one) => ({ ...one, judged: one.crossed ?? one.ofSet }));
+  const measured = comparisons.map((comparison) => {
+    const { pair, ofSet } = comparison;
+    const crossed = pair && crossedDifference(pair, pooledSeeds(comparison, comparisons));
+    return { ...comparison, crossed, known: crossed ?? ofSet };
+  });
   const adjusted = new Map<Comparison, number>();
   for (const reference of gainReferences) {
-    const family = measured.filter(({ claim, judged }) => judged !== null && claim.reference === reference);
-    const pValues = holm(family.map(({ judged }) => (judged as CrossedDifference | SpecificityDifference).p));
+    const family = measured.filter(({ claim, known }) => known !== null && claim.reference === reference);
+    const pValues = holm(family.map(({ known }) => (known as CrossedDifference | SpecificityDifference).p));
     for (const [index, one] of family.entries()) adjusted.set(one, pValues[index] as number);
   }
   return measured.map((one) => {
-    const { claim, crossed, judged: known } = one;
+    const { claim, crossed, known } = one;
     const { estimate, ...rest } = claim;
     const [low, high] = known?.interval(1 - level) ?? [null, null];
     const [from, to] = known?.interval(1 - 2 * level) ?? [null, null];
@@ -218,23 +218,12 @@ const number = (value: number): string => `${value < 0 ? "−" : "+"}${Math.abs(
 
 /** The fine-tuned cells of each model on each task, beside those of a reference. */
 function comparisonsOver(cells: readonly CellResult[], reference: GainReference): Comparison[] {
-  // The specialised model is shared by all foundation models and strategies, what takes no network by all seeds too.
-  const keyOf = ({ task, strategy, model, seed }: CellResult): string =>
-    JSON.stringify(
-      reference === "trivial"
-        ? [task]
-        : reference === "specialised"
-          ? [task, seed]
-          : [task, strategy, model, seed],
-    );
-  const others = new Map(
-    cells.filter(({ comparator }) => comparator === reference).map((cell) => [keyOf(cell), cell]),
-  );
+  const othersOf = cellsOf(cells, reference);
   const fineTuned = cells.filter(({ comparator }) => comparator === "fine-tuned");
   const groups = groupBy(fineTuned, ({ task, strategy, model }) => JSON.stringify([task, strategy, model]));
   return [...groups.values()].flatMap((own) => {
     const pairs = own.flatMap((cell) => {
-      const other = others.get(keyOf(cell));
+      const other = othersOf(cell).at(-1);
       return other && cell.metric.mean !== null && other.metric.mean !== null ? [[cell, other] as const] : [];
     });
     return pairs.length === 0 ? [] : [comparison(pairs, reference)];
@@ -322,14 +311,3 @@ function pooledSeeds({ claim, pair }: Comparison, all: readonly Comparison[]): M
 
 const average = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / values.length;
-
-function groupBy<Item>(items: readonly Item[], of: (item: Item) => string): Map<string, Item[]> {
-  const groups = new Map<string, Item[]>();
-  for (const item of items) {
-    const key = of(item);
-    const group = groups.get(key);
-    if (group) group.push(item);
-    else groups.set(key, [item]);
-  }
-  return groups;
-}

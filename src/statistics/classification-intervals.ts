@@ -1,13 +1,14 @@
 import { requireList, requireOptions, requireWhole } from "../common/arguments.js";
 import { expected, TransferLimitsError } from "../common/errors.js";
+import { groupBy } from "../common/group-by.js";
 import { randomStream } from "../common/random.js";
 import { auc, quadraticWeightedKappa, specificityAtSensitivity } from "../tasks/metrics.js";
+import { normal975, normalTwoSided } from "./normal.js";
 import { quantile } from "./summary.js";
 
 /** Fewer positive or negative patients than these, and a specificity at a sensitivity says almost nothing. */
 export const fewestOfAClass = 20;
 
-const normal975 = 1.959963984540054;
 const defaultResamples = 2_000;
 const mostResamples = 1_000_000;
 
@@ -165,7 +166,10 @@ export function aucDifference(
   const differences = placements(labels, first).map((value, i) => value - (other[i] as number));
   const estimate = auc(labels, first) - auc(labels, second);
   const answer = normal(estimate, variance(differences, labels, patients), labels, patients, [-1, 1]);
-  return { ...answer, p: answer.se === null || answer.se === 0 ? null : twoSided(estimate / answer.se) };
+  return {
+    ...answer,
+    p: answer.se === null || answer.se === 0 ? null : normalTwoSided(estimate / answer.se),
+  };
 }
 
 /**
@@ -197,13 +201,7 @@ const pick = <Value>(values: readonly Value[], indices: readonly number[]): Valu
 
 /** Each patient's cases, those of patients with a positive case apart from the others. */
 function strata(labels: readonly boolean[], patients: readonly string[]): number[][][] {
-  const groups = new Map<string, number[]>();
-  for (const [i, patient] of patients.entries()) {
-    const group = groups.get(patient);
-    if (group) group.push(i);
-    else groups.set(patient, [i]);
-  }
-  const all = [...groups.values()];
+  const all = [...groupBy(patients.keys(), (i) => patients[i] as string).values()];
   const positive = (cases: readonly number[]) => cases.some((i) => labels[i]);
   return [all.filter(positive), all.filter((cases) => !positive(cases))].filter(({ length }) => length > 0);
 }
@@ -312,23 +310,6 @@ function normal(
   const se = Math.sqrt(variance);
   const low = Math.max(least, estimate - normal975 * se);
   return { estimate, low, high: Math.min(most, estimate + normal975 * se), se, ...rest, note };
-}
-
-/** P(|Z| >= |z|), by the complementary error function as a continued fraction, or its series near 0. */
-function twoSided(z: number): number {
-  const x = Math.abs(z) / Math.SQRT2;
-  if (x < 2) {
-    let term = x;
-    let sum = x;
-    for (let k = 1; k < 200; k++) {
-      term *= -(x ** 2) / k;
-      sum += term / (2 * k + 1);
-    }
-    return 1 - (2 / Math.sqrt(Math.PI)) * sum;
-  }
-  let fraction = x;
-  for (let k = 200; k >= 1; k--) fraction = x + k / 2 / fraction;
-  return Math.exp(-(x ** 2)) / (Math.sqrt(Math.PI) * fraction);
 }
 
 function requireLength(list: readonly unknown[], length: number, name: string): void {

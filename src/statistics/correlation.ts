@@ -1,5 +1,6 @@
 import { requireNumbers, requireOptions } from "../common/arguments.js";
 import { expected, TransferLimitsError } from "../common/errors.js";
+import { normal975 } from "./normal.js";
 import {
   absoluteProduct,
   mostEnumerated,
@@ -9,8 +10,6 @@ import {
 import { spearmanInterval } from "./spearman-interval.js";
 import { studentTwoSided } from "./student-t.js";
 
-/** The 97.5 % quantile of the standard normal distribution. */
-const normal975 = 1.959963984540054;
 /** Spread relative to the mean below which a column is taken for constant: what is left is rounding. */
 const roundingSpread = 1e-13;
 

@@ -1,9 +1,8 @@
 import { expected, TransferLimitsError } from "../common/errors.js";
-import { isShared } from "../common/vocabulary.js";
 import type { CellResult, Gain, GainReference } from "../study/results.js";
-import { requireCells } from "./cells.js";
+import { cellsOf, requireCells } from "./cells.js";
 
-/** In the order in which results and reports list them. */
+/** In the order in which results list them. */
 const references: readonly GainReference[] = [
   "random-weights",
   "pretrained",
@@ -28,27 +27,21 @@ export function relativePerformanceGain(fineTuned: number, reference: number): n
 }
 
 /**
- * The gain of every fine-tuned cell over each reference cell that is there: of the same task, strategy, seed and
- * foundation model, or, for the specialised model, of the same task and seed, or, for what takes no network, of the same task. In the order of the fine-tuned cells.
+ * The gain of every fine-tuned cell over each reference cell that is there (`cellsOf`), in the order of the fine-tuned
+ * cells.
  *
  * @throws `BAD_INPUT` when a cell and its reference were not measured by the same metric
  */
 export function computeGains(cells: readonly CellResult[]): Gain[] {
   requireCells(cells);
-  const gains: Gain[] = [];
-  for (const cell of cells.filter(({ comparator }) => comparator === "fine-tuned")) {
-    for (const reference of references) {
-      const others = cells.filter(
-        (other) =>
-          other.comparator === reference &&
-          other.task === cell.task &&
-          (reference === "trivial" || other.seed === cell.seed) &&
-          (isShared(reference) || (other.model === cell.model && other.strategy === cell.strategy)),
-      );
-      for (const other of others) gains.push(gainOver(cell, other, reference));
-    }
-  }
-  return gains;
+  const over = references.map((reference) => ({ reference, othersOf: cellsOf(cells, reference) }));
+  return cells
+    .filter(({ comparator }) => comparator === "fine-tuned")
+    .flatMap((cell) =>
+      over.flatMap(({ reference, othersOf }) =>
+        othersOf(cell).map((other) => gainOver(cell, other, reference)),
+      ),
+    );
 }
 
 function gainOver(cell: CellResult, other: CellResult, reference: GainReference): Gain {

@@ -1,5 +1,6 @@
 import { requireOptions, requireWhole } from "../common/arguments.js";
 import { expected } from "../common/errors.js";
+import { normal80 } from "./normal.js";
 import { coarse, uncertainSpread } from "./uncertain-spread.js";
 
 /** Standard deviations of a difference: from seed to seed, from patient to patient, and of what is left of one number. */
@@ -8,9 +9,6 @@ export interface Spreads {
   patients: number;
   rest: number;
 }
-
-/** The normal quantile of a power of 80 %. */
-const normal80 = 0.8416212335729143;
 
 /**
  * Half the width that the interval of a mean difference is expected to have, with so many seeds and patients.

@@ -1,11 +1,10 @@
 import { randomStream } from "../common/random.js";
+import { normal975 } from "./normal.js";
 
 /** Up to so many points the interval is by simulation; above, an approximation covers as well. */
 const mostSimulated = 25;
 /** Samples that stand for all samples of a relation. */
 const samples = 4_000;
-/** Of the normal distribution, at 97.5 %. */
-const normal975 = 1.959963984540054;
 const outside = 0.025;
 /** Bisections: the ends are found to 0.0005, closer than so many samples tell. */
 const halvings = 12;

@@ -1,6 +1,6 @@
 import type { CellResult } from "../study/results.js";
 import { specificityDifference } from "./classification-intervals.js";
-import { normalTwoSided } from "./uncertain-spread.js";
+import { normal95, normal975, normalTwoSided } from "./normal.js";
 
 /** A difference of specificities with what judges it. */
 export interface SpecificityDifference {
@@ -13,8 +13,6 @@ export interface SpecificityDifference {
 }
 
 const metricName = /^Specificity at sensitivity (0\.\d+|1)$/;
-const normal975 = 1.959963984540054;
-const normal95 = 1.6448536269514722;
 
 /** With fewer seeds a bootstrap over them knows too little of how they scatter. */
 const fewestSeeds = 3;

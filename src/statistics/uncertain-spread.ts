@@ -1,4 +1,5 @@
 import { chiSquaredQuantile } from "./chi-squared.js";
+import { roughNormalTwoSided } from "./normal.js";
 
 /**
  * How a mean scatters whose variance is itself only estimated, from few seeds above all: normal with each of many standard
@@ -47,7 +48,7 @@ export function uncertainSpread(
     if (largest === 0) return distance === 0 ? 1 : 0;
     let sum = 0;
     for (const { weight, error } of errors) {
-      if (error > 0) sum += weight * normalTwoSided(distance / error);
+      if (error > 0) sum += weight * roughNormalTwoSided(distance / error);
       else if (distance === 0) sum += weight;
     }
     return sum;
@@ -95,15 +96,3 @@ function solve(falling: (x: number) => number, value: number, start: number): nu
   }
   return high;
 }
-
-/** The probability that a standard normal number is farther from 0 than z: erfc(z / sqrt 2) to 1e-7 (Hastings' form). */
-export function normalTwoSided(z: number): number {
-  const x = z * Math.SQRT1_2;
-  const t = 1 / (1 + 0.5 * x);
-  const polynomial = coefficients.reduceRight((sum, coefficient) => sum * t + coefficient, 0);
-  return t * Math.exp(-x * x + polynomial);
-}
-const coefficients = [
-  -1.26551223, 1.00002368, 0.37409196, 0.09678418, -0.18628806, 0.27886807, -1.13520398, 1.48851587,
-  -0.82215223, 0.17087277,
-];

@@ -1,11 +1,11 @@
-import { lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { removeTemporaries } from "../common/atomic-file.js";
 import { damageOf, readChecksums, writeChecksums } from "../common/checksums.js";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { readRegularText } from "../common/regular-file.js";
 import { readSealedJson, writeSealedJson } from "../common/sealed-json.js";
-import { type OnDamage, setAside } from "../common/set-aside.js";
+import { isThere, type OnDamage, setAside } from "../common/set-aside.js";
 import type { Basis } from "./basis.js";
 import type { CellResult, Cost, EpochRecord } from "./results.js";
 
@@ -84,11 +84,7 @@ const keptWeights = /^(?:last|best|encoder-\d+)\.safetensors$/;
  */
 export async function isFinished(folder: string, id: string, onDamage: OnDamage): Promise<boolean> {
   const path = studyPaths(folder).cell(id);
-  const isThere = await lstat(path).then(
-    () => true,
-    () => false,
-  );
-  if (!isThere) return false;
+  if (!(await isThere(path))) return false;
   const reason = await damageOf(path, keptWeights);
   if (reason !== null) onDamage(await setAside(folder, path, reason));
   return reason === null;

@@ -1,5 +1,4 @@
 import { join } from "node:path";
-import { writeFileAtomically, writeJson } from "../common/atomic-file.js";
 import { TransferLimitsError } from "../common/errors.js";
 import type { CellLabel, MeasuredMetric, StudyEvent } from "../common/progress.js";
 import { randomStream, seedFor } from "../common/random.js";
@@ -22,7 +21,7 @@ import type { CaseVolumes } from "../tasks/case-volumes.js";
 import { taskOf } from "../tasks/index.js";
 import { VolumeBank } from "../tasks/volume-bank.js";
 import { basisOf, digest } from "./basis.js";
-import { completeCell, curveCsv, encoderFile, studyPaths } from "./cell-folder.js";
+import { encoderFile, studyPaths } from "./cell-folder.js";
 import { CheckpointFolder } from "./checkpoint.js";
 import type { StudyCohort } from "./cohort-file.js";
 import { evaluate } from "./evaluate.js";
@@ -32,6 +31,7 @@ import type { CellResult, Cost } from "./results.js";
 import type { ModelConfig, Study, TaskConfig, TrainingSettings } from "./schema.js";
 import { smallestBatchOf } from "./smallest-batch.js";
 import { openSets, test, testMetricOf } from "./test-set.js";
+import { completeTestedCell } from "./tested-cell.js";
 import { nothingSpent, type Trained, train } from "./train.js";
 import { type TrainingBatches, trainingBatch } from "./training-batch.js";
 import { readingOf } from "./weights.js";
@@ -221,33 +221,28 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
     evaluate({ ...present, features: null }, sets.test, signal, visit),
   );
   const parameters = parameterCount(network);
-  const metric = testMetricOf(task, tested.evaluation);
-  await completeCell(folder, cell.id, async (partial) => {
-    if (state) await checkpoints.keep(state, network, partial);
-    await tested.write(partial, sets.testCases);
-    await writeFileAtomically(join(partial, "curve.csv"), curveCsv(state?.curve ?? []));
-    const result: CellResult = {
-      id: cell.id,
-      task: task.kind,
-      strategy,
-      model: cell.model,
-      comparator: cell.comparator as CellResult["comparator"],
-      seed: cell.seed,
+  // Awaited, for what testing gave lives until this function ends.
+  return await completeTestedCell(
+    folder,
+    cell,
+    { tested, testCases: sets.testCases },
+    {
       network: {
         architecture: architectureOf(spec),
         parameters,
         trainable: trainable === null ? parameters : countOf(network, trainable()),
       },
       ...(state && training.augmentation ? { augmentation: training.augmentation } : {}),
-      metric,
+      metric: testMetricOf(task, tested.evaluation),
       curve: state?.curve ?? [],
       bestEpoch: state?.best?.epoch ?? null,
       cost: meter.total(context, trained),
       basis,
-    };
-    await writeJson(join(partial, "cell.json"), result);
-  });
-  return { metric: { name: metric.name, value: metric.mean } };
+    },
+    async (partial) => {
+      if (state) await checkpoints.keep(state, network, partial);
+    },
+  );
 }
 
 /** How a study's trainings are computed. */

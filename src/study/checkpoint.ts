@@ -2,7 +2,7 @@ import { mkdir, readdir, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { z } from "zod";
 import { linkOrCopy } from "../common/atomic-file.js";
-import { sha256OfFile } from "../common/checksums.js";
+import { firstDamage, sha256OfFile } from "../common/checksums.js";
 import { readSealedJson, writeSealedJson } from "../common/sealed-json.js";
 import { type OnDamage, setAside } from "../common/set-aside.js";
 import { networkMetadata } from "../models/checkpoints/own-weights.js";
@@ -107,16 +107,7 @@ export class CheckpointFolder {
     if (found.state === "damaged") return `${basename(this.pointer)}: ${found.reason}`;
     const state = stateSchema.safeParse(found.value);
     if (!state.success) return `${basename(this.pointer)} does not hold what it should`;
-    for (const [name, written] of Object.entries(state.data.files)) {
-      const path = join(this.path, name);
-      const now = await sha256OfFile(path).catch((error: NodeJS.ErrnoException) => {
-        if (error.code === "ENOENT") return null;
-        throw error;
-      });
-      if (now === null) return `${name} is missing`;
-      if (now !== written) return `${name} is not what was written: its checksum differs`;
-    }
-    return null;
+    return firstDamage(this.path, Object.entries(state.data.files));
   }
 
   network(epoch: number): string {

@@ -1,16 +1,14 @@
-import { join } from "node:path";
-import { writeFileAtomically, writeJson } from "../common/atomic-file.js";
 import type { MeasuredMetric } from "../common/progress.js";
 import { taskOf } from "../tasks/index.js";
 import { trivialOf } from "../tasks/trivial/index.js";
 import type { TrivialAnswer } from "../tasks/trivial/trivial.js";
 import { basisOf } from "./basis.js";
 import { type CellContext, CostMeter, labelOf } from "./cell.js";
-import { completeCell, curveCsv } from "./cell-folder.js";
 import { type Answerer, evaluateAnswers, type Presentation } from "./evaluate.js";
 import type { CellResult, TrivialChoice } from "./results.js";
 import type { TaskConfig } from "./schema.js";
 import { type OpenSets, openSets, test, testMetricOf } from "./test-set.js";
+import { completeTestedCell } from "./tested-cell.js";
 
 /**
  * Works on a cell that takes no network: fits the task's trivial answers to its training cases, and tests the best of them
@@ -34,28 +32,21 @@ export async function runTrivialCell(given: CellContext): Promise<{ metric: Meas
   using tested = await test(task, (visit) =>
     evaluateAnswers(present, sets.test, signal, answererOf(answer), visit),
   );
-  const metric = testMetricOf(task, tested.evaluation);
-  await completeCell(folder, cell.id, async (partial) => {
-    await tested.write(partial, sets.testCases);
-    await writeFileAtomically(join(partial, "curve.csv"), curveCsv([]));
-    const result: CellResult = {
-      id: cell.id,
-      task: task.kind,
-      strategy,
-      model: cell.model,
-      comparator: cell.comparator as CellResult["comparator"],
-      seed: cell.seed,
+  // Awaited, for what testing gave lives until this function ends.
+  return await completeTestedCell(
+    folder,
+    cell,
+    { tested, testCases: sets.testCases },
+    {
       network: { architecture: "none", parameters: 0, trainable: 0 },
       trivial,
-      metric,
+      metric: testMetricOf(task, tested.evaluation),
       curve: [],
       bestEpoch: null,
       cost: meter.total(context, null),
       basis: { ...basisOf(study, cohort), weights: null },
-    };
-    await writeJson(join(partial, "cell.json"), result);
-  });
-  return { metric: { name: metric.name, value: metric.mean } };
+    },
+  );
 }
 
 const answererOf =

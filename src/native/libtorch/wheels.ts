@@ -1,8 +1,7 @@
-import { createHash, randomUUID } from "node:crypto";
-import { createReadStream } from "node:fs";
+import { randomUUID } from "node:crypto";
 import { mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { pipeline } from "node:stream/promises";
+import { sha256OfFile } from "../../common/checksums.js";
 import { TransferLimitsError } from "../../common/errors.js";
 import type { LockedWheel, WheelLock } from "./lock.js";
 import { lastLines, run } from "./python.js";
@@ -86,16 +85,12 @@ async function download(wheel: LockedWheel, lock: WheelLock, workshop: string, {
   );
 }
 
-async function digestOf(path: string): Promise<string | null> {
-  const hash = createHash("sha256");
-  try {
-    await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+/** SHA-256 of a wheel; null where it is not there. */
+const digestOf = (path: string): Promise<string | null> =>
+  sha256OfFile(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return null;
     throw error;
-  }
-  return hash.digest("hex");
-}
+  });
 
 /** Bytes of the largest file under a folder: the wheel that pip is writing. */
 async function sizeOf(folder: string): Promise<number> {

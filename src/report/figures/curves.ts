@@ -1,4 +1,5 @@
 import type { TopLevelSpec } from "vega-lite";
+import { groupBy } from "../../common/group-by.js";
 import {
   type Comparator,
   comparators,
@@ -15,7 +16,7 @@ import { comparatorLabel, metricLabel, taskInProse, taskLabel } from "../labels.
 import { limits } from "../limits.js";
 import { largest, smallest } from "../means.js";
 import { roles } from "../palette.js";
-import { groupBy, rowsOf, type Summary, type TaskRow } from "../summary.js";
+import { rowsOf, type Summary, type TaskRow } from "../summary.js";
 import { thinCurve } from "../thin.js";
 import {
   comparatorColours,

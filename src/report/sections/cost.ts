@@ -1,3 +1,4 @@
+import { groupBy } from "../../common/group-by.js";
 import { type Comparator, comparators, type TaskKind } from "../../common/vocabulary.js";
 import type { CellResult, StudyResults } from "../../study/results.js";
 import type { Assets } from "../assets.js";
@@ -8,7 +9,7 @@ import { type Html, html } from "../html.js";
 import { comparatorLabel, taskLabel } from "../labels.js";
 import { average, largest } from "../means.js";
 import { whyNothing } from "../missing-work.js";
-import { groupBy, type Summary, type TaskRow } from "../summary.js";
+import type { Summary, TaskRow } from "../summary.js";
 import { absent, type TableCell } from "../table.js";
 
 /** What it cost: the paper's Table 1, and every cell's time, memory and pace. */

@@ -1,9 +1,10 @@
+import { groupBy } from "../../common/group-by.js";
 import { comparators, isShared, type TaskVariant, variantName } from "../../common/vocabulary.js";
 import type { Assets } from "../assets.js";
 import { fixed } from "../format.js";
 import { type Html, html } from "../html.js";
 import { comparatorLabel, taskLabel } from "../labels.js";
-import { groupBy, sharedModels, type TaskRow } from "../summary.js";
+import { sharedModels, type TaskRow } from "../summary.js";
 import { absent, type TableCell } from "../table.js";
 
 /** What else was measured on the test cases: a comparator of a model a line, a secondary metric a column. */

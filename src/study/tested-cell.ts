@@ -1,0 +1,41 @@
+import { join } from "node:path";
+import type { PreparedCase } from "../cohort/preprocess.js";
+import { writeFileAtomically, writeJson } from "../common/atomic-file.js";
+import type { MeasuredMetric } from "../common/progress.js";
+import { completeCell, curveCsv } from "./cell-folder.js";
+import type { PlannedCell } from "./plan.js";
+import type { CellResult } from "./results.js";
+import type { Tested } from "./test-set.js";
+
+/** What a cell's result holds beside what its plan says. */
+type Found = Omit<CellResult, "id" | "task" | "strategy" | "model" | "comparator" | "seed">;
+
+/**
+ * Writes the folder of a cell that was tested: what testing gave, the training curve, the result, and what `keep` adds.
+ *
+ * @param testCases of the test set, in order
+ */
+export async function completeTestedCell(
+  folder: string,
+  cell: PlannedCell,
+  { tested, testCases }: { tested: Tested; testCases: readonly PreparedCase[] },
+  found: Found,
+  keep: (partial: string) => Promise<void> = async () => {},
+): Promise<{ metric: MeasuredMetric }> {
+  await completeCell(folder, cell.id, async (partial) => {
+    await keep(partial);
+    await tested.write(partial, testCases);
+    await writeFileAtomically(join(partial, "curve.csv"), curveCsv(found.curve));
+    const result: CellResult = {
+      id: cell.id,
+      task: cell.task as CellResult["task"],
+      strategy: cell.strategy as CellResult["strategy"],
+      model: cell.model,
+      comparator: cell.comparator as CellResult["comparator"],
+      seed: cell.seed,
+      ...found,
+    };
+    await writeJson(join(partial, "cell.json"), result);
+  });
+  return { metric: { name: found.metric.name, value: found.metric.mean } };
+}
