@@ -26,7 +26,9 @@ export function normalTwoSided(z: number): number {
 export function roughNormalTwoSided(z: number): number {
   const x = z * Math.SQRT1_2;
   const t = 1 / (1 + 0.5 * x);
-  const polynomial = coefficients.reduceRight((sum, coefficient) => sum * t + coefficient, 0);
+  let polynomial = 0;
+  for (let k = coefficients.length - 1; k >= 0; k--)
+    polynomial = polynomial * t + (coefficients[k] as number);
   return t * Math.exp(-x * x + polynomial);
 }
 const coefficients = [

@@ -28,12 +28,15 @@ export function expectedHalfWidth(spreads: Spreads, seeds: number, patients: num
  * @throws `BAD_INPUT` as `expectedHalfWidth`
  */
 export function detectableDifference(spreads: Spreads, seeds: number, patients: number): number {
-  const half = expectedHalfWidth(spreads, seeds, patients);
-  const { seeds: tau, patients: gamma, rest: sigma } = spreads;
-  return (
-    half + normal80 * Math.sqrt(tau ** 2 / seeds + gamma ** 2 / patients + sigma ** 2 / (seeds * patients))
-  );
+  return expectedHalfWidth(spreads, seeds, patients) + normal80 * errorOf(spreads, seeds, patients);
 }
+
+/** The standard error of the mean difference. */
+const errorOf = (
+  { seeds: tau, patients: gamma, rest: sigma }: Spreads,
+  seeds: number,
+  patients: number,
+): number => Math.sqrt(tau ** 2 / seeds + gamma ** 2 / patients + sigma ** 2 / (seeds * patients));
 
 function spreadOf(spreads: Spreads, seeds: number, patients: number) {
   requireOptions(spreads, "spreads");
@@ -77,8 +80,12 @@ export function whatSettles(
   { seeds, patients }: { seeds: number; patients: number },
 ): WouldSettle {
   const size = Math.abs(estimate);
-  const settles = (s: number, n: number): boolean =>
-    detectableDifference(spreads, s, n) <= size || size + expectedHalfWidth(spreads, s, n, 0.1) < margin;
+  const settles = (s: number, n: number): boolean => {
+    // Whether an interval is narrow enough is one look at how far it reaches; its width would take a search.
+    const spread = spreadOf(spreads, s, n);
+    const within = (distance: number, alpha: number) => distance > 0 && spread.beyond(distance) <= alpha;
+    return within(size - normal80 * errorOf(spreads, s, n), 0.05) || within(margin - size, 0.1);
+  };
   return {
     seeds: smallest(seeds, most.seeds, (s) => settles(s, patients)),
     patients: smallest(patients, most.patients, (n) => settles(seeds, n)),

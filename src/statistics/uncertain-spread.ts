@@ -53,10 +53,15 @@ export function uncertainSpread(
     }
     return sum;
   };
-  return {
-    beyond,
-    quantile: (probability) => (largest === 0 ? 0 : solve(beyond, probability, 10 * largest)),
+  // A search begins at what was seen: the largest error is that of a variance hardly any study has.
+  const seen = 2 * Math.sqrt(Math.max(of.seeds.value, of.patients.value, of.rest.value) / cells);
+  const known = new Map<number, number>();
+  const quantile = (probability: number): number => {
+    const found = known.get(probability) ?? (largest === 0 ? 0 : solve(beyond, probability, seen));
+    known.set(probability, found);
+    return found;
   };
+  return { beyond, quantile };
 }
 
 /** Values that a true mean square may have, given the one that was seen: that one times its degrees over chi-squared. */
@@ -84,14 +89,20 @@ function solve(falling: (x: number) => number, value: number, start: number): nu
   let high = start;
   while (falling(high) > value) high *= 2;
   let [low, atLow, atHigh] = [0, 1 - value, falling(high) - value];
+  let lastMoved: "low" | "high" | null = null;
   for (let step = 0; step < 200 && high - low > 1e-12 * high; step++) {
     const middle = (low * atHigh - high * atLow) / (atHigh - atLow);
     const at = falling(middle) - value;
     if (at === 0) return middle;
+    // An end that stays twice in a row counts half: otherwise it would stay for good.
     if (at > 0) {
-      [low, atLow, atHigh] = [middle, at, atHigh / 2];
+      [low, atLow] = [middle, at];
+      if (lastMoved === "low") atHigh /= 2;
+      lastMoved = "low";
     } else {
-      [high, atHigh, atLow] = [middle, at, atLow / 2];
+      [high, atHigh] = [middle, at];
+      if (lastMoved === "high") atLow /= 2;
+      lastMoved = "high";
     }
   }
   return high;
