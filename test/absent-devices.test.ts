@@ -3,7 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
-import { cli } from "./cli-fixture.js";
+import { cli, smallStudy } from "./cli-fixture.js";
 import { temporaryFolder } from "./temporary-folder.js";
 
 /** No machine has a hundred GPUs. */
@@ -16,20 +16,7 @@ const words = new RegExp(
 let folder: string;
 const study = async (execution: string): Promise<string> => {
   const path = join(folder, "study.yaml");
-  await writeFile(
-    path,
-    `name: small
-cohort: { manifest: cohort/manifest.csv, voxels: [16, 16, 16] }
-split: { train: 2, validation: 1, test: 1 }
-models:
-  - name: profound
-    encoder: { family: convnext-v2-3d, channels: 3, depths: [1, 1, 1, 1], dims: [4, 4, 8, 8] }
-    pretrain: { epochs: 1, decoderDim: 8 }
-    decoder: { kind: upernet, hidden: 4, auxiliary: 4 }
-tasks: [lesion-segmentation]
-execution: ${execution}
-`,
-  );
+  await writeFile(path, smallStudy(`execution: ${execution}`));
   return path;
 };
 

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { nrrdOf } from "./nrrd-fixture.js";
 
 const main = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 
@@ -50,20 +51,40 @@ export function writeFloats(
 }
 
 /** An NRRD of 4 x 3 x 2 voxels (i, j, k), 0 to 23, of 1 x 2 x 3 mm. */
-export function writeSmallImage(path: string): void {
-  const header = [
-    "NRRD0004",
-    "type: short",
-    "dimension: 3",
-    "space: left-posterior-superior",
-    "sizes: 4 3 2",
-    "space directions: (1,0,0) (0,2,0) (0,0,3)",
-    "space origin: (0,0,0)",
-    "endian: little",
-    "encoding: raw",
-    "",
-    "",
-  ].join("\n");
-  const voxels = Buffer.from(Int16Array.from({ length: 24 }, (_, index) => index).buffer);
-  writeFileSync(path, Buffer.concat([Buffer.from(header), voxels]));
-}
+export const writeSmallImage = (path: string): void =>
+  writeFileSync(
+    path,
+    nrrdOf(
+      [4, 3, 2],
+      [1, 2, 3],
+      Int16Array.from({ length: 24 }, (_, index) => index),
+    ),
+  );
+
+/** Every command. */
+export const commands = [
+  "demo",
+  "run",
+  "plan",
+  "report",
+  "pretrain",
+  "embed",
+  "align",
+  "inspect",
+  "simulate",
+  "doctor",
+  "bench",
+];
+
+/** A study file of one small model and one task, beside a cohort; `more` are its further lines. */
+export const smallStudy = (...more: string[]): string => `name: small
+cohort: { manifest: cohort/manifest.csv, voxels: [16, 16, 16] }
+split: { train: 2, validation: 1, test: 1 }
+models:
+  - name: profound
+    encoder: { family: convnext-v2-3d, channels: 3, depths: [1, 1, 1, 1], dims: [4, 4, 8, 8] }
+    pretrain: { epochs: 1, decoderDim: 8 }
+    decoder: { kind: upernet, hidden: 4, auxiliary: 4 }
+tasks: [lesion-segmentation]
+${more.join("\n")}
+`;

@@ -1,6 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import type { Tensor } from "../dist/index.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
+import { nrrdOf } from "./nrrd-fixture.js";
 
 /** An NRRD of `edge`³ voxels of 1 mm, whose axes i, j and k point to the left, the back and the head. */
 export async function writeNrrd(
@@ -8,23 +9,10 @@ export async function writeNrrd(
   edge: number,
   value: (k: number, j: number, i: number) => number,
 ): Promise<void> {
-  const header = [
-    "NRRD0004",
-    "type: short",
-    "dimension: 3",
-    "space: left-posterior-superior",
-    `sizes: ${edge} ${edge} ${edge}`,
-    "space directions: (1,0,0) (0,1,0) (0,0,1)",
-    "space origin: (0,0,0)",
-    "endian: little",
-    "encoding: raw",
-    "",
-    "",
-  ].join("\n");
   const voxels = Int16Array.from({ length: edge ** 3 }, (_, at) =>
     value(Math.floor(at / edge ** 2), Math.floor(at / edge) % edge, at % edge),
   );
-  await writeFile(path, Buffer.concat([Buffer.from(header), Buffer.from(voxels.buffer)]));
+  await writeFile(path, nrrdOf([edge, edge, edge], [1, 1, 1], voxels));
 }
 
 /** Of such an image, the one whose voxels hold 0, 1, 2, ... in the order of the file. */

@@ -4,22 +4,10 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { buildCommand } from "../dist/common/own-commands.js";
+import { commands } from "./cli-fixture.js";
 import { temporaryFolder } from "./temporary-folder.js";
 
 const checkout = resolve(".");
-const commands = [
-  "demo",
-  "run",
-  "plan",
-  "report",
-  "pretrain",
-  "embed",
-  "align",
-  "simulate",
-  "inspect",
-  "doctor",
-  "bench",
-];
 
 /** The calls that a command's help gives as examples, and what stands after `Usage:`. */
 function callsOf(help: string): string[] {

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readManifest } from "../dist/cohort/manifest.js";
 import { prepareCohort } from "../dist/cohort/preprocess.js";
+import { cropSchema, normaliseSchema } from "../dist/cohort/schema.js";
 import { prepareVolume, Tensor, writePhantomCohort } from "../dist/index.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
-import { cropSchema, normaliseSchema } from "../dist/study/cohort-schema.js";
 import { floatsOf, writeNrrd, writeRamp } from "./embed-fixture.js";
 import { temporaryFolder } from "./temporary-folder.js";
 

@@ -1,18 +1,10 @@
 /// <reference lib="dom" />
-import { existsSync } from "node:fs";
 import { pathToFileURL } from "node:url";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type TaskKind, taskKinds } from "../dist/common/vocabulary.js";
-import { writeReport } from "../dist/report/index.js";
-import { type FixtureOptions, temporaryFolder, writeStudyFolder } from "./report-fixture.js";
-
-const executable = [
-  process.env.CHROMIUM,
-  "/usr/bin/chromium",
-  "/usr/bin/chromium-browser",
-  "/usr/bin/google-chrome",
-].find((path) => path !== undefined && existsSync(path));
+import { executable, type OpenReports, openReports } from "./browser-fixture.js";
+import type { FixtureOptions } from "./report-fixture.js";
 
 /** Every task of the paper, one of them learnt by diffusion too, with values that lie close together. */
 const whole: FixtureOptions = {
@@ -50,31 +42,19 @@ const studies: Record<string, FixtureOptions> = {
 };
 
 describe.skipIf(executable === undefined)("the report as it is seen (needs chromium)", () => {
-  let browser: Browser;
-  const reports = new Map<string, string>();
-  const cleanUp: (() => Promise<void>)[] = [];
+  let opened: OpenReports;
 
   beforeAll(async () => {
-    browser = await chromium.launch({
-      executablePath: executable as string,
-      args: ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"],
-    });
-    for (const [name, options] of Object.entries(studies)) {
-      const { folder, remove } = await temporaryFolder();
-      cleanUp.push(remove);
-      await writeStudyFolder(folder, options);
-      reports.set(name, await writeReport(folder));
-    }
+    opened = await openReports(studies);
   });
-  afterAll(async () => {
-    await browser?.close();
-    for (const remove of cleanUp) await remove();
-  });
+  afterAll(() => opened?.close());
 
   /** A report with all that is folded open; `print` is A4 with margins of 14 mm. */
   async function open(name: string, width: number | "print"): Promise<Page> {
-    const page = await browser.newPage({ viewport: { width: width === "print" ? 688 : width, height: 900 } });
-    await page.goto(pathToFileURL(reports.get(name) as string).href);
+    const page = await opened.browser.newPage({
+      viewport: { width: width === "print" ? 688 : width, height: 900 },
+    });
+    await page.goto(pathToFileURL(opened.reports.get(name) as string).href);
     await page.evaluate(() => {
       for (const fold of document.querySelectorAll("details")) fold.open = true;
     });

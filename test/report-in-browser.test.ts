@@ -1,19 +1,13 @@
 /// <reference lib="dom" />
-import { existsSync } from "node:fs";
 import { rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { type Browser, chromium, type Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { writeReport } from "../dist/report/index.js";
+import { executable, type OpenReports, openReports } from "./browser-fixture.js";
 import { type FixtureOptions, temporaryFolder, writeStudyFolder } from "./report-fixture.js";
 
-const executable = [
-  process.env.CHROMIUM,
-  "/usr/bin/chromium",
-  "/usr/bin/chromium-browser",
-  "/usr/bin/google-chrome",
-].find((path) => path !== undefined && existsSync(path));
 if (executable === undefined) {
   console.warn(
     "Skipped: the report in a browser. Install Debian's package chromium, or set CHROMIUM to its path.",
@@ -46,37 +40,15 @@ const studies: Record<string, FixtureOptions> = {
 };
 
 describe.skipIf(executable === undefined)("the report in headless Chromium (needs chromium)", () => {
-  let browser: Browser;
-  const cleanUp: (() => Promise<void>)[] = [];
-  const reports = new Map<string, string>();
+  let opened: OpenReports;
 
   beforeAll(async () => {
-    browser = await chromium.launch({
-      executablePath: executable as string,
-      args: [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-      ],
-    });
-    for (const [name, options] of Object.entries(studies)) {
-      const { folder, remove } = await temporaryFolder();
-      cleanUp.push(remove);
-      await writeStudyFolder(folder, options);
-      reports.set(name, await writeReport(folder));
-    }
+    opened = await openReports(studies);
   });
-  afterAll(async () => {
-    await browser?.close();
-    for (const remove of cleanUp) await remove();
-  });
+  afterAll(() => opened?.close());
 
   async function open(path: string, width: number, theme: "light" | "dark" = "light") {
-    const page = await browser.newPage({ viewport: { width, height: 900 }, colorScheme: theme });
+    const page = await opened.browser.newPage({ viewport: { width, height: 900 }, colorScheme: theme });
     const errors: string[] = [];
     const requests: string[] = [];
     page.on("console", (message) => {
@@ -100,7 +72,7 @@ describe.skipIf(executable === undefined)("the report in headless Chromium (need
   describe.each(Object.keys(studies))("of a study with %s", (name) => {
     describe.each([1280, 320])("at %i px", (width) => {
       it("shows every image and figure, logs no error and asks the network for nothing", async () => {
-        const { page, errors, requests } = await open(reports.get(name) as string, width);
+        const { page, errors, requests } = await open(opened.reports.get(name) as string, width);
         await unfold(page);
         const images = await page.$$eval("img", (all) =>
           all.map((image) => ({
@@ -138,7 +110,7 @@ describe.skipIf(executable === undefined)("the report in headless Chromium (need
       });
 
       it("does not scroll sideways, and no heading, figure, table or image covers another", async () => {
-        const { page } = await open(reports.get(name) as string, width);
+        const { page } = await open(opened.reports.get(name) as string, width);
         await unfold(page);
         expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(width);
         const overlaps = await page.evaluate(() => {
@@ -172,7 +144,7 @@ describe.skipIf(executable === undefined)("the report in headless Chromium (need
       });
 
       it("cuts no text of a figure", async () => {
-        const { page } = await open(reports.get(name) as string, width);
+        const { page } = await open(opened.reports.get(name) as string, width);
         await unfold(page);
         const cut = await page.evaluate(() =>
           [...document.querySelectorAll("svg.drawing")].flatMap((svg) => {
@@ -197,7 +169,7 @@ describe.skipIf(executable === undefined)("the report in headless Chromium (need
   });
 
   it.each([1280, 390])("keeps the physical shape of images at %i px", async (width) => {
-    const { page } = await open(reports.get("unfinished, hostile, odd pixels") as string, width);
+    const { page } = await open(opened.reports.get("unfinished, hostile, odd pixels") as string, width);
     const shapes = await page.$$eval("#task-super-resolution img", (all) =>
       all.map((image) => image.clientWidth / image.clientHeight),
     );
@@ -207,7 +179,7 @@ describe.skipIf(executable === undefined)("the report in headless Chromium (need
   });
 
   it("is drawn for a dark page, with figures in the page's colours", async () => {
-    const { page } = await open(reports.get("two tasks, one model") as string, 1280, "dark");
+    const { page } = await open(opened.reports.get("two tasks, one model") as string, 1280, "dark");
     const colours = await page.evaluate(() => ({
       page: getComputedStyle(document.body).backgroundColor,
       label: getComputedStyle(document.querySelector("#gain .role-axis-label text") as Element).fill,
@@ -217,7 +189,7 @@ describe.skipIf(executable === undefined)("the report in headless Chromium (need
   });
 
   it("sorts its table by a heading, with the keyboard alone", async () => {
-    const { page } = await open(reports.get("two tasks, one model") as string, 1280);
+    const { page } = await open(opened.reports.get("two tasks, one model") as string, 1280);
     const heading = page.locator("#table-results th[data-column]").nth(3);
     const column = () =>
       page.$$eval("#table-results tbody tr", (rows) =>
@@ -235,7 +207,7 @@ describe.skipIf(executable === undefined)("the report in headless Chromium (need
 
   it("gives its figures away when it was moved on its own", async () => {
     const { folder, remove } = await temporaryFolder();
-    cleanUp.push(remove);
+    onTestFinished(remove);
     await writeStudyFolder(folder);
     const moved = join(folder, "cells", "moved.html");
     await rename(await writeReport(folder), moved);
@@ -252,7 +224,7 @@ describe.skipIf(executable === undefined)("the report in headless Chromium (need
   });
 
   it("prints every row of pictures in one line, and shows it so on a wide screen", async () => {
-    const { page } = await open(reports.get("two tasks, one model") as string, 1280);
+    const { page } = await open(opened.reports.get("two tasks, one model") as string, 1280);
     const lines = () =>
       page.$$eval(".images", (all) =>
         all.map(
@@ -268,7 +240,7 @@ describe.skipIf(executable === undefined)("the report in headless Chromium (need
 
   it("shows the table of everything whole at 1280 px, and numbers of it at 390 px", async () => {
     for (const name of ["two tasks, one model", "two models, two seeds, many cases"]) {
-      const { page } = await open(reports.get(name) as string, 1280);
+      const { page } = await open(opened.reports.get(name) as string, 1280);
       const cut = () =>
         page.$eval("#table-results .scroll", (one) => one.scrollWidth - (one as HTMLElement).clientWidth);
       expect(await cut(), name).toBeLessThanOrEqual(0);
@@ -284,7 +256,7 @@ describe.skipIf(executable === undefined)("the report in headless Chromium (need
   });
 
   it("prints to A4: nothing wider than the page, folded parts opened", async () => {
-    const { page } = await open(reports.get("two tasks, one model") as string, 688); // 210 mm less margins of 14 mm
+    const { page } = await open(opened.reports.get("two tasks, one model") as string, 688); // 210 mm less margins of 14 mm
     await page.emulateMedia({ media: "print" });
     await page.evaluate(() => dispatchEvent(new Event("beforeprint")));
     const wide = await page.evaluate(() =>

@@ -3,6 +3,7 @@ import { dirname, resolve } from "node:path";
 import { Refusal } from "../cohort/case-on-grid.js";
 import { type PreparationOptions, preparationOf } from "../cohort/prepare-volume.js";
 import { exclusionOf } from "../cohort/preprocess.js";
+import type { Preparation } from "../cohort/schema.js";
 import {
   requireCallback,
   requireList,
@@ -18,7 +19,6 @@ import { type EncoderSource, type OpenEncoder, openEncoder } from "../models/enc
 import { channelsShown } from "../models/specification.js";
 import { writeSafetensors } from "../native/safetensors.js";
 import { Tensor } from "../native/tensor.js";
-import type { Preparation } from "../study/cohort-schema.js";
 import type { Exclusion } from "../study/results.js";
 import { type ChannelFill, stackChannels } from "../tasks/task.js";
 import { type ImageList, listImages, type NamedCaseFiles } from "./image-list.js";

@@ -1,9 +1,7 @@
 import type { Writable } from "node:stream";
 import { createLogUpdate } from "log-update";
 import { duration } from "./format.js";
-
-/** So long nothing at most is said where there is no terminal, in milliseconds. */
-const quietInterval = 30_000;
+import { isLive, quietInterval } from "./terminal.js";
 
 /** Shows how far work on things that are counted has come. Close it at the end, however the work ended. */
 export interface CountedProgress {
@@ -26,7 +24,7 @@ export function countedProgress(
       `${done < total ? `, about ${duration(left)} left` : ""}`
     );
   };
-  const live = stream.isTTY === true && process.env.TERM !== "dumb" ? createLogUpdate(stream) : null;
+  const live = isLive(stream) ? createLogUpdate(stream) : null;
   return {
     show({ done, total, leftOut }) {
       const said = words(done, total, leftOut);

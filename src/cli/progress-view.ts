@@ -7,6 +7,7 @@ import type { CellLabel, MeasuredMetric, StudyEvent } from "../common/progress.j
 import { wordsOfDamage } from "../common/set-aside.js";
 import { variantName } from "../common/vocabulary.js";
 import { count, duration, number, printable } from "./format.js";
+import { isLive, quietInterval } from "./terminal.js";
 
 /** Shows a running study. Feed it every event, and close it at the end, however the study ended. */
 export interface ProgressView {
@@ -21,9 +22,6 @@ export interface ProgressViewOptions {
   colour?: boolean;
 }
 
-/** So long nothing at most is said where there is no terminal, in milliseconds. */
-const quietInterval = 30_000;
-
 /** Redrawing more often than this costs time and shows nothing more, in milliseconds. */
 const redrawInterval = 100;
 
@@ -35,7 +33,7 @@ export function createProgressView(
   stream: Writable & { isTTY?: boolean; columns?: number },
   options: ProgressViewOptions = {},
 ): ProgressView {
-  const interactive = options.interactive ?? (stream.isTTY === true && process.env.TERM !== "dumb");
+  const interactive = options.interactive ?? isLive(stream);
   const colours = pc.createColors(options.colour ?? (interactive && !process.env.NO_COLOR));
   return interactive ? liveView(stream, colours) : plainView(stream);
 }

@@ -6,12 +6,6 @@ import { checked, section } from "../common/validation.js";
 import type { Tensor } from "../native/tensor.js";
 import type { Normalisation } from "../native/volumes.js";
 import {
-  openingOf,
-  type Preparation,
-  preparationFields,
-  type preparationSchema,
-} from "../study/cohort-schema.js";
-import {
   type CaseOnGrid,
   type CasePaths,
   caseOnGrid,
@@ -20,6 +14,7 @@ import {
   resolveOptions,
 } from "./case-on-grid.js";
 import type { VolumeRole } from "./manifest.js";
+import { openingOf, type Preparation, preparationFields, type preparationSchema } from "./schema.js";
 
 /** The files of one case: its image, and what lies beside it. Each is on its own grid. */
 export interface CaseFiles {

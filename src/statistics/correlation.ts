@@ -129,8 +129,8 @@ function correlate(
     const reason = `${which} constant: a correlation with what does not vary is undefined`;
     return { n, r: null, p: null, method: null, interval: null, reason };
   }
-  const product = unitX.reduce((sum, value, i) => sum + value * (unitY[i] as number), 0);
-  const r = Math.max(-1, Math.min(1, product));
+  const product = productOf(unitX, unitY);
+  const r = withinOne(product);
   const permuted = (order: readonly number[]) => absoluteProduct(unitX, unitY, order);
   const [p, method] =
     way === "student"
@@ -141,6 +141,19 @@ function correlate(
         ];
   if (n === 3) return { n, r, p, method, interval: null, reason: "an interval needs at least four points" };
   return { n, r, p, method, interval: intervalOf(n, r), reason: null };
+}
+
+/** Of two columns of deviations of length 1, which is r but for rounding. */
+const productOf = (unitX: readonly number[], unitY: readonly number[]): number =>
+  unitX.reduce((sum, value, i) => sum + value * (unitY[i] as number), 0);
+
+const withinOne = (product: number): number => Math.max(-1, Math.min(1, product));
+
+/** Pearson's r alone; null for fewer than three points, or where x or y does not vary. */
+export function correlationOf(x: readonly number[], y: readonly number[]): number | null {
+  if (x.length < 3) return null;
+  const [unitX, unitY] = [centredUnit([...x]), centredUnit([...y])];
+  return unitX && unitY ? withinOne(productOf(unitX, unitY)) : null;
 }
 
 /** By Fisher's z. */

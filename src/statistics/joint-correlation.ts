@@ -1,6 +1,6 @@
 import { requireList, requireOptions } from "../common/arguments.js";
 import { expected } from "../common/errors.js";
-import { centredUnit, pearson } from "./correlation.js";
+import { centredUnit, correlationOf, pearson } from "./correlation.js";
 import {
   absoluteProduct,
   mostEnumerated,
@@ -110,25 +110,12 @@ function ofPairs({ x, y }: RelationPanel): Pairs {
   );
   const own = both.map(([value]) => value);
   const other = both.map(([, value]) => value);
-  return { n: both.length, x: own, y: other, r: correlation(own, other) };
-}
-
-function correlation(x: readonly number[], y: readonly number[]): number | null {
-  if (x.length < 3) return null;
-  const [unitX, unitY] = [centredUnit([...x]), centredUnit([...y])];
-  if (!unitX || !unitY) return null;
-  return Math.max(
-    -1,
-    Math.min(
-      1,
-      unitX.reduce((sum, value, i) => sum + value * (unitY[i] as number), 0),
-    ),
-  );
+  return { n: both.length, x: own, y: other, r: correlationOf(own, other) };
 }
 
 function leavingOneOut({ n, x, y, r }: Pairs): [number, number] | null {
   if (r === null || n < 4) return null;
-  const others = x.flatMap((_, left) => correlation(without(x, left), without(y, left)) ?? []);
+  const others = x.flatMap((_, left) => correlationOf(without(x, left), without(y, left)) ?? []);
   return others.length === 0 ? null : [Math.min(...others), Math.max(...others)];
 }
 

@@ -2,11 +2,11 @@ import { realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
 import { defaultManifestLimits } from "../cohort/manifest.js";
+import { splitSchema } from "../cohort/schema.js";
 import { describe } from "../common/errors.js";
 import { readRegularFileSync } from "../common/regular-file.js";
 import { type Fault, faultsOf, section, suggestion } from "../common/validation.js";
 import { comparators, taskKinds } from "../common/vocabulary.js";
-import { splitSchema } from "./cohort-schema.js";
 import type { StudyInput } from "./schema.js";
 
 const file = z.string().min(1);

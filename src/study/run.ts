@@ -95,13 +95,14 @@ export async function runStudy(study: Study | StudyInput, options: RunOptions = 
 
 async function runLocked(
   study: Study,
-  { jobs: jobsAsked, only }: RunOptions,
+  asked: Pick<RunOptions, "jobs" | "only">,
   signal: AbortSignal,
   onProgress: (event: StudyEvent) => void,
 ): Promise<StudyResults> {
+  const { only } = asked;
   const folder = study.execution.output;
   const devices = study.execution.devices ?? [study.execution.device];
-  const jobs = jobsAsked ?? Math.max(study.execution.jobs, devices.length);
+  const jobs = asked.jobs ?? Math.max(study.execution.jobs, devices.length);
   const damages: Damage[] = [];
   const tell = (event: StudyEvent) => {
     if (event.kind === "set-aside") damages.push(event);
@@ -173,12 +174,7 @@ async function runLocked(
   }
   // A pretraining that was computed again on another machine may have given another encoder.
   if (damages.length > 0 && (await finishedCells(folder, plan, onDamage)).size < done.size)
-    return runLocked(
-      study,
-      { ...(jobsAsked ? { jobs: jobsAsked } : {}), ...(only ? { only } : {}) },
-      signal,
-      onProgress,
-    );
+    return runLocked(study, asked, signal, onProgress);
   return results;
 }
 

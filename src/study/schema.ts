@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { manifestLimitsSchema, preparationFields, splitSchema } from "../cohort/schema.js";
 import { section } from "../common/validation.js";
 import { comparators, type Strategy, type TaskKind, taskKinds } from "../common/vocabulary.js";
 import { specialisedOfPaper } from "../models/catalogue.js";
@@ -15,7 +16,6 @@ import {
 import { augmentationSchema } from "../tasks/augmentation.js";
 import { diffusionOptions, taskOptions } from "../tasks/index.js";
 import { defaultMargins } from "../tasks/margins.js";
-import { manifestLimitsSchema, preparationFields, splitSchema } from "./cohort-schema.js";
 
 const fileName = z
   .string()

@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { defaultImageLimits, largestExpansion } from "../cohort/formats/limits.js";
-import type { OpenImageOptions } from "../cohort/image.js";
-import { defaultManifestLimits } from "../cohort/manifest.js";
 import { section } from "../common/validation.js";
+import { defaultImageLimits, largestExpansion } from "./formats/limits.js";
+import type { OpenImageOptions } from "./image.js";
+import { defaultManifestLimits } from "./manifest.js";
 
 const extent = z.int().min(8).max(4096);
 
