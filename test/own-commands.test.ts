@@ -56,10 +56,11 @@ describe("a command that a message or a help text names works where it is read",
       expect(call.startsWith(`node dist/cli/main.js ${command}`), call).toBe(true);
   });
 
-  it("from another folder, by the absolute path", () => {
-    const [usage, example] = callsOf(helpOf(main, "plan", tmpdir()));
+  it("from another folder, by the absolute path", async () => {
+    const elsewhere = await temporaryFolder();
+    const [usage, example] = callsOf(helpOf(main, "plan", elsewhere));
     expect(example).toBe(`node ${main} plan study.yaml`);
-    expect(versionBy(usage, "plan", tmpdir())).toBe(version);
+    expect(versionBy(usage, "plan", elsewhere)).toBe(version);
   });
 
   it("where a project has the package installed, by npx, in its folders below too", async () => {
