@@ -60,7 +60,7 @@ tasks:
     prior: 0.01 # an untrained network says that one voxel in a hundred is lesion
     training: { epochs: 12, learningRate: 0.003, validateEvery: 4 }
   - kind: super-resolution
-    training: { epochs: 16, learningRate: 0.004, validateEvery: 4 }
+    training: { epochs: 24, learningRate: 0.004, validateEvery: 4 }
     strategies: [direct, diffusion]
     diffusion:
       prediction: image # a few hundred steps are too few to tell noise
