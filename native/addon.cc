@@ -5,6 +5,7 @@
 #include "bridge/errors.h"
 #include "bridge/functions.h"
 #include "bridge/handles.h"
+#include "bridge/memory_limit.h"
 #include "volumes/masks.h"
 
 namespace transfer_limits {
@@ -24,6 +25,7 @@ void add(Napi::Object exports, const char* name) {
 }
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
+  guarded(env, [] { limit_tensor_memory(); });
   Environment::create(env);
   const auto environment = Environment::of(env);
   environment->tensor_class = Napi::Persistent(TensorHandle::define(env));

@@ -102,6 +102,9 @@ class GraphRecorder final : public StepRecorder {
       recording.answer = step(recording.inputs);
       capturing = false;
       graph->capture_end();
+    } catch (const c10::OutOfMemoryError&) {
+      if (capturing) abandon(*graph);
+      throw;  // that it would do without recording is not said
     } catch (const std::exception& error) {
       const std::string reason = error.what();
       if (capturing) abandon(*graph);

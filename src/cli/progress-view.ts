@@ -106,6 +106,9 @@ function plainView(stream: Writable): ProgressView {
       case "cell-failed":
         line(`${names.of(event.cell)}: FAILED: ${printable(event.reason)}`);
         return;
+      case "cell-retried":
+        line(`${names.of(event.cell)}: ${retriedWords(event)}`);
+        return;
       case "study":
         line(studyWords(event, running.secondsLeft()));
     }
@@ -184,6 +187,9 @@ function liveView(stream: Writable & { columns?: number }, colours: Colours): Pr
         running.delete(event.cell.id);
         keep(`${colours.red("✘")} ${names.of(event.cell)}: ${printable(event.reason)}`);
         return;
+      case "cell-retried":
+        keep(`${colours.yellow("!")} ${names.of(event.cell)}: ${retriedWords(event)}`);
+        return;
       case "set-aside":
         keep(`${colours.yellow("!")} ${setAsideWords(event)}`);
         return;
@@ -242,6 +248,9 @@ const exclusion = (event: Of<"case">): string =>
   `case ${printable(event.case)} is left out: ${printable(event.excluded ?? "")}`;
 
 const setAsideWords = (event: Of<"set-aside">): string => printable(wordsOfDamage(event));
+
+const retriedWords = ({ reason, microBatch }: Of<"cell-retried">): string =>
+  `tried once more, ${count(microBatch, "case")} at a time: ${printable(reason)}`;
 
 const planned = ({ cells, alreadyDone }: Of<"plan">): string =>
   `${count(cells.length, "cell")}${alreadyDone > 0 ? `, of which ${alreadyDone} are done already` : ""}`;

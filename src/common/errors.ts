@@ -8,7 +8,8 @@
  * - `BAD_CHECKPOINT`: a file of weights cannot be read, or does not fit the network.
  * - `BAD_FILE`: a file or a folder cannot be opened, read or written: it is no regular file, or access is denied.
  * - `DISK_FULL`: no space, or no more of a quota, is left on the disk that is written to. Running again goes on.
- * - `OUT_OF_MEMORY`: the machine, or its limit for a process, has no memory left for the work.
+ * - `OUT_OF_MEMORY`: the machine, a GPU, or the limit of a process has no memory left for the work; the message says how
+ *   much was asked for and how much was free, where the allocator tells.
  * - `NOT_FINITE`: a network answers with numbers that are infinite or not numbers (NaN).
  * - `LIBTORCH_MISSING`: LibTorch, or the compiled addon, was not found or does not fit.
  * - `DISPOSED`: a tensor or a network is used after it was disposed.

@@ -1,10 +1,14 @@
 import { type ErrorCode, TransferLimitsError } from "./errors.js";
 
+/** With what a study needs less memory. */
+export const lessMemory =
+  "fewer jobs (execution.jobs), a smaller training.microBatch, execution.checkpointing: true, or fewer voxels " +
+  "(cohort.voxels)";
+
 /** What to do about it, wherever it happens. */
 const cures = {
   DISK_FULL: "Free some space there (or of your quota); running the same again goes on from where it stopped",
-  OUT_OF_MEMORY:
-    "Less is needed with fewer jobs (execution.jobs), a smaller microBatch, or fewer voxels (cohort.voxels)",
+  OUT_OF_MEMORY: `Less is needed with ${lessMemory}`,
   BAD_FILE: null,
 } as const satisfies Partial<Record<ErrorCode, string | null>>;
 

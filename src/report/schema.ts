@@ -24,6 +24,7 @@ const cost = z.object({
   epochEmbedded: z.array(number),
   device: text,
   threads: number,
+  retry: z.object({ code: z.literal("OUT_OF_MEMORY"), reason: text, microBatch: whole }).optional(),
 });
 
 const epoch = z.object({

@@ -27,7 +27,7 @@ import type { StudyCohort } from "./cohort-file.js";
 import { evaluate } from "./evaluate.js";
 import { FeatureStore } from "./features.js";
 import { type PlannedCell, pretrainingId } from "./plan.js";
-import type { CellResult, Cost } from "./results.js";
+import type { CellResult, Cost, Retry } from "./results.js";
 import type { ModelConfig, Study, TaskConfig, TrainingSettings } from "./schema.js";
 import { smallestBatchOf } from "./smallest-batch.js";
 import { openSets, test, testMetricOf } from "./test-set.js";
@@ -44,6 +44,8 @@ export interface CellJob {
   threads: number;
   /** SHA-256 of the file of weights that the cell's model brings, as it was when the study began; null: it brings none. */
   weights: string | null;
+  /** Why it is tried a second time, and how; null at the first try. */
+  retry: Retry | null;
 }
 
 export interface CellContext extends CellJob {
@@ -105,7 +107,10 @@ export class CostMeter {
   readonly #started = performance.now();
 
   total({ study, threads }: CellJob, trained: Trained | null): Cost {
-    const { state, here } = trained ?? { state: { cost: nothingSpent() }, here: nothingSpent() };
+    const { state, here } = trained ?? {
+      state: { cost: nothingSpent(), retry: undefined },
+      here: nothingSpent(),
+    };
     const outside = {
       wallSeconds: (performance.now() - this.#started) / 1000 - here.wallSeconds,
       deviceSeconds: nativeSeconds() - this.#nativeBefore - here.deviceSeconds,
@@ -118,6 +123,7 @@ export class CostMeter {
       epochEmbedded: state.cost.epochEmbedded,
       device: study.execution.device,
       threads,
+      ...(state.retry ? { retry: state.retry } : {}),
     };
   }
 }
@@ -206,6 +212,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
               ? null
               : async () => (await evaluate(present, sets.validation, signal)).assessment.value,
           checkpoints,
+          retry: context.retry,
           signal,
           ...listeners(context, task.metric),
         });

@@ -10,7 +10,7 @@ import type { Network } from "../native/network.js";
 import { readSafetensors, writeSafetensors } from "../native/safetensors.js";
 import { disposeNamed } from "../native/tensor.js";
 import { type Trainer, writeTrainerState } from "../native/trainer.js";
-import type { EpochRecord } from "./results.js";
+import type { EpochRecord, Retry } from "./results.js";
 
 /** What a cell has spent so far, over every process that worked on it. */
 export interface Spent {
@@ -29,6 +29,8 @@ export interface TrainingState {
   best: { epoch: number; metric: number | null } | null;
   curve: EpochRecord[];
   cost: Spent;
+  /** Why its batches go through the network in parts, where that is not what the study says. */
+  retry?: Retry | undefined;
 }
 
 const stateSchema = z.object({
@@ -51,6 +53,9 @@ const stateSchema = z.object({
     epochSeconds: z.array(z.number()),
     epochEmbedded: z.array(z.number()),
   }),
+  retry: z
+    .object({ code: z.literal("OUT_OF_MEMORY"), reason: z.string(), microBatch: z.int().min(1) })
+    .optional(),
 });
 
 const markFile = "rests-on.json";

@@ -1,7 +1,7 @@
 import { describe } from "../common/errors.js";
 import type { Fault } from "../common/validation.js";
 import type { NetworkSpec } from "../native/network-spec.js";
-import { planStudy, type Trains } from "./plan.js";
+import { type PlannedCell, planStudy, type Trains } from "./plan.js";
 import type { Study, StudyConfig } from "./schema.js";
 import { placeOf } from "./training-field.js";
 
@@ -18,6 +18,18 @@ export function batchNormOf(network: NetworkSpec | null, trains: Trains): string
   const ofTransformer = encoder.family === "dino-vit";
   const normed = ofTransformer ? ["conv1", "contrastive", "subpixel"] : ["classifier"];
   return head && normed.includes(head.kind) ? `the head ${head.kind} on a ${encoder.family}` : null;
+}
+
+/**
+ * How many cases go through a cell's network at once when it is tried again, as its memory was exhausted: one, as there
+ * is no third try. Null where that changes nothing: where nothing is trained, a batch has no parts, or has one case.
+ */
+export function smallerMicroBatch(study: Pick<Study, "models">, cell: PlannedCell): number | null {
+  const pretrain = study.models.find(({ name }) => name === cell.model)?.pretrain;
+  const settings = cell.kind === "pretraining" ? pretrain : cell.training;
+  if (!settings || cell.trains === "nothing" || batchNormOf(cell.network, cell.trains) !== null) return null;
+  if (cell.kind === "pretraining" && pretrain?.method !== "masked-autoencoder") return null;
+  return Math.min(settings.batchSize, settings.microBatch ?? settings.batchSize) > 1 ? 1 : null;
 }
 
 /** Faults of a study that asks for micro-batches where a batch has no parts: one for each field that says so. */

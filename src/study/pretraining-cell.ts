@@ -90,6 +90,7 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
       ),
     validate: null,
     checkpoints,
+    retry: context.retry,
     signal,
     keep: async (epoch) => {
       if (checkpointEvery === null || epoch % checkpointEvery !== 0 || epoch === settings.epochs) return;

@@ -46,6 +46,16 @@ export interface EpochRecord {
   validationMetric: number | null;
 }
 
+/** That a cell's memory was exhausted, so that it was tried once more with parts of its batches. */
+export interface Retry {
+  /** Of the error that the first try ended with. */
+  code: "OUT_OF_MEMORY";
+  /** What that said. */
+  reason: string;
+  /** Cases that went through the network at once from then on; the gradients of a batch's parts add up to its own. */
+  microBatch: number;
+}
+
 /** What a cell took, over all its sessions. */
 export interface Cost {
   /** From its start to its end, all that was not training included. */
@@ -62,6 +72,8 @@ export interface Cost {
   device: string;
   /** Of an operation on the CPU. */
   threads: number;
+  /** Absent where it was done at the first try. */
+  retry?: Retry;
 }
 
 /** A metric over the test set. */

@@ -27,9 +27,10 @@ import { ResultsCollector } from "./collect.js";
 import { DevicePool, withDevices } from "./devices.js";
 import { checkStudy } from "./load.js";
 import { whileLocked } from "./lock.js";
+import { smallerMicroBatch } from "./micro-batch.js";
 import { type PlannedCell, planStudy, pretrainingId, type StudyPlan } from "./plan.js";
 import { prepareStudyCohort } from "./prepare.js";
-import type { StudyResults } from "./results.js";
+import type { Retry, StudyResults } from "./results.js";
 import { type Outcome, runSchedule } from "./schedule.js";
 import type { Study, StudyInput } from "./schema.js";
 import { SessionLog } from "./sessions.js";
@@ -140,23 +141,33 @@ async function runLocked(
   const collector = new ResultsCollector(study, plan, cohort, threads, sessions);
   let results = await collector.write(signal);
   const timeLeft = new TimeLeft(cells, done, jobs);
-  const jobOf = (cell: PlannedCell, device: string): CellJob => ({
-    study: onDevice(study, device),
-    cell,
-    cohort,
-    threads,
-    weights: weights.get(cell.model) ?? null,
-  });
+  const attempt = (cell: PlannedCell, device: string, retry: Retry | null): Promise<Outcome> => {
+    const job: CellJob = {
+      study: onDevice(study, device),
+      cell,
+      cohort,
+      threads,
+      weights: weights.get(cell.model) ?? null,
+      retry,
+    };
+    return workers.run(job, signal, (event) => {
+      timeLeft.saw(event);
+      tell(event);
+    });
+  };
   await runSchedule(cells, {
     jobs,
     done,
     signal,
     devices: new DevicePool(devices),
-    run: (cell, device) =>
-      workers.run(jobOf(cell, device), signal, (event) => {
-        timeLeft.saw(event);
-        tell(event);
-      }),
+    run: async (cell, device) => {
+      const outcome = await attempt(cell, device, null);
+      const retry = signal.aborted ? null : retryOf(study, cell, outcome);
+      if (retry === null) return outcome;
+      onProgress({ kind: "cell-retried", cell: labelOf(cell), ...withoutCode(retry) });
+      workers.expectAnother();
+      return twice(await attempt(cell, device, retry), retry);
+    },
     settled: async (cell, outcome) => {
       if (outcome.kind === "stopped") return;
       if (outcome.kind === "failed") await writeFailure(folder, { id: cell.id, ...withoutKind(outcome) });
@@ -283,6 +294,24 @@ const onDevice = (study: Study, device: string): Study => ({
   ...study,
   execution: { ...study.execution, device, devices: [device] },
 });
+
+/** How a cell is tried once more; null where it was done, or where that would not help. */
+function retryOf(study: Study, cell: PlannedCell, outcome: Outcome): Retry | null {
+  if (outcome.kind !== "failed" || outcome.code !== "OUT_OF_MEMORY") return null;
+  const microBatch = smallerMicroBatch(study, cell);
+  return microBatch === null ? null : { code: outcome.code, reason: outcome.reason, microBatch };
+}
+
+const withoutCode = ({ reason, microBatch }: Retry) => ({ reason, microBatch });
+
+/** What became of a cell at its second try. */
+const twice = (outcome: Outcome, { microBatch }: Retry): Outcome =>
+  outcome.kind === "failed"
+    ? {
+        ...outcome,
+        reason: `It was tried twice, the second time with training.microBatch: ${microBatch}. ${outcome.reason}`,
+      }
+    : outcome;
 
 const withoutKind = ({ code, reason }: Extract<Outcome, { kind: "failed" }>) => ({ code, reason });
 

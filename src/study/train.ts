@@ -11,7 +11,7 @@ import {
   type TrainerOptions,
 } from "../native/trainer.js";
 import type { CheckpointFolder, Spent, TrainingState } from "./checkpoint.js";
-import type { EpochRecord } from "./results.js";
+import type { EpochRecord, Retry } from "./results.js";
 
 export interface Batch {
   input: Tensor;
@@ -61,6 +61,8 @@ export interface Training {
    */
   validate: (() => Promise<number | null>) | null;
   checkpoints: CheckpointFolder;
+  /** That memory was exhausted before: batches go through the network in its parts. What a state says goes before it. */
+  retry?: Retry | null;
   signal: AbortSignal;
   /** Called after each epoch, before its state counts as saved: an epoch that is done again calls it again. */
   keep?(epoch: number): Promise<void>;
@@ -89,7 +91,12 @@ export async function train(training: Training): Promise<Trained> {
   const { network, schedule, checkpoints, signal } = training;
   const resumed = await checkpoints.read();
   const state: TrainingState = resumed ?? { epoch: 0, best: null, curve: [], cost: nothingSpent() };
-  using trainer = await Trainer.create(network, training.optimiser, training.teacher);
+  state.retry ??= training.retry ?? undefined;
+  using trainer = await Trainer.create(
+    network,
+    { ...training.optimiser, ...(state.retry ? { microBatch: state.retry.microBatch } : {}) },
+    training.teacher,
+  );
   if (resumed) await checkpoints.restore(resumed, network, trainer);
   training.onStart(state.epoch);
   const here = { wallSeconds: 0, deviceSeconds: 0 };

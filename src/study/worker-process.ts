@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { StudyEvent } from "../common/progress.js";
-import { saysOutOfMemory } from "../common/system-errors.js";
+import { lessMemory, saysOutOfMemory } from "../common/system-errors.js";
 import type { CellJob } from "./cell.js";
 import type { FromWorker, ToWorker } from "./messages.js";
 import type { Outcome } from "./schedule.js";
@@ -39,6 +39,11 @@ export class WorkerPool {
   ) {
     this.#cellsLeft = cells;
     this.#startAhead();
+  }
+
+  /** One of the cells will be run a second time. */
+  expectAnother(): void {
+    this.#cellsLeft++;
   }
 
   /** It never rejects: a process that dies is a failed cell. */
@@ -160,7 +165,7 @@ class WorkerProcess {
         : `ended with exit status ${exitCode}`;
     const memory =
       code === "OUT_OF_MEMORY"
-        ? ", as no memory was left: less is needed with fewer jobs, a smaller microBatch, or fewer voxels"
+        ? `, as no memory was left: less is needed with ${lessMemory}`
         : killedBy === "SIGKILL"
           ? " (the system does that when memory runs out: try fewer jobs)"
           : "";

@@ -1,6 +1,6 @@
 import { masksInWords } from "../../cohort/mask-counts.js";
 import type { TaskKind } from "../../common/vocabulary.js";
-import type { Session, StudyResults } from "../../study/results.js";
+import type { Retry, Session, StudyResults } from "../../study/results.js";
 import { augmentationInWords } from "../../tasks/augmentation.js";
 import type { Assets } from "../assets.js";
 import { pretrainingFigure } from "../figures/curves.js";
@@ -122,15 +122,20 @@ function unusedOf(splits: Splits, tasks: readonly TaskKind[] | null): number {
   return (own ?? splits).unused.length;
 }
 
+/** That a cell was tried twice, and how the second time. */
+const retried = ({ microBatch, reason }: Retry): string =>
+  `At the first try memory was exhausted; at the second, ${count(microBatch, "case")} went through the network at a time (${reason})`;
+
 function pretrainingRuns({ results }: StudyFolder): Html {
   return listOf(results.pretraining, (run) => {
     const cost = run.cost ? ` ${duration(run.cost.wallSeconds)} on ${run.cost.device}.` : "";
     const reason = run.reason === undefined ? "" : ` ${run.reason}`;
+    const again = run.cost?.retry === undefined ? "" : ` ${retried(run.cost.retry)}.`;
     const seen = run.patients === undefined ? "" : ` It saw ${count(run.patients, "patient")}.`;
     const left = run.patientsLeftOut
       ? ` ${count(run.patientsLeftOut, "patient")} of its cohort left out: validated or tested on, or listed.`
       : "";
-    return `${run.model}, seed ${run.seed}: ${run.status}, ${count(run.curve.length, "epoch")}.${seen}${left}${cost}${reason}`;
+    return `${run.model}, seed ${run.seed}: ${run.status}, ${count(run.curve.length, "epoch")}.${seen}${left}${cost}${again}${reason}`;
   });
 }
 
@@ -172,6 +177,6 @@ function cells({ results }: StudyFolder): Html {
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Cells"><table><thead><tr><th scope="col">Cell</th><th scope="col">Task</th><th scope="col">Model</th><th scope="col">Comparator</th><th scope="col">Seed</th><th scope="col">Status</th></tr></thead>
 <tbody>${shown.map(
     (cell) =>
-      html`<tr><th scope="row"><code>${cell.id}</code></th><td>${taskLabel(cell)}</td><td>${cell.model}</td><td>${comparatorLabel[cell.comparator]}</td><td>${cell.seed}</td><td class="reason">${cell.status}${cell.reason === undefined ? null : html`: ${cell.reason}`}</td></tr>\n`,
+      html`<tr><th scope="row"><code>${cell.id}</code></th><td>${taskLabel(cell)}</td><td>${cell.model}</td><td>${comparatorLabel[cell.comparator]}</td><td>${cell.seed}</td><td class="reason">${cell.status}${cell.reason === undefined ? null : html`: ${cell.reason}`}${cell.result?.cost.retry === undefined ? null : html`. ${retried(cell.result.cost.retry)}`}</td></tr>\n`,
   )}</tbody></table></div>${moreRows(more)}`;
 }
