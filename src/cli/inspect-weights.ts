@@ -1,5 +1,5 @@
 import { openRegularFile } from "../common/regular-file.js";
-import type { GuessedArchitecture } from "../models/checkpoints/architecture.js";
+import type { GuessedArchitecture } from "../models/architectures/architecture.js";
 import {
   type CheckpointFile,
   type CheckpointFormat,

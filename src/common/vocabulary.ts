@@ -21,6 +21,11 @@ export const comparators = [
 /** What a foundation model is compared with. @useDeclaredType */
 export type Comparator = (typeof comparators)[number];
 
+/** How an encoder is pretrained. */
+export const pretrainMethods = ["masked-autoencoder", "patch-contrast", "self-distillation"] as const;
+/** How an encoder is pretrained. @useDeclaredType */
+export type PretrainMethod = (typeof pretrainMethods)[number];
+
 /** A comparator that belongs to a task, not to one foundation model of it and one way to learn it. */
 export type SharedComparator = "specialised" | "trivial";
 

@@ -1,10 +1,12 @@
 import type { Network, ParameterInfo } from "../native/network.js";
+import { architectureOf } from "./architectures/index.js";
 
 /** How the names of the encoder's parameters begin in a network with a head; null where all of them are the encoder's. */
 function encoderPrefixes({ spec }: Pick<Network, "spec">): readonly string[] | null {
   if ("model" in spec) return [];
-  if (spec.encoder.family === "dino-vit") return ["backbone.", "axis_pos.", "axis_max."];
-  return spec.head === undefined ? null : ["encoder."];
+  const { names, slices } = architectureOf(spec.encoder);
+  // A network of slices without a head is called as one with a head; one of volumes alone is the encoder itself.
+  return spec.head === undefined && !slices ? null : names.encoder;
 }
 
 /** Tells the parameters and buffers of a network's encoder from the others. */

@@ -1,6 +1,8 @@
 import { expected } from "../common/errors.js";
 import type { Network, ParameterInfo } from "../native/network.js";
 import { disposeNamed, Tensor } from "../native/tensor.js";
+import type { ParameterNames } from "./architectures/architecture.js";
+import { architectureOf } from "./architectures/index.js";
 import { type LoadOptions, loadWeights, misfitsOf } from "./checkpoints/load.js";
 import type { LoadReport } from "./checkpoints/load-report.js";
 import { ofEncoder } from "./encoder-names.js";
@@ -23,17 +25,20 @@ export const headParameters = (network: Network): string[] => {
     .map(({ name }) => name);
 };
 
-const block = /^(?:backbone\.blocks\.\d+|encoder\.(?:stages\.\d+|layer\d)\.\d+)\./;
-/** A ResNet's are called `bn`, and that of a shortcut stands second in it. */
-const norm = /\.(?:norm\d*|bn\d|downsample\.1)\.(?:weight|bias)$/;
-/** The norms of a ConvNeXt between its stages: after the stem's convolution, before the later ones. */
-const normBetweenStages = /^encoder\.downsample_layers\.(?:0\.1|[123]\.0)\./;
-
 /** The names of the encoder's parameters without its buffers, and how its blocks' names begin, from the first on. */
-function encoderBlocks(network: Network): { names: string[]; blocks: string[] } {
+function encoderBlocks(network: Network): {
+  names: string[];
+  blocks: string[];
+  called: ParameterNames | null;
+} {
+  const called = "encoder" in network.spec ? architectureOf(network.spec.encoder).names : null;
   const own = network.parameters.filter(ofEncoder(network)).filter(({ buffer }) => !buffer);
   const names = own.map(({ name }) => name);
-  return { names, blocks: [...new Set(names.flatMap((name) => block.exec(name)?.[0] ?? []))] };
+  return {
+    names,
+    blocks: [...new Set(names.flatMap((name) => called?.block.exec(name)?.[0] ?? []))],
+    called,
+  };
 }
 
 /**
@@ -41,12 +46,9 @@ function encoderBlocks(network: Network): { names: string[]; blocks: string[] } 
  * fine-tunes beside its head.
  */
 export function lastBlocksAndNorms(network: Network, blocks: number): string[] {
-  const { names, blocks: order } = encoderBlocks(network);
+  const { names, blocks: order, called } = encoderBlocks(network);
   const last = order.slice(Math.max(0, order.length - blocks));
-  return names.filter(
-    (name) =>
-      norm.test(name) || normBetweenStages.test(name) || last.some((prefix) => name.startsWith(prefix)),
-  );
+  return names.filter((name) => called?.norm.test(name) || last.some((prefix) => name.startsWith(prefix)));
 }
 
 /** The bias of the layer that answers voxel by voxel, of every head and specialised model; UperNet has two such layers. */
@@ -82,12 +84,11 @@ export async function startAnswersAt(network: Network, share: number): Promise<v
  * norm and the head keep their rate. What stands between two stages of a ConvNeXt goes with the stage's first block.
  */
 export function layerwiseRates(network: Network, decay: number): Record<string, number> {
-  const { names, blocks } = encoderBlocks(network);
+  const { names, blocks, called } = encoderBlocks(network);
   const layerOf = (name: string): number => {
-    if (/^(?:encoder|backbone)\.norm\./.test(name)) return blocks.length + 1;
-    const stage = /^encoder\.downsample_layers\.([1-9]\d*)\./.exec(name)?.[1];
-    const prefix = stage === undefined ? block.exec(name)?.[0] : `encoder.stages.${stage}.0.`;
-    return prefix === undefined ? 0 : blocks.indexOf(prefix) + 1;
+    if (called?.last?.test(name)) return blocks.length + 1;
+    const block = called?.goesWith?.(name) ?? called?.block.exec(name)?.[0];
+    return block === undefined ? 0 : blocks.indexOf(block) + 1;
   };
   return Object.fromEntries(names.map((name) => [name, decay ** (blocks.length + 1 - layerOf(name))]));
 }

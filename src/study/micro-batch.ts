@@ -1,5 +1,7 @@
 import { describe } from "../common/errors.js";
 import type { Fault } from "../common/validation.js";
+import { architectureOf, specialisedArchitectureOf } from "../models/architectures/index.js";
+import { headHasBatchNorm } from "../models/heads/index.js";
 import type { NetworkSpec } from "../native/network-spec.js";
 import { type PlannedCell, planStudy, type Trains } from "./plan.js";
 import type { Study, StudyConfig } from "./schema.js";
@@ -12,12 +14,13 @@ import { placeOf } from "./training-field.js";
 export function batchNormOf(network: NetworkSpec | null, trains: Trains): string | null {
   if (trains === "nothing" || network === null) return null;
   if ("model" in network)
-    return network.model.family === "resnet-3d" ? "a specialised model of the family resnet-3d" : null;
+    return specialisedArchitectureOf(network.model).batchNorm
+      ? `a specialised model of the family ${network.model.family}`
+      : null;
   const { encoder, head } = network;
-  if (encoder.family === "resnet-3d" && trains !== "head") return "an encoder of the family resnet-3d";
-  const ofTransformer = encoder.family === "dino-vit";
-  const normed = ofTransformer ? ["conv1", "contrastive", "subpixel"] : ["classifier"];
-  return head && normed.includes(head.kind) ? `the head ${head.kind} on a ${encoder.family}` : null;
+  const inEncoder = architectureOf(encoder).batchNormStride !== null;
+  if (inEncoder && trains !== "head") return `an encoder of the family ${encoder.family}`;
+  return head && headHasBatchNorm(head, encoder) ? `the head ${head.kind} on a ${encoder.family}` : null;
 }
 
 /**

@@ -8,6 +8,7 @@ import {
   type Strategy,
   variantName,
 } from "../common/vocabulary.js";
+import { architectureOf } from "../models/architectures/index.js";
 import { encoderOf, headOf, specialisedOf } from "../models/specification.js";
 import type { HeadSpec, NetworkSpec } from "../native/network-spec.js";
 import { strategiesOf, taskOf } from "../tasks/index.js";
@@ -313,9 +314,7 @@ const atOnce = ({ batchSize, microBatch }: { batchSize: number; microBatch: numb
 function blocksOf(network: NetworkSpec): number {
   if (!("encoder" in network)) return 1;
   const { encoder } = network;
-  if (encoder.family === "dino-vit") return encoder.depth;
-  const stages: readonly number[] = encoder.family === "resnet-3d" ? encoder.blocks : encoder.depths;
-  return stages.reduce((sum, blocks) => sum + blocks, 0);
+  return architectureOf(encoder).blocks(encoder);
 }
 
 const voxelsOf = ({ cohort: { voxels } }: Study): number => voxels[0] * voxels[1] * voxels[2];

@@ -1,9 +1,10 @@
 import { resolve } from "node:path";
 import { describe, messageOf } from "../common/errors.js";
 import { type Fault, faultsOf } from "../common/validation.js";
-import { ownStrategy, type Strategy, variantName } from "../common/vocabulary.js";
+import { ownStrategy, type PretrainMethod, type Strategy, variantName } from "../common/vocabulary.js";
+import { architectureOf } from "../models/architectures/index.js";
 import { keyMaps } from "../models/checkpoints/key-maps/index.js";
-import { type DecoderSpec, encoderOf, publishedDecoder, specialisedOf } from "../models/specification.js";
+import { encoderOf, publishedDecoder, specialisedOf } from "../models/specification.js";
 import type { EncoderSpec } from "../native/network-spec.js";
 import { strategiesOf, taskOf } from "../tasks/index.js";
 import { augmentationFaults } from "./augmentation-faults.js";
@@ -11,8 +12,6 @@ import { microBatchFaults } from "./micro-batch.js";
 import { expandPreset } from "./presets.js";
 import {
   type ModelConfig,
-  type PretrainMethod,
-  pretrainMethods,
   type Study,
   type StudyConfig,
   studySchema,
@@ -65,15 +64,12 @@ function complete(config: StudyConfig, base: string): Study {
   };
 }
 
-const methodsOf = (family: EncoderSpec["family"]): readonly [PretrainMethod, ...PretrainMethod[]] =>
-  pretrainMethods[family];
-
 /** What follows from an encoder and a method where it isn't said. */
 function pretrainDefaults(
   { method, warmupEpochs, epochs }: NonNullable<StudyConfig["models"][number]["pretrain"]>,
-  family: EncoderSpec["family"],
+  encoder: EncoderSpec,
 ): { method: PretrainMethod; warmupEpochs: number } {
-  const chosen = method ?? methodsOf(family)[0];
+  const chosen = method ?? architectureOf(encoder).pretraining[0];
   return {
     method: chosen,
     warmupEpochs: warmupEpochs ?? (chosen === "self-distillation" ? Math.floor(epochs / 10) : 0),
@@ -86,15 +82,15 @@ function completeModel(model: StudyConfig["models"][number], base: string): Mode
   return {
     ...rest,
     encoder,
-    finetune: model.finetune ?? (encoder.family === "dino-vit" ? "partial" : "full"),
-    decoder: model.decoder ?? publishedDecoder(encoder.family),
+    finetune: model.finetune ?? architectureOf(encoder).finetune,
+    decoder: model.decoder ?? publishedDecoder(encoder),
     ...(weights === undefined ? {} : { weights: resolve(base, weights) }),
     ...(pretrain === undefined
       ? {}
       : {
           pretrain: {
             ...pretrain,
-            ...pretrainDefaults(pretrain, encoder.family),
+            ...pretrainDefaults(pretrain, encoder),
             manifest: pretrain.manifest === null ? null : resolve(base, pretrain.manifest),
             exclude: pretrain.exclude === null ? null : resolve(base, pretrain.exclude),
           },
@@ -258,7 +254,7 @@ function checkModels(config: StudyConfig, fault: Report): void {
           `volumes of at most 32 voxels along each axis, but received ${model.pretrain.batchSize}`,
       );
     }
-    const methods = methodsOf(encoder.family);
+    const methods = architectureOf(encoder).pretraining;
     if (model.pretrain?.method !== undefined && !methods.includes(model.pretrain.method)) {
       fault(
         ["models", index, "pretrain", "method"],
@@ -276,8 +272,7 @@ function checkModels(config: StudyConfig, fault: Report): void {
         );
       }
     });
-    const isTransformer = encoder.family === "dino-vit";
-    const fitting: DecoderSpec["kind"][] = isTransformer ? ["conv1", "unetr"] : ["upernet", "unetr"];
+    const fitting = architectureOf(encoder).decoders;
     for (const field of ["decoder", "denoiser"] as const) {
       const kind = model[field]?.kind;
       if (kind === undefined || fitting.includes(kind)) continue;

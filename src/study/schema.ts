@@ -1,7 +1,14 @@
 import { z } from "zod";
 import { manifestLimitsSchema, preparationFields, splitSchema } from "../cohort/schema.js";
 import { section } from "../common/validation.js";
-import { comparators, type Strategy, type TaskKind, taskKinds } from "../common/vocabulary.js";
+import {
+  comparators,
+  type PretrainMethod,
+  pretrainMethods,
+  type Strategy,
+  type TaskKind,
+  taskKinds,
+} from "../common/vocabulary.js";
 import { specialisedOfPaper } from "../models/catalogue.js";
 import { keyMapNames } from "../models/checkpoints/key-maps/index.js";
 import {
@@ -120,20 +127,13 @@ const distillationSchema = section({
     .default(4096),
 });
 
-/** The methods that pretrain each family of encoders, the default first. */
-export const pretrainMethods = {
-  "convnext-v2-3d": ["masked-autoencoder"],
-  "resnet-3d": ["masked-autoencoder"],
-  "dino-vit": ["patch-contrast", "self-distillation"],
-} as const;
-
 /**
  * Pretraining of an encoder: as a masked autoencoder (He et al. 2022; Woo et al. 2023), by patch-level contrast guided by
  * lesion masks (Lee et al. 2025), or by self-distillation with it (Caron et al. 2021).
  */
 export const pretrainSchema = section({
   /** `masked-autoencoder` for a ConvNeXt or ResNet; `patch-contrast` (default) or `self-distillation` for a vision transformer. */
-  method: z.enum(["masked-autoencoder", "patch-contrast", "self-distillation"]).optional(),
+  method: z.enum(pretrainMethods).optional(),
   epochs: trainingFields.epochs.default(100),
   batchSize: trainingFields.batchSize.default(1),
   learningRate: trainingFields.learningRate.default(1.5e-4),
@@ -348,7 +348,6 @@ export type StudyInput = z.input<typeof studySchema>;
 export type StudyConfig = z.output<typeof studySchema>;
 /** `training` of a study, with its defaults. */
 export type TrainingSettings = z.output<typeof trainingSchema>;
-export type PretrainMethod = (typeof pretrainMethods)[keyof typeof pretrainMethods][number];
 export type PretrainSettings = z.output<typeof pretrainSchema> & {
   method: PretrainMethod;
   warmupEpochs: number;

@@ -1,13 +1,11 @@
+import { architectureOf } from "../models/architectures/index.js";
 import type { NetworkSpec } from "../native/network-spec.js";
 import type { TaskShape } from "../tasks/task.js";
 import { smallestBatch } from "../tasks/task.js";
 
-/** Voxels of the input from one of a ResNet's deepest stage to the next. */
-const resNetStride = 32;
-
 /**
  * Cases that a step of training needs. Batch norm knows no variance of one value a channel: a classifier's head has one
- * for each case, and an encoder that is a ResNet one for each voxel of its deepest stage.
+ * for each case, and an encoder with batch norm, as a ResNet, one for each voxel of its deepest stage.
  *
  * @param task null: pretraining
  * @param voxels of a volume before the task: height, width, depth
@@ -18,7 +16,9 @@ export function smallestBatchOf(
   [height, width, depth]: readonly [number, number, number],
 ): number {
   const ofHead = task === null ? 1 : smallestBatch(task);
-  if (!("encoder" in network) || network.encoder.family !== "resnet-3d") return ofHead;
+  if (!("encoder" in network)) return ofHead;
+  const { batchNormStride } = architectureOf(network.encoder);
+  if (batchNormStride === null) return ofHead;
   const sizes = [height, width, depth / (task?.depthScale ?? 1)];
-  return sizes.every((size) => size <= resNetStride) ? 2 : ofHead;
+  return sizes.every((size) => size <= batchNormStride) ? 2 : ofHead;
 }

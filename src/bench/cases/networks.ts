@@ -1,3 +1,4 @@
+import { architectureOf } from "../../models/architectures/index.js";
 import { encoders, specialisedModels } from "../../models/catalogue.js";
 import { Network } from "../../native/network.js";
 import type { DinoVitSpec, EncoderSpec, ModelSpec } from "../../native/network-spec.js";
@@ -205,7 +206,7 @@ async function networkWork(
   await fill(network, device);
   const made = material(work, shape, answer, device);
   if (train) return stepWork(network, made);
-  if (encoder.family !== "dino-vit") return forwardWork(network, made);
+  if (!architectureOf(encoder).slices) return forwardWork(network, made);
   const slices = shape[0] as number;
   const positions = Float32Array.from({ length: 2 * slices }, (_, i) => (i % 2 === 0 ? i / 2 : slices));
   return forwardWork(network, { ...made, position: Tensor.from(positions, [slices, 2], device) });

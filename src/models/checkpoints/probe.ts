@@ -2,6 +2,7 @@ import { randomStream } from "../../common/random.js";
 import type { Network } from "../../native/network.js";
 import type { EncoderSpec } from "../../native/network-spec.js";
 import { Tensor } from "../../native/tensor.js";
+import { architectureOf } from "../architectures/index.js";
 
 /** Edge of the probe volume in voxels, the same along each axis, so that it can be turned. */
 const edge = 32;
@@ -25,10 +26,10 @@ function drawFor(channels: number): Float64Array {
 
 /**
  * A fixed volume [1, C, 32, 32, 32] of irregular numbers, the same on every machine, that looks different along each
- * axis. `order` says which of its axes stands where. A vision transformer takes one channel.
+ * axis. `order` says which of its axes stands where. An encoder that goes slice by slice takes one channel.
  */
 export function probeVolume(encoder: EncoderSpec, order: AxisOrder = [0, 1, 2], device = "cpu"): Tensor {
-  const channels = encoder.family === "dino-vit" ? 1 : encoder.channels;
+  const channels = architectureOf(encoder).slices ? 1 : encoder.channels;
   const values = drawFor(channels);
   const turned = new Float32Array(values.length);
   const steps = [edge ** 2, edge, 1] as const;

@@ -1,0 +1,19 @@
+import { z } from "zod";
+import { section } from "../../common/validation.js";
+import type { HeadSpec } from "../../native/network-spec.js";
+import { architectureOf } from "../architectures/index.js";
+import { nothing, sum } from "../architectures/size.js";
+import { size } from "../architectures/sizes.js";
+import type { HeadKind } from "./head.js";
+
+/** Classes, from the pooled features; the default is the one published with ProFound. */
+export const classifier = {
+  kind: "classifier",
+  schema: section({ kind: z.literal("classifier"), classes: size, bottleneck: size.optional() }),
+  batchNorm: (slices) => !slices,
+  cost: () => 0,
+  size: (_head, encoder) => {
+    const width = sum(architectureOf(encoder).widths(encoder));
+    return { ...nothing, parameters: 1000 * width, kept: width, transient: width };
+  },
+} as const satisfies HeadKind<Extract<HeadSpec, { kind: "classifier" }>>;
