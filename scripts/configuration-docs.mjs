@@ -20,6 +20,7 @@ const definedElsewhere = [
   [/^tasks\[\]\.cohort\.split$/, "as `split`"],
   [/^fewShotSplit$/, "as `split`"],
   [/^specialised\./, "a name or a specification of [models.md](models.md)"],
+  [/^claims\.expected$/, "by task `{ seed, patient, interaction }`, numbers from 0"],
   [/^tasks$/, "list of names, or of objects with `kind`"],
   [/^models$/, "list of models"],
 ];

@@ -376,11 +376,11 @@ beforeAll(async () => {
     "statistics.computeClaims": { work: statistics.computeClaims, given: [[cell], { margins: {} }] },
     "statistics.expectedHalfWidth": {
       work: statistics.expectedHalfWidth,
-      given: [{ seeds: 0.1, patients: 0.1, rest: 0.1 }, 3, 10, 0.05],
+      given: [{ seeds: 0.1, patients: 0.1, rest: 0.1 }, 3, 10, 0.05, 2],
     },
     "statistics.detectableDifference": {
       work: statistics.detectableDifference,
-      given: [{ seeds: 0.1, patients: 0.1, rest: 0.1 }, 3, 10],
+      given: [{ seeds: 0.1, patients: 0.1, rest: 0.1 }, 3, 10, 2],
     },
     "statistics.simulateStudy": {
       work: statistics.simulateStudy,

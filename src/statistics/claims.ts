@@ -6,7 +6,7 @@ import { defaultMargins } from "../tasks/margins.js";
 import { cellsOf, requireCells } from "./cells.js";
 import { type CrossedDifference, type CrossedPair, crossedDifference, crossedPair } from "./crossed.js";
 import { holm } from "./holm.js";
-import { detectableDifference, type WouldSettle, whatSettles } from "./planning.js";
+import { detectableDifference, fewSeeds, type WouldSettle, whatSettles } from "./planning.js";
 import { type SpecificityDifference, specificityOf } from "./specificity-claim.js";
 import type { MeanSquare } from "./uncertain-spread.js";
 
@@ -86,9 +86,6 @@ export interface ClaimRules {
 /** The chance of calling a claim supported, among all over one reference, where none is true. */
 const level = 0.05;
 
-/** Up to so many seeds their spread is taken from all models of a task together. */
-const fewSeeds = 3;
-
 /** Below it a metric whose best value is 1 says that nothing was learnt: one such result is not better than another. */
 export const hardlyAnything = 0.05;
 
@@ -128,8 +125,10 @@ export function computeClaims(cells: readonly CellResult[], rules: ClaimRules = 
   const comparisons = gainReferences.flatMap((reference) => comparisonsOver(cells, reference));
   const measured = comparisons.map((comparison) => {
     const { pair, ofSet } = comparison;
-    const crossed = pair && crossedDifference(pair, pooledSeeds(comparison, comparisons));
-    return { ...comparison, crossed, known: crossed ?? ofSet };
+    const pooled = pooledSeeds(comparison, comparisons);
+    const crossed = pair && crossedDifference(pair, pooled);
+    const models = pair && pooled ? Math.round(pooled.degrees / (pair.seeds - 1)) : 1;
+    return { ...comparison, crossed, models, known: crossed ?? ofSet };
   });
   const adjusted = new Map<Comparison, number>();
   for (const reference of gainReferences) {
@@ -138,7 +137,7 @@ export function computeClaims(cells: readonly CellResult[], rules: ClaimRules = 
     for (const [index, one] of family.entries()) adjusted.set(one, pValues[index] as number);
   }
   return measured.map((one) => {
-    const { claim, crossed, known } = one;
+    const { claim, crossed, models, known } = one;
     const { estimate, ...rest } = claim;
     const [low, high] = known?.interval(1 - level) ?? [null, null];
     const [from, to] = known?.interval(1 - 2 * level) ?? [null, null];
@@ -155,7 +154,8 @@ export function computeClaims(cells: readonly CellResult[], rules: ClaimRules = 
       p: known?.p ?? null,
       adjustedP: adjusted.get(one) ?? null,
       equivalence: { margin: margins[claim.task] ?? defaultMargins[claim.task], low: from, high: to },
-      detectable: crossed && detectableDifference(crossed.deviations, rest.seeds.length, rest.patients),
+      detectable:
+        crossed && detectableDifference(crossed.deviations, rest.seeds.length, rest.patients, models),
     };
     const judged = judge(numbers);
     const wouldSettle =
@@ -163,7 +163,7 @@ export function computeClaims(cells: readonly CellResult[], rules: ClaimRules = 
         ? whatSettles(
             crossed.deviations,
             { estimate, margin: numbers.equivalence.margin },
-            { seeds: rest.seeds.length, patients: rest.patients },
+            { seeds: rest.seeds.length, patients: rest.patients, models },
           )
         : null;
     return { ...numbers, ...judged, wouldSettle };

@@ -1,5 +1,6 @@
 import { requireOptions, requireWhole } from "../common/arguments.js";
 import { expected } from "../common/errors.js";
+import { chiSquaredQuantile } from "./chi-squared.js";
 import { normal80 } from "./normal.js";
 import { coarse, uncertainSpread } from "./uncertain-spread.js";
 
@@ -10,25 +11,42 @@ export interface Spreads {
   rest: number;
 }
 
+/** Up to so many seeds their spread is taken from all models that were compared on a task together. */
+export const fewSeeds = 3;
+
 /**
  * Half the width that the interval of a mean difference is expected to have, with so many seeds and patients.
  *
  * @param alpha of a 95 % interval 0.05, the default
+ * @param models that are compared with the same reference on the task: up to three seeds their spread is that of all models
  * @throws `BAD_INPUT` for fewer than two seeds or patients, or spreads that are no numbers of at least 0
  */
-export function expectedHalfWidth(spreads: Spreads, seeds: number, patients: number, alpha = 0.05): number {
+export function expectedHalfWidth(
+  spreads: Spreads,
+  seeds: number,
+  patients: number,
+  alpha = 0.05,
+  models = 1,
+): number {
   if (typeof alpha !== "number" || !(alpha > 0 && alpha < 1))
     throw expected("a number between 0 and 1", "alpha", alpha);
-  return spreadOf(spreads, seeds, patients).quantile(alpha);
+  requireDesign(spreads, seeds, patients, models);
+  // What a study sees of the spread between seeds is itself chance, and few seeds mostly see less than there is.
+  const seen = seenShares(seedDegrees(seeds, models));
+  const widths = seen.map((share) => spreadOf(spreads, seeds, patients, models, share).quantile(alpha));
+  return widths.reduce((sum, width) => sum + width, 0) / widths.length;
 }
 
 /**
  * The difference that so many seeds and patients find with a power of 80 %, at 95 %.
  *
+ * @param models as `expectedHalfWidth`
  * @throws `BAD_INPUT` as `expectedHalfWidth`
  */
-export function detectableDifference(spreads: Spreads, seeds: number, patients: number): number {
-  return expectedHalfWidth(spreads, seeds, patients) + normal80 * errorOf(spreads, seeds, patients);
+export function detectableDifference(spreads: Spreads, seeds: number, patients: number, models = 1): number {
+  return (
+    expectedHalfWidth(spreads, seeds, patients, 0.05, models) + normal80 * errorOf(spreads, seeds, patients)
+  );
 }
 
 /** The standard error of the mean difference. */
@@ -38,16 +56,39 @@ const errorOf = (
   patients: number,
 ): number => Math.sqrt(tau ** 2 / seeds + gamma ** 2 / patients + sigma ** 2 / (seeds * patients));
 
-function spreadOf(spreads: Spreads, seeds: number, patients: number) {
+/** Of the mean square between seeds, pooled over models where seeds are few. */
+const seedDegrees = (seeds: number, models: number): number => (seeds - 1) * (seeds <= fewSeeds ? models : 1);
+
+const knownShares = new Map<number, readonly number[]>();
+const parts = 8;
+
+/** Values that a mean square takes, each as likely as the others, over the one that it has on average. */
+function seenShares(degrees: number): readonly number[] {
+  const known = knownShares.get(degrees);
+  if (known) return known;
+  const made = Array.from(
+    { length: parts },
+    (_, part) => chiSquaredQuantile((part + 0.5) / parts, degrees) / degrees,
+  );
+  knownShares.set(degrees, made);
+  return made;
+}
+
+function requireDesign(spreads: Spreads, seeds: number, patients: number, models: number): void {
   requireOptions(spreads, "spreads");
   for (const [name, value] of Object.entries({ seeds, patients })) requireWhole(value, name, 2);
+  requireWhole(models, "models", 1);
   const { seeds: tau, patients: gamma, rest: sigma } = spreads;
   for (const [name, value] of Object.entries({ seeds: tau, patients: gamma, rest: sigma }))
     requireSpread(value, `spreads.${name}`);
-  // The mean squares that such spreads have on average.
+}
+
+/** What a study sees: the mean squares that such spreads have on average, that between seeds times `seen`. */
+function spreadOf(spreads: Spreads, seeds: number, patients: number, models: number, seen = 1) {
+  const { seeds: tau, patients: gamma, rest: sigma } = spreads;
   return uncertainSpread(
     {
-      seeds: { value: sigma ** 2 + patients * tau ** 2, degrees: seeds - 1 },
+      seeds: { value: seen * (sigma ** 2 + patients * tau ** 2), degrees: seedDegrees(seeds, models) },
       patients: { value: sigma ** 2 + seeds * gamma ** 2, degrees: patients - 1 },
       rest: { value: sigma ** 2, degrees: (seeds - 1) * (patients - 1) },
     },
@@ -77,12 +118,13 @@ export interface WouldSettle {
 export function whatSettles(
   spreads: Spreads,
   { estimate, margin }: { estimate: number; margin: number },
-  { seeds, patients }: { seeds: number; patients: number },
+  { seeds, patients, models = 1 }: { seeds: number; patients: number; models?: number },
 ): WouldSettle {
+  requireDesign(spreads, seeds, patients, models);
   const size = Math.abs(estimate);
   const settles = (s: number, n: number): boolean => {
     // Whether an interval is narrow enough is one look at how far it reaches; its width would take a search.
-    const spread = spreadOf(spreads, s, n);
+    const spread = spreadOf(spreads, s, n, models);
     const within = (distance: number, alpha: number) => distance > 0 && spread.beyond(distance) <= alpha;
     return within(size - normal80 * errorOf(spreads, s, n), 0.05) || within(margin - size, 0.1);
   };

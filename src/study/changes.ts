@@ -23,8 +23,9 @@ export function refuseChanges(before: Study, now: Study): void {
 export const comparable = ({
   execution: { precision = "float32" },
   cohort: { manifestLimits: _, ...cohort },
+  claims: { expected: __, ...claims } = {} as Study["claims"],
   ...rest
-}: Study): unknown => JSON.parse(JSON.stringify({ ...rest, cohort, execution: { precision } }));
+}: Study): unknown => JSON.parse(JSON.stringify({ ...rest, cohort, claims, execution: { precision } }));
 
 /** `field: was X, is Y` for every leaf that differs. */
 export function differences(before: unknown, now: unknown, path: PropertyKey[]): string[] {

@@ -28,6 +28,8 @@ export interface CohortPreview {
   withoutGland: number;
   /** Sets whose metric cannot be computed, whatever a network answers, and why. */
   undefinedOn: { task: TaskKind; set: "validation" | "test"; metric: string; reason: string }[];
+  /** By task, how many patients of the test set take part. */
+  judged: { task: TaskKind; patients: number }[];
   /** What is known of the cases in a set that were prepared before: how many of how many these are, and how their masks came out. */
   prepared: { cases: number; of: number; masks: MaskCount[] };
   /** Tasks that cases of a set lack a column for: how many do not take part in it, and why. */
@@ -72,6 +74,9 @@ export async function previewCohorts(study: Study): Promise<CohortPreview[]> {
       undefinedOn: study.tasks
         .filter(({ kind }) => tasks.includes(kind))
         .flatMap((task) => undefinedOn(task, cases, { validation, test })),
+      judged: study.tasks
+        .filter(({ kind }) => tasks.includes(kind))
+        .map((task) => ({ task: task.kind, patients: patientsTaking(task, cases, test) })),
       prepared: { cases: before.length, of: used.cases.length, masks: countMasks(before) },
       lacking: study.tasks
         .filter(({ kind }) => tasks.includes(kind))
@@ -96,6 +101,14 @@ function undefinedOn(
     const reason = taking.length === 0 ? null : (task.undefinedOn?.(taking) ?? null);
     return reason === null ? [] : [{ task: task.kind, set, metric: task.metric, reason }];
   });
+}
+
+/** The patients of a set with a case that a task can use. */
+function patientsTaking(task: TaskConfig, cases: readonly CohortCase[], set: readonly string[]): number {
+  const { needs } = taskOf(task);
+  const inSet = new Set(set);
+  const taking = cases.filter((one) => inSet.has(one.id) && lackOf(needs, caseFacts(one)) === null);
+  return new Set(taking.map(({ patient }) => patient)).size;
 }
 
 /** The cases that were prepared before; none without LibTorch, which reads the cache: a plan is worth having all the same. */

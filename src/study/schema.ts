@@ -257,6 +257,9 @@ export const taskSchema = z.discriminatedUnion("kind", [
   }),
 ]);
 
+const atLeast0 = z.number().min(0);
+const expectedSpread = section({ seed: atLeast0, patient: atLeast0, interaction: atLeast0 });
+
 const specialisedByTask = Object.fromEntries(
   taskKinds.map((kind) => [kind, specialisedSchema.default(specialisedOfPaper[kind])]),
 ) as Record<TaskKind, z.ZodDefault<typeof specialisedSchema>>;
@@ -308,6 +311,16 @@ export const studySchema = section({
       Object.fromEntries(taskKinds.map((task) => [task, positive.default(defaultMargins[task])])) as Record<
         TaskKind,
         z.ZodDefault<typeof positive>
+      >,
+    ).prefault({}),
+    /**
+     * By task, how much the difference of two models is expected to scatter, as standard deviations in the metric's unit:
+     * `plan` says by it what the study can find. It changes no number.
+     */
+    expected: section(
+      Object.fromEntries(taskKinds.map((task) => [task, expectedSpread.optional()])) as Record<
+        TaskKind,
+        z.ZodOptional<typeof expectedSpread>
       >,
     ).prefault({}),
   }).prefault({}),

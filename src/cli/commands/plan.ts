@@ -1,18 +1,23 @@
 import type { Command } from "commander";
 import { masksInWords } from "../../cohort/mask-counts.js";
+import { variantName } from "../../common/vocabulary.js";
+import type { Claim } from "../../statistics/claims.js";
 import { hoursInWords } from "../../study/estimate.js";
 import type { StudyPlan } from "../../study/plan.js";
+import type { OpenClaim, PlannedClaim } from "../../study/planned-claims.js";
 import type { CohortPreview } from "../../study/preview.js";
 import type { Probe } from "../../study/probe.js";
+import type { Study } from "../../study/schema.js";
 import type { Augmentation } from "../../tasks/augmentation.js";
 import { answer } from "../answer.js";
 import { devicesOption } from "../devices-option.js";
 import { examples } from "../examples.js";
-import { bytes, count, printable, table } from "../format.js";
+import { bytes, count, number, printable, table } from "../format.js";
 
 interface Options {
   probe?: boolean;
   devices?: string[];
+  earlier?: string;
   json?: boolean;
 }
 
@@ -20,13 +25,14 @@ interface Options {
 export function addPlan(program: Command): void {
   program
     .command("plan")
-    .description("check a study and list its cells, without running any")
+    .description("check a study, list its cells and say which gains it can find, without running any")
     .argument("<study>", "the study file (YAML)")
     .option("--probe", "time a few training steps of each network here, and estimate the hours of every cell")
+    .option("--earlier <folder>", "results of a study of the same kind: plan by what scattered there")
     .addOption(devicesOption())
     .option("--json", "write one JSON document to stdout")
-    .addHelpText("after", examples("plan study.yaml"))
-    .action((path: string, { probe: probing, devices, ...options }: Options) =>
+    .addHelpText("after", examples("plan study.yaml", "plan study.yaml --earlier earlier-results"))
+    .action((path: string, { probe: probing, devices, earlier, ...options }: Options) =>
       answer(options, async () => {
         const { loadStudy } = await import("../../study/load.js");
         const { planStudy } = await import("../../study/plan.js");
@@ -40,6 +46,10 @@ export function addPlan(program: Command): void {
         refuseTooLarge(study, plan.cells);
         const { planWarnings } = await import("../../study/plan-warnings.js");
         const cohorts = await previewCohorts(study);
+        const { openClaims, plannedClaims } = await import("../../study/planned-claims.js");
+        const before = earlier === undefined ? [] : await claimsOf(earlier, study);
+        const claims = plannedClaims(study, plan, cohorts, before);
+        const open = earlier === undefined ? null : openClaims(before);
         const { augmentationInWords } = await import("../../tasks/augmentation.js");
         const { probePlan } = await import("../../study/probe.js");
         if (probing) process.stderr.write("Timing a training step of each network; this can take minutes\n");
@@ -56,7 +66,11 @@ export function addPlan(program: Command): void {
           ...(probe ? [hours(probe.seconds[cell.id] ?? null)] : []),
         ]);
         return {
-          value: { ...plan, cohorts, warnings, output: study.execution.output, ...(probe ? { probe } : {}) },
+          value: {
+            ...{ ...plan, cohorts, warnings, output: study.execution.output, claims },
+            ...(open ? { earlier: { folder: earlier, open } } : {}),
+            ...(probe ? { probe } : {}),
+          },
           text: [
             `${printable(plan.name)}: ${count(plan.cells.length, "cell")}, to ${printable(study.execution.output)}`,
             ...cohorts.flatMap(cohortLines),
@@ -74,6 +88,8 @@ export function addPlan(program: Command): void {
               rows,
             ),
             ...(probe ? probeLines(probe) : []),
+            ...claimLines(claims),
+            ...(open ? openLines(open) : []),
             ...warnings.map((warning) => `warning: ${printable(warning)}`),
           ].join("\n"),
         };
@@ -90,6 +106,86 @@ function augmentationLines({ cells }: StudyPlan, wordsOf: (settings: Augmentatio
     const trained = settings.filter((other) => other === words).length;
     return `training cases of ${count(trained, "cell")} augmented: ${words}`;
   });
+}
+
+/** The claims of another study, under this one's margins. */
+async function claimsOf(folder: string, { claims: { margins } }: Study): Promise<Claim[]> {
+  const { readStudyFolder } = await import("../../report/read.js");
+  const { computeClaims } = await import("../../statistics/claims.js");
+  const { cells } = (await readStudyFolder(folder)).results;
+  return computeClaims(
+    cells.flatMap(({ result }) => result ?? []),
+    { margins },
+  );
+}
+
+const spreadFrom: Record<PlannedClaim["spreadFrom"], string> = {
+  study: "the study file",
+  earlier: "the earlier study",
+  default: "a default",
+};
+
+/** Which gain each comparison finds. */
+function claimLines(claims: readonly PlannedClaim[]): string[] {
+  if (claims.length === 0) return [];
+  const known = (value: number | null, mark = "") => (value === null ? "–" : `${mark}${number(value)}`);
+  const rows = claims.map((claim) => {
+    const { seed, patient, interaction } = claim.spread;
+    return [
+      variantName(claim),
+      claim.reference,
+      String(claim.seeds),
+      String(claim.patients),
+      known(claim.halfWidth, "±"),
+      known(claim.detectable),
+      String(claim.margin),
+      [seed, patient, interaction].map(number).join(" / "),
+      spreadFrom[claim.spreadFrom],
+    ];
+  });
+  const reasons = [...new Set(claims.flatMap(({ reason }) => reason ?? []))];
+  return [
+    "What the study can find, in the metric's unit: gains as large as `finds` in 8 of 10 studies, if each is the only claim",
+    table(
+      [
+        ...["task", "over", "seeds", "patients", "95 % interval", "finds", "margin"],
+        ...["SD of seeds / patients / rest", "from"],
+      ],
+      rows,
+    ),
+    ...reasons.map((reason) => `  – ${reason}`),
+    ...(claims.some((claim) => claim.spreadFrom === "default")
+      ? [
+          "  a default is an order of magnitude: name your own in claims.expected, or an earlier study's folder with --earlier",
+        ]
+      : []),
+  ];
+}
+
+/** What would settle the claims that an earlier study left open. */
+function openLines(open: readonly OpenClaim[]): string[] {
+  if (open.length === 0) return ["The earlier study left no claim open."];
+  const signed = (value: number) => `${value < 0 ? "" : "+"}${number(value)}`;
+  const rows = open.map((claim) => {
+    const { estimate, low, high, wouldSettle, seeds, patients } = claim;
+    const ways = [
+      ...(wouldSettle?.seeds ? [`${wouldSettle.seeds} seeds with ${count(patients, "patient")}`] : []),
+      ...(wouldSettle?.patients ? [`${wouldSettle.patients} patients with ${count(seeds, "seed")}`] : []),
+    ];
+    return [
+      printable(claim.model),
+      variantName(claim),
+      claim.reference,
+      low === null || high === null
+        ? signed(estimate)
+        : `${signed(estimate)} (${signed(low)} to ${signed(high)})`,
+      ways.length > 0 ? ways.join(", or ") : wouldSettle ? "both more seeds and more patients" : claim.reason,
+    ];
+  });
+  return [
+    "What would settle the claims that the earlier study left open, if each difference truly is the one it saw",
+    table(["model", "task", "over", "difference", "would settle it"], rows),
+  ];
 }
 
 const hours = (seconds: number | null): string => (seconds === null ? "–" : hoursInWords(seconds / 3600));
