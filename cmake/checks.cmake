@@ -33,3 +33,10 @@ add_check_program(kernel_checks_emulated checks emulated_cuda libtorch)
 add_check_program(kernel_bench ${KERNELS})
 target_sources(kernel_bench PRIVATE native/checks/kernel_bench.cc)
 target_link_libraries(kernel_bench PRIVATE core_interface)
+
+# One that starts where CUDA's libraries are not, of a build with CUDA too: a visit to a GPU is rehearsed with it.
+if(CUDA_TOOLKIT)
+  add_check_program(kernel_bench_cpu without_cuda libtorch)
+  target_sources(kernel_bench_cpu PRIVATE native/checks/kernel_bench.cc)
+  target_link_libraries(kernel_bench_cpu PRIVATE core_interface)
+endif()

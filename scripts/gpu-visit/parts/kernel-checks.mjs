@@ -1,0 +1,30 @@
+// Every kernel against references in float64; each check in a process of its own: an error that stays with a device spoils
+// one check alone.
+import { needsTools, reasonOf } from "../visit.mjs";
+
+export const kernelChecks = {
+  name: "kernel checks",
+  seconds: 120,
+  wants: needsTools("kernel_checks"),
+  async run(part) {
+    const { tools, device, besideLibTorch: env } = part.visit;
+    const { lines: names } = await part.run(tools.kernel_checks, ["names"], { seconds: 30, env });
+    for (const check of names) {
+      const { status, late, lines, errors } = await part.run(
+        tools.kernel_checks,
+        [device === "cpu" ? "cpu" : "cuda", check],
+        { seconds: 60, env },
+      );
+      const comparisons = lines.filter((line) => /^(ok|FAILED)\s/.test(line));
+      const wrong = comparisons.filter((line) => line.startsWith("FAILED"));
+      const right = status === 0 && wrong.length === 0 && comparisons.length > 0;
+      part.record("judged", {
+        what: check,
+        right: late ? null : right,
+        detail: right
+          ? `${comparisons.length} kinds of comparisons`
+          : [...wrong, reasonOf({ status, late, lines, errors })],
+      });
+    }
+  },
+};

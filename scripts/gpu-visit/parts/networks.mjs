@@ -1,0 +1,31 @@
+// Every network of the paper's study at its size, each in a process of its own: a training step and a forward pass in
+// bfloat16, the former with and without a CUDA graph.
+
+import { paperNetworks } from "../networks.mjs";
+import { reasonOf } from "../visit.mjs";
+
+export const networks = {
+  name: "networks",
+  seconds: 150,
+  async run(part) {
+    const { device, small } = part.visit;
+    for (const [index, { name }] of paperNetworks(small).entries()) {
+      let last = null;
+      const outcome = await part.runNode(
+        "time-network.mjs",
+        [String(index), device, small ? "small" : "whole"],
+        {
+          seconds: 45,
+          onDocument: ({ pass, graphs, failed, ...measured }) => {
+            last = pass;
+            const what = `${name}, ${pass}${graphs ? ", CUDA graph" : ""}`;
+            if (failed) part.record("judged", { what, right: false, detail: failed });
+            else part.record("network", { what, ...measured });
+          },
+        },
+      );
+      if (last !== "forward pass" && part.ends > Date.now())
+        part.record("judged", { what: name, right: false, detail: reasonOf(outcome) });
+    }
+  },
+};

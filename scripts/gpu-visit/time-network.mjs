@@ -1,0 +1,134 @@
+// One network of the paper's study: `time-network.mjs INDEX DEVICE whole|small`. Prints a JSON document for a training
+// step, plain and by a CUDA graph, and for a forward pass: milliseconds of the first one, of one among many (`steady`), and
+// until the host has given a whole one to an idle device (`host`); the most memory in bytes.
+
+import { peakMemory, setThreads } from "../../dist/native/runtime.js";
+import { forwardCost } from "../../dist/study/estimate.js";
+import { paperNetworks } from "./networks.mjs";
+import { Network, Tensor, Trainer } from "./surface.mjs";
+
+const [index, device, size] = process.argv.slice(2);
+const small = size === "small";
+const { network: spec, size: extent, memoryBytes } = paperNetworks(small)[Number(index)];
+// Batch norm wants two samples where so few voxels are left.
+const batch = small && "model" in spec ? 2 : 1;
+/** Enough to fill the device's queue, and to be played from a recorded graph. */
+const [least, most, enoughSeconds] = small ? [2, 2, 1] : [6, 60, 1.5];
+if (device === "cpu") setThreads(1);
+
+const network = await Network.build(spec, { device, seed: 1 });
+network.precision = "bfloat16";
+const channels = "model" in spec ? spec.model.channels : spec.encoder.channels;
+const input = await Tensor.normal([batch, channels, ...extent], 1, device);
+const { target, loss, shape } = await task();
+
+let seed = 0;
+for (const cudaGraphs of device === "cpu" ? [false] : [false, true]) {
+  try {
+    const trainer = await Trainer.create(network, {
+      loss,
+      gradientClip: 1,
+      precision: "bfloat16",
+      cudaGraphs,
+    });
+    const step = () => trainer.enqueue(input, target, { learningRate: 1e-5, seed: seed++ });
+    report({ pass: "training step", graphs: cudaGraphs }, await timed(step, cudaGraphs ? 5 : 2), 3);
+    trainer.dispose();
+  } catch (error) {
+    say({ pass: "training step", graphs: cudaGraphs, failed: String(error.message) });
+  }
+}
+report({ pass: "forward pass", graphs: false }, await timed(forward, 2), 1);
+
+/** One pass without gradients; the pretraining's heads have nothing to do but in training: their encoder is run. */
+async function forward() {
+  if (shape !== null) return network.forward(input);
+  const features = await network.embed(input);
+  for (const stage of features.stages) stage.dispose();
+  return features.pooled;
+}
+
+/** What the network learns here: what its head answers decides. */
+async function task() {
+  const head = "encoder" in spec ? spec.head?.kind : null;
+  const voxels = extent.reduce((product, side) => product * side, 1);
+  if (head === "contrastive") {
+    const mask = new Uint8Array(batch * voxels);
+    mask.fill(1, 0, voxels / 3);
+    const patches = { lesionShare: 0.1, patches: 1024 };
+    return {
+      loss: { kind: "patch-contrast", ...patches },
+      target: Tensor.from(mask, [batch, 1, ...extent], device),
+      shape: null,
+    };
+  }
+  if (head === "masked-autoencoder") {
+    const patches = extent.reduce((product, side) => product * Math.ceil(side / 16), 1);
+    const mask = Uint8Array.from({ length: batch * patches }, (_, patch) => (patch % 5 < 3 ? 1 : 0));
+    return {
+      loss: { kind: "masked-autoencoder" },
+      target: Tensor.from(mask, [batch, patches], device),
+      shape: null,
+    };
+  }
+  const answer = await network.forward(input);
+  answer.dispose();
+  if (answer.shape.length === 2)
+    return {
+      loss: { kind: "cross-entropy" },
+      target: Tensor.from(new BigInt64Array(batch), [batch], device),
+      shape: answer.shape,
+    };
+  return {
+    loss: { kind: "l1" },
+    target: await Tensor.normal([...answer.shape], 2, device),
+    shape: answer.shape,
+  };
+}
+
+/** Times `work`, whose answer lies on the device: reading it waits for the device. The first few are not counted. */
+async function timed(work, notCounted) {
+  const since = (start) => performance.now() - start;
+  let start = performance.now();
+  await read(await work());
+  const first = since(start);
+  for (let again = 1; again < notCounted; again++) await read(await work());
+  const hosts = [];
+  for (let again = 0; again < 3; again++) {
+    start = performance.now();
+    const answer = await work();
+    hosts.push(since(start));
+    await read(answer);
+  }
+  start = performance.now();
+  let count = 0;
+  let last = null;
+  while (count < least || (count < most && since(start) < 1000 * enoughSeconds)) {
+    last?.dispose();
+    last = await work();
+    count++;
+  }
+  await read(last);
+  return { first, steady: since(start) / count, host: hosts.sort((a, b) => a - b)[1] };
+}
+
+async function read(answer) {
+  await answer.toArray();
+  answer.dispose();
+}
+
+function report(pass, { first, steady, host }, passes) {
+  const multiplications =
+    passes *
+    batch *
+    forwardCost(
+      spec,
+      extent.reduce((product, side) => product * side, 1),
+    );
+  const memory = { peakBytes: peakMemory(device), estimatedBytes: memoryBytes };
+  say({ ...pass, first, steady, host, operations: 2 * multiplications, ...memory });
+}
+
+function say(document) {
+  process.stdout.write(`${JSON.stringify(document)}\n`);
+}
