@@ -20,7 +20,7 @@ for (const [program, remedy] of [
 }
 
 const cuda = process.argv.includes("--cuda");
-const torch = await libTorch();
+const torch = await libTorch({ cuda });
 const toolkit = cuda ? await cudaToolkit() : "OFF";
 console.error(`Building against LibTorch ${torch.version} (${torch.flavour}) in ${torch.folder}`);
 

@@ -11,16 +11,24 @@ export function fail(message) {
   process.exit(1);
 }
 
-/** The LibTorch to build against; `LIBTORCH` is used as it is or refused, never replaced by a fetched one. */
-export async function libTorch() {
+/**
+ * The LibTorch to build against, with its CUDA part where that is linked too; `LIBTORCH` is used as it is or refused, never
+ * replaced by a fetched one.
+ */
+export async function libTorch({ cuda = false } = {}) {
   if (!existsSync(new URL("../dist/native/libtorch/fetch.js", import.meta.url))) {
     fail("dist/ is missing. Run first: npm run build:typescript");
   }
   const { locateLibTorch, searchReport } = await import("../dist/native/libtorch.js");
   const { found, tried } = locateLibTorch();
-  if (found) return found;
+  const parts = cuda ? ["cuda"] : [];
+  const { lacksParts } = await import("../dist/native/libtorch/fetch.js");
+  if (found && !lacksParts(found, parts)) {
+    if (cuda && found.cudaLibraries.length === 0) fail(`The LibTorch in ${found.folder} has no CUDA part`);
+    return found;
+  }
   if (process.env.LIBTORCH) fail(`LibTorch was not found.\n${searchReport(tried)}`);
-  return fetched("fetchLibTorch");
+  return fetched("fetchLibTorch", { parts });
 }
 
 /** The folder of a CUDA compiler: `CUDA_HOME`, used as it is or refused, or else the pinned one. */
@@ -32,7 +40,7 @@ export async function cudaToolkit() {
 }
 
 /** What one of the fetching functions brings, its progress printed a line every five seconds. */
-async function fetched(name) {
+async function fetched(name, options = {}) {
   const module = await import("../dist/native/libtorch/fetch.js");
   let last = 0;
   const onProgress = (event) => {
@@ -41,5 +49,5 @@ async function fetched(name) {
     last = Date.now();
     console.error(module.describeFetch(event));
   };
-  return module[name]({ onProgress }).catch((error) => fail(error.message));
+  return module[name]({ ...options, onProgress }).catch((error) => fail(error.message));
 }

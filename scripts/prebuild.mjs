@@ -1,44 +1,74 @@
-// Copies what the build made, stripped, to prebuilds/<platform>-<arch>/, which `npm pack` packs: the loader and the addon,
-// and with CUDA where that was built. Prints their sizes and the newest glibc and libstdc++ that they ask for.
-import { spawnSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+// Copies what the build made, stripped, to prebuilds/<platform>-<arch>/torch-<version>/, which `npm pack` packs: the loader
+// and the addon, and with CUDA where that was built. Refuses a binary with a symbol that its LibTorch lacks, or that asks
+// for a newer glibc or libstdc++ than LibTorch does. Binaries for other versions stay as they are.
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
-import { fail, root } from "./libtorch.mjs";
+import { missingSymbols, newestAsked, readable, run, tooNew } from "./binary-symbols.mjs";
+import { fail, libTorch, root } from "./libtorch.mjs";
 
 const mostBytes = 10e6;
 const from = join(root, "build", "Release");
-const to = join(root, "prebuilds", `${process.platform}-${process.arch}`);
 const note = join(from, "built-for.json");
 if (!existsSync(note)) fail("build/Release/built-for.json is missing. Run first: npm run build:native");
 const { libtorch } = JSON.parse(readFileSync(note, "utf8"));
+const cuda = "transfer_limits_cuda.node" in libtorch;
+const torch = await libTorch({ cuda });
 
+const versions = [...new Set(Object.values(libtorch))];
+if (versions.length !== 1 || versions[0] !== torch.version) {
+  fail(
+    `The binaries were built for LibTorch ${versions.join(" and ")}, but ${torch.version} lies in ${torch.folder}`,
+  );
+}
+const name = `torch-${torch.version.split(".").slice(0, 2).join(".")}`;
+const to = join(root, "prebuilds", `${process.platform}-${process.arch}`, name);
 rmSync(to, { recursive: true, force: true });
 mkdirSync(to, { recursive: true });
-for (const name of ["loader.node", ...Object.keys(libtorch)]) {
-  const file = join(to, name);
-  copyFileSync(join(from, name), file);
-  run("strip", "--strip-unneeded", file);
-  const { size } = statSync(file);
-  if (size > mostBytes) fail(`${name} has ${size} bytes; at most ${mostBytes} are packed`);
-  const symbols = run("objdump", "-T", file);
-  console.log(
-    `${name}: ${(size / 1e6).toFixed(1)} MB${libtorch[name] ? `, for LibTorch ${libtorch[name]}` : ""}, ` +
-      `needs ${newest(symbols, "GLIBC_")} and ${newest(symbols, "GLIBCXX_")}`,
-  );
+for (const binary of ["loader.node", ...Object.keys(libtorch)]) {
+  const file = join(to, binary);
+  copyFileSync(join(from, binary), file);
+  try {
+    run("strip", "--strip-unneeded", file);
+    examine(binary, file);
+  } catch (error) {
+    rmSync(to, { recursive: true, force: true });
+    fail(error.message);
+  }
 }
 writeFileSync(join(to, "built-for.json"), `${JSON.stringify({ libtorch }, null, 2)}\n`);
 
-/** The newest version of a library's symbols that a binary refers to. */
-function newest(symbols, prefix) {
-  const versions = [...symbols.matchAll(new RegExp(`\\b${prefix}([0-9.]+)`, "g"))].map(
-    ([, version]) => version,
-  );
-  const order = (a, b) => a.localeCompare(b, "en", { numeric: true });
-  return `${prefix}${versions.sort(order).at(-1) ?? "none"}`;
+/** LibTorch's own OpenMP comes with it, wherever it is opened. */
+function librariesFor(binary) {
+  const folder = join(torch.folder, "lib");
+  const openmp = readdirSync(folder).filter((one) => one.startsWith("libgomp"));
+  const cudaToo = binary === "transfer_limits_cuda.node" ? torch.cudaLibraries : [];
+  return [...torch.libraries, ...openmp.map((one) => join(folder, one)), ...cudaToo];
 }
 
-function run(program, ...args) {
-  const { status, stdout, stderr } = spawnSync(program, args, { encoding: "utf8", maxBuffer: 2 ** 28 });
-  if (status !== 0) fail(`${program} failed: ${stderr ?? "it is not there"}`);
-  return stdout;
+function examine(binary, file) {
+  const { size } = statSync(file);
+  if (size > mostBytes) throw new Error(`${binary} has ${size} bytes; at most ${mostBytes} are packed`);
+  const asked = newestAsked(file);
+  const wrong = tooNew(asked);
+  if (wrong.length > 0) throw new Error(`${binary} asks for ${wrong.join(", and for ")}`);
+  const missing = binary === "loader.node" ? [] : missingSymbols(file, librariesFor(binary));
+  if (missing.length > 0) {
+    throw new Error(
+      `LibTorch ${torch.version} in ${torch.folder} lacks ${missing.length} symbols that ${binary} needs:\n  ` +
+        readable(missing.slice(0, 20)).join("\n  "),
+    );
+  }
+  console.log(
+    `${name}/${binary}: ${(size / 1e6).toFixed(1)} MB, needs GLIBC_${asked.GLIBC} and GLIBCXX_${asked.GLIBCXX}; ` +
+      `every symbol is found`,
+  );
 }

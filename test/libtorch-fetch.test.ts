@@ -1,9 +1,10 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { createServer } from "node:http";
+import { basename, join } from "node:path";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { type FetchEvent, fetchLibTorch } from "../dist/native/libtorch/fetch.js";
-import { readLock, type WheelLock } from "../dist/native/libtorch/lock.js";
-import { libTorchFiles, makeWheel, temporaryFolder, writeFiles } from "./libtorch-fixture.js";
+import { lockOf, readLock, type WheelLock } from "../dist/native/libtorch/lock.js";
+import { emptyLibrary, libTorchFiles, makeWheel, temporaryFolder, writeFiles } from "./libtorch-fixture.js";
 
 /**
  * A LibTorch as two small wheels in a folder that the real pip takes for its index, the lock that names them, and an
@@ -22,11 +23,11 @@ function offlineIndex() {
     "torch/__init__.py": "raise SystemExit",
   });
   const runtime = makeWheel(index, "nvidia_cuda_runtime", "13.0.96", "py3-none-manylinux_2_17_x86_64", {
-    "nvidia/cu13/lib/libcudart.so.13": "cudart",
+    "nvidia/cu13/lib/libcudart.so.13": emptyLibrary("cudart"),
   });
   const lock: WheelLock = {
     ...readLock(),
-    unpackedBytes: 1,
+    unpackedBytes: { always: 1 },
     wheels: [
       {
         ...locked(torch),
@@ -79,7 +80,11 @@ describe("fetching LibTorch", () => {
 
   it("does nothing where the cache is filled: it asks neither Python nor pip", async () => {
     const { lock, environment, target } = offlineIndex();
-    writeFiles(target, { ...libTorchFiles("2.14.1"), "share/x": "", "lib/libcudart.so.13": "" });
+    writeFiles(target, {
+      ...libTorchFiles("2.14.1"),
+      "share/x": "",
+      "lib/libcudart.so.13": emptyLibrary("cudart"),
+    });
     const events: FetchEvent[] = [];
     await fetchLibTorch({
       lock,
@@ -91,11 +96,15 @@ describe("fetching LibTorch", () => {
 
   it("adds what a LibTorch that an older version fetched lacks, and leaves the rest as it is", async () => {
     const { lock, cache, environment, torch, target } = offlineIndex();
-    writeFiles(target, { ...libTorchFiles("2.14.1"), "share/x": "", "lib/libc10.so": "of long ago" });
+    writeFiles(target, {
+      ...libTorchFiles("2.14.1"),
+      "share/x": "",
+      "lib/libc10.so": emptyLibrary("of long ago"),
+    });
     await fetchLibTorch({ lock, environment: makeIndexWithout(torch.path, environment) });
 
-    expect(readFileSync(join(target, "lib", "libcudart.so.13"), "utf8")).toBe("cudart");
-    expect(readFileSync(join(target, "lib", "libc10.so"), "utf8")).toBe("of long ago");
+    expect(readFileSync(join(target, "lib", "libcudart.so.13"), "utf8")).toBe(emptyLibrary("cudart"));
+    expect(readFileSync(join(target, "lib", "libc10.so"), "utf8")).toBe(emptyLibrary("of long ago"));
     expect(readdirSync(cache).sort()).toEqual(["downloads", "libtorch-2.14.1"]);
   });
 
@@ -127,7 +136,7 @@ describe("fetching LibTorch", () => {
     mkdirSync(join(other.cache, "downloads"), { recursive: true });
     writeFileSync(spoilt, "half of a wheel");
     await fetchLibTorch(other);
-    expect(readFileSync(join(other.target, "lib", "libc10.so"), "utf8")).toBe("c10");
+    expect(readFileSync(join(other.target, "lib", "libc10.so"), "utf8")).toBe(emptyLibrary("c10"));
   });
 
   it("lets one of several at once work, and the others wait for it", async () => {
@@ -172,16 +181,68 @@ describe("fetching LibTorch", () => {
     expect(readdirSync(cache)).toEqual(["downloads"]);
   });
 
+  it("brings the CUDA part only where it is wanted, later too, and asks for no space for what it does not bring", async () => {
+    const { lock, environment, target } = offlineIndex();
+    const [torch, runtime] = lock.wheels as [WheelLock["wheels"][0], WheelLock["wheels"][0]];
+    const parted: WheelLock = {
+      ...lock,
+      unpackedBytes: { always: 1, gpu: 1e18 },
+      wheels: [
+        {
+          ...torch,
+          unpack: torch.unpack.map((rule) => ({ ...rule, part: rule.to === "share/" ? "cuda" : undefined })),
+        },
+        { ...runtime, unpack: runtime.unpack.map((rule) => ({ ...rule, part: "gpu" })) },
+      ],
+    };
+    await fetchLibTorch({ lock: parted, environment, parts: [] });
+    expect(readdirSync(target).sort()).toEqual(["build-version", "include", "lib"]);
+    expect(readdirSync(join(target, "lib")).sort()).toEqual(["libc10.so", "libtorch_cpu.so"]);
+    await fetchLibTorch({ lock: parted, environment, parts: ["cuda"] });
+    expect(readdirSync(target).sort()).toEqual(["build-version", "include", "lib", "share"]);
+    await expect(fetchLibTorch({ lock: parted, environment, parts: ["cuda", "gpu"] })).rejects.toThrow(
+      /1000000000\.0 GB/,
+    );
+  });
+
+  it("replaces a library of the cache that was cut short", async () => {
+    const { lock, environment, target } = offlineIndex();
+    writeFiles(target, {
+      ...libTorchFiles("2.14.1"),
+      "share/x": "",
+      "lib/libcudart.so.13": emptyLibrary("cudart"),
+      "lib/libc10.so": emptyLibrary("").slice(0, 40),
+    });
+    await fetchLibTorch({ lock: { ...lock, wheels: lock.wheels.map(asFiles) }, environment });
+    expect(readFileSync(join(target, "lib", "libc10.so"), "utf8")).toBe(emptyLibrary("c10"));
+  });
+
+  it("says that a download broke off, keeps nothing of it, and is right once the index is", async () => {
+    const { lock, cache, environment, torch, target } = offlineIndex();
+    const index = await indexOver(torch.path, readFileSync(torch.path).length / 2);
+    const over = { ...environment, PIP_NO_INDEX: "", PIP_FIND_LINKS: "", PIP_INDEX_URL: index };
+    await expect(
+      fetchLibTorch({ lock: { ...lock, wheels: lock.wheels.slice(0, 1) }, environment: over }),
+    ).rejects.toMatchObject({
+      code: "LIBTORCH_MISSING",
+      message: expect.stringMatching(/could not download torch 2\.14\.1[\s\S]*run this again/),
+    });
+    expect(existsSync(target)).toBe(false);
+    expect(readdirSync(join(cache, "downloads"))).toEqual([]);
+    await fetchLibTorch({ lock, environment });
+    expect(existsSync(join(target, "lib", "libtorch_cpu.so"))).toBe(true);
+  }, 120_000);
+
   it("does not begin on a disk that is too small", async () => {
     const { lock, cache, environment } = offlineIndex();
-    await expect(fetchLibTorch({ lock: { ...lock, unpackedBytes: 1e18 }, environment })).rejects.toThrow(
-      /needs 1000000000\.0 GB in .* Make space, or set XDG_CACHE_HOME/,
-    );
+    await expect(
+      fetchLibTorch({ lock: { ...lock, unpackedBytes: { always: 1e18 } }, environment }),
+    ).rejects.toThrow(/needs 1000000000\.0 GB in .* Make space, or set XDG_CACHE_HOME/);
     expect(readdirSync(cache)).toEqual([]);
   });
 
   it("pins every wheel by SHA-256, and names no host", () => {
-    expect(readLock().wheels.map(({ name }) => name)).toEqual([
+    expect(lockOf(readLock(), []).wheels.map(({ name }) => name)).toEqual([
       "torch",
       "nvidia-cuda-runtime",
       "nvidia-cuda-cupti",
@@ -190,6 +251,32 @@ describe("fetching LibTorch", () => {
     expect(readFileSync(new URL("../libtorch.lock.json", import.meta.url), "utf8")).not.toMatch(/:\/\//);
   });
 });
+
+/** A wheel of which each library is unpacked by a rule of its own, as the package's lock has them. */
+function asFiles(wheel: WheelLock["wheels"][0]): WheelLock["wheels"][0] {
+  const names = ["libc10.so", "libtorch_cpu.so"];
+  const unpack = wheel.unpack.flatMap((rule) =>
+    rule.to === "lib/" ? names.map((name) => ({ from: `${rule.from}${name}`, to: `lib/${name}` })) : [rule],
+  );
+  return { ...wheel, unpack };
+}
+
+/** The address of an index that has one wheel and breaks off after so many bytes of it. */
+async function indexOver(path: string, bytes: number): Promise<string> {
+  const content = readFileSync(path);
+  const server = createServer((request, response) => {
+    if (request.url?.startsWith("/torch/")) {
+      response.setHeader("Content-Type", "text/html");
+      response.end(`<a href="/files/${basename(path)}">${basename(path)}</a>`);
+      return;
+    }
+    response.setHeader("Content-Length", content.length);
+    response.write(content.subarray(0, bytes), () => response.destroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => void server.close());
+  return `http://127.0.0.1:${(server.address() as { port: number }).port}/`;
+}
 
 /** The same environment with an index that lacks the wheel at `path`. */
 function makeIndexWithout(path: string, environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {

@@ -17,10 +17,18 @@ const versionHeader = (version: string) => {
   return `#define TORCH_VERSION_MAJOR ${major}\n#define TORCH_VERSION_MINOR ${minor}\n#define TORCH_VERSION_PATCH ${patch}\n`;
 };
 
+/** The least that a shared library for this processor can be: a header that tells of nothing more, and a name to know it by. */
+export const emptyLibrary = (name: string): string => {
+  const header = Buffer.alloc(64);
+  header.write("\x7fELF\x02\x01\x01", "latin1");
+  header.writeUInt16LE(62, 18);
+  return header.toString("latin1") + name;
+};
+
 /** The files by which a LibTorch is known, by their path: contents do not matter where nothing is loaded. */
 export const libTorchFiles = (version: string): Record<string, string> => ({
-  "lib/libtorch_cpu.so": "cpu",
-  "lib/libc10.so": "c10",
+  "lib/libtorch_cpu.so": emptyLibrary("cpu"),
+  "lib/libc10.so": emptyLibrary("c10"),
   "include/torch/csrc/api/include/torch/torch.h": "",
   "include/torch/headeronly/version.h": versionHeader(version),
 });

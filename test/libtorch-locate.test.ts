@@ -1,9 +1,10 @@
 import { execFileSync } from "node:child_process";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { serves, versionsServed } from "../dist/native/binaries.js";
 import { readLock } from "../dist/native/libtorch/lock.js";
 import { locateLibTorch, searchReport } from "../dist/native/libtorch.js";
-import { libTorchFiles, temporaryFolder, writeFiles } from "./libtorch-fixture.js";
+import { emptyLibrary, libTorchFiles, temporaryFolder, writeFiles } from "./libtorch-fixture.js";
 
 const { version: pinned } = readLock();
 const python = execFileSync("python3", ["-c", "import sys; print(sys.executable)"], {
@@ -36,19 +37,11 @@ describe("locating LibTorch", () => {
     expect(tried).toEqual([{ place: `LIBTORCH=${join(folder, "absent")}`, outcome: "no such folder" }]);
   });
 
-  it("asks a Python for its torch only where TRANSFER_LIMITS_PYTHON_TORCH wishes it, and after the cache", () => {
-    const folder = temporaryFolder();
-    writeFiles(join(folder, "packages", "torch"), { ...libTorchFiles("2.13.1"), "__init__.py": "" });
-    const environment = {
-      XDG_CACHE_HOME: join(folder, "cache"),
-      PATH: dirname(python),
-      PYTHONPATH: join(folder, "packages"),
-    };
-
-    expect(locateLibTorch(environment).found).toBeNull();
+  it("asks the Python that TRANSFER_LIMITS_PYTHON_TORCH names for its torch, after the cache", () => {
+    const { environment, folder, torch } = pythonWithTorch("2.13.1");
     for (const wish of ["1", python]) {
       expect(locateLibTorch({ ...environment, TRANSFER_LIMITS_PYTHON_TORCH: wish }).found).toMatchObject({
-        folder: join(folder, "packages", "torch"),
+        folder: torch,
         version: "2.13.1",
       });
     }
@@ -56,10 +49,31 @@ describe("locating LibTorch", () => {
     expect(locateLibTorch({ ...environment, TRANSFER_LIMITS_PYTHON_TORCH: "1" }).found?.version).toBe(pinned);
   });
 
+  it("takes python3's torch unasked where nothing else is there and a binary serves it, and says so", () => {
+    const { environment, torch } = pythonWithTorch(versionsServed()[0] as string);
+    const { found, tried } = locateLibTorch(environment);
+    expect(found?.folder).toBe(torch);
+    expect(tried.at(-1)?.place).toBe(`the torch of python3: ${torch}`);
+    expect(locateLibTorch({ ...environment, TRANSFER_LIMITS_PYTHON_TORCH: "0" }).found).toBeNull();
+  });
+
+  it("leaves python3's torch where no binary serves it, and says what would take it", () => {
+    const served = versionsServed();
+    const version = ["2.11.0", "2.12.0", "2.13.0", "2.15.0"].find(
+      (one) => !served.some((built) => serves(built, one)),
+    );
+    if (version === undefined) return; // a checkout with binaries for every version
+    const { found, tried } = locateLibTorch(pythonWithTorch(version).environment);
+    expect(found).toBeNull();
+    expect(tried.at(-1)?.outcome).toBe(
+      `there is no binary for LibTorch ${version}; TRANSFER_LIMITS_PYTHON_TORCH=1 builds one for it`,
+    );
+  });
+
   it("opens the CUDA runtime first for a CUDA build, wherever it lies, and LibTorch's own libraries last", () => {
     const folder = temporaryFolder();
     const torch = join(folder, "site-packages", "torch");
-    writeFiles(torch, { ...libTorchFiles("2.14.1"), "lib/libtorch_cuda.so": "" });
+    writeFiles(torch, { ...libTorchFiles("2.14.1"), "lib/libtorch_cuda.so": emptyLibrary("cuda") });
     const nvidia = join(folder, "site-packages", "nvidia", "cu13", "lib");
     writeFiles(nvidia, { "libcudart.so.13": "", "libcupti.so.13": "" });
 
@@ -114,11 +128,24 @@ describe("locating LibTorch", () => {
 
   it("reports every place that it tried, and how to mend it", () => {
     const folder = temporaryFolder();
-    const report = searchReport(locateLibTorch({ XDG_CACHE_HOME: folder }).tried);
+    const report = searchReport(locateLibTorch({ XDG_CACHE_HOME: folder, PATH: "/nowhere" }).tried);
     expect(report).toContain("LIBTORCH: the environment variable is not set");
     expect(report).toContain(`${join(folder, "transfer-limits", `libtorch-${pinned}`)}: no such folder`);
-    expect(report).toContain("the torch of a Python: not asked for");
+    expect(report).toContain("the torch of python3: it could not be asked");
     expect(report).toContain("dist/cli/main.js doctor --install");
     expect(report).toContain("set LIBTORCH");
   });
 });
+
+/** A python3 that has this version of torch, and nothing else from which LibTorch could come. */
+function pythonWithTorch(version: string) {
+  const folder = temporaryFolder();
+  const torch = join(folder, "packages", "torch");
+  writeFiles(torch, { ...libTorchFiles(version), "__init__.py": "" });
+  const environment = {
+    XDG_CACHE_HOME: join(folder, "cache"),
+    PATH: dirname(python),
+    PYTHONPATH: join(folder, "packages"),
+  };
+  return { folder, torch, environment };
+}

@@ -1,92 +1,71 @@
-import { spawnSync } from "node:child_process";
-import {
-  copyFileSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { binaryFolders, findBinaries } from "../dist/native/binaries.js";
-import { locateLibTorch } from "../dist/native/libtorch.js";
 import { tryInChild } from "../dist/native/trial.js";
+import { installed, prebuildsIn, version } from "./installed-fixture.js";
 import { temporaryFolder, writeFiles } from "./libtorch-fixture.js";
 
-const root = fileURLToPath(new URL("../", import.meta.url));
-const platform = `${process.platform}-${process.arch}`;
-const binaries = ["loader.node", "transfer_limits.node"];
-
-/** The package as it is installed, in a path with a space, with binaries that came with it and none that was built. */
-function installed(builtFor: string) {
-  const folder = join(temporaryFolder(), "an installed package");
-  const prebuilds = join(folder, "prebuilds", platform);
-  mkdirSync(prebuilds, { recursive: true });
-  for (const name of ["package.json", "libtorch.lock.json", "cuda-toolkit.lock.json"])
-    copyFileSync(join(root, name), join(folder, name));
-  cpSync(join(root, "dist"), join(folder, "dist"), { recursive: true });
-  symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
-  const from = findBinaries()?.path as string;
-  for (const name of binaries) copyFileSync(join(from, name), join(prebuilds, name));
-  const libtorch = { "transfer_limits.node": builtFor };
-  writeFileSync(join(prebuilds, "built-for.json"), JSON.stringify({ libtorch }));
-  const addon = () => {
-    const run = spawnSync(process.execPath, [join(folder, "dist", "cli", "main.js"), "doctor", "--json"], {
-      encoding: "utf8",
-      env: {
-        ...process.env,
-        LIBTORCH: locateLibTorch().found?.folder,
-        XDG_CACHE_HOME: temporaryFolder(),
-        TRANSFER_LIMITS_FLAVOUR: "cpu",
-      },
-    });
-    const { findings } = JSON.parse(run.stdout) as { findings: { name: string; detail: string }[] };
-    return {
-      status: run.status,
-      detail: findings.find(({ name }) => name === "native addon")?.detail as string,
-    };
-  };
-  return { addon, prebuilds };
-}
+const binaries = (place: string, libtorch: string | null = null) => ({
+  [join(place, "loader.node")]: "",
+  [join(place, "transfer_limits.node")]: "",
+  ...(libtorch
+    ? { [join(place, "built-for.json")]: `{"libtorch":{"transfer_limits.node":"${libtorch}"}}` }
+    : {}),
+});
+const prebuilt = (minor: string) => join(prebuildsIn(""), `torch-${minor}`);
 
 describe("binaries that come with the package", () => {
   it("are taken where none was built here, and left where one was", () => {
     const folder = temporaryFolder();
-    expect(findBinaries(folder)).toBeNull();
-    const files = (place: string) => Object.fromEntries(binaries.map((name) => [join(place, name), ""]));
-    writeFiles(folder, files(join("prebuilds", platform)));
-    expect(findBinaries(folder)).toEqual({ path: join(folder, "prebuilds", platform), origin: "prebuilt" });
+    expect(findBinaries(null, folder)).toBeNull();
+    writeFiles(folder, binaries(prebuilt("2.14")));
+    expect(findBinaries(null, folder)).toEqual({ path: join(folder, prebuilt("2.14")), origin: "prebuilt" });
     writeFiles(folder, { "build/Release/loader.node": "" }); // half of a build
-    expect(findBinaries(folder)?.origin).toBe("prebuilt");
-    writeFiles(folder, files("build/Release"));
-    expect(findBinaries(folder)).toEqual(binaryFolders(folder)[0]);
+    expect(findBinaries(null, folder)?.origin).toBe("prebuilt");
+    writeFiles(folder, binaries("build/Release"));
+    expect(findBinaries(null, folder)).toEqual(binaryFolders(folder)[0]);
   });
 
-  it("compute from a path with a space", () => {
-    const { status, detail } = installed(locateLibTorch().found?.version as string).addon();
-    expect(detail).toMatch(/^built for LibTorch 2\.\d+\.\d+, for the CPU.*it came with the package$/);
+  it("are those for the LibTorch that was found, whatever its last number, before others that were built", () => {
+    const folder = temporaryFolder();
+    writeFiles(folder, {
+      ...binaries("build/Release", "2.14.1"),
+      ...binaries(prebuilt("2.11"), "2.11.0"),
+      ...binaries(prebuilt("2.14"), "2.14.1"),
+    });
+    expect(findBinaries("2.11.2", folder)?.path).toBe(join(folder, prebuilt("2.11")));
+    expect(findBinaries("2.14.0", folder)?.path).toBe(join(folder, "build", "Release"));
+    expect(findBinaries("2.1.0", folder)?.path).toBe(join(folder, "build", "Release")); // for the error's sake
+  });
+
+  it("compute from a path with a space, beside those for other versions", () => {
+    const { status, addon } = installed("2.11.0", version).doctor();
+    expect(addon).toMatch(/^built for LibTorch 2\.\d+\.\d+, for the CPU.*it came with the package$/);
     expect(status).toBe(0);
   });
 
-  it("are not loaded beside another LibTorch: the error names both versions and both ways out", () => {
-    const { status, detail } = installed("2.11.0").addon();
+  it("are not loaded beside another LibTorch: the error names the versions and both ways out", () => {
+    const { status, addon } = installed("2.10.0", "2.9.1").doctor();
     expect(status).toBe(1);
-    expect(detail).toContain("built for LibTorch 2.11.0");
-    expect(detail).toContain(`but LibTorch ${locateLibTorch().found?.version} lies in`);
-    expect(detail).toMatch(/- use LibTorch 2\.11\.0: set LIBTORCH/);
-    expect(detail).toMatch(/- build the addon for LibTorch .*scripts\/build-native\.mjs/);
+    expect(addon).toContain("built for LibTorch 2.9.1");
+    expect(addon).toContain(`but LibTorch ${version} lies in`);
+    expect(addon).toContain("There are binaries for LibTorch 2.9.1, 2.10.0.");
+    expect(addon).toMatch(/- use LibTorch 2\.9\.1: set LIBTORCH/);
+    expect(addon).toMatch(/- build the addon for LibTorch .*scripts\/build-native\.mjs/);
   });
 
-  it("that are damaged are an error that says which file and where it came from", () => {
-    const { addon, prebuilds } = installed(locateLibTorch().found?.version as string);
-    writeFileSync(join(prebuilds, "transfer_limits.node"), "half of a binary");
-    const { status, detail } = addon();
+  it.each([
+    ["is no binary", "half of a binary", "is cut short: it has 16 bytes, less than a library's header"],
+    ["is another kind of file", "<html>".repeat(20), "is not a shared library"],
+  ])("of which one %s are an error that says which file and where it came from", (_, content, fault) => {
+    const { doctor, prebuilds } = installed(version);
+    const file = join(prebuilds[0] as string, "transfer_limits.node");
+    writeFileSync(file, content);
+    const { status, addon } = doctor();
     expect(status).toBe(1);
-    expect(detail).toContain(join(prebuilds, "transfer_limits.node"));
-    expect(detail).toContain("it came with the package");
+    expect(addon).toContain(`${file} ${fault}`);
+    expect(addon).toContain("it came with the package");
   });
 });
 

@@ -5,8 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
-import { findBinaries } from "../dist/native/binaries.js";
-import { binaryName, chooseFlavour } from "../dist/native/flavour.js";
+import { addonFile } from "../dist/native/load.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { writeReport } from "../dist/report/index.js";
 import { timeTaken } from "../dist/report/sections/cost.js";
@@ -56,8 +55,7 @@ describe("what a study records of its own run", () => {
   });
 
   it("is the build that computed it, by version and by the hash of its binary", async () => {
-    const binaryFolder = findBinaries()?.path as string;
-    const file = join(binaryFolder, binaryName(chooseFlavour(binaryFolder)));
+    const file = addonFile();
     const hash = execFileSync("sha256sum", [file], { encoding: "utf8" }).split(" ")[0];
     const manifest = fileURLToPath(new URL("../package.json", import.meta.url));
     const { version } = JSON.parse(await readFile(manifest, "utf8")) as { version: string };

@@ -4,7 +4,9 @@ import { isAbsolute, join, resolve } from "node:path";
 import { messageOf } from "../common/errors.js";
 import { ownCommand } from "../common/own-commands.js";
 import { readRegularFileSync } from "../common/regular-file.js";
-import { fetchedFolder, readLock } from "./libtorch/lock.js";
+import { serves, versionsServed } from "./binaries.js";
+import { fetchedFolder, lockOf, readLock } from "./libtorch/lock.js";
+import { faultOfLibrary } from "./libtorch/shared-library.js";
 
 /** A LibTorch on this machine. */
 export interface LibTorch {
@@ -31,8 +33,9 @@ const oldest = [2, 11] as const;
 const newest = [2, 15] as const;
 
 /**
- * Looks for LibTorch, without network and without waiting: in `LIBTORCH`; in the package's own cache; and, where
- * `TRANSFER_LIMITS_PYTHON_TORCH` asks for it (`1`, or the path of a Python), in that Python's torch.
+ * Looks for LibTorch, without network: in `LIBTORCH`; in the package's own cache; and in the torch of the Python that
+ * `TRANSFER_LIMITS_PYTHON_TORCH` names (`1` for `python3`, or a path). Where that is not set, `python3` is asked too, but
+ * its torch is taken only where a binary for its version is there; `0` leaves it alone.
  *
  * `LIBTORCH` is an order, not a hint: when the folder that it names cannot be used, the search ends there.
  */
@@ -58,25 +61,34 @@ export function locateLibTorch(environment: NodeJS.ProcessEnv = process.env): {
   if (found) return { found, tried };
 
   const wish = environment.TRANSFER_LIMITS_PYTHON_TORCH;
-  if (!wish || wish === "0") {
+  if (wish === "0") {
     tried.push({
       place: "the torch of a Python",
-      outcome: "not asked for (TRANSFER_LIMITS_PYTHON_TORCH is not set)",
+      outcome: "not wanted (TRANSFER_LIMITS_PYTHON_TORCH is 0)",
     });
     return { found: null, tried };
   }
-  const python = wish === "1" ? "python3" : wish;
+  const python = wish && wish !== "1" ? wish : "python3";
   const answer = folderOfPythonTorch(python, environment);
   if ("reason" in answer) {
     tried.push({ place: `the torch of ${python}`, outcome: answer.reason });
     return { found: null, tried };
   }
-  return { found: attempt(`the torch of ${python}: ${answer.folder}`, answer.folder), tried };
+  const ofPython = attempt(`the torch of ${python}: ${answer.folder}`, answer.folder);
+  const { version } = ofPython ?? {};
+  if (wish || version === undefined || versionsServed().some((built) => serves(built, version)))
+    return { found: ofPython, tried };
+  // Nobody asked for it: it is taken only where a binary is there that can be loaded beside it.
+  tried.splice(-1, 1, {
+    place: `the torch of ${python}: ${answer.folder}`,
+    outcome: `there is no binary for LibTorch ${version}; TRANSFER_LIMITS_PYTHON_TORCH=1 builds one for it`,
+  });
+  return { found: null, tried };
 }
 
 /** Every place that was tried, and the ways to mend it, for an error message. */
 export function searchReport(tried: readonly Attempt[]): string {
-  const { version, wheels } = readLock();
+  const { version, wheels } = lockOf(readLock(), []);
   const megabytes = Math.round(wheels.reduce((sum, wheel) => sum + wheel.bytes, 0) / 1e6);
   return [
     "Tried:",
@@ -100,6 +112,8 @@ function examine(folder: string, environment: NodeJS.ProcessEnv): LibTorch | str
     "include/torch/csrc/api/include/torch/torch.h",
   ]) {
     if (!existsSync(join(folder, needed))) return `not a LibTorch folder: ${needed} is missing`;
+    const fault = needed.endsWith(".so") ? faultOfLibrary(join(folder, needed)) : null;
+    if (fault !== null) return `${needed} ${fault}`;
   }
   const version = versionOf(folder);
   if (!version)

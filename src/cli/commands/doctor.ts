@@ -1,5 +1,7 @@
 import type { Command } from "commander";
-import { describeFetch, fetchLibTorch } from "../../native/libtorch/fetch.js";
+import { hasDriver } from "../../native/flavour.js";
+import { describeFetch, fetchLibTorch, lacksParts } from "../../native/libtorch/fetch.js";
+import type { LockPart } from "../../native/libtorch/lock.js";
 import { locateLibTorch } from "../../native/libtorch.js";
 import { answer } from "../answer.js";
 import { examineMachine, type Finding } from "../doctor/examine.js";
@@ -14,18 +16,25 @@ export function addDoctor(program: Command): void {
     )
     .option(
       "--install",
-      "fetch the pinned LibTorch into the package's cache first, where no LibTorch that can be used is found",
+      "fetch the pinned LibTorch into the package's cache first, where no LibTorch that can be used is found; what is " +
+        "missing or damaged in the cache is fetched again",
     )
     .option(
       "--fetch",
       "fetch the pinned LibTorch into the package's cache first, even where another one is found",
     )
+    .option(
+      "--cuda",
+      "fetch CUDA's libraries too, even where NVIDIA's driver is not there (they are always fetched where it is)",
+    )
     .option("--json", "write one JSON document to stdout")
     .addHelpText("after", examples("doctor --install"))
-    .action((options: { install?: boolean; fetch?: boolean; json?: boolean }) =>
+    .action((options: { install?: boolean; fetch?: boolean; cuda?: boolean; json?: boolean }) =>
       answer(options, async () => {
-        if (options.fetch || (options.install && !locateLibTorch().found)) {
-          await fetchLibTorch({ onProgress: printProgress() });
+        const parts: LockPart[] = options.cuda || hasDriver() ? ["cuda", "gpu"] : [];
+        const { found } = locateLibTorch();
+        if (options.fetch || (options.install && (!found || lacksParts(found, parts)))) {
+          await fetchLibTorch({ onProgress: printProgress(), parts });
         }
         const examination = await examineMachine();
         return {

@@ -1,10 +1,11 @@
 import { existsSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
-import { basename, dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { type FolderTrial, tryFolder } from "../../common/folder-trial.js";
 import { buildCommand, ownCommand } from "../../common/own-commands.js";
-import { type BinaryFolder, binaryFolders, findBinaries } from "../../native/binaries.js";
+import { type BinaryFolder, binaryPlaces, findBinaries } from "../../native/binaries.js";
+import { binaryName, hasDriver } from "../../native/flavour.js";
 import { cacheFolder } from "../../native/libtorch/lock.js";
 import { lastLines } from "../../native/libtorch/python.js";
 import { type Attempt, type LibTorch, locateLibTorch, searchReport } from "../../native/libtorch.js";
@@ -41,7 +42,7 @@ export interface Examination {
 /** Looks at everything that a study, or the build, needs. Changes nothing, and asks nothing of the network. */
 export async function examineMachine(environment: NodeJS.ProcessEnv = process.env): Promise<Examination> {
   const { found: libtorch, tried } = locateLibTorch(environment);
-  const binaries = findBinaries();
+  const binaries = findBinaries(libtorch?.version);
   const trial = binaries && libtorch ? await tryAddon(environment) : null;
   const addon = trial?.loaded ? trial : null;
   const cache = cacheFolder(environment);
@@ -134,8 +135,7 @@ function addonFinding(
 ): Finding {
   const name = "native addon";
   if (!binaries) {
-    const places = binaryFolders().map(({ path }) => path);
-    const detail = `not built: neither ${places.join(" nor ")} holds loader.node and transfer_limits.node`;
+    const detail = `not built: neither ${binaryPlaces().join(" nor ")} holds loader.node and transfer_limits.node`;
     return { name, status: "missing", detail, remedy: buildCommand() };
   }
   if (!libtorch || !trial) {
@@ -143,7 +143,7 @@ function addonFinding(
     return { name, status: "missing", detail, remedy: "Mend LibTorch first." };
   }
   if (!trial.loaded) {
-    const detail = `it cannot be loaded: ${lastLines(trial.reason, 12)}`;
+    const detail = `it cannot be loaded: ${lastLines(trial.reason, 14)}`;
     return { name, status: "missing", detail, remedy: buildCommand() };
   }
   const { libtorch: version, compiler, cuda, cudaVersion } = trial.build;
@@ -158,6 +158,7 @@ function addonFinding(
 function deviceFindings({ build, threads }: Extract<AddonTrial, { loaded: true }>): Finding[] {
   const { devices, cpuCapability } = build;
   const cuda = devices.filter(({ id }) => id.startsWith("cuda"));
+  const driver = `NVIDIA's driver is ${hasDriver() ? "there" : "not there (no /dev/nvidiactl)"}`;
   return [
     { name: "CPU", status: "ok", detail: `${threads} threads an operation, ${cpuCapability} instructions` },
     cuda.length > 0
@@ -169,11 +170,19 @@ function deviceFindings({ build, threads }: Extract<AddonTrial, { loaded: true }
       : {
           name: "CUDA devices",
           status: "note",
-          detail: build.cuda ? "none is seen" : "none: the addon was built for the CPU",
-          ...(build.cuda ? {} : { remedy: `For a GPU: ${buildCommand("cuda")}` }),
+          detail: `${build.cuda ? "none is seen" : "none: the addon that was loaded is the one for the CPU"}; ${driver}`,
+          ...(build.cuda ? {} : { remedy: forGpu() }),
         },
   ];
 }
+
+/** Where the CUDA flavour of the addon is there, LibTorch's CUDA part is what is missing. */
+const forGpu = (): string => {
+  const folder = findBinaries(locateLibTorch().found?.version)?.path;
+  return folder !== undefined && existsSync(join(folder, binaryName("cuda")))
+    ? `For a GPU, with NVIDIA's driver: ${ownCommand("doctor", "--install", "--cuda")}`
+    : `For a GPU: ${buildCommand("cuda")}`;
+};
 
 const toolNames = ["cmake", "ninja", "g++", "python3", "pip"] as const;
 

@@ -3,10 +3,20 @@ import { existsSync } from "node:fs";
 import { mkdir, rename, rm, statfs, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { TransferLimitsError } from "../../common/errors.js";
+import { hasDriver } from "../flavour.js";
 import { type LibTorch, locateLibTorch, searchReport } from "../libtorch.js";
 import { withFolderLock } from "./folder-lock.js";
-import { cacheFolder, fetchedFolder, type LockedWheel, readLock, type WheelLock } from "./lock.js";
+import {
+  cacheFolder,
+  fetchedFolder,
+  type LockedWheel,
+  type LockPart,
+  lockOf,
+  readLock,
+  type WheelLock,
+} from "./lock.js";
 import { requirePip, runPython } from "./python.js";
+import { faultOfLibrary } from "./shared-library.js";
 import { downloadWheel } from "./wheels.js";
 
 /** What a fetch tells while it works. */
@@ -22,6 +32,8 @@ export interface FetchOptions {
   environment?: NodeJS.ProcessEnv;
   /** What to fetch; left out, what the package pins. */
   lock?: WheelLock;
+  /** What else than its CPU part of LibTorch; left out, all where NVIDIA's driver is there, and nothing elsewhere. */
+  parts?: readonly LockPart[];
 }
 
 /**
@@ -31,7 +43,8 @@ export interface FetchOptions {
  */
 export async function fetchLibTorch(options: FetchOptions = {}): Promise<LibTorch> {
   const { onProgress = () => {}, environment = process.env, lock = readLock() } = options;
-  const folder = await fetchWheels({ onProgress, environment, lock });
+  const { parts = hasDriver() ? (["cuda", "gpu"] as const) : [] } = options;
+  const folder = await fetchWheels({ onProgress, environment, lock: lockOf(lock, parts) });
   const { found, tried } = locateLibTorch({ ...environment, LIBTORCH: folder });
   if (!found) {
     throw new TransferLimitsError(
@@ -51,7 +64,7 @@ export async function fetchLibTorch(options: FetchOptions = {}): Promise<LibTorc
  */
 export async function fetchCudaToolkit(options: FetchOptions = {}): Promise<string> {
   const { onProgress = () => {}, environment = process.env, lock = readLock("cuda-toolkit") } = options;
-  const folder = await fetchWheels({ onProgress, environment, lock });
+  const folder = await fetchWheels({ onProgress, environment, lock: lockOf(lock, []) });
   onProgress({ kind: "done", name: lock.name, folder });
   return folder;
 }
@@ -62,7 +75,11 @@ export async function fetchCudaToolkit(options: FetchOptions = {}): Promise<stri
  * complete or absent. What is already there is not fetched again: what an older version of this package had unpacked, or a
  * wheel that an interrupted fetch had finished. Several processes may fetch at once: one works, the others wait for it.
  */
-async function fetchWheels({ onProgress, environment, lock }: Required<FetchOptions>): Promise<string> {
+async function fetchWheels({
+  onProgress,
+  environment,
+  lock,
+}: Required<Omit<FetchOptions, "parts">>): Promise<string> {
   const folder = fetchedFolder(lock, environment);
   if (missingWheels(folder, lock).length === 0) return folder;
   requireSupportedHost(lock);
@@ -93,9 +110,23 @@ export function describeFetch(event: FetchEvent): string {
   }
 }
 
-/** The wheels of which something is not in `folder`. */
+/** The wheels of which something is not in `folder`, or is there cut short. */
 const missingWheels = (folder: string, lock: WheelLock): LockedWheel[] =>
-  lock.wheels.filter(({ unpack }) => !unpack.every(({ to }) => existsSync(join(folder, to))));
+  lock.wheels.filter(({ unpack }) => !unpack.every(({ to }) => isWhole(join(folder, to))));
+
+const isWhole = (path: string): boolean =>
+  existsSync(path) && (!/\.so[.\d]*$/.test(path) || faultOfLibrary(path) === null);
+
+/** Whether a package's cache lacks something of LibTorch that this machine can use; false for a LibTorch of another place. */
+export function lacksParts(
+  { folder }: LibTorch,
+  parts: readonly LockPart[],
+  environment: NodeJS.ProcessEnv = process.env,
+): boolean {
+  if (environment.LIBTORCH) return false;
+  const lock = lockOf(readLock(), parts);
+  return folder === fetchedFolder(lock, environment) && missingWheels(folder, lock).length > 0;
+}
 
 async function fetchInto(
   folder: string,
@@ -137,10 +168,10 @@ async function fetchInto(
   await Promise.all(wheels.map(({ path }) => rm(path, { force: true })));
 }
 
-/** Moves what the wheels hold from one folder to another, but for what is there. */
+/** Moves what the wheels hold from one folder to another, but for what is there whole. */
 async function moveMissing(from: string, to: string, { wheels }: WheelLock): Promise<void> {
   for (const part of wheels.flatMap(({ unpack }) => unpack)) {
-    if (existsSync(join(to, part.to))) continue;
+    if (isWhole(join(to, part.to))) continue;
     await mkdir(dirname(join(to, part.to)), { recursive: true });
     await rename(join(from, part.to), join(to, part.to));
   }
@@ -184,7 +215,8 @@ function requireSupportedHost({ name }: WheelLock): void {
 
 async function requireSpace(cache: string, lock: WheelLock): Promise<void> {
   const wheels = lock.wheels.reduce((sum, wheel) => sum + wheel.bytes, 0);
-  const needed = wheels + lock.unpackedBytes;
+  const parts = new Set(lock.wheels.flatMap(({ unpack }) => unpack.map(({ part }) => part ?? "always")));
+  const needed = [...parts].reduce((sum, part) => sum + (lock.unpackedBytes[part] ?? 0), wheels);
   const { bavail, bsize } = await statfs(cache);
   if (bavail * bsize >= needed) return;
   throw new TransferLimitsError(

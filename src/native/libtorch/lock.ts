@@ -7,6 +7,12 @@ import { z } from "zod";
 /** A path inside a wheel or inside the unpacked folder: relative, and never upwards. */
 const insidePath = z.string().regex(/^(?!\/)(?!.*(^|\/)\.\.(\/|$)).+$/);
 
+/**
+ * What is fetched only where it is wanted. `cuda`: LibTorch's CUDA part, which the CUDA flavour of the addon is linked
+ * with. `gpu`: CUDA's mathematics (cuBLAS, cuDNN, ...), without which that part cannot be loaded.
+ */
+export type LockPart = "cuda" | "gpu";
+
 const lockSchema = z.strictObject({
   /** What the wheels make together, in words. */
   name: z.string(),
@@ -14,7 +20,12 @@ const lockSchema = z.strictObject({
   flavour: z.string(),
   python: z.strictObject({ version: z.string(), implementation: z.string(), abi: z.string() }),
   platforms: z.array(z.string()).min(1),
-  unpackedBytes: z.number().int().positive(),
+  /** Space on the disk: of what is always fetched, and of each part. */
+  unpackedBytes: z.strictObject({
+    always: z.number().int().positive(),
+    cuda: z.number().int().positive().optional(),
+    gpu: z.number().int().positive().optional(),
+  }),
   wheels: z.array(
     z.strictObject({
       name: z.string(),
@@ -22,7 +33,9 @@ const lockSchema = z.strictObject({
       bytes: z.number().int().positive(),
       sha256: z.string().regex(/^[0-9a-f]{64}$/),
       /** Which entries are unpacked and where to: a folder ends in a slash, everything else is one file. */
-      unpack: z.array(z.strictObject({ from: insidePath, to: insidePath })),
+      unpack: z.array(
+        z.strictObject({ from: insidePath, to: insidePath, part: z.enum(["cuda", "gpu"]).optional() }),
+      ),
     }),
   ),
 });
@@ -33,6 +46,17 @@ const lockSchema = z.strictObject({
  */
 export type WheelLock = z.infer<typeof lockSchema>;
 export type LockedWheel = WheelLock["wheels"][number];
+
+/** A lock without what belongs to other parts than these, and without the wheels of which nothing is left. */
+export function lockOf(lock: WheelLock, parts: readonly LockPart[]): WheelLock {
+  const wheels = lock.wheels
+    .map((wheel) => ({
+      ...wheel,
+      unpack: wheel.unpack.filter(({ part }) => part === undefined || parts.includes(part)),
+    }))
+    .filter(({ unpack }) => unpack.length > 0);
+  return { ...lock, wheels };
+}
 
 /** Reads a lock file that the package carries. */
 export function readLock(of: "libtorch" | "cuda-toolkit" = "libtorch"): WheelLock {
