@@ -193,7 +193,7 @@ describe("the summary of a study", () => {
     const done = { ...results, cells: [...results.cells.slice(0, 2), row("from-scratch", 0.7)] };
     const [conclusion, path] = studySummary(done, "/r/report.html").split("\n\n").slice(-2);
     expect(conclusion).toMatch(
-      /^Whether profound helps over training from scratch is undetermined on the one task: with one seed/,
+      /^Whether profound helps over training from scratch is undecided on the one task: with one seed/,
     );
     expect(path).toBe("Report: /r/report.html");
   });

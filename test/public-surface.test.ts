@@ -373,7 +373,10 @@ beforeAll(async () => {
     "statistics.smallestSignificant": { work: statistics.smallestSignificant, given: [10, 0.05] },
     "statistics.relativePerformanceGain": { work: statistics.relativePerformanceGain, given: [0.5, 0.4] },
     "statistics.computeGains": { work: statistics.computeGains, given: [[cell]] },
-    "statistics.computeClaims": { work: statistics.computeClaims, given: [[cell], { margins: {} }] },
+    "statistics.computeClaims": {
+      work: statistics.computeClaims,
+      given: [[cell], { margins: {} }, { exposure: [], pretraining: [] }],
+    },
     "statistics.expectedHalfWidth": {
       work: statistics.expectedHalfWidth,
       given: [{ seeds: 0.1, patients: 0.1, rest: 0.1 }, 3, 10, 0.05, 2],

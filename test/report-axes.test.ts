@@ -14,11 +14,17 @@ describe("an axis", () => {
     expect(readableDomain([1, 3])).toEqual([1, 3]);
   });
 
-  it("of gains is not stretched by one that is far beyond the others", () => {
-    const gain = (percent: number) => ({ percent, low: percent - 1, high: percent + 1 });
-    // Four times the median size of 4 % is 16 %.
-    expect(gainDomain([gain(2), gain(3), gain(4), gain(-100), gain(300)])).toEqual([-16, 16]);
-    expect(gainDomain([gain(2), gain(3), gain(4)])).toEqual([0, 5]);
+  it("of gains holds every difference and the margins, but not intervals almost without end", () => {
+    const gain = (estimate: number, half: number) => ({
+      estimate,
+      low: estimate - half,
+      high: estimate + half,
+    });
+    expect(gainDomain([gain(0.2, 0.1), gain(-0.1, 0.1)])).toEqual([-1.6, 1.6]);
+    expect(gainDomain([gain(4, 2), gain(-3, 1)])).toEqual([-4, 6]);
+    // Three times the largest difference: 60 margins.
+    expect(gainDomain([gain(20, 500), gain(1, 2)])).toEqual([-60, 60]);
+    expect(gainDomain([{ estimate: 2, low: null, high: null }])).toEqual([-1.6, 2]);
   });
 
   it("of a constant validation metric leaves its panel as high as any other", async () => {

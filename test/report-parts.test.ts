@@ -250,7 +250,7 @@ describe("gain against distance", () => {
         },
       }),
     );
-    return { models: [row.model], tasks: rows, seeds: [7], rows, cohorts: [] };
+    return { models: [row.model], tasks: rows, seeds: [7], rows, cohorts: [], findings: [] };
   }
 
   it("states r, its exact p, n, what one task does to it, and what so few tasks could find", () => {

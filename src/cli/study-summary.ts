@@ -14,7 +14,7 @@ export function studySummary(results: StudyResults, report: string | null): stri
     ...leaks(results).map(printable),
     ...shortcomings(results),
     modelAnswers(summarise(results))
-      .map(({ answer }) => printable(answer))
+      .map(({ answer, more }) => printable(`${answer} ${more}`.trim()))
       .join("\n"),
     report === null ? "" : `Report: ${report}`,
   ]

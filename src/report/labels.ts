@@ -79,6 +79,10 @@ export function metricLabel(metric: string): string {
   return metricNames[metric.toLowerCase()] ?? metric;
 }
 
+/** The same inside a sentence: `specificity at sensitivity 0.9`, `Dice`. */
+export const metricInProse = (metric: string): string =>
+  metricLabel(metric).replace(/^Specificity/, "specificity");
+
 export function metricWithDirection(metric: string): string {
   return `${metricLabel(metric)}, ${higherIsBetter(metric) ? "higher" : "lower"} is better`;
 }
@@ -88,5 +92,5 @@ export const verdictWords: Record<Verdict, string> = {
   supported: "better",
   contradicted: "worse",
   "practically-equal": "practically equal",
-  undetermined: "undetermined",
+  undetermined: "undecided",
 };

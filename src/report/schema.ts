@@ -202,7 +202,33 @@ export const resultsSchema = z.object({
         better: whole.nullable(),
         detectable: number.nullable(),
         wouldSettle: z.object({ seeds: whole.nullable(), patients: whole.nullable() }).nullable(),
+        distrust: z.array(text),
+        cost: z.object({ fineTunedSeconds: number, referenceSeconds: number }),
       }),
+    )
+    .optional(),
+  findings: z
+    .array(
+      z.discriminatedUnion("kind", [
+        z.object({
+          kind: z.literal("nothing-learnt"),
+          ...{ task, strategy, metric: text, best: number, comparator: z.enum(comparators), model: text },
+          trivial: z.number().nullable(),
+          answer: text.nullable(),
+        }),
+        z.object({
+          kind: z.literal("collapsed-features"),
+          ...{ task, strategy, model: text, comparator: z.enum(comparators) },
+        }),
+        z.object({
+          kind: z.literal("distance-at-ceiling"),
+          ...{ task, strategy, model: text, distance: z.enum(["D2R", "D2P", "D2S"]) },
+        }),
+        z.object({
+          kind: z.literal("pretraining-not-fallen"),
+          ...{ model: text, first: z.number().nullable(), last: z.number().nullable() },
+        }),
+      ]),
     )
     .optional(),
   distances: z.array(

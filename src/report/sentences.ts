@@ -1,8 +1,10 @@
 import { groupBy } from "../common/group-by.js";
-import { comparators, isShared, ownStrategy } from "../common/vocabulary.js";
+import { comparators, isShared, variantName } from "../common/vocabulary.js";
 import { type Claim, hardlyAnything, type Verdict } from "../statistics/claims.js";
 import type { GainReference, StudyResults } from "../study/results.js";
-import { count, listing, names, percent, signed, significant } from "./format.js";
+import { hasOneSeed } from "./claim-words.js";
+import { findingsInWords } from "./findings.js";
+import { count, listing, names } from "./format.js";
 import {
   kindInProse,
   metricLabel,
@@ -12,15 +14,15 @@ import {
   verdictWords,
 } from "./labels.js";
 import { notBeyondTrivial } from "./not-beyond-trivial.js";
-import { distanceNames, type Summary, type TaskRow } from "./summary.js";
+import { answeredOver, distanceNames, type MeanDistance, type Summary, type TaskRow } from "./summary.js";
 
 /** What is said of one foundation model on the first screen. */
 export interface ModelAnswer {
   model: string;
-  /** Whether pretraining helped, in one sentence. */
+  /** Where it does not beat what takes no network, then whether pretraining helped over training from scratch. */
   answer: string;
-  /** By how much on each task, and how sure. */
-  details: string[];
+  /** Over the other references, and what could not be compared; empty where there is nothing more to say. */
+  more: string;
 }
 
 /** The answer in words, computed from the numbers: one sentence a foundation model. */
@@ -30,42 +32,74 @@ export function modelAnswers(summary: Summary): ModelAnswer[] {
     const rows = byModel.get(model) ?? [];
     const counted = rows.filter((row) => row.counts);
     const others = rows.filter((row) => !row.counts);
+    const { first, more } = answer(model, counted);
     return {
       model,
-      answer: [...notBeyondTrivial(model, counted), answer(model, counted), ...byDiffusion(others)].join(" "),
-      details: details(rows),
+      answer: [...notBeyondTrivial(model, counted), first].join(" "),
+      more: [...more, ...byDiffusion(others)].join(" "),
     };
   });
 }
 
-function answer(model: string, rows: TaskRow[]): string {
+function answer(model: string, rows: TaskRow[]): { first: string; more: string[] } {
   const compared = rows.filter((row) => isLearnt(row.claims["from-scratch"]));
-  const others = (["random-weights", "specialised"] as const).flatMap((reference) => tally(rows, reference));
-  const rest = others.length > 0 ? `; ${listing(others)}` : "";
+  const tallies = (["specialised", "trivial"] as const).flatMap((reference) => tally(rows, reference));
+  const others = tallies.length > 0 ? [`${sentence(tallies.join("; "))}.`] : [];
   if (compared.length === 0) {
     const { yet, why } = whyUnknown(rows);
-    const more = others.length > 0 ? ` It is better ${listing(others)}.` : "";
-    return `Whether ${model} helps over training from scratch cannot be said${yet}: ${why}.${more}`;
+    const first = `Whether ${model} helps over training from scratch cannot be said${yet}: ${why}.`;
+    return { first, more: others };
   }
-  const missing = rows.filter((row) => !compared.includes(row)).map((row) => taskInProse(row));
-  const absent = missing.length > 0 ? ` ${sentence(listing(missing))} could not be compared.` : "";
+  const rest = rows.filter((row) => !compared.includes(row));
+  const known = (row: TaskRow) => row.claims["from-scratch"] !== undefined;
+  const absent = [
+    ...saying(rest.filter(known), `${rest.filter(known).length === 1 ? "was" : "were"} learnt by neither`),
+    ...saying(
+      rest.filter((row) => !known(row)),
+      "could not be compared",
+    ),
+  ];
   const claims = compared.map((row) => row.claims["from-scratch"] as Claim);
-  if (claims.every(({ seeds }) => seeds.length < 2)) {
-    const higher = claims.filter(({ difference }) => difference.estimate > 0).length;
-    return (
-      `Whether ${model} helps over training from scratch is undetermined on ${allOf(claims.length)}: with one seed nobody ` +
-      `knows how much a result moves from one training to the next. Its mean is higher on ${higher === 0 ? "none" : higher} ` +
-      `of ${claims.length}.${absent}`
+  if (claims.every(hasOneSeed)) {
+    const higher = answeredOver.flatMap((reference) =>
+      higherThan(reference === "from-scratch" ? compared : rows, reference),
     );
+    const first =
+      `Whether ${model} helps over training from scratch is undecided on ${allOf(claims.length)}: with one seed nobody ` +
+      "knows how much a result moves from one training to the next.";
+    return { first, more: [`Its mean is higher than that of ${listing(higher)}.`, ...absent] };
   }
+  return {
+    first: `Over training from scratch, ${model} is ${verdictParts(compared, "from-scratch")}.`,
+    more: [...others, ...absent],
+  };
+}
+
+/** What is said of all these tasks, in one sentence; nothing where there are none. */
+function saying(rows: readonly TaskRow[], what: string): string[] {
+  return rows.length === 0 ? [] : [`${sentence(listing(rows.map((row) => taskInProse(row))))} ${what}.`];
+}
+
+/** `better on 1 of 3 tasks (lesion segmentation), worse on 1 (super-resolution) and undecided on 1`. */
+function verdictParts(rows: readonly TaskRow[], reference: GainReference): string {
   const parts = verdicts.flatMap((verdict) => {
-    const those = compared.filter((row) => row.claims["from-scratch"]?.verdict === verdict);
+    const those = rows.filter((row) => row.claims[reference]?.verdict === verdict);
     if (those.length === 0 && verdict !== "supported") return [];
-    const names = those.length === 0 ? "" : ` (${listing(those.map((row) => taskInProse(row)))})`;
-    const of = verdict === "supported" ? ` of ${count(compared.length, "task")}` : "";
-    return [`${verdictWords[verdict]} on ${those.length === 0 ? "none" : those.length}${of}${names}`];
+    const all = verdict === "supported" ? ` of ${count(rows.length, "task")}` : "";
+    const named = those.length > 0 && (verdict === "supported" || verdict === "contradicted");
+    const which = named ? ` (${listing(those.map((row) => taskInProse(row)))})` : "";
+    return [`${verdictWords[verdict]} on ${those.length === 0 ? "none" : those.length}${all}${which}`];
   });
-  return `Over training from scratch, ${model} is ${listing(parts)}${rest}.${absent}`;
+  return listing(parts);
+}
+
+/** `training from scratch on 2 of 5 tasks`: on how many its mean is the higher one, which is all that one seed can say. */
+function higherThan(rows: readonly TaskRow[], reference: (typeof answeredOver)[number]): string[] {
+  const claims = rows.flatMap((row) => row.claims[reference] ?? []);
+  if (claims.length === 0) return [];
+  const higher = claims.filter(({ difference }) => difference.estimate > 0).length;
+  const all = reference === "from-scratch" ? count(claims.length, "task") : String(claims.length);
+  return [`${referenceInProse[reference]} on ${higher === 0 ? "none" : higher} of ${all}`];
 }
 
 /** Of two models that have learnt next to nothing neither is better. */
@@ -92,46 +126,14 @@ function whyUnknown(rows: readonly TaskRow[]): { yet: string; why: string } {
 
 /** What is said of tasks that are learnt by diffusion too; nothing where none can be compared. */
 function byDiffusion(rows: TaskRow[]): string[] {
-  const [over] = tally(rows, "from-scratch");
-  if (over === undefined) return [];
-  const compared = rows.filter((row) => row.claims["from-scratch"]);
-  const names = listing(compared.map(({ task }) => taskInProse({ task, strategy: ownStrategy(task) })));
-  return [`Fine-tuned by diffusion instead (${names}), it is better ${over}.`];
+  return tally(rows, "from-scratch").map((over) => `Fine-tuned by diffusion instead, ${over}.`);
 }
 
-/** `over random weights on 2 of 2`; nothing where no task can be compared, or no claim be more than undetermined. */
-function tally(rows: TaskRow[], reference: GainReference): string[] {
-  const claims = rows.flatMap((row) => row.claims[reference] ?? []);
-  if (claims.every(({ seeds }) => seeds.length < 2)) return [];
-  const better = claims.filter(({ verdict }) => verdict === "supported").length;
-  return [`over ${referenceInProse[reference]} on ${better === 0 ? "none" : better} of ${claims.length}`];
-}
-
-/** `Dice 0.62 against 0.53`. */
-export function means({ metric, fineTuned, referenceValue }: Claim): string {
-  const name = metricLabel(metric);
-  return `${name}${/\d$/.test(name) ? ":" : ""} ${significant(fineTuned)} against ${significant(referenceValue)}`;
-}
-
-/** `+3.1 % (95 % interval −0.4 % to +7.0 %)`; the interval only where it is known. */
-function gainInWords({ percent: gain, difference }: Claim): string {
-  if (gain === null) return `a difference of ${signed(difference.estimate, 3)}`;
-  const interval =
-    gain.low === null || gain.high === null
-      ? ""
-      : ` (95 % interval ${percent(gain.low)} to ${percent(gain.high)})`;
-  return `${percent(gain.estimate)}${interval}`;
-}
-
-function details(rows: TaskRow[]): string[] {
-  return rows.flatMap((row) => {
-    const claim = row.claims["from-scratch"];
-    if (!claim || !isLearnt(claim)) return [];
-    const { seeds, verdict, reason } = claim;
-    // What one seed leaves open is said once, of the model.
-    const judgement = seeds.length < 2 ? "" : `: ${verdictWords[verdict]}, ${reason}`;
-    return [`${sentence(taskInProse(row))}: ${means(claim)}, ${gainInWords(claim)}${judgement}.`];
-  });
+/** `over the specialised model, better on none of 2 and worse on 2 (...)`; nothing where one seed decides nothing. */
+function tally(rows: readonly TaskRow[], reference: (typeof answeredOver)[number]): string[] {
+  const compared = rows.filter(({ claims: { [reference]: claim } }) => claim && !hasOneSeed(claim));
+  if (compared.length === 0) return [];
+  return [`over ${referenceInProse[reference]}, ${verdictParts(compared, reference)}`];
 }
 
 /** Where test sets leave a metric undefined, and why; one sentence a task. */
@@ -177,9 +179,16 @@ export function exposures({ exposure = [] }: StudyResults): string[] {
   });
 }
 
-/** Tasks that foundation models have learnt in no way, so that a gain is a ratio between next to nothing. */
-function unlearntTasks(rows: readonly TaskRow[]): string[] {
+/**
+ * Tasks that foundation models have learnt in no way, so that a gain is a ratio between next to nothing; those that no network
+ * at all has learnt are findings.
+ */
+function unlearntTasks({ rows, findings }: Summary): string[] {
+  const byNobody = new Set(
+    findings.flatMap((one) => (one.kind === "nothing-learnt" ? [variantName(one)] : [])),
+  );
   const unlearnt = rows.filter((row) => {
+    if (byNobody.has(variantName(row))) return false;
     const means = comparators
       .filter((name) => !isShared(name))
       .flatMap((name) => row.entries[name].score?.mean ?? []);
@@ -208,8 +217,7 @@ export function caveats(results: StudyResults, summary: Summary): string[] {
       "One seed: how much the numbers move from training to training is not known. Every ± is over test cases.",
     );
   }
-  for (const line of undefinedMetrics(summary.rows)) list.push(line);
-  for (const line of unlearntTasks(summary.rows)) list.push(line);
+  list.push(...findingsInWords(summary), ...undefinedMetrics(summary.rows), ...unlearntTasks(summary));
   for (const { split, tasks } of summary.cohorts) {
     if (split.test >= fewCases) continue;
     const where = tasks === null ? "" : ` of ${listing(tasks.map(kindInProse))}`;
@@ -230,11 +238,12 @@ export function caveats(results: StudyResults, summary: Summary): string[] {
     );
   }
   const all = summary.rows.flatMap((row) => distanceNames.flatMap((name) => row.distances[name] ?? []));
-  const saturated = all.filter((distance) => distance.saturated).length;
-  if (saturated > 0) {
+  const saturated = all.filter((distance) => distance.saturated);
+  if (saturated.length > 0) {
+    const kinds = [...groupBy(saturated, kindOfSaturation)].map(([kind, own]) => `${own.length} ${kind}`);
     list.push(
-      `${saturated === all.length ? "All" : `${saturated} of ${all.length}`} distances are saturated at the paper’s kernel width: they are at their floor or ceiling, ` +
-        "or of collapsed features, and do not say how far the representation moved.",
+      `${saturated.length === all.length ? "All" : `${saturated.length} of ${all.length}`} distances are saturated at the paper’s kernel width and ` +
+        `do not say how far the representation moved: ${listing(kinds)}.`,
     );
   }
   const undefinedGains = results.gains.filter(
@@ -243,6 +252,14 @@ export function caveats(results: StudyResults, summary: Summary): string[] {
   if (undefinedGains > 0)
     list.push(`${count(undefinedGains, "gain")} over a reference of 0 cannot be given in percent.`);
   return list;
+}
+
+/** What is wrong with a distance at the paper's kernel width, in any seed. */
+function kindOfSaturation({ bySeed }: MeanDistance): string {
+  const flags = new Set(bySeed.flatMap(({ paper }) => paper.flags));
+  if (flags.has("collapsed-a") || flags.has("collapsed-b")) return "of collapsed features";
+  if (flags.has("ceiling")) return "at their ceiling";
+  return flags.has("sigma-too-large") ? "at their floor" : "the same whatever the features are";
 }
 
 const sentence = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);

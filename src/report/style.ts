@@ -31,10 +31,14 @@ a{color:var(--link)}
 .quiet{color:var(--muted)}
 p.quiet{font-size:.9rem}
 .spoken{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
-.answers{display:grid;grid-template-columns:minmax(0,1fr);gap:0 40px;align-items:start}
-@media (min-width:1000px){.answers.several{grid-template-columns:1fr 1fr}.answers.several .answer{font-size:1.15rem}}
-.answer{font-size:1.3rem;line-height:1.4;margin:.4em 0 .3em;max-width:60ch;font-weight:600}
-.details{margin:.2em 0 1em;padding-left:1.2em;max-width:80ch}
+.first{display:grid;grid-template-columns:minmax(0,1fr);gap:8px 36px;align-items:start}
+@media (min-width:900px){.first:not(.alone){grid-template:auto 1fr/minmax(0,1fr) minmax(0,440px)}.first .picture{grid-area:1/2/3/3}}
+@media (min-width:1060px){.first.pair{grid-template-columns:minmax(0,1fr) minmax(0,652px)}}
+.first .figure{margin:0}
+.first .figure h3{font-size:1rem;margin:0}
+.first .panels-1 .drawing{max-width:440px}
+.answer{font-size:1.15rem;line-height:1.4;margin:.4em 0 .3em;max-width:60ch;font-weight:600}
+.rest{margin:.2em 0 1.2em}
 .notice{background:var(--notice);color:var(--notice-ink);padding:.5em .8em;border-radius:6px;max-width:none}
 nav{position:sticky;top:0;background:var(--page);border-bottom:1px solid var(--rule);max-width:none;z-index:3}
 nav ul{display:flex;flex-wrap:wrap;gap:0 20px;list-style:none;margin:0 auto;padding:8px 16px;max-width:1240px;font-size:.9rem}
@@ -46,9 +50,6 @@ section[id],figure[id]{scroll-margin-top:3.2em}
 .facts dd,.meanings dd{margin:0;overflow-wrap:anywhere}
 .meanings div{margin:.5em 0}
 .meanings dt{color:inherit;font-weight:600;font-size:1rem}
-.columns{display:grid;grid-template-columns:minmax(0,1fr);gap:8px 32px;align-items:start}
-@media (min-width:860px){.columns{grid-template-columns:minmax(340px,1fr) minmax(0,1.35fr)}.columns.single{grid-template-columns:minmax(0,1fr)}}
-@media (min-width:1000px){.columns.pair{grid-template-columns:minmax(620px,1.2fr) minmax(0,1fr)}}
 .claims{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,340px),1fr));gap:12px;margin:1em 0}
 .claim{background:var(--card);border:1px solid var(--rule);border-radius:6px;padding:.6em .9em;break-inside:avoid}
 .claim h3{margin:.2em 0 .4em}
@@ -57,8 +58,6 @@ section[id],figure[id]{scroll-margin-top:3.2em}
 .claim dd{margin:0;font-size:.9rem;overflow-wrap:anywhere}
 .notes ul{margin:.2em 0 1.4em;padding-left:1.2em}
 .notes li{margin:.25em 0}
-.columns .figure{margin:0}
-.columns .figure h3{font-size:1rem;margin:0}
 details{margin:.6em 0}
 summary{cursor:pointer}
 summary h3{display:inline;margin:0}
@@ -140,7 +139,7 @@ ${comparators
 pre{font:.8rem/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;margin:.6em 0}
 code{font:.95em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 footer{color:var(--muted);font-size:.85rem;margin-top:3em;padding-bottom:2em}
-@media (max-width:500px){h1{font-size:1.4rem}.answer{font-size:1.12rem}nav{position:static}}
+@media (max-width:500px){h1{font-size:1.4rem}.answer{font-size:1.1rem}nav{position:static}}
 @media (max-width:720px){.images{grid-auto-flow:row;grid-template-columns:repeat(auto-fill,minmax(110px,1fr))}.image,.frame{width:auto}.shape{width:100%}.image:nth-child(3){grid-column-start:1}
 th.wide,td.wide{display:none}.narrow{display:block;font-weight:400;color:var(--muted);font-size:.92em}tbody th{min-width:8em;max-width:9.5em;white-space:normal}tbody th .swatch{white-space:normal;display:block;padding-left:1.1em;text-indent:-1.1em}}
 @page{size:A4;margin:14mm}
@@ -151,9 +150,8 @@ nav,.downloads{display:none}
 main,footer{max-width:none;padding:0}
 h2,h3,summary,.kicker,h2+p{break-after:avoid}
 p,li,dl div{break-inside:avoid}
-.answers.several{grid-template-columns:1fr 1fr;gap:0 20px}
-.answer,.answers.several .answer{font-size:11.5pt}
-.columns,.columns.pair{display:block}
+.answer{font-size:11.5pt}
+.first,.first.pair{display:block}
 .scroll{overflow:visible}
 .table{break-inside:avoid}
 .table.long{break-inside:auto}
@@ -169,6 +167,7 @@ th button,th[aria-sort] button{text-decoration:none}
 tr,.image,.figure,.panel,.case,.lead{break-inside:avoid}
 thead{display:table-header-group}
 .panels,.panels-2 .panels{display:grid;grid-template-columns:repeat(3,minmax(0,1fr));gap:8px}
+.first .panels,.first .panels-2 .panels{grid-template-columns:repeat(2,minmax(0,1fr))}
 .figures{display:block}
 .images{grid-auto-flow:column;grid-template-columns:none;grid-auto-columns:minmax(0,92px);gap:6px}
 .image:nth-child(3){grid-column-start:auto}

@@ -11,6 +11,7 @@ import {
   taskKinds,
 } from "../common/vocabulary.js";
 import { type Claim, computeClaims, gainReferences, hardlyAnything } from "../statistics/claims.js";
+import { computeFindings, type Finding } from "../statistics/findings.js";
 import type {
   CellResult,
   CellSummary,
@@ -93,7 +94,16 @@ export interface Summary {
   seeds: number[];
   rows: TaskRow[];
   cohorts: CohortInUse[];
+  /** What makes numbers say less than they seem to, each once. */
+  findings: Finding[];
 }
+
+/** What the first screen and the claim cards compare with: to be better than a network that never saw the task tells nothing. */
+export const answeredOver = [
+  "from-scratch",
+  "specialised",
+  "trivial",
+] as const satisfies readonly GainReference[];
 
 export const distanceNames: readonly DistanceName[] = ["D2R", "D2P", "D2S"];
 
@@ -139,6 +149,7 @@ export function summarise(results: StudyResults): Summary {
     seeds,
     rows,
     cohorts: cohortsOf(results, [...new Set(tasks.map(({ task }) => task))]),
+    findings: results.findings ?? computeFindings(results),
   };
 }
 
@@ -174,7 +185,8 @@ interface Index {
   distances: Map<string, Distance[]>;
 }
 
-function indexOf({ cells, claims, distances }: StudyResults): Index {
+function indexOf({ cells, claims, distances, exposure = [], pretraining }: StudyResults): Index {
+  const circumstances = { exposure, pretraining };
   const sharedBy = (comparator: SharedComparator) => {
     const byTask = groupBy(
       cells.filter((cell) => cell.comparator === comparator),
@@ -188,7 +200,7 @@ function indexOf({ cells, claims, distances }: StudyResults): Index {
       (cell) => keyOf(cell, cell.model),
     ),
     shared: { specialised: sharedBy("specialised"), trivial: sharedBy("trivial") },
-    claims: groupBy(claims ?? computeClaims(resultsOf(cells)), (claim) =>
+    claims: groupBy(claims ?? computeClaims(resultsOf(cells), {}, circumstances), (claim) =>
       keyOf(claim, claim.model, claim.reference),
     ),
     distances: groupBy(distances, (distance) => keyOf(distance, distance.model, distance.name)),

@@ -5,6 +5,7 @@ import type { CellResult, GainReference } from "../study/results.js";
 import { defaultMargins } from "../tasks/margins.js";
 import { cellsOf, requireCells } from "./cells.js";
 import { type CrossedDifference, type CrossedPair, crossedDifference, crossedPair } from "./crossed.js";
+import { type Circumstances, costOf, doubtsAbout, requireCircumstances } from "./doubts.js";
 import { holm } from "./holm.js";
 import { detectableDifference, fewSeeds, type WouldSettle, whatSettles } from "./planning.js";
 import { type SpecificityDifference, specificityOf } from "./specificity-claim.js";
@@ -75,6 +76,10 @@ export interface Claim {
   detectable: number | null;
   /** What would settle an undetermined claim; null where it is settled, or nothing is known of the spread. */
   wouldSettle: WouldSettle | null;
+  /** What stands against these numbers, each in a few words; empty where nothing is known to. */
+  distrust: string[];
+  /** Device seconds that one seed of either took on average; `trivial` works on the CPU. */
+  cost: { fineTunedSeconds: number; referenceSeconds: number };
 }
 
 /** Rules of claims, as a study sets them beforehand. */
@@ -102,9 +107,12 @@ interface Comparison {
     | "equivalence"
     | "detectable"
     | "wouldSettle"
+    | "distrust"
   > & {
     estimate: number;
   };
+  /** The cells that it rests on: the fine-tuned one and the reference, of each seed. */
+  pairs: readonly (readonly [CellResult, CellResult])[];
   /** Null for a metric that only a whole test set has. */
   pair: CrossedPair | null;
   /** Of such a metric, where it can be judged. */
@@ -115,11 +123,17 @@ interface Comparison {
  * Every claim that a study's cells allow: each fine-tuned model on each task over each reference that was run. All numbers
  * rest on the same seeds and patients for both, and no claim is better than undetermined from one seed.
  *
+ * @param circumstances what is known of the models besides their cells, for `distrust`
  * @throws `BAD_INPUT` for what are no results of cells
  */
-export function computeClaims(cells: readonly CellResult[], rules: ClaimRules = {}): Claim[] {
+export function computeClaims(
+  cells: readonly CellResult[],
+  rules: ClaimRules = {},
+  circumstances: Circumstances = {},
+): Claim[] {
   requireCells(cells);
   requireOptions(rules, "rules");
+  requireCircumstances(circumstances);
   const { margins = {} } = rules;
   requireOptions(margins, "rules.margins");
   const comparisons = gainReferences.flatMap((reference) => comparisonsOver(cells, reference));
@@ -141,7 +155,7 @@ export function computeClaims(cells: readonly CellResult[], rules: ClaimRules = 
     const { estimate, ...rest } = claim;
     const [low, high] = known?.interval(1 - level) ?? [null, null];
     const [from, to] = known?.interval(1 - 2 * level) ?? [null, null];
-    const numbers: Omit<Claim, "verdict" | "reason" | "wouldSettle"> = {
+    const numbers: Judged = {
       ...rest,
       difference: {
         estimate,
@@ -166,9 +180,12 @@ export function computeClaims(cells: readonly CellResult[], rules: ClaimRules = 
             { seeds: rest.seeds.length, patients: rest.patients, models },
           )
         : null;
-    return { ...numbers, ...judged, wouldSettle };
+    return { ...numbers, ...judged, wouldSettle, distrust: doubtsAbout(rest, one.pairs, circumstances) };
   });
 }
+
+/** A claim as far as its verdict takes it. */
+type Judged = Omit<Claim, "verdict" | "reason" | "wouldSettle" | "distrust">;
 
 function percentOf(
   { fineTuned, referenceValue }: Pick<Claim, "fineTuned" | "referenceValue">,
@@ -182,7 +199,7 @@ function percentOf(
 }
 
 /** The verdict on a claim from its numbers, and why. */
-function judge(claim: Omit<Claim, "verdict" | "reason" | "wouldSettle">): Pick<Claim, "verdict" | "reason"> {
+function judge(claim: Judged): Pick<Claim, "verdict" | "reason"> {
   const { difference, equivalence, p, adjustedP, seeds, patients, cases } = claim;
   const undetermined = (reason: string) => ({ verdict: "undetermined" as const, reason });
   if (Math.max(claim.fineTuned, claim.referenceValue) < hardlyAnything)
@@ -239,6 +256,7 @@ function comparison(
   const of = {
     ...{ task, strategy, model, reference, metric: metric.name },
     seeds: pairs.map(([cell]) => cell.seed),
+    cost: costOf(pairs),
   };
   const sides = [pairs.map(([cell]) => cell), pairs.map(([, other]) => other)];
   const ofCases = metric.standardDeviation !== null;
@@ -256,6 +274,7 @@ function comparison(
     const ofSet = ofCases ? null : specificityOf(pairs);
     return {
       claim: { ...claim, estimate: fineTuned - referenceValue, patients: ofSet?.patients ?? 0 },
+      pairs,
       pair: null,
       ofSet,
     };
@@ -275,7 +294,7 @@ function comparison(
     ...{ fineTuned: pair.first, referenceValue: pair.second },
     better: gains.filter((gain) => gain > 0).length,
   };
-  return { claim: { ...claim, estimate: pair.first - pair.second }, pair, ofSet: null };
+  return { claim: { ...claim, estimate: pair.first - pair.second }, pairs, pair, ofSet: null };
 }
 
 /** Each case's own value, where it has one. */

@@ -25,6 +25,14 @@ export {
   spearman,
 } from "./correlation.js";
 export { detectableCorrelation } from "./detectable-correlation.js";
+export type { Circumstances } from "./doubts.js";
+export type {
+  CollapsedFeatures,
+  DistanceAtCeiling,
+  Finding,
+  NothingLearnt,
+  PretrainingNotFallen,
+} from "./findings.js";
 export { computeGains, relativePerformanceGain } from "./gains.js";
 export {
   type JointCorrelation,

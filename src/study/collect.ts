@@ -15,6 +15,7 @@ import { buildInfo } from "../native/runtime.js";
 import { readSafetensors } from "../native/safetensors.js";
 import type { Tensor } from "../native/tensor.js";
 import { computeClaims } from "../statistics/claims.js";
+import { computeFindings } from "../statistics/findings.js";
 import { computeGains } from "../statistics/gains.js";
 import { factsOf } from "../tasks/case-volumes.js";
 import { taskOf } from "../tasks/index.js";
@@ -73,6 +74,8 @@ export class ResultsCollector {
       else cells.push(await this.summary(cell));
     }
     const done = cells.flatMap(({ result }) => (result ? [result] : []));
+    const distances = await this.distances(done, signal);
+    const { exposure = [] } = cohort;
     return {
       format: "transfer-limits/results@1",
       name: study.name,
@@ -92,10 +95,11 @@ export class ResultsCollector {
       },
       cells,
       gains: computeGains(done),
-      claims: computeClaims(done, study.claims),
-      distances: await this.distances(done, signal),
+      claims: computeClaims(done, study.claims, { exposure, pretraining }),
+      findings: computeFindings({ cells, distances, pretraining }),
+      distances,
       pretraining,
-      ...(cohort.exposure && cohort.exposure.length > 0 ? { exposure: cohort.exposure } : {}),
+      ...(exposure.length > 0 ? { exposure } : {}),
       software: {
         package: packageVersion,
         libtorch: buildInfo().libtorch,

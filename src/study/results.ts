@@ -8,6 +8,7 @@ import type { MaskCount } from "../cohort/mask-counts.js";
 import type { Comparator, Strategy, TaskKind } from "../common/vocabulary.js";
 import type { Precision } from "../native/network.js";
 import type { Claim } from "../statistics/claims.js";
+import type { Finding } from "../statistics/findings.js";
 import type { Augmentation } from "../tasks/augmentation.js";
 import type { Basis } from "./basis.js";
 
@@ -317,6 +318,8 @@ export interface StudyResults {
   gains: Gain[];
   /** How much better each fine-tuned model is than each reference, how sure that is, and what may be said of it. */
   claims?: Claim[];
+  /** What makes some of these numbers say less than they seem to: tasks that nobody learnt, features that collapsed. */
+  findings?: Finding[];
   /** Of every fine-tuned cell from each reference that is done. */
   distances: Distance[];
   /** One entry a foundation model that the study pretrained itself. */

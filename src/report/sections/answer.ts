@@ -25,21 +25,19 @@ export async function answerSection(study: StudyFolder, summary: Summary, assets
 ${headline === null ? null : html`<p class="notice"><strong>${headline}</strong></p>`}
 ${leaked.shown.map((line) => html`<p class="notice"><strong>${line}</strong></p>`)}
 ${leaked.more > 0 ? html`<p class="notice"><strong>And ${count(leaked.more, "more model")} likewise: results.json, exposure.</strong></p>` : null}
-${answers.length === 0 ? html`<p class="answer">No foundation model has a cell in this study yet.</p>` : null}
-<div class="answers${answers.length > 1 ? " several" : ""}">${answers.map(
-    ({ answer, details }) => html`<div><p class="answer">${answer}</p>
-${details.length > 0 ? html`<ul class="details">${details.map((line) => html`<li>${line}</li>`)}</ul>` : null}</div>`,
-  )}</div>
-${more > 0 ? html`<p class="answer">And ${count(more, "more foundation model")}: every one stands in tables/results.csv.</p>` : null}
+</header>
+<div class="first${gains === null ? " alone" : gains.panels.length > 1 ? " pair" : ""}">
+<div class="answers">${answers.length === 0 ? html`<p class="answer">No foundation model has a cell in this study yet.</p>` : null}${answers.map(
+    ({ answer, more: rest }) =>
+      html`<p class="answer">${answer}</p>${rest === "" ? null : html`<p class="rest">${rest}</p>`}\n`,
+  )}${more > 0 ? html`<p class="answer">And ${count(more, "more foundation model")}: every one stands in tables/results.csv.</p>` : null}</div>
+${gain && html`<div class="picture">${gain}</div>`}
+<div class="notes">
 <dl class="facts">
 ${summary.cohorts.map(cohortFacts)}
 <div><dt>${summary.seeds.length === 1 ? "Seed" : `${grouped(summary.seeds.length)} seeds`}</dt><dd>${names(summary.seeds.map(String)) || "—"}</dd></div>
 <div><dt>Left out</dt><dd>${cohort.excluded.length === 0 ? "no case" : count(cohort.excluded.length, "case")}</dd></div>
 </dl>
-</header>
-<div class="columns${gains === null ? " single" : gains.panels.length > 1 ? " pair" : ""}">
-${gain && html`<div>${gain}</div>`}
-<div class="notes">
 ${list("What could not be concluded", notConcluded, "Nothing stands in the way of the comparison.")}
 ${lines.length + study.problems.length > 0 ? list("Missing, failed and left out", [...lines, ...study.problems], "") : null}
 </div>

@@ -1,10 +1,10 @@
 import { type Claim, gainReferences } from "../../statistics/claims.js";
 import type { GainReference, StudyResults } from "../../study/results.js";
+import { means } from "../claim-words.js";
 import { count, listing, percent, signed, significant } from "../format.js";
 import { type Html, html } from "../html.js";
 import { referenceInProse, taskLabel, verdictWords } from "../labels.js";
 import { first, limits } from "../limits.js";
-import { means } from "../sentences.js";
 import type { Summary, TaskRow } from "../summary.js";
 
 /** A card for each foundation model and task: what may be said, how sure, what would settle it, and what to distrust. */

@@ -1,0 +1,71 @@
+import { groupBy } from "../common/group-by.js";
+import { hardlyAnything } from "../statistics/claims.js";
+import type {
+  CollapsedFeatures,
+  DistanceAtCeiling,
+  Finding,
+  NothingLearnt,
+  PretrainingNotFallen,
+} from "../statistics/findings.js";
+import { count, grouped, listing, significant } from "./format.js";
+import { comparatorLabel, metricLabel, taskInProse, taskLabel } from "./labels.js";
+import type { Summary } from "./summary.js";
+
+/** What makes numbers say less than they seem to, each once, for the first screen. */
+export function findingsInWords({ findings, seeds, rows }: Summary): string[] {
+  const distances = rows.reduce((sum, row) => sum + Object.keys(row.distances).length, 0);
+  const of = <Kind extends Finding["kind"]>(kind: Kind) =>
+    findings.filter((one): one is Extract<Finding, { kind: Kind }> => one.kind === kind);
+  return [
+    ...of("nothing-learnt").map((one) => nothingLearnt(one, seeds.length)),
+    ...of("pretraining-not-fallen").map(notFallen),
+    ...collapsed(of("collapsed-features")),
+    ...atCeiling(of("distance-at-ceiling"), distances),
+  ];
+}
+
+/** A network inside a sentence: `unet-3d, specialised`. */
+const network = ({ model, comparator }: Pick<NothingLearnt, "model" | "comparator">): string =>
+  `${model}, ${comparatorLabel[comparator].toLowerCase()}`;
+
+function nothingLearnt(finding: NothingLearnt, seeds: number): string {
+  const { metric, best, trivial, answer } = finding;
+  const has = `The best of them (${network(finding)}) has ${metricLabel(metric)} ${significant(best)}`;
+  const one = seeds === 1 ? " One seed cannot tell whether another training would." : "";
+  if (best < hardlyAnything)
+    return `${taskLabel(finding)}: no network of this study has learnt it. ${has}, below ${hardlyAnything}: differences between them compare next to nothing with next to nothing.${one}`;
+  return `${taskLabel(finding)}: no network of this study beats what takes none. ${has} against ${significant(trivial)} of ${answer}.${one}`;
+}
+
+function notFallen({ model, first, last }: PretrainingNotFallen): string {
+  const losses =
+    first === null || last === null
+      ? "it was not finite"
+      : `${significant(first)} over its first epochs, ${significant(last)} over its last`;
+  return `The loss of ${model}’s pretraining did not fall (${losses}): its pretrained weights may hold nothing that was learnt.`;
+}
+
+function collapsed(all: readonly CollapsedFeatures[]): string[] {
+  return [...groupBy(all, network).values()].map((own) => {
+    const [one] = own as [CollapsedFeatures];
+    return (
+      `The encoder of ${network(one)}, has collapsed on ${listing(own.map(taskInProse))}: it gives all test cases the same ` +
+      "features, and distances to it say nothing."
+    );
+  });
+}
+
+function atCeiling(all: readonly DistanceAtCeiling[], distances: number): string[] {
+  if (all.length === 0) return [];
+  const which =
+    all.length > most
+      ? [...groupBy(all, (one) => one.distance)].map(([name, own]) => `${own.length} of ${name}`)
+      : all.map((one) => `${one.distance} of ${one.model} on ${taskInProse(one)}`);
+  return [
+    `${grouped(all.length)} of ${count(distances, "distance")} ${all.length === 1 ? "is" : "are"} at the ceiling even at the features’ own ` +
+      `scale (${listing(which)}): the two encoders are out of each other’s reach, and MMD² cannot say how far apart they lie.`,
+  ];
+}
+
+/** More of them than this are counted, not named. */
+const most = 3;
