@@ -86,5 +86,6 @@ models:
     pretrain: { epochs: 1, decoderDim: 8 }
     decoder: { kind: upernet, hidden: 4, auxiliary: 4 }
 tasks: [lesion-segmentation]
+untrainedHead: random
 ${more.join("\n")}
 `;

@@ -55,7 +55,7 @@ describe("a study file", () => {
       seeds: [1],
       cohort: { manifest: join(folder, "manifest.csv"), crop: { around: "gland", fieldOfView: "whole" } },
       comparators: ["fine-tuned", "pretrained", "random-weights", "from-scratch", "specialised", "trivial"],
-      untrainedHead: "random",
+      untrainedHead: "trained",
       alignment: { sigma: 1 },
       execution: {
         device: "cpu",

@@ -161,6 +161,7 @@ describe("a study with frozen encoders", () => {
       { kind: "modality-translation" as const, samplingSteps: 2 },
     ],
     comparators: ["fine-tuned" as const, "pretrained" as const],
+    untrainedHead: "trained" as const,
     training: { epochs: 3, batchSize: 2, learningRate: 1e-3 },
   });
   const fineTuned = (task: string) =>
@@ -190,6 +191,17 @@ describe("a study with frozen encoders", () => {
   it("trains the head: the loss changes from epoch to epoch", () => {
     const losses = fineTuned("super-resolution")?.curve.map(({ trainingLoss }) => trainingLoss) ?? [];
     expect(new Set(losses).size).toBe(3);
+  });
+
+  it("is what the pretrained model is, whose head is trained too: bit for bit", () => {
+    const ofBoth = (comparator: string) =>
+      results.cells.flatMap(({ comparator: one, result }) => (one === comparator ? [result] : []));
+    expect(ofBoth("pretrained")).toHaveLength(4);
+    for (const [index, pretrained] of ofBoth("pretrained").entries()) {
+      const tuned = ofBoth("fine-tuned")[index];
+      expect(pretrained?.metric).toEqual(tuned?.metric);
+      expect(pretrained?.curve).toEqual(tuned?.curve);
+    }
   });
 
   it("gives a D2P of 0, and says why", () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { DevicePool } from "../dist/study/devices.js";
 import { type PlannedCell, planStudy } from "../dist/study/plan.js";
+import { planWarnings } from "../dist/study/plan-warnings.js";
 import { resolveStudy } from "../dist/study/resolve.js";
 import { type Outcome, runSchedule, type Schedule } from "../dist/study/schedule.js";
 import type { Study, StudyInput } from "../dist/study/schema.js";
@@ -118,17 +119,30 @@ describe("the plan of a study", () => {
     expect(rows).toEqual([
       [null, "everything", "random", [], 100],
       ["fine-tuned", "everything", "pretrained", ["profound--pretraining"], 100],
-      ["pretrained", "nothing", "pretrained", ["profound--pretraining"], 0],
-      ["random-weights", "nothing", "random", [], 0],
+      ["pretrained", "head", "pretrained", ["profound--pretraining"], 100],
+      ["random-weights", "head", "random", [], 100],
       ["from-scratch", "everything", "random", [], 100],
       ["specialised", "everything", "random", [], 100],
       ["trivial", "nothing", "nothing", [], 0],
     ]);
   });
 
-  it("trains heads alone where the study says so", () => {
+  it("leaves heads as drawn where the study says so", () => {
+    const study = studyOf({ tasks: ["lesion-segmentation"], untrainedHead: "random" });
+    for (const cell of planStudy(study).cells) {
+      if (cell.comparator !== "pretrained" && cell.comparator !== "random-weights") continue;
+      expect(cell).toMatchObject({ trains: "nothing", epochs: 0, keptDraws: null });
+    }
+  });
+
+  it("trains heads alone on a frozen encoder, and says that fine-tuned and pretrained are then the same", () => {
     const frozen = { name: "profound", encoder: "profound-demo", pretrain: {}, finetune: "frozen" } as const;
-    const study = studyOf({ tasks: ["lesion-segmentation"], untrainedHead: "trained", models: [frozen] });
+    const study = studyOf({ tasks: ["lesion-segmentation"], models: [frozen] });
+    const same = /fine-tuned and pretrained are one and the same training of profound/;
+    const warningsOf = (of: Study) => planWarnings(of, planStudy(of), 1);
+    expect(warningsOf(study)).toContainEqual(expect.stringMatching(same));
+    expect(warningsOf({ ...study, untrainedHead: "random" }).join()).not.toMatch(same);
+    expect(warningsOf(studyOf()).join()).not.toMatch(same);
     const trains = Object.fromEntries(
       planStudy(study).cells.map(({ comparator, trains }) => [comparator, trains]),
     );

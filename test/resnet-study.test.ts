@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { taskKinds } from "../dist/common/vocabulary.js";
 import { openCheckpoint } from "../dist/models/checkpoints/checkpoint-file.js";
+import { readSafetensors } from "../dist/native/safetensors.js";
 import { planStudy } from "../dist/study/plan.js";
 import { resolveStudy } from "../dist/study/resolve.js";
 import type { StudyResults } from "../dist/study/results.js";
@@ -36,6 +37,7 @@ const study = (): StudyInput => ({
     { kind: "modality-translation", timeSteps: 20, samplingSteps: 2 },
   ],
   comparators: ["fine-tuned", "pretrained", "random-weights"],
+  untrainedHead: "trained",
 });
 
 beforeAll(async () => {
@@ -61,6 +63,18 @@ describe("a study of a 3D ResNet", () => {
     );
     for (const { name, medianHeuristic } of results.distances)
       if (name === "D2P") expect(medianHeuristic.biased).toBeGreaterThan(0);
+  });
+
+  it("trains the heads of the encoders that stay as they are, that with random weights on statistics of its cases", async () => {
+    for (const { id, result, comparator } of results.cells) {
+      if (comparator !== "pretrained" && comparator !== "random-weights") continue;
+      expect(result?.curve).toHaveLength(2);
+      expect(result?.network.trainable).toBeLessThan(result?.network.parameters as number);
+      const file = await readSafetensors(join(folder, "results", "cells", id, "last.safetensors"));
+      using variances = await file.tensor("encoder.layer4.0.bn3.running_var");
+      // As drawn, each is 1.
+      for (const variance of await variances.toArray()) expect(variance).not.toBe(1);
+    }
   });
 
   it("keeps the encoder that it pretrained, with its statistics, under torchvision's names", async () => {

@@ -77,6 +77,8 @@ tasks:
     sampler: ancestral
     samplingSteps: 5
     training: { epochs: 5, learningRate: 0.004, validateEvery: 5 }
+# Heads of the pretrained and the random encoder stay as drawn: to train them, the default, would take a minute more.
+untrainedHead: random
 specialised:
   pirads-classification: resnet-demo
   lesion-segmentation: unet-3d-demo

@@ -26,7 +26,8 @@ import { CheckpointFolder } from "./checkpoint.js";
 import type { StudyCohort } from "./cohort-file.js";
 import { evaluate } from "./evaluate.js";
 import { FeatureStore } from "./features.js";
-import { type PlannedCell, pretrainingId } from "./plan.js";
+import { settleNormStatistics } from "./norm-statistics.js";
+import { isDrawnAndKept, type PlannedCell, pretrainingId } from "./plan.js";
 import type { CellResult, Cost, Retry } from "./results.js";
 import type { ModelConfig, Study, TaskConfig, TrainingSettings } from "./schema.js";
 import { smallestBatchOf } from "./smallest-batch.js";
@@ -150,6 +151,19 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   network.precision = study.execution.precision;
   if (task.prior !== undefined) await startAnswersAt(network, task.prior);
   const weights = cell.startsFrom === "pretrained" ? await startFromPretraining(network, context) : null;
+  const training = cell.training as TrainingSettings;
+  const name = ["train", task.kind, cell.seed];
+  const stream: TrainingBatches["stream"] = (...rest) => randomStream(study.seed, ...name, ...rest);
+  const unchanged: TrainingBatches = { task, channels, augmentation: null, kept: null, stream };
+  if (isDrawnAndKept(cell) && sets.train.length > 0) {
+    const order = stream("norm statistics").shuffle(sets.train);
+    await settleNormStatistics(
+      network,
+      { loss: task.loss(sets.train) },
+      (index) => trainingBatch(unchanged, turnOf(order, index, training.batchSize), index + 1),
+      signal,
+    );
+  }
 
   const head = headParameters(network);
   const trainable = {
@@ -175,14 +189,10 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
           onDamage,
         });
   const present = { task, network, channels, seed: study.seed, features };
-  const name = ["train", task.kind, cell.seed];
-  const training = cell.training as TrainingSettings;
   const batches: TrainingBatches = {
-    task,
-    channels,
+    ...unchanged,
     augmentation: training.augmentation,
     kept: features && cell.keptDraws !== null ? { store: features, draws: cell.keptDraws } : null,
-    stream: (...rest) => randomStream(study.seed, ...name, ...rest),
   };
   const trained =
     cell.trains === "nothing"
@@ -251,6 +261,10 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
     },
   );
 }
+
+/** The cases of batch `index` of `size`, going round and round. */
+const turnOf = <Item>(items: readonly Item[], index: number, size: number): Item[] =>
+  Array.from({ length: size }, (_, i) => items[(index * size + i) % items.length] as Item);
 
 /** How a study's trainings are computed. */
 export const executionOf = ({ execution }: Study, microBatch: number | null): Partial<TrainerOptions> => ({

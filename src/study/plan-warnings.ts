@@ -21,6 +21,7 @@ export function planWarnings(study: Study, { cells }: StudyPlan, hours: number |
   const warnings = [
     ...absentHere(devices),
     ...(first === undefined ? [] : [`it may not fit: ${largeCellsInWords([first, ...others])}`]),
+    ...sameTrainings(study),
   ];
   if (!devices.includes("cpu")) return warnings;
   const cores = availableParallelism();
@@ -34,6 +35,22 @@ export function planWarnings(study: Study, { cells }: StudyPlan, hours: number |
       ? `on this CPU (${cores} cores) it takes at least ${hoursInWords(least)} hours, and likely several times as many`
       : `on this CPU it takes about ${hoursInWords(hours)} hours`;
   return [...warnings, `${long}. ${cudaInWords()}`];
+}
+
+/** A frozen encoder with a trained head is what `pretrained` is, too: their difference can only be 0. */
+function sameTrainings({ models, comparators, untrainedHead }: Study): string[] {
+  if (
+    untrainedHead !== "trained" ||
+    !comparators.includes("fine-tuned") ||
+    !comparators.includes("pretrained")
+  )
+    return [];
+  const frozen = models.filter(({ finetune }) => finetune === "frozen").map(({ name }) => name);
+  if (frozen.length === 0) return [];
+  return [
+    `fine-tuned and pretrained are one and the same training of ${frozen.join(" and ")}: finetune: frozen trains the head ` +
+      "alone, and so does untrainedHead: trained. Leave one of both comparators out, or fine-tune more of the encoder",
+  ];
 }
 
 /** A study may well be planned here and run where its devices are. */

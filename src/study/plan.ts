@@ -118,6 +118,9 @@ function voxelsSeen(study: Study, settings: PretrainSettings): { trained: number
 /** The area of a local view of self-distillation, as a share of a global one's. */
 const localViewShare = (96 / 224) ** 2;
 
+/** What of a network is learnt, and what it starts from. */
+type Learnt = Pick<PlannedCell, "trains" | "trainedBlocks" | "keptDraws" | "startsFrom">;
+
 /** A network that starts from random weights, all of which learn alike. */
 const fromNothing = {
   trains: "everything",
@@ -176,7 +179,12 @@ function planComparator(
   const training = trainingOf(study, by, model, network);
   // Noise and augmentation are drawn anew in every epoch: no draw can be left out, so none is kept.
   const anew = chance === "noise" || training.augmentation !== null;
-  const keptDraws = trains !== "head" || anew ? null : chance === "none" ? 1 : model.frozenDraws;
+  const learnt: Learnt = {
+    trains,
+    trainedBlocks: trains === "partial" ? model.partialBlocks : 0,
+    keptDraws: trains !== "head" || anew ? null : chance === "none" ? 1 : model.frozenDraws,
+    startsFrom: pretrained ? "pretrained" : "random",
+  };
   return {
     id: `${model.name}--${variantName(variant, "--")}--${comparator}--seed${seed}`,
     kind: "cell",
@@ -185,23 +193,16 @@ function planComparator(
     comparator,
     seed,
     dependsOn: pretrained && model.pretrain ? [pretrainingId(model.name)] : [],
-    trains,
-    trainedBlocks: trains === "partial" ? model.partialBlocks : 0,
-    keptDraws,
+    ...learnt,
     layerDecay: comparator === "fine-tuned" ? model.layerDecay : 1,
-    startsFrom: pretrained ? "pretrained" : "random",
     network,
-    ...effort(
-      study,
-      by,
-      training,
-      network,
-      trains,
-      trains === "partial" ? model.partialBlocks : 0,
-      keptDraws,
-    ),
+    ...effort(study, by, training, network, learnt),
   };
 }
+
+/** Whether a cell's encoder stays as it was drawn: its batch norms, where it has any, then know no case yet. */
+export const isDrawnAndKept = ({ startsFrom, trains }: Pick<PlannedCell, "startsFrom" | "trains">): boolean =>
+  startsFrom === "random" && (trains === "head" || trains === "nothing");
 
 /** The specialised model learns a task by the task's own strategy, and is the reference of the other one too. */
 function planSpecialised(study: Study, task: TaskConfig, seed: number): PlannedCell {
@@ -219,7 +220,7 @@ function planSpecialised(study: Study, task: TaskConfig, seed: number): PlannedC
     dependsOn: [],
     ...fromNothing,
     network,
-    ...effort(study, by, trainingBy(by), network, "everything"),
+    ...effort(study, by, trainingBy(by), network, fromNothing),
   };
 }
 
@@ -277,10 +278,9 @@ function effort(
   by: TaskBy,
   training: TrainingSettings,
   network: NetworkSpec,
-  trains: Trains,
-  trainedBlocks = 0,
-  keptDraws: number | null = null,
+  learnt: Learnt,
 ): { training: TrainingSettings; epochs: number; cost: number; memoryBytes: number } {
+  const { trains, trainedBlocks, keptDraws } = learnt;
   const task = taskOf(by.task, by.strategy);
   const voxels = voxelsOf(study) / task.shape.depthScale;
   const forward = forwardCost(network, voxels);
@@ -291,7 +291,9 @@ function effort(
   const trainings = keptDraws === null ? epochs * step * train : (keptDraws + 0.5 * epochs) * train;
   const questions = task.questions ?? 1;
   const validations = (questions * validation) / training.validateEvery;
-  const encoder = trains === "everything" ? 1 : Math.min(1, trainedBlocks / blocksOf(network));
+  // Statistics of a batch norm come from steps through the whole encoder.
+  const wholeEncoder = trains === "everything" || (isDrawnAndKept(learnt) && hasBatchNorm(network));
+  const encoder = wholeEncoder ? 1 : Math.min(1, trainedBlocks / blocksOf(network));
   return {
     training,
     epochs,
@@ -305,6 +307,9 @@ function effort(
     ),
   };
 }
+
+const hasBatchNorm = (network: NetworkSpec): boolean =>
+  "encoder" in network && architectureOf(network.encoder).batchNormStride !== null;
 
 /** Cases that go through the network at once. */
 const atOnce = ({ batchSize, microBatch }: { batchSize: number; microBatch: number | null }): number =>

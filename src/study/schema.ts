@@ -293,10 +293,10 @@ export const studySchema = section({
   /** The specialised model of each task. */
   specialised: section(specialisedByTask).prefault({}),
   /**
-   * The head of `pretrained` and `random-weights`: as drawn, or trained on the frozen encoder. The paper says "without
-   * task-specific fine-tuning" and no more.
+   * The head of `pretrained` and `random-weights`: trained on the frozen encoder, or as drawn. The paper says "without
+   * task-specific fine-tuning" and no more; but a gain over a head that was never trained says nothing of the encoder.
    */
-  untrainedHead: z.enum(["random", "trained"]).default("random"),
+  untrainedHead: z.enum(["random", "trained"]).default("trained"),
   training: trainingSchema.prefault({}),
   alignment: section({
     /** Of the kernel exp(-|u - v|² / sigma²). */
