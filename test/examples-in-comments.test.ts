@@ -22,6 +22,7 @@ test.each([
   ["src/alignment/permutation-test.ts", 1],
   ["src/tasks/metrics.ts", 1],
   ["src/statistics/correlation.ts", 1],
+  ["src/statistics/specification-curve.ts", 1],
 ])("the examples in the comments of %s run as they stand", async (file, count) => {
   const folder = await temporaryFolder();
   await mkdir(join(folder, "node_modules"));

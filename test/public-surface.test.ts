@@ -370,6 +370,10 @@ beforeAll(async () => {
       work: statistics.jointCorrelation,
       given: [[{ x: numbers, y: [4, 1, 2, 9] }]],
     },
+    "statistics.specificationCurve": {
+      work: statistics.specificationCurve,
+      given: [[{ choices: { layer: "last" }, x: numbers, y: [4, 1, 2, 9] }], { seed: 1, resamples: 20 }],
+    },
     "statistics.smallestSignificant": { work: statistics.smallestSignificant, given: [10, 0.05] },
     "statistics.relativePerformanceGain": { work: statistics.relativePerformanceGain, given: [0.5, 0.4] },
     "statistics.computeGains": { work: statistics.computeGains, given: [[cell]] },

@@ -44,6 +44,13 @@ export type { PermutationOptions } from "./permuted-correlation.js";
 export { detectableDifference, expectedHalfWidth, type Spreads, type WouldSettle } from "./planning.js";
 export { type SimulatedStudy, simulateClaims, simulateStudy } from "./simulation.js";
 export {
+  type JointStatistic,
+  type Specification,
+  type SpecificationCurve,
+  type SpecificationEstimate,
+  specificationCurve,
+} from "./specification-curve.js";
+export {
   bootstrapInterval,
   mean,
   type PairedDifference,

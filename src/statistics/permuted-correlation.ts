@@ -9,7 +9,7 @@ const defaultResamples = 9_999;
 const mostResamples = 10_000_000;
 
 /** An |r| that falls short of the given one by rounding only counts as reaching it. */
-const roundingShare = 1 - 1e-12;
+export const roundingShare = 1 - 1e-12;
 
 /** How orders are drawn where there are too many to go through. */
 export interface PermutationOptions {
@@ -29,28 +29,51 @@ export function shareReaching(
   statistic: (order: readonly number[]) => number,
   options: PermutationOptions = {},
 ): number[] {
+  const reached = given.map((): number => 0);
+  const { orders, exact } = seeOrders(
+    n,
+    (order) => {
+      const value = statistic(order);
+      for (let k = 0; k < given.length; k++) {
+        if (value >= (given[k] as number) * roundingShare) reached[k] = (reached[k] as number) + 1;
+      }
+    },
+    options,
+  );
+  return reached.map((count) => shareOf(count, orders, exact));
+}
+
+/** The share of orders that reached something: of drawn ones with the given order among them, which they may leave out. */
+export const shareOf = (count: number, orders: number, exact: boolean): number =>
+  exact ? count / orders : (count + 1) / (orders + 1);
+
+/**
+ * Shows `see` every order of up to `mostExact` points (default nine), and of more those that are drawn.
+ *
+ * @returns how many it saw, and whether they were all
+ */
+export function seeOrders(
+  n: number,
+  see: (order: readonly number[]) => void,
+  options: PermutationOptions = {},
+  mostExact = mostEnumerated,
+): { orders: number; exact: boolean } {
   const { seed = 0, resamples = defaultResamples } = options;
   if (!Number.isSafeInteger(seed)) throw expected("a whole number", "seed", seed);
   if (!(Number.isSafeInteger(resamples) && resamples >= 1 && resamples <= mostResamples))
     throw expected(`a whole number from 1 to ${mostResamples}`, "resamples", resamples);
-  const exact = n <= mostEnumerated;
-  const itself = exact ? 0 : 1; // the given order, which drawn ones may leave out
-  const reached = given.map((): number => itself);
-  let all: number = itself;
-  const see = (order: readonly number[]) => {
-    const value = statistic(order);
-    all++;
-    for (let k = 0; k < given.length; k++) {
-      if (value >= (given[k] as number) * roundingShare) reached[k] = (reached[k] as number) + 1;
-    }
-  };
   const order = Array.from({ length: n }, (_, i) => i);
-  if (exact) everyOrder(order, n, see);
-  else {
-    const random = randomStream(seed, "permutation");
-    for (let b = 0; b < resamples; b++) see(random.shuffle(order));
+  if (n <= mostExact) {
+    let orders = 0;
+    everyOrder(order, n, (one) => {
+      orders++;
+      see(one);
+    });
+    return { orders, exact: true };
   }
-  return reached.map((count) => count / all);
+  const random = randomStream(seed, "permutation");
+  for (let b = 0; b < resamples; b++) see(random.shuffle(order));
+  return { orders: resamples, exact: false };
 }
 
 /** Heap's algorithm: each order once, by one swap from the one before. */
