@@ -1,6 +1,6 @@
 // Builds the native addon and its loader into build/Release, against the LibTorch that is there, or is fetched first.
 // With --cuda also its CUDA flavour, by the CUDA compiler in CUDA_HOME or else the pinned one, fetched through pip, and
-// the programs in build/checks that check and time the kernels without Node. No GPU is needed to build.
+// the programs in build/checks that check and time the kernels without Node, but for --addon-only. No GPU is needed to build.
 // cmake-js takes the Node-API headers from node-api-headers (package.json: binary.napi_versions): it downloads nothing.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -20,6 +20,7 @@ for (const [program, remedy] of [
 }
 
 const cuda = process.argv.includes("--cuda");
+const checks = cuda && !process.argv.includes("--addon-only");
 const torch = await libTorch({ cuda });
 const toolkit = cuda ? await cudaToolkit() : "OFF";
 console.error(`Building against LibTorch ${torch.version} (${torch.flavour}) in ${torch.folder}`);
@@ -40,7 +41,7 @@ run(
   "configure",
   `--CDLIBTORCH=${torch.folder}`,
   `--CDCUDA_TOOLKIT=${toolkit}`,
-  `--CDBUILD_CHECKS=${cuda ? "ON" : "OFF"}`,
+  `--CDBUILD_CHECKS=${checks ? "ON" : "OFF"}`,
 );
 // A file that includes LibTorch's headers takes about 2 GB to compile.
 const parallel = Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / 2 ** 31)));

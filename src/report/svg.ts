@@ -1,5 +1,5 @@
-import * as vega from "vega";
-import { compile, type TopLevelSpec } from "vega-lite";
+import type { Loader } from "vega";
+import type { TopLevelSpec } from "vega-lite";
 import { TransferLimitsError } from "../common/errors.js";
 import { escapeText, type Html, trusted } from "./html.js";
 import { largest } from "./means.js";
@@ -13,20 +13,23 @@ export interface Drawing {
   markup: string;
 }
 
-/** A figure is drawn from what its specification holds: nothing is ever loaded. */
-const noLoader = {
-  ...vega.loader(),
-  load: () => Promise.reject(new TransferLimitsError("INTERNAL", "A figure asked for a file")),
-};
+/** Sixty packages, read when the first figure is drawn: most of what imports this one draws none. */
+async function plotting() {
+  const [vega, { compile }] = await Promise.all([import("vega"), import("vega-lite")]);
+  // A figure is drawn from what its specification holds: nothing is ever loaded.
+  const load = () => Promise.reject(new TransferLimitsError("INTERNAL", "A figure asked for a file"));
+  return { vega, compile, loader: { ...vega.loader(), load } as unknown as Loader };
+}
 
 /**
  * Draws a Vega-Lite specification without a browser. `id` goes before every id in the markup, so that many drawings
  * can stand in one page.
  */
 export async function draw(spec: TopLevelSpec, id: string): Promise<Drawing> {
+  const { vega, compile, loader } = await plotting();
   const view = new vega.View(vega.parse(compile(spec).spec), {
     renderer: "none",
-    loader: noLoader as unknown as vega.Loader,
+    loader,
     logLevel: vega.Error,
   });
   try {
