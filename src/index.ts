@@ -5,7 +5,7 @@
  *
  * @module
  */
-export { compareFeatures, type FeatureComparison } from "./alignment/compare-features.js";
+export { compareFeatures } from "./alignment/compare-features.js";
 export {
   type EmbeddingEvent,
   type EmbedImagesOptions,
@@ -14,7 +14,6 @@ export {
   type ImageRole,
   type NamedCaseFiles,
 } from "./alignment/embed-images.js";
-export type { DistanceFlag, KernelMeans } from "./alignment/flags.js";
 export { mmd2, type SquaredMmd } from "./alignment/mmd.js";
 export {
   type MmdPermutationTest,
@@ -35,6 +34,7 @@ export {
 } from "./cohort/prepare-volume.js";
 export { type ErrorCode, TransferLimitsError } from "./common/errors.js";
 export type { CellLabel, MeasuredMetric, StudyEvent } from "./common/progress.js";
+export type { Comparator, Strategy, TaskKind } from "./common/vocabulary.js";
 /** Denoising diffusion: noise schedules, noising, and sampling with a network that predicts noise, velocity or image. */
 export * as diffusion from "./diffusion/index.js";
 export {
@@ -90,12 +90,42 @@ export type {
 export { Trainer } from "./native/trainer.js";
 export type { Normalisation } from "./native/volumes.js";
 export { writeReport } from "./report/index.js";
+export type {
+  Basis,
+  CaseScore,
+  CellFailure,
+  CellResult,
+  Cost,
+  EpochRecord,
+  ExampleTensors,
+  PretrainingResult,
+  Retry,
+  TestMetric,
+  TrivialChoice,
+} from "./results/cell.js";
+export type { Claim, Gain, GainReference, Verdict, WouldSettle } from "./results/claims.js";
+export type {
+  Distance,
+  DistanceFlag,
+  DistanceName,
+  FeatureComparison,
+  KernelDistance,
+  KernelMeans,
+  UndefinedKernelDistance,
+} from "./results/distances.js";
+export type { CellStatus } from "./results/fields.js";
+export type {
+  CollapsedFeatures,
+  DistanceAtCeiling,
+  Finding,
+  NothingLearnt,
+  PretrainingNotFallen,
+} from "./results/findings.js";
+export type { CellSummary, Exclusion, PatientExposure, Session, StudyResults } from "./results/study.js";
 /** Means, intervals, correlations and gains, as the report computes them. */
 export * as statistics from "./statistics/index.js";
-export type { Basis } from "./study/basis.js";
 export { loadStudy, planStudy } from "./study/load.js";
 export type { PlannedCell, StudyPlan, Trains } from "./study/plan.js";
-export type * from "./study/results.js";
 export { type RunOptions, runStudy } from "./study/run.js";
 export { type Study, type StudyInput, studySchema, type TrainingSettings } from "./study/schema.js";
 export type { Augmentation } from "./tasks/augmentation.js";

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { claimsSection } from "../dist/report/sections/claims.js";
 import { summarise } from "../dist/report/summary.js";
+import type { StudyResults } from "../dist/results/study.js";
 import { detectableDifference, expectedHalfWidth, whatSettles } from "../dist/statistics/planning.js";
 import { simulateClaims } from "../dist/statistics/simulation.js";
-import type { StudyResults } from "../dist/study/results.js";
 import { type FixtureOptions, studyResults } from "./report-fixture.js";
 
 const textOf = (results: StudyResults) =>

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import type { Claim } from "../dist/statistics/claims.js";
+import type { Claim } from "../dist/results/claims.js";
 import { simulateClaims } from "../dist/statistics/simulation.js";
 
 /** Studies whose truth is known: the tool's own code, from cells' numbers to verdicts. */

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { randomStream } from "../dist/common/random.js";
+import type { CellResult } from "../dist/results/cell.js";
 import { computeClaims } from "../dist/statistics/claims.js";
 import { simulateClaims, simulateStudy } from "../dist/statistics/simulation.js";
-import type { CellResult } from "../dist/study/results.js";
 import { specificityAtSensitivity } from "../dist/tasks/metrics.js";
 
 const quiet = { runSpread: 0.005, patientSpread: 0.02, restSpread: 0.01 };

@@ -4,7 +4,7 @@ import { duration, number, printable, table } from "../dist/cli/format.js";
 import { createProgressView } from "../dist/cli/progress-view.js";
 import { studySummary } from "../dist/cli/study-summary.js";
 import type { CellLabel, StudyEvent } from "../dist/common/progress.js";
-import type { CellSummary, StudyResults } from "../dist/study/results.js";
+import type { CellSummary, StudyResults } from "../dist/results/study.js";
 
 const cell: CellLabel = {
   id: "a",

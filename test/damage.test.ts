@@ -9,7 +9,7 @@ import type { StudyEvent } from "../dist/common/progress.js";
 import { loadWeights } from "../dist/models/checkpoints/load.js";
 import { Network } from "../dist/models/network.js";
 import { writeReport } from "../dist/report/index.js";
-import type { StudyResults } from "../dist/study/results.js";
+import type { StudyResults } from "../dist/results/study.js";
 import { runStudy } from "../dist/study/run.js";
 import type { StudyInput } from "../dist/study/schema.js";
 import { readResults, tinyStudy, withoutCost } from "./study-fixture.js";

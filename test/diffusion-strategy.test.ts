@@ -17,7 +17,7 @@ import { readSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { Trainer } from "../dist/native/trainer.js";
 import { writeReport } from "../dist/report/index.js";
-import type { CellSummary, StudyResults } from "../dist/study/results.js";
+import type { CellSummary, StudyResults } from "../dist/results/study.js";
 import { runStudy } from "../dist/study/run.js";
 import { taskSchema } from "../dist/study/schema.js";
 import { type CaseVolumes, openCase } from "../dist/tasks/case-volumes.js";

@@ -6,10 +6,12 @@ import { compareFeatures } from "../dist/alignment/compare-features.js";
 import { mmd2 } from "../dist/alignment/mmd.js";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { writeChecksums } from "../dist/common/checksums.js";
+import type { Comparator } from "../dist/common/vocabulary.js";
 import { readSafetensors, writeSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { writeReport } from "../dist/report/index.js";
-import type { Comparator, Distance, StudyResults } from "../dist/study/results.js";
+import type { Distance } from "../dist/results/distances.js";
+import type { StudyResults } from "../dist/results/study.js";
 import { runStudy } from "../dist/study/run.js";
 import { tinyStudy } from "./study-fixture.js";
 

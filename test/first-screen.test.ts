@@ -3,8 +3,8 @@ import { drawFigure } from "../dist/report/figures/figure.js";
 import { gainFigure } from "../dist/report/figures/gain.js";
 import { caveats } from "../dist/report/sentences.js";
 import { summarise } from "../dist/report/summary.js";
+import type { StudyResults } from "../dist/results/study.js";
 import { computeFindings } from "../dist/statistics/findings.js";
-import type { StudyResults } from "../dist/study/results.js";
 import { type FixtureOptions, studyResults } from "./report-fixture.js";
 
 /** Better than training from scratch, as good as the specialised model, worse than what takes no network. */

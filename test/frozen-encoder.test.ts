@@ -11,7 +11,7 @@ import { setThreads } from "../dist/native/runtime.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { Trainer } from "../dist/native/trainer.js";
-import type { StudyResults } from "../dist/study/results.js";
+import type { StudyResults } from "../dist/results/study.js";
 import { runStudy } from "../dist/study/run.js";
 import { readResults, tinyStudy, withoutCost } from "./study-fixture.js";
 

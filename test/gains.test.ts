@@ -1,4 +1,6 @@
 import { describe, expect, it } from "vitest";
+import type { Comparator } from "../dist/common/vocabulary.js";
+import type { CellResult } from "../dist/results/cell.js";
 import { computeGains, relativePerformanceGain } from "../dist/statistics/gains.js";
 import {
   bootstrapInterval,
@@ -7,7 +9,6 @@ import {
   quantile,
   standardDeviation,
 } from "../dist/statistics/summary.js";
-import type { CellResult, Comparator } from "../dist/study/results.js";
 import { hashFill } from "./hash-fill.js";
 
 function cell(comparator: Comparator, value: number, change: Partial<CellResult> = {}): CellResult {

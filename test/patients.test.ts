@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { comparators, taskKinds } from "../dist/common/vocabulary.js";
 import { writeReport } from "../dist/report/index.js";
-import type { StudyResults } from "../dist/study/results.js";
+import type { StudyResults } from "../dist/results/study.js";
 import { runStudy } from "../dist/study/run.js";
 import { shared, sharedMissing } from "./shared.js";
 

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
-import type { Claim } from "../dist/statistics/claims.js";
+import type { Claim } from "../dist/results/claims.js";
 import { simulateClaims } from "../dist/statistics/simulation.js";
 import { planStudy } from "../dist/study/plan.js";
 import { openClaims, plannedClaims } from "../dist/study/planned-claims.js";

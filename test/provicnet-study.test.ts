@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { taskKinds } from "../dist/common/vocabulary.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
-import type { StudyResults } from "../dist/study/results.js";
+import type { StudyResults } from "../dist/results/study.js";
 import { runStudy } from "../dist/study/run.js";
 import type { StudyInput } from "../dist/study/schema.js";
 import { readResults, tinyStudy } from "./study-fixture.js";

@@ -4,7 +4,7 @@ import { writeReport } from "../dist/report/index.js";
 import { missingWork } from "../dist/report/missing-work.js";
 import { modelAnswers } from "../dist/report/sentences.js";
 import { summarise } from "../dist/report/summary.js";
-import type { CellSummary } from "../dist/study/results.js";
+import type { CellSummary } from "../dist/results/study.js";
 import { type FixtureOptions, studyResults, temporaryFolder, writeStudyFolder } from "./report-fixture.js";
 
 let folder: string;

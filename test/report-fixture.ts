@@ -6,21 +6,13 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { randomStream } from "../dist/common/random.js";
+import type { Comparator, Strategy, TaskKind } from "../dist/common/vocabulary.js";
 import { isShared, ownStrategy, variantName } from "../dist/common/vocabulary.js";
-import type {
-  CellResult,
-  CellStatus,
-  CellSummary,
-  Comparator,
-  Cost,
-  Distance,
-  Exclusion,
-  Gain,
-  KernelDistance,
-  Strategy,
-  StudyResults,
-  TaskKind,
-} from "../dist/study/results.js";
+import type { CellResult, Cost } from "../dist/results/cell.js";
+import type { Gain } from "../dist/results/claims.js";
+import type { Distance, KernelDistance } from "../dist/results/distances.js";
+import type { CellStatus } from "../dist/results/fields.js";
+import type { CellSummary, Exclusion, StudyResults } from "../dist/results/study.js";
 
 export interface FixtureOptions {
   name?: string;

@@ -4,7 +4,7 @@ import { parse } from "csv-parse/sync";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { writeReport } from "../dist/report/index.js";
 import { evenlySpread, thinCurve } from "../dist/report/thin.js";
-import type { StudyResults } from "../dist/study/results.js";
+import type { StudyResults } from "../dist/results/study.js";
 import { type FixtureOptions, studyResults, temporaryFolder } from "./report-fixture.js";
 
 let folder: string;

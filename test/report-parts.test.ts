@@ -1,5 +1,6 @@
 import { PNG } from "pngjs";
 import { describe, expect, it } from "vitest";
+import type { TaskKind } from "../dist/common/vocabulary.js";
 import { outline } from "../dist/report/contours.js";
 import { csv } from "../dist/report/csv.js";
 import { alignmentFigure } from "../dist/report/figures/alignment.js";
@@ -14,8 +15,8 @@ import { median } from "../dist/report/means.js";
 import { looks } from "../dist/report/palette.js";
 import { differencePicture, greyPicture, percentileWindow, shownSize } from "../dist/report/pictures.js";
 import { type Summary, summarise, type TaskRow } from "../dist/report/summary.js";
-import type { Claim } from "../dist/statistics/claims.js";
-import type { CellResult, TaskKind } from "../dist/study/results.js";
+import type { CellResult } from "../dist/results/cell.js";
+import type { Claim } from "../dist/results/claims.js";
 import { studyResults } from "./report-fixture.js";
 
 describe("a template of HTML", () => {

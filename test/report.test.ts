@@ -4,10 +4,10 @@ import { parse } from "csv-parse/sync";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { writeReport } from "../dist/report/index.js";
 import { missingWork } from "../dist/report/missing-work.js";
-import { resultsSchema } from "../dist/report/schema.js";
 import { caveats, modelAnswers } from "../dist/report/sentences.js";
 import { summarise } from "../dist/report/summary.js";
-import type { StudyResults } from "../dist/study/results.js";
+import type { StudyResults } from "../dist/results/study.js";
+import { studyResultsSchema } from "../dist/results/study.js";
 import { type FixtureOptions, studyResults, temporaryFolder, writeStudyFolder } from "./report-fixture.js";
 
 let folder: string;
@@ -236,7 +236,7 @@ describe("what could not be concluded", () => {
 describe("a report", () => {
   it("reads every results file that the types allow", () => {
     const results = studyResults({ seeds: [1, 2], status: ({ seed }) => (seed === 1 ? "done" : "failed") });
-    expect(resultsSchema.parse(JSON.parse(JSON.stringify(results)))).toEqual(results);
+    expect(studyResultsSchema.parse(JSON.parse(JSON.stringify(results)))).toEqual(results);
   });
 
   it("shows the numbers of results.json in its main table and its CSV", async () => {
@@ -331,7 +331,7 @@ describe("a report", () => {
     for (const { task, result } of results.cells)
       if (result && task === "lesion-segmentation" && result.curve.length > 0)
         result.augmentation = augmentation;
-    expect(resultsSchema.safeParse(JSON.parse(JSON.stringify(results))).success).toBe(true);
+    expect(studyResultsSchema.safeParse(JSON.parse(JSON.stringify(results))).success).toBe(true);
     await writeFile(join(folder, "results.json"), JSON.stringify(results));
     const text = textOf(await readFile(await writeReport(folder), "utf8"));
     expect(text).toContain(
@@ -349,7 +349,7 @@ describe("a report", () => {
       strategies: (task) => (task === "super-resolution" ? ["direct", "diffusion"] : ["direct"]),
       models: ["profound-tiny", "provicnet-small"],
     });
-    expect(resultsSchema.parse(JSON.parse(JSON.stringify(results)))).toEqual(results);
+    expect(studyResultsSchema.parse(JSON.parse(JSON.stringify(results)))).toEqual(results);
     const rows = async (name: string) =>
       parse(await readFile(join(folder, name), "utf8"), { columns: true }) as Record<string, string>[];
     const mean = (strategy: string, comparator: string) =>

@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
 import type { StudyEvent } from "../dist/common/progress.js";
-import type { StudyResults } from "../dist/study/results.js";
+import type { StudyResults } from "../dist/results/study.js";
 import type { StudyInput } from "../dist/study/schema.js";
 
 /** A study of seconds: an encoder of a few thousand parameters on six phantoms of 32 x 32 x 16 voxels. */

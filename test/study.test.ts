@@ -8,7 +8,8 @@ import type { StudyEvent } from "../dist/common/progress.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
-import type { CellResult, CellSummary, StudyResults } from "../dist/study/results.js";
+import type { CellResult } from "../dist/results/cell.js";
+import type { CellSummary, StudyResults } from "../dist/results/study.js";
 import { runStudy } from "../dist/study/run.js";
 import { killWorkers, readResults, spawnStudy, tinyStudy, withoutCost } from "./study-fixture.js";
 

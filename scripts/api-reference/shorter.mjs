@@ -52,6 +52,16 @@ export function load(app) {
       used.type = types.length === 1 ? types[0] : new UnionType(types);
     }
   });
+  // What is said in a file is inferred from its schema: nobody who reads its fields needs to know.
+  app.converter.on(Converter.EVENT_RESOLVE_END, ({ project }) => {
+    for (const declaration of project.children ?? []) {
+      if (!declaration.extendedTypes?.some((type) => /^output<typeof \w+Schema>$/.test(String(type))))
+        continue;
+      delete declaration.extendedTypes;
+      delete declaration.typeHierarchy;
+      plainFields(declaration);
+    }
+  });
   // Network has a base of the same name in src/native/, which users never see.
   const last = -10_000;
   app.converter.on(
@@ -72,6 +82,16 @@ export function load(app) {
     },
     last,
   );
+}
+
+/** Fields without what the schema's code says of them. */
+function plainFields(declaration) {
+  declaration.traverse((field) => {
+    delete field.inheritedFrom;
+    delete field.defaultValue;
+    plainFields(field);
+    return true;
+  });
 }
 
 function found(project, name) {

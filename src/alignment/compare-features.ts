@@ -1,27 +1,7 @@
 import { compareMatchedRows } from "../native/kernels.js";
 import { type ShapedArray, withTensors } from "../native/temporary.js";
 import type { Tensor } from "../native/tensor.js";
-
-/** How two networks' features of the same cases differ, by measures that have no bandwidth. */
-export interface FeatureComparison {
-  /**
-   * Debiased linear CKA (Kornblith et al. 2019, with the unbiased HSIC of Song et al. 2012): 1 where the features are the
-   * same but for rotation, scale and offset, about 0 where they have nothing in common, and below 0 by chance. It does not
-   * grow with the number of features, as the biased form does. Null below four cases, and where a network tells no case
-   * from another.
-   */
-  linearCka: number | null;
-  /**
-   * Squared orthogonal Procrustes distance (Ding et al. 2021) of the features, each network's centred and at unit Frobenius
-   * norm: from 0, the same but for rotation, scale and offset, to 2. Null where a network gives all cases the same features.
-   */
-  procrustes: number | null;
-  /**
-   * How far the mean moved, in standard deviations of the cases: |mean(a) - mean(b)| / √((trace of a's covariance + that of
-   * b's) / 2). Null where both networks give all cases the same features, and for one case.
-   */
-  meanShift: number | null;
-}
+import type { FeatureComparison } from "../results/distances.js";
 
 /**
  * Compares the features that two networks have for the same cases, by what needs no kernel: debiased linear CKA, the

@@ -1,6 +1,5 @@
-import type { KernelDistance } from "../study/results.js";
+import type { DistanceFlag, KernelDistance } from "../results/distances.js";
 import type { MeasuredDistance } from "./distances.js";
-import type { DistanceFlag } from "./flags.js";
 
 const short = (value: number, digits = 3) => Number(value.toPrecision(digits));
 

@@ -2,10 +2,15 @@ import { expected } from "../common/errors.js";
 import { type Comparator, variantName } from "../common/vocabulary.js";
 import { compareMatchedRows, medianDistance } from "../native/kernels.js";
 import type { Tensor } from "../native/tensor.js";
-import type { Distance, KernelDistance, UndefinedKernelDistance } from "../study/results.js";
-import type { FeatureComparison } from "./compare-features.js";
+import type {
+  Distance,
+  FeatureComparison,
+  KernelDistance,
+  UndefinedKernelDistance,
+} from "../results/distances.js";
+import { type DistanceFlag, distanceFlags } from "../results/distances.js";
 import { warningOf } from "./distance-warning.js";
-import { type DistanceFlag, distanceFlags, sameFeatures } from "./flags.js";
+import { sameFeatures } from "./flags.js";
 import { type PairSums, pairSums, requireSigma, type SquaredMmd, squaredMmd } from "./mmd.js";
 
 /** A distance whose numbers are all there; unbiased ones want two rows. */

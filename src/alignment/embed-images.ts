@@ -19,7 +19,7 @@ import { type EncoderSource, type OpenEncoder, openEncoder } from "../models/enc
 import { channelsShown } from "../models/specification.js";
 import { writeSafetensors } from "../native/safetensors.js";
 import { Tensor } from "../native/tensor.js";
-import type { Exclusion } from "../study/results.js";
+import type { Exclusion } from "../results/study.js";
 import { type ChannelFill, stackChannels } from "../tasks/task.js";
 import { type ImageList, listImages, type NamedCaseFiles } from "./image-list.js";
 import { type OpenVolumes, openVolumes } from "./open-volumes.js";

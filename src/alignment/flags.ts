@@ -1,32 +1,4 @@
-/**
- * What makes a squared MMD say something else than how far two sets of features lie apart, by the kernel's values:
- *
- * - `sigma-too-small`: rows of one set are out of each other's reach, in both sets: MMD² is 1/N + 1/M whatever the
- *   features are.
- * - `sigma-too-large`: every row looks like every other: MMD² is near 0 whatever the features are.
- * - `ceiling`: the sets are out of each other's reach while rows of one are not: MMD² cannot grow, however far the sets
- *   move apart.
- * - `collapsed-a`, `collapsed-b`: all rows of the one set look the same to the kernel, or are: MMD² tells the spread of the
- *   other set, or the distance between two points.
- * - `identical`: the sets are the same but for rounding, and the distance is 0. Nothing is wrong with that number.
- */
-export type DistanceFlag =
-  | "sigma-too-small"
-  | "sigma-too-large"
-  | "ceiling"
-  | "collapsed-a"
-  | "collapsed-b"
-  | "identical";
-
-/** Every flag there is. */
-export const distanceFlags = [
-  "sigma-too-small",
-  "sigma-too-large",
-  "ceiling",
-  "collapsed-a",
-  "collapsed-b",
-  "identical",
-] as const satisfies readonly DistanceFlag[];
+import type { DistanceFlag, KernelMeans } from "../results/distances.js";
 
 /** Flags in words, of two sets a and b. */
 export const flagMeaning: Readonly<Record<DistanceFlag, string>> = {
@@ -37,13 +9,6 @@ export const flagMeaning: Readonly<Record<DistanceFlag, string>> = {
   "collapsed-b": "all rows of b look the same: MMD² says how a is spread, not how far apart they lie",
   identical: "both sets are the same but for rounding",
 };
-
-/** Mean kernel values over pairs of different rows; null where a set has one row. */
-export interface KernelMeans {
-  withinA: number | null;
-  withinB: number | null;
-  between: number;
-}
 
 /** Mean kernel values closer than this to 0 or 1 say nothing about the features. */
 const margin = 1e-3;

@@ -3,7 +3,8 @@ import { expected } from "../common/errors.js";
 import { kernelSums, type Products } from "../native/kernels.js";
 import { type ShapedArray, withTensors } from "../native/temporary.js";
 import type { Tensor } from "../native/tensor.js";
-import { type DistanceFlag, flagsOf, type KernelMeans } from "./flags.js";
+import type { DistanceFlag, KernelMeans } from "../results/distances.js";
+import { flagsOf } from "./flags.js";
 
 /** Squared maximum mean discrepancy of two sets of features, at one bandwidth. */
 export interface SquaredMmd {

@@ -1,4 +1,4 @@
-import type { StudyResults } from "../study/results.js";
+import type { StudyResults } from "../results/study.js";
 import type { RunOptions } from "../study/run.js";
 import type { Study } from "../study/schema.js";
 import type { Answer } from "./answer.js";

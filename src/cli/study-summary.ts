@@ -1,7 +1,7 @@
 import { comparators, isShared, variantName } from "../common/vocabulary.js";
 import { leaks, modelAnswers } from "../report/sentences.js";
 import { summarise } from "../report/summary.js";
-import type { CellSummary, StudyResults } from "../study/results.js";
+import type { CellSummary, StudyResults } from "../results/study.js";
 import { count, number, printable, table } from "./format.js";
 
 /**

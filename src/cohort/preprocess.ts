@@ -34,7 +34,9 @@ export interface PreparedCase {
   spacing: [number, number, number];
 }
 
+/** A case that took no part, and why. */
 export interface Exclusion {
+  /** Its id in the manifest. */
   case: string;
   /** The file that was refused, relative to the manifest; null where the reason is not one file. */
   file: string | null;

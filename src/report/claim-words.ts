@@ -1,4 +1,4 @@
-import type { Claim } from "../statistics/claims.js";
+import type { Claim } from "../results/claims.js";
 import { signed, significant } from "./format.js";
 import { metricInProse } from "./labels.js";
 

@@ -1,12 +1,12 @@
 import { groupBy } from "../common/group-by.js";
-import { hardlyAnything } from "../statistics/claims.js";
 import type {
   CollapsedFeatures,
   DistanceAtCeiling,
   Finding,
   NothingLearnt,
   PretrainingNotFallen,
-} from "../statistics/findings.js";
+} from "../results/findings.js";
+import { hardlyAnything } from "../statistics/claims.js";
 import { count, grouped, listing, significant } from "./format.js";
 import { comparatorLabel, metricLabel, taskInProse, taskLabel } from "./labels.js";
 import type { Summary } from "./summary.js";

@@ -1,7 +1,7 @@
 import { type Comparator, comparators } from "../common/vocabulary.js";
-import { type Example, type Examples, openExamples } from "./examples.js";
+import { type Example, type Examples, openExamples } from "../results/read-examples.js";
+import { reasonOnly, type StudyFolder } from "../results/read-study.js";
 import { comparatorLabel } from "./labels.js";
-import { reasonOnly, type StudyFolder } from "./read.js";
 import type { Summary, TaskRow } from "./summary.js";
 
 /** A case of the gallery, with the slice that each comparator stored of it. */

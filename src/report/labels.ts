@@ -1,6 +1,6 @@
 import { type Comparator, ownStrategy, type TaskKind, type TaskVariant } from "../common/vocabulary.js";
-import type { Verdict } from "../statistics/claims.js";
-import type { DistanceName, GainReference } from "../study/results.js";
+import type { GainReference, Verdict } from "../results/claims.js";
+import type { DistanceName } from "../results/distances.js";
 
 /** A task as a person writes it: `Lesion segmentation`, `Super-resolution by diffusion`. */
 export function taskLabel({ task, strategy }: TaskVariant): string {

@@ -1,5 +1,5 @@
 import { groupBy } from "../common/group-by.js";
-import type { CellSummary, StudyResults } from "../study/results.js";
+import type { CellSummary, StudyResults } from "../results/study.js";
 import { count, grouped, names } from "./format.js";
 import { comparatorLabel, taskInProse } from "./labels.js";
 

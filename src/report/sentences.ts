@@ -1,7 +1,9 @@
 import { groupBy } from "../common/group-by.js";
 import { comparators, isShared, variantName } from "../common/vocabulary.js";
-import { type Claim, hardlyAnything, type Verdict } from "../statistics/claims.js";
-import type { GainReference, StudyResults } from "../study/results.js";
+import type { Claim, GainReference, Verdict } from "../results/claims.js";
+import { distanceNames } from "../results/distances.js";
+import type { StudyResults } from "../results/study.js";
+import { hardlyAnything } from "../statistics/claims.js";
 import { hasOneSeed } from "./claim-words.js";
 import { findingsInWords } from "./findings.js";
 import { count, listing, names } from "./format.js";
@@ -14,7 +16,7 @@ import {
   verdictWords,
 } from "./labels.js";
 import { notBeyondTrivial } from "./not-beyond-trivial.js";
-import { answeredOver, distanceNames, type MeanDistance, type Summary, type TaskRow } from "./summary.js";
+import { answeredOver, type MeanDistance, type Summary, type TaskRow } from "./summary.js";
 
 /** What is said of one foundation model on the first screen. */
 export interface ModelAnswer {

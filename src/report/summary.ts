@@ -10,16 +10,14 @@ import {
   type TaskVariant,
   taskKinds,
 } from "../common/vocabulary.js";
-import { type Claim, computeClaims, gainReferences, hardlyAnything } from "../statistics/claims.js";
-import { computeFindings, type Finding } from "../statistics/findings.js";
-import type {
-  CellResult,
-  CellSummary,
-  Distance,
-  DistanceName,
-  GainReference,
-  StudyResults,
-} from "../study/results.js";
+import type { CellResult } from "../results/cell.js";
+import type { GainReference } from "../results/claims.js";
+import { type Claim, gainReferences } from "../results/claims.js";
+import { type Distance, type DistanceName, distanceNames } from "../results/distances.js";
+import type { Finding } from "../results/findings.js";
+import type { CellSummary, StudyResults } from "../results/study.js";
+import { computeClaims, hardlyAnything } from "../statistics/claims.js";
+import { computeFindings } from "../statistics/findings.js";
 import { fixed } from "./format.js";
 import { higherIsBetter } from "./labels.js";
 import { limits } from "./limits.js";
@@ -104,8 +102,6 @@ export const answeredOver = [
   "specialised",
   "trivial",
 ] as const satisfies readonly GainReference[];
-
-export const distanceNames: readonly DistanceName[] = ["D2R", "D2P", "D2S"];
 
 /** What stands behind a comparator that all foundation models share: architectures, or the answer that takes no network. */
 export const sharedModels = ({ cells }: Pick<Entry, "cells">): string[] => [

@@ -1,6 +1,7 @@
 import { requireList, requireOptions } from "../common/arguments.js";
 import { groupBy } from "../common/group-by.js";
-import type { CellResult, GainReference } from "../study/results.js";
+import type { CellResult } from "../results/cell.js";
+import type { GainReference } from "../results/claims.js";
 
 /** Cells' results, as far as statistics need them. @throws `BAD_INPUT` */
 export function requireCells(cells: unknown): asserts cells is CellResult[] {

@@ -1,86 +1,16 @@
 import { requireOptions } from "../common/arguments.js";
 import { groupBy } from "../common/group-by.js";
-import type { Strategy, TaskKind } from "../common/vocabulary.js";
-import type { CellResult, GainReference } from "../study/results.js";
+import type { TaskKind } from "../common/vocabulary.js";
+import type { CellResult } from "../results/cell.js";
+import { type Claim, type GainReference, gainReferences } from "../results/claims.js";
 import { defaultMargins } from "../tasks/margins.js";
 import { cellsOf, requireCells } from "./cells.js";
 import { type CrossedDifference, type CrossedPair, crossedDifference, crossedPair } from "./crossed.js";
 import { type Circumstances, costOf, doubtsAbout, requireCircumstances } from "./doubts.js";
 import { holm } from "./holm.js";
-import { detectableDifference, fewSeeds, type WouldSettle, whatSettles } from "./planning.js";
+import { detectableDifference, fewSeeds, whatSettles } from "./planning.js";
 import { type SpecificityDifference, specificityOf } from "./specificity-claim.js";
 import type { MeanSquare } from "./uncertain-spread.js";
-
-/** In the order in which claims and reports list them. */
-export const gainReferences: readonly GainReference[] = [
-  "from-scratch",
-  "random-weights",
-  "pretrained",
-  "specialised",
-  "trivial",
-];
-
-/**
- * What became of the claim that a fine-tuned model is better than a reference:
- *
- * - `supported`: it is, by more than chance over seeds and patients explains, all claims of the study considered
- * - `contradicted`: the reference is
- * - `practically-equal`: they differ by less than the margin
- * - `undetermined`: the study cannot tell
- */
-export type Verdict = "supported" | "practically-equal" | "contradicted" | "undetermined";
-
-/** How much better a fine-tuned model is than a reference on one task, and how sure that is. */
-export interface Claim {
-  task: TaskKind;
-  strategy: Strategy;
-  model: string;
-  reference: GainReference;
-  metric: string;
-  verdict: Verdict;
-  /** Why, in words. */
-  reason: string;
-  /** The seeds that both have results of, and the patients that both have a value of. */
-  seeds: number[];
-  patients: number;
-  cases: number;
-  /** Means over those: of the cases of each patient first, so that each patient weighs the same. */
-  fineTuned: number;
-  referenceValue: number;
-  /** Fine-tuned less reference, positive where the fine-tuned model is better. */
-  difference: {
-    estimate: number;
-    /** 95 %, crossed over seeds and patients; null where it is not known. */
-    low: number | null;
-    high: number | null;
-    standardError: number | null;
-    /** Standard deviations from seed to seed, from patient to patient, and of the rest. */
-    deviations: { seeds: number; patients: number; rest: number } | null;
-  };
-  /**
-   * Relative performance gain in percent, from the ratio of the two means (equation 2 of the paper), with Fieller's 95 % set;
-   * its ends are null where there is no interval of the difference. Null where the reference is 0 or less, or may be.
-   */
-  percent: { estimate: number; low: number | null; high: number | null } | null;
-  /** Two-sided, and by Holm over all claims of the study over the same reference. */
-  p: number | null;
-  adjustedP: number | null;
-  /** Differences up to `margin` do not matter; the 90 % interval is that of two one-sided tests. */
-  equivalence: { margin: number; low: number | null; high: number | null };
-  /**
-   * On how many of the patients the fine-tuned model is the better one, its seeds averaged; null for a metric that only a
-   * whole test set has.
-   */
-  better: number | null;
-  /** The difference that these seeds and patients find with a power of 80 %; null where their spread is not known. */
-  detectable: number | null;
-  /** What would settle an undetermined claim; null where it is settled, or nothing is known of the spread. */
-  wouldSettle: WouldSettle | null;
-  /** What stands against these numbers, each in a few words; empty where nothing is known to. */
-  distrust: string[];
-  /** Device seconds that one seed of either took on average; `trivial` works on the CPU. */
-  cost: { fineTunedSeconds: number; referenceSeconds: number };
-}
 
 /** Rules of claims, as a study sets them beforehand. */
 export interface ClaimRules {

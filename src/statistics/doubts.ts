@@ -1,6 +1,8 @@
 import { requireList, requireOptions } from "../common/arguments.js";
 import type { Comparator } from "../common/vocabulary.js";
-import type { CellResult, GainReference, StudyResults } from "../study/results.js";
+import type { CellResult } from "../results/cell.js";
+import type { GainReference } from "../results/claims.js";
+import type { StudyResults } from "../results/study.js";
 import { notFallen } from "./pretraining-loss.js";
 
 /** What is known of the models of a study besides their cells. */

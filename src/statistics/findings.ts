@@ -1,53 +1,11 @@
 import { groupBy } from "../common/group-by.js";
-import type { Comparator, Strategy, TaskKind } from "../common/vocabulary.js";
-import type { CellResult, CellSummary, Distance, DistanceName, StudyResults } from "../study/results.js";
+import type { Comparator } from "../common/vocabulary.js";
+import type { CellResult } from "../results/cell.js";
+import type { Distance, DistanceName } from "../results/distances.js";
+import type { Finding, NothingLearnt, PretrainingNotFallen } from "../results/findings.js";
+import type { CellSummary, StudyResults } from "../results/study.js";
 import { hardlyAnything } from "./claims.js";
 import { notFallen } from "./pretraining-loss.js";
-
-/** A task that no network of the study has learnt: none is above `hardlyAnything`, or none above what takes no network. */
-export interface NothingLearnt {
-  kind: "nothing-learnt";
-  task: TaskKind;
-  strategy: Strategy;
-  metric: string;
-  /** The best mean over seeds of a network that was trained on the task, and whose it is. */
-  best: number;
-  comparator: Comparator;
-  model: string;
-  /** The mean of what takes no network, where that was tested, and its name. */
-  trivial: number | null;
-  answer: string | null;
-}
-
-/** An encoder that gives all test cases the same features: no distance to or from it says anything. */
-export interface CollapsedFeatures {
-  kind: "collapsed-features";
-  task: TaskKind;
-  strategy: Strategy;
-  model: string;
-  comparator: Comparator;
-}
-
-/** A distance that cannot grow any more at the features' own scale: the two encoders are out of each other's reach. */
-export interface DistanceAtCeiling {
-  kind: "distance-at-ceiling";
-  task: TaskKind;
-  strategy: Strategy;
-  model: string;
-  distance: DistanceName;
-}
-
-/** A pretraining of the study whose loss ended no lower than it began, or was not finite. */
-export interface PretrainingNotFallen {
-  kind: "pretraining-not-fallen";
-  model: string;
-  /** Mean training loss over the first and over the last fifth of the epochs; null where it was not finite. */
-  first: number | null;
-  last: number | null;
-}
-
-/** What makes numbers of a study say less than they seem to, found in the numbers themselves. */
-export type Finding = NothingLearnt | CollapsedFeatures | DistanceAtCeiling | PretrainingNotFallen;
 
 /** Every finding that a study's results allow, each once. */
 export function computeFindings(

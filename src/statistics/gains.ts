@@ -1,5 +1,6 @@
 import { expected, TransferLimitsError } from "../common/errors.js";
-import type { CellResult, Gain, GainReference } from "../study/results.js";
+import type { CellResult } from "../results/cell.js";
+import type { Gain, GainReference } from "../results/claims.js";
 import { cellsOf, requireCells } from "./cells.js";
 
 /** In the order in which results list them. */

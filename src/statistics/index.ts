@@ -1,9 +1,12 @@
-export {
-  type Claim,
-  type ClaimRules,
-  computeClaims,
-  type Verdict,
-} from "./claims.js";
+export type { Claim, Verdict, WouldSettle } from "../results/claims.js";
+export type {
+  CollapsedFeatures,
+  DistanceAtCeiling,
+  Finding,
+  NothingLearnt,
+  PretrainingNotFallen,
+} from "../results/findings.js";
+export { type ClaimRules, computeClaims } from "./claims.js";
 export {
   type AucDifference,
   aucDifference,
@@ -26,13 +29,6 @@ export {
 } from "./correlation.js";
 export { detectableCorrelation } from "./detectable-correlation.js";
 export type { Circumstances } from "./doubts.js";
-export type {
-  CollapsedFeatures,
-  DistanceAtCeiling,
-  Finding,
-  NothingLearnt,
-  PretrainingNotFallen,
-} from "./findings.js";
 export { computeGains, relativePerformanceGain } from "./gains.js";
 export {
   type JointCorrelation,
@@ -41,7 +37,7 @@ export {
   type RelationPanel,
 } from "./joint-correlation.js";
 export type { PermutationOptions } from "./permuted-correlation.js";
-export { detectableDifference, expectedHalfWidth, type Spreads, type WouldSettle } from "./planning.js";
+export { detectableDifference, expectedHalfWidth, type Spreads } from "./planning.js";
 export { type SimulatedStudy, simulateClaims, simulateStudy } from "./simulation.js";
 export {
   type JointStatistic,

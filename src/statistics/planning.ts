@@ -1,5 +1,6 @@
 import { requireOptions, requireWhole } from "../common/arguments.js";
 import { expected } from "../common/errors.js";
+import type { WouldSettle } from "../results/claims.js";
 import { chiSquaredQuantile } from "./chi-squared.js";
 import { normal80 } from "./normal.js";
 import { coarse, uncertainSpread } from "./uncertain-spread.js";
@@ -104,12 +105,6 @@ function requireSpread(value: unknown, name: string): void {
 
 /** More seeds than this nobody trains, more patients nobody has. */
 const most = { seeds: 50, patients: 5000 } as const;
-
-/** So many seeds, or so many patients, would settle a claim; null where no number does by itself. */
-export interface WouldSettle {
-  seeds: number | null;
-  patients: number | null;
-}
 
 /**
  * How many seeds with the patients there are, or patients with the seeds there are, would settle a claim, if the difference

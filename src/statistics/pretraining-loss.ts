@@ -1,4 +1,4 @@
-import type { EpochRecord } from "../study/results.js";
+import type { EpochRecord } from "../results/cell.js";
 
 /** A loss that has fallen by less than this share of where it began has not fallen. */
 const leastFall = 0.01;

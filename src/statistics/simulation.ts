@@ -2,8 +2,9 @@ import { requireFinite, requireOptions, requireWhole } from "../common/arguments
 import { expected } from "../common/errors.js";
 import { randomStream } from "../common/random.js";
 import { taskKinds } from "../common/vocabulary.js";
-import type { CellResult } from "../study/results.js";
-import { type Claim, computeClaims } from "./claims.js";
+import type { CellResult } from "../results/cell.js";
+import type { Claim } from "../results/claims.js";
+import { computeClaims } from "./claims.js";
 
 /** What a simulated study is drawn from; spreads are standard deviations in the metric's unit. */
 export interface SimulatedStudy {

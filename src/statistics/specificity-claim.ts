@@ -1,4 +1,4 @@
-import type { CellResult } from "../study/results.js";
+import type { CellResult } from "../results/cell.js";
 import { specificityDifference } from "./classification-intervals.js";
 import { normal95, normal975, normalTwoSided } from "./normal.js";
 

@@ -1,24 +1,10 @@
 import { sha256OfText } from "../common/checksums.js";
 import { TransferLimitsError } from "../common/errors.js";
 import { packageVersion } from "../common/package-version.js";
+import type { Basis } from "../results/cell.js";
 import { comparable } from "./changes.js";
 import { fingerprints, type StudyCohort } from "./cohort-file.js";
 import type { Study } from "./schema.js";
-
-/**
- * What a cell's numbers rest on. Every result and every state of training carries it, so that none is taken for part of
- * another study, whatever became of the files beside it.
- */
-export interface Basis {
-  /** SHA-256 of everything in the configuration that changes numbers. */
-  configuration: string;
-  /** SHA-256 of the cases: their sets, voxels, patients and labels. */
-  cohort: string;
-  /** The version of this package. */
-  package: string;
-  /** SHA-256 of the file of weights that the encoder started from; null where it started from drawn ones. */
-  weights: string | null;
-}
 
 /** What every cell of a study rests on. */
 export const basisOf = (study: Study, cohort: StudyCohort): Omit<Basis, "weights"> => ({

@@ -6,50 +6,8 @@ import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { readRegularText } from "../common/regular-file.js";
 import { readSealedJson, writeSealedJson } from "../common/sealed-json.js";
 import { isThere, type OnDamage, setAside } from "../common/set-aside.js";
-import type { Basis } from "./basis.js";
-import type { CellResult, Cost, EpochRecord } from "./results.js";
-
-/** `cells/<id>/pretraining.json`: what pretraining a model gave. */
-export interface PretrainingResult {
-  id: string;
-  model: string;
-  seed: number;
-  network: { architecture: string; parameters: number; trainable: number };
-  /** How many patients' images the encoder saw; the weights name them. */
-  patients: number;
-  curve: EpochRecord[];
-  cost: Cost;
-  basis?: Basis;
-}
-
-/** `cells/<id>.failed.json`: why a cell has no result. The next run tries it again. */
-export interface CellFailure {
-  id: string;
-  code: string;
-  reason: string;
-}
-
-/** Where everything of a study lies. */
-export const studyPaths = (folder: string) => ({
-  cells: join(folder, "cells"),
-  cell: (id: string) => join(folder, "cells", id),
-  /** The state of a training that is not finished. */
-  allProgress: join(folder, "progress"),
-  progress: (id: string) => join(folder, "progress", id),
-  failure: (id: string) => join(folder, "cells", `${id}.failed.json`),
-  /** What happened to every tensor of the weights that a model brings. */
-  weights: (model: string) => join(folder, "weights", `${model}.json`),
-  results: join(folder, "results.json"),
-  table: join(folder, "results.csv"),
-  resolved: join(folder, "study.resolved.json"),
-  splits: join(folder, "splits.json"),
-  figures: join(folder, "figures"),
-  tables: join(folder, "tables"),
-  /** When and where the study was worked on. */
-  sessions: join(folder, "sessions.json"),
-});
-
-export const encoderFile = "encoder.safetensors";
+import type { CellFailure, CellResult, EpochRecord, PretrainingResult } from "../results/cell.js";
+import { encoderFile, studyPaths } from "../results/paths.js";
 
 /**
  * Fills a cell's folder, adds the checksums of its files, and gives it its name in one step: it is complete or absent.

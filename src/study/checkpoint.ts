@@ -10,7 +10,7 @@ import type { Network } from "../native/network.js";
 import { readSafetensors, writeSafetensors } from "../native/safetensors.js";
 import { disposeNamed } from "../native/tensor.js";
 import { type Trainer, writeTrainerState } from "../native/trainer.js";
-import type { EpochRecord, Retry } from "./results.js";
+import type { EpochRecord, Retry } from "../results/cell.js";
 
 /** What a cell has spent so far, over every process that worked on it. */
 export interface Spent {

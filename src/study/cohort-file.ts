@@ -3,8 +3,8 @@ import type { PreparedCase } from "../cohort/preprocess.js";
 import { writeSealedJson } from "../common/sealed-json.js";
 import type { OnDamage } from "../common/set-aside.js";
 import type { TaskKind } from "../common/vocabulary.js";
+import type { Exclusion, PatientExposure } from "../results/study.js";
 import { readOwn } from "./cell-folder.js";
-import type { Exclusion, PatientExposure } from "./results.js";
 import type { Study } from "./schema.js";
 
 /** The cases of one manifest, divided. */

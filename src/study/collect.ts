@@ -11,27 +11,22 @@ import { writeFileAtomically } from "../common/atomic-file.js";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { packageVersion } from "../common/package-version.js";
 import { writeSealedJson } from "../common/sealed-json.js";
+import type { Comparator, TaskKind } from "../common/vocabulary.js";
 import { buildInfo } from "../native/runtime.js";
 import { readSafetensors } from "../native/safetensors.js";
 import type { Tensor } from "../native/tensor.js";
+import type { CellResult } from "../results/cell.js";
+import type { Distance, DistanceName } from "../results/distances.js";
+import { studyPaths } from "../results/paths.js";
+import type { CellSummary, Exclusion, StudyResults } from "../results/study.js";
 import { computeClaims } from "../statistics/claims.js";
 import { computeFindings } from "../statistics/findings.js";
 import { computeGains } from "../statistics/gains.js";
 import { factsOf } from "../tasks/case-volumes.js";
 import { taskOf } from "../tasks/index.js";
-import { readCell, readFailure, readPretraining, studyPaths } from "./cell-folder.js";
+import { readCell, readFailure, readPretraining } from "./cell-folder.js";
 import { cohortOf, preparedCases, type StudyCohort } from "./cohort-file.js";
 import type { PlannedCell, StudyPlan } from "./plan.js";
-import type {
-  CellResult,
-  CellSummary,
-  Comparator,
-  Distance,
-  DistanceName,
-  Exclusion,
-  StudyResults,
-  TaskKind,
-} from "./results.js";
 import type { Study } from "./schema.js";
 import type { SessionLog } from "./sessions.js";
 

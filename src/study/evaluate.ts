@@ -2,10 +2,10 @@ import { TransferLimitsError, throwIfAborted } from "../common/errors.js";
 import { type RandomStream, randomStream } from "../common/random.js";
 import type { Network, VolumeFeatures } from "../native/network.js";
 import { Tensor } from "../native/tensor.js";
+import type { CaseScore } from "../results/cell.js";
 import type { CaseVolumes } from "../tasks/case-volumes.js";
 import type { Assessment, Judgement, Sample, Task } from "../tasks/task.js";
 import type { FeatureStore } from "./features.js";
-import type { CaseScore } from "./results.js";
 import type { Batch } from "./train.js";
 
 /** A task, for whoever answers: what is needed to show a case. */

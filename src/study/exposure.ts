@@ -2,7 +2,7 @@ import type { CohortCase } from "../cohort/manifest.js";
 import type { Splits } from "../cohort/splits.js";
 import { patientsSeen } from "../models/pretraining/origin.js";
 import { readSafetensors } from "../native/safetensors.js";
-import type { PatientExposure } from "./results.js";
+import type { PatientExposure } from "../results/study.js";
 import type { Study } from "./schema.js";
 
 /** Patients that a study judges its models on, by set. */

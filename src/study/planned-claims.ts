@@ -1,12 +1,12 @@
 import { groupBy } from "../common/group-by.js";
 import type { Strategy, TaskKind } from "../common/vocabulary.js";
-import { type Claim, gainReferences } from "../statistics/claims.js";
-import { detectableDifference, expectedHalfWidth, type WouldSettle } from "../statistics/planning.js";
+import type { GainReference, WouldSettle } from "../results/claims.js";
+import { type Claim, gainReferences } from "../results/claims.js";
+import { detectableDifference, expectedHalfWidth } from "../statistics/planning.js";
 import { defaultSpreads, type ExpectedSpread } from "../tasks/expected-spreads.js";
 import { taskOf } from "../tasks/index.js";
 import type { StudyPlan } from "./plan.js";
 import type { CohortPreview } from "./preview.js";
-import type { GainReference } from "./results.js";
 import type { Study } from "./schema.js";
 
 /** What a study can tell about a task over a reference, before it is run. */

@@ -8,10 +8,10 @@ import { TransferLimitsError } from "../common/errors.js";
 import type { StudyEvent } from "../common/progress.js";
 import { writeSealedJson } from "../common/sealed-json.js";
 import type { OnDamage } from "../common/set-aside.js";
-import { studyPaths } from "./cell-folder.js";
+import { studyPaths } from "../results/paths.js";
+import type { Exclusion } from "../results/study.js";
 import { type CohortRequest, cohortRequests, type SplitCohort, type StudyCohort } from "./cohort-file.js";
 import { exposureOf, heldOut, patientsOf } from "./exposure.js";
-import type { Exclusion } from "./results.js";
 import type { PretrainSettings, Study } from "./schema.js";
 
 export interface PrepareOptions {

@@ -9,11 +9,13 @@ import { type EncoderOrigin, originMetadata } from "../models/pretraining/origin
 import { encoderParameters, parameterCount } from "../models/weights.js";
 import { Network } from "../native/network.js";
 import { writeSafetensors } from "../native/safetensors.js";
+import type { PretrainingResult } from "../results/cell.js";
+import { encoderFile, studyPaths } from "../results/paths.js";
 import { openCase } from "../tasks/case-volumes.js";
 import { VolumeBank } from "../tasks/volume-bank.js";
 import { basisOf, digest } from "./basis.js";
 import { architectureOf, type CellContext, CostMeter, executionOf, listeners, onDamageOf } from "./cell.js";
-import { completeCell, curveCsv, encoderFile, type PretrainingResult, studyPaths } from "./cell-folder.js";
+import { completeCell, curveCsv } from "./cell-folder.js";
 import { CheckpointFolder } from "./checkpoint.js";
 import { pretrainingCases } from "./cohort-file.js";
 import { pretrainingMethod } from "./pretraining-method.js";

@@ -13,8 +13,8 @@ import {
 import type { Network } from "../native/network.js";
 import type { EncoderSpec } from "../native/network-spec.js";
 import type { LossSpec } from "../native/trainer.js";
+import type { EpochRecord } from "../results/cell.js";
 import type { CaseVolumes } from "../tasks/case-volumes.js";
-import type { EpochRecord } from "./results.js";
 import type { PretrainSettings } from "./schema.js";
 import type { Batch, ViewsBatch } from "./train.js";
 

@@ -8,18 +8,12 @@ import { writeSealedJson } from "../common/sealed-json.js";
 import { type Damage, type OnDamage, setAside } from "../common/set-aside.js";
 import { withCodedErrors } from "../common/system-errors.js";
 import { Tensor } from "../native/tensor.js";
-import { type Basis, basisOf, refuseOtherBasis } from "./basis.js";
+import type { Basis, Retry } from "../results/cell.js";
+import { studyPaths } from "../results/paths.js";
+import type { StudyResults } from "../results/study.js";
+import { basisOf, refuseOtherBasis } from "./basis.js";
 import { type CellJob, labelOf } from "./cell.js";
-import {
-  encoderChecksum,
-  isFinished,
-  readCell,
-  readOwn,
-  readPretraining,
-  removeLeftovers,
-  studyPaths,
-  writeFailure,
-} from "./cell-folder.js";
+import { encoderChecksum, isFinished, readCell, readOwn, readPretraining, removeLeftovers, writeFailure } from "./cell-folder.js";
 import { refuseChanges } from "./changes.js";
 import { refuseTooLarge } from "./check-memory.js";
 import { differingCases, preparedCases, readCohort, type StudyCohort, writeCohort } from "./cohort-file.js";
@@ -30,7 +24,6 @@ import { whileLocked } from "./lock.js";
 import { smallerMicroBatch } from "./micro-batch.js";
 import { type PlannedCell, planStudy, pretrainingId, type StudyPlan } from "./plan.js";
 import { prepareStudyCohort } from "./prepare.js";
-import type { Retry, StudyResults } from "./results.js";
 import { type Outcome, runSchedule } from "./schedule.js";
 import type { Study, StudyInput } from "./schema.js";
 import { SessionLog } from "./sessions.js";

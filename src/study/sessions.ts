@@ -6,8 +6,9 @@ import { writeSealedJson } from "../common/sealed-json.js";
 import type { Damage, OnDamage } from "../common/set-aside.js";
 import { addonHash } from "../native/build-hash.js";
 import { buildInfo } from "../native/runtime.js";
-import { readOwn, studyPaths } from "./cell-folder.js";
-import type { Session } from "./results.js";
+import { studyPaths } from "../results/paths.js";
+import type { Session } from "../results/study.js";
+import { readOwn } from "./cell-folder.js";
 
 /**
  * The sessions of work on a study, each from its real start to its real end, in `sessions.json`: cells run side by side,

@@ -2,9 +2,9 @@ import { join } from "node:path";
 import type { PreparedCase } from "../cohort/preprocess.js";
 import { writeFileAtomically, writeJson } from "../common/atomic-file.js";
 import type { MeasuredMetric } from "../common/progress.js";
+import type { CellResult } from "../results/cell.js";
 import { completeCell, curveCsv } from "./cell-folder.js";
 import type { PlannedCell } from "./plan.js";
-import type { CellResult } from "./results.js";
 import type { Tested } from "./test-set.js";
 
 /** What a cell's result holds beside what its plan says. */

@@ -10,8 +10,8 @@ import {
   Trainer,
   type TrainerOptions,
 } from "../native/trainer.js";
+import type { EpochRecord, Retry } from "../results/cell.js";
 import type { CheckpointFolder, Spent, TrainingState } from "./checkpoint.js";
-import type { EpochRecord, Retry } from "./results.js";
 
 export interface Batch {
   input: Tensor;

@@ -1,11 +1,11 @@
 import type { MeasuredMetric } from "../common/progress.js";
+import type { CellResult, TrivialChoice } from "../results/cell.js";
 import { taskOf } from "../tasks/index.js";
 import { trivialOf } from "../tasks/trivial/index.js";
 import type { TrivialAnswer } from "../tasks/trivial/trivial.js";
 import { basisOf } from "./basis.js";
 import { type CellContext, CostMeter, labelOf } from "./cell.js";
 import { type Answerer, evaluateAnswers, type Presentation } from "./evaluate.js";
-import type { CellResult, TrivialChoice } from "./results.js";
 import type { TaskConfig } from "./schema.js";
 import { type OpenSets, openSets, test, testMetricOf } from "./test-set.js";
 import { completeTestedCell } from "./tested-cell.js";

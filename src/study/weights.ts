@@ -10,8 +10,9 @@ import type { LoadReport } from "../models/checkpoints/load-report.js";
 import { encoderOf } from "../models/specification.js";
 import { loadEncoder } from "../models/weights.js";
 import { Network } from "../native/network.js";
-import type { Basis } from "./basis.js";
-import { readOwn, studyPaths } from "./cell-folder.js";
+import type { Basis } from "../results/cell.js";
+import { studyPaths } from "../results/paths.js";
+import { readOwn } from "./cell-folder.js";
 import type { StudyPlan } from "./plan.js";
 import type { ModelConfig, Study } from "./schema.js";
 

@@ -1,12 +1,11 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Command } from "commander";
 import { z } from "zod";
-import type { FeatureComparison } from "../../alignment/compare-features.js";
 import { flagMeaning } from "../../alignment/flags.js";
 import type { MmdPermutationTest } from "../../alignment/permutation-test.js";
 import { expected, TransferLimitsError } from "../../common/errors.js";
 import type { Tensor } from "../../native/tensor.js";
-import type { KernelDistance } from "../../study/results.js";
+import type { FeatureComparison, KernelDistance } from "../../results/distances.js";
 import { answer } from "../answer.js";
 import { examples } from "../examples.js";
 import { number, printable, table } from "../format.js";

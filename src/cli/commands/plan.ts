@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { masksInWords } from "../../cohort/mask-counts.js";
 import { variantName } from "../../common/vocabulary.js";
-import type { Claim } from "../../statistics/claims.js";
+import type { Claim } from "../../results/claims.js";
 import { hoursInWords } from "../../study/estimate.js";
 import type { StudyPlan } from "../../study/plan.js";
 import type { OpenClaim, PlannedClaim } from "../../study/planned-claims.js";
@@ -110,7 +110,7 @@ function augmentationLines({ cells }: StudyPlan, wordsOf: (settings: Augmentatio
 
 /** The claims of another study, under this one's margins. */
 async function claimsOf(folder: string, { claims: { margins } }: Study): Promise<Claim[]> {
-  const { readStudyFolder } = await import("../../report/read.js");
+  const { readStudyFolder } = await import("../../results/read-study.js");
   const { computeClaims } = await import("../../statistics/claims.js");
   const { cells } = (await readStudyFolder(folder)).results;
   return computeClaims(

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { Claim } from "../../statistics/claims.js";
+import type { Claim } from "../../results/claims.js";
 import { answer } from "../answer.js";
 import { examples } from "../examples.js";
 import { count, number, table } from "../format.js";

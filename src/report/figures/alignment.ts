@@ -1,14 +1,16 @@
 import type { TopLevelSpec } from "vega-lite";
 import type { TaskVariant } from "../../common/vocabulary.js";
+import type { GainReference } from "../../results/claims.js";
+import type { DistanceName } from "../../results/distances.js";
+import { distanceNames } from "../../results/distances.js";
 import { pearson, smallestSignificant } from "../../statistics/correlation.js";
 import { detectableCorrelation } from "../../statistics/detectable-correlation.js";
 import { jointCorrelation, type PanelRelation } from "../../statistics/joint-correlation.js";
-import type { DistanceName, GainReference } from "../../study/results.js";
 import { pValue, significant } from "../format.js";
 import { html } from "../html.js";
 import { distanceMeaning, pointLabel, referenceInProse, starMeaning } from "../labels.js";
 import { roles, taskShape } from "../palette.js";
-import { distanceNames, type Summary } from "../summary.js";
+import type { Summary } from "../summary.js";
 import { airyDomain, type Figure, numberAxis, panel, plotRoom, plotSize } from "./figure.js";
 import { beneathLabels, type Labelled, labelLayers, placeLabels } from "./point-labels.js";
 

@@ -8,7 +8,8 @@ import {
   type TaskVariant,
   variantName,
 } from "../../common/vocabulary.js";
-import type { CellResult, EpochRecord, StudyResults } from "../../study/results.js";
+import type { CellResult, EpochRecord } from "../../results/cell.js";
+import type { StudyResults } from "../../results/study.js";
 import type { CsvRow } from "../csv.js";
 import { count, grouped, significant } from "../format.js";
 import { html } from "../html.js";

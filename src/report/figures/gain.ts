@@ -1,8 +1,7 @@
 import type { TopLevelSpec } from "vega-lite";
 import { groupBy } from "../../common/group-by.js";
 import type { Strategy, TaskKind } from "../../common/vocabulary.js";
-import type { Claim, Verdict } from "../../statistics/claims.js";
-import type { GainReference } from "../../study/results.js";
+import type { Claim, GainReference, Verdict } from "../../results/claims.js";
 import { difference, hasOneSeed } from "../claim-words.js";
 import { listing } from "../format.js";
 import { html } from "../html.js";

@@ -1,12 +1,13 @@
-import { type DistanceFlag, distanceFlags } from "../../alignment/flags.js";
-import type { Distance, StudyResults } from "../../study/results.js";
+import type { Distance } from "../../results/distances.js";
+import { type DistanceFlag, distanceFlags, distanceNames } from "../../results/distances.js";
+import type { StudyResults } from "../../results/study.js";
 import type { Assets } from "../assets.js";
 import { fixed, names } from "../format.js";
 import { type Html, html } from "../html.js";
 import { distanceMeaning, taskLabel } from "../labels.js";
 import { average } from "../means.js";
 import { whyNothing } from "../missing-work.js";
-import { distanceNames, type Summary } from "../summary.js";
+import type { Summary } from "../summary.js";
 import { absent, type TableCell } from "../table.js";
 
 /** How far the representation moved, with what tells whether the number means anything. */

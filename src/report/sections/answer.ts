@@ -1,3 +1,4 @@
+import type { StudyFolder } from "../../results/read-study.js";
 import type { Assets } from "../assets.js";
 import { gainFigure } from "../figures/gain.js";
 import { count, grouped, listing, names } from "../format.js";
@@ -5,7 +6,6 @@ import { type Html, html } from "../html.js";
 import { kindInProse } from "../labels.js";
 import { first, limits } from "../limits.js";
 import { missingWork } from "../missing-work.js";
-import type { StudyFolder } from "../read.js";
 import { caveats, leaks, modelAnswers } from "../sentences.js";
 import { type CohortInUse, ofShownModels, type Summary } from "../summary.js";
 

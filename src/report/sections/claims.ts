@@ -1,5 +1,6 @@
-import { type Claim, gainReferences } from "../../statistics/claims.js";
-import type { GainReference, StudyResults } from "../../study/results.js";
+import type { GainReference } from "../../results/claims.js";
+import { type Claim, gainReferences } from "../../results/claims.js";
+import type { StudyResults } from "../../results/study.js";
 import { means } from "../claim-words.js";
 import { count, listing, percent, signed, significant } from "../format.js";
 import { type Html, html } from "../html.js";

@@ -1,6 +1,7 @@
 import { groupBy } from "../../common/group-by.js";
 import { type Comparator, comparators, type TaskKind } from "../../common/vocabulary.js";
-import type { CellResult, StudyResults } from "../../study/results.js";
+import type { CellResult } from "../../results/cell.js";
+import type { StudyResults } from "../../results/study.js";
 import type { Assets } from "../assets.js";
 import type { CsvRow } from "../csv.js";
 import { convergence } from "../figures/curves.js";

@@ -1,5 +1,5 @@
 import { type Comparator, comparators, isShared, type SharedComparator } from "../../common/vocabulary.js";
-import type { GainReference } from "../../study/results.js";
+import type { GainReference } from "../../results/claims.js";
 import type { Assets } from "../assets.js";
 import type { CsvRow } from "../csv.js";
 import { fixed, names, signed } from "../format.js";

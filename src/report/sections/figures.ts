@@ -1,4 +1,4 @@
-import type { StudyResults } from "../../study/results.js";
+import type { StudyResults } from "../../results/study.js";
 import type { Assets } from "../assets.js";
 import { alignmentFigure } from "../figures/alignment.js";
 import { curvesFigure } from "../figures/curves.js";

@@ -1,5 +1,5 @@
+import type { Example } from "../../results/read-examples.js";
 import { outline } from "../contours.js";
-import type { Example } from "../examples.js";
 import { fixed, significant } from "../format.js";
 import type { Gallery, GalleryCase } from "../gallery.js";
 import { type Html, html, trusted } from "../html.js";

@@ -1,6 +1,8 @@
 import { masksInWords } from "../../cohort/mask-counts.js";
 import type { TaskKind } from "../../common/vocabulary.js";
-import type { Retry, Session, StudyResults } from "../../study/results.js";
+import type { Retry } from "../../results/cell.js";
+import type { StudyFolder } from "../../results/read-study.js";
+import type { Session, Splits, StudyResults } from "../../results/study.js";
 import { augmentationInWords } from "../../tasks/augmentation.js";
 import type { Assets } from "../assets.js";
 import { pretrainingFigure } from "../figures/curves.js";
@@ -8,8 +10,6 @@ import { count, duration, fixed, grouped, listing, names, when } from "../format
 import { type Html, html } from "../html.js";
 import { comparatorLabel, kindInProse, taskInProse, taskLabel } from "../labels.js";
 import { first, limits } from "../limits.js";
-import type { StudyFolder } from "../read.js";
-import type { Splits } from "../schema.js";
 import { exposures } from "../sentences.js";
 import type { Summary } from "../summary.js";
 import { loadedWeights } from "../weights.js";

@@ -5,7 +5,7 @@ import {
   type TaskVariant,
   variantName,
 } from "../../common/vocabulary.js";
-import type { GainReference } from "../../study/results.js";
+import type { GainReference } from "../../results/claims.js";
 import type { Assets } from "../assets.js";
 import { casesFigure } from "../figures/cases.js";
 import { taskCurvesFigure } from "../figures/curves.js";

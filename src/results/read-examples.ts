@@ -3,7 +3,7 @@ import { z } from "zod";
 import { refuseDamaged } from "../common/checksums.js";
 import { TransferLimitsError } from "../common/errors.js";
 import { readSafetensors, type SafetensorsFile } from "../native/safetensors.js";
-import type { ExampleTensors } from "../study/results.js";
+import type { ExampleTensors } from "./cell.js";
 
 /** One axial slice of a case, as a cell stored it. */
 export interface Example {
@@ -55,7 +55,7 @@ const largestSide = 4096;
 /**
  * Opens `cells/<id>/examples.safetensors`; needs no LibTorch.
  *
- * @throws `BAD_CHECKPOINT` where the file is missing or does not hold what `src/study/results.ts` says.
+ * @throws `BAD_CHECKPOINT` where the file is missing or does not hold what `ExampleTensors` says.
  */
 export async function openExamples(studyFolder: string, cellId: string): Promise<Examples> {
   if (!/^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(cellId)) {

@@ -3,11 +3,9 @@ import { stringify } from "yaml";
 import { z } from "zod";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { readRegularText } from "../common/regular-file.js";
-import type { StudyResults } from "../study/results.js";
-import { limits } from "./limits.js";
-import { resultsSchema, type Splits, splitsSchema } from "./schema.js";
+import { type LoadedWeights, readLoadedWeights } from "./read-weights.js";
+import { type Splits, type StudyResults, splitsSchema, studyResultsSchema } from "./study.js";
 import { unsealed } from "./unsealed.js";
-import { type LoadedWeights, readLoadedWeights } from "./weights.js";
 
 /** What a report is made from, as far as the study has come. */
 export interface StudyFolder {
@@ -40,7 +38,7 @@ export async function readStudyFolder(path: string): Promise<StudyFolder> {
       { cause: error },
     );
   }
-  const results = check(file, contents, resultsSchema) as StudyResults;
+  const results = check(file, contents, studyResultsSchema);
   const problems: string[] = [];
   const optional = async <T>(
     name: string,
@@ -64,10 +62,13 @@ export async function readStudyFolder(path: string): Promise<StudyFolder> {
   };
 }
 
+/** Of a study that is written anew as YAML. */
+const readableCharacters = 240_000;
+
 /** The study as YAML, which reads best; a file too long to be read by anyone as it is, checked but not written anew. */
 function readable(text: string, file: string): string {
   const study = unsealed(file, text);
-  return text.length > 4 * limits.quoted ? text : stringify(study, { lineWidth: 100 });
+  return text.length > readableCharacters ? text : stringify(study, { lineWidth: 100 });
 }
 
 /** The message without the folder, which is the reader's business and not the report's. */

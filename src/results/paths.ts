@@ -1,0 +1,23 @@
+import { join } from "node:path";
+
+/** Where everything of a study lies. */
+export const studyPaths = (folder: string) => ({
+  cells: join(folder, "cells"),
+  cell: (id: string) => join(folder, "cells", id),
+  /** The state of a training that is not finished. */
+  allProgress: join(folder, "progress"),
+  progress: (id: string) => join(folder, "progress", id),
+  failure: (id: string) => join(folder, "cells", `${id}.failed.json`),
+  /** What happened to every tensor of the weights that a model brings. */
+  weights: (model: string) => join(folder, "weights", `${model}.json`),
+  results: join(folder, "results.json"),
+  table: join(folder, "results.csv"),
+  resolved: join(folder, "study.resolved.json"),
+  splits: join(folder, "splits.json"),
+  figures: join(folder, "figures"),
+  tables: join(folder, "tables"),
+  /** When and where the study was worked on. */
+  sessions: join(folder, "sessions.json"),
+});
+
+export const encoderFile = "encoder.safetensors";

@@ -1,0 +1,180 @@
+/** What a study leaves beside its cells: `results.json`, `splits.json` and `sessions.json`. */
+import { z } from "zod";
+import { maskRoles } from "../cohort/columns.js";
+import type { MaskCount } from "../cohort/mask-counts.js";
+import type { Exclusion } from "../cohort/preprocess.js";
+import { comparators } from "../common/vocabulary.js";
+import type { Precision } from "../native/network.js";
+import { cellResult, pretrainingFacts } from "./cell.js";
+import { claim, gain } from "./claims.js";
+import { distance } from "./distances.js";
+import { cellStatus, number, text, variant, whole } from "./fields.js";
+import { finding } from "./findings.js";
+
+export type { Exclusion } from "../cohort/preprocess.js";
+
+const exclusionSchema: z.ZodType<Exclusion> = z.object({
+  case: text,
+  file: text.nullable(),
+  reason: text,
+});
+
+const maskCountSchema: z.ZodType<MaskCount> = z.object({
+  role: z.enum(maskRoles),
+  cases: whole,
+  empty: whole,
+  graded: whole,
+});
+
+const cellSummarySchema = z.object({
+  id: text,
+  ...variant,
+  comparator: z.enum(comparators),
+  seed: whole,
+  status: cellStatus,
+  /** Why it failed, where it did. */
+  reason: text.exactOptional(),
+  /** What it came to, once it is done. */
+  result: cellResult.exactOptional(),
+});
+
+/** A row of the plan with what became of it. */
+export interface CellSummary extends z.infer<typeof cellSummarySchema> {}
+const cellSummary: z.ZodType<CellSummary> = cellSummarySchema;
+
+const exposureSchema = z.object({
+  model: text,
+  /** How many patients the weights were pretrained on; null where the file doesn't say. */
+  patients: whole.nullable(),
+  /** Those of them that the study validates or tests on. */
+  overlap: z.object({ validation: z.array(text), test: z.array(text) }),
+});
+
+/** Which patients that a study judges a model on its weights have seen, where they come from elsewhere. */
+export interface PatientExposure extends z.infer<typeof exposureSchema> {}
+const exposure: z.ZodType<PatientExposure> = exposureSchema;
+
+const sessionSchema = z.object({
+  /** ISO 8601, UTC. */
+  started: text,
+  /** Where the session was killed: when its last cell was settled. */
+  ended: text,
+  /** Wall seconds in between. */
+  seconds: number,
+  /** Those that cells were handed out to. */
+  devices: z.array(text),
+  /** Threads of a cell. */
+  threads: number,
+  /** Cells side by side. */
+  jobs: number,
+  /** What it was done on. */
+  machine: z.object({ cpu: text, cores: number, memoryBytes: number, system: text }),
+  /** What was found damaged, and then computed again; paths from the study's folder. Absent: nothing. */
+  setAside: z.array(z.object({ file: text, reason: text, keptAs: text })).exactOptional(),
+  /** What it was done by, with versions. */
+  build: z.object({
+    package: text,
+    /** SHA-256 of the compiled addon. */
+    addon: text,
+    libtorch: text,
+    compiler: text,
+    /** The vector instructions that LibTorch chose, such as AVX2. */
+    cpuCapability: text,
+    cuda: text.nullable(),
+    node: text,
+  }),
+});
+
+/** One session of work on a study, on one machine with one build: what `run` did from its start to its end. */
+export interface Session extends z.infer<typeof sessionSchema> {}
+const session: z.ZodType<Session> = sessionSchema;
+
+/** `sessions.json`. */
+export const sessionsSchema = z.object({ sessions: z.array(session) });
+
+const precision: z.ZodType<Precision> = z.enum(["float32", "bfloat16"]);
+
+const splitSizes = z.object({ train: whole, validation: whole, test: whole });
+
+/** `results.json`. */
+export const studyResultsSchema = z.object({
+  /** Of this file. */
+  format: z.literal("transfer-limits/results@1"),
+  /** The study's. */
+  name: text,
+  /** Whether every cell is done. */
+  complete: z.boolean(),
+  /** The study's own cohort: its manifest, how many cases and patients it lists, and how many cases each set has. */
+  cohort: z.object({
+    manifest: text,
+    cases: whole,
+    patients: whole,
+    split: splitSizes,
+    /** Cohorts of single tasks that do not take the study's. */
+    tasks: z
+      .array(
+        z.object({ task: variant.task, manifest: text, cases: whole, patients: whole, split: splitSizes }),
+      )
+      .exactOptional(),
+    /** Of each column of masks that any case has: how many there are, and how many show nothing or were graded. */
+    masks: z.array(maskCountSchema).exactOptional(),
+    /** Of all its cohorts. */
+    excluded: z.array(exclusionSchema),
+  }),
+  /** In the order of the plan. */
+  cells: z.array(cellSummary),
+  /** Of every fine-tuned cell over each reference that is done. */
+  gains: z.array(gain),
+  /** How much better each fine-tuned model is than each reference, how sure that is, and what may be said of it. */
+  claims: z.array(claim).exactOptional(),
+  /** What makes some of these numbers say less than they seem to: tasks that nobody learnt, features that collapsed. */
+  findings: z.array(finding).exactOptional(),
+  /** Of every fine-tuned cell from each reference that is done. */
+  distances: z.array(distance),
+  /** One entry a foundation model that the study pretrained itself. */
+  pretraining: z.array(
+    z.object({
+      model: text,
+      seed: whole,
+      status: cellStatus,
+      reason: text.exactOptional(),
+      ...pretrainingFacts,
+      /** Patients of its cohort that it must not see: those that the study judges on, and those that are listed. */
+      patientsLeftOut: whole.exactOptional(),
+    }),
+  ),
+  /** One entry a foundation model whose weights come from elsewhere. */
+  exposure: z.array(exposure).exactOptional(),
+  /** What made this file, and what the study is computed on and in. */
+  software: z.object({
+    package: text,
+    libtorch: text,
+    node: text,
+    device: text,
+    threads: number,
+    precision: precision.exactOptional(),
+  }),
+  /** When and where the study was worked on, as the sessions themselves recorded it. */
+  cost: sessionsSchema.exactOptional(),
+});
+
+/** What `results.json` says: every cell of the plan, done or not, and what follows from them. */
+export interface StudyResults extends z.infer<typeof studyResultsSchema> {}
+
+const division = z.object({
+  train: z.array(text),
+  validation: z.array(text),
+  test: z.array(text),
+  unused: z.array(text).default([]),
+  patients: z
+    .object({ train: z.array(text), validation: z.array(text), test: z.array(text) })
+    .exactOptional(),
+});
+
+/** `splits.json`: which case went where, also in the cohorts of single tasks. */
+export const splitsSchema = division.extend({
+  others: z.array(division.extend({ manifest: text, tasks: z.array(variant.task) })).default([]),
+});
+
+/** Which case went where. */
+export interface Splits extends z.infer<typeof splitsSchema> {}
