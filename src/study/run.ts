@@ -13,7 +13,15 @@ import { studyPaths } from "../results/paths.js";
 import type { StudyResults } from "../results/study.js";
 import { basisOf, refuseOtherBasis } from "./basis.js";
 import { type CellJob, labelOf } from "./cell.js";
-import { encoderChecksum, isFinished, readCell, readOwn, readPretraining, removeLeftovers, writeFailure } from "./cell-folder.js";
+import {
+  encoderChecksum,
+  isFinished,
+  readCell,
+  readOwn,
+  readPretraining,
+  removeLeftovers,
+  writeFailure,
+} from "./cell-folder.js";
 import { refuseChanges } from "./changes.js";
 import { refuseTooLarge } from "./check-memory.js";
 import { differingCases, preparedCases, readCohort, type StudyCohort, writeCohort } from "./cohort-file.js";
