@@ -1,4 +1,3 @@
-import type { TaskKind } from "../common/vocabulary.js";
 import type { EncoderSpec } from "../native/network-spec.js";
 import { encoderArchitectures, specialisedArchitectures } from "./architectures/index.js";
 
@@ -21,15 +20,6 @@ export const specialisedModels = {
 } as const;
 
 export type SpecialisedName = keyof typeof specialisedModels;
-
-/** The specialised model that the paper sets beside the foundation models, by task. */
-export const specialisedOfPaper = {
-  "pirads-classification": "resnet-50",
-  "lesion-segmentation": "unet-3d",
-  "super-resolution": "transunet-3d",
-  "distortion-correction": "vit-3d",
-  "modality-translation": "ddpm-unet",
-} as const satisfies Record<TaskKind, SpecialisedName>;
 
 export const encoderNames = Object.keys(encoders) as [EncoderName, ...EncoderName[]];
 export const specialisedNames = Object.keys(specialisedModels) as [SpecialisedName, ...SpecialisedName[]];

@@ -1,6 +1,7 @@
 import { type Comparator, ownStrategy, type TaskKind, type TaskVariant } from "../common/vocabulary.js";
 import type { GainReference, Verdict } from "../results/claims.js";
 import type { DistanceName } from "../results/distances.js";
+import { definitionOf } from "../tasks/index.js";
 
 /** A task as a person writes it: `Lesion segmentation`, `Super-resolution by diffusion`. */
 export function taskLabel({ task, strategy }: TaskVariant): string {
@@ -16,11 +17,7 @@ export const pointLabel = ({ task, strategy }: TaskVariant): string =>
 export const starMeaning = (points: readonly TaskVariant[]): string =>
   points.some(({ strategy }) => strategy === "diffusion") ? " * learnt by denoising diffusion (DDPM)." : "";
 
-function nameOf(task: TaskKind): string {
-  if (task === "super-resolution") return "Super-resolution";
-  const words = task.replaceAll("-", " ").replace(/^pirads/, "PI-RADS");
-  return words.charAt(0).toUpperCase() + words.slice(1);
-}
+const nameOf = (task: TaskKind): string => definitionOf(task).label;
 
 /** The same inside a sentence. */
 export function taskInProse(variant: TaskVariant): string {

@@ -3,7 +3,7 @@ import { groupBy } from "../common/group-by.js";
 import type { TaskKind } from "../common/vocabulary.js";
 import type { CellResult } from "../results/cell.js";
 import { type Claim, type GainReference, gainReferences } from "../results/claims.js";
-import { defaultMargins } from "../tasks/margins.js";
+import { definitionOf } from "../tasks/index.js";
 import { cellsOf, requireCells } from "./cells.js";
 import { type CrossedDifference, type CrossedPair, crossedDifference, crossedPair } from "./crossed.js";
 import { type Circumstances, costOf, doubtsAbout, requireCircumstances } from "./doubts.js";
@@ -97,7 +97,11 @@ export function computeClaims(
       percent: percentOf(rest, crossed),
       p: known?.p ?? null,
       adjustedP: adjusted.get(one) ?? null,
-      equivalence: { margin: margins[claim.task] ?? defaultMargins[claim.task], low: from, high: to },
+      equivalence: {
+        margin: margins[claim.task] ?? definitionOf(claim.task).metric.margin,
+        low: from,
+        high: to,
+      },
       detectable:
         crossed && detectableDifference(crossed.deviations, rest.seeds.length, rest.patients, models),
     };

@@ -11,8 +11,7 @@ import {
 import { architectureOf } from "../models/architectures/index.js";
 import { encoderOf, headOf, specialisedOf } from "../models/specification.js";
 import type { HeadSpec, NetworkSpec } from "../native/network-spec.js";
-import { strategiesOf, taskOf } from "../tasks/index.js";
-import { trivialOf } from "../tasks/trivial/index.js";
+import { strategiesOf, taskOf, trivialOf } from "../tasks/index.js";
 import { forwardCost } from "./estimate.js";
 import { baseBytes, peakBytes } from "./memory.js";
 import {

@@ -6,7 +6,8 @@ import { architectureOf } from "../models/architectures/index.js";
 import { keyMaps } from "../models/checkpoints/key-maps/index.js";
 import { encoderOf, publishedDecoder, specialisedOf } from "../models/specification.js";
 import type { EncoderSpec } from "../native/network-spec.js";
-import { strategiesOf, taskOf } from "../tasks/index.js";
+import { strategiesOf, taskFaults, taskOf } from "../tasks/index.js";
+import { smallestBatch } from "../tasks/task.js";
 import { augmentationFaults } from "./augmentation-faults.js";
 import { microBatchFaults } from "./micro-batch.js";
 import { expandPreset } from "./presets.js";
@@ -106,8 +107,8 @@ function completeTask(task: StudyConfig["tasks"][number], training: TrainingSett
     return { ...spec, training: complete, diffusion };
   }
   // What the study says of all tasks bends to a classifier's batch norm; what the task itself says is checked.
-  if (spec.kind === "pirads-classification" && spec.training.batchSize === undefined)
-    complete.batchSize = Math.max(2, complete.batchSize);
+  if (spec.training.batchSize === undefined)
+    complete.batchSize = Math.max(smallestBatch(taskOf(spec).shape), complete.batchSize);
   return { ...spec, training: complete };
 }
 
@@ -314,11 +315,7 @@ function variantsOf(config: StudyConfig, look: (variant: Variant) => void): void
   });
 }
 
-/** SSIM looks through windows of this edge. */
-const ssimWindow = 11;
-
 function checkTasks(config: StudyConfig, fault: Report): void {
-  const { voxels, normalise } = config.cohort;
   variantsOf(config, ({ training, strategy, index, name }) => {
     if (training.warmupEpochs < training.epochs) return;
     fault(
@@ -327,15 +324,16 @@ function checkTasks(config: StudyConfig, fault: Report): void {
     );
   });
   config.tasks.forEach((task, index) => {
-    const { training } = completeTask(task, config.training);
-    if (kindOf(task) === "pirads-classification" && training.batchSize < 2) {
+    const complete = completeTask(task, config.training);
+    const { kind, training } = complete;
+    const { shape } = taskOf(complete);
+    const smallest = smallestBatch(shape);
+    if (training.batchSize < smallest) {
       fault(
         ["tasks", index, "training", "batchSize"],
-        `expected at least 2, as the classifier's batch norm needs, but received ${training.batchSize}`,
+        `expected at least ${smallest}, as the classifier's batch norm needs, but received ${training.batchSize}`,
       );
     }
-    const kind = kindOf(task);
-    const { metric, shape } = taskOf(completeTask(task, config.training));
     if (config.comparators.includes("specialised")) {
       try {
         specialisedOf(config.specialised[kind], shape);
@@ -343,50 +341,8 @@ function checkTasks(config: StudyConfig, fault: Report): void {
         fault(["specialised", kind], messageOf(error));
       }
     }
-    if (typeof task !== "string" && task.kind === "distortion-correction") {
-      if (task.answers === "difference" && task.intensityBins === null)
-        fault(
-          ["tasks", index, "answers"],
-          'expected a number of "intensityBins" beside "difference", whose bins they are, but received null',
-        );
-    }
-    if (typeof task !== "string") {
-      const inside = "diffusion" in task;
-      const steps = inside ? task.diffusion : task.kind === "modality-translation" ? task : null;
-      if (steps !== null && steps.samplingSteps > steps.timeSteps) {
-        fault(
-          ["tasks", index, ...(inside ? ["diffusion"] : []), "samplingSteps"],
-          `expected at most the ${steps.timeSteps} timeSteps but received ${steps.samplingSteps}`,
-        );
-      }
-    }
-    if (kind === "modality-translation" && normalise.hbv.kind === "z-score") {
-      fault(
-        ["cohort", "normalise", "hbv", "kind"],
-        `expected "percentiles" or "range", as ${kind} compares high-b images in [0, 1], but received "z-score"`,
-      );
-    }
-    if (metric !== "SSIM") return;
-    if (kind === "super-resolution" && voxels[2] % 2 !== 0) {
-      fault(
-        ["cohort", "voxels", 2],
-        `expected an even depth, which super-resolution halves, but received ${voxels[2]}`,
-      );
-    }
-    voxels.forEach((extent, axis) => {
-      if (extent < ssimWindow) {
-        fault(
-          ["cohort", "voxels", axis],
-          `expected at least ${ssimWindow}, the window of SSIM, which ${kind} is judged by, but received ${extent}`,
-        );
-      }
-    });
-    if (normalise.t2w.kind === "z-score") {
-      fault(
-        ["cohort", "normalise", "t2w", "kind"],
-        `expected "percentiles" or "range", as ${kind} compares T2W in [0, 1], but received ${describe(normalise.t2w.kind)}`,
-      );
-    }
+    for (const { of, path, message } of taskFaults(complete, config.cohort))
+      fault(of === "cohort" ? ["cohort", ...path] : ["tasks", index, ...path], message);
   });
 }
 

@@ -9,7 +9,6 @@ import {
   type TaskKind,
   taskKinds,
 } from "../common/vocabulary.js";
-import { specialisedOfPaper } from "../models/catalogue.js";
 import { keyMapNames } from "../models/checkpoints/key-maps/index.js";
 import {
   classifierSchema,
@@ -21,8 +20,8 @@ import {
   subpixelSchema,
 } from "../models/specification.js";
 import { augmentationSchema } from "../tasks/augmentation.js";
-import { diffusionOptions, taskOptions } from "../tasks/index.js";
-import { defaultMargins } from "../tasks/margins.js";
+import { diffusionOptions } from "../tasks/by-diffusion.js";
+import { definitionOf, taskDefinitions } from "../tasks/index.js";
 
 const fileName = z
   .string()
@@ -230,29 +229,29 @@ const diffusionFields = {
 export const taskSchema = z.discriminatedUnion("kind", [
   section({
     kind: z.literal("pirads-classification"),
-    ...taskOptions["pirads-classification"],
+    ...taskDefinitions["pirads-classification"].options,
     ...taskFields,
   }),
   section({
     kind: z.literal("lesion-segmentation"),
-    ...taskOptions["lesion-segmentation"],
+    ...taskDefinitions["lesion-segmentation"].options,
     ...taskFields,
   }),
   section({
     kind: z.literal("super-resolution"),
-    ...taskOptions["super-resolution"],
+    ...taskDefinitions["super-resolution"].options,
     ...taskFields,
     ...diffusionFields,
   }),
   section({
     kind: z.literal("distortion-correction"),
-    ...taskOptions["distortion-correction"],
+    ...taskDefinitions["distortion-correction"].options,
     ...taskFields,
     ...diffusionFields,
   }),
   section({
     kind: z.literal("modality-translation"),
-    ...taskOptions["modality-translation"],
+    ...taskDefinitions["modality-translation"].options,
     ...taskFields,
   }),
 ]);
@@ -261,7 +260,7 @@ const atLeast0 = z.number().min(0);
 const expectedSpread = section({ seed: atLeast0, patient: atLeast0, interaction: atLeast0 });
 
 const specialisedByTask = Object.fromEntries(
-  taskKinds.map((kind) => [kind, specialisedSchema.default(specialisedOfPaper[kind])]),
+  taskKinds.map((kind) => [kind, specialisedSchema.default(definitionOf(kind).specialised)]),
 ) as Record<TaskKind, z.ZodDefault<typeof specialisedSchema>>;
 
 /**
@@ -308,10 +307,9 @@ export const studySchema = section({
      * is run.
      */
     margins: section(
-      Object.fromEntries(taskKinds.map((task) => [task, positive.default(defaultMargins[task])])) as Record<
-        TaskKind,
-        z.ZodDefault<typeof positive>
-      >,
+      Object.fromEntries(
+        taskKinds.map((task) => [task, positive.default(definitionOf(task).metric.margin)]),
+      ) as Record<TaskKind, z.ZodDefault<typeof positive>>,
     ).prefault({}),
     /**
      * By task, how much the difference of two models is expected to scatter, as standard deviations in the metric's unit:

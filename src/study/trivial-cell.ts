@@ -1,7 +1,6 @@
 import type { MeasuredMetric } from "../common/progress.js";
 import type { CellResult, TrivialChoice } from "../results/cell.js";
-import { taskOf } from "../tasks/index.js";
-import { trivialOf } from "../tasks/trivial/index.js";
+import { taskOf, trivialOf } from "../tasks/index.js";
 import type { TrivialAnswer } from "../tasks/trivial/trivial.js";
 import { basisOf } from "./basis.js";
 import { type CellContext, CostMeter, labelOf } from "./cell.js";

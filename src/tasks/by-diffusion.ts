@@ -1,10 +1,14 @@
+import { z } from "zod";
 import type { RandomStream } from "../common/random.js";
+import { section } from "../common/validation.js";
+import { strategies } from "../common/vocabulary.js";
 import { noised } from "../diffusion/noising.js";
-import { type Prediction, targetOf } from "../diffusion/prediction.js";
-import { type SamplerName, sample } from "../diffusion/sample.js";
-import { type NoiseScheduleName, noiseSchedule } from "../diffusion/schedule.js";
+import { type Prediction, predictions, targetOf } from "../diffusion/prediction.js";
+import { sample } from "../diffusion/sample.js";
+import { noiseSchedule } from "../diffusion/schedule.js";
 import { Tensor } from "../native/tensor.js";
 import type { CaseVolumes } from "./case-volumes.js";
+import type { OptionsOf, TaskFault } from "./definition.js";
 import {
   type ChannelFill,
   disposable,
@@ -17,20 +21,38 @@ import {
   type Task,
 } from "./task.js";
 
-export interface DiffusionOptions {
-  noiseSchedule: NoiseScheduleName;
+/** How a diffusion model is trained and sampled from. */
+export const diffusionOptions = {
+  noiseSchedule: z.enum(["cosine", "linear"]).default("cosine"),
   /** Time steps of the diffusion that is trained. */
-  timeSteps: number;
+  timeSteps: z.int().min(10).max(10_000).default(1000),
   /** What the network is to predict. */
-  prediction: Prediction;
-  sampler: SamplerName;
+  prediction: z.enum(predictions).default("noise"),
+  sampler: z.enum(["ddim", "ancestral", "dpm-solver++"]).default("ddim"),
   /** Questions to the network for one image, at most `timeSteps`. */
-  samplingSteps: number;
+  samplingSteps: z.int().min(1).max(1000).default(50),
   /** Weight of 1 - SSIM beside L1, both on what is predicted. The paper gives none. */
-  ssimWeight: number;
+  ssimWeight: z.number().min(0).default(1),
   /** As in distortion correction, for what is predicted. */
-  intensityBins: number | null;
-  channelFill: ChannelFill;
+  intensityBins: z.int().min(2).max(1024).nullable().default(32),
+};
+
+/** Of the tasks that can be learnt either way. */
+export const eitherWay = {
+  strategies: z.array(z.enum(strategies)).min(1).default(["direct"]),
+  diffusion: section(diffusionOptions).prefault({}),
+};
+
+export type DiffusionOptions = OptionsOf<typeof diffusionOptions> & { channelFill: ChannelFill };
+
+/** Options of a diffusion that contradict each other; `path` leads to them. */
+export function diffusionFaults(
+  { samplingSteps, timeSteps }: Pick<DiffusionOptions, "samplingSteps" | "timeSteps">,
+  path: PropertyKey[] = [],
+): TaskFault[] {
+  if (samplingSteps <= timeSteps) return [];
+  const message = `expected at most the ${timeSteps} timeSteps but received ${samplingSteps}`;
+  return [{ of: "task", path: [...path, "samplingSteps"], message }];
 }
 
 /** What is shown of a case, and the image that is to be made of it: both [D, H, W], intensities in [0, 1]. */

@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { shows } from "../cohort/needs.js";
 import { TransferLimitsError } from "../common/errors.js";
 import type { RandomStream } from "../common/random.js";
@@ -5,45 +6,54 @@ import { moveVolume } from "../native/augmentation.js";
 import type { IntensityOutput } from "../native/network-spec.js";
 import { Tensor } from "../native/tensor.js";
 import { distortionField, regionBehind, warp } from "../native/volumes.js";
-import { type ImageTask, imagePair } from "./by-diffusion.js";
+import { byDiffusion, diffusionFaults, eitherWay, type ImageTask, imagePair } from "./by-diffusion.js";
 import type { CaseVolumes } from "./case-volumes.js";
+import { defineTask, type OptionsOf } from "./definition.js";
 import {
-  type ChannelFill,
+  channelFill,
   disposable,
   filledChannels,
   judgedBySsim,
   needing,
   sampleOf,
+  ssimFaults,
   stackChannels,
   type Task,
 } from "./task.js";
+import { trivialDistortionCorrection } from "./trivial/distortion-correction.js";
 
-export interface DistortionCorrectionOptions {
-  /** The largest displacement, in mm. Default 6. The paper gives none of these numbers. */
-  maximumDisplacement: number;
-  /** The distance from the rectum over which displacements fall to 1/e, in mm. Default 15. */
-  decay: number;
-  /** The distance between the coefficients of the random B-spline, in mm: how smooth the field is. Default 30. */
-  smoothness: number;
-  /** The direction along which voxels move. Default anterior-posterior. */
-  phaseEncoding: "anterior-posterior" | "left-right";
+const kind = "distortion-correction";
+
+const options = {
+  /** The largest displacement, in mm. The paper gives none of these numbers. */
+  maximumDisplacement: z.number().positive().default(6),
+  /** The distance from the rectum over which displacements fall to 1/e, in mm. */
+  decay: z.number().positive().default(15),
+  /** The distance between the coefficients of the random B-spline, in mm: how smooth the field is. */
+  smoothness: z.number().min(1).default(30),
+  /** The direction along which voxels move. */
+  phaseEncoding: z.enum(["anterior-posterior", "left-right"]).default("anterior-posterior"),
   /**
    * What fields decay from: `rectum` leaves out cases without a rectum mask (default); `rectum-or-behind-gland` lets
    * the field start right behind the gland where there is none.
    */
-  source: "rectum" | "rectum-or-behind-gland";
+  source: z.enum(["rectum", "rectum-or-behind-gland"]).default("rectum"),
   /**
    * Bins of the softmax over intensities that a foundation model answers with, as the paper builds this task; null: it
-   * answers with the intensity itself. The paper gives no number. Default 32.
+   * answers with the intensity itself. The paper gives no number.
    */
-  intensityBins: number | null;
+  intensityBins: z.int().min(2).max(1024).nullable().default(32),
   /**
    * What those bins are of: the `image` (default, as the paper builds it), or its `difference` from the distorted image,
    * from -1 to 1, which is what an untrained network then answers. Needs `intensityBins`.
    */
-  answers: "image" | "difference";
-  channelFill: ChannelFill;
-}
+  answers: z.enum(["image", "difference"]).default("image"),
+  channelFill,
+  ...eitherWay,
+};
+
+type AllOptions = OptionsOf<typeof options>;
+export type DistortionCorrectionOptions = Omit<AllOptions, keyof typeof eitherWay>;
 
 const intensitiesOf = (answers: DistortionCorrectionOptions["answers"], bins: number): IntensityOutput =>
   answers === "image" ? { bins, low: 0, high: 1 } : { bins, low: -1, high: 1, addedToInput: true };
@@ -65,7 +75,7 @@ const needsOf = ({ source }: Pick<DistortionCorrectionOptions, "source">): Task[
  * was. L1 loss; SSIM with a data range of 1, as T2W is normalised to [0, 1]. No field folds: see `distortionField`.
  */
 export const distortionCorrection = (options: DistortionCorrectionOptions): Task => ({
-  kind: "distortion-correction",
+  kind,
   shape: {
     answers: "voxels",
     channels: 1,
@@ -107,8 +117,8 @@ export const distortionCorrection = (options: DistortionCorrectionOptions): Task
 });
 
 /** The same for a diffusion model, which sees the distorted T2W. */
-export const distortionCorrectionImages = (options: DistortionCorrectionOptions): ImageTask => ({
-  kind: "distortion-correction",
+const distortionCorrectionImages = (options: DistortionCorrectionOptions): ImageTask => ({
+  kind,
   needs: needsOf(options),
   images: async (volumes, draw) =>
     imagePair(await volumes.load("t2w"), () => distort(volumes, options, draw)),
@@ -189,3 +199,29 @@ async function mostDistorted(distorted: Tensor, original: Tensor): Promise<numbe
   });
   return differences.indexOf(Math.max(...differences));
 }
+
+export const distortionCorrectionTask = defineTask({
+  kind,
+  label: "Distortion correction",
+  options,
+  metric: { name: judgedBySsim.metric, better: "higher", margin: 0.01 },
+  specialised: "vit-3d",
+  faults: ({ answers, intensityBins, diffusion }, prepared) => {
+    const withoutBins = {
+      of: "task" as const,
+      path: ["answers"],
+      message:
+        'expected a number of "intensityBins" beside "difference", whose bins they are, but received null',
+    };
+    return [
+      ...(answers === "difference" && intensityBins === null ? [withoutBins] : []),
+      ...diffusionFaults(diffusion, ["diffusion"]),
+      ...ssimFaults(kind, prepared),
+    ];
+  },
+  create: ({ diffusion, ...own }, strategy) =>
+    strategy === "direct"
+      ? distortionCorrection(own)
+      : byDiffusion(distortionCorrectionImages(own), { ...diffusion, channelFill: own.channelFill }),
+  trivial: trivialDistortionCorrection,
+});

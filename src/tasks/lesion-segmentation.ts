@@ -1,9 +1,11 @@
 import { mean } from "simple-statistics";
+import { z } from "zod";
 import { overlap } from "../native/kernels.js";
 import { loadForeground } from "./case-volumes.js";
+import { defineTask, type OptionsOf } from "./definition.js";
 import { diceFrom } from "./metrics.js";
 import {
-  type ChannelFill,
+  channelFill,
   definedValues,
   disposable,
   filledChannels,
@@ -13,19 +15,25 @@ import {
   stackChannels,
   type Task,
 } from "./task.js";
+import { trivialLesionSegmentation } from "./trivial/lesion-segmentation.js";
 
-export interface LesionSegmentationOptions {
+const options = {
   /** Weight of false positives in the Tversky index. Salehi 2017: 0.3. */
-  alpha: number;
+  alpha: z.number().min(0).max(1).default(0.3),
   /** Weight of false negatives. Salehi 2017: 0.7. */
-  beta: number;
+  beta: z.number().min(0).max(1).default(0.7),
   /**
    * The share of lesion that an untrained head answers with (Lin et al. 2017), 0.01 say; null: 0.5 or so, as weights are
    * drawn. The paper is silent.
    */
-  prior: number | null;
-  channelFill: ChannelFill;
-}
+  prior: z.number().gt(0).lt(1).nullable().default(null),
+  channelFill,
+};
+
+export type LesionSegmentationOptions = OptionsOf<typeof options>;
+
+const kind = "lesion-segmentation";
+const metric = "Dice";
 
 /** The share of the cases without a lesion in which at least one voxel is taken for one. */
 const falseAlarms = "False alarms (share of cases without a lesion)";
@@ -36,11 +44,11 @@ const falseAlarms = "False alarms (share of cases without a lesion)";
  * without one has no Dice: beside it stands the share of those in which a lesion is found all the same.
  */
 export const lesionSegmentation = (options: LesionSegmentationOptions): Task => ({
-  kind: "lesion-segmentation",
+  kind,
   shape: { answers: "voxels", channels: 2, outputs: 1, depthScale: 1 },
   loss: () => ({ kind: "tversky", alpha: options.alpha, beta: options.beta }),
   ...(options.prior === null ? {} : { prior: options.prior }),
-  metric: "Dice",
+  metric,
   pictures: "mask",
 
   chance: "input",
@@ -101,4 +109,14 @@ export const lesionSegmentation = (options: LesionSegmentationOptions): Task => 
       prediction: await answerSlice.threshold(0),
     });
   },
+});
+
+export const lesionSegmentationTask = defineTask({
+  kind,
+  label: "Lesion segmentation",
+  options,
+  metric: { name: metric, better: "higher", margin: 0.02 },
+  specialised: "unet-3d",
+  create: lesionSegmentation,
+  trivial: trivialLesionSegmentation,
 });

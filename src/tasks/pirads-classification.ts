@@ -1,8 +1,10 @@
+import { z } from "zod";
 import { Tensor } from "../native/tensor.js";
 import type { CaseVolumes } from "./case-volumes.js";
+import { defineTask, type OptionsOf } from "./definition.js";
 import { auc, confusionMatrix, quadraticWeightedKappa, specificityAtSensitivity } from "./metrics.js";
 import {
-  type ChannelFill,
+  channelFill,
   definedValues,
   disposable,
   filledChannels,
@@ -11,21 +13,27 @@ import {
   stackChannels,
   type Task,
 } from "./task.js";
+import { trivialPiradsClassification } from "./trivial/pirads-classification.js";
 
 /** PI-RADS 1 and 2 are one class: neither is biopsied, and the paper has four. */
 export const classOf = (pirads: number): number => Math.max(0, pirads - 2);
 export const piradsClasses = 4;
 
-export interface PiradsClassificationOptions {
+const options = {
   /** The lowest PI-RADS that counts as positive. The paper is silent; 3 by default. */
-  positiveFrom: 3 | 4 | 5;
+  positiveFrom: z.union([z.literal(3), z.literal(4), z.literal(5)]).default(3),
   /** Weigh each class by the inverse of how often it occurs in the training set, or all the same. */
-  classWeights: "inverse-frequency" | "none";
-  channelFill: ChannelFill;
-}
+  classWeights: z.enum(["inverse-frequency", "none"]).default("inverse-frequency"),
+  channelFill,
+};
+
+export type PiradsClassificationOptions = OptionsOf<typeof options>;
+
+const kind = "pirads-classification";
 
 /** The sensitivity at which the paper reports specificity. */
 const sensitivity = 0.9;
+const metric = `Specificity at sensitivity ${sensitivity}`;
 
 /**
  * PI-RADS classification (task 1 of the paper): T2W to one of four classes (PI-RADS 1-2, 3, 4, 5). Class-weighted
@@ -33,13 +41,13 @@ const sensitivity = 0.9;
  * beside it AUC, quadratic weighted kappa, accuracy and the confusion matrix.
  */
 export const piradsClassification = (options: PiradsClassificationOptions): Task => ({
-  kind: "pirads-classification",
+  kind,
   shape: { answers: "classes", channels: 1, outputs: piradsClasses, depthScale: 1 },
   loss: (training) => ({
     kind: "cross-entropy",
     ...(options.classWeights === "none" ? {} : { weights: inverseFrequencies(training) }),
   }),
-  metric: "Specificity at sensitivity 0.9",
+  metric,
   pictures: null,
 
   chance: "none",
@@ -126,3 +134,13 @@ function softmax(logits: readonly number[]): number[] {
   const sum = powers.reduce((total, power) => total + power, 0);
   return powers.map((power) => power / sum);
 }
+
+export const piradsClassificationTask = defineTask({
+  kind,
+  label: "PI-RADS classification",
+  options,
+  metric: { name: metric, better: "higher", margin: 0.05 },
+  specialised: "resnet-50",
+  create: piradsClassification,
+  trivial: trivialPiradsClassification,
+});

@@ -1,24 +1,31 @@
+import { z } from "zod";
 import { Tensor } from "../native/tensor.js";
-import { type ImageTask, imagePair } from "./by-diffusion.js";
+import { byDiffusion, diffusionFaults, eitherWay, type ImageTask, imagePair } from "./by-diffusion.js";
+import { defineTask, type OptionsOf } from "./definition.js";
 import {
-  type ChannelFill,
+  channelFill,
   disposable,
   filledChannels,
   judgedBySsim,
   needing,
   sampleOf,
+  ssimFaults,
   stackChannels,
   type Task,
 } from "./task.js";
+import { trivialSuperResolution } from "./trivial/super-resolution.js";
 
-export interface SuperResolutionOptions {
+const options = {
   /**
    * How D slices become D / 2: `average` of each pair, which is what a scanner's thicker slice sees (default), or
    * `skip`, every second slice. The paper is silent.
    */
-  downsampling: "average" | "skip";
-  channelFill: ChannelFill;
-}
+  downsampling: z.enum(["average", "skip"]).default("average"),
+  channelFill,
+  ...eitherWay,
+};
+
+export type SuperResolutionOptions = OptionsOf<typeof options>;
 
 const kind = "super-resolution";
 
@@ -32,7 +39,9 @@ const coarsen = (volume: Tensor, { downsampling }: Pick<SuperResolutionOptions, 
  * Super-resolution (task 3 of the paper): T2W with half its axial slices to T2W with all of them. L1 loss; SSIM with a
  * data range of 1, as T2W is normalised to [0, 1].
  */
-export const superResolution = (options: SuperResolutionOptions): Task => ({
+export const superResolution = (
+  options: Pick<SuperResolutionOptions, "downsampling" | "channelFill">,
+): Task => ({
   kind,
   shape: { answers: "voxels", channels: 1, outputs: 1, depthScale: 2 },
   loss: () => ({ kind: "l1" }),
@@ -65,7 +74,7 @@ export const superResolution = (options: SuperResolutionOptions): Task => ({
 });
 
 /** The same for a diffusion model, which sees each of the coarse slices twice: a volume as deep as the one it makes. */
-export const superResolutionImages = (options: Pick<SuperResolutionOptions, "downsampling">): ImageTask => ({
+const superResolutionImages = (options: Pick<SuperResolutionOptions, "downsampling">): ImageTask => ({
   kind,
   needs,
   images: async (volumes) =>
@@ -89,3 +98,29 @@ async function twice(volume: Tensor): Promise<Tensor> {
     for (const slice of slices) slice.dispose();
   }
 }
+
+export const superResolutionTask = defineTask({
+  kind,
+  label: "Super-resolution",
+  options,
+  metric: { name: judgedBySsim.metric, better: "higher", margin: 0.01 },
+  specialised: "transunet-3d",
+  faults: ({ diffusion }, prepared) => {
+    const [, , depth] = prepared.voxels;
+    const odd = {
+      of: "cohort" as const,
+      path: ["voxels", 2],
+      message: `expected an even depth, which super-resolution halves, but received ${depth}`,
+    };
+    return [
+      ...diffusionFaults(diffusion, ["diffusion"]),
+      ...(depth % 2 === 0 ? [] : [odd]),
+      ...ssimFaults(kind, prepared),
+    ];
+  },
+  create: ({ diffusion, ...own }, strategy) =>
+    strategy === "direct"
+      ? superResolution(own)
+      : byDiffusion(superResolutionImages(own), { ...diffusion, channelFill: own.channelFill }),
+  trivial: trivialSuperResolution,
+});

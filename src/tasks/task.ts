@@ -1,4 +1,5 @@
 import { mean, sampleStandardDeviation } from "simple-statistics";
+import { z } from "zod";
 import { lackOf, type Need } from "../cohort/needs.js";
 import type { RandomStream } from "../common/random.js";
 import type { TaskKind } from "../common/vocabulary.js";
@@ -7,6 +8,7 @@ import type { IntensityOutput } from "../native/network-spec.js";
 import { Tensor } from "../native/tensor.js";
 import type { LossSpec } from "../native/trainer.js";
 import type { CaseFacts, CaseVolumes } from "./case-volumes.js";
+import type { PreparedAs, TaskFault } from "./definition.js";
 
 /** Channels of the input that the task has by itself, channels of the output, and slices out for each slice in. */
 export interface TaskShape {
@@ -164,11 +166,33 @@ export const judgedBySsim = {
   assess: (judgements) => meanOverCases(judgements),
 } as const satisfies Pick<Task, "metric" | "pictures" | "judge" | "assess">;
 
+/** SSIM looks through windows of this edge. */
+const ssimWindow = 11;
+
+/** What SSIM wants of images: room for its window, and intensities in [0, 1]. */
+export function ssimFaults(kind: TaskKind, { voxels, normalise }: PreparedAs): TaskFault[] {
+  const tooSmall = voxels.flatMap((extent, axis) =>
+    extent >= ssimWindow
+      ? []
+      : {
+          of: "cohort" as const,
+          path: ["voxels", axis],
+          message: `expected at least ${ssimWindow}, the window of SSIM, which ${kind} is judged by, but received ${extent}`,
+        },
+  );
+  if (normalise.t2w.kind !== "z-score") return tooSmall;
+  const path = ["normalise", "t2w", "kind"];
+  const message = `expected "percentiles" or "range", as ${kind} compares T2W in [0, 1], but received "z-score"`;
+  return [...tooSmall, { of: "cohort", path, message }];
+}
+
 /** Cases that a step needs: classifiers have batch norm, which a batch of one leaves without a variance. */
 export const smallestBatch = ({ answers }: TaskShape): number => (answers === "classes" ? 2 : 1);
 
-/** How a network that takes more channels than a task has is fed: the channels repeated in turn, or zeros. */
-export type ChannelFill = "repeat" | "zeros";
+/** In a study file: the channels repeated in turn, or zeros. */
+export const channelFill = z.enum(["repeat", "zeros"]).default("repeat");
+/** How a network that takes more channels than a task has is fed: `repeat` or `zeros`. @useDeclaredType */
+export type ChannelFill = z.infer<typeof channelFill>;
 
 /** Which of `own` volumes each of the `channels` of an input holds, counted from 0; null: zeros. */
 export const filledChannels = (own: number, channels: number, fill: ChannelFill): (number | null)[] =>
