@@ -110,6 +110,11 @@ beforeAll(async () => {
     tasks: ["super-resolution"],
     comparators: ["from-scratch"],
   };
+  const rows = [
+    [0, 1],
+    [2, 1],
+    [3, 5],
+  ];
   const cell = {
     id: "one",
     task: "super-resolution",
@@ -380,6 +385,26 @@ beforeAll(async () => {
     "statistics.computeClaims": {
       work: statistics.computeClaims,
       given: [[cell], { margins: {} }, { exposure: [], pretraining: [] }],
+    },
+    "statistics.logMe": { work: statistics.logMe, given: [rows, [0, 1, 1]] },
+    "statistics.logMeOfRegression": { work: statistics.logMeOfRegression, given: [rows, [0.5, 1, 2]] },
+    "statistics.hScore": { work: statistics.hScore, given: [rows, [0, 1, 1], { shrinkage: "none" }] },
+    "statistics.sfda": { work: statistics.sfda, given: [rows, [0, 1, 1], { strength: 5 }] },
+    "statistics.nearestNeighbours": {
+      work: statistics.nearestNeighbours,
+      given: [rows, [0, 1, 1], { groups: ["a", "b", "c"], neighbours: 1 }],
+    },
+    "statistics.nearestNeighboursOfRegression": {
+      work: statistics.nearestNeighboursOfRegression,
+      given: [rows, [0.5, 1, 2], { groups: ["a", "b", "c"], neighbours: 1 }],
+    },
+    "statistics.linearProbe": {
+      work: statistics.linearProbe,
+      given: [rows, [0, 1, 1], { groups: ["a", "b", "c"] }],
+    },
+    "statistics.linearProbeOfRegression": {
+      work: statistics.linearProbeOfRegression,
+      given: [rows, [0.5, 1, 2], { groups: ["a", "b", "c"] }],
     },
     "statistics.expectedHalfWidth": {
       work: statistics.expectedHalfWidth,

@@ -54,3 +54,18 @@ export {
   quantile,
   standardDeviation,
 } from "./summary.js";
+export {
+  type FeatureRows,
+  type HScoreOptions,
+  hScore,
+  linearProbe,
+  linearProbeOfRegression,
+  logMe,
+  logMeOfRegression,
+  type NeighbourOptions,
+  nearestNeighbours,
+  nearestNeighboursOfRegression,
+  type ProbeOptions,
+  type SfdaOptions,
+  sfda,
+} from "./transferability/index.js";
