@@ -1,4 +1,4 @@
-// Two training steps of the published encoder with its decoder at the paper's size: what Nsight Compute looks at.
+// A training step of the published encoder with its decoder at the paper's size: what Nsight Compute looks at.
 import { Network, Tensor, Trainer } from "./surface.mjs";
 
 const device = "cuda:0";
@@ -11,4 +11,4 @@ const size = [96, 200, 200];
 const input = await Tensor.normal([1, 3, ...size], 1, device);
 const target = await Tensor.normal([1, 1, ...size], 2, device);
 const trainer = await Trainer.create(network, { loss: { kind: "l1" }, precision: "bfloat16" });
-for (let seed = 0; seed < 2; seed++) await trainer.step(input, target, { learningRate: 1e-5, seed });
+await trainer.step(input, target, { learningRate: 1e-5, seed: 0 });

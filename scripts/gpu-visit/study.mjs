@@ -93,28 +93,14 @@ export function paperSizedStudy(folder, output, { small, device }) {
 export const agreement = { untrained: 2e-3, firstLoss: 0.02 };
 
 /**
- * What of a study's results two devices must agree on: metric and scores of cells that are not trained, and the first
- * loss of those that are, the pretraining's too.
+ * What two devices must agree on of a cell: metric and scores where nothing is trained, else the first loss.
  *
  * @returns by name, { value, kind }; null where a metric is undefined
  */
-export function comparable(results, pretraining) {
-  const numbers = {};
-  for (const { model, curve } of pretraining) {
-    numbers[`${model}, pretraining, first loss`] = {
-      kind: "firstLoss",
-      value: curve[0]?.trainingLoss ?? null,
-    };
-  }
-  for (const { id, result } of results.cells) {
-    if (!result) continue;
-    if (result.curve.length === 0) {
-      numbers[`${id}, ${result.metric.name}`] = { kind: "untrained", value: result.metric.mean };
-      for (const { case: name, value } of result.metric.cases)
-        numbers[`${id}, ${name}`] = { kind: "untrained", value };
-    } else {
-      numbers[`${id}, first loss`] = { kind: "firstLoss", value: result.curve[0].trainingLoss };
-    }
-  }
-  return numbers;
+export function comparable({ id, metric, curve }) {
+  if (curve.length > 0) return { [`${id}, first loss`]: { kind: "firstLoss", value: curve[0].trainingLoss } };
+  const scores = [{ case: metric.name, value: metric.mean }, ...metric.cases];
+  return Object.fromEntries(
+    scores.map(({ case: name, value }) => [`${id}, ${name}`, { kind: "untrained", value }]),
+  );
 }

@@ -1,8 +1,9 @@
 // One network of the paper's study: `time-network.mjs INDEX DEVICE whole|small`. Prints a JSON document for a training
-// step, plain and by a CUDA graph, and for a forward pass: milliseconds of the first one, of one among many (`steady`), and
-// until the host has given a whole one to an idle device (`host`); the most memory in bytes.
+// step, plain and by a CUDA graph, and for a forward pass: milliseconds of the first one, of one among many (`steady`), of
+// the device's own clock for one of these (`device`), and until the host has given a whole one to an idle device (`host`);
+// the most memory in bytes.
 
-import { peakMemory, setThreads } from "../../dist/native/runtime.js";
+import * as runtime from "../../dist/native/runtime.js";
 import { forwardCost } from "../../dist/study/estimate.js";
 import { paperNetworks } from "./networks.mjs";
 import { Network, Tensor, Trainer } from "./surface.mjs";
@@ -14,7 +15,10 @@ const { network: spec, size: extent, memoryBytes } = paperNetworks(small)[Number
 const batch = small && "model" in spec ? 2 : 1;
 /** Enough to fill the device's queue, and to be played from a recorded graph. */
 const [least, most, enoughSeconds] = small ? [2, 2, 1] : [6, 60, 1.5];
-if (device === "cpu") setThreads(1);
+if (device === "cpu") runtime.setThreads(1);
+// As a study does.
+runtime.setDeterministic?.(true);
+const deviceSeconds = runtime.deviceSeconds ?? (async () => runtime.nativeSeconds());
 
 const network = await Network.build(spec, { device, seed: 1 });
 network.precision = "bfloat16";
@@ -100,6 +104,7 @@ async function timed(work, notCounted) {
     hosts.push(since(start));
     await read(answer);
   }
+  const before = await deviceSeconds(device);
   start = performance.now();
   let count = 0;
   let last = null;
@@ -109,7 +114,9 @@ async function timed(work, notCounted) {
     count++;
   }
   await read(last);
-  return { first, steady: since(start) / count, host: hosts.sort((a, b) => a - b)[1] };
+  const steady = since(start) / count;
+  const onDevice = (1000 * ((await deviceSeconds(device)) - before)) / count;
+  return { first, steady, device: onDevice, host: hosts.sort((a, b) => a - b)[1] };
 }
 
 async function read(answer) {
@@ -117,7 +124,7 @@ async function read(answer) {
   answer.dispose();
 }
 
-function report(pass, { first, steady, host }, passes) {
+function report(pass, times, passes) {
   const multiplications =
     passes *
     batch *
@@ -125,8 +132,8 @@ function report(pass, { first, steady, host }, passes) {
       spec,
       extent.reduce((product, side) => product * side, 1),
     );
-  const memory = { peakBytes: peakMemory(device), estimatedBytes: memoryBytes };
-  say({ ...pass, first, steady, host, operations: 2 * multiplications, ...memory });
+  const memory = { peakBytes: runtime.peakMemory(device), estimatedBytes: memoryBytes };
+  say({ ...pass, ...times, operations: 2 * multiplications, ...memory });
 }
 
 function say(document) {

@@ -40,7 +40,7 @@ export class Visit {
    * it is recorded, and the visit goes on.
    *
    * @param description name, seconds: its limit, leastSeconds: what it needs to be begun, wants(visit): why it cannot be
-   *   run here, or null, run(part)
+   *   run here, or null, run(part): gives "late" where it was cut short
    */
   async runPart({ name, seconds, leastSeconds = 5, wants = () => null, run }) {
     const part = new Part(this, name, Math.min(this.ends, Date.now() + 1000 * seconds));
@@ -53,8 +53,7 @@ export class Visit {
       timer = setTimeout(() => resolve("late"), Math.max(0, part.ends - Date.now()));
     });
     try {
-      if ((await Promise.race([run(part), late])) === "late") part.end("timed out");
-      else part.end("done");
+      part.end((await Promise.race([run(part), late])) === "late" ? "timed out" : "done");
     } catch (error) {
       part.end("failed", String(error?.message ?? error).slice(0, 500));
     } finally {
@@ -80,6 +79,11 @@ class Part {
     return this.visit.device !== "cpu";
   }
 
+  /** Until its programs are ended. */
+  get secondsLeft() {
+    return (this.ends - Date.now()) / 1000 - 1;
+  }
+
   /** Where it may leave what isn't kept. */
   get scratch() {
     return join(this.visit.root, "scratch", this.#name);
@@ -103,14 +107,14 @@ class Part {
   }
 
   /**
-   * Runs a program to its end, or kills it with its children after so many seconds or at the part's end. What it prints
-   * goes to the log too.
+   * Runs a program to its end, or kills it with its children after so many seconds or just before the part's end, while
+   * there is time to record what came of it. What it prints goes to the log too.
    *
    * @param onLine told each line of its output
    * @returns { status, late, lines, errors }: status null where it was killed; the last lines of either stream
    */
   run(program, args, { seconds = 600, env = {}, cwd = this.visit.root, onLine = () => {} } = {}) {
-    const limit = this.#closed ? 0 : Math.min(1000 * seconds, this.ends - Date.now());
+    const limit = this.#closed ? 0 : Math.min(1000 * seconds, this.secondsLeft * 1000);
     if (limit <= 0) return Promise.resolve({ status: null, late: true, lines: [], errors: [] });
     const child = spawn(program, args, {
       cwd,
@@ -165,6 +169,15 @@ function killGroup(group) {
   } catch {
     // It has ended by itself.
   }
+}
+
+/** Runs `work` on each of the items, so many at a time. */
+export async function inParallel(items, count, work) {
+  const waiting = [...items];
+  const one = async () => {
+    for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) await work(item);
+  };
+  await Promise.all(Array.from({ length: count }, one));
 }
 
 /** Why a program failed, in a line. */

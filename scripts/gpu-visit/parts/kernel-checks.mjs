@@ -1,6 +1,6 @@
 // Every kernel against references in float64; each check in a process of its own: an error that stays with a device spoils
 // one check alone.
-import { needsTools, reasonOf } from "../visit.mjs";
+import { inParallel, needsTools, reasonOf } from "../visit.mjs";
 
 export const kernelChecks = {
   name: "kernel checks",
@@ -9,7 +9,8 @@ export const kernelChecks = {
   async run(part) {
     const { tools, device, besideLibTorch: env } = part.visit;
     const { lines: names } = await part.run(tools.kernel_checks, ["names"], { seconds: 30, env });
-    for (const check of names) {
+    // A device has room for several.
+    await inParallel(names, part.onGpu ? 3 : 1, async (check) => {
       const { status, late, lines, errors } = await part.run(
         tools.kernel_checks,
         [device === "cpu" ? "cpu" : "cuda", check],
@@ -25,6 +26,7 @@ export const kernelChecks = {
           ? `${comparisons.length} kinds of comparisons`
           : [...wrong, reasonOf({ status, late, lines, errors })],
       });
-    }
+    });
+    if (part.secondsLeft <= 0) return "late";
   },
 };

@@ -16,7 +16,8 @@ export const kernelTimes = {
         if (row !== null) part.record("timed", row);
       },
     });
-    if (outcome.status !== 0 && !outcome.late) throw new Error(reasonOf(outcome));
+    if (outcome.late) return "late";
+    if (outcome.status !== 0) throw new Error(reasonOf(outcome));
   },
 };
 

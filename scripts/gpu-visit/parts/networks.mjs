@@ -24,7 +24,8 @@ export const networks = {
           },
         },
       );
-      if (last !== "forward pass" && part.ends > Date.now())
+      if (part.secondsLeft <= 0) return "late";
+      if (last !== "forward pass")
         part.record("judged", { what: name, right: false, detail: reasonOf(outcome) });
     }
   },

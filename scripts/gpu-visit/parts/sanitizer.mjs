@@ -1,5 +1,5 @@
 // Every kernel check under compute-sanitizer: memory that isn't a kernel's own, and races in shared memory.
-import { needsGpu, needsTools } from "../visit.mjs";
+import { inParallel, needsGpu, needsTools } from "../visit.mjs";
 
 export const sanitizer = {
   name: "compute-sanitizer",
@@ -11,18 +11,19 @@ export const sanitizer = {
       seconds: 30,
       env: besideLibTorch,
     });
-    for (const tool of ["memcheck", "racecheck"]) {
-      for (const check of names) {
-        // Recording needs the allocator's cache, in which an overrun is not seen.
-        if (check === "step_recorder") continue;
-        const { late, lines, errors } = await part.run(
-          tools["compute-sanitizer"],
-          ["--tool", tool, tools.kernel_checks, "cuda", check],
-          { seconds: 40, env: { ...besideLibTorch, PYTORCH_NO_CUDA_MEMORY_CACHING: "1" } },
-        );
-        part.record("judged", { what: `${tool}, ${check}`, ...verdict([...lines, ...errors], late) });
-      }
-    }
+    // Recording needs the allocator's cache, in which an overrun is not seen.
+    const checks = names.filter((name) => name !== "step_recorder");
+    const runs = ["memcheck", "racecheck"].flatMap((tool) => checks.map((check) => ({ tool, check })));
+    // Nothing is timed any more.
+    await inParallel(runs, 6, async ({ tool, check }) => {
+      const { late, lines, errors } = await part.run(
+        tools["compute-sanitizer"],
+        ["--tool", tool, tools.kernel_checks, "cuda", check],
+        { env: { ...besideLibTorch, PYTORCH_NO_CUDA_MEMORY_CACHING: "1" } },
+      );
+      part.record("judged", { what: `${tool}, ${check}`, ...verdict([...lines, ...errors], late) });
+    });
+    if (part.secondsLeft <= 0) return "late";
   },
 };
 

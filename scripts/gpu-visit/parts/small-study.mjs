@@ -10,8 +10,14 @@ export const smallStudy = {
   seconds: 150,
   async run(part) {
     const { root, device, small } = part.visit;
-    const expected = JSON.parse(readFileSync(join(root, "expected.json"), "utf8"));
-    let numbers = null;
+    const { numbers: expected } = JSON.parse(readFileSync(join(root, "expected.json"), "utf8"));
+    const left = new Map(Object.entries(expected));
+    let complete = false;
+    const compare = (what, got) => {
+      const { kind, value } = left.get(what);
+      left.delete(what);
+      part.record("compared", { what, ...got, expected: value, share: agreement[kind] });
+    };
     const outcome = await part.runNode(
       "run-study.mjs",
       [root, part.scratch, device, small ? "small" : "whole"],
@@ -19,20 +25,14 @@ export const smallStudy = {
         onDocument: (document) => {
           if (document.failed)
             part.record("judged", { what: document.failed, right: false, detail: document.reason });
-          if (document.numbers) numbers = document.numbers;
+          for (const [what, { value }] of Object.entries(document.numbers ?? {}))
+            if (left.has(what)) compare(what, { got: value, missing: false });
+          if (document.complete) complete = true;
         },
       },
     );
-    if (numbers === null) throw new Error(reasonOf(outcome));
-    for (const [what, { kind, value }] of Object.entries(expected.numbers)) {
-      const got = numbers[what]?.value;
-      part.record("compared", {
-        what,
-        got: got ?? null,
-        missing: got === undefined,
-        expected: value,
-        share: agreement[kind],
-      });
-    }
+    if (outcome.late) return "late";
+    if (!complete) throw new Error(reasonOf(outcome));
+    for (const what of [...left.keys()]) compare(what, { got: null, missing: true });
   },
 };

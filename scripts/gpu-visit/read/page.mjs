@@ -83,11 +83,23 @@ function numbersIn({ numbers, networks, kernels }) {
   if (networks.length > 0) {
     tables.push(
       table(
-        ["network", "first, ms", "steady, ms", "floor, ms", "host, ms", "", "peak, GB", "estimate, GB", ""],
-        networks.map(({ what, first, steady, floor, host, peakBytes, estimatedBytes, met }) => [
+        [
+          "network",
+          "first, ms",
+          "steady, ms",
+          "device, ms",
+          "floor, ms",
+          "host, ms",
+          "",
+          "peak, GB",
+          "estimate, GB",
+          "",
+        ],
+        networks.map(({ what, first, steady, device, floor, host, peakBytes, estimatedBytes, met }) => [
           what,
           figure(first),
           figure(steady),
+          figure(device),
           floor === null ? "–" : figure(floor),
           figure(host),
           [met.host === false ? "the device waits" : "", met.recorded === false ? "slower than plain" : ""]

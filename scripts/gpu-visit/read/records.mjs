@@ -58,13 +58,14 @@ const record = z.discriminatedUnion("kind", [
     most: number.optional(),
     reason: text.optional(),
   }),
-  /** A pass of a network: the first, one among many, and until the host has given one to an idle device. */
+  /** A pass of a network: the first, one among many, by the device's clock, and until the host has given one to an idle device. */
   z.object({
     ...base,
     kind: z.literal("network"),
     what: text,
     first: milliseconds,
     steady: milliseconds,
+    device: milliseconds,
     host: milliseconds,
     operations: number.positive(),
     peakBytes: number.positive(),
