@@ -1,11 +1,12 @@
 // Packs everything that a visit to a GPU needs into gpu-visit/packed/: run.sh, which makes the visit, and two archives.
 // No GPU is needed. See docs/contributing.md.
 //
-//   node scripts/gpu-visit/pack.mjs [--cpu] [--small] [--out FOLDER] [--libtorch FOLDER]
+//   node scripts/gpu-visit/pack.mjs [--cpu] [--small] [--out FOLDER] [--torch VERSION | --libtorch FOLDER]
 //
 // --cpu       the addon for the CPU as built here, and Node from the PATH: for a rehearsal on this machine
 // --small     one task, one encoder, small networks: a rehearsal in a minute
-// --libtorch  built for this LibTorch instead of the one that libtorch.lock.json beside this file pins
+// --torch     the version that the host's Python has: one of those in scripts/release/variants.json; default 2.11.0
+// --libtorch  built for the LibTorch in this folder instead
 import { spawnSync } from "node:child_process";
 import {
   chmodSync,
@@ -34,6 +35,7 @@ const { values } = parseArgs({
     cpu: { type: "boolean", default: false },
     small: { type: "boolean", default: false },
     out: { type: "string", default: join(root, "gpu-visit", "packed") },
+    torch: { type: "string", default: "2.11.0" },
     libtorch: { type: "string" },
   },
 });
@@ -139,14 +141,18 @@ async function buildForCuda() {
     if (!found) fail(`LibTorch was not found.\n${searchReport(tried)}`);
     torch = found;
   } else {
-    const lock = JSON.parse(readFileSync(join(here, "libtorch.lock.json"), "utf8"));
+    const { variantLocks } = await import("../release/variant-locks.mjs");
+    const locks = variantLocks();
+    const lock = locks.find(({ version }) => version === values.torch);
+    const known = locks.map(({ version }) => version).join(", ");
+    if (!lock) fail(`Expected one of ${known} for --torch but received ${values.torch}`);
     const told = new Set();
     const onProgress = (event) => {
       if (event.kind !== "download" || event.bytes === event.total || !told.has(event.wheel))
         console.error(describeFetch(event));
       told.add(event.wheel);
     };
-    torch = await fetchLibTorch({ lock, onProgress }).catch((error) => fail(error.message));
+    torch = await fetchLibTorch({ lock, parts: ["cuda"], onProgress }).catch((error) => fail(error.message));
   }
   const toolkit = await cudaToolkit();
   const folder = join(root, "gpu-visit", "native");

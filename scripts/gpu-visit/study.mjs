@@ -43,6 +43,7 @@ export function smallStudy(folder, output, { small, pretrain = false, device = "
       .map((kind) => (kind === "modality-translation" ? { kind, samplingSteps: 5 } : { kind }))
       .filter(({ kind }) => !small || kind === "lesion-segmentation"),
     comparators,
+    untrainedHead: "random",
     specialised: {
       "pirads-classification": "resnet-demo",
       "lesion-segmentation": "unet-3d-demo",

@@ -3,18 +3,15 @@
 //
 //   node scripts/release/build-variants.mjs [--cpu] [--only 2.11.0,2.14.1]
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { describeFetch, fetchLibTorch } from "../../dist/native/libtorch/fetch.js";
-import { readLock } from "../../dist/native/libtorch/lock.js";
 import { fail, root } from "../libtorch.mjs";
+import { variantLocks } from "./variant-locks.mjs";
 
 const { values } = parseArgs({ options: { cpu: { type: "boolean" }, only: { type: "string" } } });
 
-const pinned = readLock();
-const others = JSON.parse(readFileSync(new URL("./variants.json", import.meta.url), "utf8"));
-const locks = [...others.map(lockFor), pinned];
+const locks = variantLocks();
 const wanted = values.only?.split(",") ?? locks.map(({ version }) => version);
 const unknown = wanted.filter((version) => !locks.some((lock) => lock.version === version));
 if (unknown.length > 0) {
@@ -29,19 +26,6 @@ for (const lock of locks.filter(({ version }) => wanted.includes(version))) {
   const environment = { ...process.env, LIBTORCH: folder };
   node(environment, "scripts/build-native.mjs", ...(values.cpu ? [] : ["--cuda", "--addon-only"]));
   node(environment, "scripts/prebuild.mjs");
-}
-
-/** The package's lock with another torch in it: the wheels of these versions hold the same files by the same names. */
-function lockFor({ version, flavour, bytes, sha256 }) {
-  const { wheels } = pinned;
-  const torch = wheels.find(({ name }) => name === "torch");
-  const unpack = torch.unpack.map((rule) => ({ ...rule, from: rule.from.replace(torch.version, version) }));
-  return {
-    ...pinned,
-    version,
-    flavour,
-    wheels: wheels.map((wheel) => (wheel === torch ? { ...torch, version, bytes, sha256, unpack } : wheel)),
-  };
 }
 
 function printWhole(event) {
