@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openCase } from "../dist/cohort/case-volumes.js";
 import { randomStream } from "../dist/common/random.js";
 import { Network } from "../dist/models/network.js";
 import { drawMask, maskedBatch, patchGrid } from "../dist/models/pretraining/masked-autoencoder.js";
@@ -10,7 +11,6 @@ import { setThreads } from "../dist/native/runtime.js";
 import { writeSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { Trainer } from "../dist/native/trainer.js";
-import { openCase } from "../dist/tasks/case-volumes.js";
 import { shared, sharedMissing } from "./shared.js";
 
 const small = { family: "convnext-v2-3d", channels: 3, depths: [1, 1, 1, 1], dims: [4, 8, 8, 16] } as const;

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parse } from "csv-parse/sync";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type CaseVolumes, openCase } from "../dist/cohort/case-volumes.js";
 import { readManifest } from "../dist/cohort/manifest.js";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { prepareCohort } from "../dist/cohort/preprocess.js";
@@ -20,7 +21,6 @@ import { writeReport } from "../dist/report/index.js";
 import type { CellSummary, StudyResults } from "../dist/results/study.js";
 import { runStudy } from "../dist/study/run.js";
 import { taskSchema } from "../dist/study/schema.js";
-import { type CaseVolumes, openCase } from "../dist/tasks/case-volumes.js";
 import { type TaskSpec, taskOf } from "../dist/tasks/index.js";
 import { tinyStudy } from "./study-fixture.js";
 

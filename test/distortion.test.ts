@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openCase } from "../dist/cohort/case-volumes.js";
 import { readManifest } from "../dist/cohort/manifest.js";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { type PreparedCase, prepareCohort } from "../dist/cohort/preprocess.js";
@@ -15,7 +16,6 @@ import {
   jacobianMinimum,
   regionBehind,
 } from "../dist/native/volumes.js";
-import { openCase } from "../dist/tasks/case-volumes.js";
 import {
   type DistortionCorrectionOptions,
   distortionCorrection,

@@ -2,12 +2,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openCase } from "../dist/cohort/case-volumes.js";
 import { randomStream } from "../dist/common/random.js";
 import { noiseSchedule } from "../dist/diffusion/schedule.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { writeSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
-import { openCase } from "../dist/tasks/case-volumes.js";
 import { taskOf } from "../dist/tasks/index.js";
 
 const shape = [12, 16, 16] as const; // [D, H, W]

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { type CaseVolumes, openCase } from "../dist/cohort/case-volumes.js";
 import { readManifest } from "../dist/cohort/manifest.js";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { prepareCohort } from "../dist/cohort/preprocess.js";
@@ -16,7 +17,6 @@ import { Tensor } from "../dist/native/tensor.js";
 import { Trainer } from "../dist/native/trainer.js";
 import { collate } from "../dist/study/evaluate.js";
 import { taskSchema } from "../dist/study/schema.js";
-import { type CaseVolumes, openCase } from "../dist/tasks/case-volumes.js";
 import { taskOf } from "../dist/tasks/index.js";
 import type { Task } from "../dist/tasks/task.js";
 

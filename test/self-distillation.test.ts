@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openCase } from "../dist/cohort/case-volumes.js";
 import { readManifest } from "../dist/cohort/manifest.js";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { prepareCohort } from "../dist/cohort/preprocess.js";
@@ -19,7 +20,6 @@ import { setThreads } from "../dist/native/runtime.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { type LossSpec, type SliceViews, Trainer } from "../dist/native/trainer.js";
-import { openCase } from "../dist/tasks/case-volumes.js";
 import { hashFill } from "./hash-fill.js";
 import { temporaryFolder } from "./temporary-folder.js";
 

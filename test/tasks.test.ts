@@ -2,10 +2,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type CaseVolumes, openCase, type VolumeRole } from "../dist/cohort/case-volumes.js";
 import { randomStream } from "../dist/common/random.js";
 import { writeSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
-import { type CaseVolumes, openCase, type VolumeRole } from "../dist/tasks/case-volumes.js";
 import { taskOf } from "../dist/tasks/index.js";
 import { superResolution } from "../dist/tasks/super-resolution.js";
 

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { factsOf, openCase } from "../dist/cohort/case-volumes.js";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { seedFor } from "../dist/common/random.js";
 import { taskKinds } from "../dist/common/vocabulary.js";
@@ -17,7 +18,6 @@ import { checkStudy } from "../dist/study/load.js";
 import { type PlannedCell, planStudy } from "../dist/study/plan.js";
 import { runStudy } from "../dist/study/run.js";
 import type { Study, StudyInput, TaskConfig } from "../dist/study/schema.js";
-import { factsOf, openCase } from "../dist/tasks/case-volumes.js";
 import { taskOf } from "../dist/tasks/index.js";
 
 /** The demo's specialised models on small phantoms: enough training to tell, at about the demo's settings. */

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
+import { VolumeBank } from "../dist/cohort/volume-bank.js";
 import { Tensor } from "../dist/native/tensor.js";
-import { VolumeBank } from "../dist/tasks/volume-bank.js";
 
 const shape = [2, 3, 4];
 const bytes = 4 * 24;

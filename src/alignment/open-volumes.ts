@@ -1,10 +1,10 @@
+import { openCase, type VolumeRole } from "../cohort/case-volumes.js";
 import { prepareFiles } from "../cohort/prepare-volume.js";
 import { openPreparation } from "../cohort/preprocess.js";
 import { openingOf, type Preparation } from "../cohort/schema.js";
 import { expected } from "../common/errors.js";
 import type { OnDamage } from "../common/set-aside.js";
 import { Tensor } from "../native/tensor.js";
-import { openCase, type VolumeRole } from "../tasks/case-volumes.js";
 import type { ListedCase } from "./image-list.js";
 
 /** The prepared volumes of one case. */

@@ -1,4 +1,6 @@
 import { join } from "node:path";
+import type { CaseVolumes } from "../cohort/case-volumes.js";
+import { VolumeBank } from "../cohort/volume-bank.js";
 import { TransferLimitsError } from "../common/errors.js";
 import type { CellLabel, MeasuredMetric, StudyEvent } from "../common/progress.js";
 import { randomStream, seedFor } from "../common/random.js";
@@ -19,9 +21,7 @@ import { nativeSeconds, peakMemory } from "../native/runtime.js";
 import type { TrainerOptions } from "../native/trainer.js";
 import type { CellResult, Cost, Retry } from "../results/cell.js";
 import { encoderFile, studyPaths } from "../results/paths.js";
-import type { CaseVolumes } from "../tasks/case-volumes.js";
 import { taskOf } from "../tasks/index.js";
-import { VolumeBank } from "../tasks/volume-bank.js";
 import { basisOf, digest } from "./basis.js";
 import { CheckpointFolder } from "./checkpoint.js";
 import type { StudyCohort } from "./cohort-file.js";

@@ -6,6 +6,7 @@ import {
   scaleOf,
   undefinedDistance,
 } from "../alignment/distances.js";
+import { factsOf } from "../cohort/case-volumes.js";
 import { countMasks } from "../cohort/mask-counts.js";
 import { writeFileAtomically } from "../common/atomic-file.js";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
@@ -22,7 +23,6 @@ import type { CellSummary, Exclusion, StudyResults } from "../results/study.js";
 import { computeClaims } from "../statistics/claims.js";
 import { computeFindings } from "../statistics/findings.js";
 import { computeGains } from "../statistics/gains.js";
-import { factsOf } from "../tasks/case-volumes.js";
 import { taskOf } from "../tasks/index.js";
 import { readCell, readFailure, readPretraining } from "./cell-folder.js";
 import { cohortOf, preparedCases, type StudyCohort } from "./cohort-file.js";

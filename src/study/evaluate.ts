@@ -1,9 +1,9 @@
+import type { CaseVolumes } from "../cohort/case-volumes.js";
 import { TransferLimitsError, throwIfAborted } from "../common/errors.js";
 import { type RandomStream, randomStream } from "../common/random.js";
 import type { Network, VolumeFeatures } from "../native/network.js";
 import { Tensor } from "../native/tensor.js";
 import type { CaseScore } from "../results/cell.js";
-import type { CaseVolumes } from "../tasks/case-volumes.js";
 import type { Assessment, Judgement, Sample, Task } from "../tasks/task.js";
 import type { FeatureStore } from "./features.js";
 import type { Batch } from "./train.js";

@@ -1,11 +1,11 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import type { CaseVolumes } from "../cohort/case-volumes.js";
 import { sealFile, sha256OfText, stateOfSealed } from "../common/checksums.js";
 import { type OnDamage, setAside } from "../common/set-aside.js";
 import { type Network, type VolumeFeatures, volumeFeatures } from "../native/network.js";
 import { readSafetensors, type SafetensorsFile, writeSafetensors } from "../native/safetensors.js";
 import { Tensor } from "../native/tensor.js";
-import type { CaseVolumes } from "../tasks/case-volumes.js";
 import type { Sample } from "../tasks/task.js";
 import { collate } from "./evaluate.js";
 import type { Batch } from "./train.js";

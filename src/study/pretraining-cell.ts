@@ -1,5 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { openCase } from "../cohort/case-volumes.js";
+import { VolumeBank } from "../cohort/volume-bank.js";
 import { linkOrCopy, writeFileAtomically, writeJson } from "../common/atomic-file.js";
 import { TransferLimitsError } from "../common/errors.js";
 import { packageVersion } from "../common/package-version.js";
@@ -11,8 +13,6 @@ import { Network } from "../native/network.js";
 import { writeSafetensors } from "../native/safetensors.js";
 import type { PretrainingResult } from "../results/cell.js";
 import { encoderFile, studyPaths } from "../results/paths.js";
-import { openCase } from "../tasks/case-volumes.js";
-import { VolumeBank } from "../tasks/volume-bank.js";
 import { basisOf, digest } from "./basis.js";
 import { architectureOf, type CellContext, CostMeter, executionOf, listeners, onDamageOf } from "./cell.js";
 import { completeCell, curveCsv } from "./cell-folder.js";

@@ -1,3 +1,4 @@
+import type { CaseVolumes } from "../cohort/case-volumes.js";
 import { TransferLimitsError } from "../common/errors.js";
 import type { RandomStream } from "../common/random.js";
 import { maskedAutoencoderLoss, maskedBatch } from "../models/pretraining/masked-autoencoder.js";
@@ -14,7 +15,6 @@ import type { Network } from "../native/network.js";
 import type { EncoderSpec } from "../native/network-spec.js";
 import type { LossSpec } from "../native/trainer.js";
 import type { EpochRecord } from "../results/cell.js";
-import type { CaseVolumes } from "../tasks/case-volumes.js";
 import type { PretrainSettings } from "./schema.js";
 import type { Batch, ViewsBatch } from "./train.js";
 

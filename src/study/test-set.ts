@@ -1,12 +1,12 @@
 import { join } from "node:path";
+import { type CaseVolumes, factsOf, openCase } from "../cohort/case-volumes.js";
 import type { PreparedCase } from "../cohort/preprocess.js";
+import type { VolumeBank } from "../cohort/volume-bank.js";
 import { TransferLimitsError } from "../common/errors.js";
 import { writeSafetensors } from "../native/safetensors.js";
 import { Tensor } from "../native/tensor.js";
 import type { TestMetric } from "../results/cell.js";
-import { type CaseVolumes, factsOf, openCase } from "../tasks/case-volumes.js";
 import type { Picture, Task } from "../tasks/task.js";
-import type { VolumeBank } from "../tasks/volume-bank.js";
 import { cohortOf, type StudyCohort } from "./cohort-file.js";
 import type { Evaluation, Visit } from "./evaluate.js";
 import type { PlannedCell } from "./plan.js";

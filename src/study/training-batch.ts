@@ -1,7 +1,7 @@
+import type { CaseVolumes } from "../cohort/case-volumes.js";
 import type { RandomStream } from "../common/random.js";
 import { changeIntensities } from "../native/augmentation.js";
 import { type Augmentation, drawIntensities, drawMotion, movedCase } from "../tasks/augmentation.js";
-import type { CaseVolumes } from "../tasks/case-volumes.js";
 import type { Task } from "../tasks/task.js";
 import { collate } from "./evaluate.js";
 import { type FeatureStore, keptBatch } from "./features.js";

@@ -1,8 +1,8 @@
+import { factsOf } from "../cohort/case-volumes.js";
 import { columnWords } from "../cohort/columns.js";
 import { type CaseFacts, type Need, unmetNeed } from "../cohort/needs.js";
 import { TransferLimitsError } from "../common/errors.js";
 import type { NetworkSpec } from "../native/network-spec.js";
-import { factsOf } from "../tasks/case-volumes.js";
 import { taskOf } from "../tasks/index.js";
 import type { Task } from "../tasks/task.js";
 import { cohortOf, type StudyCohort } from "./cohort-file.js";

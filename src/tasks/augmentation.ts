@@ -1,8 +1,8 @@
 import { z } from "zod";
+import type { CaseVolumes } from "../cohort/case-volumes.js";
 import type { RandomStream } from "../common/random.js";
 import { section } from "../common/validation.js";
 import { type Intensity, type Motion, moveVolume } from "../native/augmentation.js";
-import type { CaseVolumes } from "./case-volumes.js";
 
 /** The axes of a patient, in the order of a volume's [D, H, W]. */
 export const patientAxes = ["inferior-superior", "anterior-posterior", "left-right"] as const;

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { CaseVolumes } from "../cohort/case-volumes.js";
 import type { RandomStream } from "../common/random.js";
 import { section } from "../common/validation.js";
 import { strategies } from "../common/vocabulary.js";
@@ -7,7 +8,6 @@ import { type Prediction, predictions, targetOf } from "../diffusion/prediction.
 import { sample } from "../diffusion/sample.js";
 import { noiseSchedule } from "../diffusion/schedule.js";
 import { Tensor } from "../native/tensor.js";
-import type { CaseVolumes } from "./case-volumes.js";
 import type { OptionsOf, TaskFault } from "./definition.js";
 import {
   type ChannelFill,

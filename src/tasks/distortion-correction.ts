@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { CaseVolumes } from "../cohort/case-volumes.js";
 import { shows } from "../cohort/needs.js";
 import { TransferLimitsError } from "../common/errors.js";
 import type { RandomStream } from "../common/random.js";
@@ -7,7 +8,6 @@ import type { IntensityOutput } from "../native/network-spec.js";
 import { Tensor } from "../native/tensor.js";
 import { distortionField, regionBehind, warp } from "../native/volumes.js";
 import { byDiffusion, diffusionFaults, eitherWay, type ImageTask, imagePair } from "./by-diffusion.js";
-import type { CaseVolumes } from "./case-volumes.js";
 import { defineTask, type OptionsOf } from "./definition.js";
 import {
   channelFill,

@@ -1,7 +1,7 @@
 import { mean } from "simple-statistics";
 import { z } from "zod";
+import { loadForeground } from "../cohort/case-volumes.js";
 import { overlap } from "../native/kernels.js";
-import { loadForeground } from "./case-volumes.js";
 import { defineTask, type OptionsOf } from "./definition.js";
 import { diceFrom } from "./metrics.js";
 import {

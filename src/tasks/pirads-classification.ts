@@ -1,8 +1,9 @@
 import { z } from "zod";
+import type { CaseVolumes } from "../cohort/case-volumes.js";
 import { Tensor } from "../native/tensor.js";
-import type { CaseVolumes } from "./case-volumes.js";
 import { defineTask, type OptionsOf } from "./definition.js";
 import { auc, confusionMatrix, quadraticWeightedKappa, specificityAtSensitivity } from "./metrics.js";
+import { classOf, piradsClasses } from "./pirads-classes.js";
 import {
   channelFill,
   definedValues,
@@ -14,10 +15,6 @@ import {
   type Task,
 } from "./task.js";
 import { trivialPiradsClassification } from "./trivial/pirads-classification.js";
-
-/** PI-RADS 1 and 2 are one class: neither is biopsied, and the paper has four. */
-export const classOf = (pirads: number): number => Math.max(0, pirads - 2);
-export const piradsClasses = 4;
 
 const options = {
   /** The lowest PI-RADS that counts as positive. The paper is silent; 3 by default. */

@@ -1,5 +1,6 @@
 import { mean, sampleStandardDeviation } from "simple-statistics";
 import { z } from "zod";
+import type { CaseFacts, CaseVolumes } from "../cohort/case-volumes.js";
 import { lackOf, type Need } from "../cohort/needs.js";
 import type { RandomStream } from "../common/random.js";
 import type { TaskKind } from "../common/vocabulary.js";
@@ -7,7 +8,6 @@ import { ssim3d } from "../native/kernels.js";
 import type { IntensityOutput } from "../native/network-spec.js";
 import { Tensor } from "../native/tensor.js";
 import type { LossSpec } from "../native/trainer.js";
-import type { CaseFacts, CaseVolumes } from "./case-volumes.js";
 import type { PreparedAs, TaskFault } from "./definition.js";
 
 /** Channels of the input that the task has by itself, channels of the output, and slices out for each slice in. */

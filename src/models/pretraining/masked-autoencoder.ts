@@ -1,7 +1,7 @@
+import type { CaseVolumes, VolumeRole } from "../../cohort/case-volumes.js";
 import type { RandomStream } from "../../common/random.js";
 import { Tensor } from "../../native/tensor.js";
 import type { LossSpec } from "../../native/trainer.js";
-import type { CaseVolumes, VolumeRole } from "../../tasks/case-volumes.js";
 
 /**
  * Masked-autoencoder pretraining (He et al. 2022; for ConvNeXt V2, Woo et al. 2023): a share of the patches is hidden

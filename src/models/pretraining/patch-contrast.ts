@@ -1,7 +1,7 @@
+import { type CaseVolumes, loadForeground } from "../../cohort/case-volumes.js";
 import { type Need, unmetNeed } from "../../cohort/needs.js";
 import { Tensor } from "../../native/tensor.js";
 import type { LossSpec } from "../../native/trainer.js";
-import { type CaseVolumes, loadForeground } from "../../tasks/case-volumes.js";
 
 /**
  * Patch-level contrast guided by lesion masks, as ProViCNet is pretrained (Lee et al. 2025; the loss is the supervised

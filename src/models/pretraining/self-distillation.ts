@@ -1,10 +1,10 @@
+import { type CaseVolumes, loadForeground } from "../../cohort/case-volumes.js";
 import { expected, TransferLimitsError } from "../../common/errors.js";
 import type { RandomStream } from "../../common/random.js";
 import type { Network } from "../../native/network.js";
 import { Tensor } from "../../native/tensor.js";
 import type { DistillationSchedule, LossSpec, SliceViews } from "../../native/trainer.js";
 import { cropSlices, type SliceCrop, statistics } from "../../native/volumes.js";
-import { type CaseVolumes, loadForeground } from "../../tasks/case-volumes.js";
 import { contrastBatch } from "./patch-contrast.js";
 
 /**

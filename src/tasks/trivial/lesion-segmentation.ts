@@ -1,6 +1,6 @@
+import { loadForeground } from "../../cohort/case-volumes.js";
 import { throwIfAborted } from "../../common/errors.js";
 import { Tensor } from "../../native/tensor.js";
-import { loadForeground } from "../case-volumes.js";
 import { MeanMask } from "./mean-mask.js";
 import type { Trivial } from "./trivial.js";
 import { requireTraining, voxelsOf } from "./voxels.js";

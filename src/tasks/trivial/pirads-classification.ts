@@ -1,9 +1,9 @@
+import type { CaseVolumes } from "../../cohort/case-volumes.js";
 import { shows } from "../../cohort/needs.js";
 import { throwIfAborted } from "../../common/errors.js";
 import { foregroundAbove } from "../../common/foreground.js";
 import { Tensor } from "../../native/tensor.js";
-import type { CaseVolumes } from "../case-volumes.js";
-import { classOf, piradsClasses } from "../pirads-classification.js";
+import { classOf, piradsClasses } from "../pirads-classes.js";
 import { intensityStatistics } from "./intensity-statistics.js";
 import {
   type ClassProbabilities,

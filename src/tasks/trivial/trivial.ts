@@ -1,5 +1,5 @@
+import type { CaseVolumes } from "../../cohort/case-volumes.js";
 import type { Tensor } from "../../native/tensor.js";
-import type { CaseVolumes } from "../case-volumes.js";
 
 /** An answer to a task that takes no network. */
 export interface TrivialAnswer {

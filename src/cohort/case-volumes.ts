@@ -1,16 +1,16 @@
-import type { MaskRole } from "../cohort/columns.js";
-import type { VolumeRole } from "../cohort/manifest.js";
-import type { CaseFacts } from "../cohort/needs.js";
-import type { PreparedCase } from "../cohort/preprocess.js";
 import { expected } from "../common/errors.js";
 import { foregroundAbove } from "../common/foreground.js";
 import type { Motion } from "../native/augmentation.js";
 import { readSafetensors } from "../native/safetensors.js";
 import type { Tensor } from "../native/tensor.js";
+import type { MaskRole } from "./columns.js";
+import type { VolumeRole } from "./manifest.js";
+import type { CaseFacts } from "./needs.js";
+import type { PreparedCase } from "./preprocess.js";
 import type { VolumeBank } from "./volume-bank.js";
 
-export type { VolumeRole } from "../cohort/manifest.js";
-export type { CaseFacts } from "../cohort/needs.js";
+export type { VolumeRole } from "./manifest.js";
+export type { CaseFacts } from "./needs.js";
 
 export const factsOf = ({ volumes, emptyMasks, pirads }: PreparedCase): CaseFacts => ({
   roles: volumes,
