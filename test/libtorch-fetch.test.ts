@@ -217,19 +217,43 @@ describe("fetching LibTorch", () => {
     expect(readFileSync(join(target, "lib", "libc10.so"), "utf8")).toBe(emptyLibrary("c10"));
   });
 
-  it("says that a download broke off, keeps nothing of it, and is right once the index is", async () => {
+  it("says that a download broke off, keeps what came, and goes on from there in the next run", async () => {
     const { lock, cache, environment, torch, target } = offlineIndex();
-    const index = await indexOver(torch.path, readFileSync(torch.path).length / 2);
-    const over = { ...environment, PIP_NO_INDEX: "", PIP_FIND_LINKS: "", PIP_INDEX_URL: index };
-    await expect(
-      fetchLibTorch({ lock: { ...lock, wheels: lock.wheels.slice(0, 1) }, environment: over }),
-    ).rejects.toMatchObject({
+    const whole = readFileSync(torch.path);
+    const half = Math.floor(whole.length / 2);
+    const index = await indexOver(torch.path);
+    const fetch = () =>
+      fetchLibTorch({
+        lock: { ...lock, wheels: lock.wheels.slice(0, 1) },
+        environment: { ...environment, PIP_NO_INDEX: "", PIP_FIND_LINKS: "", PIP_INDEX_URL: index.url },
+      });
+    index.until = half;
+    await expect(fetch()).rejects.toMatchObject({
       code: "LIBTORCH_MISSING",
-      message: expect.stringMatching(/could not download torch 2\.14\.1[\s\S]*run this again/),
+      message: expect.stringMatching(
+        new RegExp(
+          `could not download torch 2\\.14\\.1[\\s\\S]*${half} of ${whole.length} bytes were brought[\\s\\S]*run this again`,
+        ),
+      ),
     });
     expect(existsSync(target)).toBe(false);
+    expect(readdirSync(join(cache, "downloads"))).toEqual([expect.stringMatching(/^torch.*\.whl\.begun$/)]);
+
+    index.until = whole.length;
+    index.asked = [];
+    await fetch();
+    expect(index.asked).toEqual([`bytes=${half}-`]);
+    expect(readFileSync(join(target, "lib", "libc10.so"), "utf8")).toBe(emptyLibrary("c10"));
     expect(readdirSync(join(cache, "downloads"))).toEqual([]);
-    await fetchLibTorch({ lock, environment });
+  }, 120_000);
+
+  it("goes on within one run as long as every try brings something", async () => {
+    const { lock, environment, torch, target } = offlineIndex();
+    const index = await indexOver(torch.path);
+    index.most = Math.ceil(torch.bytes / 4);
+    const over = { ...environment, PIP_NO_INDEX: "", PIP_FIND_LINKS: "", PIP_INDEX_URL: index.url };
+    await fetchLibTorch({ lock: { ...lock, wheels: lock.wheels.slice(0, 1) }, environment: over });
+    expect(index.asked).toHaveLength(4);
     expect(existsSync(join(target, "lib", "libtorch_cpu.so"))).toBe(true);
   }, 120_000);
 
@@ -261,21 +285,29 @@ function asFiles(wheel: WheelLock["wheels"][0]): WheelLock["wheels"][0] {
   return { ...wheel, unpack };
 }
 
-/** The address of an index that has one wheel and breaks off after so many bytes of it. */
-async function indexOver(path: string, bytes: number): Promise<string> {
+/** An index over HTTP that has one wheel, and breaks off after so many bytes of an answer, or of the file. */
+async function indexOver(path: string) {
   const content = readFileSync(path);
+  const index = { url: "", until: content.length, most: content.length, asked: [] as (string | undefined)[] };
   const server = createServer((request, response) => {
     if (request.url?.startsWith("/torch/")) {
       response.setHeader("Content-Type", "text/html");
       response.end(`<a href="/files/${basename(path)}">${basename(path)}</a>`);
       return;
     }
-    response.setHeader("Content-Length", content.length);
-    response.write(content.subarray(0, bytes), () => response.destroy());
+    index.asked.push(request.headers.range);
+    const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);
+    response.statusCode = 206;
+    response.setHeader("Content-Range", `bytes ${start}-${content.length - 1}/${content.length}`);
+    response.setHeader("Content-Length", content.length - start);
+    const end = Math.min(index.until, start + index.most);
+    if (end >= content.length) response.end(content.subarray(start));
+    else response.write(content.subarray(start, end), () => response.destroy());
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   onTestFinished(() => void server.close());
-  return `http://127.0.0.1:${(server.address() as { port: number }).port}/`;
+  index.url = `http://127.0.0.1:${(server.address() as { port: number }).port}/`;
+  return index;
 }
 
 /** The same environment with an index that lacks the wheel at `path`. */
