@@ -1,4 +1,5 @@
 // The visit itself, started by run.sh: the parts one after the other, the most valuable first, each within its own time.
+import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -32,12 +33,15 @@ mkdirSync(out, { recursive: true });
 for (const name of Object.values(files)) rmSync(join(out, name), { force: true });
 if (readdirSync(out).length > 0) console.error(`${out} holds other files too`);
 
+const gpu = spawnSync("nvidia-smi", ["--list-gpus"], { encoding: "utf8" });
+const onGpu = !values.cpu && gpu.status === 0 && gpu.stdout.trim() !== "";
+if (!onGpu && !values.cpu) console.error("nvidia-smi finds no GPU: this is a rehearsal on the CPU");
 const visit = new Visit({
   out,
   root: values.root,
   started: Number(values.started),
   budget: Number(values.budget),
-  device: values.cpu ? "cpu" : "cuda:0",
+  device: onGpu ? "cuda:0" : "cpu",
   build: values.build,
   python: values.python,
 });

@@ -4,7 +4,7 @@
 #
 #   run.sh [--cpu] [--build] [--out FOLDER] [--budget SECONDS]
 #
-# --cpu      without a GPU: what needs one is "not run"
+# --cpu      without a GPU, as where none is found: what needs one is "not run"
 # --build    builds the programs from the packed sources even where the packed ones start
 # --out      where results go: at most 8 files of 16 MiB; default $OUT, or `results` beside this script
 # PYTHON names the Python whose torch is taken (python3); LIBTORCH, where it is set, another LibTorch.
