@@ -24,8 +24,8 @@ export interface PretrainedEncoder {
 export const pretrainedEncoders = ({ pretraining }: StudyResults, folder: string): PretrainedEncoder[] =>
   pretraining
     .filter(({ status }) => status === "done")
-    .map(({ model, curve, patients, patientsLeftOut }) => {
-      const cell = studyPaths(folder).cell(pretrainingId(model));
+    .map(({ id, model, curve, patients, patientsLeftOut }) => {
+      const cell = studyPaths(folder).cell(id ?? pretrainingId(model, null));
       return {
         model,
         encoder: join(cell, encoderFile),

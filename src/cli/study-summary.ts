@@ -1,4 +1,4 @@
-import { comparators, isShared, variantName } from "../common/vocabulary.js";
+import { type Comparator, comparators, isShared, variantName } from "../common/vocabulary.js";
 import { leaks, modelAnswers } from "../report/sentences.js";
 import { summarise } from "../report/summary.js";
 import type { CellSummary, StudyResults } from "../results/study.js";
@@ -35,8 +35,10 @@ function metricTable(cells: readonly CellSummary[]): string {
     const ofTask = shared.filter(
       (cell) => cell.task === first.task && (cell.comparator === "trivial" || cell.seed === first.seed),
     );
-    const byComparator = comparators.map((name) =>
-      [...group, ...ofTask].find((cell) => cell.comparator === name),
+    const ofComparator = (name: Comparator) =>
+      [...group, ...ofTask].filter((cell) => cell.comparator === name);
+    const byComparator = comparators.map(
+      (name) => ofComparator(name).find(({ seed }) => seed === first.seed) ?? ofComparator(name)[0],
     );
     const metric = byComparator.find((cell) => cell?.result)?.result?.metric.name ?? "";
     return [variantName(first), first.model, String(first.seed), metric, ...byComparator.map(scoreOf)].map(

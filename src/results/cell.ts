@@ -169,6 +169,8 @@ const cellResultSchema = z.object({
   trivial: trivialChoice.exactOptional(),
   /** How its training cases were changed anew in every epoch; absent where they were not, and where nothing is trained. */
   augmentation: augmentationSchema.exactOptional(),
+  /** Where each seed divides the patients anew: how many there are, and how many of them are tested. */
+  division: z.object({ patients: whole, tested: whole }).exactOptional(),
   /** Over the test set. */
   metric: testMetric,
   /** Empty where nothing is trained. */

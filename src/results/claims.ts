@@ -68,6 +68,11 @@ const claimSchema = z.object({
   /** Those that both have a value of. */
   patients: whole,
   cases: whole,
+  /**
+   * Whether each seed divides the patients anew: `patients` are then those that any of them tests, and the interval is that of
+   * the corrected resampled t test over divisions.
+   */
+  dividedAnew: z.boolean().exactOptional(),
   /** The mean over those: of the cases of each patient first, so that each patient weighs the same. */
   fineTuned: number,
   /** The same of the reference. */
@@ -75,11 +80,11 @@ const claimSchema = z.object({
   /** Fine-tuned less reference, positive where the fine-tuned model is better. */
   difference: z.object({
     estimate: number,
-    /** 95 %, crossed over seeds and patients; null where it is not known. */
+    /** 95 %, crossed over seeds and patients, or over divisions; null where it is not known. */
     low: numberOrNull,
     high: numberOrNull,
     standardError: numberOrNull,
-    /** Standard deviations from seed to seed, from patient to patient, and of the rest. */
+    /** Standard deviations from seed to seed, from patient to patient, and of the rest; null over divisions, too. */
     deviations: z.object({ seeds: number, patients: number, rest: number }).nullable(),
   }),
   /**

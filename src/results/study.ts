@@ -131,9 +131,11 @@ export const studyResultsSchema = z.object({
   findings: z.array(finding).exactOptional(),
   /** Of every fine-tuned cell from each reference that is done. */
   distances: z.array(distance),
-  /** One entry a foundation model that the study pretrained itself. */
+  /** One entry a foundation model that the study pretrained itself, or one a seed where each pretrains anew. */
   pretraining: z.array(
     z.object({
+      /** Also the name of its folder below `cells/`. */
+      id: text.exactOptional(),
       model: text,
       seed: whole,
       status: cellStatus,
@@ -173,7 +175,16 @@ const division = z.object({
 
 /** `splits.json`: which case went where, also in the cohorts of single tasks. */
 export const splitsSchema = division.extend({
-  others: z.array(division.extend({ manifest: text, tasks: z.array(variant.task) })).default([]),
+  others: z
+    .array(
+      division.extend({
+        manifest: text,
+        tasks: z.array(variant.task),
+        /** Where each seed divides the patients anew: which of them. */
+        ofSeed: whole.exactOptional(),
+      }),
+    )
+    .default([]),
 });
 
 /** Which case went where. */

@@ -16,14 +16,15 @@ export function requireCells(cells: unknown): asserts cells is CellResult[] {
 
 /**
  * The cells of a reference that a fine-tuned cell is compared with: of the same task, strategy, seed and foundation model;
- * the specialised model is shared by all foundation models and strategies, what takes no network by all seeds too.
+ * the specialised model is shared by all foundation models and strategies, what takes no network by all seeds too, unless
+ * each divides the patients anew.
  */
 export function cellsOf(
   cells: readonly CellResult[],
   reference: GainReference,
 ): (fineTuned: CellResult) => readonly CellResult[] {
-  const keyOf = ({ task, strategy, model, seed }: CellResult): string => {
-    if (reference === "trivial") return task;
+  const keyOf = ({ task, strategy, model, seed, division }: CellResult): string => {
+    if (reference === "trivial") return JSON.stringify(division === undefined ? [task] : [task, seed]);
     return JSON.stringify(reference === "specialised" ? [task, seed] : [task, strategy, model, seed]);
   };
   const groups = groupBy(
@@ -31,4 +32,13 @@ export function cellsOf(
     keyOf,
   );
   return (fineTuned) => groups.get(keyOf(fineTuned)) ?? [];
+}
+
+/** Each case's own value, where it has one. */
+export const valuesByCase = ({ metric }: CellResult): Map<string, number> =>
+  new Map(metric.cases.flatMap(({ case: id, value }) => (value === null ? [] : [[id, value] as const])));
+
+/** The patient of each case; in results that do not say, each case is one of its own. */
+export function patientsOf({ metric }: CellResult): Map<string, string> {
+  return new Map(metric.cases.map(({ case: id, patient = id }) => [id, patient]));
 }

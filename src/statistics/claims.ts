@@ -4,8 +4,10 @@ import type { TaskKind } from "../common/vocabulary.js";
 import type { CellResult } from "../results/cell.js";
 import { type Claim, type GainReference, gainReferences } from "../results/claims.js";
 import { definitionOf } from "../tasks/index.js";
-import { cellsOf, requireCells } from "./cells.js";
+import { cellsOf, patientsOf, requireCells, valuesByCase } from "./cells.js";
 import { type CrossedDifference, type CrossedPair, crossedDifference, crossedPair } from "./crossed.js";
+import type { DividedDifference } from "./divided.js";
+import { dividedClaim } from "./divided-claim.js";
 import { type Circumstances, costOf, doubtsAbout, requireCircumstances } from "./doubts.js";
 import { holm } from "./holm.js";
 import { detectableDifference, fewSeeds, whatSettles } from "./planning.js";
@@ -47,6 +49,8 @@ interface Comparison {
   pair: CrossedPair | null;
   /** Of such a metric, where it can be judged. */
   ofSet: SpecificityDifference | null;
+  /** Where each seed divides the patients anew, in place of both. */
+  divided: DividedDifference | null;
 }
 
 /**
@@ -68,20 +72,20 @@ export function computeClaims(
   requireOptions(margins, "rules.margins");
   const comparisons = gainReferences.flatMap((reference) => comparisonsOver(cells, reference));
   const measured = comparisons.map((comparison) => {
-    const { pair, ofSet } = comparison;
+    const { pair, ofSet, divided } = comparison;
     const pooled = pooledSeeds(comparison, comparisons);
     const crossed = pair && crossedDifference(pair, pooled);
     const models = pair && pooled ? Math.round(pooled.degrees / (pair.seeds - 1)) : 1;
-    return { ...comparison, crossed, models, known: crossed ?? ofSet };
+    return { ...comparison, crossed, models, known: crossed ?? ofSet ?? divided };
   });
   const adjusted = new Map<Comparison, number>();
   for (const reference of gainReferences) {
     const family = measured.filter(({ claim, known }) => known !== null && claim.reference === reference);
-    const pValues = holm(family.map(({ known }) => (known as CrossedDifference | SpecificityDifference).p));
+    const pValues = holm(family.map(({ known }) => (known as { p: number }).p));
     for (const [index, one] of family.entries()) adjusted.set(one, pValues[index] as number);
   }
   return measured.map((one) => {
-    const { claim, crossed, models, known } = one;
+    const { claim, crossed, divided, models, known } = one;
     const { estimate, ...rest } = claim;
     const [low, high] = known?.interval(1 - level) ?? [null, null];
     const [from, to] = known?.interval(1 - 2 * level) ?? [null, null];
@@ -94,7 +98,7 @@ export function computeClaims(
         standardError: known?.standardError ?? null,
         deviations: crossed?.deviations ?? null,
       },
-      percent: percentOf(rest, crossed),
+      percent: percentOf(rest, crossed ?? divided),
       p: known?.p ?? null,
       adjustedP: adjusted.get(one) ?? null,
       equivalence: {
@@ -102,8 +106,9 @@ export function computeClaims(
         low: from,
         high: to,
       },
-      detectable:
-        crossed && detectableDifference(crossed.deviations, rest.seeds.length, rest.patients, models),
+      detectable: crossed
+        ? detectableDifference(crossed.deviations, rest.seeds.length, rest.patients, models)
+        : (divided?.detectable ?? null),
     };
     const judged = judge(numbers);
     const wouldSettle =
@@ -123,12 +128,12 @@ type Judged = Omit<Claim, "verdict" | "reason" | "wouldSettle" | "distrust">;
 
 function percentOf(
   { fineTuned, referenceValue }: Pick<Claim, "fineTuned" | "referenceValue">,
-  crossed: CrossedDifference | null,
+  known: Pick<CrossedDifference, "ratio"> | null,
 ): Claim["percent"] {
   if (!(referenceValue > 0)) return null;
   const percent = (ratio: number) => (ratio - 1) * 100;
-  if (!crossed) return { estimate: percent(fineTuned / referenceValue), low: null, high: null };
-  const set = crossed.ratio(1 - level);
+  if (!known) return { estimate: percent(fineTuned / referenceValue), low: null, high: null };
+  const set = known.ratio(1 - level);
   return set && { estimate: percent(set.estimate), low: percent(set.low), high: percent(set.high) };
 }
 
@@ -149,7 +154,9 @@ function judge(claim: Judged): Pick<Claim, "verdict" | "reason"> {
   if (low === null || high === null || p === null || adjustedP === null)
     return undetermined("its interval is not known");
   const interval = `95 % interval ${number(low)} to ${number(high)}`;
-  const over = `over ${seeds.length} seeds and ${patients} patients`;
+  const over = claim.dividedAnew
+    ? `over ${seeds.length} divisions of the patients`
+    : `over ${seeds.length} seeds and ${patients} patients`;
   const { margin } = equivalence;
   if (Math.max(-(equivalence.low as number), equivalence.high as number) < margin)
     return {
@@ -194,6 +201,10 @@ function comparison(
   };
   const sides = [pairs.map(([cell]) => cell), pairs.map(([, other]) => other)];
   const ofCases = metric.standardDeviation !== null;
+  if (first.division !== undefined) {
+    const { divided, ...rest } = dividedClaim(pairs, first.division);
+    return { claim: { ...of, ...rest }, pairs, pair: null, ofSet: null, divided };
+  }
   const tables = ofCases ? sides.map((cells) => cells.map(valuesByCase)) : [];
   const everywhere = [...(tables[0]?.[0]?.keys() ?? [])].filter((id) =>
     tables.flat().every((one) => one.has(id)),
@@ -211,6 +222,7 @@ function comparison(
       pairs,
       pair: null,
       ofSet,
+      divided: null,
     };
   }
   const [own, others] = tables.map((rows) =>
@@ -228,16 +240,7 @@ function comparison(
     ...{ fineTuned: pair.first, referenceValue: pair.second },
     better: gains.filter((gain) => gain > 0).length,
   };
-  return { claim: { ...claim, estimate: pair.first - pair.second }, pairs, pair, ofSet: null };
-}
-
-/** Each case's own value, where it has one. */
-const valuesByCase = ({ metric }: CellResult): Map<string, number> =>
-  new Map(metric.cases.flatMap(({ case: id, value }) => (value === null ? [] : [[id, value] as const])));
-
-/** The patient of each case; in results that do not say, each case is one of its own. */
-function patientsOf({ metric }: CellResult): Map<string, string> {
-  return new Map(metric.cases.map(({ case: id, patient = id }) => [id, patient]));
+  return { claim: { ...claim, estimate: pair.first - pair.second }, pairs, pair, ofSet: null, divided: null };
 }
 
 /** The spread between seeds over all models that were compared on a task with few seeds; undefined where one is alone. */

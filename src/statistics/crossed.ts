@@ -163,7 +163,7 @@ export function crossedDifference(pair: CrossedPair, pooled?: MeanSquare): Cross
 }
 
 /** The ratios r for which (first - r second)² is at most their allowance, a form of the two. */
-function fieller({ first, second }: { first: number; second: number }, allowance: Form) {
+export function fieller({ first, second }: { first: number; second: number }, allowance: Form) {
   const square = second ** 2 - allowance.second;
   if (!(square > 0)) return null;
   const product = first * second - allowance.product;

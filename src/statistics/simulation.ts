@@ -14,6 +14,8 @@ export interface SimulatedStudy {
   tasks?: number;
   seeds: number;
   patients: number;
+  /** How many of the patients each seed tests, where each divides them anew; left out: every seed tests all of them. */
+  tested?: number;
   /** Test cases a patient. Default 1. */
   casesPerPatient?: number;
   /** What pretraining truly adds to the metric. Default 0. */
@@ -49,7 +51,17 @@ export function simulateStudy(settings: SimulatedStudy, seed: number, study = 0)
     throw expected(`a study of at most ${mostNumbers} numbers`, "settings", settings);
   requireWhole(seed, "seed");
   requireWhole(study, "study", 0);
-  const { normal } = randomStream(seed, "simulation", study);
+  const { tested } = settings;
+  if (tested !== undefined) {
+    requireWhole(tested, "settings.tested", 1);
+    if (tested >= patients) throw expected(`fewer than the ${patients} patients`, "settings.tested", tested);
+  }
+  const { normal, shuffle } = randomStream(seed, "simulation", study);
+  const everybody = Array.from({ length: patients }, (_, patient) => patient);
+  const testedBy = Array.from({ length: seeds }, () =>
+    tested === undefined ? everybody : shuffle(everybody).slice(0, tested),
+  );
+  const division = tested === undefined ? {} : { division: { patients, tested } };
   const cells: CellResult[] = [];
   for (const task of taskKinds.slice(0, tasks)) {
     const strategy = task === "modality-translation" ? "diffusion" : "direct";
@@ -62,14 +74,18 @@ export function simulateStudy(settings: SimulatedStudy, seed: number, study = 0)
       for (let s = 1; s <= seeds; s++) {
         for (const [side, comparator] of (["fine-tuned", "from-scratch"] as const).entries()) {
           const run = share * runSpread * normal();
-          const cases = (ofPatient[side] as number[]).flatMap((patient, i) =>
+          const mean = reference + (side === 0 ? gain : 0) + run;
+          const cases = (testedBy[s - 1] as number[]).flatMap((i) =>
             Array.from({ length: casesPerPatient }, (_, c) => ({
               case: `${i}-${c}`,
               patient: String(i),
-              value: reference + (side === 0 ? gain : 0) + run + patient + share * restSpread * normal(),
+              value: mean + (ofPatient[side]?.[i] as number) + share * restSpread * normal(),
             })),
           );
-          cells.push(cellOf({ task, strategy, model: `model ${m}`, comparator, seed: s, cases }));
+          cells.push({
+            ...cellOf({ task, strategy, model: `model ${m}`, comparator, seed: s, cases }),
+            ...division,
+          });
         }
       }
     }

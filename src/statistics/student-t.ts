@@ -45,3 +45,17 @@ function betaFraction(x: number, a: number, b: number): number {
   }
   return fraction;
 }
+
+/** The |t| that Student's t exceeds, on either side, with this probability (above 0 and below 1), by bisection. */
+export function studentQuantile(probability: number, degrees: number): number {
+  const beyond = (t: number) => studentTwoSided({ squared: t ** 2, over: 1 }, degrees);
+  let [low, high] = [0, 1];
+  while (beyond(high) > probability) [low, high] = [high, 2 * high];
+  while (high - low > 1e-14 * high) {
+    const middle = (low + high) / 2;
+    if (middle <= low || middle >= high) break;
+    if (beyond(middle) > probability) low = middle;
+    else high = middle;
+  }
+  return high;
+}

@@ -28,8 +28,9 @@ import type { StudyCohort } from "./cohort-file.js";
 import { evaluate } from "./evaluate.js";
 import { FeatureStore } from "./features.js";
 import { settleNormStatistics } from "./norm-statistics.js";
-import { isDrawnAndKept, type PlannedCell, pretrainingId } from "./plan.js";
+import { isDrawnAndKept, type PlannedCell } from "./plan.js";
 import type { ModelConfig, Study, TaskConfig, TrainingSettings } from "./schema.js";
+import { seedOf } from "./seeds.js";
 import { smallestBatchOf } from "./smallest-batch.js";
 import { openSets, test, testMetricOf } from "./test-set.js";
 import { completeTestedCell } from "./tested-cell.js";
@@ -86,7 +87,8 @@ async function startFromPretraining(
   { study, cell, weights: began }: CellJob,
 ): Promise<string> {
   const { weights, ...reading } = study.models.find(({ name }) => name === cell.model) as ModelConfig;
-  const own = join(studyPaths(study.execution.output).cell(pretrainingId(cell.model)), encoderFile);
+  const [pretraining = ""] = cell.dependsOn;
+  const own = join(studyPaths(study.execution.output).cell(pretraining), encoderFile);
   const { sha256 } = (await loadEncoder(network, weights ?? own, readingOf(reading))).file;
   if (began !== null && began !== sha256) {
     throw new TransferLimitsError(
@@ -146,13 +148,13 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   const meter = new CostMeter();
 
   const channels = channelsShown(spec, task.shape.channels);
-  const weightSeed = seedFor(study.seed, "weights", cell.model, cell.seed);
+  const weightSeed = seedFor(study.seed, "weights", cell.model, seedOf(study, "weights", cell.seed));
   using network = await Network.build(spec, { device, seed: weightSeed });
   network.precision = study.execution.precision;
   if (task.prior !== undefined) await startAnswersAt(network, task.prior);
   const weights = cell.startsFrom === "pretrained" ? await startFromPretraining(network, context) : null;
   const training = cell.training as TrainingSettings;
-  const name = ["train", task.kind, cell.seed];
+  const name = ["train", task.kind, seedOf(study, "order", cell.seed)];
   const stream: TrainingBatches["stream"] = (...rest) => randomStream(study.seed, ...name, ...rest);
   const unchanged: TrainingBatches = { task, channels, augmentation: null, kept: null, stream };
   if (isDrawnAndKept(cell) && sets.train.length > 0) {
@@ -242,7 +244,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   return await completeTestedCell(
     folder,
     cell,
-    { tested, testCases: sets.testCases },
+    { ...sets, tested },
     {
       network: {
         architecture: architectureOf(spec),

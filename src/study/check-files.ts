@@ -14,7 +14,15 @@ import { Network } from "../native/network.js";
 import { taskOf } from "../tasks/index.js";
 import { exposureOf, leak } from "./exposure.js";
 import { type PlannedCell, planStudy } from "./plan.js";
-import { type DividedCohort, divideCohorts, judgedOn, pretrainingCohort } from "./prepare.js";
+import {
+  apartFrom,
+  type DividedCohort,
+  type DividedCohorts,
+  divideCohorts,
+  judgedOn,
+  pretrainingCohort,
+  type SeedDivision,
+} from "./prepare.js";
 import type { Study } from "./schema.js";
 import { leastCases, neverMet, tooFewCases } from "./usable-cases.js";
 import { readingOf } from "./weights.js";
@@ -35,12 +43,29 @@ export async function faultsOfFiles(study: Study): Promise<Fault[]> {
   await checkPresent(study, fault);
   await checkFolders(study, fault);
   if (faults.length > 0) return faults;
-  const cohorts = await divideCohorts(study);
-  await checkLeaks(study, cohorts, fault);
-  checkTasks(study, cohorts, fault);
-  await checkPretraining(study, cohorts, fault);
+  const divisions = await divideCohorts(study);
+  await checkLeaks(
+    study,
+    divisions.flatMap(({ cohorts }) => cohorts),
+    fault,
+  );
+  const once = withoutRepetition(fault);
+  for (const division of divisions) {
+    checkTasks(study, division, once);
+    await checkPretraining(study, apartFrom(study, divisions, division), once);
+  }
   await checkFit(study, fault);
   return faults;
+}
+
+/** Tells what is wrong with one division of the patients, and not again with each other. */
+function withoutRepetition(fault: Report): Report {
+  const told = new Set<string>();
+  return (path, message) => {
+    const key = JSON.stringify([path, message]);
+    if (!told.has(key)) fault(path, message);
+    told.add(key);
+  };
 }
 
 async function checkSplits(study: Study, fault: Report): Promise<void> {
@@ -102,8 +127,8 @@ async function checkLeaks(study: Study, cohorts: readonly DividedCohort[], fault
 }
 
 /** Each task needs cases with its columns, to train and to test on. */
-function checkTasks(study: Study, cohorts: readonly DividedCohort[], fault: Report): void {
-  const { cells } = planStudy(study);
+function checkTasks(study: Study, { seed, cohorts }: SeedDivision, fault: Report): void {
+  const cells = planStudy(study).cells.filter((cell) => seed === null || cell.seed === seed);
   for (const [index, config] of study.tasks.entries()) {
     const { cases, splits, manifest } = cohorts.find(({ tasks }) =>
       tasks.includes(config.kind),
@@ -135,11 +160,7 @@ function checkTasks(study: Study, cohorts: readonly DividedCohort[], fault: Repo
 }
 
 /** A model that is pretrained needs patients to see whom nothing is judged on, with what its method looks at. */
-async function checkPretraining(
-  study: Study,
-  cohorts: readonly [DividedCohort, ...DividedCohort[]],
-  fault: Report,
-): Promise<void> {
+async function checkPretraining(study: Study, cohorts: DividedCohorts, fault: Report): Promise<void> {
   const isPlanned = new Set(
     planStudy(study).cells.flatMap(({ kind, model }) => (kind === "pretraining" ? [model] : [])),
   );

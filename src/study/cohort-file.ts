@@ -17,18 +17,33 @@ export interface SplitCohort {
   split: Record<"train" | "validation" | "test", PreparedCase[]>;
 }
 
-/** What the workers need to know of the cohort: `cohort.json` in the study's folder. */
-export interface StudyCohort extends SplitCohort {
+/** The patients of a study, divided: who trains, who chooses the best epoch, who is tested, and who is pretrained on. */
+export interface Division extends SplitCohort {
   /** Of tasks that have a cohort of their own. */
   tasks: Partial<Record<TaskKind, SplitCohort>>;
   /** By model: the cases that it is pretrained on, where they are not the training set. */
   pretraining: Record<string, PreparedCase[]>;
   /** By model that the study pretrains: how many patients are left out of it. */
   pretrainingLeftOut?: Record<string, number>;
+}
+
+/** What the workers need to know of the cohort: `cohort.json` in the study's folder. */
+export interface StudyCohort extends Division {
+  /** By seed, where each divides the patients anew; what stands beside it is then the first seed's. */
+  divisions?: Record<string, Division>;
   /** Of models whose weights come from elsewhere. */
   exposure?: PatientExposure[];
   excluded: Exclusion[];
 }
+
+/** The cohort as a seed divides it. */
+export const divisionOf = (cohort: StudyCohort, seed: number): StudyCohort => ({
+  ...cohort,
+  ...cohort.divisions?.[seed],
+});
+
+/** Every way in which a cohort is divided. */
+const everyDivision = (cohort: StudyCohort): Division[] => Object.values(cohort.divisions ?? { all: cohort });
 
 /** The cases that a model is pretrained on: its own, or the study's training set. */
 export const pretrainingCases = (cohort: StudyCohort, model: string): PreparedCase[] =>
@@ -38,10 +53,21 @@ export const pretrainingCases = (cohort: StudyCohort, model: string): PreparedCa
 export const cohortOf = (cohort: StudyCohort, task: TaskKind): SplitCohort => cohort.tasks[task] ?? cohort;
 
 /** All cases that a study prepared, of whatever set; one may come more than once. */
-export const preparedCases = ({ split, tasks, pretraining }: StudyCohort): PreparedCase[] => [
-  ...[split, ...Object.values(tasks).map((task) => task.split)].flatMap((sets) => Object.values(sets).flat()),
-  ...Object.values(pretraining).flat(),
-];
+export const preparedCases = (cohort: StudyCohort): PreparedCase[] =>
+  everyDivision(cohort).flatMap(({ split, tasks, pretraining }) => [
+    ...[split, ...Object.values(tasks).map((task) => task.split)].flatMap((sets) =>
+      Object.values(sets).flat(),
+    ),
+    ...Object.values(pretraining).flat(),
+  ]);
+
+/** All cases of a task's sets that a study prepared, each once. */
+export const preparedCasesOf = (cohort: StudyCohort, task: TaskKind): PreparedCase[] => {
+  const cases = everyDivision(cohort).flatMap(({ split, tasks }) =>
+    Object.values((tasks[task] ?? { split }).split).flat(),
+  );
+  return [...new Map(cases.map((one) => [one.id, one])).values()];
+};
 
 /** A manifest, how it is divided, and which tasks take it. */
 export interface CohortRequest {
@@ -87,6 +113,15 @@ export function differingCases(one: StudyCohort, other: StudyCohort): string[] {
 
 /** What there is to each case, under its id and what it is there for. */
 export function fingerprints(cohort: StudyCohort): Map<string, string> {
+  if (cohort.divisions === undefined) return fingerprintsOf(cohort);
+  return new Map(
+    Object.entries(cohort.divisions).flatMap(([seed, division]) =>
+      [...fingerprintsOf(division)].map(([name, contents]) => [`seed ${seed} ${name}`, contents] as const),
+    ),
+  );
+}
+
+function fingerprintsOf(cohort: Division): Map<string, string> {
   const all = new Map<string, string>();
   const add = (name: string, { split }: SplitCohort) => {
     for (const [set, cases] of Object.entries(split)) {

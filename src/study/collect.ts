@@ -25,7 +25,7 @@ import { computeFindings } from "../statistics/findings.js";
 import { computeGains } from "../statistics/gains.js";
 import { taskOf } from "../tasks/index.js";
 import { readCell, readFailure, readPretraining } from "./cell-folder.js";
-import { cohortOf, preparedCases, type StudyCohort } from "./cohort-file.js";
+import { divisionOf, preparedCases, preparedCasesOf, type StudyCohort } from "./cohort-file.js";
 import type { PlannedCell, StudyPlan } from "./plan.js";
 import type { Study } from "./schema.js";
 import type { SessionLog } from "./sessions.js";
@@ -129,8 +129,8 @@ export class ResultsCollector {
   private async pretraining({ id, model, seed }: PlannedCell): Promise<StudyResults["pretraining"][number]> {
     const folder = this.study.execution.output;
     const result = await readPretraining(folder, id);
-    const left = this.cohort.pretrainingLeftOut?.[model];
-    const known = { model, seed, ...(left === undefined ? {} : { patientsLeftOut: left }) };
+    const left = divisionOf(this.cohort, seed).pretrainingLeftOut?.[model];
+    const known = { id, model, seed, ...(left === undefined ? {} : { patientsLeftOut: left }) };
     if (result) {
       const { curve, cost, patients } = result;
       return { ...known, status: "done", curve, cost, patients };
@@ -257,14 +257,12 @@ function ofTasks({ tasks }: StudyCohort): Pick<StudyResults["cohort"], "tasks"> 
 /** Cases that were prepared but lack what a task needs, with the reason. */
 function leftOutOfTasks(study: Study, cohort: StudyCohort): Exclusion[] {
   return study.tasks.flatMap((config) =>
-    Object.values(cohortOf(cohort, config.kind).split)
-      .flat()
-      .flatMap((one) => {
-        const reason = taskOf(config).missing(factsOf(one));
-        return reason === null
-          ? []
-          : [{ case: one.id, file: null, reason: `left out of ${config.kind}: ${reason}` }];
-      }),
+    preparedCasesOf(cohort, config.kind).flatMap((one) => {
+      const reason = taskOf(config).missing(factsOf(one));
+      return reason === null
+        ? []
+        : [{ case: one.id, file: null, reason: `left out of ${config.kind}: ${reason}` }];
+    }),
   );
 }
 

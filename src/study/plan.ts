@@ -22,6 +22,7 @@ import {
   type TrainingSettings,
   trainingBy,
 } from "./schema.js";
+import { seedsOf, varies } from "./seeds.js";
 import { smallestBatchOf } from "./smallest-batch.js";
 
 /** What of a cell's network is trained. */
@@ -72,10 +73,12 @@ export function planStudy(study: Study): StudyPlan {
   const chosen = comparators.filter((name) => study.comparators.includes(name));
   const needPretraining = study.tasks.length === 0 || chosen.some(startsFromPretraining);
   const cells: PlannedCell[] = [];
+  const seeds = seedsOf(study);
   if (needPretraining) {
-    for (const model of study.models) if (model.pretrain) cells.push(planPretraining(study, model));
+    for (const seed of varies(study, "pretraining") ? seeds : [null])
+      for (const model of study.models) if (model.pretrain) cells.push(planPretraining(study, model, seed));
   }
-  for (const seed of study.seeds) {
+  for (const seed of seeds) {
     for (const task of study.tasks) {
       for (const model of study.models) {
         for (const strategy of strategiesOf(task)) {
@@ -88,12 +91,16 @@ export function planStudy(study: Study): StudyPlan {
       if (chosen.includes("specialised")) cells.push(planSpecialised(study, task, seed));
     }
   }
-  if (chosen.includes("trivial")) for (const task of study.tasks) cells.push(planTrivial(study, task));
+  if (chosen.includes("trivial")) {
+    for (const seed of varies(study, "split") ? seeds : [null])
+      for (const task of study.tasks) cells.push(planTrivial(study, task, seed));
+  }
   return { name: study.name, cells };
 }
 
-/** The id of the cell that pretrains a model. */
-export const pretrainingId = (model: string): string => `${model}--pretraining`;
+/** The id of the cell that pretrains a model; `seed` where each seed has an encoder of its own. */
+export const pretrainingId = (model: string, seed: number | null): string =>
+  `${model}--pretraining${seed === null ? "" : `--seed${seed}`}`;
 
 const startsFromPretraining = (comparator: Comparator): boolean =>
   comparator === "fine-tuned" || comparator === "pretrained";
@@ -129,19 +136,19 @@ const fromNothing = {
   startsFrom: "random",
 } as const satisfies Partial<PlannedCell>;
 
-function planPretraining(study: Study, model: ModelConfig): PlannedCell {
+function planPretraining(study: Study, model: ModelConfig, seed: number | null): PlannedCell {
   const settings = model.pretrain as NonNullable<ModelConfig["pretrain"]>;
   const network: NetworkSpec = { encoder: encoderOf(model.encoder), head: pretrainingHead(settings) };
   const { trained, taught } = voxelsSeen(study, settings);
   const forward = 3 * forwardCost(network, trained) + (taught > 0 ? forwardCost(network, taught) : 0);
   return {
-    id: pretrainingId(model.name),
+    id: pretrainingId(model.name, seed),
     kind: "pretraining",
     task: null,
     strategy: null,
     model: model.name,
     comparator: null,
-    seed: study.seed,
+    seed: seed ?? study.seed,
     dependsOn: [],
     ...fromNothing,
     network,
@@ -191,7 +198,10 @@ function planComparator(
     model: model.name,
     comparator,
     seed,
-    dependsOn: pretrained && model.pretrain ? [pretrainingId(model.name)] : [],
+    dependsOn:
+      pretrained && model.pretrain
+        ? [pretrainingId(model.name, varies(study, "pretraining") ? seed : null)]
+        : [],
     ...learnt,
     layerDecay: comparator === "fine-tuned" ? model.layerDecay : 1,
     network,
@@ -225,18 +235,18 @@ function planSpecialised(study: Study, task: TaskConfig, seed: number): PlannedC
 
 /**
  * What takes no network is the reference of every foundation model, strategy and seed of a task. Nothing of it is random:
- * it stands under the first seed.
+ * it stands under the first seed, unless each seed divides the patients anew.
  */
-function planTrivial(study: Study, task: TaskConfig): PlannedCell {
+function planTrivial(study: Study, task: TaskConfig, seed: number | null): PlannedCell {
   const { name } = trivialOf(task);
   return {
-    id: `${name}--${task.kind}--trivial`,
+    id: `${name}--${task.kind}--trivial${seed === null ? "" : `--seed${seed}`}`,
     kind: "cell",
     task: task.kind,
     strategy: ownStrategy(task.kind),
     model: name,
     comparator: "trivial",
-    seed: study.seeds[0] as number,
+    seed: seed ?? (seedsOf(study)[0] as number),
     dependsOn: [],
     ...fromNothing,
     trains: "nothing",

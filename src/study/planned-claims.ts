@@ -2,12 +2,14 @@ import { groupBy } from "../common/group-by.js";
 import type { Strategy, TaskKind } from "../common/vocabulary.js";
 import type { GainReference, WouldSettle } from "../results/claims.js";
 import { type Claim, gainReferences } from "../results/claims.js";
+import { expectedOfDivisions } from "../statistics/divided.js";
 import { detectableDifference, expectedHalfWidth } from "../statistics/planning.js";
 import { defaultSpreads, type ExpectedSpread } from "../tasks/expected-spreads.js";
 import { taskOf } from "../tasks/index.js";
 import type { StudyPlan } from "./plan.js";
 import type { CohortPreview } from "./preview.js";
 import type { Study } from "./schema.js";
+import { varies } from "./seeds.js";
 
 /** What a study can tell about a task over a reference, before it is run. */
 export interface PlannedClaim {
@@ -66,6 +68,7 @@ export function plannedClaims(
     const strategy = own[0]?.strategy as Strategy;
     const config = study.tasks.find(({ kind }) => kind === task) as Study["tasks"][number];
     const patients = previews.flatMap(({ judged }) => judged).find((one) => one.task === task)?.patients ?? 0;
+    const ofCohort = previews.find(({ judged }) => judged.some((one) => one.task === task))?.patients ?? 0;
     const seeds = new Set(own.map(({ seed }) => seed)).size;
     const models = new Set(own.map(({ model }) => model)).size;
     const { metric } = taskOf(config, strategy);
@@ -77,6 +80,12 @@ export function plannedClaims(
       if (reason !== null) return { ...of, halfWidth: null, detectable: null, margin, reason };
       const { seed, patient, interaction } = known.spread;
       const spreads = { seeds: seed, patients: patient, rest: interaction };
+      if (varies(study, "split"))
+        return {
+          ...of,
+          ...expectedOfDivisions(spreads, seeds, { patients: ofCohort, tested: patients }),
+          margin,
+        };
       return {
         ...of,
         halfWidth: expectedHalfWidth(spreads, seeds, patients, 0.05, models),

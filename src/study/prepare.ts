@@ -6,13 +6,21 @@ import { openingOf } from "../cohort/schema.js";
 import { makeSplits, type Splits } from "../cohort/splits.js";
 import { TransferLimitsError } from "../common/errors.js";
 import type { StudyEvent } from "../common/progress.js";
+import { seedFor } from "../common/random.js";
 import { writeSealedJson } from "../common/sealed-json.js";
 import type { OnDamage } from "../common/set-aside.js";
 import { studyPaths } from "../results/paths.js";
 import type { Exclusion } from "../results/study.js";
-import { type CohortRequest, cohortRequests, type SplitCohort, type StudyCohort } from "./cohort-file.js";
+import {
+  type CohortRequest,
+  cohortRequests,
+  type Division,
+  type SplitCohort,
+  type StudyCohort,
+} from "./cohort-file.js";
 import { exposureOf, heldOut, patientsOf } from "./exposure.js";
 import type { PretrainSettings, Study } from "./schema.js";
+import { seedsOf, varies } from "./seeds.js";
 
 export interface PrepareOptions {
   signal: AbortSignal | undefined;
@@ -23,24 +31,52 @@ export interface PrepareOptions {
   trustCache: boolean;
 }
 
-/** A cohort that a study asks for, divided by the study's seed. */
+/** A cohort that a study asks for, divided at random. */
 export interface DividedCohort extends CohortRequest {
   cases: readonly CohortCase[];
   splits: Splits;
   patients: ReturnType<typeof patientsOf>;
 }
 
-/** Reads the manifests of a study and divides them: its own cohort first. No image is opened. */
-export async function divideCohorts(study: Study): Promise<[DividedCohort, ...DividedCohort[]]> {
+/** The cohorts of a study, divided: its own first, whether or not a task takes it. */
+export type DividedCohorts = readonly [DividedCohort, ...DividedCohort[]];
+
+/** The cohorts of a study as one of its seeds divides them; null: as all of them do. */
+export interface SeedDivision {
+  seed: number | null;
+  cohorts: DividedCohorts;
+}
+
+/** Reads the manifests of a study and divides them, once or for each seed. No image is opened. */
+export async function divideCohorts(study: Study): Promise<[SeedDivision, ...SeedDivision[]]> {
   const [own, ...others] = cohortRequests(study);
-  const divide = async (request: CohortRequest): Promise<DividedCohort> => {
+  const divide = async (request: CohortRequest, seed: number | null): Promise<DividedCohort> => {
     const { cases } = await readManifest(request.manifest, study.cohort.manifestLimits);
-    const splits = makeSplits(cases, request.split, study.seed);
+    const splits = makeSplits(cases, request.split, splitSeed(study, seed));
     return { ...request, cases, splits, patients: patientsOf(cases, splits) };
   };
-  const divided: [DividedCohort, ...DividedCohort[]] = [await divide(own)];
-  for (const other of others) divided.push(await divide(other));
-  return divided;
+  const divisions: SeedDivision[] = [];
+  for (const seed of varies(study, "split") ? seedsOf(study) : [null]) {
+    const cohorts: [DividedCohort, ...DividedCohort[]] = [await divide(own, seed)];
+    for (const other of others) cohorts.push(await divide(other, seed));
+    divisions.push({ seed, cohorts });
+  }
+  return divisions as [SeedDivision, ...SeedDivision[]];
+}
+
+/** What patients are divided by: the study's seed, or a stream of each seed's own. */
+export const splitSeed = ({ seed: ofStudy }: Pick<Study, "seed">, seed: number | null): number =>
+  seed === null ? ofStudy : seedFor(ofStudy, "division", seed);
+
+/** The cohorts that a model is pretrained apart from, for a seed: where all share an encoder, those of every seed. */
+export function apartFrom(
+  study: Study,
+  divisions: readonly SeedDivision[],
+  { cohorts }: SeedDivision,
+): DividedCohorts {
+  if (varies(study, "pretraining")) return cohorts;
+  const [own, ...others] = divisions.flatMap((division) => division.cohorts);
+  return [own as DividedCohort, ...others];
 }
 
 /** The patients that tasks are validated and tested on. */
@@ -62,14 +98,26 @@ export interface PretrainingCohort {
  * be used keeps its place in the split and is left out with its reason, so that the other cases stay where they are.
  */
 export async function prepareStudyCohort(study: Study, options: PrepareOptions): Promise<StudyCohort> {
-  const cohorts = await divideCohorts(study);
-  const [own, ...ofTasks] = cohorts;
-  await writeSplits(study, cohorts);
-  const pretraining = await Promise.all(
-    study.models.flatMap(({ name, pretrain }) =>
-      pretrain ? [pretrainingCohort(name, pretrain, cohorts, study.cohort.manifestLimits)] : [],
-    ),
-  );
+  const divisions = await divideCohorts(study);
+  const cohorts = divisions.flatMap((division) => division.cohorts);
+  await writeSplits(study, divisions);
+  const pretrainingOf = (division: SeedDivision) =>
+    Promise.all(
+      study.models.flatMap(({ name, pretrain }) =>
+        pretrain
+          ? [
+              pretrainingCohort(
+                name,
+                pretrain,
+                apartFrom(study, divisions, division),
+                study.cohort.manifestLimits,
+              ),
+            ]
+          : [],
+      ),
+    );
+  const pretrainings = await Promise.all(divisions.map(pretrainingOf));
+  const pretraining = pretrainings.flat();
 
   const excluded: Exclusion[] = [];
   const prepared = new Map<string, Map<string, PreparedCase>>();
@@ -101,33 +149,41 @@ export async function prepareStudyCohort(study: Study, options: PrepareOptions):
       test: those(manifest, splits.test),
     },
   });
-  const cohort = divided(own);
-  const tasks: StudyCohort["tasks"] = {};
-  for (const part of ofTasks) {
-    const cohortOfPart = divided(part);
-    for (const task of part.tasks) tasks[task] = cohortOfPart;
-  }
-
-  const tested = [cohort, ...Object.values(tasks)].flatMap(({ split }) => [
-    ...split.validation,
-    ...split.test,
-  ]);
-  const ofModels: StudyCohort["pretraining"] = {};
-  const leftOut: Record<string, number> = {};
-  for (const { model, manifest, cases, isTrainingSet, patientsLeftOut } of pretraining) {
-    const ready = those(
-      manifest.path,
-      cases.map(({ id }) => id),
+  const preparedDivision = (division: SeedDivision, ofModels: readonly PretrainingCohort[]): Division => {
+    const [own, ...ofTasks] = division.cohorts;
+    const cohort = divided(own);
+    const tasks: Division["tasks"] = {};
+    for (const part of ofTasks) {
+      const cohortOfPart = divided(part);
+      for (const task of part.tasks) tasks[task] = cohortOfPart;
+    }
+    const tested = apartFrom(study, divisions, division).flatMap(({ manifest, splits }) =>
+      those(manifest, [...splits.validation, ...splits.test]),
     );
-    refuseTestImages(ready, tested, model, manifest.path);
-    if (!isTrainingSet) ofModels[model] = ready;
-    leftOut[model] = patientsLeftOut;
-  }
+    const pretrained: Division["pretraining"] = {};
+    const leftOut: Record<string, number> = {};
+    for (const { model, manifest, cases, isTrainingSet, patientsLeftOut } of ofModels) {
+      const ready = those(
+        manifest.path,
+        cases.map(({ id }) => id),
+      );
+      refuseTestImages(ready, tested, model, manifest.path);
+      // Where seeds divide the patients, the training set of one is not that of another.
+      if (!isTrainingSet || division.seed !== null) pretrained[model] = ready;
+      leftOut[model] = patientsLeftOut;
+    }
+    return { ...cohort, tasks, pretraining: pretrained, pretrainingLeftOut: leftOut };
+  };
+  const ready = divisions.map((division, index) => ({
+    seed: division.seed,
+    division: preparedDivision(division, pretrainings[index] as PretrainingCohort[]),
+  }));
+  const [first] = ready as [(typeof ready)[number]];
   return {
-    ...cohort,
-    tasks,
-    pretraining: ofModels,
-    pretrainingLeftOut: leftOut,
+    ...first.division,
+    ...(first.seed === null
+      ? {}
+      : { divisions: Object.fromEntries(ready.map(({ seed, division }) => [String(seed), division])) }),
     exposure: await exposureOf(study, judgedOn(cohorts)),
     excluded,
   };
@@ -135,8 +191,11 @@ export async function prepareStudyCohort(study: Study, options: PrepareOptions):
 
 const usedOf = ({ train, validation, test }: Splits): string[] => [...train, ...validation, ...test];
 
-/** `splits.json`: which case went where, and which patient. */
-async function writeSplits(study: Study, [own, ...others]: readonly DividedCohort[]): Promise<void> {
+/** `splits.json`: which case went where, and which patient; among `others` what later seeds divide anew. */
+async function writeSplits(study: Study, divisions: readonly SeedDivision[]): Promise<void> {
+  const [own, ...others] = divisions.flatMap(({ seed, cohorts }) =>
+    cohorts.map((cohort) => ({ ...cohort, ...(seed === null ? {} : { ofSeed: seed }) })),
+  );
   const { splits, patients } = own as DividedCohort;
   await writeSealedJson(studyPaths(study.execution.output).splits, {
     seed: study.seed,
@@ -145,9 +204,10 @@ async function writeSplits(study: Study, [own, ...others]: readonly DividedCohor
     ...(others.length === 0
       ? {}
       : {
-          others: others.map(({ manifest, tasks, splits, patients }) => ({
+          others: others.map(({ manifest, tasks, splits, patients, ofSeed }) => ({
             manifest,
             tasks,
+            ...(ofSeed === undefined ? {} : { ofSeed }),
             ...splits,
             patients,
           })),
@@ -164,7 +224,7 @@ async function writeSplits(study: Study, [own, ...others]: readonly DividedCohor
 export async function pretrainingCohort(
   model: string,
   { manifest: path, exclude }: PretrainSettings,
-  cohorts: readonly [DividedCohort, ...DividedCohort[]],
+  cohorts: DividedCohorts,
   limits: ManifestLimits,
 ): Promise<PretrainingCohort> {
   const [own] = cohorts;

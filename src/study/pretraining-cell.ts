@@ -20,6 +20,7 @@ import { CheckpointFolder } from "./checkpoint.js";
 import { pretrainingCases } from "./cohort-file.js";
 import { pretrainingMethod } from "./pretraining-method.js";
 import type { PretrainSettings } from "./schema.js";
+import { varies } from "./seeds.js";
 import { smallestBatchOf } from "./smallest-batch.js";
 import { train } from "./train.js";
 
@@ -58,7 +59,8 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
   };
 
   const meter = new CostMeter();
-  const seed = seedFor(study.seed, "weights", cell.model, "pretraining");
+  const ofSeed = varies(study, "pretraining") ? [cell.seed] : [];
+  const seed = seedFor(study.seed, "weights", cell.model, "pretraining", ...ofSeed);
   using network = await Network.build(spec, { device, seed });
   using teacher = method.hasTeacher ? await Network.build(spec, { device, seed }) : null;
   await method.begin(network);
@@ -68,7 +70,7 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
     restsOn: digest(basis),
     onDamage: onDamageOf(context),
   });
-  const name = ["pretraining", cell.model];
+  const name = ["pretraining", cell.model, ...ofSeed];
   const told = listeners(context, null);
   const trained = await train({
     network,

@@ -9,8 +9,9 @@ import { TransferLimitsError } from "../common/errors.js";
 import type { TaskKind } from "../common/vocabulary.js";
 import { taskOf } from "../tasks/index.js";
 import { cohortRequests } from "./cohort-file.js";
-import { preprocessOptions } from "./prepare.js";
+import { preprocessOptions, splitSeed } from "./prepare.js";
 import type { Study, TaskConfig } from "./schema.js";
+import { seedsOf, varies } from "./seeds.js";
 
 /** A cohort of a study as its manifest describes it. */
 export interface CohortPreview {
@@ -40,10 +41,12 @@ export interface CohortPreview {
 export async function previewCohorts(study: Study): Promise<CohortPreview[]> {
   const previews: CohortPreview[] = [];
   const { crop } = study.cohort;
+  // Where each seed divides the patients anew, the first stands for all.
+  const shown = varies(study, "split") ? (seedsOf(study)[0] as number) : null;
   for (const { manifest: path, split, tasks } of cohortRequests(study)) {
     const manifest = await readManifest(path, study.cohort.manifestLimits);
     const { cases, columns } = manifest;
-    const { train, validation, test, unused } = makeSplits(cases, split, study.seed);
+    const { train, validation, test, unused } = makeSplits(cases, split, splitSeed(study, shown));
     const left = new Set(unused);
     const missing: CohortPreview["missing"] = [];
     for (const { id, volumes } of cases) {

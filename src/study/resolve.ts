@@ -147,7 +147,7 @@ function contradictionsOf(config: StudyConfig): Fault[] {
     if (typeof task !== "string" && "strategies" in task)
       unique(["tasks", index, "strategies"], task.strategies);
   });
-  unique(["seeds"], config.seeds);
+  checkSeeds(config, fault, unique);
   unique(["comparators"], config.comparators);
 
   checkSplit(["split"], config.split, fault, config.tasks.length > 0);
@@ -173,6 +173,24 @@ function contradictionsOf(config: StudyConfig): Fault[] {
 }
 
 type Report = (path: PropertyKey[], message: string) => void;
+
+function checkSeeds(
+  { seeds, models }: StudyConfig,
+  fault: Report,
+  unique: (path: PropertyKey[], values: readonly unknown[]) => void,
+): void {
+  if (Array.isArray(seeds)) {
+    unique(["seeds"], seeds);
+    return;
+  }
+  unique(["seeds", "vary"], seeds.vary);
+  const index = seeds.vary.indexOf("pretraining");
+  if (index >= 0 && !models.some(({ pretrain }) => pretrain))
+    fault(
+      ["seeds", "vary", index],
+      'expected a model with "pretrain", which each seed would pretrain anew, but received models with "weights" alone',
+    );
+}
 
 function checkSplit(path: PropertyKey[], split: StudyConfig["split"], fault: Report, isTested = true): void {
   const shares = Object.entries(split);

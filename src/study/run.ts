@@ -24,13 +24,20 @@ import {
 } from "./cell-folder.js";
 import { refuseChanges } from "./changes.js";
 import { refuseTooLarge } from "./check-memory.js";
-import { differingCases, preparedCases, readCohort, type StudyCohort, writeCohort } from "./cohort-file.js";
+import {
+  differingCases,
+  divisionOf,
+  preparedCases,
+  readCohort,
+  type StudyCohort,
+  writeCohort,
+} from "./cohort-file.js";
 import { ResultsCollector } from "./collect.js";
 import { DevicePool, withDevices } from "./devices.js";
 import { checkStudy } from "./load.js";
 import { whileLocked } from "./lock.js";
 import { smallerMicroBatch } from "./micro-batch.js";
-import { type PlannedCell, planStudy, pretrainingId, type StudyPlan } from "./plan.js";
+import { type PlannedCell, planStudy, type StudyPlan } from "./plan.js";
 import { prepareStudyCohort } from "./prepare.js";
 import { type Outcome, runSchedule } from "./schedule.js";
 import type { Study, StudyInput } from "./schema.js";
@@ -146,7 +153,7 @@ async function runLocked(
     const job: CellJob = {
       study: onDevice(study, device),
       cell,
-      cohort,
+      cohort: divisionOf(cohort, cell.seed),
       threads,
       weights: weights.get(cell.model) ?? null,
       retry,
@@ -250,9 +257,9 @@ async function finishedCells(
     const result = await (kind === "pretraining" ? readPretraining(folder, id) : readCell(folder, id));
     if (result) finished.set(id, { basis: result.basis, threads: result.cost.threads });
   }
-  for (const { id, model, dependsOn } of cells) {
-    const pretraining = pretrainingId(model);
-    if (!dependsOn.includes(pretraining) || !finished.has(pretraining)) continue;
+  for (const { id, dependsOn } of cells) {
+    const [pretraining] = dependsOn;
+    if (pretraining === undefined || !finished.has(pretraining)) continue;
     const started = finished.get(id)?.basis?.weights ?? null;
     if (started === null || started === (await encoderChecksum(folder, pretraining))) continue;
     finished.delete(id);

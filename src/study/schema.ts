@@ -259,6 +259,20 @@ export const taskSchema = z.discriminatedUnion("kind", [
 const atLeast0 = z.number().min(0);
 const expectedSpread = section({ seed: atLeast0, patient: atLeast0, interaction: atLeast0 });
 
+/** What another seed may change, each by a stream of its own. */
+export const variable = ["weights", "order", "pretraining", "split"] as const;
+export type Varied = (typeof variable)[number];
+
+const repetitionsSchema = section({
+  /** So many seeds, from 1 on. */
+  count: z.int().min(1).max(1000),
+  /**
+   * `weights`: those that are drawn. `order`: that of the cases, and what is drawn of them in training. `pretraining`: each
+   * seed pretrains encoders of its own. `split`: each divides the patients anew.
+   */
+  vary: z.array(z.enum(variable)).min(1).default(["weights", "order"]),
+});
+
 const specialisedByTask = Object.fromEntries(
   taskKinds.map((kind) => [kind, specialisedSchema.default(definitionOf(kind).specialised)]),
 ) as Record<TaskKind, z.ZodDefault<typeof specialisedSchema>>;
@@ -271,8 +285,8 @@ export const studySchema = section({
   name: fileName,
   /** Everything random follows from it: splits, masks, weights, the order of cases. */
   seed: seed.default(1),
-  /** Repetitions: each trains every cell again, from other weights and in another order. */
-  seeds: z.array(seed).min(1).default([1]),
+  /** Repetitions: each trains every cell again, from other weights and in another order; or as many of them, and what varies. */
+  seeds: z.union([z.array(seed).min(1), repetitionsSchema]).default([1]),
   cohort: section({
     /** The cohort's CSV. */
     manifest: path,

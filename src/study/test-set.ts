@@ -5,7 +5,7 @@ import type { VolumeBank } from "../cohort/volume-bank.js";
 import { TransferLimitsError } from "../common/errors.js";
 import { writeSafetensors } from "../native/safetensors.js";
 import { Tensor } from "../native/tensor.js";
-import type { TestMetric } from "../results/cell.js";
+import type { CellResult, TestMetric } from "../results/cell.js";
 import type { Picture, Task } from "../tasks/task.js";
 import { cohortOf, type StudyCohort } from "./cohort-file.js";
 import type { Evaluation, Visit } from "./evaluate.js";
@@ -19,6 +19,8 @@ export interface OpenSets {
   validation: CaseVolumes[];
   test: CaseVolumes[];
   testCases: PreparedCase[];
+  /** Where each seed divides the patients anew. */
+  division: NonNullable<CellResult["division"]> | null;
 }
 
 /**
@@ -36,7 +38,7 @@ export async function openSets(
 ): Promise<OpenSets> {
   const fitting = (cases: readonly PreparedCase[]) =>
     cases.filter((prepared) => task.missing(factsOf(prepared)) === null);
-  const { split } = cohortOf(cohort, task.kind);
+  const { split, patients } = cohortOf(cohort, task.kind);
   const { train: trainCases, validation, test: testCases } = split;
   const sets = { train: fitting(trainCases), validation: fitting(validation), test: fitting(testCases) };
   const reason = tooFewPrepared(cell, task, cohort, voxels);
@@ -48,6 +50,9 @@ export async function openSets(
     validation: await open(sets.validation, bank),
     test: await open(sets.test), // seen once
     testCases: sets.test,
+    division: cohort.divisions
+      ? { patients, tested: new Set(testCases.map(({ patient }) => patient)).size }
+      : null,
   };
 }
 

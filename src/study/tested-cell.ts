@@ -1,24 +1,23 @@
 import { join } from "node:path";
-import type { PreparedCase } from "../cohort/preprocess.js";
 import { writeFileAtomically, writeJson } from "../common/atomic-file.js";
 import type { MeasuredMetric } from "../common/progress.js";
 import type { CellResult } from "../results/cell.js";
 import { completeCell, curveCsv } from "./cell-folder.js";
 import type { PlannedCell } from "./plan.js";
-import type { Tested } from "./test-set.js";
+import type { OpenSets, Tested } from "./test-set.js";
 
 /** What a cell's result holds beside what its plan says. */
-type Found = Omit<CellResult, "id" | "task" | "strategy" | "model" | "comparator" | "seed">;
+type Found = Omit<CellResult, "id" | "task" | "strategy" | "model" | "comparator" | "seed" | "division">;
 
 /**
  * Writes the folder of a cell that was tested: what testing gave, the training curve, the result, and what `keep` adds.
  *
- * @param testCases of the test set, in order
+ * @param sets the cases of the test set, in order, and how patients were divided
  */
 export async function completeTestedCell(
   folder: string,
   cell: PlannedCell,
-  { tested, testCases }: { tested: Tested; testCases: readonly PreparedCase[] },
+  { tested, testCases, division }: Pick<OpenSets, "testCases" | "division"> & { tested: Tested },
   found: Found,
   keep: (partial: string) => Promise<void> = async () => {},
 ): Promise<{ metric: MeasuredMetric }> {
@@ -33,6 +32,7 @@ export async function completeTestedCell(
       model: cell.model,
       comparator: cell.comparator as CellResult["comparator"],
       seed: cell.seed,
+      ...(division === null ? {} : { division }),
       ...found,
     };
     await writeJson(join(partial, "cell.json"), result);

@@ -35,7 +35,7 @@ export async function runTrivialCell(given: CellContext): Promise<{ metric: Meas
   return await completeTestedCell(
     folder,
     cell,
-    { tested, testCases: sets.testCases },
+    { ...sets, tested },
     {
       network: { architecture: "none", parameters: 0, trainable: 0 },
       trivial,

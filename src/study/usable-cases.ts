@@ -5,7 +5,7 @@ import { TransferLimitsError } from "../common/errors.js";
 import type { NetworkSpec } from "../native/network-spec.js";
 import { taskOf } from "../tasks/index.js";
 import type { Task } from "../tasks/task.js";
-import { cohortOf, type StudyCohort } from "./cohort-file.js";
+import { cohortOf, divisionOf, type StudyCohort } from "./cohort-file.js";
 import type { PlannedCell } from "./plan.js";
 import type { Study } from "./schema.js";
 import { smallestBatchOf } from "./smallest-batch.js";
@@ -84,7 +84,7 @@ export function tooFewPrepared(
   cohort: StudyCohort,
   voxels: readonly [number, number, number],
 ): string | null {
-  const { split } = cohortOf(cohort, task.kind);
+  const { split } = cohortOf(divisionOf(cohort, cell.seed), task.kind);
   const least = leastCases(cell, task, voxels);
   for (const set of ["train", "test"] as const) {
     const facts = split[set].map(factsOf);

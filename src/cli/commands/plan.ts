@@ -44,6 +44,7 @@ export function addPlan(program: Command): void {
         const plan = planStudy(study);
         const { refuseTooLarge } = await import("../../study/check-memory.js");
         refuseTooLarge(study, plan.cells);
+        const { varies } = await import("../../study/seeds.js");
         const { planWarnings } = await import("../../study/plan-warnings.js");
         const cohorts = await previewCohorts(study);
         const { openClaims, plannedClaims } = await import("../../study/planned-claims.js");
@@ -74,6 +75,9 @@ export function addPlan(program: Command): void {
           text: [
             `${printable(plan.name)}: ${count(plan.cells.length, "cell")}, to ${printable(study.execution.output)}`,
             ...cohorts.flatMap(cohortLines),
+            ...(varies(study, "split")
+              ? ["each seed divides the patients anew: the sets above are those of the first"]
+              : []),
             ...augmentationLines(plan, augmentationInWords),
             table(
               [

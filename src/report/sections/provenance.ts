@@ -113,7 +113,10 @@ function seedsAndSplits({ results, splits }: StudyFolder, summary: Summary, asse
 ${split.test} to test${unused > 0 ? `, ${count(unused, "case")} unused` : ""}.</p>`;
   });
   const masks = masksInWords(results.cohort.masks ?? []).map((words) => html`<p>${words}</p>`);
-  return html`${cohorts}${masks}<p>${summary.seeds.length === 1 ? "Seed" : "Seeds"}: ${seeds}.</p>${files}`;
+  const anew = results.cells.some(({ result }) => result?.division !== undefined)
+    ? " Each divides the patients anew; sets and cases above are those of the first."
+    : "";
+  return html`${cohorts}${masks}<p>${summary.seeds.length === 1 ? "Seed" : "Seeds"}: ${seeds}.${anew}</p>${files}`;
 }
 
 /** Cases of a cohort that no set holds: of the one that a task names, or of the study's. */
