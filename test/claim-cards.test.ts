@@ -7,7 +7,7 @@ import { simulateClaims } from "../dist/statistics/simulation.js";
 import { type FixtureOptions, studyResults } from "./report-fixture.js";
 
 const textOf = (results: StudyResults) =>
-  String(claimsSection(results, summarise(results)) ?? "")
+  String(claimsSection(summarise(results)) ?? "")
     .replace(/<[^>]*>/g, "")
     .replaceAll("\u00a0", " ");
 const cards = (options: FixtureOptions) => textOf(studyResults(options));
@@ -49,6 +49,29 @@ describe("a claim card", () => {
     const text = textOf(results);
     expect(text).toMatch(/its weights were pretrained on 2 patients of the test set/);
     expect(text).toMatch(/only 6 patients/);
+    // The fixture's trainings are all best at their last epoch.
+    expect(text).toMatch(
+      /the fine-tuned model was best at its last epoch; the model trained from scratch was/,
+    );
+    expect(text).toMatch(/might be better after a longer training/);
+  });
+
+  it("says what it rests on whatever the verdict: margin, p, power, cost", () => {
+    const text = cards({ seeds: [1, 2, 3], mean: (_, name) => (name === "fine-tuned" ? 0.53 : 0.5) });
+    expect(text).toMatch(/p [=<] 0\.\d+ by Holm/);
+    expect(text).toMatch(/A difference of up to 0\.02 in Dice does not matter in practice\./);
+    expect(text).toMatch(
+      /Over training from scratch: undecided.*find a difference of 0\.\d+ in 8 of 10 studies/s,
+    );
+    expect(text).toMatch(/Device time of a seed: 28 s to fine-tune, 28 s for training from scratch/);
+  });
+
+  it("keeps the place of a comparison that could not be made, and says why", () => {
+    const text = cards({
+      seeds: [1, 2, 3],
+      status: ({ comparator }) => (comparator === "specialised" ? "failed" : "done"),
+    });
+    expect(text).toMatch(/Over the specialised model: not compared\s*A cell that it takes failed\./);
   });
 });
 

@@ -28,6 +28,7 @@ const whole: FixtureOptions = {
 };
 const studies: Record<string, FixtureOptions> = {
   "every task and two models": whole,
+  "every task and three seeds": { ...whole, seeds: [1, 2, 3] },
   "every task, one model of which failed": {
     ...whole,
     status: ({ model }) => (model === "ProViCNet" ? "failed" : "done"),

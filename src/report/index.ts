@@ -13,10 +13,11 @@ import { taskLabel } from "./labels.js";
 import { page } from "./page.js";
 import { alignmentSection } from "./sections/alignment.js";
 import { answerSection } from "./sections/answer.js";
-import { claimsSection } from "./sections/claims.js";
+import { claimCards, claimsSection } from "./sections/claims.js";
 import { costSection } from "./sections/cost.js";
 import { everythingSection } from "./sections/everything.js";
 import { figuresSection } from "./sections/figures.js";
+import { methodsSection } from "./sections/methods.js";
 import { drawGallery } from "./sections/pictures.js";
 import { provenanceSection } from "./sections/provenance.js";
 import { taskSection } from "./sections/task.js";
@@ -29,7 +30,8 @@ const pictureBudget = 4_500_000;
 
 /**
  * Writes the report of a study, finished or not: `report.html`, one file that opens from its path without a network,
- * and beside it `figures/<name>.svg` and `.csv` for every figure and `tables/<name>.csv` for every table. Needs
+ * and beside it `figures/<name>.svg` and `.csv` for every figure, `tables/<name>.csv` for every table, `claims.json` with
+ * what may be claimed, and `methods.txt`, a paragraph to paste into a paper. Needs
  * `results.json`; what else is missing is said on the first screen. Each file is complete or absent.
  *
  * @returns the path of `report.html`
@@ -72,12 +74,15 @@ async function buildReport(study: StudyFolder): Promise<{ contents: string; file
     everythingSection(summary, assets),
     await figuresSection(summary, shown, assets, results),
   ];
-  const claims = claimsSection(results, summary);
+  const claims = claimsSection(summary);
+  if (claims !== null) assets.files.set("claims.json", `${JSON.stringify(claimCards(summary), null, 2)}\n`);
   if (claims !== null) sections.unshift(claims);
   sections.push(...(await taskSections(study, summary, shown, assets)));
+  const methods = methodsSection(results, summary, assets);
   sections.push(
     alignmentSection(results, summary, assets),
     costSection(results, summary, assets),
+    ...(methods === null ? [] : [methods]),
     await provenanceSection(study, summary, assets),
   );
   const links = [
@@ -90,6 +95,7 @@ async function buildReport(study: StudyFolder): Promise<{ contents: string; file
     })),
     { id: "alignment", label: "Alignment" },
     { id: "cost", label: "Cost" },
+    ...(methods === null ? [] : [{ id: "methods", label: "Methods" }]),
     { id: "provenance", label: "Provenance" },
   ];
   const footer = html`<p>transfer-limits ${results.software.package}. Every figure and table has its numbers beside this page, in

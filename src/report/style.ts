@@ -56,6 +56,7 @@ section[id],figure[id]{scroll-margin-top:3.2em}
 .claim dl,.claim p{margin:.3em 0}
 .claim dt{font-weight:400;margin-top:.5em}
 .claim dd{margin:0;font-size:.9rem;overflow-wrap:anywhere}
+.paste{user-select:all;background:var(--card);border:1px solid var(--rule);border-radius:6px;padding:.8em 1em;max-width:80ch;white-space:pre-line}
 .notes ul{margin:.2em 0 1.4em;padding-left:1.2em}
 .notes li{margin:.25em 0}
 details{margin:.6em 0}

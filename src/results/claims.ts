@@ -105,7 +105,7 @@ const claimSchema = z.object({
   better: whole.nullable(),
   /** The difference that these seeds and patients find with a power of 80 %; null where their spread is not known. */
   detectable: numberOrNull,
-  /** What would settle an undetermined claim; null where it is settled, or nothing is known of the spread. */
+  /** What would settle an undetermined claim, beside as many others as there are; null where it is settled, or nothing is known of the spread. */
   wouldSettle: wouldSettle.nullable(),
   /** What stands against these numbers, each in a few words; empty where nothing is known to. */
   distrust: z.array(text),

@@ -116,7 +116,10 @@ export function computeClaims(
         ? whatSettles(
             crossed.deviations,
             { estimate, margin: numbers.equivalence.margin },
-            { seeds: rest.seeds.length, patients: rest.patients, models },
+            {
+              ...{ seeds: rest.seeds.length, patients: rest.patients, models },
+              alpha: level / multiplicity(numbers, measured),
+            },
           )
         : null;
     return { ...numbers, ...judged, wouldSettle, distrust: doubtsAbout(rest, one.pairs, circumstances) };
@@ -125,6 +128,17 @@ export function computeClaims(
 
 /** A claim as far as its verdict takes it. */
 type Judged = Omit<Claim, "verdict" | "reason" | "wouldSettle" | "distrust">;
+
+/** By how much Holm's method raises the p of a claim: of one that it raises to 1, by no less than all claims there are. */
+function multiplicity(
+  { p, adjustedP, reference }: Judged,
+  all: readonly { claim: { reference: GainReference }; known: unknown }[],
+): number {
+  const family = all.filter(({ claim, known }) => known !== null && claim.reference === reference).length;
+  return p === null || adjustedP === null || adjustedP >= 1 || p === 0
+    ? family
+    : Math.min(family, adjustedP / p);
+}
 
 function percentOf(
   { fineTuned, referenceValue }: Pick<Claim, "fineTuned" | "referenceValue">,

@@ -47,7 +47,7 @@ export function doubtsAbout(
     ...rareClass(pairs[0]?.[0]),
     ...(["fine-tuned", reference] as const).flatMap((comparator, side) =>
       pairs.some((pair) => endedTooEarly(pair[side] as CellResult))
-        ? [`${named[comparator]} was best at its last epoch: a longer training might differ`]
+        ? [`${named[comparator]} was best at its last epoch`]
         : [],
     ),
   ];

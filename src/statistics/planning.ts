@@ -109,19 +109,26 @@ const most = { seeds: 50, patients: 5000 } as const;
 /**
  * How many seeds with the patients there are, or patients with the seeds there are, would settle a claim, if the difference
  * truly is the one that was seen: find it with a power of 80 %, or show that it lies within the margin.
+ *
+ * @param design.alpha that the difference is to be found at: less than 0.05 where it is one of many claims
  */
 export function whatSettles(
   spreads: Spreads,
   { estimate, margin }: { estimate: number; margin: number },
-  { seeds, patients, models = 1 }: { seeds: number; patients: number; models?: number },
+  {
+    seeds,
+    patients,
+    models = 1,
+    alpha = 0.05,
+  }: { seeds: number; patients: number; models?: number; alpha?: number },
 ): WouldSettle {
   requireDesign(spreads, seeds, patients, models);
   const size = Math.abs(estimate);
   const settles = (s: number, n: number): boolean => {
     // Whether an interval is narrow enough is one look at how far it reaches; its width would take a search.
     const spread = spreadOf(spreads, s, n, models);
-    const within = (distance: number, alpha: number) => distance > 0 && spread.beyond(distance) <= alpha;
-    return within(size - normal80 * errorOf(spreads, s, n), 0.05) || within(margin - size, 0.1);
+    const within = (distance: number, chance: number) => distance > 0 && spread.beyond(distance) <= chance;
+    return within(size - normal80 * errorOf(spreads, s, n), alpha) || within(margin - size, 0.1);
   };
   return {
     seeds: smallest(seeds, most.seeds, (s) => settles(s, patients)),
