@@ -271,6 +271,9 @@ function cellResult(key: CellKey, mean: number, cases: string[], epochs: number)
       cases: values,
       secondary: {},
     },
+    ...(key.comparator === "trivial"
+      ? { trivial: { answer: "nothing-learnt", chosenOn: null, tried: [], validation: average * 0.98 } }
+      : {}),
     curve,
     bestEpoch: curve.length > 0 ? epochs : null,
     cost: cost(curve.length, key.comparator === "specialised" ? 1.1 : 2.3),

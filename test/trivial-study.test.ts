@@ -173,6 +173,7 @@ describe("what a network must beat", () => {
     const best =
       (ofCubic?.value ?? 0) > (ofLinear?.value ?? 0) ? "cubic interpolation" : "linear interpolation";
     expect(result.trivial?.answer).toBe(best);
+    expect(result.trivial?.validation).toBe(Math.max(ofLinear?.value ?? 0, ofCubic?.value ?? 0));
     if (best !== "linear interpolation") return;
     for (const one of await casesOf("test")) {
       const t2w = await one.load("t2w");
@@ -185,7 +186,12 @@ describe("what a network must beat", () => {
     const { input, target, prediction } = await pictures(result.id);
     expect(prediction).toEqual(input);
     expect(prediction).not.toEqual(target);
-    expect(result.trivial).toEqual({ answer: "the input as it is", chosenOn: null, tried: [] });
+    expect(result.trivial).toEqual({
+      answer: "the input as it is",
+      chosenOn: null,
+      tried: [],
+      validation: expect.any(Number),
+    });
   });
 
   it("translates by one monotone map, which errs no more on average than the mean of the training voxels", async () => {

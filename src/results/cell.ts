@@ -112,6 +112,8 @@ const trivialChoiceSchema = z.object({
   chosenOn: z.enum(["validation", "training"]).nullable(),
   /** The task's metric of each answer over that set; null where the set leaves it undefined. Empty where there is one alone. */
   tried: z.array(z.object({ answer: text, value: numberOrNull })),
+  /** The task's metric of the answer that stands over the validation set; null where there is none, or it leaves it undefined. */
+  validation: numberOrNull.exactOptional(),
 });
 
 /** Which answer without a network stands as the comparator `trivial`. */

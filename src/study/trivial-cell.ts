@@ -54,7 +54,8 @@ const answererOf =
 
 /**
  * The best answer on the validation set, or on the training set where there is none or it leaves the metric undefined; of
- * equally good ones, and where neither set says anything, the first.
+ * equally good ones, and where neither set says anything, the first. What the validation set says of it is kept too: training
+ * curves of networks are drawn beside it.
  */
 async function choose(
   present: Presentation,
@@ -62,23 +63,35 @@ async function choose(
   sets: OpenSets,
   signal: AbortSignal,
 ): Promise<{ answer: TrivialAnswer; trivial: TrivialChoice }> {
-  const chosen = (answer: TrivialAnswer, rest: Pick<TrivialChoice, "chosenOn" | "tried">) => {
+  const valueOver = async (answer: TrivialAnswer, cases: OpenSets["train"]): Promise<number | null> => {
+    if (cases.length === 0) return null;
+    return (await evaluateAnswers(present, cases, signal, answererOf(answer))).assessment.value;
+  };
+  const chosen = (
+    answer: TrivialAnswer,
+    rest: Required<Pick<TrivialChoice, "chosenOn" | "tried" | "validation">>,
+  ) => {
     const { name, detail } = answer;
     return { answer, trivial: { answer: name, ...(detail === undefined ? {} : { detail }), ...rest } };
   };
-  if (answers.length === 1) return chosen(answers[0], { chosenOn: null, tried: [] });
+  const [first] = answers;
+  if (answers.length === 1)
+    return chosen(first, { chosenOn: null, tried: [], validation: await valueOver(first, sets.validation) });
   let tried: TrivialChoice["tried"] = [];
   for (const set of ["validation", "training"] as const) {
     const cases = set === "validation" ? sets.validation : sets.train;
     if (cases.length === 0) continue;
     tried = [];
-    for (const answer of answers) {
-      const { assessment } = await evaluateAnswers(present, cases, signal, answererOf(answer));
-      tried.push({ answer: answer.name, value: assessment.value });
-    }
+    for (const answer of answers) tried.push({ answer: answer.name, value: await valueOver(answer, cases) });
     const values = tried.map(({ value }) => value ?? Number.NEGATIVE_INFINITY);
     const best = values.indexOf(Math.max(...values));
-    if (tried[best]?.value != null) return chosen(answers[best] as TrivialAnswer, { chosenOn: set, tried });
+    const value = tried[best]?.value;
+    if (value != null)
+      return chosen(answers[best] as TrivialAnswer, {
+        chosenOn: set,
+        tried,
+        validation: set === "validation" ? value : null,
+      });
   }
-  return chosen(answers[0], { chosenOn: null, tried });
+  return chosen(first, { chosenOn: null, tried, validation: null });
 }

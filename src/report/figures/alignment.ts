@@ -85,7 +85,7 @@ squared MMD.${
       points.every((point) => point.counts)
         ? null
         : " r and p count each task once. Paler points are tasks learnt a second time, by diffusion: they would not be independent, so with them r comes without a p."
-    }${starMeaning(points)} Figure 2 of the paper.`,
+    }${starMeaning(points)} ${reference === "trivial" ? "As Figure 2 of the paper, over another reference." : "Figure 2 of the paper."}`,
     panels,
     rowOf: 3, // a row a foundation model, a panel a distance
     legend: [],

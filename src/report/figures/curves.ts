@@ -3,6 +3,7 @@ import { groupBy } from "../../common/group-by.js";
 import {
   type Comparator,
   comparators,
+  isShared,
   type Strategy,
   type TaskKind,
   type TaskVariant,
@@ -79,7 +80,7 @@ function figureOf(
   for (const row of rows) {
     const { points: mine, all } = curvePoints(row);
     // The specialised model's curve is there to compare with; alone it says nothing of this one.
-    if (mine.every(({ comparator }) => comparator === "specialised")) continue;
+    if (mine.every(({ comparator }) => isShared(comparator))) continue;
     thinned ||= mine.length < all;
     for (const point of mine) points.push(point);
     const epochs = mine.map((point) => point.epoch);
@@ -102,7 +103,7 @@ function figureOf(
     name,
     title,
     caption: html`Training loss above, validation metric below; one line a seed${summary.seeds.length > limits.seeds ? ` (the first ${limits.seeds} of ${grouped(summary.seeds.length)})` : null}. Where a line starts high and rises
-early, the pretrained weights already fit the task.${thinned ? " Of long curves, the lowest and highest values of each stretch are drawn; cells/<id>/curve.csv has every epoch." : null}${name.startsWith("figure-3") ? " Figure 3 of the paper." : null}`,
+early, the pretrained weights already fit the task.${points.some(({ comparator }) => comparator === "trivial") ? " What takes no network is a level line." : null}${thinned ? " Of long curves, the lowest and highest values of each stretch are drawn; cells/<id>/curve.csv has every epoch." : null}${name.startsWith("figure-3") ? " Figure 3 of the paper." : null}`,
     panels,
     legend: comparators.filter((comparator) => points.some((point) => point.comparator === comparator)),
     key: "line",
@@ -226,7 +227,27 @@ function curvePoints(row: TaskRow): { points: Point[]; all: number } {
       add(metrics);
     }
   }
-  return { points, all };
+  const level = trivialLine(row, points);
+  return { points: [...points, ...level], all: all + level.length };
+}
+
+/** What takes no network has no epochs: its value over the validation set, from the first epoch of the others to their last. */
+function trivialLine({ entries, task, strategy }: TaskRow, beside: readonly Point[]): Point[] {
+  const [result] = entries.trivial.cells.flatMap((cell) => cell.result ?? []);
+  const value = result?.trivial?.validation;
+  const validated = beside.some(({ quantity }) => quantity === "validation metric");
+  if (!result || typeof value !== "number" || !validated) return [];
+  const epochs = beside.map(({ epoch }) => epoch);
+  const { model, seed } = result;
+  const of = {
+    task,
+    strategy,
+    model,
+    comparator: "trivial" as const,
+    seed,
+    quantity: "validation metric" as const,
+  };
+  return [...new Set([smallest(epochs), largest(epochs)])].map((epoch) => ({ ...of, epoch, value }));
 }
 
 function curve(points: Point[], domain: [number, number], width: number): TopLevelSpec {
@@ -299,6 +320,8 @@ function curvesFinding(row: TaskRow, title: string): string {
         : `best ${significant(converged.best)}, within 1 % of it from epoch ${converged.epoch}`;
     return [`${comparatorLabel[comparator]}: ${end}`];
   });
+  const level = row.entries.trivial.cells.flatMap((cell) => cell.result?.trivial?.validation ?? [])[0];
+  if (level !== undefined) findings.push(`${comparatorLabel.trivial}: ${significant(level)}`);
   return `${title}. ${findings.join("; ")}.`;
 }
 

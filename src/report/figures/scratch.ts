@@ -3,10 +3,10 @@ import type { Strategy, TaskKind } from "../../common/vocabulary.js";
 import { significant } from "../format.js";
 import { html } from "../html.js";
 import { pointLabel, starMeaning } from "../labels.js";
-import { roles, taskShape } from "../palette.js";
+import { looks, roles, taskShape } from "../palette.js";
 import type { Summary, TaskRow } from "../summary.js";
 import { airyDomain, type Figure, numberAxis, panel, plotSize } from "./figure.js";
-import { beneathLabels, type Labelled, labelLayers, placeLabels } from "./point-labels.js";
+import { beneathLabels, type Labelled, type Layer, labelLayers, placeLabels } from "./point-labels.js";
 
 const height = 310;
 
@@ -16,6 +16,8 @@ interface Point extends Labelled {
   strategy: Strategy;
   fromScratch: number;
   fineTuned: number;
+  /** The mean of what takes no network; null where the study has none. */
+  trivial: number | null;
   D2S: number | null;
   area: number;
   shape: string;
@@ -28,7 +30,7 @@ export function scratchFigure(summary: Summary): Figure | null {
   );
   if (shown.length === 0) return null;
   const [low, high] = airyDomain(
-    shown.flatMap((row) => [scratch(row), fineTuned(row)]),
+    shown.flatMap((row) => [scratch(row), fineTuned(row), trivial(row) ?? fineTuned(row)]),
     0.18,
   );
   const largest = Math.max(0, ...shown.map((row) => row.distances.D2S?.biased ?? 0));
@@ -41,6 +43,7 @@ export function scratchFigure(summary: Summary): Figure | null {
       strategy: row.strategy,
       fromScratch: scratch(row),
       fineTuned: fineTuned(row),
+      trivial: trivial(row),
       D2S,
       area,
       radius: Math.sqrt(area / Math.PI),
@@ -50,30 +53,32 @@ export function scratchFigure(summary: Summary): Figure | null {
       label: `${pointLabel(row)}${D2S === null ? "" : `\nD2S ${significant(D2S)}`}`,
     };
   });
+  const withTrivial = points.some((point) => point.trivial !== null);
   const models = summary.models.filter((model) => points.some((point) => point.model === model));
   return {
     name: "figure-1b",
     title: "Trained from scratch against fine-tuned",
     caption: html`Test metric of each task; above the diagonal, pretraining helped. The area of a point grows with D2S,
-how far the fine-tuned representation lies from the one trained from scratch.${starMeaning(points)} Figure 1b of the paper.`,
+how far the fine-tuned representation lies from the one trained from scratch.${withTrivial ? " The bar above or below a point is what takes no network: a point beneath its bar does not beat it." : ""}${starMeaning(points)} Figure 1b of the paper.`,
     panels: models.map((model) => {
       const mine = points.filter((point) => point.model === model);
       const above = mine.filter((point) => point.fineTuned > point.fromScratch).length;
       return {
-        label: `${model}: fine-tuned against from scratch. ${above} of ${mine.length} points lie above the diagonal.`,
+        label: `${model}: fine-tuned against from scratch. ${above} of ${mine.length} points lie above the diagonal${withTrivial ? `, ${beaten(mine)} above what takes no network` : ""}.`,
         title: model,
         parts: [{ axis: "Fine-tuned", spec: (width) => spec(mine, low, high, width) }],
       };
     }),
-    legend: [],
+    legend: withTrivial ? ["trivial"] : [],
     key: "point",
-    columnsOfCsv: ["model", "task", "strategy", "fromScratch", "fineTuned", "D2S"],
-    rows: points.map(({ model, task, strategy, fromScratch, fineTuned, D2S }) => ({
+    columnsOfCsv: ["model", "task", "strategy", "fromScratch", "fineTuned", "trivial", "D2S"],
+    rows: points.map(({ model, task, strategy, fromScratch, fineTuned, trivial, D2S }) => ({
       model,
       task,
       strategy,
       fromScratch,
       fineTuned,
+      trivial,
       D2S,
     })),
   };
@@ -82,9 +87,24 @@ how far the fine-tuned representation lies from the one trained from scratch.${s
 const scratch = (row: TaskRow) => row.entries["from-scratch"].score?.mean ?? Number.NaN;
 const fineTuned = (row: TaskRow) => row.entries["fine-tuned"].score?.mean ?? Number.NaN;
 
+const trivial = (row: TaskRow) => row.entries.trivial.score?.mean ?? null;
+
+const beaten = (points: readonly Point[]): number =>
+  points.filter((point) => point.trivial !== null && point.fineTuned > point.trivial).length;
+
 function spec(points: Point[], low: number, high: number, width: number): TopLevelSpec {
   const scale = { domain: [low, high], nice: false, zero: false };
-  const labels = placeLabels(points, { x: [low, high], y: [low, high], ...plotSize(height, width) });
+  const bars = points.flatMap((point) =>
+    point.trivial === null
+      ? []
+      : [{ ...point, y: point.trivial, trivial: point.trivial, label: "", radius: 6 }],
+  );
+  // Bars are in the way of labels, and have none themselves.
+  const labels = placeLabels([...points, ...bars], {
+    x: [low, high],
+    y: [low, high],
+    ...plotSize(height, width),
+  }).filter(({ label }) => label !== "");
   return {
     ...panel(height, width),
     layer: [
@@ -116,7 +136,34 @@ function spec(points: Point[], low: number, high: number, width: number): TopLev
           shape: { field: "shape", type: "nominal", scale: null },
         },
       },
+      ...(bars.length === 0 ? [] : trivialBars(bars, scale)),
       ...labelLayers(labels, scale, scale),
     ],
   };
+}
+
+/** What takes no network beside each point: a bar at its height, and a thin line between the two. */
+function trivialBars(bars: readonly (Point & { trivial: number })[], scale: object): Layer[] {
+  const at = (field: string) => ({ field, type: "quantitative" as const, scale });
+  return [
+    {
+      name: "trivial_lines",
+      data: { values: [...bars] },
+      mark: { type: "rule", strokeWidth: 0.8, strokeDash: [2, 2], color: looks.trivial.light },
+      encoding: { x: at("fromScratch"), y: at("fineTuned"), y2: { field: "trivial" } },
+    },
+    {
+      name: "trivial_bars",
+      data: { values: [...bars] },
+      mark: {
+        type: "point",
+        filled: true,
+        opacity: 1,
+        size: 70,
+        shape: looks.trivial.shape,
+        color: looks.trivial.light,
+      },
+      encoding: { x: at("fromScratch"), y: at("trivial") },
+    },
+  ];
 }

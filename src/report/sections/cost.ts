@@ -19,7 +19,9 @@ export function costSection(results: StudyResults, summary: Summary, assets: Ass
   if (done.length === 0) {
     return html`<section id="cost"><h2>Cost</h2><p>${whyNothing(results.cells).status === "failed" ? "Every cell failed." : "No cell is done yet."}</p></section>`;
   }
-  const devices = [...new Set(done.map((cell) => cell.cost.device))];
+  // What takes no network works on the CPU, whatever the study's device is.
+  const networks = done.filter(({ comparator }) => comparator !== "trivial");
+  const devices = [...new Set(networks.map((cell) => cell.cost.device))];
   return html`<section id="cost"><h2>Cost</h2>
 <p>${timeTaken(results, done)}</p>
 ${ratioTable(summary, assets, devices)}
@@ -51,10 +53,12 @@ function ratioTable(summary: Summary, assets: Assets, devices: string[]): Html |
   const rows = summary.rows.flatMap((row) => {
     const fineTuned = deviceSeconds(row, "fine-tuned");
     const scratch = deviceSeconds(row, "from-scratch");
-    return fineTuned === null && scratch === null ? [] : [{ row, fineTuned, scratch }];
+    const trivial = deviceSeconds(row, "trivial");
+    return fineTuned === null && scratch === null ? [] : [{ row, fineTuned, scratch, trivial }];
   });
   if (rows.length === 0) return null;
   const unit = timeUnit(rows.flatMap(({ fineTuned, scratch }) => [fineTuned ?? 0, scratch ?? 0]));
+  const withTrivial = rows.some(({ trivial }) => trivial !== null);
   const hours = devices.every((device) => device.startsWith("cuda")) ? "GPU time" : "Device time";
   return assets.table({
     name: "table-1",
@@ -65,8 +69,9 @@ function ratioTable(summary: Summary, assets: Assets, devices: string[]): Html |
       { label: `Fine-tuned, ${unit.short}`, kind: "number" },
       { label: `From scratch, ${unit.short}`, kind: "number" },
       { label: "Ratio", kind: "number" },
+      ...(withTrivial ? [{ label: `Trivial (CPU), ${unit.short}`, kind: "number" as const }] : []),
     ],
-    rows: rows.map(({ row, fineTuned, scratch }): TableCell[] => [
+    rows: rows.map(({ row, fineTuned, scratch, trivial }): TableCell[] => [
       { shown: taskLabel(row), narrow: html`${row.model}` },
       { shown: row.model },
       time(fineTuned, unit),
@@ -74,15 +79,17 @@ function ratioTable(summary: Summary, assets: Assets, devices: string[]): Html |
       fineTuned === null || scratch === null || scratch === 0
         ? absent
         : { shown: fixed(fineTuned / scratch, 2), sort: fineTuned / scratch },
+      ...(withTrivial ? [time(trivial, unit)] : []),
     ]),
-    csvColumns: ["task", "strategy", "model", "fine-tuned (s)", "from-scratch (s)", "ratio"],
-    csvRows: rows.map(({ row, fineTuned, scratch }) => ({
+    csvColumns: ["task", "strategy", "model", "fine-tuned (s)", "from-scratch (s)", "ratio", "trivial (s)"],
+    csvRows: rows.map(({ row, fineTuned, scratch, trivial }) => ({
       task: row.task,
       strategy: row.strategy,
       model: row.model,
       "fine-tuned (s)": fineTuned,
       "from-scratch (s)": scratch,
       ratio: fineTuned === null || scratch === null ? null : fineTuned / scratch,
+      "trivial (s)": trivial,
     })),
   });
 }

@@ -21,6 +21,7 @@ export async function figuresSection(
     ...shown.models.map((model) => curvesFigure(shown, model)),
     alignmentFigure(shown, "specialised"),
     alignmentFigure(shown, "random-weights"),
+    alignmentFigure(shown, "trivial"),
   ];
   const drawn: (Html | null)[] = [];
   for (const figure of figures) drawn.push(await assets.figure(figure));
