@@ -6,6 +6,7 @@
 #include "bridge/functions.h"
 #include "bridge/handles.h"
 #include "bridge/memory_limit.h"
+#include "layers/numerics.h"
 #include "volumes/masks.h"
 
 namespace transfer_limits {
@@ -26,6 +27,7 @@ void add(Napi::Object exports, const char* name) {
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   guarded(env, [] { limit_tensor_memory(); });
+  settle_numerics();
   Environment::create(env);
   const auto environment = Environment::of(env);
   environment->tensor_class = Napi::Persistent(TensorHandle::define(env));
@@ -36,6 +38,8 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::build_info>(exports, "buildInfo");
   add<functions::set_threads>(exports, "setThreads");
   add<functions::threads>(exports, "threads");
+  add<functions::set_deterministic>(exports, "setDeterministic");
+  add<functions::device_milliseconds>(exports, "deviceMilliseconds");
   add<functions::live_tensors>(exports, "liveTensors");
   add<functions::free_memory>(exports, "freeMemory");
   add<functions::peak_memory>(exports, "peakMemory");

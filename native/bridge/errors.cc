@@ -86,6 +86,12 @@ Failure current_failure() {
   } catch (const c10::Error& error) {
     const std::string message = error.what_without_backtrace();
     if (says_out_of_memory(message)) return out_of_memory(message);
+    if (message.find("does not have a deterministic implementation") != std::string::npos) {
+      return {"BAD_CONFIG",
+              "Expected work that gives the same bits each time, but LibTorch has no such code for it here. "
+              "Do without by execution.deterministic: false. LibTorch says: " +
+                  message.substr(0, 500)};
+    }
     return {"INTERNAL", "LibTorch: " + message};
   } catch (const std::bad_alloc&) {
     return out_of_memory("an allocation was refused");

@@ -12,16 +12,18 @@ Executor& Executor::of(const torch::Device& device) {
   static auto* executors = new std::map<std::string, Executor*>;
   const std::lock_guard<std::mutex> lock(*mutex);
   Executor*& executor = (*executors)[device.str()];
-  if (executor == nullptr) executor = new Executor;
+  if (executor == nullptr) {
+    executor = new Executor(device.is_cpu() ? nullptr : std::make_unique<DeviceClock>(marks_on(device)));
+  }
   return *executor;
 }
 
 Executor& Executor::of_files() {
-  static auto* executor = new Executor;  // never destroyed, as above
+  static auto* executor = new Executor(nullptr);  // never destroyed, as above
   return *executor;
 }
 
-Executor::Executor() {
+Executor::Executor(std::unique_ptr<DeviceClock> clock) : clock_(std::move(clock)) {
   std::thread([this] { run(); }).detach();
 }
 
@@ -42,6 +44,7 @@ void Executor::run() {
       task = std::move(tasks_.front());
       tasks_.pop_front();
     }
+    const DeviceClock::Work work(clock_.get());
     task();
   }
 }

@@ -5,6 +5,7 @@
 #include <functional>
 #include <mutex>
 
+#include "kernels/device_clock.h"
 #include "modules.h"
 
 namespace transfer_limits {
@@ -19,14 +20,17 @@ class Executor {
   static Executor& of_files();
 
   void post(std::function<void()> task);
+  // Of a GPU: what its work has taken on the device itself. For this executor's thread alone. Null elsewhere.
+  DeviceClock* clock() { return clock_.get(); }
 
  private:
-  Executor();
+  explicit Executor(std::unique_ptr<DeviceClock> clock);
   void run();
 
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::function<void()>> tasks_;
+  std::unique_ptr<DeviceClock> clock_;
 };
 
 }  // namespace transfer_limits

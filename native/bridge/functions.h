@@ -10,6 +10,8 @@ namespace transfer_limits::functions {
 Napi::Value build_info(const Napi::CallbackInfo& info);
 Napi::Value set_threads(const Napi::CallbackInfo& info);
 Napi::Value threads(const Napi::CallbackInfo& info);
+Napi::Value set_deterministic(const Napi::CallbackInfo& info);
+Napi::Value device_milliseconds(const Napi::CallbackInfo& info);
 Napi::Value live_tensors(const Napi::CallbackInfo& info);
 Napi::Value free_memory(const Napi::CallbackInfo& info);
 Napi::Value peak_memory(const Napi::CallbackInfo& info);

@@ -10,6 +10,7 @@
 #include "bridge/handles.h"
 #include "bridge/promise.h"
 #include "bridge/specifications.h"
+#include "layers/numerics.h"
 
 namespace transfer_limits::functions {
 namespace {
@@ -82,6 +83,7 @@ Napi::Value evaluated(Napi::Env env, const std::shared_ptr<PlacedNetwork>& place
       [placed, precision, compute = std::move(compute)] {
         const torch::NoGradGuard no_grad;
         const Autocast autocast(precision, placed->device);
+        const Tf32 tf32(precision);
         placed->network->eval();
         return compute(*placed->network);
       },

@@ -11,7 +11,9 @@
 #include "bridge/executor.h"
 #include "bridge/functions.h"
 #include "bridge/handles.h"
+#include "bridge/promise.h"
 #include "kernels/cuda_devices.h"
+#include "layers/numerics.h"
 
 namespace transfer_limits::functions {
 namespace {
@@ -56,6 +58,21 @@ Napi::Value set_threads(const Napi::CallbackInfo& info) {
 Napi::Value threads(const Napi::CallbackInfo& info) {
   const int64_t chosen = thread_count;
   return Napi::Number::New(info.Env(), double(chosen > 0 ? chosen : at::get_num_threads()));
+}
+
+Napi::Value set_deterministic(const Napi::CallbackInfo& info) {
+  require(info[0].IsBoolean(), "Expected true or false for deterministic");
+  transfer_limits::set_deterministic(info[0].ToBoolean());
+  return info.Env().Undefined();
+}
+
+Napi::Value device_milliseconds(const Napi::CallbackInfo& info) {
+  const torch::Device device = device_named(text(info[0], "device"));
+  Executor& executor = Executor::of(device);
+  require(executor.clock() != nullptr, "Expected a GPU for deviceMilliseconds but received ", device.str());
+  return promise(
+      info.Env(), executor, [&executor] { return executor.clock()->milliseconds(); },
+      [](Napi::Env env, double milliseconds) { return Napi::Value(Napi::Number::New(env, milliseconds)); });
 }
 
 Napi::Value live_tensors(const Napi::CallbackInfo& info) {

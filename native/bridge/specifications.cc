@@ -194,8 +194,9 @@ Loss read_loss(const Napi::Value& value) {
 }
 
 Precision read_precision(const Napi::Value& value) {
-  return word<Precision>(value, "precision",
-                         {{"float32", Precision::kFloat32}, {"bfloat16", Precision::kBFloat16}});
+  return word<Precision>(
+      value, "precision",
+      {{"float32", Precision::kFloat32}, {"tf32", Precision::kTf32}, {"bfloat16", Precision::kBFloat16}});
 }
 
 std::optional<Features> read_features(const Napi::Value& value) {

@@ -44,9 +44,11 @@ at::Tensor values(at::IntArrayRef sizes, uint64_t seed, at::ScalarType type);
 std::vector<at::Tensor> layouts(const at::Tensor& tensor);
 
 void check_depthwise_conv3d(Report& report);
+void check_device_clock(Report& report);
 void check_expected_intensity(Report& report);
 void check_gelu_grn(Report& report);
 void check_mmd(Report& report);
+void check_numerics(Report& report);
 void check_ssim(Report& report);
 void check_step_recorder(Report& report);
 

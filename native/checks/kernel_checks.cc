@@ -21,9 +21,11 @@ struct Check {
 
 const std::vector<Check>& checks() {
   static const std::vector<Check> all = {{"depthwise_conv3d", &check_depthwise_conv3d},
+                                         {"device_clock", &check_device_clock},
                                          {"expected_intensity", &check_expected_intensity},
                                          {"gelu_grn", &check_gelu_grn},
                                          {"mmd", &check_mmd},
+                                         {"numerics", &check_numerics},
                                          {"ssim", &check_ssim},
                                          {"step_recorder", &check_step_recorder}};
   return all;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "layers/deterministic.h"
 #include "modules.h"
 
 namespace transfer_limits {
@@ -15,8 +16,7 @@ class GridPositionImpl : public torch::nn::Module {
 
   // Adds to feature maps [N, E, D, H, W] their positions; the answer is tokens [N, D H W, E].
   at::Tensor forward(const at::Tensor& x) {
-    const at::Tensor position =
-        at::upsample_trilinear3d(grid_, {x.size(2), x.size(3), x.size(4)}, /*align_corners=*/false);
+    const at::Tensor position = trilinear(grid_, x.sizes().slice(2));
     return (x + position).flatten(2).transpose(1, 2);
   }
 

@@ -6,8 +6,9 @@
 
 namespace transfer_limits {
 
-// How a network's products are computed. Parameters are float32 either way.
-enum class Precision : std::uint8_t { kFloat32, kBFloat16 };
+// How a network's products are computed. Parameters are float32 in any case. TF32 is float32 whose operands a GPU rounds
+// to ten bits in products and convolutions (numerics.h); nothing else of it differs from float32.
+enum class Precision : std::uint8_t { kFloat32, kTf32, kBFloat16 };
 
 // Sets LibTorch's autocast on a device while it lives: with bfloat16, matrix products and convolutions take copies of
 // their operands in it, while parameters, gradients of parameters and optimiser stay float32.

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "layers/checkpointed.h"
+#include "layers/deterministic.h"
 #include "layers/precision.h"
 #include "training/patch_contrast.h"
 
@@ -52,7 +53,7 @@ at::Tensor DinoBackboneImpl::position_embedding(int64_t rows, int64_t columns) {
   const int64_t dim = pos_embed_.size(2);
   const at::Tensor grid =
       pos_embed_.narrow(1, 1, kGrid * kGrid).reshape({1, kGrid, kGrid, dim}).permute({0, 3, 1, 2});
-  const at::Tensor resized = at::_upsample_bicubic2d_aa(grid, {rows, columns}, /*align_corners=*/false);
+  const at::Tensor resized = bicubic(grid, {rows, columns});
   return at::cat({pos_embed_.narrow(1, 0, 1), resized.flatten(2).transpose(1, 2)}, 1);
 }
 
@@ -282,7 +283,7 @@ at::Tensor DinoVit::decode(const Features& features, const at::Tensor& volume) {
           .movedim(1, 2);                                  // [N, outputs, D, 8 h, 8 w]
   const auto size = volume.sizes().slice(2);
   if (!subpixel_) return answer_at(stacked, size, volume);  // [N, outputs, D, H, W]
-  const at::Tensor features_of_voxels = at::upsample_trilinear3d(stacked, size, /*align_corners=*/false);
+  const at::Tensor features_of_voxels = trilinear(stacked, size);
   return answer_from(subpixel_(features_of_voxels, volume), volume);
 }
 

@@ -8,6 +8,7 @@
 #include "error.h"
 #include "kernels/expected_intensity.h"
 #include "layers/precision.h"
+#include "layers/resize.h"
 #include "modules.h"
 #include "training/losses.h"
 
@@ -113,8 +114,7 @@ class Network : public torch::nn::Module {
       const at::Tensor intensity = expected_intensity(output, *bins_, size);  // [N, 1, D, H, W]
       return adds_input() ? intensity + in_float32(input.narrow(1, 0, 1)) : intensity;
     }
-    return output.sizes().slice(2) == size ? output
-                                           : at::upsample_trilinear3d(output, size, /*align_corners=*/false);
+    return resize_to(output, size);
   }
   at::Tensor answer_from(const at::Tensor& output, const at::Tensor& input) const {
     return answer_at(output, output.sizes().slice(2), input);

@@ -4,6 +4,7 @@
 
 #include "layers/container.h"
 #include "layers/conv3d.h"
+#include "layers/deterministic.h"
 #include "layers/precision.h"
 
 namespace transfer_limits {
@@ -78,8 +79,8 @@ std::vector<at::Tensor> ResNetTrunk::stages(const at::Tensor& input, bool traini
           "whose batch norm needs them, but received ",
           input.sizes());
   at::Tensor x = input.contiguous(at::MemoryFormat::ChannelsLast3d);
-  x = at::relu(stem_(x));                                 // [N, features, D / 2, H / 2, W / 2]
-  x = at::max_pool3d(x, 3, /*stride=*/2, /*padding=*/1);  // [N, features, D / 4, H / 4, W / 4]
+  x = at::relu(stem_(x));           // [N, features, D / 2, H / 2, W / 2]
+  x = window_maxima(x, {3, 2, 1});  // [N, features, D / 4, H / 4, W / 4]
   std::vector<at::Tensor> result;
   for (auto& stage : blocks_) {
     for (auto& block : stage) x = block(x);

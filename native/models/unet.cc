@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "layers/deterministic.h"
 #include "layers/padding.h"
 
 namespace transfer_limits {
@@ -31,7 +32,7 @@ at::Tensor UNet::forward(const at::Tensor& input) {
                      .contiguous(at::MemoryFormat::ChannelsLast3d);
   std::vector<at::Tensor> skips;
   for (size_t level = 0; level < down_.size(); ++level) {
-    if (level > 0) x = at::max_pool3d(x, 2);  // [N, C, D / 2, H / 2, W / 2]
+    if (level > 0) x = window_maxima(x, {2, 2, 0});  // [N, C, D / 2, H / 2, W / 2]
     x = down_[level](x);
     skips.push_back(x);
   }

@@ -4,6 +4,7 @@
 
 #include "layers/container.h"
 #include "layers/conv3d.h"
+#include "layers/deterministic.h"
 #include "layers/resize.h"
 
 namespace transfer_limits {
@@ -75,7 +76,7 @@ at::Tensor UperNet::predict(const std::vector<at::Tensor>& stages) {
   std::vector<at::Tensor> pooled = {deepest};
   for (size_t scale = 0; scale < kPoolScales.size(); ++scale) {
     const int64_t size = kPoolScales[scale];
-    const at::Tensor context = pyramid_pooling_[scale](at::adaptive_avg_pool3d(deepest, {size, size, size}));
+    const at::Tensor context = pyramid_pooling_[scale](box_means(deepest, {size, size, size}));
     pooled.push_back(resize_to(context, deepest.sizes().slice(2)));
   }
 

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "layers/checkpointed.h"
+#include "layers/numerics.h"
 
 namespace transfer_limits {
 namespace {
@@ -151,6 +152,7 @@ at::Tensor Trainer::accumulate(const at::Tensor& input, const at::Tensor& target
 
 at::Tensor Trainer::step(const at::Tensor& input, const at::Tensor& target,
                          const std::optional<Features>& features, double learning_rate, uint64_t seed) {
+  const Tf32 tf32(options_.precision);
   begin(seed);
   const at::Tensor result = recorder_ ? recorded_step(input, target, features, learning_rate)
                                       : whole_step(input, target, features, learning_rate);
@@ -191,6 +193,7 @@ at::Tensor Trainer::distil(const SliceViews& views, const DistillationStep& dist
   require(distillation_.has_value(), "Expected a trainer with a teacher for distil but received one without");
   require(distillation.momentum >= 0 && distillation.momentum <= 1,
           "Expected a momentum of the teacher in [0, 1] but received ", distillation.momentum);
+  const Tf32 tf32(options_.precision);
   begin(seed);
   at::Tensor loss;
   {

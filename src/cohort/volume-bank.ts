@@ -4,6 +4,9 @@ import type { Tensor } from "../native/tensor.js";
 /** Of a GPU's free memory, what volumes may take: the rest is the networks', of other cells on the same device too. */
 const shareOfVolumes = 0.25;
 
+/** Bytes that volumes may take where so many are free. */
+export const roomForVolumes = (freeBytes: number): number => shareOfVolumes * freeBytes;
+
 /**
  * Volumes that stay on a device once they were brought there, while there is room. On a CPU there is no need for one: the
  * cache's files are mapped, and their pages shared between processes.
@@ -20,7 +23,7 @@ export class VolumeBank implements Disposable {
 
   /** A bank for a device: of a share of a GPU's free memory, of nothing on a CPU. */
   static on(device: string): VolumeBank {
-    return new VolumeBank(device === "cpu" ? 0 : shareOfVolumes * freeMemory(device));
+    return new VolumeBank(device === "cpu" ? 0 : roomForVolumes(freeMemory(device)));
   }
 
   /**

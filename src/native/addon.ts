@@ -56,6 +56,8 @@ export interface Addon {
   buildInfo(): BuildInfo;
   setThreads(count: number): void;
   threads(): number;
+  setDeterministic(on: boolean): void;
+  deviceMilliseconds(device: string): Promise<number>;
   liveTensors(): number;
   freeMemory(device: string): number;
   peakMemory(device: string): number;
@@ -228,8 +230,11 @@ export interface Addon {
   phantomRender(scene: object): Promise<Record<string, TensorHandle>>;
 }
 
-/** What products and convolutions are computed in. Parameters, losses, metrics and answers are float32 in both. */
-export type Precision = "float32" | "bfloat16";
+/**
+ * What products and convolutions are computed in. Parameters, losses, metrics and answers are float32 in any case. `tf32` is
+ * float32 whose operands a GPU rounds to ten bits there; on a CPU, which has no such thing, it is float32.
+ */
+export type Precision = "float32" | "tf32" | "bfloat16";
 
 /** What an encoder made of volumes. */
 export interface FeatureHandles {

@@ -82,7 +82,7 @@ export interface TrainerOptions {
   auxiliaryWeight?: number;
   /**
    * What forward and backward compute their products and convolutions in. Parameters, their gradients, the optimiser and
-   * losses are float32 in both. Default `float32`.
+   * losses are float32 in any case. `tf32` rounds operands to ten bits on a GPU and is float32 on a CPU. Default `float32`.
    */
   precision?: Precision;
   /**

@@ -62,7 +62,10 @@ const retry: z.ZodType<Retry> = retrySchema;
 const costSchema = z.object({
   /** From its start to its end, all that was not training included. */
   wallSeconds: number,
-  /** Wall seconds during which native work was under way for this cell: on a GPU, until what was asked of it was done. */
+  /**
+   * On a GPU: what its own clock measured for this cell, by events around each piece of work; what it waited for between
+   * pieces is not in it. On a CPU: wall seconds during which native work was under way.
+   */
   deviceSeconds: number,
   /** Of its process on a CPU; what LibTorch held on a GPU. */
   peakMemoryBytes: number,

@@ -92,7 +92,7 @@ const session: z.ZodType<Session> = sessionSchema;
 /** `sessions.json`. */
 export const sessionsSchema = z.object({ sessions: z.array(session) });
 
-const precision: z.ZodType<Precision> = z.enum(["float32", "bfloat16"]);
+const precision: z.ZodType<Precision> = z.enum(["float32", "tf32", "bfloat16"]);
 
 const splitSizes = z.object({ train: whole, validation: whole, test: whole });
 
@@ -155,6 +155,8 @@ export const studyResultsSchema = z.object({
     device: text,
     threads: number,
     precision: precision.exactOptional(),
+    /** Whether a GPU took deterministic algorithms alone; a CPU's numbers are the same each time in any case. */
+    deterministic: z.boolean().exactOptional(),
   }),
   /** When and where the study was worked on, as the sessions themselves recorded it. */
   cost: sessionsSchema.exactOptional(),

@@ -17,7 +17,7 @@ import {
 } from "../models/weights.js";
 import { Network } from "../native/network.js";
 import type { NetworkSpec } from "../native/network-spec.js";
-import { nativeSeconds, peakMemory } from "../native/runtime.js";
+import { deviceSeconds, peakMemory } from "../native/runtime.js";
 import type { TrainerOptions } from "../native/trainer.js";
 import type { CellResult, Cost, Retry } from "../results/cell.js";
 import { encoderFile, studyPaths } from "../results/paths.js";
@@ -106,25 +106,32 @@ export const architectureOf = (spec: NetworkSpec): string =>
 
 /** Adds what a process spent outside of training to what training spent, over all processes. */
 export class CostMeter {
-  readonly #nativeBefore = nativeSeconds();
   readonly #started = performance.now();
 
-  total({ study, threads }: CellJob, trained: Trained | null): Cost {
+  private constructor(private readonly deviceBefore: number) {}
+
+  static async start({ study: { execution } }: Pick<CellJob, "study">): Promise<CostMeter> {
+    return new CostMeter(await deviceSeconds(execution.device));
+  }
+
+  async total({ study, threads }: CellJob, trained: Trained | null): Promise<Cost> {
     const { state, here } = trained ?? {
       state: { cost: nothingSpent(), retry: undefined },
       here: nothingSpent(),
     };
+    const { device } = study.execution;
+    const now = await deviceSeconds(device);
     const outside = {
       wallSeconds: (performance.now() - this.#started) / 1000 - here.wallSeconds,
-      deviceSeconds: nativeSeconds() - this.#nativeBefore - here.deviceSeconds,
+      deviceSeconds: now - this.deviceBefore - here.deviceSeconds,
     };
     return {
       wallSeconds: state.cost.wallSeconds + outside.wallSeconds,
       deviceSeconds: state.cost.deviceSeconds + outside.deviceSeconds,
-      peakMemoryBytes: Math.max(state.cost.peakMemoryBytes, peakMemory(study.execution.device)),
+      peakMemoryBytes: Math.max(state.cost.peakMemoryBytes, peakMemory(device)),
       epochSeconds: state.cost.epochSeconds,
       epochEmbedded: state.cost.epochEmbedded,
-      device: study.execution.device,
+      device,
       threads,
       ...(state.retry ? { retry: state.retry } : {}),
     };
@@ -145,7 +152,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   const task = taskOf(config, strategy);
   using bank = VolumeBank.on(device);
   const sets = await openSets(task, cohort, cell, study, bank);
-  const meter = new CostMeter();
+  const meter = await CostMeter.start(context);
 
   const channels = channelsShown(spec, task.shape.channels);
   const weightSeed = seedFor(study.seed, "weights", cell.model, seedOf(study, "weights", cell.seed));
@@ -255,7 +262,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
       metric: testMetricOf(task, tested.evaluation),
       curve: state?.curve ?? [],
       bestEpoch: state?.best?.epoch ?? null,
-      cost: meter.total(context, trained),
+      cost: await meter.total(context, trained),
       basis,
     },
     async (partial) => {

@@ -1,7 +1,7 @@
 import { totalmem } from "node:os";
 import { TransferLimitsError } from "../common/errors.js";
 import { buildInfo } from "../native/runtime.js";
-import type { PlannedCell } from "./plan.js";
+import { freeMemoryOf, memoryWith, type Placeable } from "./devices.js";
 import type { Study } from "./schema.js";
 
 /** Estimates are right within about this factor: a cell estimated at so many times the memory cannot fit. */
@@ -11,9 +11,9 @@ const uncertainty = 2;
 export interface LargeCell {
   id: string;
   device: string;
-  /** Estimated peak. */
+  /** Estimated peak, on a GPU with the volumes that stay there. */
   memoryBytes: number;
-  /** All memory of the device. */
+  /** Memory of the device: all of it, or what is free. */
   deviceBytes: number;
   /** Even where the estimate is as far off as it ever is. */
   certain: boolean;
@@ -33,10 +33,14 @@ export function totalMemoryOf(device: string): number | null {
   }
 }
 
+/** What a cell may take of a device now: all of a CPU's memory, and of a GPU's what its driver says is free. */
+export const memoryNowOf = (device: string): number | null =>
+  device === "cpu" ? totalMemoryOf(device) : freeMemoryOf(device);
+
 /** The cells that are estimated at more than the largest of the study's devices has, the largest first. */
 export function largeCells(
   { execution: { device, devices = [device] } }: Pick<Study, "execution">,
-  cells: readonly Pick<PlannedCell, "id" | "memoryBytes">[],
+  cells: readonly Placeable[],
   memoryOf: (device: string) => number | null = totalMemoryOf,
 ): LargeCell[] {
   const known = devices.map((name) => ({ device: name, deviceBytes: memoryOf(name) }));
@@ -46,6 +50,7 @@ export function largeCells(
   const { deviceBytes } = largest;
   if (deviceBytes === null || known.some((one) => one.deviceBytes === null)) return [];
   return cells
+    .map((cell) => ({ id: cell.id, memoryBytes: memoryWith(cell, deviceBytes) }))
     .filter(({ memoryBytes }) => memoryBytes > deviceBytes)
     .map(({ id, memoryBytes }) => ({
       id,
@@ -78,7 +83,7 @@ export function largeCellsInWords(large: readonly [LargeCell, ...LargeCell[]]): 
  */
 export function refuseTooLarge(
   study: Pick<Study, "execution">,
-  cells: readonly Pick<PlannedCell, "id" | "memoryBytes">[],
+  cells: readonly Placeable[],
   memoryOf: (device: string) => number | null = totalMemoryOf,
 ): void {
   const [first, ...others] = largeCells(study, cells, memoryOf).filter(({ certain }) => certain);

@@ -102,6 +102,7 @@ export class ResultsCollector {
         device: (study.execution.devices ?? [study.execution.device]).join(", "),
         threads: this.threads,
         precision: study.execution.precision,
+        deterministic: study.execution.deterministic,
       },
       cost: {
         sessions: await this.sessions.update(),

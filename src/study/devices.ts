@@ -1,7 +1,8 @@
 import { freemem } from "node:os";
+import { roomForVolumes } from "../cohort/volume-bank.js";
 import { TransferLimitsError } from "../common/errors.js";
 import { buildCommand, ownCommand } from "../common/own-commands.js";
-import { buildInfo } from "../native/runtime.js";
+import { buildInfo, freeMemory } from "../native/runtime.js";
 import type { Study } from "./schema.js";
 
 /** Part of the memory that is free that estimates may fill: they are rough. */
@@ -10,9 +11,17 @@ const usable = 0.9;
 /** What the pool needs to know of a cell. */
 export interface Placeable {
   id: string;
-  /** Estimated peak. */
+  /** Estimated peak, without the volumes that stay on a GPU. */
   memoryBytes: number;
+  /** Of all its volumes, which stay on a GPU as far as there is room; absent on a CPU. */
+  volumeBytes?: number | undefined;
 }
+
+/** What a cell holds on a device with so much memory: its estimated peak, and the volumes that stay there. */
+export const memoryWith = (
+  { memoryBytes, volumeBytes = 0 }: Omit<Placeable, "id">,
+  deviceBytes: number,
+): number => memoryBytes + Math.min(volumeBytes, roomForVolumes(deviceBytes));
 
 /** The memory of a device in bytes that cells may use, as it is now; null where it is not known. */
 export type FreeMemory = (device: string) => number | null;
@@ -23,7 +32,7 @@ export type FreeMemory = (device: string) => number | null;
  * waiting would not help. Results do not depend on any of it.
  */
 export class DevicePool {
-  readonly #running = new Map<string, { device: string; memoryBytes: number }>();
+  readonly #running = new Map<string, Omit<Placeable, "id"> & { device: string }>();
   /** What was free on a device when nothing ran there. */
   readonly #idle = new Map<string, number | null>();
 
@@ -33,12 +42,14 @@ export class DevicePool {
   ) {}
 
   /** Gives a cell the device with the fewest cells, of those where it fits; null where it must wait. */
-  take({ id, memoryBytes }: Placeable): string | null {
+  take({ id, memoryBytes, volumeBytes }: Placeable): string | null {
     const load = (device: string) => [...this.#running.values()].filter((one) => one.device === device);
     const byLoad = [...this.devices].sort((a, b) => load(a).length - load(b).length);
-    const device = byLoad.find((candidate) => this.#fits(candidate, load(candidate), memoryBytes));
+    const device = byLoad.find((candidate) =>
+      this.#fits(candidate, load(candidate), { memoryBytes, volumeBytes }),
+    );
     if (device === undefined) return null;
-    this.#running.set(id, { device, memoryBytes });
+    this.#running.set(id, { device, memoryBytes, volumeBytes });
     return device;
   }
 
@@ -47,7 +58,7 @@ export class DevicePool {
     this.#running.delete(id);
   }
 
-  #fits(device: string, beside: readonly { memoryBytes: number }[], memoryBytes: number): boolean {
+  #fits(device: string, beside: readonly Omit<Placeable, "id">[], one: Omit<Placeable, "id">): boolean {
     const now = this.freeMemory(device);
     if (beside.length === 0) {
       this.#idle.set(device, now);
@@ -56,18 +67,22 @@ export class DevicePool {
     const idle = this.#idle.get(device) ?? null;
     if (idle === null || now === null) return true;
     // Those that have just started do not hold yet what they will, so their estimates count, not what they hold now.
-    const promised = beside.reduce((total, one) => total + one.memoryBytes, 0);
-    return promised + memoryBytes <= usable * idle && memoryBytes <= usable * now;
+    const promised = beside.reduce((total, other) => total + memoryWith(other, idle), 0);
+    return promised + memoryWith(one, now) <= usable * idle && memoryWith(one, now) <= usable * now;
   }
 }
 
 /**
- * Of the CPU: what the system could give without swapping (MemAvailable), within the limit of a container. Of a GPU:
- * all its memory, as what other programs hold there is not known.
+ * Of the CPU: what the system could give without swapping (MemAvailable), within the limit of a container. Of a GPU: what
+ * its driver says, whoever holds the rest.
  */
-export function freeMemoryOf(device: string): number | null {
+export function freeMemoryOf(device: string, ofGpu: (device: string) => number = freeMemory): number | null {
   if (device !== "cpu") {
-    return buildInfo().devices.find(({ id }) => id === nameOf(device))?.memoryBytes ?? null;
+    try {
+      return ofGpu(nameOf(device));
+    } catch {
+      return null; // it is not here, or there is no LibTorch to ask it
+    }
   }
   const limit = process.constrainedMemory();
   return limit > 0 ? Math.min(limit, freemem()) : freemem();

@@ -1,7 +1,7 @@
 import { availableParallelism } from "node:os";
 import { TransferLimitsError } from "../common/errors.js";
 import { ownCommand } from "../common/own-commands.js";
-import { largeCells, largeCellsInWords } from "./check-memory.js";
+import { largeCells, largeCellsInWords, memoryNowOf } from "./check-memory.js";
 import { absentDevice, absentInWords } from "./devices.js";
 import { hoursInWords, leastHours } from "./estimate.js";
 import type { StudyPlan } from "./plan.js";
@@ -16,7 +16,7 @@ const longHours = 24;
  * @param hours of all cells, one after the other, as they were estimated by timing; null where nothing was timed
  */
 export function planWarnings(study: Study, { cells }: StudyPlan, hours: number | null): string[] {
-  const [first, ...others] = largeCells(study, cells);
+  const [first, ...others] = largeCells(study, cells, memoryNowOf);
   const { device, devices = [device] } = study.execution;
   const warnings = [
     ...absentHere(devices),

@@ -58,6 +58,8 @@ export interface PlannedCell extends CellLabel {
   cost: number;
   /** Estimated peak of the memory of its device, in bytes. */
   memoryBytes: number;
+  /** Of the volumes that it works on, which stay on a GPU as far as there is room beside that; absent on a CPU. */
+  volumeBytes?: number;
 }
 
 /** What `runStudy` would do. */
@@ -156,6 +158,7 @@ function planPretraining(study: Study, model: ModelConfig, seed: number | null):
     epochs: settings.epochs,
     cost: settings.epochs * cases(study.split).train * forward,
     memoryBytes: peakBytes(network, trained, atOnce(settings), { encoder: 1, head: true }, study.execution),
+    ...keptOnGpu(study, cases(study.split).train, pretrainingVolumes),
   };
 }
 
@@ -288,7 +291,7 @@ function effort(
   training: TrainingSettings,
   network: NetworkSpec,
   learnt: Learnt,
-): { training: TrainingSettings; epochs: number; cost: number; memoryBytes: number } {
+): Pick<PlannedCell, "epochs" | "cost" | "memoryBytes" | "volumeBytes"> & { training: TrainingSettings } {
   const { trains, trainedBlocks, keptDraws } = learnt;
   const task = taskOf(by.task, by.strategy);
   const voxels = voxelsOf(study) / task.shape.depthScale;
@@ -307,6 +310,7 @@ function effort(
     training,
     epochs,
     cost: forward * (trainings + epochs * validations + (questions + 1) * test),
+    ...keptOnGpu(study, train + validation + test, new Set(task.needs.flatMap(({ oneOf }) => oneOf)).size),
     memoryBytes: peakBytes(
       network,
       voxels,
@@ -319,6 +323,13 @@ function effort(
 
 const hasBatchNorm = (network: NetworkSpec): boolean =>
   "encoder" in network && architectureOf(network.encoder).batchNormStride !== null;
+
+/** Of a case of pretraining, at the most: T2W, ADC, high-b and a mask. */
+const pretrainingVolumes = 4;
+
+/** What stays on a GPU of so many cases, with so many float32 volumes each; nothing on a CPU, where files are mapped. */
+const keptOnGpu = (study: Study, count: number, volumes: number): Pick<PlannedCell, "volumeBytes"> =>
+  study.execution.device === "cpu" ? {} : { volumeBytes: 4 * count * volumes * voxelsOf(study) };
 
 /** Cases that go through the network at once. */
 const atOnce = ({ batchSize, microBatch }: { batchSize: number; microBatch: number | null }): number =>

@@ -58,7 +58,7 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
     patients,
   };
 
-  const meter = new CostMeter();
+  const meter = await CostMeter.start(context);
   const ofSeed = varies(study, "pretraining") ? [cell.seed] : [];
   const seed = seedFor(study.seed, "weights", cell.model, "pretraining", ...ofSeed);
   using network = await Network.build(spec, { device, seed });
@@ -123,7 +123,7 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
       network: { architecture: architectureOf(spec), parameters, trainable: parameters },
       patients: patients.length,
       curve: state.curve,
-      cost: meter.total(context, trained),
+      cost: await meter.total(context, trained),
       basis,
     };
     await writeJson(join(partial, "pretraining.json"), result);

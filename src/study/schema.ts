@@ -354,7 +354,9 @@ export const studySchema = section({
      * What training and validation compute products and convolutions in; parameters, gradients, losses and metrics, and
      * all of testing, are float32. Other than the rest of this section it changes the numbers.
      */
-    precision: z.enum(["float32", "bfloat16"]).default("float32"),
+    precision: z.enum(["float32", "tf32", "bfloat16"]).default("float32"),
+    /** On a GPU, the same numbers to the bit each time, also after an interruption; without effect on a CPU. */
+    deterministic: z.boolean().default(true),
     /** Blocks of ConvNeXts and transformers are computed once more on the way back: less memory, the same numbers. */
     checkpointing: z.boolean().default(false),
     /** Training steps are recorded as CUDA graphs and played; without effect on a CPU. Not beside `checkpointing`. */

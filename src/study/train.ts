@@ -1,7 +1,7 @@
 import { TransferLimitsError, throwIfAborted } from "../common/errors.js";
 import { randomStream, seedFor } from "../common/random.js";
 import type { Network, VolumeFeatures } from "../native/network.js";
-import { nativeSeconds, peakMemory } from "../native/runtime.js";
+import { deviceSeconds, peakMemory } from "../native/runtime.js";
 import { Tensor } from "../native/tensor.js";
 import {
   type DistillationSchedule,
@@ -103,7 +103,12 @@ export async function train(training: Training): Promise<Trained> {
 
   /** The state after the epoch before is written while the next epoch runs. */
   let saving: Promise<void> = Promise.resolve();
-  let before = { wall: performance.now(), device: nativeSeconds(), embedded: network.embedded };
+  const spent = async () => ({
+    device: await deviceSeconds(network.device), // waits until the device is done
+    wall: performance.now(),
+    embedded: network.embedded,
+  });
+  let before = await spent();
   try {
     while (state.epoch < schedule.epochs) {
       throwIfAborted(signal);
@@ -123,12 +128,12 @@ export async function train(training: Training): Promise<Trained> {
       state.curve.push({ epoch, learningRate, trainingLoss, validationMetric: metric });
       if (isBest(state.best, metric, due)) state.best = { epoch, metric };
 
-      const now = { wall: performance.now(), device: nativeSeconds(), embedded: network.embedded };
+      const now = await spent();
       state.cost.epochEmbedded.push(now.embedded - before.embedded);
       state.cost.epochSeconds.push((now.wall - before.wall) / 1000);
-      for (const spent of [state.cost, here]) {
-        spent.wallSeconds += (now.wall - before.wall) / 1000;
-        spent.deviceSeconds += now.device - before.device;
+      for (const total of [state.cost, here]) {
+        total.wallSeconds += (now.wall - before.wall) / 1000;
+        total.deviceSeconds += now.device - before.device;
       }
       state.cost.peakMemoryBytes = Math.max(state.cost.peakMemoryBytes, peakMemory(network.device));
       before = now;

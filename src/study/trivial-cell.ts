@@ -21,7 +21,7 @@ export async function runTrivialCell(given: CellContext): Promise<{ metric: Meas
   const config = study.tasks.find(({ kind }) => kind === cell.task) as TaskConfig;
   const strategy = cell.strategy as CellResult["strategy"];
   const task = taskOf(config, strategy);
-  const meter = new CostMeter();
+  const meter = await CostMeter.start(context);
   context.tell({ kind: "cell-started", cell: labelOf(cell), epochs: 0, startEpoch: 0 });
 
   const sets = await openSets(task, cohort, cell, study);
@@ -42,7 +42,7 @@ export async function runTrivialCell(given: CellContext): Promise<{ metric: Meas
       metric: testMetricOf(task, tested.evaluation),
       curve: [],
       bestEpoch: null,
-      cost: meter.total(context, null),
+      cost: await meter.total(context, null),
       basis: { ...basisOf(study, cohort), weights: null },
     },
   );

@@ -4,7 +4,7 @@
  */
 import { bounded, messageOf, TransferLimitsError } from "../common/errors.js";
 import { codedError } from "../common/system-errors.js";
-import { buildInfo, nativeSeconds, setThreads } from "../native/runtime.js";
+import { buildInfo, nativeSeconds, setDeterministic, setThreads } from "../native/runtime.js";
 import { Tensor } from "../native/tensor.js";
 import { type CellJob, runTaskCell } from "./cell.js";
 import type { FromWorker, ToWorker } from "./messages.js";
@@ -24,6 +24,8 @@ async function work(job: CellJob): Promise<FromWorker> {
   void say({ kind: "taken-up" });
   try {
     setThreads(job.threads);
+    const { device, deterministic } = job.study.execution;
+    if (device !== "cpu") setDeterministic(deterministic);
     const run =
       job.cell.kind === "pretraining"
         ? runPretrainingCell

@@ -37,12 +37,12 @@ export function addPlan(program: Command): void {
         const { loadStudy } = await import("../../study/load.js");
         const { planStudy } = await import("../../study/plan.js");
         const { previewCohorts } = await import("../../study/preview.js");
-        const { withDevices } = await import("../../study/devices.js");
+        const { memoryWith, withDevices } = await import("../../study/devices.js");
         const loaded = await loadStudy(path);
         // A study's own devices may be another machine's; those that are named here are meant here.
         const study = devices === undefined ? loaded : withDevices(loaded, devices);
         const plan = planStudy(study);
-        const { refuseTooLarge } = await import("../../study/check-memory.js");
+        const { refuseTooLarge, totalMemoryOf } = await import("../../study/check-memory.js");
         refuseTooLarge(study, plan.cells);
         const { varies } = await import("../../study/seeds.js");
         const { planWarnings } = await import("../../study/plan-warnings.js");
@@ -63,7 +63,7 @@ export function addPlan(program: Command): void {
           cell.startsFrom,
           String(cell.epochs),
           `${((100 * cell.cost) / total).toFixed(1)} %`,
-          bytes(cell.memoryBytes),
+          bytes(memoryWith(cell, totalMemoryOf(study.execution.device) ?? Number.POSITIVE_INFINITY)),
           ...(probe ? [hours(probe.seconds[cell.id] ?? null)] : []),
         ]);
         return {

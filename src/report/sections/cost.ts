@@ -27,7 +27,7 @@ export function costSection(results: StudyResults, summary: Summary, assets: Ass
 ${ratioTable(summary, assets, devices)}
 ${cellTable(results, summary, assets)}
 <p class="quiet">Converged: the first epoch whose validation metric lies within 1 % of the cell’s best. Device time is
-the time during which the device worked for the cell.</p></section>`;
+the time during which the device worked for the cell${devices.some((device) => device.startsWith("cuda")) ? ", on a GPU by events on the device itself" : ""}.</p></section>`;
 }
 
 /** How long the study took, and what its cells took: not the same where they ran side by side. */

@@ -50,7 +50,7 @@ function fold(title: string, contents: Html): Html {
 /** Each session of work on the study as it recorded itself, the last one first; the report's own machine plays no part. */
 function softwareAndHardware({ software, cost }: StudyResults): Html {
   const sessions = [...(cost?.sessions ?? [])].reverse();
-  const precision = software.precision ?? "float32";
+  const precision = precisionInWords(software);
   if (sessions.length === 0)
     return facts({
       "transfer-limits": software.package,
@@ -82,6 +82,18 @@ function softwareAndHardware({ software, cost }: StudyResults): Html {
       ...(setAside.length === 0 ? {} : { "Found damaged, and computed again": damages(setAside) }),
     }),
   )}${more > 0 ? html`<p>And ${count(more, "earlier session")}: results.json, cost.sessions.</p>` : null}`;
+}
+
+/** What training and validation were computed in, and on a GPU whether the same work gives the same bits. */
+function precisionInWords({
+  precision = "float32",
+  deterministic,
+  device,
+}: StudyResults["software"]): string {
+  const onCpu = !device.startsWith("cuda");
+  if (precision === "tf32" && onCpu) return "tf32, which is float32 on a CPU";
+  if (onCpu || deterministic === undefined) return precision;
+  return `${precision}, ${deterministic ? "deterministic algorithms" : "algorithms that need not give the same bits twice"}`;
 }
 
 const sessionsShown = 5;
