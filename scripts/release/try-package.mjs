@@ -40,7 +40,8 @@ if (!found) fail("LibTorch is not there. Run first: node scripts/fetch-libtorch.
 const install = {
   npm: ["npm", "install"],
   pnpm: ["pnpm", "add"],
-  yarn: ["yarn", "add", "--non-interactive"],
+  // Its own cache would hold another tarball of this version for this one.
+  yarn: ["yarn", "add", "--non-interactive", "--cache-folder", "yarn-cache"],
 };
 const tools = [
   "pnpm@10.18.3",
