@@ -406,6 +406,10 @@ beforeAll(async () => {
       work: statistics.linearProbeOfRegression,
       given: [rows, [0.5, 1, 2], { groups: ["a", "b", "c"] }],
     },
+    "statistics.computeRelations": {
+      work: statistics.computeRelations,
+      given: [{ cells: [], claims: [], distances: [] }, { resamples: 10 }],
+    },
     "statistics.expectedHalfWidth": {
       work: statistics.expectedHalfWidth,
       given: [{ seeds: 0.1, patients: 0.1, rest: 0.1 }, 3, 10, 0.05, 2],

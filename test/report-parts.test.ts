@@ -14,9 +14,10 @@ import { taskInProse, taskLabel } from "../dist/report/labels.js";
 import { median } from "../dist/report/means.js";
 import { looks } from "../dist/report/palette.js";
 import { differencePicture, greyPicture, percentileWindow, shownSize } from "../dist/report/pictures.js";
-import { type Summary, summarise, type TaskRow } from "../dist/report/summary.js";
+import { type Summary, summarise } from "../dist/report/summary.js";
 import type { CellResult } from "../dist/results/cell.js";
-import type { Claim } from "../dist/results/claims.js";
+import type { RelationPoint } from "../dist/results/relations.js";
+import { relate } from "../dist/statistics/relations.js";
 import { studyResults } from "./report-fixture.js";
 
 describe("a template of HTML", () => {
@@ -235,23 +236,21 @@ describe("the cases in pictures", () => {
 
 describe("gain against distance", () => {
   /** Five tasks, with distances and gains of our own. */
-  function summary(distances: number[], gains: number[]): Summary {
-    const [row] = summarise(studyResults()).rows;
-    const rows = distances.map(
-      (biased, index): TaskRow => ({
-        ...row,
-        task: taskKinds[index] as TaskKind,
+  function summary(distances: number[], gains: number[], second?: RelationPoint): Summary {
+    const own = distances.map((distance, index): RelationPoint => {
+      const task = taskKinds[index] as TaskKind;
+      return {
+        task,
+        strategy: "direct",
         counts: true,
-        distances: { D2P: { ...(row.distances.D2P as NonNullable<TaskRow["distances"]["D2P"]>), biased } },
-        claims: {
-          specialised: {
-            ...(row.claims.specialised as Claim),
-            percent: { estimate: gains[index] as number, low: null, high: null },
-          },
-        },
-      }),
-    );
-    return { models: [row.model], tasks: rows, seeds: [7], rows, cohorts: [], findings: [] };
+        distance,
+        percent: gains[index] as number,
+        saturated: false,
+      };
+    });
+    const points = second ? [...own, second] : own;
+    const relations = relate("specialised", [{ model: "profound-tiny", distance: "D2P", points }]);
+    return { ...summarise(studyResults()), relations };
   }
 
   it("states r, its exact p, n, what one task does to it, and what so few tasks could find", () => {
@@ -285,9 +284,10 @@ describe("gain against distance", () => {
   it("stars what is learnt by diffusion, and counts each task once in r and p", async () => {
     const distances = [0.8, 0.54, 0.1, 0.02, 0.3];
     const gains = [1.2, 9, 15.9, 20.7, 8];
-    const one = summary([...distances, 0.9], [...gains, 30]);
-    const last = one.rows[5] as TaskRow;
-    one.rows[5] = { ...last, task: "super-resolution", strategy: "diffusion", counts: false };
+    const one = summary(distances, gains, {
+      ...{ task: "super-resolution", strategy: "diffusion", counts: false },
+      ...{ distance: 0.9, percent: 30, saturated: false },
+    });
     const figure = alignmentFigure(one, "specialised");
     // As without the sixth point; over all six, Python 3.11 (statistics.correlation) gives r = -0.01979.
     expect(figure?.panels[0].label).toContain("r = \u22120.94, p = 0.033, n = 5;");

@@ -16,7 +16,7 @@ import {
   verdictWords,
 } from "./labels.js";
 import { notBeyondTrivial } from "./not-beyond-trivial.js";
-import { answeredOver, type MeanDistance, type Summary, type TaskRow } from "./summary.js";
+import { answeredOver, type RowDistance, type Summary, type TaskRow } from "./summary.js";
 
 /** What is said of one foundation model on the first screen. */
 export interface ModelAnswer {
@@ -257,7 +257,7 @@ export function caveats(results: StudyResults, summary: Summary): string[] {
 }
 
 /** What is wrong with a distance at the paper's kernel width, in any seed. */
-function kindOfSaturation({ bySeed }: MeanDistance): string {
+function kindOfSaturation({ bySeed }: RowDistance): string {
   const flags = new Set(bySeed.flatMap(({ paper }) => paper.flags));
   if (flags.has("collapsed-a") || flags.has("collapsed-b")) return "of collapsed features";
   if (flags.has("ceiling")) return "at their ceiling";

@@ -3,21 +3,22 @@ import {
   type Comparator,
   comparators,
   isShared,
-  ownStrategy,
   type SharedComparator,
-  strategies,
   type TaskKind,
   type TaskVariant,
-  taskKinds,
 } from "../common/vocabulary.js";
 import type { CellResult } from "../results/cell.js";
 import type { GainReference } from "../results/claims.js";
 import { type Claim, gainReferences } from "../results/claims.js";
 import { type Distance, type DistanceName, distanceNames } from "../results/distances.js";
 import type { Finding } from "../results/findings.js";
+import type { Relation } from "../results/relations.js";
 import type { CellSummary, StudyResults } from "../results/study.js";
 import { computeClaims, hardlyAnything } from "../statistics/claims.js";
 import { computeFindings } from "../statistics/findings.js";
+import { type MeanDistance, meanDistance } from "../statistics/mean-distance.js";
+import { computeRelations } from "../statistics/relations.js";
+import { countsFor, variantsOf } from "../statistics/variants.js";
 import { fixed } from "./format.js";
 import { higherIsBetter } from "./labels.js";
 import { limits } from "./limits.js";
@@ -52,13 +53,9 @@ export interface Entry {
   score: Score | null;
 }
 
-export interface MeanDistance {
+/** A distance over seeds. */
+export interface RowDistance extends MeanDistance {
   name: DistanceName;
-  /** The paper's: its sigma, biased. */
-  biased: number;
-  saturated: boolean;
-  lowest: number;
-  highest: number;
   bySeed: Distance[];
 }
 
@@ -75,7 +72,7 @@ export interface TaskRow extends TaskVariant {
   entries: Record<Comparator, Entry>;
   /** What may be said of the fine-tuned model beside each reference. */
   claims: Partial<Record<GainReference, Claim>>;
-  distances: Partial<Record<DistanceName, MeanDistance>>;
+  distances: Partial<Record<DistanceName, RowDistance>>;
   /** The mean to be marked as best among the comparators; null where none is better than the others. */
   best: number | null;
 }
@@ -94,6 +91,8 @@ export interface Summary {
   cohorts: CohortInUse[];
   /** What makes numbers say less than they seem to, each once. */
   findings: Finding[];
+  /** Whether gains go with distances. */
+  relations: Relation[];
 }
 
 /** What the first screen and the claim cards compare with: to be better than a network that never saw the task tells nothing. */
@@ -124,16 +123,10 @@ export function ofShownModels(summary: Summary): Summary {
 export function summarise(results: StudyResults): Summary {
   const ofModels = results.cells.filter((cell) => !isShared(cell.comparator));
   const models = [...new Set(ofModels.map((cell) => cell.model))];
-  const byTask = groupBy(results.cells, (cell) => cell.task);
-  const tasks = taskKinds.flatMap((task) => {
-    const cells = byTask.get(task) ?? [];
-    const ofTask = cells.filter((cell) => !isShared(cell.comparator));
-    // A study may have nothing but what all foundation models share.
-    const learnt = new Set((ofTask.length > 0 ? ofTask : cells).map(({ strategy }) => strategy));
-    return strategies.filter((strategy) => learnt.has(strategy)).map((strategy) => ({ task, strategy }));
-  });
+  const tasks = variantsOf(results.cells);
   const seeds = [...new Set(results.cells.map((cell) => cell.seed))].sort((a, b) => a - b);
-  const index = indexOf(results);
+  const claims = claimsOf(results);
+  const index = indexOf(results, claims);
   const rows = models.flatMap((model) =>
     tasks
       .filter((variant) => index.cells.has(keyOf(variant, model)))
@@ -146,6 +139,7 @@ export function summarise(results: StudyResults): Summary {
     rows,
     cohorts: cohortsOf(results, [...new Set(tasks.map(({ task }) => task))]),
     findings: results.findings ?? computeFindings(results),
+    relations: results.relations ?? computeRelations({ ...results, claims }),
   };
 }
 
@@ -169,9 +163,6 @@ function cohortsOf({ cohort }: StudyResults, tasks: readonly TaskKind[]): Cohort
 const isOf = (variant: TaskVariant, one: TaskVariant): boolean =>
   one.task === variant.task && one.strategy === variant.strategy;
 
-const countsFor = (tasks: readonly TaskVariant[], { task, strategy }: TaskVariant): boolean =>
-  strategy === ownStrategy(task) || tasks.filter((other) => other.task === task).length === 1;
-
 /** What belongs to a row, found once: a study may have thousands of models. */
 interface Index {
   cells: Map<string, CellSummary[]>;
@@ -181,8 +172,11 @@ interface Index {
   distances: Map<string, Distance[]>;
 }
 
-function indexOf({ cells, claims, distances, exposure = [], pretraining }: StudyResults): Index {
-  const circumstances = { exposure, pretraining };
+/** Those of the study; of results that are older than claims, by the rules that hold by default. */
+const claimsOf = ({ claims, cells, exposure = [], pretraining }: StudyResults): Claim[] =>
+  claims ?? computeClaims(resultsOf(cells), {}, { exposure, pretraining });
+
+function indexOf({ cells, distances }: StudyResults, claims: readonly Claim[]): Index {
   const sharedBy = (comparator: SharedComparator) => {
     const byTask = groupBy(
       cells.filter((cell) => cell.comparator === comparator),
@@ -196,9 +190,7 @@ function indexOf({ cells, claims, distances, exposure = [], pretraining }: Study
       (cell) => keyOf(cell, cell.model),
     ),
     shared: { specialised: sharedBy("specialised"), trivial: sharedBy("trivial") },
-    claims: groupBy(claims ?? computeClaims(resultsOf(cells), {}, circumstances), (claim) =>
-      keyOf(claim, claim.model, claim.reference),
-    ),
+    claims: groupBy(claims, (claim) => keyOf(claim, claim.model, claim.reference)),
     distances: groupBy(distances, (distance) => keyOf(distance, distance.model, distance.name)),
   };
 }
@@ -236,7 +228,7 @@ function taskRow(index: Index, variant: TaskVariant, counts: boolean, model: str
       (reference) => index.claims.get(keyOf(variant, model, reference))?.[0] ?? null,
     ),
     distances: table(distanceNames, (name) =>
-      meanDistance(name, index.distances.get(keyOf(variant, model, name))),
+      rowDistance(name, index.distances.get(keyOf(variant, model, name))),
     ),
     best: bestOf(means, higher),
   };
@@ -316,15 +308,7 @@ function sumOfMatrices(matrices: readonly number[][][]): number[][] | null {
   );
 }
 
-function meanDistance(name: DistanceName, bySeed: Distance[] = []): MeanDistance | null {
-  const values = bySeed.flatMap((one) => one.paper.biased ?? []).filter(Number.isFinite);
-  if (values.length === 0) return null;
-  return {
-    name,
-    biased: average(values),
-    saturated: bySeed.some((one) => one.paper.saturated),
-    lowest: smallest(values),
-    highest: largest(values),
-    bySeed,
-  };
+function rowDistance(name: DistanceName, bySeed: Distance[] = []): RowDistance | null {
+  const mean = meanDistance(bySeed);
+  return mean && { name, ...mean, bySeed };
 }

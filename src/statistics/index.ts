@@ -38,6 +38,7 @@ export {
 } from "./joint-correlation.js";
 export type { PermutationOptions } from "./permuted-correlation.js";
 export { detectableDifference, expectedHalfWidth, type Spreads } from "./planning.js";
+export { computeRelations, type RelationSource } from "./relations.js";
 export { type SimulatedStudy, simulateClaims, simulateStudy } from "./simulation.js";
 export {
   type JointStatistic,

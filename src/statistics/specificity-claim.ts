@@ -12,7 +12,12 @@ export interface SpecificityDifference {
   interval(level: number): [low: number, high: number];
 }
 
-const metricName = /^Specificity at sensitivity (0\.\d+|1)$/;
+/** The sensitivity of a metric named so; null for any other. */
+export function sensitivityOf(metric: string): number | null {
+  const found = /^Specificity at sensitivity (0\.\d+|1)$/.exec(metric);
+  const sensitivity = Number(found?.[1]);
+  return sensitivity > 0 ? sensitivity : null;
+}
 
 /** With fewer seeds a bootstrap over them knows too little of how they scatter. */
 const fewestSeeds = 3;
@@ -26,8 +31,8 @@ export function specificityOf(
   pairs: readonly (readonly [CellResult, CellResult])[],
 ): SpecificityDifference | null {
   const [first] = pairs[0] as readonly [CellResult, CellResult];
-  const sensitivity = Number(metricName.exec(first.metric.name)?.[1]);
-  if (!(sensitivity > 0) || pairs.length < fewestSeeds) return null;
+  const sensitivity = sensitivityOf(first.metric.name);
+  if (sensitivity === null || pairs.length < fewestSeeds) return null;
   const { cases } = first.metric;
   const scores = pairs
     .flat()

@@ -23,12 +23,16 @@ import type { CellSummary, Exclusion, StudyResults } from "../results/study.js";
 import { computeClaims } from "../statistics/claims.js";
 import { computeFindings } from "../statistics/findings.js";
 import { computeGains } from "../statistics/gains.js";
+import { computeRelations } from "../statistics/relations.js";
 import { taskOf } from "../tasks/index.js";
 import { readCell, readFailure, readPretraining } from "./cell-folder.js";
 import { divisionOf, preparedCases, preparedCasesOf, type StudyCohort } from "./cohort-file.js";
 import type { PlannedCell, StudyPlan } from "./plan.js";
 import type { Study } from "./schema.js";
 import type { SessionLog } from "./sessions.js";
+
+/** Draws of patients and seeds for the interval of a relation. */
+const relationResamples = 1_000;
 
 const references = Object.entries(comparatorOf) as [DistanceName, Comparator][];
 
@@ -71,6 +75,13 @@ export class ResultsCollector {
     const done = cells.flatMap(({ result }) => (result ? [result] : []));
     const distances = await this.distances(done, signal);
     const { exposure = [] } = cohort;
+    const claims = computeClaims(done, study.claims, { exposure, pretraining });
+    // Drawing patients and seeds anew takes seconds, which no cell should wait for.
+    const isSettled = cells.every(({ status }) => status !== "pending");
+    const relations = computeRelations(
+      { cells, claims, distances },
+      isSettled ? { resamples: relationResamples } : {},
+    );
     return {
       format: "transfer-limits/results@1",
       name: study.name,
@@ -90,9 +101,10 @@ export class ResultsCollector {
       },
       cells,
       gains: computeGains(done),
-      claims: computeClaims(done, study.claims, { exposure, pretraining }),
+      claims,
       findings: computeFindings({ cells, distances, pretraining }),
       distances,
+      relations,
       pretraining,
       ...(exposure.length > 0 ? { exposure } : {}),
       software: {

@@ -1,11 +1,7 @@
 import type { TopLevelSpec } from "vega-lite";
-import type { TaskVariant } from "../../common/vocabulary.js";
 import type { GainReference } from "../../results/claims.js";
 import type { DistanceName } from "../../results/distances.js";
-import { distanceNames } from "../../results/distances.js";
-import { pearson, smallestSignificant } from "../../statistics/correlation.js";
-import { detectableCorrelation } from "../../statistics/detectable-correlation.js";
-import { jointCorrelation, type PanelRelation } from "../../statistics/joint-correlation.js";
+import type { Relation, RelationPoint } from "../../results/relations.js";
 import { pValue, significant } from "../format.js";
 import { html } from "../html.js";
 import { distanceMeaning, pointLabel, referenceInProse, starMeaning } from "../labels.js";
@@ -16,14 +12,7 @@ import { beneathLabels, type Labelled, labelLayers, placeLabels } from "./point-
 
 const height = 220;
 
-interface Point extends Labelled, TaskVariant {
-  model: string;
-  /** Whether r and p are computed over it. */
-  counts: boolean;
-  distance: DistanceName;
-  value: number;
-  percent: number;
-  saturated: boolean;
+interface Point extends Labelled, RelationPoint {
   shape: string;
 }
 
@@ -32,42 +21,15 @@ interface Point extends Labelled, TaskVariant {
  * foundation model, with r, p and n on each panel and, beneath it, where r lies between -1 and 1.
  */
 export function alignmentFigure(summary: Summary, reference: GainReference): Figure | null {
-  const points = summary.rows.flatMap((row) =>
-    distanceNames.flatMap((distance): Point[] => {
-      const value = row.distances[distance]?.biased;
-      const percent = row.claims[reference]?.percent?.estimate;
-      if (value === undefined || percent === undefined) return [];
-      return [
-        {
-          model: row.model,
-          task: row.task,
-          strategy: row.strategy,
-          counts: row.counts,
-          distance,
-          value,
-          percent,
-          saturated: row.distances[distance]?.saturated ?? false,
-          shape: taskShape(row.task),
-          x: value,
-          y: percent,
-          label: pointLabel(row),
-        },
-      ];
-    }),
+  const models = new Set(summary.models);
+  const relations = summary.relations.filter((one) => one.reference === reference && models.has(one.model));
+  const points = relations.flatMap(({ model, distance, points: own }) =>
+    own.map((point) => ({ ...point, model, name: distance })),
   );
   if (points.length === 0) return null;
   const domainY = airyDomain([0, ...points.map((point) => point.percent)], 0.15);
-  const ofPanels = summary.models.flatMap((model) =>
-    distanceNames.flatMap((distance) => {
-      const mine = points.filter((point) => point.model === model && point.distance === distance);
-      return mine.length === 0 ? [] : [{ model, distance, points: mine }];
-    }),
-  );
-  const relations = relationsOf(ofPanels.map((one) => one.points));
-  const panels = ofPanels.map(({ model, distance, points: mine }, index) =>
-    onePanel(model, distance, mine, relations[index] as PanelRelation, domainY, reference),
-  );
-  const n = Math.max(...relations.map((relation) => relation.n));
+  const panels = relations.map((relation) => onePanel(relation, domainY));
+  const most = relations.reduce((best, one) => (one.n > best.n ? one : best));
   const allSaturated = points.every((point) => point.saturated);
   return {
     name: `figure-2-${reference}`,
@@ -75,7 +37,7 @@ export function alignmentFigure(summary: Summary, reference: GainReference): Fig
     caption: html`Relative performance gain (RPG) of the fine-tuned model over ${referenceInProse[reference]}, against
 squared MMD.${
       panels.some(({ parts }) => parts.length > 1)
-        ? ` p is by permutation of tasks; joint p is the chance of an r as large on any panel of this figure where none has a relation. ${powerOf(n)} The strip beneath a panel shows Pearson’s r with its 95 % interval; shaded is every r below the critical value (p ≥ 0.05 by Student’s t).`
+        ? ` p is by permutation of tasks; joint p is the chance of an r as large in any relation of this study over ${referenceInProse[reference]} where none has one. ${powerOf(most)} The strip beneath a panel shows Pearson’s r with its 95 % interval over tasks${relations.some(({ resampled }) => resampled) ? ", as thin line, and that of drawing patients and seeds anew, as thick one" : ""}; shaded is every r below the critical value (p ≥ 0.05 by Student’s t).`
         : null
     }${
       points.some((point) => point.saturated)
@@ -101,12 +63,12 @@ squared MMD.${
       "percent",
       "in r and p",
     ],
-    rows: points.map(({ model, task, strategy, counts, distance, value, saturated, percent }) => ({
+    rows: points.map(({ model, task, strategy, counts, name, distance, saturated, percent }) => ({
       model,
       task,
       strategy,
-      distance,
-      value,
+      distance: name,
+      value: distance,
       saturated: saturated ? "yes" : "no",
       reference,
       percent,
@@ -115,69 +77,47 @@ squared MMD.${
   };
 }
 
-function onePanel(
-  model: string,
-  distance: DistanceName,
-  points: Point[],
-  relation: PanelRelation,
-  domainY: [number, number],
-  reference: GainReference,
-) {
-  const counted = points.filter((point) => point.counts);
-  const n = counted.length;
-  const correlation = n < 3 ? null : correlate(counted); // with its interval
-  const ofAll = counted.length < points.length && points.length >= 3 ? correlate(points).r : null;
-  const smallest = n < 3 ? null : smallestSignificant(n);
-  const r = correlation?.r;
+function onePanel(relation: Relation, domainY: [number, number]) {
+  const { model, distance, reference, n, r, p, jointP, leaveOneOut, resampled, overAllPoints } = relation;
+  const points = relation.points.map(
+    (point): Point => ({
+      ...point,
+      shape: taskShape(point.task),
+      x: point.distance,
+      y: point.percent,
+      label: pointLabel(point),
+    }),
+  );
   const subtitle =
-    correlation === null
+    n < 3
       ? [`n = ${n}: too few tasks for a correlation`]
-      : correlation.r === null || relation.p === null || relation.jointP === null
+      : r === null || p === null || jointP === null
         ? [`n = ${n}: no correlation of what does not vary`]
-        : [
-            `r = ${significant(correlation.r, 2)}, ${pValue(relation.p)}, n = ${n}`,
-            `joint ${pValue(relation.jointP)}; ${relation.reason}`,
-          ];
-  if (relation.leaveOneOut) {
-    const [low, high] = relation.leaveOneOut;
-    subtitle.push(`r ${significant(low, 2)} to ${significant(high, 2)} without one task`);
-  }
-  if (ofAll !== null) subtitle.push(`r = ${significant(ofAll, 2)} over all ${points.length} points`);
+        : [`r = ${significant(r, 2)}, ${pValue(p)}, n = ${n}`, `joint ${pValue(jointP)}; ${relation.reason}`];
+  if (leaveOneOut)
+    subtitle.push(
+      `r ${significant(leaveOneOut.low, 2)} to ${significant(leaveOneOut.high, 2)} without one task`,
+    );
+  if (resampled)
+    subtitle.push(
+      `${significant(resampled.low, 2)} to ${significant(resampled.high, 2)} with ${resampled.seeds === 1 ? "patients" : "patients and seeds"} drawn anew`,
+    );
+  if (overAllPoints !== null)
+    subtitle.push(`r = ${significant(overAllPoints, 2)} over all ${points.length} points`);
   return {
     label: `${model}, ${distance} (${distanceMeaning[distance]}) against the gain over ${referenceInProse[reference]}. ${subtitle.join("; ")}.`,
     title: `${model} · ${distance}`,
     subtitle,
     parts: [
       { axis: "RPG, %", spec: (width: number) => scatter(distance, points, domainY, width) },
-      ...(r == null || smallest === null
-        ? []
-        : [{ spec: (width: number) => gauge(r, correlation?.interval ?? null, smallest, width) }]),
+      ...(r === null ? [] : [{ spec: (width: number) => gauge({ ...relation, r }, width) }]),
     ],
   };
 }
 
-/** Of r alone and its interval: p comes from all panels together. */
-const correlate = (points: readonly Point[]) =>
-  pearson(
-    points.map((point) => point.value),
-    points.map((point) => point.percent),
-    { p: "student" },
-  );
-
-/** Every panel's relation, judged together over the tasks that count. */
-function relationsOf(panels: readonly (readonly Point[])[]): PanelRelation[] {
-  const counted = panels.map((points) => points.filter((point) => point.counts));
-  const tasks = [...new Set(counted.flatMap((points) => points.map(({ task }) => task)))];
-  const column = (points: readonly Point[], of: "value" | "percent") =>
-    tasks.map((task) => points.find((point) => point.task === task)?.[of] ?? null);
-  return jointCorrelation(
-    counted.map((points) => ({ x: column(points, "value"), y: column(points, "percent") })),
-  ).panels;
-}
-
 /** What so many tasks can find; the critical value is another thing, and lower. */
-const powerOf = (n: number): string =>
-  `With ${n} tasks p < 0.05 needs |r| > ${significant(smallestSignificant(n), 2)}, and a true |r| of ${significant(detectableCorrelation(n), 2)} is found four times in five.`;
+const powerOf = ({ n, critical, detectable }: Relation): string =>
+  `With ${n} tasks p < 0.05 needs |r| > ${significant(critical ?? 1, 2)}, and a true |r| of ${significant(detectable ?? 1, 2)} is found four times in five.`;
 
 function scatter(
   distance: DistanceName,
@@ -186,7 +126,7 @@ function scatter(
   width: number,
 ): TopLevelSpec {
   const domainX = airyDomain(
-    points.map((point) => point.value),
+    points.map((point) => point.distance),
     0.2,
   );
   const scaleX = { domain: domainX, nice: false, zero: false };
@@ -197,7 +137,7 @@ function scatter(
     data: { values: points.filter((point) => point.saturated === saturated) },
     mark: { type: "point" as const, filled: !saturated, color: roles.ink.light, size: 90 },
     encoding: {
-      x: { field: "value", type: "quantitative" as const, scale: scaleX },
+      x: { field: "distance", type: "quantitative" as const, scale: scaleX },
       y: { field: "percent", type: "quantitative" as const, scale: scaleY },
       shape: { field: "shape", type: "nominal" as const, scale: null },
       opacity: { condition: { test: "datum.counts", value: 0.85 }, value: 0.4 },
@@ -229,13 +169,19 @@ function scatter(
 }
 
 /** Where r lies between -1 and 1, with its interval, over the band of those that are not significant. */
-function gauge(r: number, interval: [number, number] | null, smallest: number, width: number): TopLevelSpec {
+function gauge({ r, interval, resampled, critical }: Relation & { r: number }, width: number): TopLevelSpec {
   const scale = { domain: [-1, 1], nice: false };
   const at = (field: string) => ({ field, type: "quantitative" as const, scale });
   return {
     ...panel(44, width, { ...plotRoom, bottom: 24 }),
     data: {
-      values: [{ r, low: interval?.[0] ?? r, high: interval?.[1] ?? r, from: -smallest, to: smallest }],
+      values: [
+        {
+          ...{ r, low: interval?.low ?? r, high: interval?.high ?? r },
+          ...{ lowest: resampled?.low ?? r, highest: resampled?.high ?? r },
+          ...{ from: -(critical ?? 1), to: critical ?? 1 },
+        },
+      ],
     },
     layer: [
       {
@@ -256,6 +202,10 @@ function gauge(r: number, interval: [number, number] | null, smallest: number, w
       {
         mark: { type: "rule", color: roles.ink.light, strokeWidth: 1.5 },
         encoding: { x: at("low"), x2: { field: "high" } },
+      },
+      {
+        mark: { type: "rule", color: roles.ink.light, strokeWidth: 4 },
+        encoding: { x: at("lowest"), x2: { field: "highest" } },
       },
       {
         mark: { type: "point", filled: true, size: 55, opacity: 1, color: roles.ink.light },

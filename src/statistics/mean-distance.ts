@@ -1,0 +1,23 @@
+import type { Distance } from "../results/distances.js";
+
+/** A distance over the seeds of a task and model. */
+export interface MeanDistance {
+  /** The paper's: its sigma, biased; the mean over seeds. */
+  biased: number;
+  /** Whether it is none for any seed. */
+  saturated: boolean;
+  lowest: number;
+  highest: number;
+}
+
+/** Null where no seed has one. */
+export function meanDistance(bySeed: readonly Distance[]): MeanDistance | null {
+  const values = bySeed.flatMap(({ paper }) => paper.biased ?? []).filter(Number.isFinite);
+  if (values.length === 0) return null;
+  return {
+    biased: values.reduce((sum, value) => sum + value, 0) / values.length,
+    saturated: bySeed.some(({ paper }) => paper.saturated),
+    lowest: Math.min(...values),
+    highest: Math.max(...values),
+  };
+}
