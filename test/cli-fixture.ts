@@ -66,6 +66,7 @@ export const commands = [
   "demo",
   "run",
   "plan",
+  "forecast",
   "report",
   "pretrain",
   "embed",

@@ -73,6 +73,19 @@ describe("scores of transferability", () => {
     expect(Math.abs(linearProbe(noise, labels) - 0.5)).toBeLessThan(0.25);
   });
 
+  it("of the linear probe are at chance for noise, however few cases a class has", () => {
+    const classes = Array.from({ length: 24 }, (_, row) => (row < 3 ? 0 : 1 + (row % 3)));
+    const accuracies = Array.from({ length: 80 }, () =>
+      linearProbe(
+        rows(24, 16, () => normal()),
+        classes,
+      ),
+    );
+    const mean = accuracies.reduce((sum, value) => sum + value, 0) / accuracies.length;
+    // Of one draw the standard deviation is about 0.12: of the mean of 80, 0.013.
+    expect(Math.abs(mean - 0.25)).toBeLessThan(0.05);
+  });
+
   it("do not change where the features are turned and moved, as far as their definition goes", () => {
     // A reflection along one direction, by hand.
     const direction = [1, 2, 3, 4, 5, 6].map((value) => value / Math.sqrt(91));

@@ -8,6 +8,7 @@ import { addBench } from "./commands/bench.js";
 import { addDemo } from "./commands/demo.js";
 import { addDoctor } from "./commands/doctor.js";
 import { addEmbed } from "./commands/embed.js";
+import { addForecast } from "./commands/forecast.js";
 import { addInspect } from "./commands/inspect.js";
 import { addPlan } from "./commands/plan.js";
 import { addPretrain } from "./commands/pretrain.js";
@@ -30,6 +31,7 @@ for (const add of [
   addDemo,
   addRun,
   addPlan,
+  addForecast,
   addReport,
   addPretrain,
   addEmbed,

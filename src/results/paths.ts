@@ -10,6 +10,9 @@ export const studyPaths = (folder: string) => ({
   failure: (id: string) => join(folder, "cells", `${id}.failed.json`),
   /** What happened to every tensor of the weights that a model brings. */
   weights: (model: string) => join(folder, "weights", `${model}.json`),
+  /** How much an encoder's features tell of a task, before it is trained: pretrained, or with random weights. */
+  forecast: (model: string, task: string, weights: "pretrained" | "random") =>
+    join(folder, "forecast", `${model}--${task}--${weights}.json`),
   results: join(folder, "results.json"),
   table: join(folder, "results.csv"),
   resolved: join(folder, "study.resolved.json"),

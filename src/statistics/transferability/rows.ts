@@ -84,15 +84,12 @@ export function groupsOf(groups: readonly unknown[] | undefined, rows: number): 
 /** What rounding leaves of a column that is the same in all rows, over its mean. */
 const rounding = 1e-12;
 
-/** The same matrix less the mean of each column, weighted where weights are given. */
-export function centred({ rows, columns, data }: Matrix, weights?: Float64Array): Matrix {
-  const total = weights ? weights.reduce((sum, weight) => sum + weight, 0) : rows;
+/** The same matrix less the mean of each column. */
+export function centred({ rows, columns, data }: Matrix): Matrix {
   const means = new Float64Array(columns);
-  for (let row = 0; row < rows; row++) {
-    const share = (weights ? (weights[row] as number) : 1) / total;
+  for (let row = 0; row < rows; row++)
     for (let column = 0; column < columns; column++)
-      means[column] = (means[column] as number) + share * (data[row * columns + column] as number);
-  }
+      means[column] = (means[column] as number) + (data[row * columns + column] as number) / rows;
   const moved = data.map((value, i) => {
     const mean = means[i % columns] as number;
     return Math.abs(value - mean) <= rounding * Math.abs(mean) ? 0 : value - mean;

@@ -1,0 +1,376 @@
+import { mkdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { factsOf, openCase } from "../cohort/case-volumes.js";
+import { messageOf, TransferLimitsError, throwIfAborted } from "../common/errors.js";
+import type { StudyEvent } from "../common/progress.js";
+import { seedFor } from "../common/random.js";
+import { writeSealedJson } from "../common/sealed-json.js";
+import { isThere, type OnDamage } from "../common/set-aside.js";
+import { ownStrategy, type TaskKind } from "../common/vocabulary.js";
+import { encoderOf } from "../models/specification.js";
+import { loadEncoder } from "../models/weights.js";
+import { Network } from "../native/network.js";
+import type { CellResult, EpochRecord } from "../results/cell.js";
+import { encoderFile, studyPaths } from "../results/paths.js";
+import { computeClaims } from "../statistics/claims.js";
+import { checkForecasts, type ForecastCheck, type ForecastPoint } from "../statistics/forecast-check.js";
+import {
+  hScore,
+  linearProbe,
+  linearProbeOfRegression,
+  logMe,
+  logMeOfRegression,
+  nearestNeighbours,
+  nearestNeighboursOfRegression,
+  sfda,
+} from "../statistics/transferability/index.js";
+import { taskOf } from "../tasks/index.js";
+import type { Task } from "../tasks/task.js";
+import { basisOf, digest } from "./basis.js";
+import { readCell, readOwn } from "./cell-folder.js";
+import { refuseChanges } from "./changes.js";
+import { CheckpointFolder } from "./checkpoint.js";
+import { cohortOf, type StudyCohort } from "./cohort-file.js";
+import { type ForecastRows, forecastRows } from "./forecast-rows.js";
+import { planStudy } from "./plan.js";
+import { prepareStudyCohort } from "./prepare.js";
+import type { ModelConfig, Study, TaskConfig } from "./schema.js";
+import { readingOf } from "./weights.js";
+
+/** Scores of an encoder on a task, greater is better; null where a score is not for such a task. */
+export interface TransferScores {
+  logMe: number | null;
+  /** With shrunk covariances. */
+  hScore: number | null;
+  sfda: number | null;
+  /** Balanced accuracy of classes, R² of intensities; a patient is answered by others. */
+  nearestNeighbours: number | null;
+  linearProbe: number | null;
+}
+
+/** In the order in which tables have them. */
+export const scoreNames = ["logMe", "hScore", "sfda", "nearestNeighbours", "linearProbe"] as const;
+
+/** What the first 5 % of a training came to. */
+export interface EarlyTraining {
+  /** The validation metric where there is one by then, else the training loss with its sign turned: greater is better. */
+  of: "validation metric" | "training loss";
+  epoch: number;
+  epochs: number;
+  fineTuned: number;
+  /** Null where training from scratch has not come as far. */
+  fromScratch: number | null;
+}
+
+export interface ForecastModel {
+  model: string;
+  /** Of the pretrained encoder; null where there is none yet, or its features cannot be scored. */
+  scores: TransferScores | null;
+  /** Of the same encoder with random weights: what its architecture alone gives. */
+  random: TransferScores | null;
+  /** Mean rank over the scores, 1 is best; null without scores. */
+  meanRank: number | null;
+  /** Over seeds, as far as trainings have come; null before. */
+  early: EarlyTraining | null;
+  /** Fine-tuned less from scratch, where the study has come as far; what is forecast. */
+  gain: number | null;
+  /** Why there are no scores; only there. */
+  reason?: string;
+}
+
+export interface ForecastTask {
+  task: TaskKind;
+  metric: string;
+  cases: number;
+  /** Rows that were scored: cases or voxels. */
+  rows: number;
+  of: ForecastRows["of"];
+  /** The best first. */
+  models: ForecastModel[];
+}
+
+/** What a forecast goes by: a score, as it is or less that of random weights, or the first epochs. */
+export const predictorNames = [...scoreNames, "early"] as const;
+export type PredictorName = (typeof predictorNames)[number];
+
+export interface Forecast {
+  name: string;
+  tasks: ForecastTask[];
+  /** Each predictor beside the mean gain; null where too few trainings are finished. */
+  checked: Record<PredictorName, ForecastCheck | null>;
+}
+
+/** How a forecast is made, and who is told. */
+export interface ForecastOptions {
+  signal?: AbortSignal | undefined;
+  onProgress?: (event: StudyEvent) => void;
+  /** Told before each model is shown a task. */
+  onModel?: (task: TaskKind, model: string) => void;
+}
+
+/** The share of a training by whose end its early value is taken. */
+const earlyShare = 0.05;
+
+/**
+ * Ranks a study's encoders for each of its tasks without training any: by how much their features of the training cases tell
+ * of the answer. Scores are kept in the study's folder. Where trainings have begun their first 5 % stand beside, and where
+ * some are finished each forecast is itself scored beside the mean gain, leaving out the task and the model.
+ *
+ * @throws `BAD_CONFIG` where the folder holds another study's results; `BAD_MANIFEST`; `ABORTED`
+ */
+export async function forecastStudy(study: Study, options: ForecastOptions = {}): Promise<Forecast> {
+  const { signal, onProgress = () => {}, onModel = () => {} } = options;
+  const folder = study.execution.output;
+  const onDamage: OnDamage = (damage) => onProgress({ kind: "set-aside", ...damage });
+  const before = await readOwn<Study>(folder, studyPaths(folder).resolved, onDamage);
+  if (before) refuseChanges(before, study);
+  await mkdir(folder, { recursive: true });
+  const cohort = await prepareStudyCohort(study, { signal, onProgress, onDamage, trustCache: false });
+  const done = await finishedCells(study);
+  const tasks: ForecastTask[] = [];
+  for (const config of study.tasks) {
+    const models: ForecastModel[] = [];
+    const task = taskOf(config);
+    const shown = { study, cohort, config, task, signal, onDamage };
+    let rows = 0;
+    for (const model of study.models) {
+      throwIfAborted(signal);
+      onModel(config.kind, model.name);
+      const { scored, random, reason } = await scoresOfModel(shown, model);
+      rows = scored?.rows ?? random?.rows ?? rows;
+      models.push({
+        model: model.name,
+        scores: scored?.scores ?? null,
+        random: random?.scores ?? null,
+        meanRank: null,
+        early: await earlyTraining(study, config.kind, model.name),
+        gain: gainOf(done, study, config.kind, model.name),
+        ...(reason === undefined ? {} : { reason }),
+      });
+    }
+    tasks.push({
+      task: config.kind,
+      metric: task.metric,
+      cases: trainingCases(shown).length,
+      rows,
+      of: task.shape.answers === "classes" ? "cases" : "voxels",
+      models: ranked(models),
+    });
+  }
+  return {
+    name: study.name,
+    tasks,
+    checked: checkForecasts(pointsOf(study, tasks), study.seed) as Forecast["checked"],
+  };
+}
+
+interface ShownTask {
+  study: Study;
+  cohort: StudyCohort;
+  config: TaskConfig;
+  task: Task;
+  signal: AbortSignal | undefined;
+  onDamage: OnDamage;
+}
+
+const trainingCases = ({ cohort, task }: ShownTask) =>
+  cohortOf(cohort, task.kind).split.train.filter((one) => task.missing(factsOf(one)) === null);
+
+/** Scores that are kept, with what they rest on. */
+interface KeptScores {
+  restsOn: string;
+  rows: number;
+  scores: TransferScores;
+}
+
+type ScoredModel = { scored: KeptScores | null; random: KeptScores | null; reason?: string };
+
+/** A pretrained encoder and the same with random weights; what cannot be scored says why, and does not stop the others. */
+async function scoresOfModel(shown: ShownTask, model: ModelConfig): Promise<ScoredModel> {
+  const { study } = shown;
+  // Of several, one a seed, the first.
+  const cell = planStudy(study).cells.find(
+    ({ kind, model: of }) => kind === "pretraining" && of === model.name,
+  );
+  const own = cell ? join(studyPaths(study.execution.output).cell(cell.id), encoderFile) : null;
+  const weights = model.weights ?? own;
+  const made: ScoredModel = { scored: null, random: null };
+  try {
+    made.random = await scoresWith(shown, model, null);
+    if (weights === null) made.reason = "nothing of the study starts from its pretrained encoder";
+    else if (model.weights === undefined && !(await isThere(weights)))
+      made.reason = "it is not pretrained yet: the command pretrain does so";
+    else made.scored = await scoresWith(shown, model, weights);
+  } catch (error) {
+    if (!(error instanceof TransferLimitsError) || !scoreless.has(error.code)) throw error;
+    made.reason = messageOf(error);
+  }
+  return made;
+}
+
+/** Errors that lie in one encoder's weights or features, or in labels of which there is but one. */
+const scoreless: ReadonlySet<string> = new Set(["BAD_INPUT", "BAD_CHECKPOINT", "NOT_FINITE"]);
+
+/** @param weights a file of weights; null: random ones */
+async function scoresWith(shown: ShownTask, model: ModelConfig, weights: string | null): Promise<KeptScores> {
+  const { study, cohort, config, task, signal, onDamage } = shown;
+  const { output, device } = study.execution;
+  const seed = seedFor(study.seed, "weights", model.name, "forecast");
+  using network = await Network.build({ encoder: encoderOf(model.encoder) }, { device, seed });
+  const sha256 =
+    weights === null
+      ? null
+      : (await loadEncoder(network, weights, { ...readingOf(model), fresh: true })).file.sha256;
+  const restsOn = digest({ ...basisOf(study, cohort), weights: sha256, task: config.kind });
+  const path = studyPaths(output).forecast(
+    model.name,
+    config.kind,
+    weights === null ? "random" : "pretrained",
+  );
+  const kept = await readOwn<KeptScores>(output, path, onDamage);
+  if (kept?.restsOn === restsOn) return kept;
+  const cases = await Promise.all(trainingCases(shown).map((one) => openCase(one, device)));
+  if (cases.length < 2)
+    throw new TransferLimitsError(
+      "BAD_INPUT",
+      `Expected at least two training cases for ${config.kind} but there are ${cases.length}`,
+    );
+  const rows = await forecastRows(task, config, cases, network, { seed: study.seed, signal });
+  const made: KeptScores = { restsOn, rows: rows.features.length, scores: scoresOf(rows) };
+  await mkdir(dirname(path), { recursive: true });
+  await writeSealedJson(path, made);
+  return made;
+}
+
+function scoresOf({ features, labels, targets, patients: groups }: ForecastRows): TransferScores {
+  if (labels !== null)
+    return {
+      logMe: logMe(features, labels),
+      hScore: hScore(features, labels),
+      sfda: sfda(features, labels),
+      nearestNeighbours: nearestNeighbours(features, labels, { groups }),
+      linearProbe: linearProbe(features, labels, { groups }),
+    };
+  const values = targets as number[];
+  const finite = (value: number) => (Number.isFinite(value) ? value : null);
+  return {
+    logMe: logMeOfRegression(features, values),
+    hScore: null,
+    sfda: null,
+    nearestNeighbours: finite(nearestNeighboursOfRegression(features, values, { groups })),
+    linearProbe: finite(linearProbeOfRegression(features, values, { groups })),
+  };
+}
+
+/** With their mean ranks, the best first; those without scores last. */
+function ranked(models: readonly ForecastModel[]): ForecastModel[] {
+  const ranks = scoreNames.flatMap((name) => {
+    const known = models.flatMap(({ model, scores }) =>
+      scores?.[name] == null ? [] : [{ model, value: scores[name] as number }],
+    );
+    return known.map(({ model, value }) => ({
+      model,
+      // Of equals, the mean of their places.
+      rank:
+        1 +
+        known.filter((other) => other.value > value).length +
+        (known.filter((other) => other.value === value).length - 1) / 2,
+    }));
+  });
+  return models
+    .map((one) => {
+      const own = ranks.filter(({ model }) => model === one.model);
+      return {
+        ...one,
+        meanRank: own.length === 0 ? null : own.reduce((sum, { rank }) => sum + rank, 0) / own.length,
+      };
+    })
+    .sort((a, b) => (a.meanRank ?? Number.POSITIVE_INFINITY) - (b.meanRank ?? Number.POSITIVE_INFINITY));
+}
+
+async function finishedCells(study: Study): Promise<CellResult[]> {
+  const cells: CellResult[] = [];
+  for (const { id, kind } of planStudy(study).cells) {
+    const result = kind === "cell" ? await readCell(study.execution.output, id) : null;
+    if (result) cells.push(result);
+  }
+  return cells;
+}
+
+/** What fine-tuning came to over training from scratch; null where either is not finished. */
+function gainOf(done: readonly CellResult[], study: Study, task: TaskKind, model: string): number | null {
+  const own = done.filter(
+    (cell) => cell.task === task && cell.model === model && cell.strategy === ownStrategy(task),
+  );
+  const [claim] = computeClaims(own, { margins: study.claims.margins }).filter(
+    ({ reference }) => reference === "from-scratch",
+  );
+  return claim?.difference.estimate ?? null;
+}
+
+/** The first 5 % of the trainings of a model on a task, the mean over seeds; of trainings that are still going on too. */
+async function earlyTraining(study: Study, task: TaskKind, model: string): Promise<EarlyTraining | null> {
+  const folder = study.execution.output;
+  const found: {
+    side: "fineTuned" | "fromScratch";
+    epochs: number;
+    epoch: number;
+    loss: number;
+    metric: number | null;
+  }[] = [];
+  for (const cell of planStudy(study).cells) {
+    const side = ({ "fine-tuned": "fineTuned", "from-scratch": "fromScratch" } as const)[
+      cell.comparator as string
+    ];
+    if (!side || cell.task !== task || cell.model !== model || cell.strategy !== ownStrategy(task)) continue;
+    const epoch = Math.max(1, Math.ceil(earlyShare * cell.epochs));
+    const curve = (await readCell(folder, cell.id))?.curve ?? (await curveSoFar(study, cell.id));
+    const until = curve.filter((record) => record.epoch <= epoch);
+    const last = until.at(-1);
+    if (last?.epoch !== epoch) continue;
+    const metric = until.flatMap(({ validationMetric }) => validationMetric ?? []).at(-1) ?? null;
+    found.push({ side, epochs: cell.epochs, epoch, loss: last.trainingLoss, metric });
+  }
+  const [first] = found.filter(({ side }) => side === "fineTuned");
+  if (!first) return null;
+  const validated = found.every(({ metric }) => metric !== null);
+  const mean = (side: string) => {
+    const own = found
+      .filter((one) => one.side === side)
+      .map(({ metric, loss }) => (validated ? (metric as number) : -loss));
+    return own.length === 0 ? null : own.reduce((sum, value) => sum + value, 0) / own.length;
+  };
+  return {
+    of: validated ? "validation metric" : "training loss",
+    epoch: first.epoch,
+    epochs: first.epochs,
+    fineTuned: mean("fineTuned") as number,
+    fromScratch: mean("fromScratch"),
+  };
+}
+
+/** Of a training that is not finished. */
+async function curveSoFar(study: Study, id: string): Promise<EpochRecord[]> {
+  const state = await new CheckpointFolder(studyPaths(study.execution.output).progress(id)).read();
+  return state?.curve ?? [];
+}
+
+/** Of each predictor the points whose gain is known: a score less that of random weights, the first epochs less those from scratch. */
+function pointsOf(study: Study, tasks: readonly ForecastTask[]): Record<PredictorName, ForecastPoint[]> {
+  const points = (of: (model: ForecastModel) => number | null) =>
+    tasks.flatMap(({ task, models }) =>
+      models.flatMap((one): ForecastPoint[] => {
+        const score = of(one);
+        if (score === null || one.gain === null) return [];
+        return [{ task, model: one.model, score, gain: one.gain / study.claims.margins[task] }];
+      }),
+    );
+  const less = (a: number | null | undefined, b: number | null | undefined) =>
+    a == null || b == null ? null : a - b;
+  return {
+    ...(Object.fromEntries(
+      scoreNames.map((name) => [name, points(({ scores, random }) => less(scores?.[name], random?.[name]))]),
+    ) as Record<(typeof scoreNames)[number], ForecastPoint[]>),
+    early: points(({ early }) => less(early?.fineTuned, early?.fromScratch)),
+  };
+}
