@@ -69,7 +69,7 @@ function answer(model: string, rows: TaskRow[]): { first: string; more: string[]
     const first =
       `Whether ${model} helps over training from scratch is undecided on ${allOf(claims.length)}: with one seed nobody ` +
       "knows how much a result moves from one training to the next.";
-    return { first, more: [`Its mean is higher than that of ${listing(higher)}.`, ...absent] };
+    return { first, more: [`Its mean is higher than that of ${listing(higher)}.`, ...others, ...absent] };
   }
   return {
     first: `Over training from scratch, ${model} is ${verdictParts(compared, "from-scratch")}.`,
@@ -98,7 +98,8 @@ function verdictParts(rows: readonly TaskRow[], reference: GainReference): strin
 /** `training from scratch on 2 of 5 tasks`: on how many its mean is the higher one, which is all that one seed can say. */
 function higherThan(rows: readonly TaskRow[], reference: (typeof answeredOver)[number]): string[] {
   const claims = rows.flatMap((row) => row.claims[reference] ?? []);
-  if (claims.length === 0) return [];
+  // Where more seeds decide, the verdicts are said.
+  if (!claims.every(hasOneSeed) || claims.length === 0) return [];
   const higher = claims.filter(({ difference }) => difference.estimate > 0).length;
   const all = reference === "from-scratch" ? count(claims.length, "task") : String(claims.length);
   return [`${referenceInProse[reference]} on ${higher === 0 ? "none" : higher} of ${all}`];
