@@ -28,9 +28,9 @@ const whole: FixtureOptions = {
 };
 const studies: Record<string, FixtureOptions> = {
   "every task and two models": whole,
-  "every task and three seeds": { ...whole, seeds: [1, 2, 3] },
-  "every task, one model of which failed": {
+  "every task and three seeds, one model of which failed": {
     ...whole,
+    seeds: [1, 2, 3],
     status: ({ model }) => (model === "ProViCNet" ? "failed" : "done"),
   },
   "cells that are still to come": {
