@@ -1,8 +1,9 @@
-// One network of the paper's study: `time-network.mjs INDEX DEVICE whole|small`. Prints a JSON document for a training
-// step, plain and by a CUDA graph, and for a forward pass: milliseconds of the first one, of one among many (`steady`), of
+// One network of the paper's study: `time-network.mjs INDEX DEVICE whole|small`. Prints a JSON document for a forward pass,
+// and for a training step, plain and by a CUDA graph: milliseconds of the first one, of one among many (`steady`), of
 // the device's own clock for one of these (`device`), and until the host has given a whole one to an idle device (`host`);
 // the most memory in bytes.
 
+import { patchGrid } from "../../dist/models/pretraining/masked-autoencoder.js";
 import * as runtime from "../../dist/native/runtime.js";
 import { forwardCost } from "../../dist/study/estimate.js";
 import { paperNetworks } from "./networks.mjs";
@@ -24,8 +25,14 @@ const network = await Network.build(spec, { device, seed: 1 });
 network.precision = "bfloat16";
 const channels = "model" in spec ? spec.model.channels : spec.encoder.channels;
 const input = await Tensor.normal([batch, channels, ...extent], 1, device);
-const { target, loss, shape } = await task();
+const head = "encoder" in spec ? spec.head?.kind : null;
+/** What pretraining learns by has nothing to say but in training. */
+const pretraining = head === "contrastive" || head === "masked-autoencoder";
 
+// First what takes the least memory: the most so far is what is told.
+report({ pass: "forward pass", graphs: false }, await timed(forward, 2), 1);
+
+const { target, loss } = await task();
 let seed = 0;
 for (const cudaGraphs of device === "cpu" ? [false] : [false, true]) {
   try {
@@ -42,11 +49,10 @@ for (const cudaGraphs of device === "cpu" ? [false] : [false, true]) {
     say({ pass: "training step", graphs: cudaGraphs, failed: String(error.message) });
   }
 }
-report({ pass: "forward pass", graphs: false }, await timed(forward, 2), 1);
 
-/** One pass without gradients; the pretraining's heads have nothing to do but in training: their encoder is run. */
+/** One pass without gradients; under a head of pretraining, the encoder's. */
 async function forward() {
-  if (shape !== null) return network.forward(input);
+  if (!pretraining) return network.forward(input);
   const features = await network.embed(input);
   for (const stage of features.stages) stage.dispose();
   return features.pooled;
@@ -54,7 +60,6 @@ async function forward() {
 
 /** What the network learns here: what its head answers decides. */
 async function task() {
-  const head = "encoder" in spec ? spec.head?.kind : null;
   const voxels = extent.reduce((product, side) => product * side, 1);
   if (head === "contrastive") {
     const mask = new Uint8Array(batch * voxels);
@@ -63,16 +68,14 @@ async function task() {
     return {
       loss: { kind: "patch-contrast", ...patches },
       target: Tensor.from(mask, [batch, 1, ...extent], device),
-      shape: null,
     };
   }
   if (head === "masked-autoencoder") {
-    const patches = extent.reduce((product, side) => product * Math.ceil(side / 16), 1);
+    const patches = patchGrid(extent, spec.head.patch ?? 16).reduce((product, count) => product * count, 1);
     const mask = Uint8Array.from({ length: batch * patches }, (_, patch) => (patch % 5 < 3 ? 1 : 0));
     return {
       loss: { kind: "masked-autoencoder" },
       target: Tensor.from(mask, [batch, patches], device),
-      shape: null,
     };
   }
   const answer = await network.forward(input);
@@ -81,12 +84,10 @@ async function task() {
     return {
       loss: { kind: "cross-entropy" },
       target: Tensor.from(new BigInt64Array(batch), [batch], device),
-      shape: answer.shape,
     };
   return {
     loss: { kind: "l1" },
     target: await Tensor.normal([...answer.shape], 2, device),
-    shape: answer.shape,
   };
 }
 

@@ -10,14 +10,12 @@ export const networks = {
   async run(part) {
     const { device, small } = part.visit;
     for (const [index, { name }] of paperNetworks(small).entries()) {
-      let last = null;
       const outcome = await part.runNode(
         "time-network.mjs",
         [String(index), device, small ? "small" : "whole"],
         {
           seconds: 45,
           onDocument: ({ pass, graphs, failed, ...measured }) => {
-            last = pass;
             const what = `${name}, ${pass}${graphs ? ", CUDA graph" : ""}`;
             if (failed) part.record("judged", { what, right: false, detail: failed });
             else part.record("network", { what, ...measured });
@@ -25,7 +23,7 @@ export const networks = {
         },
       );
       if (part.secondsLeft <= 0) return "late";
-      if (last !== "forward pass")
+      if (outcome.status !== 0)
         part.record("judged", { what: name, right: false, detail: reasonOf(outcome) });
     }
   },

@@ -65,7 +65,7 @@ const record = z.discriminatedUnion("kind", [
     what: text,
     first: milliseconds,
     steady: milliseconds,
-    device: milliseconds,
+    device: number.nonnegative(),
     host: milliseconds,
     operations: number.positive(),
     peakBytes: number.positive(),
