@@ -64,6 +64,25 @@ describe("a part of a visit", () => {
     expect(await readFile(join(out, "results.jsonl"), "utf8")).not.toContain("dropped");
   });
 
+  it("says of a program that failed what it said of an error, not where", async () => {
+    const { reasonOf } = await module("visit");
+    const errors = [
+      "throw new Error(",
+      "TypeError: x is not a function",
+      "    at call (load.js:173:27)",
+      "Node.js v20",
+    ];
+    expect(reasonOf({ status: 1, late: false, lines: [], errors })).toMatch(
+      /^exit status 1: .*TypeError: x is not a function$/,
+    );
+    expect(reasonOf({ status: 3, late: false, lines: ["so long"], errors: [] })).toBe(
+      "exit status 3: so long",
+    );
+    expect(reasonOf({ status: null, late: true, lines: [], errors: [] })).toBe(
+      "it took longer than its time",
+    );
+  });
+
   it("that fails is recorded with its reason, and the next one runs", async () => {
     const { visit, records } = await visitWith({});
     await visit.runPart({ name: "one", seconds: 5, run: () => Promise.reject(new Error("it broke")) });

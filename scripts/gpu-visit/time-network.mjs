@@ -4,7 +4,7 @@
 // the most memory in bytes.
 
 import { patchGrid } from "../../dist/models/pretraining/masked-autoencoder.js";
-import * as runtime from "../../dist/native/runtime.js";
+import { deviceSeconds, peakMemory, setDeterministic, setThreads } from "../../dist/native/runtime.js";
 import { forwardCost } from "../../dist/study/estimate.js";
 import { paperNetworks } from "./networks.mjs";
 import { Network, Tensor, Trainer } from "./surface.mjs";
@@ -16,10 +16,9 @@ const { network: spec, size: extent, memoryBytes } = paperNetworks(small)[Number
 const batch = small && "model" in spec ? 2 : 1;
 /** Enough to fill the device's queue, and to be played from a recorded graph. */
 const [least, most, enoughSeconds] = small ? [2, 2, 1] : [6, 60, 1.5];
-if (device === "cpu") runtime.setThreads(1);
+if (device === "cpu") setThreads(1);
 // As a study does.
-runtime.setDeterministic?.(true);
-const deviceSeconds = runtime.deviceSeconds ?? (async () => runtime.nativeSeconds());
+if (device !== "cpu") setDeterministic(true);
 
 const network = await Network.build(spec, { device, seed: 1 });
 network.precision = "bfloat16";
@@ -133,7 +132,7 @@ function report(pass, times, passes) {
       spec,
       extent.reduce((product, side) => product * side, 1),
     );
-  const memory = { peakBytes: runtime.peakMemory(device), estimatedBytes: memoryBytes };
+  const memory = { peakBytes: peakMemory(device), estimatedBytes: memoryBytes };
   say({ ...pass, ...times, operations: 2 * multiplications, ...memory });
 }
 

@@ -180,13 +180,12 @@ export async function inParallel(items, count, work) {
   await Promise.all(Array.from({ length: count }, one));
 }
 
-/** Why a program failed, in a line. */
+/** Why a program failed, in a line: its last words that speak of an error, or else its last words. */
 export const reasonOf = ({ status, late, lines, errors }) => {
   if (late) return "it took longer than its time";
-  const said = [...lines, ...errors]
-    .filter((line) => line.trim() !== "")
-    .slice(-3)
-    .join(" / ");
+  const words = [...lines, ...errors].filter((line) => line.trim() !== "");
+  const ofErrors = words.filter((line) => /error|failed/i.test(line) && !/^\s+at /.test(line));
+  const said = (ofErrors.length > 0 ? ofErrors : words).slice(-3).join(" / ");
   return `exit status ${status}${said === "" ? "" : `: ${said}`}`.slice(0, 500);
 };
 
