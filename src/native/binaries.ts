@@ -56,8 +56,9 @@ export function findBinaries(
 }
 
 /** The versions of LibTorch for which binaries are there, as their builds noted them. */
-export const versionsServed = (root: string = packageRoot): string[] =>
-  completeFolders(root).flatMap(({ path }) => builtFor(path, "cpu") ?? []);
+export const versionsServed = (root: string = packageRoot): string[] => [
+  ...new Set(completeFolders(root).flatMap(({ path }) => builtFor(path, "cpu") ?? [])),
+];
 
 /**
  * Whether a binary that was built for one version of LibTorch can be loaded beside another. Releases that differ in the

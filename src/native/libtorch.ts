@@ -89,6 +89,7 @@ export function locateLibTorch(environment: NodeJS.ProcessEnv = process.env): {
 /** Every place that was tried, and the ways to mend it, for an error message. */
 export function searchReport(tried: readonly Attempt[]): string {
   const { version, wheels } = lockOf(readLock(), []);
+  const served = versionsServed();
   const megabytes = Math.round(wheels.reduce((sum, wheel) => sum + wheel.bytes, 0) / 1e6);
   return [
     "Tried:",
@@ -96,8 +97,10 @@ export function searchReport(tried: readonly Attempt[]): string {
     "Possible solutions:",
     `  - fetch LibTorch ${version} into the package's cache with pip (${megabytes} MB, once): ` +
       ownCommand("doctor", "--install"),
-    "  - set LIBTORCH to an unpacked LibTorch, a folder with lib/ and include/, " +
-      `of version ${oldest.join(".")} to ${newest.join(".")}, and build again`,
+    `  - set LIBTORCH to an unpacked LibTorch, a folder with lib/ and include/, of version ${oldest.join(".")} to ${newest.join(".")}` +
+      (served.length > 0
+        ? ` (there are binaries for ${served.join(", ")}; build the addon again for another)`
+        : ""),
     "  - set TRANSFER_LIMITS_PYTHON_TORCH=1 (or to the path of a Python) to use the torch that Python has installed",
   ].join("\n");
 }
