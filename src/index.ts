@@ -121,6 +121,7 @@ export type {
   NothingLearnt,
   PretrainingNotFallen,
 } from "./results/findings.js";
+export type { MetricInterval } from "./results/intervals.js";
 export type { Relation, RelationPoint, ResampledRelation } from "./results/relations.js";
 export type { CellSummary, Exclusion, PatientExposure, Session, StudyResults } from "./results/study.js";
 /** Means, intervals, correlations and gains, as the report computes them. */

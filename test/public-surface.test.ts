@@ -406,6 +406,7 @@ beforeAll(async () => {
       work: statistics.linearProbeOfRegression,
       given: [rows, [0.5, 1, 2], { groups: ["a", "b", "c"] }],
     },
+    "statistics.computeIntervals": { work: statistics.computeIntervals, given: [[cell], { resamples: 10 }] },
     "statistics.computeRelations": {
       work: statistics.computeRelations,
       given: [{ cells: [], claims: [], distances: [] }, { resamples: 10 }],

@@ -12,6 +12,7 @@ import type { GainReference } from "../results/claims.js";
 import { type Claim, gainReferences } from "../results/claims.js";
 import { type Distance, type DistanceName, distanceNames } from "../results/distances.js";
 import type { Finding } from "../results/findings.js";
+import type { MetricInterval } from "../results/intervals.js";
 import type { Relation } from "../results/relations.js";
 import type { CellSummary, StudyResults } from "../results/study.js";
 import { computeClaims, hardlyAnything } from "../statistics/claims.js";
@@ -91,6 +92,8 @@ export interface Summary {
   cohorts: CohortInUse[];
   /** What makes numbers say less than they seem to, each once. */
   findings: Finding[];
+  /** How sure metrics of whole test sets are. */
+  intervals: MetricInterval[];
   /** Whether gains go with distances. */
   relations: Relation[];
 }
@@ -139,6 +142,7 @@ export function summarise(results: StudyResults): Summary {
     rows,
     cohorts: cohortsOf(results, [...new Set(tasks.map(({ task }) => task))]),
     findings: results.findings ?? computeFindings(results),
+    intervals: results.intervals ?? [],
     relations: results.relations ?? computeRelations({ ...results, claims }),
   };
 }

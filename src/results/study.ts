@@ -10,6 +10,7 @@ import { claim, gain } from "./claims.js";
 import { distance } from "./distances.js";
 import { cellStatus, number, text, variant, whole } from "./fields.js";
 import { finding } from "./findings.js";
+import { metricInterval } from "./intervals.js";
 import { relation } from "./relations.js";
 
 export type { Exclusion } from "../cohort/preprocess.js";
@@ -132,6 +133,8 @@ export const studyResultsSchema = z.object({
   findings: z.array(finding).exactOptional(),
   /** Of every fine-tuned cell from each reference that is done. */
   distances: z.array(distance),
+  /** How sure metrics of whole test sets are. Absent while cells are to come. */
+  intervals: z.array(metricInterval).exactOptional(),
   /** Whether gains go with distances: one a foundation model, reference and distance. */
   relations: z.array(relation).exactOptional(),
   /** One entry a foundation model that the study pretrained itself, or one a seed where each pretrains anew. */

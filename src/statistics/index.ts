@@ -36,6 +36,7 @@ export {
   type PanelRelation,
   type RelationPanel,
 } from "./joint-correlation.js";
+export { computeIntervals } from "./metric-intervals.js";
 export type { PermutationOptions } from "./permuted-correlation.js";
 export { detectableDifference, expectedHalfWidth, type Spreads } from "./planning.js";
 export { computeRelations, type RelationSource } from "./relations.js";

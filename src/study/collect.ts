@@ -23,6 +23,7 @@ import type { CellSummary, Exclusion, StudyResults } from "../results/study.js";
 import { computeClaims } from "../statistics/claims.js";
 import { computeFindings } from "../statistics/findings.js";
 import { computeGains } from "../statistics/gains.js";
+import { computeIntervals } from "../statistics/metric-intervals.js";
 import { computeRelations } from "../statistics/relations.js";
 import { taskOf } from "../tasks/index.js";
 import { readCell, readFailure, readPretraining } from "./cell-folder.js";
@@ -76,7 +77,7 @@ export class ResultsCollector {
     const distances = await this.distances(done, signal);
     const { exposure = [] } = cohort;
     const claims = computeClaims(done, study.claims, { exposure, pretraining });
-    // Drawing patients and seeds anew takes seconds, which no cell should wait for.
+    // Drawing patients and seeds anew takes seconds, which no cell waits for.
     const isSettled = cells.every(({ status }) => status !== "pending");
     const relations = computeRelations(
       { cells, claims, distances },
@@ -104,6 +105,7 @@ export class ResultsCollector {
       claims,
       findings: computeFindings({ cells, distances, pretraining }),
       distances,
+      ...(isSettled ? { intervals: computeIntervals(done) } : {}),
       relations,
       pretraining,
       ...(exposure.length > 0 ? { exposure } : {}),

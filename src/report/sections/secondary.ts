@@ -3,8 +3,8 @@ import { comparators, isShared, type TaskVariant, variantName } from "../../comm
 import type { Assets } from "../assets.js";
 import { fixed } from "../format.js";
 import { type Html, html } from "../html.js";
-import { comparatorLabel, taskLabel } from "../labels.js";
-import { sharedModels, type TaskRow } from "../summary.js";
+import { comparatorLabel, metricLabel, taskLabel } from "../labels.js";
+import { type Summary, sharedModels, type TaskRow } from "../summary.js";
 import { absent, type TableCell } from "../table.js";
 
 /** What else was measured on the test cases: a comparator of a model a line, a secondary metric a column. */
@@ -35,6 +35,54 @@ export function secondaryTable(rows: readonly TaskRow[], variant: TaskVariant, a
       ...Object.fromEntries(names.map((name) => [name, score.secondary.get(name) ?? null])),
     })),
   });
+}
+
+/** How sure the metrics of the whole test set are: a metric of a comparator of a model a line. */
+export function intervalsTable(summary: Summary, variant: TaskVariant, assets: Assets): Html | null {
+  const own = summary.intervals.filter(
+    ({ task, strategy, comparator }) =>
+      task === variant.task && (strategy === variant.strategy || isShared(comparator)),
+  );
+  if (own.length === 0) return null;
+  const number = (value: number | null): TableCell =>
+    value === null ? absent : { shown: fixed(value, 3), sort: value };
+  const notes = [...new Set(own.flatMap(({ note }) => note ?? []))];
+  return html`${assets.table({
+    name: `intervals-${variantName(variant, "-")}`,
+    caption: `${taskLabel(variant)}: how sure metrics of the whole test set are`,
+    columns: [
+      { label: "Comparator", kind: "text" },
+      { label: "Model", kind: "text", wideOnly: true },
+      { label: "Metric", kind: "text" },
+      { label: "mean", kind: "number" },
+      { label: "95 % from", kind: "number" },
+      { label: "to", kind: "number" },
+      { label: "Seeds", kind: "number" },
+      { label: "Patients", kind: "number" },
+      { label: "Method", kind: "text" },
+    ],
+    rows: own.map((one): TableCell[] => [
+      { shown: comparatorLabel[one.comparator], narrow: html`${one.model}` },
+      { shown: one.model },
+      { shown: metricLabel(one.metric) },
+      number(one.estimate),
+      number(one.low),
+      number(one.high),
+      { shown: String(one.seeds), sort: one.seeds },
+      { shown: String(one.patients), sort: one.patients },
+      { shown: `${one.method}, by ${one.unit}` },
+    ]),
+    csvColumns: [
+      ...["comparator", "model", "metric", "mean", "95% from", "95% to", "standard error"],
+      ...["method", "unit", "patients", "seeds", "note"],
+    ],
+    csvRows: own.map(({ comparator, model, metric, estimate, low, high, standardError, ...rest }) => ({
+      ...{ comparator: comparatorLabel[comparator], model, metric, mean: estimate },
+      ...{ "95% from": low, "95% to": high, "standard error": standardError },
+      ...{ method: rest.method, unit: rest.unit, patients: rest.patients, seeds: rest.seeds },
+      note: rest.note ?? "",
+    })),
+  })}${notes.map((note) => html`<p class="quiet">${note.charAt(0).toUpperCase() + note.slice(1)}.</p>`)}`;
 }
 
 /** How many cases of each class were answered with which, summed over seeds. */

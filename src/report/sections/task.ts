@@ -18,7 +18,7 @@ import { whyNothing } from "../missing-work.js";
 import { undefinedMetrics } from "../sentences.js";
 import { rowsOf, type Summary, sharedModels, type TaskRow } from "../summary.js";
 import { absent, type TableCell, withoutEmptyColumns } from "../table.js";
-import { confusionTable, secondaryTable } from "./secondary.js";
+import { confusionTable, intervalsTable, secondaryTable } from "./secondary.js";
 
 /** One task, learnt by one strategy: how sure the differences are, its training, every case, and pictures. */
 export async function taskSection(
@@ -35,7 +35,7 @@ export async function taskSection(
   return html`<section id="task-${variantName(variant, "-")}" class="task"><h2>${taskLabel(variant)}</h2>
 ${metric === null ? nothingDone(rows) : comparison(rows, variant, metric, assets)}
 ${undefinedMetrics(rows).map((sentence) => html`<p class="notice">${sentence}</p>`)}
-${secondaryTable(rows, variant, assets)}${confusionTable(rows, variant, assets)}
+${secondaryTable(rows, variant, assets)}${intervalsTable(summary, variant, assets)}${confusionTable(rows, variant, assets)}
 <div class="figures">${cases}${curves}</div>${metric === null ? null : rows.map((row) => pictures.get(row))}</section>`;
 }
 

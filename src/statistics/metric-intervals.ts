@@ -1,0 +1,141 @@
+import { requireOptions } from "../common/arguments.js";
+import { groupBy } from "../common/group-by.js";
+import type { CellResult } from "../results/cell.js";
+import type { MetricInterval } from "../results/intervals.js";
+import { requireCells } from "./cells.js";
+import {
+  aucInterval,
+  type IntervalEstimate,
+  kappaInterval,
+  type ResamplingOptions,
+  specificityInterval,
+} from "./classification-intervals.js";
+import { normal975 } from "./normal.js";
+import { sensitivityOf } from "./specificity-claim.js";
+import { studentTwoSided } from "./student-t.js";
+
+/** Of these metrics, beside the specificity, there are intervals. */
+const [aucName, kappaName] = ["AUC", "Quadratic weighted kappa"];
+
+/**
+ * Intervals of specificity, AUC and kappa of every comparator that classified the test cases, averaged over its seeds: the
+ * spread over patients, as `specificityInterval`, `aucInterval` and `kappaInterval` have it for one seed, and that from seed
+ * to seed. Cells that do not say what is positive have none.
+ *
+ * @param options of the bootstraps
+ * @throws `BAD_INPUT` for what are no results of cells
+ */
+export function computeIntervals(
+  cells: readonly CellResult[],
+  options: ResamplingOptions = {},
+): MetricInterval[] {
+  requireCells(cells);
+  requireOptions(options);
+  const classified = cells.filter(({ metric }) => sensitivityOf(metric.name) !== null && isComplete(metric));
+  const groups = groupBy(classified, ({ task, strategy, model, comparator }) =>
+    JSON.stringify([task, strategy, model, comparator]),
+  );
+  return [...groups.values()].flatMap((own) => {
+    const { task, strategy, model, comparator, metric } = own[0] as CellResult;
+    return [metric.name, aucName as string, kappaName as string].flatMap((name): MetricInterval[] => {
+      const bySeed = own.flatMap((cell) => intervalOf(cell, name, options) ?? []);
+      if (bySeed.length === 0) return [];
+      const least = name === kappaName ? -1 : 0;
+      return [{ task, strategy, model, comparator, metric: name, ...overSeeds(bySeed, least) }];
+    });
+  });
+}
+
+const isComplete = ({ cases }: CellResult["metric"]): boolean =>
+  cases.every(({ value, positive }) => typeof value === "number" && typeof positive === "boolean") &&
+  cases.some(({ positive }) => positive) &&
+  cases.some(({ positive }) => !positive);
+
+/** Of one seed. */
+function intervalOf(
+  { metric }: CellResult,
+  name: string,
+  options: ResamplingOptions,
+): IntervalEstimate | null {
+  const { cases, confusion } = metric;
+  const patients = cases.map(({ case: id, patient = id }) => patient);
+  if (name === kappaName) {
+    const [truth, predicted] = [
+      cases.flatMap(({ truth: one }) => one ?? []),
+      cases.flatMap(({ predicted: one }) => one ?? []),
+    ];
+    if (confusion === undefined || truth.length < cases.length || predicted.length < cases.length)
+      return null;
+    return kappaInterval({ truth, predicted, patients }, confusion.length, options);
+  }
+  const labels = cases.map(({ positive }) => positive === true);
+  const scores = cases.map(({ value }) => value as number);
+  if (name === aucName) return aucInterval({ labels, scores, patients });
+  const sensitivity = sensitivityOf(name);
+  return sensitivity === null
+    ? null
+    : specificityInterval({ labels, scores, patients }, { ...options, sensitivity });
+}
+
+const oneSeed = "one seed: how much the result moves from one training to the next is not in it";
+
+/**
+ * The mean over seeds. Its variance is that over patients, of a seed's own (no smaller than that of the mean, for all seeds
+ * see the same patients), and the seeds' own over their number, whose few degrees of freedom Student's t takes into account.
+ */
+function overSeeds(
+  bySeed: readonly IntervalEstimate[],
+  least: number,
+): Pick<
+  MetricInterval,
+  "estimate" | "low" | "high" | "standardError" | "method" | "unit" | "patients" | "seeds" | "note"
+> {
+  const [first] = bySeed as [IntervalEstimate, ...IntervalEstimate[]];
+  const seeds = bySeed.length;
+  const estimate = average(bySeed.map((one) => one.estimate));
+  const of = { method: first.method, unit: first.unit, patients: first.n, seeds };
+  if (seeds === 1) {
+    const { low, high, se, note } = first;
+    return {
+      estimate,
+      low,
+      high,
+      standardError: se,
+      ...of,
+      note: [note, oneSeed].filter(Boolean).join("; "),
+    };
+  }
+  const errors = bySeed.flatMap(({ se }) => se ?? []);
+  const note = bySeed.find((one) => one.note !== null)?.note ?? null;
+  if (errors.length < seeds) return { estimate, low: null, high: null, standardError: null, ...of, note };
+  const ofPatients = average(errors.map((se) => se ** 2));
+  const ofSeeds = bySeed.reduce((sum, one) => sum + (one.estimate - estimate) ** 2, 0) / (seeds - 1) / seeds;
+  const variance = ofPatients + ofSeeds;
+  const standardError = Math.sqrt(variance);
+  // Welch and Satterthwaite, the patients' part taken for known.
+  const degrees = ofSeeds === 0 ? Number.POSITIVE_INFINITY : ((seeds - 1) * variance ** 2) / ofSeeds ** 2;
+  const half = standardError * studentQuantile(degrees);
+  return {
+    estimate,
+    low: Math.max(least, estimate - half),
+    high: Math.min(1, estimate + half),
+    standardError,
+    ...of,
+    note,
+  };
+}
+
+/** That |t| exceeds with a chance of 5 %. */
+function studentQuantile(degrees: number): number {
+  if (degrees > 1e5) return normal975;
+  let [low, high] = [0, 1e4];
+  for (let i = 0; i < 100; i++) {
+    const middle = (low + high) / 2;
+    if (studentTwoSided({ squared: middle ** 2, over: 1 }, degrees) > 0.05) low = middle;
+    else high = middle;
+  }
+  return high;
+}
+
+const average = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;
