@@ -79,6 +79,17 @@ describe("the picture of the first screen", () => {
     expect(svg).not.toMatch(/font-weight="600"[^>]*>(better|worse)</);
   });
 
+  it("draws no claim whose margin or difference a file leaves without a value", async () => {
+    const results = studyResults(mixed);
+    const claims = structuredClone(Object.values(summarise(results).rows[0]?.claims ?? {}));
+    for (const claim of claims) if (claim.reference === "trivial") claim.equivalence.margin = 0;
+    expect(pictureOf({ ...results, claims }).rows.map(({ reference }) => reference)).toEqual([
+      "from-scratch",
+      "specialised",
+    ]);
+    expect(await svgOf({ ...results, claims })).not.toMatch(/NaN|Infinity/);
+  });
+
   it("keeps the row of a comparison that could not be made", async () => {
     const results = studyResults({
       ...mixed,

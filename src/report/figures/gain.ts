@@ -82,13 +82,18 @@ ${marginsInWords(claims)}. The axis is logarithmic beyond it. ${
 function rowsOf(row: TaskRow): Row[] {
   const { model, task, strategy, entries, claims } = row;
   return answeredOver.flatMap((reference): Row[] => {
-    const claim = claims[reference] ?? null;
+    const known = claims[reference] ?? null;
+    const claim = known && isDrawable(known) ? known : null;
     const planned = [entries["fine-tuned"], entries[reference]].every(({ status }) => status !== "absent");
-    return claim === null && !planned
+    return known === null && !planned
       ? []
       : [{ ...{ model, task, strategy, reference, claim }, label: pointLabel(row) }];
   });
 }
+
+/** A file that was changed by hand may hold anything. */
+const isDrawable = ({ difference: { estimate }, equivalence: { margin } }: Claim): boolean =>
+  Number.isFinite(estimate) && margin > 0;
 
 /** `0.02 of Dice and 0.01 of SSIM`. */
 function marginsInWords(claims: readonly Claim[]): string {
