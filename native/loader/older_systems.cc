@@ -26,6 +26,14 @@ HAND_ON(char*, dlerror, "dlerror", "GLIBC_2.2.5", (), ())
 HAND_ON(void, wait, "_ZNSt18condition_variable4waitERSt11unique_lockISt5mutexE", "GLIBCXX_3.4.11",
         (void* condition, void* lock), (condition, lock))
 
+// std::stringbuf::str() const&, which C++20 made of str() const: it writes a string to where its caller says.
+#define STRINGBUF_STR(qualifiers) \
+  "_ZNK" qualifiers "St7__cxx1115basic_stringbufIcSt11char_traitsIcESaIcEE3strEv"
+__asm__(".symver older_str," STRINGBUF_STR("") "@GLIBCXX_3.4.21");
+void* older_str(void* text, const void* buffer);
+HIDDEN void* our_str(void* text, const void* buffer) __asm__(STRINGBUF_STR("R"));
+void* our_str(void* text, const void* buffer) { return older_str(text, buffer); }
+
 // Before glibc 2.33 fstat was no symbol: it stood in each program, and called this with the layout's version, 1.
 __asm__(".symver older___fxstat,__fxstat@GLIBC_2.2.5");
 int older___fxstat(int version, int file, struct stat* facts);
