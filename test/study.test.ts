@@ -91,7 +91,7 @@ describe("a study on phantoms", () => {
   it("keeps of a trained cell its curve, weights, embeddings and pictures", async () => {
     const cell = join(cells("reference"), "profound--super-resolution--fine-tuned--seed1");
     expect((await readdir(cell)).sort()).toEqual(
-      ["best", "embeddings", "examples", "last"]
+      ["best", "embeddings", "examples", "last", "stages"]
         .map((name) => `${name}.safetensors`)
         .concat("SHA256SUMS", "cell.json", "curve.csv")
         .sort(),
@@ -112,6 +112,12 @@ describe("a study on phantoms", () => {
     expect(JSON.parse(examples.metadata.cases as string)).toEqual(
       JSON.parse(embeddings.metadata.cases as string),
     );
+    const stages = await readSafetensors(join(cell, "stages.safetensors"));
+    expect(stages.metadata).toEqual(embeddings.metadata);
+    const widths = [4, 8, 8, 16];
+    for (const [index, width] of widths.entries())
+      for (const pooling of ["mean", "maximum"])
+        expect(stages.shape(`stage ${index + 1} ${pooling}`)).toEqual([2, width]);
     expect(await readdir(join(folder, "reference", "progress"))).toEqual([]);
   });
 

@@ -97,6 +97,15 @@ Napi::Value features_object(Napi::Env env, const Features& features) {
     stages.Set(stages.Length(), TensorHandle::create(env, stage));
   result.Set("pooled", TensorHandle::create(env, features.pooled));
   result.Set("stages", stages);
+  auto along = Napi::Array::New(env);
+  for (const PooledDepth& depth : features.along) {
+    auto pooled = Napi::Object::New(env);
+    pooled.Set("mean", TensorHandle::create(env, depth.mean));
+    pooled.Set("maximum", TensorHandle::create(env, depth.maximum));
+    if (depth.cls.defined()) pooled.Set("cls", TensorHandle::create(env, depth.cls));
+    along.Set(along.Length(), pooled);
+  }
+  result.Set("along", along);
   if (features.tokens) {
     auto tokens = Napi::Object::New(env);
     tokens.Set("cls", TensorHandle::create(env, features.tokens->cls));
@@ -206,14 +215,17 @@ Napi::Value network_assign(const Napi::CallbackInfo& info) {
       &to_undefined);
 }
 
+// The fifth argument says whether what the encoder says at each of its depths is wanted too, of volumes alone.
 Napi::Value network_embed(const Napi::CallbackInfo& info) {
   const auto placed = network_of(info[0]);
   const Input input = read_input(info, placed->device);
+  const bool along = info[4].ToBoolean();
   return evaluated(
       info.Env(), placed, read_precision(info[3]),
-      [input](Network& network) {
-        Features features =
-            input.slices ? network.embed_slices(input.tensor, input.position) : network.embed(input.tensor);
+      [input, along](Network& network) {
+        Features features = input.slices ? network.embed_slices(input.tensor, input.position)
+                            : along      ? network.embed_along(input.tensor)
+                                         : network.embed(input.tensor);
         features.pooled = in_float32(features.pooled);
         for (at::Tensor& stage : features.stages) stage = in_float32(stage).contiguous();
         if (features.tokens) {

@@ -149,6 +149,16 @@ at::Tensor DinoVit::patch_tokens(const at::Tensor& slices, const at::Tensor& pos
   return at::stack(found, 1);
 }
 
+at::Tensor DinoVit::tokens_along(const at::Tensor& slices, const at::Tensor& position, int64_t count) {
+  const int64_t patch = specification_.patch;
+  const int64_t patches = (slices.size(2) / patch) * (slices.size(3) / patch);
+  std::vector<at::Tensor> found;
+  for (const at::Tensor& all : backbone_->at_depths(slices, axis_of(position), count)) {
+    found.push_back(at::cat({all.narrow(1, 0, 1), all.narrow(1, all.size(1) - patches, patches)}, 1));
+  }
+  return at::stack(found, 1);
+}
+
 at::Tensor DinoVit::on_grid(const at::Tensor& tokens, const at::Tensor& slices) const {
   const int64_t patch = specification_.patch;
   return tokens.transpose(-2, -1).unflatten(-1, {slices.size(2) / patch, slices.size(3) / patch});
@@ -265,6 +275,29 @@ Features DinoVit::encode(const at::Tensor& volume) {
   Features features;
   for (const at::Tensor& grid : on_grid(tokens, slices.images).unbind(1)) {
     features.stages.push_back(grid.unflatten(0, {volume.size(0), volume.size(2)}));  // [N, D, E, h, w]
+  }
+  features.pooled = in_float32(features.stages.back()).mean({1, 3, 4});  // [N, E]
+  return features;
+}
+
+Features DinoVit::encode_along(const at::Tensor& volume) {
+  constexpr auto kDepths = int64_t(VitUnetrHeadImpl::kDepths);
+  const Slices slices = slices_of(volume);
+  const at::Tensor tokens = in_groups(slices.images.size(0), [this, &slices](int64_t first, int64_t last) {
+    const at::Tensor position =
+        slices.position.defined() ? slices.position.slice(0, first, last) : at::Tensor();
+    return tokens_along(slices.images.slice(0, first, last), position, kDepths);
+  });  // [N D, depths, 1 + P, E]
+  const std::vector<int64_t> size = {volume.size(0), volume.size(2)};
+  Features features;
+  for (int64_t depth = 0; depth < kDepths; ++depth) {
+    const at::Tensor all = tokens.select(1, depth);                             // [N D, 1 + P, E]
+    const at::Tensor cls = in_float32(all.select(1, 0)).unflatten(0, size);     // [N, D, E]
+    const at::Tensor patches = all.narrow(1, 1, all.size(1) - 1).contiguous();  // [N D, P, E]
+    const at::Tensor by_slice = in_float32(patches).unflatten(0, size);         // [N, D, P, E]
+    features.along.push_back({by_slice.mean({1, 2}), by_slice.amax({1, 2}), cls.mean(1)});
+    if (depth < kDepths - depths_seen()) continue;  // the head sees the last ones
+    features.stages.push_back(on_grid(patches, slices.images).unflatten(0, size));  // [N, D, E, h, w]
   }
   features.pooled = in_float32(features.stages.back()).mean({1, 3, 4});  // [N, E]
   return features;

@@ -74,6 +74,8 @@ class DinoVit : public Network {
 
  private:
   Features encode(const at::Tensor& volume) override;
+  // The depths are a quarter, a half, three quarters and all of the blocks, each after the final norm.
+  Features encode_along(const at::Tensor& volume) override;
 
   struct Tokens {
     at::Tensor cls;      // [N, E]
@@ -88,7 +90,10 @@ class DinoVit : public Network {
   Tokens tokens(const at::Tensor& slices, const at::Tensor& position);
   // The two axis tokens [N, 2, E] of positions; undefined without.
   at::Tensor axis_of(const at::Tensor& position);
-  // Patch tokens of slices [N, channels, H, W] after `count` of the blocks, shallowest first: [N, count, P, E].
+  // The class token and the patch tokens of slices [N, channels, H, W] after `count` of the blocks, shallowest first:
+  // [N, count, 1 + P, E].
+  at::Tensor tokens_along(const at::Tensor& slices, const at::Tensor& position, int64_t count);
+  // The patch tokens alone: [N, count, P, E].
   at::Tensor patch_tokens(const at::Tensor& slices, const at::Tensor& position, int64_t count);
   // Such tokens [.., P, E] where they lie in the slices: [.., E, H / patch, W / patch].
   at::Tensor on_grid(const at::Tensor& tokens, const at::Tensor& slices) const;

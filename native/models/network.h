@@ -21,13 +21,21 @@ struct SliceTokens {
   at::Tensor axis;     // [N, axis tokens, features]
 };
 
+// What an encoder says of volumes at one of its depths, a number a feature.
+struct PooledDepth {
+  at::Tensor mean;     // [N, features], over all positions
+  at::Tensor maximum;  // [N, features], over all positions
+  at::Tensor cls;      // [N, features], the class token, over slices their mean; undefined without one
+};
+
 // What an encoder makes of volumes, or of slices.
 struct Features {
   at::Tensor pooled;  // [N, features], after the final norm
   // The feature maps of a convolutional encoder, finest first; of one that goes slice by slice one map, the patch
   // tokens of each slice on their grid [N, D, features, h, w].
   std::vector<at::Tensor> stages;
-  std::optional<SliceTokens> tokens;  // where slices were embedded
+  std::optional<SliceTokens> tokens;    // where slices were embedded
+  std::vector<PooledDepth> along = {};  // where they were asked for, from the input on
 };
 
 // Every network of this package: one architecture a file, parameters named as the published code names them.
@@ -43,6 +51,12 @@ class Network : public torch::nn::Module {
   Features embed(const at::Tensor& input) {
     embedded_ += input.dim() > 0 ? input.size(0) : 0;
     return encode(input);
+  }
+
+  // The same, with what the encoder says at each of its depths.
+  Features embed_along(const at::Tensor& input) {
+    embedded_ += input.dim() > 0 ? input.size(0) : 0;
+    return encode_along(input);
   }
 
   // On how many volumes the encoder has been run, for features, answers or steps of training.
@@ -103,6 +117,15 @@ class Network : public torch::nn::Module {
   }
   virtual Features encode(const at::Tensor& input) {
     throw Error("BAD_INPUT", "Expected a network with an encoder for embed but received a specialised model");
+  }
+  // By default the depths are those of the feature maps [N, features, D, H, W].
+  virtual Features encode_along(const at::Tensor& input) {
+    Features features = encode(input);
+    for (const at::Tensor& stage : features.stages) {
+      const at::Tensor map = in_float32(stage);
+      features.along.push_back({map.mean({2, 3, 4}), map.amax({2, 3, 4}), {}});
+    }
+    return features;
   }
 
   // What the network answers to `input`, of its head's output [N, outputs, d, h, w] and the size that the answer has.

@@ -90,9 +90,12 @@ export interface Addon {
     input: TensorHandle,
     position: TensorHandle | null,
     precision: Precision,
+    along: boolean,
   ): Promise<{
     pooled: TensorHandle;
     stages: TensorHandle[];
+    /** Empty unless they were asked for. */
+    along?: { mean: TensorHandle; maximum: TensorHandle; cls?: TensorHandle }[];
     tokens?: { cls: TensorHandle; patches: TensorHandle; axis: TensorHandle };
   }>;
   networkForward(

@@ -18,6 +18,22 @@ export interface VolumeFeatures extends Disposable {
   stages: Tensor[];
 }
 
+/** What an encoder says of volumes at one of its depths, each [N, features]. */
+export interface PooledDepth {
+  /** Over all positions. */
+  mean: Tensor;
+  /** Over all positions. */
+  maximum: Tensor;
+  /** The class token of a vision transformer, over the slices of a volume their mean. */
+  cls?: Tensor;
+}
+
+/** Features of volumes with what the encoder says along the way, from the input on. */
+export interface FeaturesAlong extends VolumeFeatures {
+  /** A convolutional encoder's four stages; a vision transformer after a quarter, a half, three quarters and all of its blocks. */
+  along: PooledDepth[];
+}
+
 /** Encoder features of slices; `pooled` [N, features] is the mean of the patch tokens. */
 export interface SliceFeatures extends VolumeFeatures {
   /** After the final norm: `cls` [N, features], `patches` [N, patches, features], `axis` [N, axis tokens, features]. */
@@ -108,7 +124,13 @@ export class Network implements Disposable {
     if (options === undefined && input.shape.length === 4)
       throw expected("a volume [N, C, D, H, W], or slices and { position },", "the input", input.shape);
     const { pooled, stages, tokens } = await settle(
-      addon().networkEmbed(this.handle, handle, handleOrNull(options?.position, "position"), this.precision),
+      addon().networkEmbed(
+        this.handle,
+        handle,
+        handleOrNull(options?.position, "position"),
+        this.precision,
+        false,
+      ),
     );
     const features = volumeFeatures(
       new Tensor(pooled),
@@ -123,6 +145,33 @@ export class Network implements Disposable {
       [Symbol.dispose]() {
         features[Symbol.dispose]();
         for (const tensor of Object.values(ofSlices)) tensor.dispose();
+      },
+    };
+  }
+
+  /**
+   * As `embed` of volumes, with what the encoder says at each of its depths, pooled: so many depths that one sees where
+   * along the network something changed. The caller disposes all of them.
+   */
+  async embedAlong(input: Tensor): Promise<FeaturesAlong> {
+    const handle = handleOf(input, "the input");
+    if (input.shape.length !== 5) throw expected("a volume [N, C, D, H, W]", "the input", input.shape);
+    const found = await settle(addon().networkEmbed(this.handle, handle, null, this.precision, true));
+    const features = volumeFeatures(
+      new Tensor(found.pooled),
+      found.stages.map((stage) => new Tensor(stage)),
+    );
+    const along = (found.along ?? []).map(({ mean, maximum, cls }) => ({
+      mean: new Tensor(mean),
+      maximum: new Tensor(maximum),
+      ...(cls === undefined ? {} : { cls: new Tensor(cls) }),
+    }));
+    return {
+      ...features,
+      along,
+      [Symbol.dispose]() {
+        features[Symbol.dispose]();
+        for (const depth of along) for (const pooled of Object.values(depth)) pooled.dispose();
       },
     };
   }

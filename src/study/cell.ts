@@ -29,6 +29,7 @@ import { evaluate } from "./evaluate.js";
 import { FeatureStore } from "./features.js";
 import { settleNormStatistics } from "./norm-statistics.js";
 import { isDrawnAndKept, type PlannedCell } from "./plan.js";
+import { depthNames } from "./pooled-features.js";
 import type { ModelConfig, Study, TaskConfig, TrainingSettings } from "./schema.js";
 import { seedOf } from "./seeds.js";
 import { smallestBatchOf } from "./smallest-batch.js";
@@ -243,7 +244,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
 
   // Distances compare embeddings more closely than bfloat16 tells apart.
   network.precision = "float32";
-  using tested = await test(task, (visit) =>
+  using tested = await test(task, depthNames(spec), (visit) =>
     evaluate({ ...present, features: null }, sets.test, signal, visit),
   );
   const parameters = parameterCount(network);

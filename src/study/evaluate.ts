@@ -1,7 +1,7 @@
 import type { CaseVolumes } from "../cohort/case-volumes.js";
 import { TransferLimitsError, throwIfAborted } from "../common/errors.js";
 import { type RandomStream, randomStream } from "../common/random.js";
-import type { Network, VolumeFeatures } from "../native/network.js";
+import type { FeaturesAlong, Network, VolumeFeatures } from "../native/network.js";
 import { Tensor } from "../native/tensor.js";
 import type { CaseScore } from "../results/cell.js";
 import type { Assessment, Judgement, Sample, Task } from "../tasks/task.js";
@@ -74,8 +74,12 @@ export interface Shown {
 /** Who answers cases: with an answer of a network's shape and, where there is an encoder, its features of the input. */
 export type Answerer = (shown: Shown) => Promise<{ prediction: Tensor; features: VolumeFeatures | null }>;
 
-/** Sees each sample with its answer and, where there is an encoder, the features of its input. */
-export type Visit = (sample: Sample, prediction: Tensor, features: VolumeFeatures | null) => Promise<void>;
+/** Sees each sample with its answer and, where there is an encoder, the features of its input, along the encoder too. */
+export type Visit = (
+  sample: Sample,
+  prediction: Tensor,
+  features: VolumeFeatures | FeaturesAlong | null,
+) => Promise<void>;
 
 /**
  * The metric of a set of cases, of which there is at least one, whoever answers them.
@@ -123,7 +127,8 @@ export const evaluate = (
     cases,
     signal,
     async ({ volumes, sample, input, draw }) => {
-      const features = present.task.answer && !visit ? null : await featuresOf(present, volumes, input);
+      const features =
+        present.task.answer && !visit ? null : await featuresOf(present, volumes, input, visit !== undefined);
       try {
         return { prediction: await answerTo(present, sample, input, features, draw, signal), features };
       } catch (error) {
@@ -150,9 +155,10 @@ async function featuresOf(
   { task, network, channels, seed, features: store }: NetworkPresentation,
   volumes: CaseVolumes,
   input: Tensor,
-): Promise<VolumeFeatures | null> {
+  along: boolean,
+): Promise<VolumeFeatures | FeaturesAlong | null> {
   if ("model" in network.spec) return null;
-  if (!store) return network.embed(input);
+  if (!store) return along ? network.embedAlong(input) : network.embed(input);
   const name = `evaluation ${volumes.case}`;
   await store.ensure(name, () => task.sample(volumes, channels, evaluationDraw(seed, task, volumes.case)));
   return store.batch([name]);

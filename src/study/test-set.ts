@@ -10,6 +10,7 @@ import type { Picture, Task } from "../tasks/task.js";
 import { cohortOf, type StudyCohort } from "./cohort-file.js";
 import type { Evaluation, Visit } from "./evaluate.js";
 import type { PlannedCell } from "./plan.js";
+import { PooledFeatures } from "./pooled-features.js";
 import type { Study } from "./schema.js";
 import { tooFewPrepared } from "./usable-cases.js";
 
@@ -59,24 +60,35 @@ export async function openSets(
 /** What testing gave: the metric of each case, and what is written of it. */
 export interface Tested extends Disposable {
   evaluation: Evaluation;
-  /** Writes each case's embedding, where there is one, and a picture of it, where the task has any. */
+  /** Writes each case's features, where there is an encoder, and a picture of it, where the task has any. */
   write(partial: string, prepared: readonly PreparedCase[]): Promise<void>;
 }
 
-/** Tests whoever answers: `evaluate` goes through the test set and shows each of its cases. */
-export async function test(task: Task, evaluate: (visit: Visit) => Promise<Evaluation>): Promise<Tested> {
+/**
+ * Tests whoever answers: `evaluate` goes through the test set and shows each of its cases.
+ *
+ * @param depths names of the encoder's depths; none where there is no encoder
+ */
+export async function test(
+  task: Task,
+  depths: readonly string[],
+  evaluate: (visit: Visit) => Promise<Evaluation>,
+): Promise<Tested> {
   const embeddings: Tensor[] = [];
+  const along = new PooledFeatures(depths);
   const pictures: Picture[] = [];
   const dispose = () => {
-    for (const part of [...embeddings, ...pictures]) part[Symbol.dispose]();
+    for (const part of [...embeddings, ...pictures, along]) part[Symbol.dispose]();
   };
   try {
     const evaluation = await evaluate(async (sample, prediction, features) => {
       if (task.pictures !== null) pictures.push(await task.picture(sample, prediction));
       if (features) embeddings.push(await features.pooled.select(0, 0));
+      if (features && "along" in features) await along.add(features.along);
     });
     const write = async (partial: string, prepared: readonly PreparedCase[]) => {
       await writeEmbeddings(join(partial, "embeddings.safetensors"), embeddings, prepared);
+      await along.write(partial, whose(prepared));
       if (task.pictures !== null)
         await writePictures(join(partial, "examples.safetensors"), pictures, prepared, task.pictures);
     };
@@ -118,12 +130,14 @@ async function writeEmbeddings(
     rows,
     rows.map((_, index) => index),
   );
-  const metadata = {
-    cases: JSON.stringify(cases.map(({ id }) => id)),
-    patients: JSON.stringify(cases.map(({ patient }) => patient)),
-  };
-  await writeSafetensors(path, { embeddings }, metadata);
+  await writeSafetensors(path, { embeddings }, whose(cases));
 }
+
+/** Whose the rows of a file are. */
+const whose = (cases: readonly PreparedCase[]) => ({
+  cases: JSON.stringify(cases.map(({ id }) => id)),
+  patients: JSON.stringify(cases.map(({ patient }) => patient)),
+});
 
 async function writePictures(
   path: string,

@@ -28,7 +28,7 @@ export async function runTrivialCell(given: CellContext): Promise<{ metric: Meas
   const present = { task, channels: task.shape.channels, seed: study.seed };
   const answers = await trivialOf(config).fit(sets.train, signal);
   const { answer, trivial } = await choose(present, answers, sets, signal);
-  using tested = await test(task, (visit) =>
+  using tested = await test(task, [], (visit) =>
     evaluateAnswers(present, sets.test, signal, answererOf(answer), visit),
   );
   // Awaited, for what testing gave lives until this function ends.
