@@ -9,6 +9,7 @@ import type {
   UndefinedKernelDistance,
 } from "../results/distances.js";
 import { type DistanceFlag, distanceFlags } from "../results/distances.js";
+import { kernelDistance } from "./depth-distances.js";
 import { warningOf } from "./distance-warning.js";
 import { sameFeatures } from "./flags.js";
 import { type PairSums, pairSums, requireSigma, type SquaredMmd, squaredMmd } from "./mmd.js";
@@ -151,9 +152,3 @@ export function undefinedDistance(
     reason,
   };
 }
-
-const kernelDistance = (sigma: number, distance: SquaredMmd): KernelDistance => ({
-  sigma,
-  ...distance,
-  saturated: distance.flags.some((flag) => flag !== "identical"),
-});

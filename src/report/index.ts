@@ -80,7 +80,7 @@ async function buildReport(study: StudyFolder): Promise<{ contents: string; file
   sections.push(...(await taskSections(study, summary, shown, assets)));
   const methods = methodsSection(results, summary, assets);
   sections.push(
-    alignmentSection(results, summary, assets),
+    await alignmentSection(results, summary, shown, assets),
     costSection(results, summary, assets),
     ...(methods === null ? [] : [methods]),
     await provenanceSection(study, summary, assets),

@@ -109,6 +109,20 @@ const featureComparisonSchema = z.object({
 export interface FeatureComparison extends z.infer<typeof featureComparisonSchema> {}
 const featureComparison: z.ZodType<FeatureComparison> = featureComparisonSchema;
 
+const depthDistanceSchema = z.object({
+  /** Such as `stage 2`, or `block 6` of a vision transformer. */
+  depth: text,
+  /** Of a case there: its mean over all positions. */
+  features: whole,
+  /** MMD² at the median distance between the reference encoder's cases there; null where it tells none apart. */
+  kernel: kernelDistance.nullable(),
+  withoutKernel: featureComparison,
+});
+
+/** How far two encoders lie apart at one depth. */
+export interface DepthDistance extends z.infer<typeof depthDistanceSchema> {}
+const depthDistance: z.ZodType<DepthDistance> = depthDistanceSchema;
+
 const distanceSchema = z.object({
   ...variant,
   seed: whole,
@@ -130,6 +144,8 @@ const distanceSchema = z.object({
   multiBandwidth: z.object({ biased: numberOrNull, unbiased: numberOrNull, flags }),
   /** By what needs no bandwidth; absent where the distance is undefined. */
   withoutKernel: featureComparison.exactOptional(),
+  /** At each depth of the encoder, from the input on; absent where the distance is undefined. */
+  depths: z.array(depthDistance).exactOptional(),
   /** A plain sentence where the number means nothing; null where it does. */
   warning: text.nullable(),
   /** Why the distance is undefined, its numbers null; only there. */
@@ -139,3 +155,48 @@ const distanceSchema = z.object({
 /** How far a fine-tuned encoder moved, over the test set's embeddings. */
 export interface Distance extends z.infer<typeof distanceSchema> {}
 export const distance: z.ZodType<Distance> = distanceSchema;
+
+const rangeSchema = z.object({ low: number, mean: number, high: number });
+
+/** From the lowest to the highest of several. */
+export interface Range extends z.infer<typeof rangeSchema> {}
+const range: z.ZodType<Range | null> = rangeSchema.nullable();
+
+/** `not-known`: from one seed, and where no measure is a distance. @useDeclaredType */
+export type DriftVerdict = (typeof driftVerdicts)[number];
+const driftVerdicts = ["within", "beyond", "not-known"] as const;
+
+const driftSchema = z.object({
+  ...variant,
+  /** Whose fine-tuned encoders were compared. */
+  seeds: z.array(whole),
+  /** Pairs of seeds. */
+  pairs: whole,
+  /** MMD² as in the paper, biased; null without pairs, and where one of them is undefined, as all ranges here. */
+  paper: range,
+  /** Whether that is no distance for one of the pairs. */
+  saturated: z.boolean(),
+  /** MMD² at the bandwidth that this model's distances on the task have, biased. */
+  medianHeuristic: range,
+  linearCka: range,
+  procrustes: range,
+  meanShift: range,
+  /** At each depth of the encoder, from the input on. */
+  depths: z.array(z.object({ depth: text, linearCka: range, procrustes: range, meanShift: range })),
+  /** What D2P is, judged against that. */
+  d2p: z.object({
+    verdict: z.enum(driftVerdicts),
+    /** By which measure; null where it is not known. */
+    measure: z.enum(["paper", "medianHeuristic", "procrustes"]).nullable(),
+    /** The mean over seeds. */
+    value: numberOrNull,
+    /** At most so often would a verdict of `beyond` come about if the pretrained encoder were one more training. */
+    chance: numberOrNull,
+    /** The verdict as a sentence. */
+    reason: text,
+  }),
+});
+
+/** How far the fine-tuned encoders of two seeds lie apart, and whether D2P is more than that. */
+export interface DriftBetweenSeeds extends z.infer<typeof driftSchema> {}
+export const driftBetweenSeeds: z.ZodType<DriftBetweenSeeds> = driftSchema;

@@ -15,6 +15,8 @@ export const studyPaths = (folder: string) => ({
     join(folder, "forecast", `${model}--${task}--${weights}.json`),
   results: join(folder, "results.json"),
   table: join(folder, "results.csv"),
+  /** Every way of relating distances to gains. */
+  specifications: join(folder, "specifications.csv"),
   resolved: join(folder, "study.resolved.json"),
   splits: join(folder, "splits.json"),
   figures: join(folder, "figures"),

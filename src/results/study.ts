@@ -7,11 +7,12 @@ import { comparators } from "../common/vocabulary.js";
 import type { Precision } from "../native/network.js";
 import { cellResult, pretrainingFacts } from "./cell.js";
 import { claim, gain } from "./claims.js";
-import { distance } from "./distances.js";
+import { distance, driftBetweenSeeds } from "./distances.js";
 import { cellStatus, number, text, variant, whole } from "./fields.js";
 import { finding } from "./findings.js";
 import { metricInterval } from "./intervals.js";
 import { relation } from "./relations.js";
+import { curveSummary } from "./specification-curve.js";
 
 export type { Exclusion } from "../cohort/preprocess.js";
 
@@ -135,8 +136,12 @@ export const studyResultsSchema = z.object({
   distances: z.array(distance),
   /** How sure metrics of whole test sets are. Absent while cells are to come. */
   intervals: z.array(metricInterval).exactOptional(),
+  /** How far trainings that differ in their seed alone drift apart: what a distance is judged against. */
+  drift: z.array(driftBetweenSeeds).exactOptional(),
   /** Whether gains go with distances: one a foundation model, reference and distance. */
   relations: z.array(relation).exactOptional(),
+  /** The same over every way of asking; absent under three tasks, and while cells are pending. */
+  specificationCurve: curveSummary.exactOptional(),
   /** One entry a foundation model that the study pretrained itself, or one a seed where each pretrains anew. */
   pretraining: z.array(
     z.object({

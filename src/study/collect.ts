@@ -1,52 +1,44 @@
-import { join } from "node:path";
-import {
-  comparatorOf,
-  type FeatureScale,
-  measureDistance,
-  scaleOf,
-  undefinedDistance,
-} from "../alignment/distances.js";
+import { rm } from "node:fs/promises";
+import { comparatorOf } from "../alignment/distances.js";
 import { factsOf } from "../cohort/case-volumes.js";
 import { countMasks } from "../cohort/mask-counts.js";
 import { writeFileAtomically } from "../common/atomic-file.js";
-import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { packageVersion } from "../common/package-version.js";
 import { writeSealedJson } from "../common/sealed-json.js";
 import type { Comparator, TaskKind } from "../common/vocabulary.js";
 import { buildInfo } from "../native/runtime.js";
-import { readSafetensors } from "../native/safetensors.js";
-import type { Tensor } from "../native/tensor.js";
 import type { CellResult } from "../results/cell.js";
-import type { Distance, DistanceName } from "../results/distances.js";
+import type { Claim } from "../results/claims.js";
 import { studyPaths } from "../results/paths.js";
 import type { CellSummary, Exclusion, StudyResults } from "../results/study.js";
 import { computeClaims } from "../statistics/claims.js";
+import { summaryOf } from "../statistics/curve-summary.js";
 import { computeFindings } from "../statistics/findings.js";
 import { computeGains } from "../statistics/gains.js";
 import { computeIntervals } from "../statistics/metric-intervals.js";
 import { computeRelations } from "../statistics/relations.js";
+import { type SpecificationCurve, specificationCurve } from "../statistics/specification-curve.js";
 import { taskOf } from "../tasks/index.js";
 import { readCell, readFailure, readPretraining } from "./cell-folder.js";
 import { divisionOf, preparedCases, preparedCasesOf, type StudyCohort } from "./cohort-file.js";
+import { csvField } from "./csv-field.js";
+import { KeptFeatures } from "./kept-features.js";
+import { MeasuredDistances } from "./measured-distances.js";
 import type { PlannedCell, StudyPlan } from "./plan.js";
 import type { Study } from "./schema.js";
 import type { SessionLog } from "./sessions.js";
+import { specificationsCsv, specificationsOf } from "./specifications.js";
 
 /** Draws of patients and seeds for the interval of a relation. */
 const relationResamples = 1_000;
-
-const references = Object.entries(comparatorOf) as [DistanceName, Comparator][];
-
-/** Whose features give the bandwidth for all distances of a task and model: the first that is done. */
-const scaleFrom: readonly Comparator[] = ["pretrained", "random-weights", "from-scratch"];
 
 /**
  * Gathers what the cells of a study left on disk into `results.json` and `results.csv`, whether or not all are done.
  * Distances are computed once each.
  */
 export class ResultsCollector {
-  readonly #distances = new Map<string, Distance>();
-  readonly #scales = new Map<string, Promise<FeatureScale | null>>();
+  readonly #kept: KeptFeatures;
+  readonly #distances: MeasuredDistances;
 
   constructor(
     private readonly study: Study,
@@ -54,7 +46,10 @@ export class ResultsCollector {
     private readonly cohort: StudyCohort,
     private readonly threads: number,
     private readonly sessions: SessionLog,
-  ) {}
+  ) {
+    this.#kept = new KeptFeatures(study.execution.output);
+    this.#distances = new MeasuredDistances(this.#kept, study.alignment.sigma);
+  }
 
   /** Writes both files anew. */
   async write(signal?: AbortSignal): Promise<StudyResults> {
@@ -74,15 +69,16 @@ export class ResultsCollector {
       else cells.push(await this.summary(cell));
     }
     const done = cells.flatMap(({ result }) => (result ? [result] : []));
-    const distances = await this.distances(done, signal);
     const { exposure = [] } = cohort;
+    const distances = await this.#distances.all(done, signal);
     const claims = computeClaims(done, study.claims, { exposure, pretraining });
-    // Drawing patients and seeds anew takes seconds, which no cell waits for.
+    // Drawing patients and seeds anew, and asking in every way, takes seconds, which no cell should wait for.
     const isSettled = cells.every(({ status }) => status !== "pending");
     const relations = computeRelations(
       { cells, claims, distances },
       isSettled ? { resamples: relationResamples } : {},
     );
+    const curve = await this.curve(isSettled ? done : [], claims, signal);
     return {
       format: "transfer-limits/results@1",
       name: study.name,
@@ -106,7 +102,9 @@ export class ResultsCollector {
       findings: computeFindings({ cells, distances, pretraining }),
       distances,
       ...(isSettled ? { intervals: computeIntervals(done) } : {}),
+      drift: await this.#distances.drift(done, distances),
       relations,
+      ...(curve === null ? {} : { specificationCurve: summaryOf(curve) }),
       pretraining,
       ...(exposure.length > 0 ? { exposure } : {}),
       software: {
@@ -122,6 +120,31 @@ export class ResultsCollector {
         sessions: await this.sessions.update(),
       },
     };
+  }
+
+  /**
+   * Distances against gains in every reasonable way, once no cell is pending: they take all cells' features. Each
+   * specification stands in a file beside the results. Null for fewer than three tasks, and without that file.
+   */
+  private async curve(
+    done: readonly CellResult[],
+    claims: readonly Claim[],
+    signal: AbortSignal | undefined,
+  ): Promise<SpecificationCurve | null> {
+    const { alignment, execution } = this.study;
+    const specifications = await specificationsOf(
+      { done, claims, sigma: alignment.sigma },
+      this.#kept,
+      signal,
+    );
+    const file = studyPaths(execution.output).specifications;
+    if (specifications.length === 0) {
+      await rm(file, { force: true });
+      return null;
+    }
+    const curve = specificationCurve(specifications);
+    await writeFileAtomically(file, specificationsCsv(curve));
+    return curve;
   }
 
   private async summary(cell: PlannedCell): Promise<CellSummary> {
@@ -155,107 +178,10 @@ export class ResultsCollector {
       ? { ...known, status: "failed", reason: failure.reason, curve: [] }
       : { ...known, status: "pending", curve: [] };
   }
-
-  private async distances(done: readonly CellResult[], signal: AbortSignal | undefined): Promise<Distance[]> {
-    const distances: Distance[] = [];
-    for (const cell of done.filter(({ comparator }) => comparator === "fine-tuned")) {
-      for (const [name, comparator] of references) {
-        const other = done.find(
-          (one) =>
-            one.task === cell.task &&
-            one.strategy === cell.strategy &&
-            one.model === cell.model &&
-            one.seed === cell.seed &&
-            one.comparator === comparator,
-        );
-        if (other) {
-          const scale = await this.scale(cell, done);
-          distances.push(await this.distance(name, cell, other, scale, signal));
-        }
-      }
-    }
-    return distances;
-  }
-
-  /** The scale of features for a fine-tuned cell: the same for all seeds, so that their distances can be averaged. */
-  private async scale(
-    fineTuned: CellResult,
-    done: readonly CellResult[],
-  ): Promise<(FeatureScale & { cell: string }) | null> {
-    const { task, strategy, model } = fineTuned;
-    const beside = done.filter(
-      (one) => one.task === task && one.strategy === strategy && one.model === model,
-    );
-    for (const comparator of scaleFrom) {
-      for (const { id } of beside.filter((one) => one.comparator === comparator)) {
-        const known = this.#scales.get(id) ?? this.scaleOfCell(id, comparator);
-        this.#scales.set(id, known);
-        const scale = await known;
-        if (scale !== null) return { ...scale, cell: id };
-      }
-    }
-    return null;
-  }
-
-  private async scaleOfCell(id: string, comparator: Comparator): Promise<FeatureScale | null> {
-    try {
-      using embeddings = await this.embeddings(id);
-      return await scaleOf(embeddings, comparator);
-    } catch (error) {
-      if (error instanceof TransferLimitsError && undefinedBy.has(error.code)) return null;
-      throw error;
-    }
-  }
-
-  private async distance(
-    name: DistanceName,
-    fineTuned: CellResult,
-    reference: CellResult,
-    scale: (FeatureScale & { cell: string }) | null,
-    signal: AbortSignal | undefined,
-  ): Promise<Distance> {
-    const key = `${name} ${fineTuned.id} ${scale?.cell}`;
-    const known = this.#distances.get(key);
-    if (known) return known;
-    const { task, strategy, model, seed } = fineTuned;
-    const of = { name, task, strategy, model, seed };
-    let shape: number[] = [];
-    let distance: Distance;
-    try {
-      using a = await this.embeddings(fineTuned.id);
-      shape = a.shape;
-      using b = await this.embeddings(reference.id);
-      const options = { sigma: this.study.alignment.sigma, scale, ...(signal ? { signal } : {}) };
-      distance = await measureDistance(of, a, b, options);
-    } catch (error) {
-      // A distance that cannot be computed says why in its place, beside the results that are sound.
-      if (!(error instanceof TransferLimitsError) || !undefinedBy.has(error.code)) throw error;
-      distance = undefinedDistance(of, shape, messageOf(error));
-    }
-    this.#distances.set(key, distance);
-    return distance;
-  }
-
-  /** @throws `NOT_FINITE`, `BAD_CHECKPOINT` */
-  private async embeddings(id: string): Promise<Tensor> {
-    const folder = studyPaths(this.study.execution.output).cell(id);
-    const file = await readSafetensors(join(folder, "embeddings.safetensors"));
-    const embeddings = await file.tensor("embeddings");
-    const wrong = await embeddings.countNotFinite();
-    if (wrong === 0) return embeddings;
-    embeddings.dispose();
-    throw new TransferLimitsError(
-      "NOT_FINITE",
-      `Of the numbers in the embeddings of ${id}, ${wrong} are NaN or infinite: look at the network that made them`,
-    );
-  }
 }
 
 /** Several studies, in several places, may have the same results. */
 const withoutBasis = ({ basis: _, ...result }: CellResult): CellResult => result;
-
-/** Errors that lie in the embeddings themselves: numbers that are not finite, or a file that is not what it should be. */
-const undefinedBy: ReadonlySet<string> = new Set(["BAD_INPUT", "BAD_CHECKPOINT", "NOT_FINITE"]);
 
 /** The cohorts of single tasks, where any has one of its own. */
 function ofTasks({ tasks }: StudyCohort): Pick<StudyResults["cohort"], "tasks"> {
@@ -331,11 +257,4 @@ export function resultsCsv({ cells, gains, distances }: StudyResults): string {
   }
   const lines = rows.map((row) => csvHeader.map((column) => csvField(row[column] ?? "")).join(","));
   return `${[csvHeader.join(","), ...lines].join("\n")}\n`;
-}
-
-/** Quoted where it must be; an apostrophe keeps a spreadsheet from reading text as a formula. */
-function csvField(value: string | number): string {
-  if (typeof value === "number") return String(value);
-  const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -1,6 +1,6 @@
 import type { TopLevelSpec } from "vega-lite";
 import type { GainReference } from "../../results/claims.js";
-import type { DistanceName } from "../../results/distances.js";
+import type { DistanceName, DriftBetweenSeeds, Range } from "../../results/distances.js";
 import type { Relation, RelationPoint } from "../../results/relations.js";
 import { pValue, significant } from "../format.js";
 import { html } from "../html.js";
@@ -20,7 +20,11 @@ interface Point extends Labelled, RelationPoint {
  * Figure 2 of the paper: relative performance gain over a reference against each distance, a row of panels a
  * foundation model, with r, p and n on each panel and, beneath it, where r lies between -1 and 1.
  */
-export function alignmentFigure(summary: Summary, reference: GainReference): Figure | null {
+export function alignmentFigure(
+  summary: Summary,
+  reference: GainReference,
+  drift: readonly DriftBetweenSeeds[] = [],
+): Figure | null {
   const models = new Set(summary.models);
   const relations = summary.relations.filter((one) => one.reference === reference && models.has(one.model));
   const points = relations.flatMap(({ model, distance, points: own }) =>
@@ -28,7 +32,7 @@ export function alignmentFigure(summary: Summary, reference: GainReference): Fig
   );
   if (points.length === 0) return null;
   const domainY = airyDomain([0, ...points.map((point) => point.percent)], 0.15);
-  const panels = relations.map((relation) => onePanel(relation, domainY));
+  const panels = relations.map((relation) => onePanel(relation, bandOf(drift, relation.model), domainY));
   const most = relations.reduce((best, one) => (one.n > best.n ? one : best));
   const allSaturated = points.every((point) => point.saturated);
   return {
@@ -47,6 +51,10 @@ squared MMD.${
       points.every((point) => point.counts)
         ? null
         : " r and p count each task once. Paler points are tasks learnt a second time, by diffusion: they would not be independent, so with them r comes without a p."
+    }${
+      summary.models.some((model) => bandOf(drift, model) !== null)
+        ? ` Shaded upright: distances between fine-tuned encoders of two seeds of one task, which is what a distance is judged against, not 0.${drift.some((one) => one.saturated) ? " Some of these are saturated too." : ""}`
+        : " How far two seeds drift apart is not known, and so no distance can be told from it."
     }${starMeaning(points)} ${reference === "trivial" ? "As Figure 2 of the paper, over another reference." : "Figure 2 of the paper."}`,
     panels,
     rowOf: 3, // a row a foundation model, a panel a distance
@@ -77,7 +85,16 @@ squared MMD.${
   };
 }
 
-function onePanel(relation: Relation, domainY: [number, number]) {
+/** From the least to the largest distance between fine-tuned encoders of two seeds, over a model's tasks. */
+function bandOf(drift: readonly DriftBetweenSeeds[], model: string): Range | null {
+  const own = drift.flatMap((one) => (one.model === model && one.paper !== null ? [one.paper] : []));
+  if (own.length === 0) return null;
+  const low = Math.min(...own.map((one) => one.low));
+  const high = Math.max(...own.map((one) => one.high));
+  return { low, mean: (low + high) / 2, high };
+}
+
+function onePanel(relation: Relation, drift: Range | null, domainY: [number, number]) {
   const { model, distance, reference, n, r, p, jointP, leaveOneOut, resampled, overAllPoints } = relation;
   const points = relation.points.map(
     (point): Point => ({
@@ -109,7 +126,7 @@ function onePanel(relation: Relation, domainY: [number, number]) {
     title: `${model} · ${distance}`,
     subtitle,
     parts: [
-      { axis: "RPG, %", spec: (width: number) => scatter(distance, points, domainY, width) },
+      { axis: "RPG, %", spec: (width: number) => scatter(distance, points, drift, domainY, width) },
       ...(r === null ? [] : [{ spec: (width: number) => gauge({ ...relation, r }, width) }]),
     ],
   };
@@ -122,13 +139,12 @@ const powerOf = ({ n, critical, detectable }: Relation): string =>
 function scatter(
   distance: DistanceName,
   points: Point[],
+  drift: Range | null,
   domainY: [number, number],
   width: number,
 ): TopLevelSpec {
-  const domainX = airyDomain(
-    points.map((point) => point.distance),
-    0.2,
-  );
+  const band = drift === null ? [] : [drift.low, drift.high];
+  const domainX = airyDomain([...points.map((point) => point.distance), ...band], 0.2);
   const scaleX = { domain: domainX, nice: false, zero: false };
   const scaleY = { domain: domainY, nice: false, zero: false };
   const labels = placeLabels(points, { x: domainX, y: domainY, ...plotSize(height, width) });
@@ -146,6 +162,7 @@ function scatter(
   return {
     ...panel(height, width),
     layer: [
+      ...(drift === null ? [] : [driftLayer(drift, scaleX)]),
       {
         data: { values: [{ zero: 0, x: domainX[0] }] },
         mark: { type: "rule", color: roles.axis.light },
@@ -167,6 +184,17 @@ function scatter(
     ],
   };
 }
+
+/** Distances that two trainings of different seeds have from each other, the plot's whole height. */
+const driftLayer = ({ low, high }: Range, scale: object) => ({
+  name: "drift",
+  data: { values: [{ low, high }] },
+  mark: { type: "rect" as const, color: roles.band.light, stroke: roles.band.light, opacity: 0.6 },
+  encoding: {
+    x: { field: "low", type: "quantitative" as const, scale },
+    x2: { field: "high" },
+  },
+});
 
 /** Where r lies between -1 and 1, with its interval, over the band of those that are not significant. */
 function gauge({ r, interval, resampled, critical }: Relation & { r: number }, width: number): TopLevelSpec {

@@ -1,7 +1,9 @@
-import type { Distance } from "../../results/distances.js";
+import type { Distance, DriftBetweenSeeds, DriftVerdict } from "../../results/distances.js";
 import { type DistanceFlag, distanceFlags, distanceNames } from "../../results/distances.js";
 import type { StudyResults } from "../../results/study.js";
 import type { Assets } from "../assets.js";
+import { depthsFigure } from "../figures/depths.js";
+import { specificationsFigure } from "../figures/specifications.js";
 import { fixed, names } from "../format.js";
 import { type Html, html } from "../html.js";
 import { distanceMeaning, taskLabel } from "../labels.js";
@@ -11,7 +13,12 @@ import type { Summary } from "../summary.js";
 import { absent, type TableCell } from "../table.js";
 
 /** How far the representation moved, with what tells whether the number means anything. */
-export function alignmentSection(results: StudyResults, summary: Summary, assets: Assets): Html {
+export async function alignmentSection(
+  results: StudyResults,
+  summary: Summary,
+  shown: Summary,
+  assets: Assets,
+): Promise<Html> {
   const all = summary.rows.flatMap((row) =>
     distanceNames.flatMap((name) => {
       const distance = row.distances[name];
@@ -82,7 +89,33 @@ cases, the sum over five bandwidths, and the kernel’s means within and between
 ${warnings([
   ...all.flatMap(({ distance }) => distance.bySeed.filter(({ reason }) => reason === undefined)),
   ...undefinedOnes,
-])}</section>`;
+])}${againstDrift(results.drift ?? [])}${await figures(results, shown, assets)}</section>`;
+}
+
+/** D2P of each task and model, judged against what two trainings differ by. */
+function againstDrift(drift: readonly DriftBetweenSeeds[]): Html | null {
+  if (drift.length === 0) return null;
+  return html`<h3>D2P against the drift between seeds</h3>
+<p>Two trainings that differ in their seed alone never end in the same encoder. D2P is judged against the distances between
+them, not against 0.</p>
+<ul>${drift.map(
+    ({ task, strategy, model, d2p }) =>
+      html`<li><strong>${taskLabel({ task, strategy })}, ${model}: ${driftWords[d2p.verdict]}.</strong> ${d2p.reason}.</li>`,
+  )}</ul>`;
+}
+
+const driftWords: Record<DriftVerdict, string> = {
+  within: "within the drift between seeds",
+  beyond: "beyond the drift between seeds",
+  "not-known": "not known",
+};
+
+async function figures(results: StudyResults, shown: Summary, assets: Assets): Promise<Html> {
+  const drawn: (Html | null)[] = [];
+  for (const model of shown.models)
+    drawn.push(await assets.figure(depthsFigure(shown, results.drift ?? [], model)));
+  drawn.push(await assets.figure(specificationsFigure(results.specificationCurve)));
+  return html`<div class="figures">${drawn}</div>`;
 }
 
 function value(bySeed: readonly Distance[], of: (one: Distance) => number | null, digits = 4): TableCell {

@@ -19,9 +19,9 @@ export async function figuresSection(
     // Not in the paper's order: side by side, the first two fill a row.
     scratchFigure(shown),
     ...shown.models.map((model) => curvesFigure(shown, model)),
-    alignmentFigure(shown, "specialised"),
-    alignmentFigure(shown, "random-weights"),
-    alignmentFigure(shown, "trivial"),
+    alignmentFigure(shown, "specialised", results.drift),
+    alignmentFigure(shown, "random-weights", results.drift),
+    alignmentFigure(shown, "trivial", results.drift),
   ];
   const drawn: (Html | null)[] = [];
   for (const figure of figures) drawn.push(await assets.figure(figure));
