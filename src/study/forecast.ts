@@ -32,7 +32,7 @@ import { refuseChanges } from "./changes.js";
 import { CheckpointFolder } from "./checkpoint.js";
 import { cohortOf, type StudyCohort } from "./cohort-file.js";
 import { type ForecastRows, forecastRows } from "./forecast-rows.js";
-import { planStudy } from "./plan.js";
+import { type PlannedCell, planStudy } from "./plan.js";
 import { prepareStudyCohort } from "./prepare.js";
 import type { ModelConfig, Study, TaskConfig } from "./schema.js";
 import { readingOf } from "./weights.js";
@@ -288,10 +288,20 @@ function ranked(models: readonly ForecastModel[]): ForecastModel[] {
     .sort((a, b) => (a.meanRank ?? Number.POSITIVE_INFINITY) - (b.meanRank ?? Number.POSITIVE_INFINITY));
 }
 
+/** One cell a task, strategy, model, comparator and seed: what is trained of it beside, on fewer cases say, is planned after it. */
+function mainCells(study: Study): PlannedCell[] {
+  const found = new Map<string, PlannedCell>();
+  for (const cell of planStudy(study).cells.filter(({ kind }) => kind === "cell")) {
+    const key = JSON.stringify([cell.task, cell.strategy, cell.model, cell.comparator, cell.seed]);
+    if (!found.has(key)) found.set(key, cell);
+  }
+  return [...found.values()];
+}
+
 async function finishedCells(study: Study): Promise<CellResult[]> {
   const cells: CellResult[] = [];
-  for (const { id, kind } of planStudy(study).cells) {
-    const result = kind === "cell" ? await readCell(study.execution.output, id) : null;
+  for (const { id } of mainCells(study)) {
+    const result = await readCell(study.execution.output, id);
     if (result) cells.push(result);
   }
   return cells;
@@ -318,7 +328,7 @@ async function earlyTraining(study: Study, task: TaskKind, model: string): Promi
     loss: number;
     metric: number | null;
   }[] = [];
-  for (const cell of planStudy(study).cells) {
+  for (const cell of mainCells(study)) {
     const side = ({ "fine-tuned": "fineTuned", "from-scratch": "fromScratch" } as const)[
       cell.comparator as string
     ];
