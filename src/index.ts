@@ -122,6 +122,7 @@ export type {
   PretrainingNotFallen,
 } from "./results/findings.js";
 export type { MetricInterval } from "./results/intervals.js";
+export type { CurvePoint, LearningCurve, PretrainingWorth } from "./results/learning-curves.js";
 export type { Relation, RelationPoint, ResampledRelation } from "./results/relations.js";
 export type { CellSummary, Exclusion, PatientExposure, Session, StudyResults } from "./results/study.js";
 /** Means, intervals, correlations and gains, as the report computes them. */

@@ -55,6 +55,8 @@ class CellNames {
         ? ["pretraining", model]
         : [variantName({ task, strategy }), model, cell.comparator];
     if (this.#severalSeeds) words.push(`seed ${cell.seed}`);
+    if (cell.patients !== undefined)
+      words.push(cell.patients < 1 ? `${cell.patients} of the patients` : count(cell.patients, "patient"));
     return printable(words.filter((word) => word !== null).join(" · "));
   }
 }

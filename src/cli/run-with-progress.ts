@@ -24,7 +24,10 @@ export async function runWithProgress(
     dispose();
   }
   const folder = study.execution.output;
-  const failed = [...results.cells, ...results.pretraining].some(({ status }) => status === "failed");
+  const parts = results.learningCurves?.cells ?? [];
+  const failed = [...results.cells, ...parts, ...results.pretraining].some(
+    ({ status }) => status === "failed",
+  );
   if (options.only === "pretraining") {
     const encoders = pretrainedEncoders(results, folder);
     const value = { output: folder, report: null, encoders, results };

@@ -16,6 +16,11 @@ export function studySummary(results: StudyResults, report: string | null): stri
     modelAnswers(summarise(results))
       .map(({ answer, more }) => printable(`${answer} ${more}`.trim()))
       .join("\n"),
+    (results.learningCurves?.curves ?? [])
+      .flatMap(({ model, worth, ...of }) =>
+        worth === null ? [] : [printable(`${model}, ${variantName(of)}: ${worth.words}`)],
+      )
+      .join("\n"),
     report === null ? "" : `Report: ${report}`,
   ]
     .filter((part) => part !== "")
@@ -56,7 +61,7 @@ function scoreOf(cell: CellSummary | undefined): string {
   return standardDeviation === null ? number(mean) : `${number(mean)} ± ${number(standardDeviation)}`;
 }
 
-function shortcomings({ cells, pretraining, cohort, complete }: StudyResults): string[] {
+function shortcomings({ cells, learningCurves, pretraining, cohort, complete }: StudyResults): string[] {
   const lines: string[] = [];
   if (cohort.excluded.length > 0) {
     lines.push(
@@ -74,7 +79,7 @@ function shortcomings({ cells, pretraining, cohort, complete }: StudyResults): s
     ...pretraining
       .filter(({ status }) => status === "failed")
       .map(({ model, reason }) => ({ id: model, reason })),
-    ...cells.filter(({ status }) => status === "failed"),
+    ...[...cells, ...(learningCurves?.cells ?? [])].filter(({ status }) => status === "failed"),
   ];
   if (failed.length > 0) {
     lines.push(

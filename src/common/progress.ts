@@ -16,6 +16,8 @@ export interface CellLabel {
   comparator: Comparator | null;
   /** Which of the study's `seeds`. */
   seed: number;
+  /** Of a learning curve: how many patients it is trained on, or which share of them. Absent: all. */
+  patients?: number;
 }
 
 /** A metric over a set of cases; null where these leave it undefined. */

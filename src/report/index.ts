@@ -17,6 +17,7 @@ import { claimCards, claimsSection } from "./sections/claims.js";
 import { costSection } from "./sections/cost.js";
 import { everythingSection } from "./sections/everything.js";
 import { figuresSection } from "./sections/figures.js";
+import { learningSection } from "./sections/learning.js";
 import { methodsSection } from "./sections/methods.js";
 import { drawGallery } from "./sections/pictures.js";
 import { provenanceSection } from "./sections/provenance.js";
@@ -76,6 +77,8 @@ async function buildReport(study: StudyFolder): Promise<{ contents: string; file
   ];
   const claims = claimsSection(summary);
   if (claims !== null) assets.files.set("claims.json", `${JSON.stringify(claimCards(summary), null, 2)}\n`);
+  const learning = await learningSection(results, assets);
+  if (learning !== null) sections.unshift(learning);
   if (claims !== null) sections.unshift(claims);
   sections.push(...(await taskSections(study, summary, shown, assets)));
   const methods = methodsSection(results, summary, assets);
@@ -87,6 +90,7 @@ async function buildReport(study: StudyFolder): Promise<{ contents: string; file
   );
   const links = [
     ...(claims === null ? [] : [{ id: "claims", label: "Claims" }]),
+    ...(learning === null ? [] : [{ id: "learning", label: "Fewer patients" }]),
     { id: "results", label: "Results" },
     { id: "figures", label: "Figures" },
     ...summary.tasks.map((variant) => ({

@@ -5,20 +5,21 @@ import { comparatorLabel, taskInProse } from "./labels.js";
 
 /** Failed, pending and left-out work: counts for the headline, and one line for each reason. */
 export function missingWork(results: StudyResults): { headline: string | null; lines: string[] } {
-  const failed = results.cells.filter((cell) => cell.status === "failed");
-  const pending = results.cells.filter((cell) => cell.status === "pending");
+  const cells = [...results.cells, ...(results.learningCurves?.cells ?? [])];
+  const failed = cells.filter((cell) => cell.status === "failed");
+  const pending = cells.filter((cell) => cell.status === "pending");
   const pretraining = results.pretraining.filter((run) => run.status !== "done");
   const lines = [
-    ...failures(failed, results.cells),
+    ...failures(failed, cells),
     ...pretrainingLines(pretraining),
-    ...stillToCome(pending, results.cells),
+    ...stillToCome(pending, cells),
     ...exclusions(results.cohort.excluded),
   ];
-  const done = results.cells.length - failed.length - pending.length;
+  const done = cells.length - failed.length - pending.length;
   const unfinished = !results.complete && pending.length + pretraining.length > 0;
   const headline =
     unfinished || failed.length > 0
-      ? `${pending.length > 0 ? "This study is not finished" : "Not all of this study succeeded"}: ${grouped(done)} of ${count(results.cells.length, "cell")} done` +
+      ? `${pending.length > 0 ? "This study is not finished" : "Not all of this study succeeded"}: ${grouped(done)} of ${count(cells.length, "cell")} done` +
         `${failed.length > 0 ? `, ${grouped(failed.length)} failed` : ""}${pending.length > 0 ? `, ${grouped(pending.length)} still to come` : ""}.`
       : null;
   return { headline, lines: lines.map((line) => line.trim()) };

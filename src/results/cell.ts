@@ -174,6 +174,11 @@ const cellResultSchema = z.object({
   trivial: trivialChoice.exactOptional(),
   /** How its training cases were changed anew in every epoch; absent where they were not, and where nothing is trained. */
   augmentation: augmentationSchema.exactOptional(),
+  /**
+   * The training set: its patients who take part in the task, and their cases. `asked`: how many patients of it the study's
+   * `learningCurve` asked for, as a number or a share of all; null where all of them are trained on.
+   */
+  trainedOn: z.object({ patients: whole, cases: whole, asked: numberOrNull }).exactOptional(),
   /** Where each seed divides the patients anew: how many there are, and how many of them are tested. */
   division: z.object({ patients: whole, tested: whole }).exactOptional(),
   /** Over the test set. */

@@ -11,6 +11,7 @@ import { distance, driftBetweenSeeds } from "./distances.js";
 import { cellStatus, number, text, variant, whole } from "./fields.js";
 import { finding } from "./findings.js";
 import { metricInterval } from "./intervals.js";
+import { learningCurve } from "./learning-curves.js";
 import { relation } from "./relations.js";
 import { curveSummary } from "./specification-curve.js";
 
@@ -34,6 +35,8 @@ const cellSummarySchema = z.object({
   ...variant,
   comparator: z.enum(comparators),
   seed: whole,
+  /** Of a learning curve: how many patients it is trained on, or which share of them. */
+  patients: number.exactOptional(),
   status: cellStatus,
   /** Why it failed, where it did. */
   reason: text.exactOptional(),
@@ -130,6 +133,8 @@ export const studyResultsSchema = z.object({
   gains: z.array(gain),
   /** How much better each fine-tuned model is than each reference, how sure that is, and what may be said of it. */
   claims: z.array(claim).exactOptional(),
+  /** Cells that are trained on fewer patients, and what they and the others come to; only where the study asks for them. */
+  learningCurves: z.object({ cells: z.array(cellSummary), curves: z.array(learningCurve) }).exactOptional(),
   /** What makes some of these numbers say less than they seem to: tasks that nobody learnt, features that collapsed. */
   findings: z.array(finding).exactOptional(),
   /** Of every fine-tuned cell from each reference that is done. */

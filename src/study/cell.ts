@@ -63,7 +63,17 @@ export const onDamageOf =
     tell({ kind: "set-aside", ...damage });
 
 /** What stands in an event about a cell. */
-export const labelOf = ({ id, kind, task, strategy, model, comparator, seed }: CellLabel): CellLabel => ({
+export const labelOf = ({
+  id,
+  kind,
+  task,
+  strategy,
+  model,
+  comparator,
+  seed,
+  patients,
+}: CellLabel): CellLabel => ({
+  ...(patients === undefined ? {} : { patients }),
   id,
   kind,
   task,

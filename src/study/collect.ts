@@ -3,6 +3,7 @@ import { comparatorOf } from "../alignment/distances.js";
 import { factsOf } from "../cohort/case-volumes.js";
 import { countMasks } from "../cohort/mask-counts.js";
 import { writeFileAtomically } from "../common/atomic-file.js";
+import { groupBy } from "../common/group-by.js";
 import { packageVersion } from "../common/package-version.js";
 import { writeSealedJson } from "../common/sealed-json.js";
 import type { Comparator, TaskKind } from "../common/vocabulary.js";
@@ -15,6 +16,7 @@ import { computeClaims } from "../statistics/claims.js";
 import { summaryOf } from "../statistics/curve-summary.js";
 import { computeFindings } from "../statistics/findings.js";
 import { computeGains } from "../statistics/gains.js";
+import { computeLearningCurves } from "../statistics/learning-curves.js";
 import { computeIntervals } from "../statistics/metric-intervals.js";
 import { computeRelations } from "../statistics/relations.js";
 import { type SpecificationCurve, specificationCurve } from "../statistics/specification-curve.js";
@@ -63,12 +65,14 @@ export class ResultsCollector {
   private async collect(signal: AbortSignal | undefined): Promise<StudyResults> {
     const { study, plan, cohort } = this;
     const cells: CellSummary[] = [];
+    const parts: CellSummary[] = [];
     const pretraining: StudyResults["pretraining"] = [];
     for (const cell of plan.cells) {
       if (cell.kind === "pretraining") pretraining.push(await this.pretraining(cell));
-      else cells.push(await this.summary(cell));
+      else (cell.patients === undefined ? cells : parts).push(await this.summary(cell));
     }
-    const done = cells.flatMap(({ result }) => (result ? [result] : []));
+    const resultsOf = (of: readonly CellSummary[]) => of.flatMap(({ result }) => (result ? [result] : []));
+    const done = resultsOf(cells);
     const { exposure = [] } = cohort;
     const distances = await this.#distances.all(done, signal);
     const claims = computeClaims(done, study.claims, { exposure, pretraining });
@@ -82,7 +86,7 @@ export class ResultsCollector {
     return {
       format: "transfer-limits/results@1",
       name: study.name,
-      complete: [...cells, ...pretraining].every(({ status }) => status === "done"),
+      complete: [...cells, ...parts, ...pretraining].every(({ status }) => status === "done"),
       cohort: {
         manifest: cohort.manifest,
         cases: cohort.cases,
@@ -99,6 +103,14 @@ export class ResultsCollector {
       cells,
       gains: computeGains(done),
       claims,
+      ...(study.learningCurve === null
+        ? {}
+        : {
+            learningCurves: {
+              cells: parts,
+              curves: computeLearningCurves(done, resultsOf(parts), pretrainingSeconds(pretraining)),
+            },
+          }),
       findings: computeFindings({ cells, distances, pretraining }),
       distances,
       ...(isSettled ? { intervals: computeIntervals(done) } : {}),
@@ -158,6 +170,7 @@ export class ResultsCollector {
       model: cell.model,
       comparator: cell.comparator as Comparator,
       seed: cell.seed,
+      ...(cell.patients === undefined ? {} : { patients: cell.patients }),
       status: result ? "done" : failure ? "failed" : "pending",
       ...(failure ? { reason: failure.reason } : {}),
       ...(result ? { result: withoutBasis(result) } : {}),
@@ -178,6 +191,19 @@ export class ResultsCollector {
       ? { ...known, status: "failed", reason: failure.reason, curve: [] }
       : { ...known, status: "pending", curve: [] };
   }
+}
+
+/** Device seconds that pretraining took, by model: of one seed on average, where each pretrains anew. */
+function pretrainingSeconds(pretraining: StudyResults["pretraining"]): Map<string, number> {
+  const spent = pretraining.flatMap(({ model, cost }) =>
+    cost ? [{ model, seconds: cost.deviceSeconds }] : [],
+  );
+  return new Map(
+    [...groupBy(spent, ({ model }) => model)].map(([model, own]) => [
+      model,
+      own.reduce((sum, { seconds }) => sum + seconds, 0) / own.length,
+    ]),
+  );
 }
 
 /** Several studies, in several places, may have the same results. */
@@ -221,7 +247,7 @@ const csvHeader = [
 type CsvRow = Partial<Record<(typeof csvHeader)[number], string | number | null>>;
 
 /** The numbers of a study in long format: one row a number. Gains are percents; times are not among them. */
-export function resultsCsv({ cells, gains, distances }: StudyResults): string {
+export function resultsCsv({ cells, gains, distances, learningCurves }: StudyResults): string {
   const rows: CsvRow[] = [];
   for (const { task, strategy, model, comparator, seed, result } of cells) {
     if (!result) continue;
@@ -254,6 +280,14 @@ export function resultsCsv({ cells, gains, distances }: StudyResults): string {
     rows.push({ ...row, quantity: `${name} linear CKA`, value: withoutKernel.linearCka });
     rows.push({ ...row, quantity: `${name} Procrustes`, value: withoutKernel.procrustes });
     rows.push({ ...row, quantity: `${name} mean shift`, value: withoutKernel.meanShift });
+  }
+  for (const { metric, points, ...of } of learningCurves?.curves ?? []) {
+    const { task, strategy, model } = of;
+    for (const { comparator, patients, mean } of points)
+      rows.push({
+        ...{ task, strategy, model, comparator, value: mean },
+        quantity: `${metric} mean, trained on ${patients} patients`,
+      });
   }
   const lines = rows.map((row) => csvHeader.map((column) => csvField(row[column] ?? "")).join(","));
   return `${[csvHeader.join(","), ...lines].join("\n")}\n`;

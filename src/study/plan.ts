@@ -66,7 +66,10 @@ export interface PlannedCell extends CellLabel {
 export interface StudyPlan {
   /** Of the study. */
   name: string;
-  /** In a stable order: pretraining first, then by seed, task, model and comparator, then what takes no network. */
+  /**
+   * In a stable order: pretraining first, then by seed, task, model and comparator, then what takes no network, then learning
+   * curves.
+   */
   cells: PlannedCell[];
 }
 
@@ -97,8 +100,32 @@ export function planStudy(study: Study): StudyPlan {
     for (const seed of varies(study, "split") ? seeds : [null])
       for (const task of study.tasks) cells.push(planTrivial(study, task, seed));
   }
+  cells.push(...learningCurveCells(study));
   return { name: study.name, cells };
 }
+
+/** What learning curves add: fine-tuned, from scratch and without a network, on fewer patients; each seed has its own. */
+function learningCurveCells(study: Study): PlannedCell[] {
+  const sizes = study.learningCurve?.patients ?? [];
+  return sizes.flatMap((patients) =>
+    seedsOf(study).flatMap((seed) =>
+      study.tasks.flatMap((task) => [
+        ...study.models.flatMap((model) =>
+          strategiesOf(task).flatMap((strategy) =>
+            (["fine-tuned", "from-scratch"] as const).map((comparator) =>
+              planComparator(study, model, { task, strategy, patients }, comparator, seed),
+            ),
+          ),
+        ),
+        { ...planTrivial(study, task, seed), ...onFewer(planTrivial(study, task, seed).id, patients) },
+      ]),
+    ),
+  );
+}
+
+/** Marks a cell that is trained on fewer patients. */
+const onFewer = (id: string, patients: number | undefined): { id: string; patients?: number } =>
+  patients === undefined ? { id } : { id: `${id}--patients${patients}`, patients };
 
 /** The id of the cell that pretrains a model; `seed` where each seed has an encoder of its own. */
 export const pretrainingId = (model: string, seed: number | null): string =>
@@ -195,7 +222,7 @@ function planComparator(
     startsFrom: pretrained ? "pretrained" : "random",
   };
   return {
-    id: `${model.name}--${variantName(variant, "--")}--${comparator}--seed${seed}`,
+    ...onFewer(`${model.name}--${variantName(variant, "--")}--${comparator}--seed${seed}`, by.patients),
     kind: "cell",
     ...variant,
     model: model.name,
@@ -270,6 +297,8 @@ const trivialVolumes = 16;
 interface TaskBy {
   task: TaskConfig;
   strategy: Strategy;
+  /** How many patients it is trained on, or which share of them; absent: all. */
+  patients?: number;
 }
 
 /** A task's training with what a model changes of it; batch norm may need batches of two. */
@@ -296,7 +325,9 @@ function effort(
   const task = taskOf(by.task, by.strategy);
   const voxels = voxelsOf(study) / task.shape.depthScale;
   const forward = forwardCost(network, voxels);
-  const { train, validation, test } = cases(by.task.cohort?.split ?? study.split);
+  const { train: all, validation, test } = cases(by.task.cohort?.split ?? study.split);
+  const { patients = 1 } = by;
+  const train = by.patients === undefined ? all : patients < 1 ? patients * all : Math.min(patients, all);
   const epochs = trains === "nothing" ? 0 : training.epochs;
   // Backward costs about twice the forward; a frozen encoder saves most of it, and its kept features nearly all.
   const step = { everything: 3, partial: 2, head: 1.5, nothing: 0 }[trains];

@@ -148,6 +148,7 @@ function contradictionsOf(config: StudyConfig): Fault[] {
       unique(["tasks", index, "strategies"], task.strategies);
   });
   checkSeeds(config, fault, unique);
+  checkLearningCurve(config, fault, unique);
   unique(["comparators"], config.comparators);
 
   checkSplit(["split"], config.split, fault, config.tasks.length > 0);
@@ -173,6 +174,35 @@ function contradictionsOf(config: StudyConfig): Fault[] {
 }
 
 type Report = (path: PropertyKey[], message: string) => void;
+
+/** Fewer patients than the training set has, of both comparators that pretraining is measured by. */
+function checkLearningCurve(
+  { learningCurve, comparators, split, tasks }: StudyConfig,
+  fault: Report,
+  unique: (path: PropertyKey[], values: readonly unknown[]) => void,
+): void {
+  if (learningCurve === null) return;
+  const path = ["learningCurve", "patients"];
+  unique(path, learningCurve.patients);
+  const own = tasks.map((task) => (typeof task === "string" ? undefined : task.cohort?.split));
+  const sizes = own.map((one) => (one ?? split).train).filter((train) => Number.isInteger(train));
+  const fewest = Math.min(...sizes);
+  learningCurve.patients.forEach((patients, index) => {
+    if (patients > 1 && !Number.isInteger(patients))
+      fault([...path, index], `expected a whole number, or a share below 1, but received ${patients}`);
+    else if (patients >= fewest && patients >= 1)
+      fault(
+        [...path, index],
+        `expected fewer than the ${fewest} patients of the training set but received ${patients}`,
+      );
+  });
+  const missing = (["fine-tuned", "from-scratch"] as const).filter((name) => !comparators.includes(name));
+  if (missing.length > 0)
+    fault(
+      ["learningCurve"],
+      `expected the comparators fine-tuned and from-scratch, which it compares, but ${missing.join(" and ")} is not among them`,
+    );
+}
 
 function checkSeeds(
   { seeds, models }: StudyConfig,

@@ -311,6 +311,13 @@ export const studySchema = section({
    */
   untrainedHead: z.enum(["random", "trained"]).default("trained"),
   training: trainingSchema.prefault({}),
+  /**
+   * Trains on fewer patients too: whole numbers of them, or shares of the training set below 1. Each smaller set is part of
+   * every larger one; all of them are trained on in any case. Null: no learning curve.
+   */
+  learningCurve: section({ patients: z.array(z.number().positive()).min(1).max(50) })
+    .nullable()
+    .default(null),
   alignment: section({
     /** Of the kernel exp(-|u - v|² / sigma²). */
     sigma: positive.default(1),

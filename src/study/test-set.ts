@@ -12,7 +12,8 @@ import type { Evaluation, Visit } from "./evaluate.js";
 import type { PlannedCell } from "./plan.js";
 import { PooledFeatures } from "./pooled-features.js";
 import type { Study } from "./schema.js";
-import { tooFewPrepared } from "./usable-cases.js";
+import { trainingPart } from "./training-part.js";
+import { tooFewOfPart, tooFewPrepared } from "./usable-cases.js";
 
 /** The cases of a task, opened, and those of the test set as they were prepared. */
 export interface OpenSets {
@@ -20,6 +21,7 @@ export interface OpenSets {
   validation: CaseVolumes[];
   test: CaseVolumes[];
   testCases: PreparedCase[];
+  trainedOn: NonNullable<CellResult["trainedOn"]>;
   /** Where each seed divides the patients anew. */
   division: NonNullable<CellResult["division"]> | null;
 }
@@ -34,15 +36,25 @@ export async function openSets(
   task: Task,
   cohort: StudyCohort,
   cell: PlannedCell,
-  { cohort: { voxels }, execution: { device } }: Study,
+  study: Study,
   bank?: VolumeBank,
 ): Promise<OpenSets> {
   const fitting = (cases: readonly PreparedCase[]) =>
     cases.filter((prepared) => task.missing(factsOf(prepared)) === null);
+  const {
+    cohort: { voxels },
+    execution: { device },
+  } = study;
   const { split, patients } = cohortOf(cohort, task.kind);
   const { train: trainCases, validation, test: testCases } = split;
-  const sets = { train: fitting(trainCases), validation: fitting(validation), test: fitting(testCases) };
-  const reason = tooFewPrepared(cell, task, cohort, voxels);
+  const sets = {
+    train: trainingPart(study, cell, fitting(trainCases)),
+    validation: fitting(validation),
+    test: fitting(testCases),
+  };
+  const reason =
+    tooFewPrepared(cell, task, cohort, voxels) ??
+    tooFewOfPart(cell, task, voxels, sets.train, fitting(trainCases));
   if (reason !== null) throw new TransferLimitsError("BAD_MANIFEST", `The cohort: ${reason}`);
   const open = (cases: readonly PreparedCase[], kept?: VolumeBank) =>
     Promise.all(cases.map((prepared) => openCase(prepared, device, kept)));
@@ -51,6 +63,11 @@ export async function openSets(
     validation: await open(sets.validation, bank),
     test: await open(sets.test), // seen once
     testCases: sets.test,
+    trainedOn: {
+      patients: new Set(sets.train.map(({ patient }) => patient)).size,
+      cases: sets.train.length,
+      asked: cell.patients ?? null,
+    },
     division: cohort.divisions
       ? { patients, tested: new Set(testCases.map(({ patient }) => patient)).size }
       : null,

@@ -7,7 +7,10 @@ import type { PlannedCell } from "./plan.js";
 import type { OpenSets, Tested } from "./test-set.js";
 
 /** What a cell's result holds beside what its plan says. */
-type Found = Omit<CellResult, "id" | "task" | "strategy" | "model" | "comparator" | "seed" | "division">;
+type Found = Omit<
+  CellResult,
+  "id" | "task" | "strategy" | "model" | "comparator" | "seed" | "division" | "trainedOn"
+>;
 
 /**
  * Writes the folder of a cell that was tested: what testing gave, the training curve, the result, and what `keep` adds.
@@ -17,7 +20,12 @@ type Found = Omit<CellResult, "id" | "task" | "strategy" | "model" | "comparator
 export async function completeTestedCell(
   folder: string,
   cell: PlannedCell,
-  { tested, testCases, division }: Pick<OpenSets, "testCases" | "division"> & { tested: Tested },
+  {
+    tested,
+    testCases,
+    division,
+    trainedOn,
+  }: Omit<OpenSets, "train" | "validation" | "test"> & { tested: Tested },
   found: Found,
   keep: (partial: string) => Promise<void> = async () => {},
 ): Promise<{ metric: MeasuredMetric }> {
@@ -32,6 +40,7 @@ export async function completeTestedCell(
       model: cell.model,
       comparator: cell.comparator as CellResult["comparator"],
       seed: cell.seed,
+      trainedOn,
       ...(division === null ? {} : { division }),
       ...found,
     };

@@ -1,6 +1,7 @@
 import { factsOf } from "../cohort/case-volumes.js";
 import { columnWords } from "../cohort/columns.js";
 import { type CaseFacts, type Need, unmetNeed } from "../cohort/needs.js";
+import type { PreparedCase } from "../cohort/preprocess.js";
 import { TransferLimitsError } from "../common/errors.js";
 import type { NetworkSpec } from "../native/network-spec.js";
 import { taskOf } from "../tasks/index.js";
@@ -92,6 +93,27 @@ export function tooFewPrepared(
     if (reason !== null) return reason;
   }
   return null;
+}
+
+/** What is wrong with the part of a training set that a learning curve asks for; null where nothing is. */
+export function tooFewOfPart(
+  cell: PlannedCell,
+  task: Task,
+  voxels: readonly [number, number, number],
+  part: readonly PreparedCase[],
+  all: readonly PreparedCase[],
+): string | null {
+  if (cell.patients === undefined) return null;
+  const { train } = leastCases(cell, task, voxels);
+  const asked = `learningCurve.patients ${cell.patients}`;
+  const patients = new Set(all.map(({ patient }) => patient)).size;
+  if (part.length === all.length)
+    return `${asked} is not fewer than the ${patients} patients of the training set with what ${task.kind} needs`;
+  if (part.length >= Math.max(train, 1)) return null;
+  return (
+    `${asked} gives ${part.length} of the ${all.length} training cases with what ${task.kind} needs, but a step needs ` +
+    `at least ${Math.max(train, 1)}: ask for more patients`
+  );
 }
 
 /**
