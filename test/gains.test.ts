@@ -2,13 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Comparator } from "../dist/common/vocabulary.js";
 import type { CellResult } from "../dist/results/cell.js";
 import { computeGains, relativePerformanceGain } from "../dist/statistics/gains.js";
-import {
-  bootstrapInterval,
-  mean,
-  pairedDifference,
-  quantile,
-  standardDeviation,
-} from "../dist/statistics/summary.js";
+import { bootstrapInterval, mean, quantile, standardDeviation } from "../dist/statistics/summary.js";
 import { hashFill } from "./hash-fill.js";
 
 function cell(comparator: Comparator, value: number, change: Partial<CellResult> = {}): CellResult {
@@ -201,16 +195,5 @@ describe("summaries", () => {
     const wide = bootstrapInterval(values, { seed: 1, level: 0.99 });
     expect(wide[0]).toBeLessThan(narrow[0]);
     expect(wide[1]).toBeGreaterThan(narrow[1]);
-  });
-
-  it("a paired difference sees a small gain that all cases share", () => {
-    const second = Array.from(hashFill("paired", 30));
-    const first = second.map((value, i) => value + 0.1 + 0.001 * (i % 3));
-    const { n, mean: difference, interval } = pairedDifference(first, second, { seed: 3 });
-    expect(n).toBe(30);
-    expect(difference).toBeCloseTo(0.101, 12);
-    expect(interval[0]).toBeGreaterThan(0.1);
-    expect(interval[1]).toBeLessThan(0.102);
-    expect(() => pairedDifference([1, 2], [1], { seed: 3 })).toThrow("received 2 and 1");
   });
 });

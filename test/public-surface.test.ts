@@ -343,10 +343,6 @@ beforeAll(async () => {
       work: statistics.bootstrapInterval,
       given: [numbers, { seed: 1, level: 0.9, resamples: 20, statistic: statistics.mean }],
     },
-    "statistics.pairedDifference": {
-      work: statistics.pairedDifference,
-      given: [numbers, numbers, { seed: 1 }],
-    },
     "statistics.pearson": { work: statistics.pearson, given: [numbers, [4, 1, 2, 9]] },
     "statistics.spearman": { work: statistics.spearman, given: [numbers, [4, 1, 2, 9]] },
     "statistics.averageRanks": { work: statistics.averageRanks, given: [numbers] },

@@ -11,12 +11,12 @@ import { duration, listing, percent, signed, significant } from "../dist/report/
 import { chooseCases } from "../dist/report/gallery.js";
 import { html, trusted } from "../dist/report/html.js";
 import { taskInProse, taskLabel } from "../dist/report/labels.js";
-import { median } from "../dist/report/means.js";
 import { looks } from "../dist/report/palette.js";
 import { differencePicture, greyPicture, percentileWindow, shownSize } from "../dist/report/pictures.js";
 import { type Summary, summarise } from "../dist/report/summary.js";
 import type { CellResult } from "../dist/results/cell.js";
 import type { RelationPoint } from "../dist/results/relations.js";
+import { median } from "../dist/statistics/means.js";
 import { relate } from "../dist/statistics/relations.js";
 import { studyResults } from "./report-fixture.js";
 

@@ -18,12 +18,12 @@ import type { CellSummary, StudyResults } from "../results/study.js";
 import { computeClaims, hardlyAnything } from "../statistics/claims.js";
 import { computeFindings } from "../statistics/findings.js";
 import { type MeanDistance, meanDistance } from "../statistics/mean-distance.js";
+import { average, deviation, largest, smallest } from "../statistics/means.js";
 import { computeRelations } from "../statistics/relations.js";
 import { countsFor, variantsOf } from "../statistics/variants.js";
 import { fixed } from "./format.js";
 import { higherIsBetter } from "./labels.js";
 import { limits } from "./limits.js";
-import { average, deviation, largest, smallest } from "./means.js";
 
 /** A test metric over cases and seeds. */
 export interface Score {

@@ -1,8 +1,8 @@
 import type { Loader } from "vega";
 import type { TopLevelSpec } from "vega-lite";
 import { TransferLimitsError } from "../common/errors.js";
+import { largest } from "../statistics/means.js";
 import { escapeText, type Html, trusted } from "./html.js";
-import { largest } from "./means.js";
 import { looks, roles } from "./palette.js";
 import { shrink } from "./shrink.js";
 

@@ -10,6 +10,7 @@ import type { DividedDifference } from "./divided.js";
 import { dividedClaim } from "./divided-claim.js";
 import { type Circumstances, costOf, doubtsAbout, requireCircumstances } from "./doubts.js";
 import { holm } from "./holm.js";
+import { average } from "./means.js";
 import { detectableDifference, fewSeeds, whatSettles } from "./planning.js";
 import { type SpecificityDifference, specificityOf } from "./specificity-claim.js";
 import type { MeanSquare } from "./uncertain-spread.js";
@@ -278,6 +279,3 @@ function pooledSeeds({ claim, pair }: Comparison, all: readonly Comparison[]): M
   }
   return { value: sum / degrees, degrees };
 }
-
-const average = (values: readonly number[]): number =>
-  values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -1,5 +1,6 @@
 import { requireList } from "../common/arguments.js";
 import { expected } from "../common/errors.js";
+import { average } from "./means.js";
 import { type MeanSquare, uncertainSpread } from "./uncertain-spread.js";
 
 /*
@@ -70,8 +71,6 @@ interface Margins {
 }
 
 function marginsOf(table: readonly (readonly number[])[]): Margins {
-  const average = (values: readonly number[]) =>
-    values.reduce((sum, value) => sum + value, 0) / values.length;
   const rows = table.map(average);
   const columns = (table[0] as readonly number[]).map((_, i) =>
     average(table.map((row) => row[i] as number)),

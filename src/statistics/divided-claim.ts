@@ -2,6 +2,7 @@ import { groupBy } from "../common/group-by.js";
 import type { CellResult } from "../results/cell.js";
 import { patientsOf, valuesByCase } from "./cells.js";
 import { type DividedDifference, dividedDifference } from "./divided.js";
+import { average } from "./means.js";
 
 /** What a claim says of a study whose seeds divide the patients anew. */
 export interface DividedClaim {
@@ -55,6 +56,3 @@ function valuesByPatient(cell: CellResult): Map<string, number> {
   const byPatient = groupBy([...valuesByCase(cell)], ([id]) => patientOf.get(id) as string);
   return new Map([...byPatient].map(([patient, own]) => [patient, average(own.map(([, value]) => value))]));
 }
-
-const average = (values: readonly number[]): number =>
-  values.reduce((sum, value) => sum + value, 0) / values.length;

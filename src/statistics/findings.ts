@@ -5,6 +5,7 @@ import type { Distance, DistanceName } from "../results/distances.js";
 import type { Finding, NothingLearnt, PretrainingNotFallen } from "../results/findings.js";
 import type { CellSummary, StudyResults } from "../results/study.js";
 import { hardlyAnything } from "./claims.js";
+import { average } from "./means.js";
 import { notFallen } from "./pretraining-loss.js";
 
 /** Every finding that a study's results allow, each once. */
@@ -89,6 +90,3 @@ function ofDistances(distances: readonly Distance[]): Finding[] {
   }
   return [...found.values()];
 }
-
-const average = (values: readonly number[]): number =>
-  values.reduce((sum, value) => sum + value, 0) / values.length;

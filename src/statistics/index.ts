@@ -51,8 +51,6 @@ export {
 export {
   bootstrapInterval,
   mean,
-  type PairedDifference,
-  pairedDifference,
   quantile,
   standardDeviation,
 } from "./summary.js";

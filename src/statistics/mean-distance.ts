@@ -1,4 +1,5 @@
 import type { Distance } from "../results/distances.js";
+import { average, largest, smallest } from "./means.js";
 
 /** A distance over the seeds of a task and model. */
 export interface MeanDistance {
@@ -15,9 +16,9 @@ export function meanDistance(bySeed: readonly Distance[]): MeanDistance | null {
   const values = bySeed.flatMap(({ paper }) => paper.biased ?? []).filter(Number.isFinite);
   if (values.length === 0) return null;
   return {
-    biased: values.reduce((sum, value) => sum + value, 0) / values.length,
+    biased: average(values),
     saturated: bySeed.some(({ paper }) => paper.saturated),
-    lowest: Math.min(...values),
-    highest: Math.max(...values),
+    lowest: smallest(values),
+    highest: largest(values),
   };
 }

@@ -10,6 +10,7 @@ import {
   type ResamplingOptions,
   specificityInterval,
 } from "./classification-intervals.js";
+import { average } from "./means.js";
 import { normal975 } from "./normal.js";
 import { sensitivityOf } from "./specificity-claim.js";
 import { studentTwoSided } from "./student-t.js";
@@ -136,6 +137,3 @@ function studentQuantile(degrees: number): number {
   }
   return high;
 }
-
-const average = (values: readonly number[]): number =>
-  values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -1,6 +1,6 @@
 import { mean as libraryMean, sampleStandardDeviation } from "simple-statistics";
-import { requireCallback, requireList, requireOptions, requireWhole } from "../common/arguments.js";
-import { expected, TransferLimitsError } from "../common/errors.js";
+import { requireCallback, requireOptions, requireWhole } from "../common/arguments.js";
+import { expected } from "../common/errors.js";
 import { randomStream } from "../common/random.js";
 
 /** Arithmetic mean. @throws `BAD_INPUT` for no values, or one that is not finite. */
@@ -74,43 +74,6 @@ export function bootstrapInterval(
 
 /** More say nothing more about an interval, and would only take memory. */
 const mostResamples = 10_000_000;
-
-/** How much the first of two methods is better on the same cases. */
-export interface PairedDifference {
-  /** How many cases. */
-  n: number;
-  /** Of first - second, over cases. */
-  mean: number;
-  /** 95 % percentile bootstrap interval of the mean difference, over cases. */
-  interval: [low: number, high: number];
-}
-
-/**
- * The mean of `first - second` over cases, with its bootstrap interval. Entry i of both belongs to the same case.
- *
- * @throws `BAD_INPUT` when the lengths differ, or as `mean`
- */
-export function pairedDifference(
-  first: readonly number[],
-  second: readonly number[],
-  options: { seed: number },
-): PairedDifference {
-  requireList(first, "first", "an array of numbers");
-  requireList(second, "second", "an array of numbers");
-  requireOptions(options);
-  if (first.length !== second.length) {
-    const message = `Expected a value of both for every case but received ${first.length} and ${second.length}`;
-    throw new TransferLimitsError("BAD_INPUT", message);
-  }
-  requireValues(first, "first");
-  requireValues(second, "second");
-  const differences = first.map((value, i) => value - (second[i] as number));
-  return {
-    n: differences.length,
-    mean: mean(differences),
-    interval: bootstrapInterval(differences, options),
-  };
-}
 
 function requireValues(values: readonly number[], name = "values"): void {
   if (!Array.isArray(values) || values.length === 0) throw expected("at least one number", name, values);

@@ -1,10 +1,10 @@
 import type { TopLevelSpec } from "vega-lite";
 import { type Comparator, comparators, type TaskVariant, variantName } from "../../common/vocabulary.js";
+import { largest } from "../../statistics/means.js";
 import { count, significant } from "../format.js";
 import { html } from "../html.js";
 import { comparatorLabel, metricLabel, metricWithDirection, taskInProse } from "../labels.js";
 import { limits } from "../limits.js";
-import { largest } from "../means.js";
 import { roles } from "../palette.js";
 import { rowsOf, type Summary, type TaskRow } from "../summary.js";
 import { evenlySpread } from "../thin.js";

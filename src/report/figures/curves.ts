@@ -11,12 +11,12 @@ import {
 } from "../../common/vocabulary.js";
 import type { CellResult, EpochRecord } from "../../results/cell.js";
 import type { StudyResults } from "../../results/study.js";
+import { largest, smallest } from "../../statistics/means.js";
 import type { CsvRow } from "../csv.js";
 import { count, grouped, significant } from "../format.js";
 import { html } from "../html.js";
 import { comparatorLabel, metricLabel, taskInProse, taskLabel } from "../labels.js";
 import { limits } from "../limits.js";
-import { largest, smallest } from "../means.js";
 import { roles } from "../palette.js";
 import { rowsOf, type Summary, type TaskRow } from "../summary.js";
 import { thinCurve } from "../thin.js";

@@ -1,10 +1,10 @@
 import type { TopLevelSpec } from "vega-lite";
 import { type Comparator, comparators } from "../../common/vocabulary.js";
+import { largest, smallest } from "../../statistics/means.js";
 import { type CsvRow, csv } from "../csv.js";
 import type { Embed } from "../data-uri.js";
 import { escapeText, type Html, html } from "../html.js";
 import { comparatorLabel } from "../labels.js";
-import { largest, smallest } from "../means.js";
 import { looks, roles } from "../palette.js";
 import { type Drawing, draw, grid, inline, stack, standalone } from "../svg.js";
 

@@ -1,6 +1,6 @@
 import type { TopLevelSpec } from "vega-lite";
+import { largest } from "../../statistics/means.js";
 import { plain } from "../html.js";
-import { largest } from "../means.js";
 import { roles } from "../palette.js";
 import { type Box, boxAround, crosses, type Line, shared, touches } from "./geometry.js";
 

@@ -1,13 +1,13 @@
 import type { Distance, DriftBetweenSeeds, DriftVerdict } from "../../results/distances.js";
 import { type DistanceFlag, distanceFlags, distanceNames } from "../../results/distances.js";
 import type { StudyResults } from "../../results/study.js";
+import { average } from "../../statistics/means.js";
 import type { Assets } from "../assets.js";
 import { depthsFigure } from "../figures/depths.js";
 import { specificationsFigure } from "../figures/specifications.js";
 import { fixed, names } from "../format.js";
 import { type Html, html } from "../html.js";
 import { distanceMeaning, taskLabel } from "../labels.js";
-import { average } from "../means.js";
 import { whyNothing } from "../missing-work.js";
 import type { Summary } from "../summary.js";
 import { absent, type TableCell } from "../table.js";

@@ -6,6 +6,7 @@ import {
   variantName,
 } from "../../common/vocabulary.js";
 import type { GainReference } from "../../results/claims.js";
+import { largest, median, smallest } from "../../statistics/means.js";
 import type { Assets } from "../assets.js";
 import { casesFigure } from "../figures/cases.js";
 import { taskCurvesFigure } from "../figures/curves.js";
@@ -13,7 +14,6 @@ import { count, fixed, signed } from "../format.js";
 import { type Html, html } from "../html.js";
 import { comparatorLabel, metricLabel, metricWithDirection, taskLabel, verdictWords } from "../labels.js";
 import { first, limits } from "../limits.js";
-import { largest, median, smallest } from "../means.js";
 import { whyNothing } from "../missing-work.js";
 import { undefinedMetrics } from "../sentences.js";
 import { rowsOf, type Summary, sharedModels, type TaskRow } from "../summary.js";
