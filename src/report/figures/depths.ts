@@ -6,10 +6,10 @@ import {
   type DriftBetweenSeeds,
   distanceNames,
 } from "../../results/distances.js";
+import { average, largest } from "../../statistics/means.js";
 import { fixed } from "../format.js";
 import { html } from "../html.js";
 import { taskLabel } from "../labels.js";
-import { average, largest } from "../means.js";
 import { roles } from "../palette.js";
 import type { Summary, TaskRow } from "../summary.js";
 import { identifier } from "./curves.js";
