@@ -1,11 +1,12 @@
+import { voxelsSeen } from "../models/architectures/dino-vit.js";
 import { architectureOf, specialisedArchitectureOf } from "../models/architectures/index.js";
 import { nothing, type Size } from "../models/architectures/size.js";
 import { headSize } from "../models/heads/index.js";
 import type { Precision } from "../native/network.js";
 import type { NetworkSpec } from "../native/network-spec.js";
 
-/** What a worker process holds before it has a network: Node, LibTorch and its threads; on a GPU, CUDA's context. */
-export const baseBytes = 5e8;
+/** What a worker process holds before it has a network: Node, LibTorch and its threads, 0.2 to 0.3 GB; on a GPU, CUDA's context. */
+export const baseBytes = 3e8;
 
 const bytesPerValue = 4;
 
@@ -30,15 +31,16 @@ const bfloat16Bytes = 2;
  * the gradient and AdamW's two moments, and what training keeps for the way back. Closed form; it decides which cells
  * run side by side, nothing else.
  *
- * @param voxels height x width x depth of one input, after the task
+ * @param voxels of one input, after the task: [height, width, depth], or their product where slices are of whole patches
  * @param execution a second computation of blocks and bfloat16, as far as they measurably save memory
- * @param trained what training changes: which part of the encoder's blocks, from the last on, and whether the rest
+ * @param trained what training changes: which part of the encoder's blocks, from the last on, and whether the rest; and
+ *   what part of what the encoder's blocks keep the way back needs, where that is more, as norms of all blocks are trained
  */
 export function peakBytes(
   network: NetworkSpec,
-  voxels: number,
+  voxels: number | readonly [number, number, number],
   batchSize: number,
-  trained: { encoder: number; head: boolean },
+  trained: { encoder: number; head: boolean; kept?: number },
   { precision, checkpointing }: Execution,
 ): number {
   const { encoder, rest } = sizesOf(network, voxels);
@@ -48,20 +50,27 @@ export function peakBytes(
     (checkpointing ? recomputed : 0) -
     // The inputs that checkpointing keeps stay float32.
     (narrow && !checkpointing ? (1 - bfloat16Share) * narrowed : 0);
-  const of = (number: (size: Size) => number) =>
-    trained.encoder * number(encoder) + (trained.head ? number(rest) : 0);
+  const of = (number: (size: Size) => number, share = trained.encoder) =>
+    share * number(encoder) + (trained.head ? number(rest) : 0);
   const weights = encoder.parameters + rest.parameters;
   // Going forward or back, one layer's values and their gradients are alive beside what is kept.
   const transient = 2 * Math.max(encoder.transient, rest.transient);
-  const values = weights + 3 * of(({ parameters }) => parameters) + batchSize * (of(keptOf) + transient);
+  const values =
+    weights + 3 * of(({ parameters }) => parameters) + batchSize * (of(keptOf, trained.kept) + transient);
   return baseBytes + bytesPerValue * values + (narrow ? bfloat16Bytes * weights : 0);
 }
 
-function sizesOf(network: NetworkSpec, voxels: number): { encoder: Size; rest: Size } {
+function sizesOf(
+  network: NetworkSpec,
+  volume: number | readonly [number, number, number],
+): { encoder: Size; rest: Size } {
+  const voxels = typeof volume === "number" ? volume : volume[0] * volume[1] * volume[2];
   if ("encoder" in network) {
     const { encoder, head } = network;
+    const seen =
+      encoder.family === "dino-vit" && typeof volume !== "number" ? voxelsSeen(encoder, volume) : voxels;
     return {
-      encoder: architectureOf(encoder).size(encoder, voxels),
+      encoder: architectureOf(encoder).size(encoder, seen),
       rest: headSize(head, encoder, voxels),
     };
   }

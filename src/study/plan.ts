@@ -184,7 +184,13 @@ function planPretraining(study: Study, model: ModelConfig, seed: number | null):
     training: null,
     epochs: settings.epochs,
     cost: settings.epochs * cases(study.split).train * forward,
-    memoryBytes: peakBytes(network, trained, atOnce(settings), { encoder: 1, head: true }, study.execution),
+    memoryBytes: peakBytes(
+      network,
+      settings.method === "self-distillation" ? trained : study.cohort.voxels,
+      atOnce(settings),
+      { encoder: 1, head: true },
+      study.execution,
+    ),
     ...keptOnGpu(study, cases(study.split).train, pretrainingVolumes),
   };
 }
@@ -323,6 +329,7 @@ function effort(
 ): Pick<PlannedCell, "epochs" | "cost" | "memoryBytes" | "volumeBytes"> & { training: TrainingSettings } {
   const { trains, trainedBlocks, keptDraws } = learnt;
   const task = taskOf(by.task, by.strategy);
+  const [height, width, depth] = study.cohort.voxels;
   const voxels = voxelsOf(study) / task.shape.depthScale;
   const forward = forwardCost(network, voxels);
   const { train: all, validation, test } = cases(by.task.cohort?.split ?? study.split);
@@ -344,9 +351,10 @@ function effort(
     ...keptOnGpu(study, train + validation + test, new Set(task.needs.flatMap(({ oneOf }) => oneOf)).size),
     memoryBytes: peakBytes(
       network,
-      voxels,
+      [height, width, depth / task.shape.depthScale],
       atOnce(training),
-      { encoder, head: trains !== "nothing" },
+      // Norms of all blocks are trained with the last blocks.
+      { encoder, head: trains !== "nothing", ...(trains === "partial" ? { kept: 1 } : {}) },
       study.execution,
     ),
   };

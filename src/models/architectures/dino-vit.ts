@@ -12,6 +12,15 @@ const usualHead = 64;
 /** The position embedding of DINOv2: a class token and 37 x 37 patches. */
 const publishedPositions = 1 + 37 ** 2;
 
+/** Voxels of a volume as the encoder sees it: slices of whole patches, and as many voxels for each of its further tokens. */
+export function voxelsSeen(
+  { patch, registers, axisTokens }: DinoVitSpec,
+  [height, width, depth]: readonly [number, number, number],
+): number {
+  const patches = Math.ceil(height / patch) * Math.ceil(width / patch);
+  return depth * (patches + 1 + registers + axisTokens) * patch ** 2;
+}
+
 /** A vision transformer over slices (Oquab et al. 2024), with ProViCNet's axis tokens. */
 export const dinoVit = {
   family: "dino-vit",

@@ -8,11 +8,17 @@ export const linearCost = (tokens: number, width: number, depth: number): number
 export const transformerCost = (tokens: number, width: number, depth: number): number =>
   linearCost(tokens, width, depth) + depth * 2 * tokens ** 2 * width;
 
-/** A block keeps its norms, queries, keys and values, attention, projection, and twice the fourfold width. */
+/**
+ * What a block keeps at a token, in multiples of its width: its input, both norms and both sums, queries, keys and values
+ * and their copies head by head, attention and its copy, the projection and both scaled branches, and twice the fourfold
+ * width. Measured on `provicnet-small` by `scripts/memory-estimates.mjs`.
+ */
+const keptAtToken = 22;
+
 export const transformerSize = (tokens: number, width: number, depth: number): Size => ({
   parameters: depth * 12 * width ** 2,
-  kept: depth * tokens * width * 16,
-  recomputed: depth * tokens * width * 15,
-  narrowed: depth * tokens * width * 16,
-  transient: tokens * width * 16,
+  kept: depth * tokens * width * keptAtToken,
+  recomputed: depth * tokens * width * (keptAtToken - 1),
+  narrowed: depth * tokens * width * keptAtToken,
+  transient: tokens * width * keptAtToken,
 });
