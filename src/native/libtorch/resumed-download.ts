@@ -29,7 +29,7 @@ const unable = 3;
 const script = `
 import os, sys, time
 name, version, sha256, size, path = sys.argv[1:6]
-size = int(size)
+size, parent = int(size), os.getppid()
 try:
     from pip._internal.cli import cmdoptions
     from pip._internal.commands import create_command
@@ -63,6 +63,9 @@ while fruitless < 5:
         goes_on = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith("bytes %d-" % have)
         with open(path, "ab" if goes_on else "wb") as sink:
             for piece in answer.iter_content(1 << 20):
+                # Whoever started this was killed: the next run must be the only one that writes.
+                if os.getppid() != parent:
+                    sys.exit(1)
                 sink.write(piece)
         reason = "the connection was closed"
     except Exception as error:
