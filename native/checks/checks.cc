@@ -29,6 +29,13 @@ void Report::compare(const std::string& what, const at::Tensor& got, const at::T
   }
 }
 
+void Report::fail(const std::string& what) {
+  Line line{what};
+  line.worst = INFINITY;
+  line.count = line.failed = 1;
+  lines_.push_back(line);
+}
+
 int64_t Report::print() const {
   int64_t failed = 0;
   for (const Line& line : lines_) {

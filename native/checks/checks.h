@@ -22,6 +22,9 @@ class Report {
   // The relative L2 difference of `got` from `reference` (float64) must not be above `tolerance`.
   void compare(const std::string& what, const at::Tensor& got, const at::Tensor& reference, double tolerance);
 
+  // Something could not be compared at all.
+  void fail(const std::string& what);
+
   // The number of comparisons that failed.
   int64_t print() const;
 
@@ -45,10 +48,13 @@ std::vector<at::Tensor> layouts(const at::Tensor& tensor);
 
 void check_depthwise_conv3d(Report& report);
 void check_device_clock(Report& report);
+void check_devices(Report& report);
 void check_expected_intensity(Report& report);
 void check_gelu_grn(Report& report);
+void check_large_tensors(Report& report);
 void check_mmd(Report& report);
 void check_numerics(Report& report);
+void check_odd_widths(Report& report);
 void check_ssim(Report& report);
 void check_step_recorder(Report& report);
 

@@ -26,6 +26,9 @@ const std::vector<Check>& checks() {
                                          {"gelu_grn", &check_gelu_grn},
                                          {"mmd", &check_mmd},
                                          {"numerics", &check_numerics},
+                                         {"odd_widths", &check_odd_widths},
+                                         {"devices", &check_devices},
+                                         {"large_tensors", &check_large_tensors},
                                          {"ssim", &check_ssim},
                                          {"step_recorder", &check_step_recorder}};
   return all;
