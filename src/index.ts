@@ -53,7 +53,9 @@ export { type LoadSummary, Network, type NetworkOptions } from "./models/network
 export type { EncoderChoice } from "./models/specification.js";
 export type { Products } from "./native/kernels.js";
 export type {
+  FeaturesAlong,
   ParameterInfo,
+  PooledDepth,
   Precision,
   SliceFeatures,
   SliceOptions,
@@ -105,12 +107,16 @@ export type {
 } from "./results/cell.js";
 export type { Claim, Gain, GainReference, Verdict, WouldSettle } from "./results/claims.js";
 export type {
+  DepthDistance,
   Distance,
   DistanceFlag,
   DistanceName,
+  DriftBetweenSeeds,
+  DriftVerdict,
   FeatureComparison,
   KernelDistance,
   KernelMeans,
+  Range,
   UndefinedKernelDistance,
 } from "./results/distances.js";
 export type { CellStatus } from "./results/fields.js";
@@ -124,6 +130,7 @@ export type {
 export type { MetricInterval } from "./results/intervals.js";
 export type { CurvePoint, LearningCurve, PretrainingWorth } from "./results/learning-curves.js";
 export type { Relation, RelationPoint, ResampledRelation } from "./results/relations.js";
+export type { CurveSummary } from "./results/specification-curve.js";
 export type { CellSummary, Exclusion, PatientExposure, Session, StudyResults } from "./results/study.js";
 /** Means, intervals, correlations and gains, as the report computes them. */
 export * as statistics from "./statistics/index.js";
