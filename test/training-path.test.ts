@@ -316,7 +316,7 @@ describe("a training step in bfloat16", () => {
     const options = { loss: tversky, precision: "float16" } as unknown as TrainerOptions;
     await expect(Trainer.create(network, options)).rejects.toMatchObject({
       code: "BAD_INPUT",
-      message: expect.stringContaining("float32 or bfloat16"),
+      message: expect.stringContaining("float32, tf32 or bfloat16"),
     });
   });
 });

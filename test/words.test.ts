@@ -40,7 +40,7 @@ const settings: { name: string; words: string; use: (word: never) => Promise<unk
   },
   {
     name: "precision",
-    words: "float32 or bfloat16",
+    words: "float32, tf32 or bfloat16",
     use: (precision) =>
       withTensor(async (tensor) => {
         using network = await Network.build({ model } as never);
