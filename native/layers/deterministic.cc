@@ -28,24 +28,19 @@ at::Tensor mapped(Map map, const at::Tensor& x, at::IntArrayRef size) {
 // What the map makes of an axis of `in` values, [in, out]: of each unit vector, all others axes left at a length of 1.
 at::Tensor matrix_of(Map map, int64_t in, int64_t out, const at::TensorOptions& options) {
   const at::Tensor units = at::eye(in, options);
-  switch (map) {
-    case Map::kTrilinear:
-      return mapped(map, units.view({1, in, in, 1, 1}), {out, 1, 1}).view({in, out});
-    case Map::kBoxMeans:
-      return mapped(map, units.view({1, in, in, 1, 1}), {out, 1, 1}).view({in, out});
-    case Map::
-        kBicubic:  // of images two wide: on a CPU, LibTorch maps those of a single column wrongly (2.14.1)
-      return mapped(map, units.view({1, in, in, 1}).expand({1, in, in, 2}).contiguous(), {out, 2})
-          .select(3, 0)
-          .view({in, out});
+  if (map == Map::kBicubic) {
+    // Of images two wide: on a CPU, LibTorch maps those of a single column wrongly (2.14.1).
+    return mapped(map, units.view({1, in, in, 1}).expand({1, in, in, 2}).contiguous(), {out, 2})
+        .select(3, 0)
+        .view({in, out});
   }
-  return {};
+  return mapped(map, units.view({1, in, in, 1, 1}), {out, 1, 1}).view({in, out});
 }
 
 // Each spatial axis is mapped by itself: the gradient goes back through them one by one.
 class SeparableMap : public torch::autograd::Function<SeparableMap> {
  public:
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, std::vector<int64_t> size,
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const std::vector<int64_t>& size,
                             int64_t map) {
     context->saved_data["from"] = x.sizes().slice(2).vec();
     context->saved_data["map"] = map;
