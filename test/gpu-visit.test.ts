@@ -366,7 +366,10 @@ describe("numbers of a GPU", () => {
     const kept = JSON.parse(
       await readFile(join(into, "bench", "results", "nvidia-h200-b-2026-12-01.json"), "utf8"),
     );
-    expect(kept.numbers[0]).toMatchObject({ value: 40, unit: "ms", target: 100, met: true, times: 2.5 });
+    // Beside it may stand what was measured in the rehearsal, where the benchmark was built.
+    expect(kept.numbers).toContainEqual(
+      expect.objectContaining({ value: 40, unit: "ms", target: 100, met: true, times: 2.5 }),
+    );
     expect(kept.judgements.length).toBeGreaterThanOrEqual(10);
   });
 

@@ -10,7 +10,8 @@ namespace {
 using Operation = std::function<at::Tensor(const at::Tensor&, GradientBy)>;
 
 // Our gradient beside LibTorch's own on the CPU, in float64; and twice, to the bit.
-void check_gradient(Report& report, const std::string& name, std::vector<int64_t> size, const Operation& of) {
+void check_gradient(Report& report, const std::string& name, const std::vector<int64_t>& size,
+                    const Operation& of) {
   const at::Tensor x = values(size, 1, at::kFloat);
   const at::Tensor exact = x.to(at::kDouble).requires_grad_();
   const at::Tensor wanted = of(exact, GradientBy::kLibTorch);
