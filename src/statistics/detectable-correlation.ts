@@ -16,15 +16,23 @@ export function detectableCorrelation(n: number, power = 0.8, alpha = 0.05): num
   const critical = smallestSignificant(n, alpha);
   if (typeof power !== "number" || !(power > alpha && power < 1))
     throw expected(`a number between alpha (${alpha}) and 1`, "power", power);
+  const key = `${n} ${power} ${alpha}`;
+  const known = found.get(key);
+  if (known !== undefined) return known;
   let [low, high] = [0, 1];
   for (let i = 0; i < 50; i++) {
     const middle = (low + high) / 2;
-    const found = above(critical, middle, n) + above(critical, -middle, n);
-    if (found < power) low = middle;
+    const share = above(critical, middle, n) + above(critical, -middle, n);
+    if (share < power) low = middle;
     else high = middle;
   }
-  return (low + high) / 2;
+  const detectable = (low + high) / 2;
+  found.set(key, detectable);
+  return detectable;
 }
+
+/** What was asked before: it takes a good part of a second, and a study's results ask it anew after every cell. */
+const found = new Map<string, number>();
 
 /** P(r > critical) of n normal points with correlation rho. */
 function above(critical: number, rho: number, n: number): number {
