@@ -32,7 +32,7 @@ import { refuseChanges } from "./changes.js";
 import { CheckpointFolder } from "./checkpoint.js";
 import { cohortOf, type StudyCohort } from "./cohort-file.js";
 import { type ForecastRows, forecastRows } from "./forecast-rows.js";
-import { type PlannedCell, planStudy } from "./plan.js";
+import { type PlannedCell, planStudy, type StudyPlan } from "./plan.js";
 import { prepareStudyCohort } from "./prepare.js";
 import type { ModelConfig, Study, TaskConfig } from "./schema.js";
 import { readingOf } from "./weights.js";
@@ -126,12 +126,13 @@ export async function forecastStudy(study: Study, options: ForecastOptions = {})
   if (before) refuseChanges(before, study);
   await mkdir(folder, { recursive: true });
   const cohort = await prepareStudyCohort(study, { signal, onProgress, onDamage, trustCache: false });
-  const done = await finishedCells(study);
+  const plan = planStudy(study);
+  const done = await finishedCells(folder, plan);
   const tasks: ForecastTask[] = [];
   for (const config of study.tasks) {
     const models: ForecastModel[] = [];
     const task = taskOf(config);
-    const shown = { study, cohort, config, task, signal, onDamage };
+    const shown = { study, plan, cohort, config, task, signal, onDamage };
     let rows = 0;
     for (const model of study.models) {
       throwIfAborted(signal);
@@ -143,7 +144,7 @@ export async function forecastStudy(study: Study, options: ForecastOptions = {})
         scores: scored?.scores ?? null,
         random: random?.scores ?? null,
         meanRank: null,
-        early: await earlyTraining(study, config.kind, model.name),
+        early: await earlyTraining(folder, plan, config.kind, model.name),
         gain: gainOf(done, study, config.kind, model.name),
         ...(reason === undefined ? {} : { reason }),
       });
@@ -166,6 +167,7 @@ export async function forecastStudy(study: Study, options: ForecastOptions = {})
 
 interface ShownTask {
   study: Study;
+  plan: StudyPlan;
   cohort: StudyCohort;
   config: TaskConfig;
   task: Task;
@@ -187,11 +189,9 @@ type ScoredModel = { scored: KeptScores | null; random: KeptScores | null; reaso
 
 /** A pretrained encoder and the same with random weights; what cannot be scored says why, and does not stop the others. */
 async function scoresOfModel(shown: ShownTask, model: ModelConfig): Promise<ScoredModel> {
-  const { study } = shown;
+  const { study, plan } = shown;
   // Of several, one a seed, the first.
-  const cell = planStudy(study).cells.find(
-    ({ kind, model: of }) => kind === "pretraining" && of === model.name,
-  );
+  const cell = plan.cells.find(({ kind, model: of }) => kind === "pretraining" && of === model.name);
   const own = cell ? join(studyPaths(study.execution.output).cell(cell.id), encoderFile) : null;
   const weights = model.weights ?? own;
   const made: ScoredModel = { scored: null, random: null };
@@ -288,20 +288,14 @@ function ranked(models: readonly ForecastModel[]): ForecastModel[] {
     .sort((a, b) => (a.meanRank ?? Number.POSITIVE_INFINITY) - (b.meanRank ?? Number.POSITIVE_INFINITY));
 }
 
-/** One cell a task, strategy, model, comparator and seed: what is trained of it beside, on fewer cases say, is planned after it. */
-function mainCells(study: Study): PlannedCell[] {
-  const found = new Map<string, PlannedCell>();
-  for (const cell of planStudy(study).cells.filter(({ kind }) => kind === "cell")) {
-    const key = JSON.stringify([cell.task, cell.strategy, cell.model, cell.comparator, cell.seed]);
-    if (!found.has(key)) found.set(key, cell);
-  }
-  return [...found.values()];
-}
+/** The cells that are trained on all patients. */
+const wholeCells = (plan: StudyPlan): PlannedCell[] =>
+  plan.cells.filter(({ kind, patients }) => kind === "cell" && patients === undefined);
 
-async function finishedCells(study: Study): Promise<CellResult[]> {
+async function finishedCells(folder: string, plan: StudyPlan): Promise<CellResult[]> {
   const cells: CellResult[] = [];
-  for (const { id } of mainCells(study)) {
-    const result = await readCell(study.execution.output, id);
+  for (const { id } of wholeCells(plan)) {
+    const result = await readCell(folder, id);
     if (result) cells.push(result);
   }
   return cells;
@@ -319,8 +313,12 @@ function gainOf(done: readonly CellResult[], study: Study, task: TaskKind, model
 }
 
 /** The first 5 % of the trainings of a model on a task, the mean over seeds; of trainings that are still going on too. */
-async function earlyTraining(study: Study, task: TaskKind, model: string): Promise<EarlyTraining | null> {
-  const folder = study.execution.output;
+async function earlyTraining(
+  folder: string,
+  plan: StudyPlan,
+  task: TaskKind,
+  model: string,
+): Promise<EarlyTraining | null> {
   const found: {
     side: "fineTuned" | "fromScratch";
     epochs: number;
@@ -328,13 +326,13 @@ async function earlyTraining(study: Study, task: TaskKind, model: string): Promi
     loss: number;
     metric: number | null;
   }[] = [];
-  for (const cell of mainCells(study)) {
+  for (const cell of wholeCells(plan)) {
     const side = ({ "fine-tuned": "fineTuned", "from-scratch": "fromScratch" } as const)[
       cell.comparator as string
     ];
     if (!side || cell.task !== task || cell.model !== model || cell.strategy !== ownStrategy(task)) continue;
     const epoch = Math.max(1, Math.ceil(earlyShare * cell.epochs));
-    const curve = (await readCell(folder, cell.id))?.curve ?? (await curveSoFar(study, cell.id));
+    const curve = (await readCell(folder, cell.id))?.curve ?? (await curveSoFar(folder, cell.id));
     const until = curve.filter((record) => record.epoch <= epoch);
     const last = until.at(-1);
     if (last?.epoch !== epoch) continue;
@@ -360,8 +358,8 @@ async function earlyTraining(study: Study, task: TaskKind, model: string): Promi
 }
 
 /** Of a training that is not finished. */
-async function curveSoFar(study: Study, id: string): Promise<EpochRecord[]> {
-  const state = await new CheckpointFolder(studyPaths(study.execution.output).progress(id)).read();
+async function curveSoFar(folder: string, id: string): Promise<EpochRecord[]> {
+  const state = await new CheckpointFolder(studyPaths(folder).progress(id)).read();
   return state?.curve ?? [];
 }
 

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { architectureOf } from "../models/architectures/index.js";
 import type { PooledDepth } from "../native/network.js";
 import type { NetworkSpec } from "../native/network-spec.js";
 import { readSafetensors, writeSafetensors } from "../native/safetensors.js";
@@ -17,8 +18,9 @@ const depthsOfTransformer = 4;
 /** What the depths are called that `Network.embedAlong` answers for; none for a network without an encoder. */
 export function depthNames(spec: NetworkSpec): string[] {
   if ("model" in spec) return [];
-  if (spec.encoder.family !== "dino-vit") return [1, 2, 3, 4].map((stage) => `stage ${stage}`);
-  const { depth } = spec.encoder;
+  const { slices, widths, blocks } = architectureOf(spec.encoder);
+  if (!slices) return widths(spec.encoder).map((_, index) => `stage ${index + 1}`);
+  const depth = blocks(spec.encoder);
   return Array.from(
     { length: depthsOfTransformer },
     (_, index) => `block ${Math.ceil(((index + 1) * depth) / depthsOfTransformer)}`,
