@@ -62,13 +62,8 @@ export const distanceMeaning: Record<DistanceName, string> = {
   D2S: "fine-tuned vs trained from scratch",
 };
 
-// Every metric of the paper is better when higher; these are the usual ones that are not.
-const lowerIsBetter = /(^|[^a-z])(l1|mae|mse|rmse|nrmse|lpips|hausdorff|hd95|loss|error)([^a-z]|$)/i;
-
-/** Whether a larger value of that metric is the better one. */
-export function higherIsBetter(metric: string): boolean {
-  return !lowerIsBetter.test(metric);
-}
+/** Whether a larger value of a task's metric is the better one. */
+export const higherIsBetter = (task: TaskKind): boolean => definitionOf(task).metric.better === "higher";
 
 const metricNames: Record<string, string> = { dice: "Dice", ssim: "SSIM" };
 
@@ -80,9 +75,8 @@ export function metricLabel(metric: string): string {
 export const metricInProse = (metric: string): string =>
   metricLabel(metric).replace(/^Specificity/, "specificity");
 
-export function metricWithDirection(metric: string): string {
-  return `${metricLabel(metric)}, ${higherIsBetter(metric) ? "higher" : "lower"} is better`;
-}
+export const metricWithDirection = (metric: string, task: TaskKind): string =>
+  `${metricLabel(metric)}, ${higherIsBetter(task) ? "higher" : "lower"} is better`;
 
 /** What became of a claim, in a word of a table. */
 export const verdictWords: Record<Verdict, string> = {

@@ -8,13 +8,13 @@ import {
   type TaskVariant,
 } from "../common/vocabulary.js";
 import type { CellResult } from "../results/cell.js";
-import type { GainReference } from "../results/claims.js";
-import { type Claim, gainReferences } from "../results/claims.js";
+import { type Claim, type GainReference, gainReferences } from "../results/claims.js";
 import { type Distance, type DistanceName, distanceNames } from "../results/distances.js";
 import type { Finding } from "../results/findings.js";
 import type { MetricInterval } from "../results/intervals.js";
 import type { Relation } from "../results/relations.js";
 import type { CellSummary, StudyResults } from "../results/study.js";
+import { resultsOf } from "../statistics/cells.js";
 import { computeClaims, hardlyAnything } from "../statistics/claims.js";
 import { computeFindings } from "../statistics/findings.js";
 import { type MeanDistance, meanDistance } from "../statistics/mean-distance.js";
@@ -199,9 +199,6 @@ function indexOf({ cells, distances }: StudyResults, claims: readonly Claim[]): 
   };
 }
 
-const resultsOf = (cells: readonly CellSummary[]): CellResult[] =>
-  cells.flatMap(({ status, result }) => (status === "done" && result ? [result] : []));
-
 const keyOf = ({ task, strategy }: TaskVariant, ...rest: string[]): string =>
   JSON.stringify([task, strategy, ...rest]);
 
@@ -216,7 +213,7 @@ function taskRow(index: Index, variant: TaskVariant, counts: boolean, model: str
   const metric =
     comparators.flatMap((name) => entries[name].cells).find((cell) => cell.result)?.result?.metric.name ??
     null;
-  const higher = metric === null || higherIsBetter(metric);
+  const higher = higherIsBetter(variant.task);
   const means = comparators
     .flatMap((comparator) => entries[comparator].score?.mean ?? [])
     .filter(Number.isFinite);
@@ -266,7 +263,7 @@ function entry(comparator: Comparator, cells: CellSummary[]): Entry {
 }
 
 function score(cells: CellSummary[]): Score | null {
-  const done = cells.flatMap((cell) => (cell.status === "done" && cell.result ? [cell.result] : []));
+  const done = resultsOf(cells);
   if (done.length === 0) return null;
   const values = new Map<string, number[]>();
   for (const result of done) {

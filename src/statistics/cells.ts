@@ -2,6 +2,7 @@ import { requireList, requireOptions } from "../common/arguments.js";
 import { groupBy } from "../common/group-by.js";
 import type { CellResult } from "../results/cell.js";
 import type { GainReference } from "../results/claims.js";
+import type { CellSummary } from "../results/study.js";
 
 /** Cells' results, as far as statistics need them. @throws `BAD_INPUT` */
 export function requireCells(cells: unknown): asserts cells is CellResult[] {
@@ -33,6 +34,10 @@ export function cellsOf(
   );
   return (fineTuned) => groups.get(keyOf(fineTuned)) ?? [];
 }
+
+/** The results of the cells of a study that are done. */
+export const resultsOf = (cells: readonly CellSummary[]): CellResult[] =>
+  cells.flatMap(({ status, result }) => (status === "done" && result ? [result] : []));
 
 /** Each case's own value, where it has one. */
 export const valuesByCase = ({ metric }: CellResult): Map<string, number> =>

@@ -2,6 +2,7 @@ import { gammaln } from "simple-statistics";
 import { requireFinite, requireList } from "../common/arguments.js";
 import { expected } from "../common/errors.js";
 import { type Form, fieller } from "./crossed.js";
+import { average } from "./means.js";
 import { normal80 } from "./normal.js";
 import type { Spreads } from "./planning.js";
 import { studentQuantile, studentTwoSided } from "./student-t.js";
@@ -55,9 +56,7 @@ export function dividedDifference(
   if (divisions < 2) return null;
   const degrees = divisions - 1;
   const scale = 1 / divisions + tested / (patients - tested);
-  const [a, b] = [first, second].map(
-    (values) => values.reduce((sum, value) => sum + value, 0) / divisions,
-  ) as [number, number];
+  const [a, b] = [average(first), average(second)];
   const spread = (x: readonly number[], meanX: number, y: readonly number[], meanY: number): number =>
     (scale * x.reduce((sum, value, s) => sum + (value - meanX) * ((y[s] as number) - meanY), 0)) / degrees;
   const form: Form = {

@@ -3,6 +3,7 @@ import type { Comparator } from "../common/vocabulary.js";
 import type { CellResult } from "../results/cell.js";
 import type { GainReference } from "../results/claims.js";
 import type { StudyResults } from "../results/study.js";
+import { average } from "./means.js";
 import { notFallen } from "./pretraining-loss.js";
 
 /** What is known of the models of a study besides their cells. */
@@ -87,8 +88,7 @@ export function costOf(pairs: readonly (readonly [CellResult, CellResult])[]): {
   fineTunedSeconds: number;
   referenceSeconds: number;
 } {
-  const mean = (side: 0 | 1) =>
-    pairs.reduce((sum, pair) => sum + (pair[side].cost?.deviceSeconds ?? Number.NaN), 0) / pairs.length;
+  const mean = (side: 0 | 1) => average(pairs.map((pair) => pair[side].cost?.deviceSeconds ?? Number.NaN));
   return { fineTunedSeconds: mean(0), referenceSeconds: mean(1) };
 }
 

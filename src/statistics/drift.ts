@@ -1,4 +1,5 @@
 import type { Distance, DriftBetweenSeeds, KernelDistance, Range } from "../results/distances.js";
+import { average } from "./means.js";
 
 /** How far the encoders of two trainings of one cell kind lie apart, that differ in their seed alone. */
 export interface SeedPair {
@@ -13,7 +14,7 @@ export function rangeOf(values: readonly (number | null)[]): Range | null {
   if (known.length === 0 || known.length < values.length) return null;
   return {
     low: Math.min(...known),
-    mean: known.reduce((sum, value) => sum + value, 0) / known.length,
+    mean: average(known),
     high: Math.max(...known),
   };
 }

@@ -1,9 +1,11 @@
+import { comparatorOf } from "../alignment/distances.js";
 import { groupBy } from "../common/group-by.js";
 import type { Comparator } from "../common/vocabulary.js";
 import type { CellResult } from "../results/cell.js";
-import type { Distance, DistanceName } from "../results/distances.js";
+import type { Distance } from "../results/distances.js";
 import type { Finding, NothingLearnt, PretrainingNotFallen } from "../results/findings.js";
 import type { CellSummary, StudyResults } from "../results/study.js";
+import { resultsOf } from "./cells.js";
 import { hardlyAnything } from "./claims.js";
 import { average } from "./means.js";
 import { notFallen } from "./pretraining-loss.js";
@@ -25,7 +27,7 @@ export function computeFindings(
 const trained: ReadonlySet<Comparator> = new Set(["fine-tuned", "from-scratch", "specialised"]);
 
 function notLearnt(cells: readonly CellSummary[]): NothingLearnt[] {
-  const done = cells.flatMap(({ status, result }) => (status === "done" && result ? [result] : []));
+  const done = resultsOf(cells);
   const ofModels = done.filter(({ comparator }) => comparator === "fine-tuned");
   const variants = new Map(
     ofModels.map(({ task, strategy }) => [JSON.stringify([task, strategy]), { task, strategy }]),
@@ -66,12 +68,6 @@ function groups(cells: readonly CellResult[]): { cell: CellResult; mean: number 
   }));
 }
 
-const otherOf: Readonly<Record<DistanceName, Comparator>> = {
-  D2R: "random-weights",
-  D2P: "pretrained",
-  D2S: "from-scratch",
-};
-
 function ofDistances(distances: readonly Distance[]): Finding[] {
   const found = new Map<string, Finding>();
   for (const { task, strategy, model, name, medianHeuristic } of distances) {
@@ -81,7 +77,7 @@ function ofDistances(distances: readonly Distance[]): Finding[] {
         flag === "collapsed-a"
           ? { kind: "collapsed-features", ...of, comparator: "fine-tuned" }
           : flag === "collapsed-b"
-            ? { kind: "collapsed-features", ...of, comparator: otherOf[name] }
+            ? { kind: "collapsed-features", ...of, comparator: comparatorOf[name] }
             : flag === "ceiling"
               ? { kind: "distance-at-ceiling", ...of, distance: name }
               : null;

@@ -12,6 +12,7 @@ import {
 import { patientsOf, requireCells, valuesByCase } from "./cells.js";
 import { crossedDifference, crossedPair } from "./crossed.js";
 import { dividedDifference } from "./divided.js";
+import { average } from "./means.js";
 import { type WorthInNumbers, worthInWords } from "./worth-words.js";
 
 type CurveComparator = CurvePoint["comparator"];
@@ -193,6 +194,3 @@ function tablesOf(lists: readonly (readonly CellResult[])[]): number[][][] {
     rows.map((row) => patients.map((ids) => average(ids.map((id) => row.get(id) as number)))),
   );
 }
-
-const average = (values: readonly number[]): number =>
-  values.reduce((sum, value) => sum + value, 0) / values.length;

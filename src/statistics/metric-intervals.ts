@@ -13,7 +13,7 @@ import {
 import { average } from "./means.js";
 import { normal975 } from "./normal.js";
 import { sensitivityOf } from "./specificity-claim.js";
-import { studentTwoSided } from "./student-t.js";
+import { studentQuantile } from "./student-t.js";
 
 /** Of these metrics, beside the specificity, there are intervals. */
 const [aucName, kappaName] = ["AUC", "Quadratic weighted kappa"];
@@ -115,7 +115,8 @@ function overSeeds(
   const standardError = Math.sqrt(variance);
   // Welch and Satterthwaite, the patients' part taken for known.
   const degrees = ofSeeds === 0 ? Number.POSITIVE_INFINITY : ((seeds - 1) * variance ** 2) / ofSeeds ** 2;
-  const half = standardError * studentQuantile(degrees);
+  // With that many, Student's t is the normal distribution.
+  const half = standardError * (degrees > 1e5 ? normal975 : studentQuantile(0.05, degrees));
   return {
     estimate,
     low: Math.max(least, estimate - half),
@@ -124,16 +125,4 @@ function overSeeds(
     ...of,
     note,
   };
-}
-
-/** That |t| exceeds with a chance of 5 %. */
-function studentQuantile(degrees: number): number {
-  if (degrees > 1e5) return normal975;
-  let [low, high] = [0, 1e4];
-  for (let i = 0; i < 100; i++) {
-    const middle = (low + high) / 2;
-    if (studentTwoSided({ squared: middle ** 2, over: 1 }, degrees) > 0.05) low = middle;
-    else high = middle;
-  }
-  return high;
 }

@@ -5,7 +5,7 @@ import { type Claim, type GainReference, gainReferences } from "../results/claim
 import { type Distance, type DistanceName, distanceNames } from "../results/distances.js";
 import type { Relation, RelationPoint } from "../results/relations.js";
 import type { StudyResults } from "../results/study.js";
-import { requireCells } from "./cells.js";
+import { requireCells, resultsOf } from "./cells.js";
 import { correlationOf, pearson, smallestSignificant } from "./correlation.js";
 import { detectableCorrelation } from "./detectable-correlation.js";
 import { jointCorrelation } from "./joint-correlation.js";
@@ -36,7 +36,7 @@ export function computeRelations(results: RelationSource, options: { resamples?:
   const { resamples = 0 } = options;
   requireWhole(resamples, "resamples", 0);
   const { cells, claims, distances } = results;
-  const done = cells.flatMap(({ status, result }) => (status === "done" && result ? [result] : []));
+  const done = resultsOf(cells);
   requireCells(done);
   const variants = variantsOf(cells);
   const byKey = groupBy(distances, ({ task, strategy, model, name }) =>

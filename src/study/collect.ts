@@ -12,6 +12,7 @@ import type { CellResult } from "../results/cell.js";
 import type { Claim } from "../results/claims.js";
 import { studyPaths } from "../results/paths.js";
 import type { CellSummary, Exclusion, StudyResults } from "../results/study.js";
+import { resultsOf } from "../statistics/cells.js";
 import { computeClaims } from "../statistics/claims.js";
 import { summaryOf } from "../statistics/curve-summary.js";
 import { computeFindings } from "../statistics/findings.js";
@@ -71,7 +72,6 @@ export class ResultsCollector {
       if (cell.kind === "pretraining") pretraining.push(await this.pretraining(cell));
       else (cell.patients === undefined ? cells : parts).push(await this.summary(cell));
     }
-    const resultsOf = (of: readonly CellSummary[]) => of.flatMap(({ result }) => (result ? [result] : []));
     const done = resultsOf(cells);
     const { exposure = [] } = cohort;
     const distances = await this.#distances.all(done, signal);

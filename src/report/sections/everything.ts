@@ -4,7 +4,7 @@ import type { Assets } from "../assets.js";
 import type { CsvRow } from "../csv.js";
 import { fixed, names, signed } from "../format.js";
 import { type Html, html } from "../html.js";
-import { comparatorLabel, comparatorMeaning, higherIsBetter, metricLabel, taskLabel } from "../labels.js";
+import { comparatorLabel, comparatorMeaning, metricLabel, taskLabel } from "../labels.js";
 import { type Summary, sharedModels, type TaskRow } from "../summary.js";
 import { absent, type Column, type TableCell } from "../table.js";
 
@@ -88,9 +88,9 @@ function sharedNames(summary: Summary, comparator: SharedComparator): string {
 
 function metricCell(row: TaskRow): TableCell {
   if (row.metric === null) return absent;
-  const higher = higherIsBetter(row.metric);
+  const direction = `${row.higherIsBetter ? "higher" : "lower"} is better`;
   return {
-    shown: html`${metricLabel(row.metric)} <span class="direction" role="img" aria-label="${higher ? "higher" : "lower"} is better" title="${higher ? "higher" : "lower"} is better">${higher ? "↑" : "↓"}</span>`,
+    shown: html`${metricLabel(row.metric)} <span class="direction" role="img" aria-label="${direction}" title="${direction}">${row.higherIsBetter ? "↑" : "↓"}</span>`,
     sort: metricLabel(row.metric),
   };
 }
