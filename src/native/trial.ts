@@ -38,11 +38,11 @@ export function tryInChild(files: readonly string[]): string | null {
   return null;
 }
 
-/** Changes with every file's place, size and time, and with Node. */
+/** Changes with every file's place, size and time, and with Node. Containers' images keep times in whole seconds. */
 function identityOf(files: readonly string[]): string {
   const facts = files.map((path) => {
     const { size, mtimeMs } = statSync(path);
-    return [path, size, mtimeMs];
+    return [path, size, Math.floor(mtimeMs / 1000)];
   });
   return createHash("sha256")
     .update(JSON.stringify([process.version, facts]))
