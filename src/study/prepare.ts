@@ -243,7 +243,7 @@ export async function pretrainingCohort(
       "BAD_CONFIG",
       `Expected patients to pretrain ${model} on, but each of the ${patients(candidates)} of ` +
         `${path === null ? `the training set of ${manifest.path}` : manifest.path} is one that the study validates or ` +
-        `tests on${exclude === null ? "" : `, or that ${exclude} lists`}. Patients are compared by name`,
+        `tests on${exclude === null ? "" : `, or that ${exclude} lists`}. Patients are compared by name${ofItsOwn(cohorts)}`,
     );
   }
   return {
@@ -253,6 +253,17 @@ export async function pretrainingCohort(
     isTrainingSet: path === null && cases.length === candidates.length,
     patientsLeftOut: patients(candidates) - patients(cases),
   };
+}
+
+/** What mends a pretraining that all seeds share, where each of them divides the patients anew and they leave it nobody. */
+function ofItsOwn([own, ...others]: DividedCohorts): string {
+  const divisions = [own, ...others.filter(({ split }) => split === own.split)].length;
+  if (divisions === 1) return "";
+  return (
+    `. All ${divisions} seeds share this pretraining, and each divides the patients anew (seeds.vary: split), so that it may ` +
+    "see only whom none of them validates or tests on: add pretraining to seeds.vary, and each seed pretrains on its own " +
+    "training set, or take fewer seeds, or give it a manifest of other patients (pretrain.manifest)"
+  );
 }
 
 /** How a study's cases are brought onto its grid. */
