@@ -132,8 +132,19 @@ export type { CurvePoint, LearningCurve, PretrainingWorth } from "./results/lear
 export type { Relation, RelationPoint, ResampledRelation } from "./results/relations.js";
 export type { CurveSummary } from "./results/specification-curve.js";
 export type { CellSummary, Exclusion, PatientExposure, Session, StudyResults } from "./results/study.js";
+export type { ForecastCheck } from "./statistics/forecast-check.js";
 /** Means, intervals, correlations and gains, as the report computes them. */
 export * as statistics from "./statistics/index.js";
+export {
+  type EarlyTraining,
+  type Forecast,
+  type ForecastModel,
+  type ForecastOptions,
+  type ForecastTask,
+  forecastStudy,
+  type PredictorName,
+  type TransferScores,
+} from "./study/forecast.js";
 export { loadStudy, planStudy } from "./study/load.js";
 export type { PlannedCell, StudyPlan, Trains } from "./study/plan.js";
 export { type RunOptions, runStudy } from "./study/run.js";

@@ -124,6 +124,11 @@ beforeAll(async () => {
     seed: 1,
     metric: { name: "ssim", mean: 0.5 },
   };
+  const level = (patients: number) => ({ patients, fineTuned: rows, fromScratch: rows });
+  const learnt = (count: number) => ({
+    ...{ ...cell, trainedOn: { patients: count, cases: count, asked: count }, cost: { deviceSeconds: 1 } },
+    metric: { name: "ssim", mean: 0.5, standardDeviation: 0.1, cases: [{ case: "a", value: 0.5 }] },
+  });
   const out = (name: string) => join(folder, "written", name);
   const image = join(folder, "ramp.nrrd");
   await writeRamp(image);
@@ -382,6 +387,26 @@ beforeAll(async () => {
       work: statistics.computeClaims,
       given: [[cell], { margins: {} }, { exposure: [], pretraining: [] }],
     },
+    "statistics.worthInPatients": {
+      work: statistics.worthInPatients,
+      given: [[level(4), level(8)], () => ({ estimate: 0.1, p: 0.5 })],
+    },
+    "statistics.worthInPatients, a level": {
+      work: (one: never) => statistics.worthInPatients([one, level(8)]),
+      given: [level(4)],
+    },
+    "statistics.worthInPatients, what a test answers": {
+      work: (answer: never) => statistics.worthInPatients([level(4), level(8)], () => answer),
+      given: [{ estimate: 0.1, p: 0.5 }],
+    },
+    "statistics.computeLearningCurves": {
+      work: statistics.computeLearningCurves,
+      given: [[learnt(6)], [learnt(3)], new Map([["one", 60]])],
+    },
+    "statistics.computeLearningCurves, a cell": {
+      work: (one: never) => statistics.computeLearningCurves([learnt(6) as never], [one]),
+      given: [learnt(3)],
+    },
     "statistics.logMe": { work: statistics.logMe, given: [rows, [0, 1, 1]] },
     "statistics.logMeOfRegression": { work: statistics.logMeOfRegression, given: [rows, [0.5, 1, 2]] },
     "statistics.hScore": { work: statistics.hScore, given: [rows, [0, 1, 1], { shrinkage: "none" }] },
@@ -434,6 +459,12 @@ beforeAll(async () => {
     loadStudy: { work: api.loadStudy, given: [join(folder, "absent.yaml")] },
     planStudy: { work: api.planStudy, given: [study] },
     runStudy: { work: api.runStudy, given: [study, { jobs: 1, devices: ["cpu"], only: "pretraining" }] },
+    forecastStudy: { work: api.forecastStudy, given: [study, { devices: ["cpu"] }] },
+    "forecastStudy, its signal and listeners": {
+      work: (signal: never, onProgress: never, onModel: never) =>
+        api.forecastStudy(study as never, { signal, onProgress, onModel }),
+      given: [new AbortController().signal, () => undefined, () => undefined],
+    },
     "runStudy, its signal and listener": {
       work: (signal: never, onProgress: never) => api.runStudy(study as never, { signal, onProgress }),
       given: [new AbortController().signal, () => undefined],

@@ -1,6 +1,6 @@
-import { requireList } from "../common/arguments.js";
+import { requireCallback, requireFinite, requireList, requireOptions } from "../common/arguments.js";
 import { expected } from "../common/errors.js";
-import { crossedDifference, crossedPair } from "./crossed.js";
+import { crossedDifference, crossedPair, requireTable } from "./crossed.js";
 
 /** Numbers of one method, a row a seed and a column a test patient. */
 export type Table = readonly (readonly number[])[];
@@ -58,7 +58,13 @@ const gridSteps = 160;
 export function worthInPatients(levels: readonly CurveLevel[], test: DifferenceTest = crossedTest): Worth {
   requireList(levels, "levels", "an array of levels");
   if (levels.length < 2) throw expected("at least two levels", "levels", levels);
-  for (const [index, { patients }] of levels.entries()) {
+  requireCallback(test, "test");
+  const size = (levels[0] as CurveLevel | null)?.fineTuned as Table | null | undefined;
+  for (const [index, level] of levels.entries()) {
+    requireOptions(level, `levels[${index}]`);
+    const { patients, fineTuned, fromScratch } = level;
+    for (const [name, table] of Object.entries({ fineTuned, fromScratch }))
+      requireTable(table, `levels[${index}].${name}`, size?.length, size?.[0]?.length);
     const before = levels[index - 1]?.patients ?? 0;
     if (!(Number.isFinite(patients) && patients > before))
       throw expected("more patients than in the level before", `levels[${index}].patients`, patients);
@@ -66,10 +72,16 @@ export function worthInPatients(levels: readonly CurveLevel[], test: DifferenceT
   const first = levels[0] as CurveLevel;
   const last = levels.at(-1) as CurveLevel;
   const most = last.patients - first.patients;
-  const at = (worth: number) =>
-    worth >= 0
-      ? test(tableAt(levels, "fineTuned", last.patients - worth), last.fromScratch)
-      : test(last.fineTuned, tableAt(levels, "fromScratch", last.patients + worth));
+  const at = (worth: number) => {
+    const answer =
+      worth >= 0
+        ? test(tableAt(levels, "fineTuned", last.patients - worth), last.fromScratch)
+        : test(last.fineTuned, tableAt(levels, "fromScratch", last.patients + worth));
+    requireOptions(answer, "what test answers");
+    requireFinite(answer.estimate, "estimate of what test answers");
+    if (answer.p !== null) requireFinite(answer.p, "p of what test answers");
+    return answer;
+  };
   const grid = Array.from({ length: gridSteps + 1 }, (_, step) => most * (step / (gridSteps / 2) - 1));
   const seen = grid.map((worth) => ({ worth, ...at(worth) }));
   const atNone = at(0).estimate;

@@ -1,4 +1,4 @@
-import { requireList, requireOptions } from "../common/arguments.js";
+import { requireList, requireOptions, requireText } from "../common/arguments.js";
 import { groupBy } from "../common/group-by.js";
 import type { CellResult } from "../results/cell.js";
 import type { GainReference } from "../results/claims.js";
@@ -9,6 +9,8 @@ export function requireCells(cells: unknown): asserts cells is CellResult[] {
   requireList(cells, "cells", "an array of cells' results");
   for (const [index, cell] of cells.entries()) {
     requireOptions(cell, `cells[${index}]`);
+    for (const name of ["task", "strategy", "model", "comparator"] as const)
+      requireText((cell as Partial<CellResult>)[name], `cells[${index}].${name}`);
     const { metric } = cell as Partial<CellResult>;
     requireOptions(metric, `cells[${index}].metric`);
     requireList((metric as Partial<CellResult["metric"]>).cases, `cells[${index}].metric.cases`);

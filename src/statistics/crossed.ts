@@ -172,9 +172,15 @@ export function fieller({ first, second }: { first: number; second: number }, al
   return { estimate: first / second, low: (product - root) / square, high: (product + root) / square };
 }
 
-function requireTable(table: unknown, name: string, rows: number, columns: number | undefined): void {
+/** A table of finite numbers, of a known size. @throws `BAD_INPUT` */
+export function requireTable(
+  table: unknown,
+  name: string,
+  rows: number | undefined,
+  columns: number | undefined,
+): void {
   requireList(table, name, "a table: an array of rows of numbers");
-  if (rows === 0 || !columns) throw expected("at least one row of at least one number", name, table);
+  if (!rows || !columns) throw expected("at least one row of at least one number", name, table);
   const sizes = `${rows} rows of ${columns} numbers`;
   if (table.length !== rows) throw expected(sizes, name, table);
   for (const [index, row] of (table as unknown[]).entries()) {

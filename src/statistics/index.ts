@@ -6,6 +6,13 @@ export type {
   NothingLearnt,
   PretrainingNotFallen,
 } from "../results/findings.js";
+export {
+  type CurveLevel,
+  type DifferenceTest,
+  type Table,
+  type Worth,
+  worthInPatients,
+} from "./break-even.js";
 export { type ClaimRules, computeClaims } from "./claims.js";
 export {
   type AucDifference,
@@ -36,6 +43,7 @@ export {
   type PanelRelation,
   type RelationPanel,
 } from "./joint-correlation.js";
+export { computeLearningCurves } from "./learning-curves.js";
 export { computeIntervals } from "./metric-intervals.js";
 export type { PermutationOptions } from "./permuted-correlation.js";
 export { detectableDifference, expectedHalfWidth, type Spreads } from "./planning.js";

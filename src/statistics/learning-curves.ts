@@ -1,3 +1,5 @@
+import { requireFinite, requireOptions } from "../common/arguments.js";
+import { expected } from "../common/errors.js";
 import { groupBy } from "../common/group-by.js";
 import type { CellResult } from "../results/cell.js";
 import { type CurvePoint, curveComparators, type LearningCurve } from "../results/learning-curves.js";
@@ -39,6 +41,12 @@ export function computeLearningCurves(
 ): LearningCurve[] {
   requireCells(full);
   requireCells(parts);
+  for (const [index, { cost }] of [...full, ...parts].entries()) {
+    requireOptions(cost, `cells[${index}].cost`);
+    requireFinite(cost.deviceSeconds, `cells[${index}].cost.deviceSeconds`);
+  }
+  if (!(pretrainingSeconds instanceof Map))
+    throw expected("a Map of seconds by model", "pretrainingSeconds", pretrainingSeconds);
   const learnt = parts.filter(
     ({ comparator }) => comparator === "fine-tuned" || comparator === "from-scratch",
   );

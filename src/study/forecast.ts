@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { factsOf, openCase } from "../cohort/case-volumes.js";
+import { requireCallback, requireList, requireOptions, requireSignal } from "../common/arguments.js";
 import { messageOf, TransferLimitsError, throwIfAborted } from "../common/errors.js";
 import type { StudyEvent } from "../common/progress.js";
 import { seedFor } from "../common/random.js";
@@ -31,10 +32,12 @@ import { readCell, readOwn } from "./cell-folder.js";
 import { refuseChanges } from "./changes.js";
 import { CheckpointFolder } from "./checkpoint.js";
 import { cohortOf, type StudyCohort } from "./cohort-file.js";
+import { withDevices } from "./devices.js";
 import { type ForecastRows, forecastRows } from "./forecast-rows.js";
+import { checkStudy } from "./load.js";
 import { type PlannedCell, planStudy, type StudyPlan } from "./plan.js";
 import { prepareStudyCohort } from "./prepare.js";
-import type { ModelConfig, Study, TaskConfig } from "./schema.js";
+import type { ModelConfig, Study, StudyInput, TaskConfig } from "./schema.js";
 import { readingOf } from "./weights.js";
 
 /** Scores of an encoder on a task, greater is better; null where a score is not for such a task. */
@@ -62,6 +65,7 @@ export interface EarlyTraining {
   fromScratch: number | null;
 }
 
+/** What is forecast of an encoder on a task. */
 export interface ForecastModel {
   model: string;
   /** Of the pretrained encoder; null where there is none yet, or its features cannot be scored. */
@@ -78,9 +82,11 @@ export interface ForecastModel {
   reason?: string;
 }
 
+/** A task, with the study's encoders by how much they promise. */
 export interface ForecastTask {
   task: TaskKind;
   metric: string;
+  /** Training cases that they were shown. */
   cases: number;
   /** Rows that were scored: cases or voxels. */
   rows: number;
@@ -91,9 +97,12 @@ export interface ForecastTask {
 
 /** What a forecast goes by: a score, as it is or less that of random weights, or the first epochs. */
 export const predictorNames = [...scoreNames, "early"] as const;
+/** What a forecast goes by. @useDeclaredType */
 export type PredictorName = (typeof predictorNames)[number];
 
+/** Which encoder will be best for which task, as far as can be said before it is trained. */
 export interface Forecast {
+  /** The study's. */
   name: string;
   tasks: ForecastTask[];
   /** Each predictor beside the mean gain; null where too few trainings are finished. */
@@ -102,10 +111,14 @@ export interface Forecast {
 
 /** How a forecast is made, and who is told. */
 export interface ForecastOptions {
+  /** Stops the forecast; scores that were made until then are kept. */
   signal?: AbortSignal | undefined;
+  /** Told of the preparation of cases. What it throws ends the forecast. */
   onProgress?: (event: StudyEvent) => void;
   /** Told before each model is shown a task. */
   onModel?: (task: TaskKind, model: string) => void;
+  /** The first of them takes the place of the study's. */
+  devices?: readonly string[] | undefined;
 }
 
 /** The share of a training by whose end its early value is taken. */
@@ -116,10 +129,21 @@ const earlyShare = 0.05;
  * of the answer. Scores are kept in the study's folder. Where trainings have begun their first 5 % stand beside, and where
  * some are finished each forecast is itself scored beside the mean gain, leaving out the task and the model.
  *
- * @throws `BAD_CONFIG` where the folder holds another study's results; `BAD_MANIFEST`; `ABORTED`
+ * @param given from `loadStudy`, or an object as a study file would hold it, with paths relative to the working folder
+ * @throws `BAD_CONFIG` before any work where the study is wrong, or where its folder holds another one's results;
+ *   `BAD_MANIFEST`; `ABORTED`
  */
-export async function forecastStudy(study: Study, options: ForecastOptions = {}): Promise<Forecast> {
-  const { signal, onProgress = () => {}, onModel = () => {} } = options;
+export async function forecastStudy(
+  given: Study | StudyInput,
+  options: ForecastOptions = {},
+): Promise<Forecast> {
+  requireOptions(options);
+  const { signal, onProgress = () => {}, onModel = () => {}, devices } = options;
+  requireSignal(signal);
+  requireCallback(onProgress, "onProgress");
+  requireCallback(onModel, "onModel");
+  if (devices !== undefined) requireList(devices, "devices", "an array of devices");
+  const study = withDevices(await checkStudy(given), devices);
   const folder = study.execution.output;
   const onDamage: OnDamage = (damage) => onProgress({ kind: "set-aside", ...damage });
   const before = await readOwn<Study>(folder, studyPaths(folder).resolved, onDamage);

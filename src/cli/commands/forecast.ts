@@ -27,21 +27,17 @@ export function addForecast(program: Command): void {
     .action((path: string, { devices, ...options }: Options) =>
       answer(options, async () => {
         const { loadStudy } = await import("../../study/load.js");
-        const { withDevices } = await import("../../study/devices.js");
         const { forecastStudy } = await import("../../study/forecast.js");
-        const study = withDevices(await loadStudy(path), devices);
-        const [device] = study.execution.devices ?? [study.execution.device];
+        const study = await loadStudy(path);
         const { signal, dispose } = abortOnInterrupt();
         const view = createProgressView(process.stderr);
         try {
-          const value = await forecastStudy(
-            { ...study, execution: { ...study.execution, device: device as string } },
-            {
-              signal,
-              onProgress: view.show,
-              onModel: (task, model) => process.stderr.write(`Showing ${task} to ${printable(model)}\n`),
-            },
-          );
+          const value = await forecastStudy(study, {
+            signal,
+            devices,
+            onProgress: view.show,
+            onModel: (task, model) => process.stderr.write(`Showing ${task} to ${printable(model)}\n`),
+          });
           return { value, text: inWords(value) };
         } finally {
           view.close();
