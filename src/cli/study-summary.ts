@@ -13,7 +13,7 @@ export function studySummary(results: StudyResults, report: string | null): stri
     metricTable(results.cells),
     ...leaks(results).map(printable),
     ...shortcomings(results),
-    modelAnswers(summarise(results))
+    modelAnswers(summarise(results), results.drift)
       .map(({ answer, more }) => printable(`${answer} ${more}`.trim()))
       .join("\n"),
     (results.learningCurves?.curves ?? [])

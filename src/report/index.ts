@@ -75,8 +75,9 @@ async function buildReport(study: StudyFolder): Promise<{ contents: string; file
     everythingSection(summary, assets),
     await figuresSection(summary, shown, assets, results),
   ];
-  const claims = claimsSection(summary);
-  if (claims !== null) assets.files.set("claims.json", `${JSON.stringify(claimCards(summary), null, 2)}\n`);
+  const claims = claimsSection(summary, results.drift);
+  if (claims !== null)
+    assets.files.set("claims.json", `${JSON.stringify(claimCards(summary, results.drift), null, 2)}\n`);
   const learning = await learningSection(results, assets);
   if (learning !== null) sections.unshift(learning);
   if (claims !== null) sections.unshift(claims);

@@ -5,6 +5,7 @@ import { distanceNames } from "../results/distances.js";
 import type { StudyResults } from "../results/study.js";
 import { hardlyAnything } from "../statistics/claims.js";
 import { hasOneSeed } from "./claim-words.js";
+import { movedInWords } from "./drift-words.js";
 import { findingsInWords } from "./findings.js";
 import { count, listing, names } from "./format.js";
 import {
@@ -23,12 +24,16 @@ export interface ModelAnswer {
   model: string;
   /** Where it does not beat what takes no network, then whether pretraining helped over training from scratch. */
   answer: string;
-  /** Over the other references, and what could not be compared; empty where there is nothing more to say. */
+  /** Over the other references, what could not be compared, how far it moved; empty where there is nothing more to say. */
   more: string;
 }
 
-/** The answer in words, computed from the numbers: one sentence a foundation model. */
-export function modelAnswers(summary: Summary): ModelAnswer[] {
+/**
+ * The answer in words, computed from the numbers: one sentence a foundation model.
+ *
+ * @param drift how far two seeds lie apart, where it is known
+ */
+export function modelAnswers(summary: Summary, drift: StudyResults["drift"] = []): ModelAnswer[] {
   const byModel = groupBy(summary.rows, (row) => row.model);
   return summary.models.map((model) => {
     const rows = byModel.get(model) ?? [];
@@ -38,7 +43,7 @@ export function modelAnswers(summary: Summary): ModelAnswer[] {
     return {
       model,
       answer: [...notBeyondTrivial(model, counted), first].join(" "),
-      more: [...more, ...byDiffusion(others)].join(" "),
+      more: [...more, ...byDiffusion(others), movedInWords(model, drift)].join(" ").trim(),
     };
   });
 }

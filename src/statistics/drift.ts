@@ -95,8 +95,8 @@ export function judgeDrift(
       chance,
       reason:
         verdict === "beyond"
-          ? `D2P ${number(d2p.mean)} (${words}) is beyond the drift ${between}; of ${seeds} seeds, chance alone puts it there in up to 1 of ${seeds + 1} studies`
-          : `D2P ${number(d2p.mean)} (${words}) is within the drift ${between}: no further from the pretrained encoder than one training from the next`,
+          ? `D2P ${number(d2p.mean)} (${words}) is beyond the drift ${between}: it moved further than two seeds differ. Of ${seeds} seeds, chance alone puts it there in up to 1 of ${seeds + 1} studies`
+          : `D2P ${number(d2p.mean)} (${words}) is within the drift ${between}: it moved no more than two seeds differ`,
     };
   }
   return notKnown(

@@ -15,7 +15,7 @@ export async function answerSection(study: StudyFolder, summary: Summary, assets
   const { headline, lines } = missingWork(results);
   const { cohort } = results;
   const notConcluded = caveats(results, summary);
-  const { shown: answers, more } = first(modelAnswers(summary), limits.answers);
+  const { shown: answers, more } = first(modelAnswers(summary, results.drift), limits.answers);
   const gains = gainFigure(ofShownModels(summary));
   const gain = await assets.figure(gains);
   const leaked = first(leaks(results), limits.answers);

@@ -1,5 +1,7 @@
 import type { Claim } from "../../results/claims.js";
+import type { StudyResults } from "../../results/study.js";
 import { difference, hasOneSeed, means } from "../claim-words.js";
+import { driftOf, movedOnCard } from "../drift-words.js";
 import { count, duration, listing, percent, pValue, significant } from "../format.js";
 import { type Html, html } from "../html.js";
 import { metricInProse, referenceInProse, taskLabel, verdictWords } from "../labels.js";
@@ -12,7 +14,7 @@ type Over = (typeof answeredOver)[number];
  * A card for each foundation model and task: what may be said, how sure, what the study could have found, what would settle
  * it, what it cost, and what to distrust. The same stands in `claims.json` beside the page.
  */
-export function claimsSection(summary: Summary): Html | null {
+export function claimsSection(summary: Summary, drift: StudyResults["drift"] = []): Html | null {
   const rows = summary.rows.filter((row) => claimsOf(row).length > 0);
   if (rows.length === 0) return null;
   const doubts = new Map(rows.map((row) => [row, distrust(row)]));
@@ -28,13 +30,14 @@ ${rows.some(endedEarly) ? "A model that was best at its last epoch might be bett
     card(
       row,
       (doubts.get(row) ?? []).filter((doubt) => !ofAll.includes(doubt)),
+      movedOnCard(row, drift),
     ),
   )}</div>
 ${more > 0 ? html`<p>And those of ${count(more, "more task")}: claims.json.</p>` : null}</section>`;
 }
 
-/** Every card as data: its claims, and the references that it could not be compared with. */
-export function claimCards(summary: Summary): object[] {
+/** Every card as data: its claims, the references that it could not be compared with, how far the encoder moved. */
+export function claimCards(summary: Summary, drift: StudyResults["drift"] = []): object[] {
   return summary.rows
     .filter((row) => claimsOf(row).length > 0)
     .map((row) => ({
@@ -43,6 +46,7 @@ export function claimCards(summary: Summary): object[] {
       strategy: row.strategy,
       claims: claimsOf(row),
       notCompared: notCompared(row),
+      moved: driftOf(row, drift)?.d2p ?? null,
       distrust: distrust(row),
     }));
 }
@@ -63,7 +67,7 @@ const notCompared = ({ entries, claims }: TaskRow): Over[] =>
     (reference) => claims[reference] === undefined && entries[reference].status !== "absent",
   );
 
-function card(row: TaskRow, doubts: readonly string[]): Html {
+function card(row: TaskRow, doubts: readonly string[], moved: string): Html {
   const claims = claimsOf(row);
   return html`<article class="claim"><h3>${row.model}: ${taskLabel(row)}</h3>
 <dl>${claims.map(
@@ -75,6 +79,7 @@ function card(row: TaskRow, doubts: readonly string[]): Html {
       html`<div><dt>Over ${referenceInProse[reference]}: <strong>not compared</strong></dt><dd>${why(row, reference)}</dd></div>`,
   )}</dl>
 <p class="quiet">${margin(claims)} ${cost(claims)}</p>
+${moved === "" ? null : html`<p class="quiet">${moved}</p>`}
 ${doubts.length === 0 ? null : html`<p class="quiet">To be distrusted: ${doubts.join("; ")}.</p>`}</article>`;
 }
 
