@@ -15,14 +15,23 @@ const cohorts = {
   cohort: { cases: 32, prefix: "case", seedOffset: 0 },
 } as const;
 
+/** What may be chosen of the demo. */
+export interface DemoChoices {
+  /** Seeds the phantoms, and the first training. */
+  seed: number;
+  /** How many trainings of each network, with a seed each. */
+  trainings: number;
+}
+
 /** The study of the demo, as a person would write it for a cohort of their own. */
-const studyText = (
-  seed: number,
-): string => `# The study of the demo: small, so that two CPU cores finish it in minutes.
+const studyText = ({
+  seed,
+  trainings,
+}: DemoChoices): string => `# The study of the demo: small, so that two CPU cores finish it in minutes.
 # Every field is explained in docs/configuration.md.
 name: demo
 seed: ${seed}
-seeds: [${seed}]
+seeds: [${Array.from({ length: trainings }, (_, index) => seed + index).join(", ")}]
 cohort:
   manifest: cohort/manifest.csv
   voxels: [48, 48, 16] # height x width x depth
@@ -98,15 +107,15 @@ execution:
  * path. A cohort is there when its manifest is, which is written last; the study stands first, so that cohorts of
  * another seed are never taken for its own.
  *
- * @throws `BAD_CONFIG` when the folder holds a demo of another seed, or of another version
+ * @throws `BAD_CONFIG` when the folder holds a demo of another seed or number of trainings, or of another version
  */
 export async function prepareDemo(
   folder: string,
-  seed: number,
+  choices: DemoChoices,
   say: (text: string) => void,
 ): Promise<string> {
   const path = join(folder, "study.yaml");
-  const text = studyText(seed);
+  const text = studyText(choices);
   await refuseAnother(folder, path, text);
   await writeFileAtomically(path, text);
   for (const [name, { cases, prefix, seedOffset }] of Object.entries(cohorts)) {
@@ -114,7 +123,7 @@ export async function prepareDemo(
     if (existsSync(join(target, "manifest.csv"))) continue;
     say(`Making ${count(cases, "phantom")} in ${target}`);
     const { writePhantomCohort } = await import("../cohort/phantom.js");
-    await writePhantomCohort(target, { cases, prefix, seed: seed + seedOffset, voxels });
+    await writePhantomCohort(target, { cases, prefix, seed: choices.seed + seedOffset, voxels });
   }
   return path;
 }
@@ -127,7 +136,7 @@ async function refuseAnother(folder: string, path: string, text: string): Promis
   if (present === null || present === text) return;
   throw new TransferLimitsError(
     "BAD_CONFIG",
-    `${path} is not the study of this demo: it was made with another seed or version, or edited. Choose another ` +
+    `${path} is not the study of this demo: it was made with another seed, number of trainings or version, or edited. Choose another ` +
       `folder with --out, or run that study as it is: ${ownCommand("run", path)}. Nothing in ${folder} was changed.`,
   );
 }

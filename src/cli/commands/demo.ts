@@ -14,15 +14,19 @@ export function addDemo(program: Command): void {
     )
     .option("--out <folder>", "where the cohorts, the study and its results go", "transfer-limits-demo")
     .option("--seed <number>", "seeds the phantoms and the study", wholeNumber(0), 1)
+    .option(
+      "--trainings <number>",
+      "of each network: from three on, claims can be settled",
+      wholeNumber(1),
+      1,
+    )
     .option("--json", "write one JSON document to stdout")
     .addHelpText("after", examples("demo --out my-demo"))
     .addHelpText("after", "\nIn a folder with a demo that was interrupted, it goes on.")
-    .action((options: { out: string; seed: number; json?: boolean }) =>
+    .action((options: { out: string; seed: number; trainings: number; json?: boolean }) =>
       answer(options, async () => {
         const { loadStudy } = await import("../../study/load.js");
-        const path = await prepareDemo(options.out, options.seed, (text) =>
-          process.stderr.write(`${text}\n`),
-        );
+        const path = await prepareDemo(options.out, options, (text) => process.stderr.write(`${text}\n`));
         return runWithProgress(await loadStudy(path));
       }),
     );
