@@ -4,6 +4,12 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import {
+  imageColumnSchema,
+  labelSchema,
+  maskColumnSchema,
+  ownColumnsSchema,
+} from "../dist/cohort/own-columns.js";
 import { contrastNeeds } from "../dist/models/pretraining/patch-contrast.js";
 import { paperSchema } from "../dist/study/presets.js";
 import { studySchema, taskSchema } from "../dist/study/schema.js";
@@ -117,6 +123,12 @@ function plain(value) {
   return String(value);
 }
 
+/** What the tables of a cohort's own columns say where a schema of a table by names says less. */
+const valuesOfOwn = {
+  "labels.<name>.kind": "`number`, `class`",
+  "masks.<name>.labels": "numbers, each with a name",
+};
+
 /** The tables of the page by name: which fields each of them has. */
 export function tables() {
   const study = fieldsOf(studySchema, "");
@@ -149,6 +161,18 @@ export function tables() {
       .filter(isOf("tasks[].diffusion."))
       .map((row) => ({ ...row, path: row.path.slice("tasks[].".length) })),
     preset: fieldsOf(paperSchema, ""),
+    ownColumns: [
+      ...fieldsOf(imageColumnSchema, "images.<name>"),
+      ...fieldsOf(maskColumnSchema, "masks.<name>"),
+      ...labelSchema.options.flatMap((option) =>
+        fieldsOf(option, "labels.<name>").filter(
+          ({ path }, _, rows) => rows.some((row) => row.path.endsWith(".classes")) || path.endsWith(".kind"),
+        ),
+      ),
+      ...fieldsOf(ownColumnsSchema, "").filter(({ path }) => ["reference", "stratify"].includes(path)),
+    ]
+      .filter(({ path }, index, rows) => rows.findIndex((row) => row.path === path) === index)
+      .map((row) => (valuesOfOwn[row.path] ? { ...row, values: valuesOfOwn[row.path] } : row)),
     tasks: sharedByTasks.map((path) => {
       const found = taskSchema.options.flatMap((option) =>
         fieldsOf(option, "tasks[]").filter((row) => row.path === path),

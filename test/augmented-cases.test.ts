@@ -104,7 +104,7 @@ async function openedCase(id = "one"): Promise<CaseVolumes> {
   await writeSafetensors(file, Object.fromEntries(tensors));
   for (const [, tensor] of tensors) tensor.dispose();
   const volumes = Object.keys(images) as VolumeRole[];
-  return openCase({ id, patient: id, pirads: 4, file, volumes, spacing: [3, 1, 1] }, "cpu");
+  return openCase({ id, patient: id, labels: { pirads: 4 }, file, volumes, spacing: [3, 1, 1] }, "cpu");
 }
 
 /** What a task makes of a case: its channels, as lists. */

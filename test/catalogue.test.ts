@@ -181,7 +181,7 @@ describe("masked-autoencoder pretraining", () => {
     using b = Tensor.from(hbv, shape);
     await writeSafetensors(path, { t2w: a, hbv: b });
     const volumes = await openCase(
-      { id: "one", patient: "one", pirads: null, file: path, volumes: ["t2w", "hbv"], spacing: [1, 1, 1] },
+      { id: "one", patient: "one", labels: {}, file: path, volumes: ["t2w", "hbv"], spacing: [1, 1, 1] },
       "cpu",
     );
     const options = { channels: 3, patch: 16, maskRatio: 0.5, device: "cpu" };

@@ -295,7 +295,7 @@ describe("distortion correction", () => {
   it("leaves out a case without a rectum mask and says how to keep it", () => {
     const strict = distortionCorrection(defaults);
     const lenient = distortionCorrection({ ...defaults, source: "rectum-or-behind-gland" });
-    const facts = (...roles: PreparedCase["volumes"]) => ({ roles, pirads: null });
+    const facts = (...roles: PreparedCase["volumes"]) => ({ roles, labels: {} });
     expect(strict.missing(facts("t2w", "rectum"))).toBeNull();
     expect(strict.missing(facts("t2w", "gland"))).toMatch(/no rectum mask.*rectum-or-behind-gland/);
     expect(strict.missing(facts("rectum"))).toMatch(/T2W/);

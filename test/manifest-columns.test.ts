@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { knownColumns, meantColumn, mostColumns } from "../dist/cohort/columns.js";
 import { readManifest } from "../dist/cohort/manifest.js";
+import { prostateColumns } from "../dist/cohort/presets/prostate.js";
 import { shared, sharedMissing } from "./shared.js";
 
 let folder = "";
@@ -115,15 +116,17 @@ describe("A column's name", () => {
   test.each(Object.entries(written))(
     "that means %s is known for it however it is written",
     (column, names) => {
-      expect(Object.fromEntries(names.map((name) => [name, meantColumn(name)]))).toEqual(
+      expect(Object.fromEntries(names.map((name) => [name, meantColumn(name, prostateColumns)]))).toEqual(
         Object.fromEntries(names.map((name) => [name, column])),
       );
     },
   );
 
   test("that is a cohort's own stays one, and the right ones are nobody's misspelling", () => {
-    expect(foreign.filter((name) => meantColumn(name) !== null)).toEqual([]);
-    expect(knownColumns.filter((name) => meantColumn(name) !== null)).toEqual([]);
+    expect(foreign.filter((name) => meantColumn(name, prostateColumns) !== null)).toEqual([]);
+    expect(
+      knownColumns(prostateColumns).filter((name) => meantColumn(name, prostateColumns) !== null),
+    ).toEqual([]);
   });
 });
 
@@ -172,8 +175,8 @@ describe("Fields that are separated", () => {
     ["b", "p", "b.mha", "b_adc.mha", "", ""],
   ];
   const expected = [
-    { id: "a", patient: "p", pirads: 4, line: 2, extra: { age: "71,5" } },
-    { id: "b", patient: "p", pirads: null, line: 3, extra: { age: "" } },
+    { id: "a", patient: "p", labels: { pirads: 4 }, line: 2, extra: { age: "71,5" } },
+    { id: "b", patient: "p", labels: {}, line: 3, extra: { age: "" } },
   ];
 
   test.each([
@@ -203,7 +206,7 @@ describe("Fields that are separated", () => {
     const { columns, cases } = await readManifest(path);
     const lines = readFileSync(path, "utf8").trim().split(/\r?\n/).slice(1);
     expect(columns).toHaveLength(9);
-    expect(cases.map(({ id, pirads }) => `${id} ${pirads}`)).toEqual(
+    expect(cases.map(({ id, labels }) => `${id} ${labels.pirads ?? null}`)).toEqual(
       lines.map((line) => `${line.split(";")[0]} ${line.split(";")[8]}`),
     );
   });

@@ -46,7 +46,9 @@ describe("A manifest is read", () => {
         "rectum",
         "pirads",
       ]);
-      expect(manifest.cases.map(({ id, patient, pirads, line }) => [id, patient, pirads, line])).toEqual([
+      expect(
+        manifest.cases.map(({ id, patient, labels, line }) => [id, patient, labels.pirads, line]),
+      ).toEqual([
         ["11373_1001396", "11373_1001396", 4, 2],
         ["10795_1000811", "10795_1000811", 4, 3],
         ["10503_1000512", "10503_1000512", 5, 4],
@@ -68,7 +70,7 @@ describe("A manifest is read", () => {
         id: "a-1",
         patient: "p 1",
         volumes: { t2w: join(folder, "images/a, first.nii.gz") },
-        pirads: 5,
+        labels: { pirads: 5 },
         extra: { "centre, country": 'London, "UK"', age: "71" },
         line: 3,
       },
@@ -76,7 +78,7 @@ describe("A manifest is read", () => {
         id: "b.2",
         patient: "p 1",
         volumes: { t2w: join(folder, "b.mha") },
-        pirads: null,
+        labels: {},
         extra: { "centre, country": "", age: "" },
         line: 6,
       },

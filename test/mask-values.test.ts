@@ -2,11 +2,12 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { VolumeRole } from "../dist/cohort/columns.js";
+import type { MaskColumn, VolumeRole } from "../dist/cohort/columns.js";
 import { type Image, readImage } from "../dist/cohort/image.js";
 import { countMasks, masksInWords } from "../dist/cohort/mask-counts.js";
 import { labelled } from "../dist/cohort/mask-values.js";
 import { prepareCohort } from "../dist/cohort/preprocess.js";
+import { prostateColumns } from "../dist/cohort/presets/prostate.js";
 import { foregroundAbove } from "../dist/common/foreground.js";
 import { addon } from "../dist/native/load.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
@@ -26,12 +27,14 @@ const maskOf = (...values: number[]): Image => {
     voxelToPatient: [0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1],
   };
 };
-const taken = async (image: Image, role: Parameters<typeof labelled>[1]) => {
-  const { image: mask, graded } = await labelled(image, role);
+type Role = keyof typeof prostateColumns.masks | null;
+const columnOf = (role: Role): MaskColumn | null => (role === null ? null : prostateColumns.masks[role]);
+const taken = async (image: Image, role: Role) => {
+  const { image: mask, graded } = await labelled(image, columnOf(role));
   return { values: [...mask.data.slice(500, 508)], graded };
 };
-const refused = (image: Image, role: Parameters<typeof labelled>[1]) =>
-  labelled(image, role).then(
+const refused = (image: Image, role: Role) =>
+  labelled(image, columnOf(role)).then(
     () => "taken",
     (error: Error & { code: string }) => `${error.code}: ${error.message}`,
   );
@@ -133,7 +136,7 @@ describe.skipIf(sharedMissing)("masks as other programs leave them", () => {
       {
         path: join(folder, "manifest.csv"),
         columns: [],
-        cases: [{ id: "one", patient: "one", pirads: null, extra: {}, line: 2, volumes: all }],
+        cases: [{ id: "one", patient: "one", labels: {}, extra: {}, line: 2, volumes: all }],
       },
       // Voxels of another size, so that masks are really voted on.
       { voxels: [40, 44, 24], crop: { around: "centre", fieldOfView: "whole" }, masks },

@@ -40,7 +40,7 @@ async function volumes() {
   using b = Tensor.from(highB, [...shape]);
   await writeSafetensors(file, { t2w: a, hbv: b });
   return openCase(
-    { id: "one", patient: "one", pirads: null, file, volumes: ["t2w", "hbv"], spacing: [1, 1, 1] },
+    { id: "one", patient: "one", labels: {}, file, volumes: ["t2w", "hbv"], spacing: [1, 1, 1] },
     "cpu",
   );
 }
@@ -116,8 +116,8 @@ describe("modality translation", () => {
   );
 
   it("needs T2W and the high-b image", () => {
-    expect(task.missing({ roles: ["t2w", "hbv"], pirads: null })).toBeNull();
-    expect(task.missing({ roles: ["t2w"], pirads: null })).toMatch(/high-b/);
-    expect(task.missing({ roles: ["hbv"], pirads: null })).toMatch(/T2W/);
+    expect(task.missing({ roles: ["t2w", "hbv"], labels: {} })).toBeNull();
+    expect(task.missing({ roles: ["t2w"], labels: {} })).toMatch(/high-b/);
+    expect(task.missing({ roles: ["hbv"], labels: {} })).toMatch(/T2W/);
   });
 });

@@ -137,7 +137,9 @@ describe("the losses of tasks, on one batch of phantoms", () => {
   /** For classes, one case of each that occurs; otherwise two with a lesion. */
   const chosen = (kind: TaskKind): CaseVolumes[] =>
     kind === "pirads-classification"
-      ? cases.filter(({ pirads }, index) => cases.findIndex((other) => other.pirads === pirads) === index)
+      ? cases.filter(
+          ({ labels }, index) => cases.findIndex((other) => other.labels.pirads === labels.pirads) === index,
+        )
       : cases.filter(({ emptyMasks = [] }) => !emptyMasks.includes("lesion")).slice(0, 2);
 
   it.each(pairs)(

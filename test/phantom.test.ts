@@ -2,10 +2,12 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { volumeRolesOf } from "../dist/cohort/columns.js";
 import { readImage } from "../dist/cohort/image.js";
-import { readManifest, volumeRoles } from "../dist/cohort/manifest.js";
+import { readManifest } from "../dist/cohort/manifest.js";
 import { drawPatient, writePhantomCohort } from "../dist/cohort/phantom.js";
 import { drawAnatomy, type PhantomLesion, piradsOf } from "../dist/cohort/phantom-anatomy.js";
+import { prostateColumns } from "../dist/cohort/presets/prostate.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { type PhantomScene, type PhantomTissue, renderPhantom } from "../dist/native/volumes.js";
@@ -168,9 +170,9 @@ describe("a phantom cohort on disk", () => {
   it("has a manifest with every column, whose files are all there, and leaves no tensor behind", async () => {
     const { cases } = await manifestOf("a");
     expect(cases).toHaveLength(8);
-    for (const { volumes, pirads } of cases) {
-      expect(Object.keys(volumes)).toEqual([...volumeRoles]);
-      expect(pirads).toBeGreaterThanOrEqual(1);
+    for (const { volumes, labels } of cases) {
+      expect(Object.keys(volumes)).toEqual(volumeRolesOf(prostateColumns));
+      expect(labels.pirads).toBeGreaterThanOrEqual(1);
       for (const path of Object.values(volumes)) await readImage(path);
     }
     expect(Tensor.live).toBe(0);
@@ -178,8 +180,8 @@ describe("a phantom cohort on disk", () => {
 
   it("has a lesion where PI-RADS is 3 or more, and nowhere else; each lies in the gland", async () => {
     const { cases } = await manifestOf("a");
-    expect(new Set(cases.map(({ pirads }) => (pirads as number) >= 3)).size).toBe(2);
-    for (const { volumes, pirads } of cases) {
+    expect(new Set(cases.map(({ labels }) => (labels.pirads as number) >= 3)).size).toBe(2);
+    for (const { volumes, labels } of cases) {
       const read = async (role: "gland" | "zones" | "lesion" | "rectum") =>
         (await readImage(volumes[role] as string)).data;
       const [gland, zones, lesion, rectum] = [
@@ -188,7 +190,7 @@ describe("a phantom cohort on disk", () => {
         await read("lesion"),
         await read("rectum"),
       ];
-      expect(lesion.some((value) => value > 0)).toBe((pirads as number) >= 3);
+      expect(lesion.some((value) => value > 0)).toBe((labels.pirads as number) >= 3);
       for (let voxel = 0; voxel < gland.length; voxel++) {
         expect(gland[voxel]).toBe(zones[voxel] > 0 ? 1 : 0);
         if (lesion[voxel] > 0) expect(gland[voxel]).toBe(1);
@@ -216,7 +218,7 @@ describe("a phantom cohort on disk", () => {
     await writePhantomCohort(join(folder, "b"), { ...options, cases: 2 });
     await writePhantomCohort(join(folder, "c"), { ...options, cases: 1, seed: 6 });
     const [a, b, c] = [await manifestOf("a"), await manifestOf("b"), await manifestOf("c")];
-    for (const role of volumeRoles) {
+    for (const role of volumeRolesOf(prostateColumns)) {
       for (const index of [0, 1]) {
         const bytes = (manifest: typeof a) => readFile(manifest.cases[index].volumes[role] as string);
         expect((await bytes(a)).equals(await bytes(b))).toBe(true);

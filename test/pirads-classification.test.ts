@@ -12,7 +12,8 @@ import { inverseFrequencies } from "../dist/tasks/pirads-classification.js";
 
 const options = { classWeights: "inverse-frequency", channelFill: "repeat" } as const;
 const task = taskOf({ kind: "pirads-classification", positiveFrom: 3, ...options });
-const facts = (pirads: number | null) => ({ roles: ["t2w" as const], pirads });
+const labelsOf = (pirads: number | null) => (pirads === null ? {} : { pirads });
+const facts = (pirads: number | null) => ({ roles: ["t2w" as const], labels: labelsOf(pirads) });
 const shape = [4, 16, 16];
 
 let folder: string;
@@ -26,7 +27,10 @@ async function caseOf(pirads: number | null, voxels: Float32Array) {
   const file = join(folder, `${pirads}.safetensors`);
   using t2w = Tensor.from(voxels, shape);
   await writeSafetensors(file, { t2w });
-  return openCase({ id: "one", patient: "one", pirads, file, volumes: ["t2w"], spacing: [1, 1, 1] }, "cpu");
+  return openCase(
+    { id: "one", patient: "one", labels: labelsOf(pirads), file, volumes: ["t2w"], spacing: [1, 1, 1] },
+    "cpu",
+  );
 }
 
 describe("PI-RADS classification", () => {
@@ -48,7 +52,7 @@ describe("PI-RADS classification", () => {
   it("leaves out a case without a PI-RADS, with that reason", () => {
     expect(task.missing(facts(4))).toBeNull();
     expect(task.missing(facts(null))).toMatch(/PI-RADS/);
-    expect(task.missing({ roles: ["adc"], pirads: 3 })).toMatch(/T2W/);
+    expect(task.missing({ roles: ["adc"], labels: { pirads: 3 } })).toMatch(/T2W/);
   });
 
   it("weighs classes by the inverse of their frequency, as scikit-learn's balanced does", () => {

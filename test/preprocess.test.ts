@@ -86,7 +86,13 @@ beforeEach(() => {
 const cohortOf = (...cases: { id: string; volumes: CohortCase["volumes"] }[]): Manifest => ({
   path: join(folder, "manifest.csv"),
   columns: [],
-  cases: cases.map((found, line) => ({ patient: found.id, pirads: 3, extra: {}, line, ...found })),
+  cases: cases.map((found, line) => ({
+    patient: found.id,
+    labels: { pirads: 3 },
+    extra: {},
+    line,
+    ...found,
+  })),
 });
 
 async function volumeOf(prepared: PreparedCase, role: VolumeRole): Promise<Float32Array> {

@@ -129,7 +129,7 @@ describe("a study whose seeds vary", () => {
       const seen = await Promise.all(
         divisions.map(async (division) => {
           const cohorts = apartFrom(of, divisions, division);
-          const { cases } = await pretrainingCohort("profound", settings, cohorts, of.cohort.manifestLimits);
+          const { cases } = await pretrainingCohort("profound", settings, cohorts, of.cohort);
           return cases.map(({ patient }) => patient).sort();
         }),
       );

@@ -5,7 +5,7 @@ import { makeSplits, paperSplit, type Splits } from "../dist/cohort/splits.js";
 interface Case {
   id: string;
   patient: string;
-  pirads: number | null;
+  labels: { pirads: number | null };
 }
 
 const asked = ["train", "validation", "test"] as const;
@@ -16,7 +16,7 @@ const pirads = fc.constantFrom(null, 1, 2, 3, 4, 5);
 const singles = fc
   .array(pirads, { minLength: 1, maxLength: 120 })
   .map((scores): Case[] =>
-    scores.map((score, index) => ({ id: `c${index}`, patient: `p${index}`, pirads: score })),
+    scores.map((score, index) => ({ id: `c${index}`, patient: `p${index}`, labels: { pirads: score } })),
   );
 
 /** A cohort in which patients have one to four cases. */
@@ -24,7 +24,7 @@ const families = fc
   .array(fc.array(pirads, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 40 })
   .map((patients): Case[] =>
     patients.flatMap((scores, p) =>
-      scores.map((score, c) => ({ id: `c${p}.${c}`, patient: `p${p}`, pirads: score })),
+      scores.map((score, c) => ({ id: `c${p}.${c}`, patient: `p${p}`, labels: { pirads: score } })),
     ),
   );
 
@@ -62,9 +62,9 @@ describe("Splits where every patient has one case", () => {
     fc.assert(
       fc.property(withCounts(singles), ([cases, counts, seed]) => {
         const splits = makeSplits(cases, counts, seed);
-        const scoreOf = new Map(cases.map((one) => [one.id, one.pirads]));
+        const scoreOf = new Map(cases.map((one) => [one.id, one.labels.pirads]));
         for (const score of [null, 1, 2, 3, 4, 5]) {
-          const inStratum = cases.filter((one) => one.pirads === score).length;
+          const inStratum = cases.filter((one) => one.labels.pirads === score).length;
           for (const part of parts) {
             const here = splits[part].filter((id) => scoreOf.get(id) === score).length;
             const fair = (inStratum * splits[part].length) / cases.length;
@@ -81,7 +81,7 @@ describe("Splits where every patient has one case", () => {
       (_, index): Case => ({
         id: `${index}`,
         patient: `${index}`,
-        pirads: [null, 2, 3, 3, 4, 4, 5][index % 7],
+        labels: { pirads: [null, 2, 3, 3, 4, 4, 5][index % 7] as number | null },
       }),
     );
     const splits = makeSplits(cases, paperSplit, 1);
@@ -93,7 +93,7 @@ describe("Splits where every patient has one case", () => {
   test("every case reaches every part under some seed, about as often as any other", () => {
     const cases = Array.from(
       { length: 10 },
-      (_, index): Case => ({ id: `${index}`, patient: `${index}`, pirads: index % 2 ? 4 : 2 }),
+      (_, index): Case => ({ id: `${index}`, patient: `${index}`, labels: { pirads: index % 2 ? 4 : 2 } }),
     );
     const inTest = new Map<string, number>();
     const seeds = 2000;
@@ -127,7 +127,7 @@ describe("Splits where patients have several cases", () => {
     // Four patients of three cases each.
     const cases = Array.from(
       { length: 12 },
-      (_, index): Case => ({ id: `c${index}`, patient: `p${index % 4}`, pirads: 3 }),
+      (_, index): Case => ({ id: `c${index}`, patient: `p${index % 4}`, labels: { pirads: 3 } }),
     );
     const sizes = (request: Parameters<typeof makeSplits>[1]) => {
       const splits = makeSplits(cases, request, 1);
@@ -143,10 +143,10 @@ describe("Splits where patients have several cases", () => {
   test("count a patient by the highest PI-RADS of all cases", () => {
     // Every patient has one case of 5, so all are of one stratum, whatever the other case is.
     const cases = Array.from({ length: 8 }, (_, index): Case[] => [
-      { id: `a${index}`, patient: `p${index}`, pirads: 5 },
-      { id: `b${index}`, patient: `p${index}`, pirads: (index % 4) + 1 },
+      { id: `a${index}`, patient: `p${index}`, labels: { pirads: 5 } },
+      { id: `b${index}`, patient: `p${index}`, labels: { pirads: (index % 4) + 1 } },
     ]).flat();
-    const highest = cases.map((one) => ({ ...one, pirads: 5 }));
+    const highest = cases.map((one) => ({ ...one, labels: { pirads: 5 } }));
     expect(makeSplits(cases, { train: 4, validation: 2, test: 2 }, 3)).toEqual(
       makeSplits(highest, { train: 4, validation: 2, test: 2 }, 3),
     );
@@ -180,7 +180,10 @@ test("The order of the manifest's rows changes nothing but the order inside the 
 
 describe("Fractions", () => {
   const cohort = (size: number) =>
-    Array.from({ length: size }, (_, index): Case => ({ id: `${index}`, patient: `${index}`, pirads: null }));
+    Array.from(
+      { length: size },
+      (_, index): Case => ({ id: `${index}`, patient: `${index}`, labels: { pirads: null } }),
+    );
   const sizes = (total: number, train: number, validation: number, testing: number) => {
     const splits = makeSplits(cohort(total), { train, validation, test: testing }, 0);
     return parts.map((part) => splits[part].length);
@@ -227,7 +230,9 @@ describe("Fractions", () => {
 });
 
 describe("A split is refused", () => {
-  const three = [1, 2, 3].map((index): Case => ({ id: `c${index}`, patient: `p${index}`, pirads: 3 }));
+  const three = [1, 2, 3].map(
+    (index): Case => ({ id: `c${index}`, patient: `p${index}`, labels: { pirads: 3 } }),
+  );
   test.each([
     [
       "when more is asked than there is",

@@ -28,16 +28,13 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-const caseWith = async (volumes: Partial<Record<VolumeRole, Float32Array>>): Promise<CaseVolumes> => {
+const caseWith = async (volumes: Record<VolumeRole, Float32Array>): Promise<CaseVolumes> => {
   const file = join(folder, `${Object.keys(volumes).join("-")}.safetensors`);
   const tensors = Object.entries(volumes).map(([role, data]) => [role, Tensor.from(data, shape)] as const);
   await writeSafetensors(file, Object.fromEntries(tensors));
   for (const [, tensor] of tensors) tensor.dispose();
   const roles = Object.keys(volumes) as VolumeRole[];
-  return openCase(
-    { id: "one", patient: "one", pirads: null, file, volumes: roles, spacing: [1, 1, 1] },
-    "cpu",
-  );
+  return openCase({ id: "one", patient: "one", labels: {}, file, volumes: roles, spacing: [1, 1, 1] }, "cpu");
 };
 
 const channelsOf = async (tensor: Tensor): Promise<Float32Array[]> => {
@@ -107,13 +104,11 @@ describe("lesion segmentation", () => {
   });
 
   it("needs T2W, a lesion mask and one diffusion image", () => {
-    expect(segmentation.missing({ roles: ["t2w", "adc", "lesion"], pirads: null })).toBeNull();
-    expect(segmentation.missing({ roles: ["t2w", "hbv", "lesion"], pirads: null })).toBeNull();
-    expect(segmentation.missing({ roles: ["adc", "lesion"], pirads: null })).toMatch(/T2W/);
-    expect(segmentation.missing({ roles: ["t2w", "adc"], pirads: null })).toMatch(/lesion/);
-    expect(segmentation.missing({ roles: ["t2w", "lesion"], pirads: null })).toMatch(
-      /neither ADC nor high-b/,
-    );
+    expect(segmentation.missing({ roles: ["t2w", "adc", "lesion"], labels: {} })).toBeNull();
+    expect(segmentation.missing({ roles: ["t2w", "hbv", "lesion"], labels: {} })).toBeNull();
+    expect(segmentation.missing({ roles: ["adc", "lesion"], labels: {} })).toMatch(/T2W/);
+    expect(segmentation.missing({ roles: ["t2w", "adc"], labels: {} })).toMatch(/lesion/);
+    expect(segmentation.missing({ roles: ["t2w", "lesion"], labels: {} })).toMatch(/neither ADC nor high-b/);
   });
 
   it("is judged by Dice of probabilities above one half where there is a lesion, and by false alarms where there is none", async () => {
@@ -132,7 +127,7 @@ describe("lesion segmentation", () => {
   });
 
   it("gives the mean over cases with its standard deviation, and the Dice of each PI-RADS that occurs", () => {
-    const cases = [3, 5, 5, null].map((pirads) => ({ roles: [], pirads }));
+    const cases = [3, 5, 5, null].map((pirads) => ({ roles: [], labels: { pirads } }));
     const assessment = segmentation.assess(
       [0.2, 0.4, 0.8, 1].map((value) => ({ value })),
       cases,
@@ -144,7 +139,7 @@ describe("lesion segmentation", () => {
   });
 
   it("gives the mean over cases with a lesion, and beside it the share of the others with a false alarm", () => {
-    const cases = [4, 4, 2, 1, 2].map((pirads) => ({ roles: [], pirads }));
+    const cases = [4, 4, 2, 1, 2].map((pirads) => ({ roles: [], labels: { pirads } }));
     const assessment = segmentation.assess(
       [
         { value: 0.2 },
@@ -165,7 +160,7 @@ describe("lesion segmentation", () => {
   });
 
   it("is undefined over cases of which none has a lesion, and says so", () => {
-    const cases = [1, 2].map((pirads) => ({ roles: [], pirads }));
+    const cases = [1, 2].map((pirads) => ({ roles: [], labels: { pirads } }));
     const judged = [true, false].map((falseAlarm) => ({ value: null, falseAlarm }));
     expect(segmentation.assess(judged, cases)).toEqual({
       value: null,

@@ -66,8 +66,8 @@ type Role = "t2w" | "hbv" | "lesion";
 /** The prepared cases of a set, with their volumes. */
 async function casesOf(set: "train" | "validation" | "test") {
   const cohort = JSON.parse(await readFile(join(folder, "results", "cohort.json"), "utf8"));
-  return (cohort.split[set] as { id: string; file: string; pirads: number }[]).map(
-    ({ id, file, pirads }) => ({
+  return (cohort.split[set] as { id: string; file: string; labels: { pirads: number } }[]).map(
+    ({ id, file, labels: { pirads } }) => ({
       id,
       pirads,
       load: async (role: Role): Promise<Float32Array> => {

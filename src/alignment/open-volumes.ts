@@ -1,3 +1,4 @@
+import type { CasePaths } from "../cohort/case-on-grid.js";
 import { openCase, type VolumeRole } from "../cohort/case-volumes.js";
 import { prepareFiles } from "../cohort/prepare-volume.js";
 import { openPreparation } from "../cohort/preprocess.js";
@@ -38,7 +39,7 @@ export async function openVolumes(
     });
     return async ({ id, paths }) => {
       const { load } = await openCase(
-        await prepare({ id, patient: id, pirads: null, volumes: paths }),
+        await prepare({ id, patient: id, labels: {}, volumes: paths as CasePaths }),
         device,
       );
       return { load: (role) => load(role), [Symbol.dispose]() {} };

@@ -9,12 +9,12 @@ import { type OnDamage, setAside } from "../common/set-aside.js";
 import { codedError } from "../common/system-errors.js";
 import { readSafetensors, writeSafetensors } from "../native/safetensors.js";
 import type { Tensor } from "../native/tensor.js";
+import type { VolumeRole } from "./columns.js";
 import { locateDataFile, readPrefix } from "./formats/attached-data.js";
 import type { Image } from "./image.js";
-import { type VolumeRole, volumeRoles } from "./manifest.js";
 
 /** Raised whenever the same originals and options would give other voxels: entries of before are then never found. */
-const formatVersion = "transfer-limits/prepared@3";
+const formatVersion = "transfer-limits/prepared@4";
 
 const fileStateSchema = z.object({
   path: z.string(),
@@ -36,11 +36,13 @@ const recordSchema = z.object({
 const metadataSchema = z.object({
   format: z.literal(formatVersion),
   key: z.string(),
-  volumes: z.array(z.enum(volumeRoles)),
+  volumes: z.array(z.string()),
   /** Masks without a voxel in the crop. An entry that does not say is made anew. */
-  emptyMasks: z.array(z.enum(volumeRoles)),
+  emptyMasks: z.array(z.string()),
   /** Masks that were between 0 and 1 in their file. */
-  gradedMasks: z.array(z.enum(volumeRoles)),
+  gradedMasks: z.array(z.string()),
+  /** By mask whose volume a label follows from, that of each of its labels in the file, in mm³. */
+  maskVolumes: z.record(z.string(), z.record(z.string(), z.number())),
   spacing: z.tuple([z.number(), z.number(), z.number()]),
   voxelToPatient: z.array(z.number()).length(16),
 });
@@ -132,18 +134,22 @@ export class VolumeCache {
   /** Writes an entry: complete or absent. */
   async write(
     metadata: Omit<EntryMetadata, "format">,
-    tensors: Partial<Record<VolumeRole, Tensor>>,
+    tensors: Readonly<Record<VolumeRole, Tensor>>,
   ): Promise<void> {
     const entry = JSON.stringify({ format: formatVersion, ...metadata });
     const path = this.pathOf(metadata.key);
-    await writeSafetensors(path, tensors as Record<string, Tensor>, { entry });
+    await writeSafetensors(path, tensors, { entry });
     await sealFile(path);
   }
 }
 
-/** The name of an entry. `options` must be the same text for the same options. */
-export function entryKey(options: string, contents: Partial<Record<VolumeRole, string>>): string {
-  const parts = volumeRoles.map((role) => [role, contents[role] ?? null]);
+/** The name of an entry. `options` must be the same text for the same options; `roles` are all that a case may have. */
+export function entryKey(
+  options: string,
+  roles: readonly VolumeRole[],
+  contents: Readonly<Record<VolumeRole, string>>,
+): string {
+  const parts = roles.map((role) => [role, contents[role] ?? null]);
   return sha256OfText(JSON.stringify([formatVersion, options, parts]));
 }
 

@@ -3,19 +3,18 @@ import { foregroundAbove } from "../common/foreground.js";
 import type { Motion } from "../native/augmentation.js";
 import { readSafetensors } from "../native/safetensors.js";
 import type { Tensor } from "../native/tensor.js";
-import type { MaskRole } from "./columns.js";
-import type { VolumeRole } from "./manifest.js";
+import type { MaskRole, VolumeRole } from "./columns.js";
 import type { CaseFacts } from "./needs.js";
 import type { PreparedCase } from "./preprocess.js";
 import type { VolumeBank } from "./volume-bank.js";
 
-export type { VolumeRole } from "./manifest.js";
+export type { VolumeRole } from "./columns.js";
 export type { CaseFacts } from "./needs.js";
 
-export const factsOf = ({ volumes, emptyMasks, pirads }: PreparedCase): CaseFacts => ({
+export const factsOf = ({ volumes, emptyMasks, labels }: PreparedCase): CaseFacts => ({
   roles: volumes,
   ...(emptyMasks ? { emptyMasks } : {}),
-  pirads,
+  labels,
 });
 
 /** The preprocessed volumes of one case: mapped from the cache when asked for, shared between processes. */

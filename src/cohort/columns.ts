@@ -1,33 +1,106 @@
 import { describe } from "../common/errors.js";
+import { ofPersons } from "./column-words.js";
 
-/** The images and masks that a case may have; each is a column of the manifest. */
-export const volumeRoles = ["t2w", "adc", "hbv", "gland", "zones", "lesion", "rectum"] as const;
-/** A column of images or masks. @useDeclaredType */
-export type VolumeRole = (typeof volumeRoles)[number];
-/** Those among them that are masks. */
-export const maskRoles = ["gland", "zones", "lesion", "rectum"] as const satisfies readonly VolumeRole[];
-/** A column of masks. @useDeclaredType */
-export type MaskRole = (typeof maskRoles)[number];
+/** A column of images or masks of a cohort, by its name. @useDeclaredType */
+export type VolumeRole = string;
+/** A column of masks of a cohort, by its name. @useDeclaredType */
+export type MaskRole = string;
 
-/** The columns of a manifest that mean something to this package. */
-export const knownColumns = ["case", "patient", "pirads", ...volumeRoles] as const;
-export type KnownColumn = (typeof knownColumns)[number];
+/** What a label says of a case: a number, or one of its classes. Null: it follows from a mask that nobody has read yet. */
+export type LabelValue = number | string | null;
+/** The labels of a case; one that is not known is not there. */
+export type CaseLabels = Readonly<Record<string, LabelValue>>;
 
-export const requiredColumns = ["case", "t2w"] as const satisfies readonly KnownColumn[];
+/** A column of a manifest that means something. */
+export interface Column {
+  /** What it holds, in words that follow "it has no". */
+  words: string;
+  /** What it is for, in words that follow "the column". */
+  meaning: string;
+  /** How else people call it, without capitals and anything but letters and digits. */
+  aliases: readonly string[];
+  /** Words that people add to its name without changing what it means. */
+  additions: readonly string[];
+}
 
-/** What each column of an image, a mask or a label holds, in words that follow "it has no". */
-export const columnWords = {
-  t2w: "T2W volume",
-  adc: "ADC",
-  hbv: "high-b image",
-  gland: "gland mask",
-  zones: "zones mask",
-  lesion: "lesion mask",
-  rectum: "rectum mask",
-  pirads: "PI-RADS",
-} as const satisfies Record<Exclude<KnownColumn, "case" | "patient">, string>;
+/** A column of masks. */
+export interface MaskColumn extends Column {
+  /** What each label is, where the mask has several; absent: any label is foreground. */
+  labels?: Readonly<Record<number, string>>;
+  /** A mask with a label beside these is refused. */
+  closed?: true;
+  /** The mask of the organ that this is a part of. */
+  partOf?: MaskRole;
+}
 
-export type ColumnOfNeed = keyof typeof columnWords;
+/** A column of labels, or a label that follows from a mask. */
+export type LabelColumn = Column & {
+  /** What may stand there, for messages. */
+  values: string;
+  /** The mask whose volume in mm³ it is of, all of its labels or those named; absent: a column of the manifest holds it. */
+  volumeOf?: { mask: MaskRole; labels?: readonly number[] };
+} & (
+    | { kind: "number" }
+    | {
+        kind: "class";
+        classes: readonly (number | string)[];
+        ordered: boolean;
+        /** Of a volume: where one class ends and the next begins, rising. */
+        thresholds?: readonly number[];
+      }
+  );
+
+/** The columns of a cohort, of which each name stands for one thing alone. */
+export interface CohortColumns {
+  /** By name, the first of them shown first where a network takes several. */
+  images: Readonly<Record<string, Column>>;
+  /** The image onto whose axes the others and the masks are brought. */
+  reference: string;
+  masks: Readonly<Record<string, MaskColumn>>;
+  labels: Readonly<Record<string, LabelColumn>>;
+  /** The label whose mix every set keeps when patients are divided; null: none. */
+  stratify: string | null;
+  /** The mask that a crop is around unless a study says otherwise, or `centre`. */
+  around: string;
+  /** In mm, what an edge of a field of view may be, and what is usual. */
+  fieldOfView: { least: number; most: number; usual?: string };
+}
+
+/** Names of the images of a cohort, then of its masks. */
+export const volumeRolesOf = ({ images, masks }: Pick<CohortColumns, "images" | "masks">): VolumeRole[] => [
+  ...Object.keys(images),
+  ...Object.keys(masks),
+];
+
+/** What every cohort has. */
+const common: Readonly<Record<"case" | "patient", Pick<Column, "meaning" | "aliases" | "additions">>> = {
+  case: { meaning: "of the case's id", aliases: ["cases", "id"], additions: ofPersons },
+  patient: {
+    meaning:
+      "of whose case it is, without which the cases of one patient would be spread over training and test",
+    aliases: ["patients", "pat", "pid", "subject", "subjects", "sub", "participant", "person", "mrn"],
+    additions: ofPersons,
+  },
+};
+
+/** The columns of a manifest that mean something: what stands there by name. */
+const knownOf = ({
+  images,
+  masks,
+  labels,
+}: CohortColumns): Map<string, Pick<Column, "meaning" | "aliases" | "additions">> =>
+  new Map([
+    ...Object.entries(common),
+    ...Object.entries(labels).filter(([, { volumeOf }]) => volumeOf === undefined),
+    ...Object.entries(images),
+    ...Object.entries(masks),
+  ]);
+
+/** The names of the columns of a manifest that mean something. */
+export const knownColumns = (columns: CohortColumns): string[] => [...knownOf(columns).keys()];
+
+/** Those that a manifest cannot do without. */
+export const requiredColumns = ({ reference }: CohortColumns): string[] => ["case", reference];
 
 /** Far more columns than any cohort has, and longer names; a file with more is something else. */
 export const mostColumns = 10_000;
@@ -35,118 +108,6 @@ export const longestColumnName = 200;
 
 /** A column whose name begins so is never taken for one that is misspelt. */
 const ownPrefix = "extra_";
-
-/**
- * How else people call these columns, without capitals and anything but letters and digits. No alias is a name that a
- * cohort's list has for something else: `scanner`, `session` and `age` are nobody's.
- */
-const aliases: Record<KnownColumn, readonly string[]> = {
-  case: ["cases", "id"],
-  patient: ["patients", "pat", "pid", "subject", "subjects", "sub", "participant", "person", "mrn"],
-  pirads: ["rads", "pirad", "maxpirads", "highestpirads"],
-  t2w: [
-    "t2",
-    "t2wi",
-    "t2weighted",
-    "t2wimage",
-    "t2tse",
-    "tset2",
-    "t2ax",
-    "axt2",
-    "axialt2",
-    "t2axial",
-    "t2tra",
-    "trat2",
-  ],
-  adc: ["apparentdiffusioncoefficient"],
-  hbv: [
-    ...[
-      "hb",
-      "highb",
-      "highbvalue",
-      "highbdwi",
-      "highbval",
-      "dwihighb",
-      "bhigh",
-      "hbval",
-      "hbvalue",
-      "hbdwi",
-    ],
-    ...["dwi", "highbimage", "b800", "b1000", "b1400", "b1500", "b2000"],
-  ],
-  gland: ["glands", "prostate", "prostategland", "wholegland", "wg"],
-  zones: ["zone", "zonal", "zonalanatomy", "prostatezones"],
-  lesion: ["lesions", "tumour", "tumor", "tumours", "tumors", "indexlesion"],
-  rectum: ["rectal"],
-};
-
-const ofFiles = ["path", "file", "gz", "mri", "mr", "filename", "filepath", "nii", "nifti", "mha", "nrrd"];
-const ofImages = [...ofFiles, "image", "img", "scan", "series", "axial", "ax", "tra", "sequence"];
-const ofMasks = [
-  ...ofFiles,
-  "gt",
-  "groundtruth",
-  "manual",
-  "binary",
-  "bin",
-  "mask",
-  "masks",
-  "seg",
-  "segm",
-  "segmentation",
-  "label",
-  "labels",
-  "contour",
-  "roi",
-  "annotation",
-];
-const ofPersons = [
-  "id",
-  "ids",
-  "num",
-  "index",
-  "idx",
-  "hash",
-  "pseudonym",
-  "uid",
-  "no",
-  "nr",
-  "number",
-  "name",
-  "key",
-  "code",
-  "identifier",
-];
-const ofScores = [
-  "score",
-  "highest",
-  "maximum",
-  "max",
-  "category",
-  "overall",
-  "grade",
-  "assessment",
-  "final",
-  "version",
-  "v1",
-  "v2",
-  "v21",
-  "case",
-];
-
-/** Words that people add to a name without changing what it means. */
-const additions: Record<KnownColumn, readonly string[]> = {
-  case: ofPersons,
-  patient: ofPersons,
-  pirads: ofScores,
-  t2w: ofImages,
-  adc: [...ofImages, "map"],
-  hbv: [...ofImages, "highb", "b800", "b1000", "b1400", "b1500", "b2000"],
-  gland: ofMasks,
-  zones: ofMasks,
-  lesion: ofMasks,
-  rectum: ofMasks,
-};
 
 /** Letters and digits alone, small: `PI-RADS` and `pi_rads` are one name. */
 const plain = (name: string): string => name.toLowerCase().replace(/[^\p{L}\p{N}]/gu, "");
@@ -161,27 +122,29 @@ const wordsOf = (name: string): string[] =>
     .filter((word) => word !== "");
 
 /**
- * The known column that a name is another writing of, or a misspelling: `patient_id`, `PI-RADS`, `lesion_mask`,
+ * The column of a cohort that a name is another writing of, or a misspelling: `patient_id`, `PI-RADS`, `lesion_mask`,
  * `lesoin`. Null for a column of the cohort's own, such as `age`, and for one that is exactly right.
  */
-export function meantColumn(name: string): KnownColumn | null {
-  if (name.startsWith(ownPrefix) || (knownColumns as readonly string[]).includes(name)) return null;
+export function meantColumn(name: string, columns: CohortColumns): string | null {
+  const known = knownOf(columns);
+  if (name.startsWith(ownPrefix) || known.has(name)) return null;
   const whole = plain(name);
   const words = wordsOf(name);
-  return (
-    knownColumns.find((column) => {
-      const kept = words.filter((word) => !additions[column].includes(word) && !/^\d+$/.test(word)).join("");
-      const names = [column, ...aliases[column]];
-      return (
-        names.includes(whole) ||
-        names.includes(kept) ||
-        isSlip(whole, column) ||
-        isSlip(kept, column) ||
-        (column === "patient" && isPatientsId(words)) ||
-        names.some((known) => isWithAddition(whole, known, additions[column]))
-      );
-    }) ?? null
-  );
+  for (const [column, { aliases, additions }] of known) {
+    const kept = words.filter((word) => !additions.includes(word) && !/^\d+$/.test(word)).join("");
+    const own = plain(column);
+    const names = [own, ...aliases];
+    if (
+      names.includes(whole) ||
+      names.includes(kept) ||
+      isSlip(whole, own) ||
+      isSlip(kept, own) ||
+      (column === "patient" && isPatientsId(words)) ||
+      names.some((one) => isWithAddition(whole, one, additions))
+    )
+      return column;
+  }
+  return null;
 }
 
 /** `hospital_patient_id`: whatever stands before it, a patient's id is what must not be lost. */
@@ -212,7 +175,7 @@ function isSlip(word: string, column: string): boolean {
 }
 
 /** What is wrong with the names of a manifest's columns. */
-export function columnFaults(columns: readonly string[]): string[] {
+export function columnFaults(columns: readonly string[], ofCohort: CohortColumns): string[] {
   const faults: string[] = [];
   const seen = new Set<string>();
   const there = new Set<string>(columns);
@@ -228,10 +191,12 @@ export function columnFaults(columns: readonly string[]): string[] {
   if (faults.length > 0) return faults;
 
   const meant = columns.flatMap((column) => {
-    const name = meantColumn(column);
+    const name = meantColumn(column, ofCohort);
     return name === null ? [] : [{ column, name }];
   });
-  for (const required of requiredColumns) {
+  const wanted = requiredColumns(ofCohort);
+  const known = knownOf(ofCohort);
+  for (const required of wanted) {
     if (there.has(required)) continue;
     const near = meant.find(({ name }) => name === required)?.column;
     faults.push(
@@ -241,11 +206,11 @@ export function columnFaults(columns: readonly string[]): string[] {
   }
   for (const { column, name } of meant) {
     // Beside the right one it is a column of the cohort's own, unless it is the same name in another writing.
-    const isTwice = there.has(name) && plain(column) === name;
-    if ((requiredColumns as readonly string[]).includes(name) && !there.has(name)) continue;
+    const isTwice = there.has(name) && plain(column) === plain(name);
+    if (wanted.includes(name) && !there.has(name)) continue;
     if (there.has(name) && !isTwice) continue;
     faults.push(
-      `column ${describe(column)}: expected ${describe(name)}, the name of the column ${meaning[name]}` +
+      `column ${describe(column)}: expected ${describe(name)}, the name of the column ${known.get(name)?.meaning}` +
         `${isTwice ? ", which stands there too" : ""}. Rename it; where it is something else, call it ` +
         `${describe(`${ownPrefix}${plain(column)}`)}`,
     );
@@ -253,27 +218,13 @@ export function columnFaults(columns: readonly string[]): string[] {
   return faults;
 }
 
-const isUnknown = (column: string): boolean => !(knownColumns as readonly string[]).includes(column);
-
 /** The columns that nobody takes: kept, and without any effect. */
-export const untakenColumns = (columns: readonly string[]): string[] => columns.filter(isUnknown);
+export function untakenColumns(columns: readonly string[], ofCohort: CohortColumns): string[] {
+  const known = knownOf(ofCohort);
+  return columns.filter((column) => !known.has(column));
+}
 
 /** The first of many names, as a message can hold them. */
 const listed = (columns: readonly string[]): string =>
   columns.slice(0, 30).map(describe).join(", ") +
   (columns.length > 30 ? ` and ${columns.length - 30} more` : "");
-
-/** What a column is for, in words that follow "the column". */
-const meaning: Record<KnownColumn, string> = {
-  case: "of the case's id",
-  patient:
-    "of whose case it is, without which the cases of one patient would be spread over training and test",
-  pirads: "of PI-RADS",
-  t2w: "of T2W images",
-  adc: "of ADC images",
-  hbv: "of high-b images",
-  gland: "of gland masks",
-  zones: "of zone masks",
-  lesion: "of lesion masks",
-  rectum: "of rectum masks",
-};

@@ -4,10 +4,20 @@ import { parse } from "csv-parse/sync";
 import { z } from "zod";
 import { describe, messageOf, TransferLimitsError } from "../common/errors.js";
 import { readRegularFile } from "../common/regular-file.js";
-import { columnFaults, knownColumns, mostColumns, type VolumeRole, volumeRoles } from "./columns.js";
+import {
+  type CaseLabels,
+  type CohortColumns,
+  columnFaults,
+  knownColumns,
+  mostColumns,
+  type VolumeRole,
+  volumeRolesOf,
+} from "./columns.js";
+import { type LabelRead, readLabels } from "./labels.js";
 import type { CaseFacts } from "./needs.js";
+import { prostateColumns } from "./presets/prostate.js";
 
-export { type VolumeRole, volumeRoles } from "./columns.js";
+export type { VolumeRole } from "./columns.js";
 
 export interface CohortCase {
   /** Letters, digits, `.`, `_` and `-`; safe as the name of a file. */
@@ -15,9 +25,9 @@ export interface CohortCase {
   /** Whose case it is: the case's id where the manifest has no such column. */
   patient: string;
   /** Absolute paths. */
-  volumes: Partial<Record<VolumeRole, string>>;
-  /** The case's highest PI-RADS, 1 to 5; null where unknown. */
-  pirads: number | null;
+  volumes: Readonly<Record<VolumeRole, string>>;
+  /** By name, such as the case's highest PI-RADS. */
+  labels: CaseLabels;
   /** Columns that this package has no meaning for, as they stand. */
   extra: Record<string, string>;
   /** Where the case ends in the manifest, counted from 1. */
@@ -25,9 +35,9 @@ export interface CohortCase {
 }
 
 /** What the manifest says of a case; whether its masks show anything is known when they are read. */
-export const caseFacts = ({ volumes, pirads }: Pick<CohortCase, "volumes" | "pirads">): CaseFacts => ({
-  roles: Object.keys(volumes) as VolumeRole[],
-  pirads,
+export const caseFacts = ({ volumes, labels }: Pick<CohortCase, "volumes" | "labels">): CaseFacts => ({
+  roles: Object.keys(volumes),
+  labels,
 });
 
 export interface Manifest {
@@ -74,18 +84,12 @@ const rowSchema = z.object({
       "a patient's id of 1 to 128 characters (leave out the column if each case is a patient)",
     )
     .optional(),
-  pirads: z
-    .string()
-    .regex(/^[1-5]?$/, "a whole number from 1 to 5, or nothing")
-    .transform((text) => (text === "" ? null : Number(text)))
-    .default(null),
-  t2w: z.string().min(1, "the path of a T2W image"),
 });
 
 /**
- * Reads a cohort's manifest: a CSV file with one line a case. Columns `case` and `t2w` are required; `adc`, `hbv`,
- * `gland`, `zones`, `lesion`, `rectum`, `pirads` and `patient` may be absent, and all but `case`, `t2w` and `patient`
- * may be empty. Further columns are kept in `extra`, but for those that are nearly one of these (`patient_id`, `PI-RADS`):
+ * Reads a cohort's manifest: a CSV file with one line a case. The columns `case` and that of the reference (`t2w` of a
+ * prostate's) are required; `patient`, other images, masks and labels may be absent, and all but `case`, the reference and
+ * `patient` may be empty. Further columns are kept in `extra`, but for those that are nearly one of these (`patient_id`, `PI-RADS`):
  * what is ignored by mistake changes the results. Fields are separated by commas, semicolons or tabs. A byte-order mark,
  * CRLF, quoted fields and blank lines are fine.
  *
@@ -98,6 +102,7 @@ const rowSchema = z.object({
 export async function readManifest(
   path: string,
   limits: Readonly<ManifestLimits> = defaultManifestLimits,
+  ofCohort: CohortColumns = prostateColumns,
 ): Promise<Manifest> {
   const file = resolve(path);
   const [header, ...rows] = parseRecords(file, await readText(file, limits.bytes), limits.cases);
@@ -108,7 +113,7 @@ export async function readManifest(
     throw badManifest(file, [
       `it has ${columns.length} columns; expected at most ${limits.columns}; ${raised("columns")}`,
     ]);
-  refuse(file, columnFaults(columns));
+  refuse(file, columnFaults(columns, ofCohort));
   if (rows.length === 0)
     throw badManifest(file, ["it has column names but no case: expected at least one line below them"]);
 
@@ -127,7 +132,7 @@ export async function readManifest(
       );
       continue;
     }
-    const { case: found, faults: inRow } = readRow(dirname(file), columns, fields, line);
+    const { case: found, faults: inRow } = readRow(dirname(file), columns, fields, line, ofCohort);
     faults.add(...inRow);
     if (found === undefined) continue;
     const before = lineOf.get(found.id);
@@ -240,6 +245,7 @@ function readRow(
   columns: readonly string[],
   fields: readonly string[],
   line: number,
+  ofCohort: CohortColumns,
 ): { case?: CohortCase; faults: string[] } {
   const values = new Map(columns.map((column, index) => [column, fields[index] as string]));
   const faults: string[] = [];
@@ -251,20 +257,26 @@ function readRow(
   const row = rowSchema.safeParse(Object.fromEntries(values));
   for (const issue of row.error?.issues ?? []) fault(String(issue.path[0]), issue.message);
 
-  const volumes: CohortCase["volumes"] = {};
-  for (const role of volumeRoles) {
+  const { labels, wrong }: LabelRead = readLabels(values, ofCohort);
+  for (const { column, expected } of wrong) fault(column, expected);
+  const { reference, images } = ofCohort;
+  const volumes: Record<VolumeRole, string> = {};
+  for (const role of volumeRolesOf(ofCohort)) {
     const text = values.get(role) ?? "";
-    if (text === "") continue;
+    if (text === "") {
+      if (role === reference)
+        fault(role, `the path of a ${images[role]?.words.replace(/ volume$/, " image")}`);
+      continue;
+    }
     const place = resolvePath(folder, text);
     if (place === undefined) fault(role, "a path inside the manifest's folder, or an absolute path,");
     else volumes[role] = place;
   }
   if (!row.success || faults.length > 0) return { faults };
-  const { case: id, patient = id, pirads } = row.data;
-  const extra = Object.fromEntries(
-    [...values].filter(([column]) => !(knownColumns as readonly string[]).includes(column)),
-  );
-  return { case: { id, patient, volumes, pirads, extra, line }, faults };
+  const { case: id, patient = id } = row.data;
+  const known = knownColumns(ofCohort);
+  const extra = Object.fromEntries([...values].filter(([column]) => !known.includes(column)));
+  return { case: { id, patient, volumes, labels, extra, line }, faults };
 }
 
 /** Undefined for a relative path that leaves the folder, or what no file can be called. */

@@ -1,5 +1,7 @@
-import { columnWords, type MaskRole, maskRoles } from "./columns.js";
+import type { CohortColumns, MaskRole } from "./columns.js";
+import { wordsOfColumn } from "./needs.js";
 import type { PreparedCase } from "./preprocess.js";
+import { prostateColumns } from "./presets/prostate.js";
 
 /** How the masks of one column came out of the preparation. */
 export interface MaskCount {
@@ -13,9 +15,12 @@ export interface MaskCount {
 }
 
 /** Counts the masks of prepared cases, each case once, whatever sets it is in. */
-export function countMasks(prepared: Iterable<PreparedCase>): MaskCount[] {
+export function countMasks(
+  prepared: Iterable<PreparedCase>,
+  { masks }: Pick<CohortColumns, "masks"> = prostateColumns,
+): MaskCount[] {
   const cases = [...new Map([...prepared].map((one) => [one.file, one])).values()];
-  return maskRoles.flatMap((role) => {
+  return Object.keys(masks).flatMap((role) => {
     const having = cases.filter(({ volumes }) => volumes.includes(role));
     if (having.length === 0) return [];
     const count = (which: "emptyMasks" | "gradedMasks") =>
@@ -27,7 +32,8 @@ export function countMasks(prepared: Iterable<PreparedCase>): MaskCount[] {
 /** What a person should know of the masks: sentences, none where all of them are as they should be. */
 export function masksInWords(counts: readonly MaskCount[]): string[] {
   return counts.flatMap(({ role, cases, empty, graded }) => {
-    const of = (number: number) => `${number} of ${cases} ${columnWords[role]}${cases === 1 ? "" : "s"}`;
+    const of = (number: number) =>
+      `${number} of ${cases} ${wordsOfColumn(role, "mask")}${cases === 1 ? "" : "s"}`;
     return [
       ...(empty > 0 ? [`${of(empty)} show${empty === 1 ? "s" : ""} nothing in the crop.`] : []),
       ...(graded > 0

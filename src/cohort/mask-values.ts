@@ -1,6 +1,6 @@
 import { Tensor } from "../native/tensor.js";
 import { type CheckedMask, checkMask } from "../native/volumes.js";
-import type { MaskRole } from "./columns.js";
+import type { MaskColumn } from "./columns.js";
 import { badImage } from "./formats/bad-image.js";
 import type { Image } from "./image.js";
 
@@ -12,22 +12,40 @@ export interface LabelledMask {
 
 /**
  * A mask with values that are sound, before anything is resampled: labels within a thousandth of whole numbers are
- * rounded; where foreground alone is meant (gland, lesion, rectum) every label becomes 1, and a graded mask is 1 above
- * one half. Zones keep their labels.
+ * rounded; where foreground alone is meant (a prostate's gland, lesion, rectum) every label becomes 1, and a graded mask is
+ * 1 above one half. A mask of several labels, such as zones, keeps them.
  *
- * @param role null where it is not known what the mask shows: then either will do
+ * @param column null where it is not known what the mask shows: then either will do
  * @throws `BAD_IMAGE` for values that are no labels, with some of them
  */
-export async function labelled(image: Image, role: MaskRole | null): Promise<LabelledMask> {
+export async function labelled(
+  image: Image,
+  column: Pick<MaskColumn, "labels" | "closed"> | null,
+): Promise<LabelledMask> {
   using values = Tensor.sharing(image.data, image.shape);
-  let checked = await checkMask(values, role !== null && role !== "zones");
-  if (role === null && checked.kind === "graded") checked = await checkMask(values, true);
+  let checked = await checkMask(values, column !== null && column.labels === undefined);
+  if (column === null && checked.kind === "graded") checked = await checkMask(values, true);
   if (checked.mask === null) throw badImage(image.path, refusal(checked));
   using mask = checked.mask;
+  const data = (await mask.toArray()) as Float32Array;
+  if (column?.closed && column.labels !== undefined) refuseOthers(image.path, data, column.labels);
   return {
-    image: { ...image, data: (await mask.toArray()) as Float32Array },
+    image: { ...image, data },
     graded: checked.kind === "graded",
   };
+}
+
+/** Refuses a mask with labels that the study does not name: what they are of would be taken for background. */
+function refuseOthers(path: string, data: Float32Array, labels: Readonly<Record<number, string>>): void {
+  const named = Object.keys(labels).map(Number);
+  const others = new Set<number>();
+  for (const value of data) if (value !== 0 && !named.includes(value)) others.add(value);
+  if (others.size === 0) return;
+  throw badImage(
+    path,
+    `it has the labels ${inWords([...others].sort((a, b) => a - b).slice(0, 10))}, which the study does not name: expected ` +
+      `0 and ${inWords(named)}. Name them in cohort.columns.masks, or give a mask without them`,
+  );
 }
 
 /** Why a mask's values are refused, and how to mend it. */

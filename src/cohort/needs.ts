@@ -1,8 +1,11 @@
-import { type ColumnOfNeed, columnWords, type VolumeRole } from "./columns.js";
+import type { CaseLabels, MaskRole, VolumeRole } from "./columns.js";
+import { prostateColumns } from "./presets/prostate.js";
 
 /** What a task, or a pretraining, cannot do without: of these columns of the manifest, a case must have one. */
 export interface Need {
-  oneOf: readonly [ColumnOfNeed, ...ColumnOfNeed[]];
+  oneOf: readonly [string, ...string[]];
+  /** What such a column holds; default: an image. */
+  holds?: "image" | "mask" | "label";
   /** It is a mask that must show something in the crop. */
   shown?: true;
   /** What a user can do about a case without it, other than to fill the column. */
@@ -13,20 +16,29 @@ export interface Need {
 export interface CaseFacts {
   readonly roles: readonly VolumeRole[];
   /** Masks among them that show nothing; absent where there is none, or where nobody has looked yet. */
-  readonly emptyMasks?: readonly VolumeRole[];
-  /** 1 to 5; null where unknown. */
-  readonly pirads: number | null;
+  readonly emptyMasks?: readonly MaskRole[];
+  readonly labels: CaseLabels;
 }
 
-const has = ({ roles, pirads }: CaseFacts, column: ColumnOfNeed): boolean =>
-  column === "pirads" ? pirads !== null : roles.includes(column);
+const words: Readonly<Record<string, string>> = Object.fromEntries(
+  [prostateColumns.images, prostateColumns.masks, prostateColumns.labels].flatMap((columns) =>
+    Object.entries(columns).map(([name, column]) => [name, column.words]),
+  ),
+);
+
+/** What a column holds, in words that follow "it has no": one that is called as the prostate's is takes its words. */
+export const wordsOfColumn = (column: string, holds: Need["holds"] = "image"): string =>
+  words[column] ?? (holds === "label" ? `label ${column}` : `${column} ${holds}`);
+
+const has = ({ roles, labels }: CaseFacts, column: string): boolean =>
+  roles.includes(column) || Object.hasOwn(labels, column);
 
 /** Whether a case has a mask that shows anything: one may be empty, or its crop. */
-export const shows = ({ roles, emptyMasks = [] }: CaseFacts, role: VolumeRole): boolean =>
+export const shows = ({ roles, emptyMasks = [] }: CaseFacts, role: MaskRole): boolean =>
   roles.includes(role) && !emptyMasks.includes(role);
 
 const isMet = (facts: CaseFacts, { oneOf, shown }: Need): boolean =>
-  oneOf.some((column) => (shown && column !== "pirads" ? shows(facts, column) : has(facts, column)));
+  oneOf.some((column) => (shown ? shows(facts, column) : has(facts, column)));
 
 /** The first of these needs that a case does not meet; null where it has all that is needed. */
 export const unmetNeed = (needs: readonly Need[], facts: CaseFacts): Need | null =>
@@ -36,9 +48,9 @@ export const unmetNeed = (needs: readonly Need[], facts: CaseFacts): Need | null
 export function lackOf(needs: readonly Need[], facts: CaseFacts): string | null {
   const need = unmetNeed(needs, facts);
   if (need === null) return null;
-  const { oneOf, shown, mend } = need;
+  const { oneOf, shown, mend, holds } = need;
   const [first, ...others] = oneOf;
-  const words = oneOf.map((column) => columnWords[column]);
+  const words = oneOf.map((column) => wordsOfColumn(column, holds));
   const lack =
     others.length > 0
       ? shown

@@ -13,7 +13,7 @@ import {
   readOfCase,
   resolveOptions,
 } from "./case-on-grid.js";
-import type { VolumeRole } from "./manifest.js";
+import { prostateColumns } from "./presets/prostate.js";
 import { openingOf, type Preparation, preparationFields, type preparationSchema } from "./schema.js";
 
 /** The files of one case: its image, and what lies beside it. Each is on its own grid. */
@@ -37,8 +37,8 @@ export interface PreparationOptions {
   voxels?: [number, number, number];
   /** The box of the patient that is kept. Default: all that the image reaches. */
   crop?: {
-    /** Default `"gland"`: around the gland's middle; without a gland, around the image's. */
-    around?: "gland" | "centre";
+    /** `centre`, or a mask. Default `"gland"`: around the gland's middle; without a gland, around the image's. */
+    around?: string;
     /** Height (front-back), width (left-right) and depth (head-foot) in mm. Default `"whole"`. */
     fieldOfView?: "whole" | [number, number, number];
   };
@@ -57,7 +57,7 @@ export interface PrepareVolumeOptions extends PreparationOptions {
 }
 
 /** One case on the grid. Tensors are [D, H, W], float32: k to the head, j to the back, i to the left. */
-export interface PreparedVolume extends Partial<Record<VolumeRole, Tensor>>, Disposable {
+export interface PreparedVolume extends Partial<Record<Exclude<keyof CaseFiles, "t2w">, Tensor>>, Disposable {
   /** Normalised, as `adc` and `hbv` are; masks hold their labels. */
   t2w: Tensor;
   /** Voxel size in mm, [D, H, W]. */
@@ -65,7 +65,7 @@ export interface PreparedVolume extends Partial<Record<VolumeRole, Tensor>>, Dis
   /** Row-major 4x4: voxel index (k, j, i, 1) to patient position (x, y, z, 1) in mm, LPS. */
   voxelToPatient: number[];
   /** Masks without a voxel in the crop. */
-  emptyMasks: VolumeRole[];
+  emptyMasks: string[];
 }
 
 const filePath = z.string().refine((path) => path !== "" && !path.includes("\0"), {
@@ -81,7 +81,7 @@ export const caseFilesFields = {
   zones: filePath.optional(),
   lesion: filePath.optional(),
   rectum: filePath.optional(),
-} satisfies Record<VolumeRole, z.ZodType>;
+} satisfies Record<keyof CaseFiles, z.ZodType>;
 const caseFilesSchema = section(caseFilesFields);
 
 /**
@@ -132,12 +132,12 @@ export async function prepareVolume(
   if (typeof image !== "object") requirePath(image, "image");
   const paths = typeof image === "string" ? { t2w: image } : checked(caseFilesSchema, image, "image");
   const { tensors, spacing, voxelToPatient, emptyMasks } = await prepareFiles(
-    paths as CasePaths,
+    paths as unknown as CasePaths,
     settings,
     signal,
   );
   return {
-    ...(tensors as Pick<PreparedVolume, VolumeRole>),
+    ...(tensors as Pick<PreparedVolume, keyof CaseFiles>),
     spacing,
     voxelToPatient,
     emptyMasks,
@@ -155,7 +155,7 @@ export async function prepareFiles(
 ): Promise<CaseOnGrid> {
   const opening = openingOf(preparation.images);
   try {
-    const images = await readAllOf(paths, (path) => readOfCase(path, opening), signal);
+    const images = await readAllOf(paths, prostateColumns, (path) => readOfCase(path, opening), signal);
     return await caseOnGrid(images, resolveOptions(preparation), signal);
   } catch (error) {
     throw codedError(error);

@@ -12,9 +12,12 @@ import {
   readOfCase,
   resolveOptions,
   rolesOf,
+  settingsText,
 } from "./case-on-grid.js";
+import { type CaseLabels, type MaskRole, type VolumeRole, volumeRolesOf } from "./columns.js";
 import type { Image, OpenImageOptions } from "./image.js";
-import type { CohortCase, Manifest, VolumeRole } from "./manifest.js";
+import { measuredLabels } from "./labels.js";
+import type { CohortCase, Manifest } from "./manifest.js";
 
 export type { PreprocessOptions } from "./case-on-grid.js";
 
@@ -22,14 +25,14 @@ export type { PreprocessOptions } from "./case-on-grid.js";
 export interface PreparedCase {
   id: string;
   patient: string;
-  pirads: number | null;
+  labels: CaseLabels;
   /** Absolute path of a safetensors file with a float32 tensor [D, H, W] for each of `volumes`. */
   file: string;
   volumes: VolumeRole[];
   /** Masks among them without a voxel in the crop; absent where there is none. */
-  emptyMasks?: VolumeRole[];
+  emptyMasks?: MaskRole[];
   /** Masks among them whose file holds values between 0 and 1: foreground is what was above one half there. */
-  gradedMasks?: VolumeRole[];
+  gradedMasks?: MaskRole[];
   /** Voxel size in mm, [D, H, W]. */
   spacing: [number, number, number];
 }
@@ -53,7 +56,7 @@ export interface PreparationEvent {
 
 /**
  * Brings every case of a cohort onto the study's grid: images and masks are sampled by physical position, in one
- * interpolation from their own grids, on a crop along T2W's axes (k to the head, j to the back, i to the left); images
+ * interpolation from their own grids, on a crop along the reference's axes (k to the head, j to the back, i to the left); images
  * linearly, after a Gaussian where they are made coarser; then normalised. Results are cached by content: what was
  * prepared before is found again without reading an original.
  *
@@ -133,7 +136,7 @@ export const exclusionOf = (refusal: Refusal, id: string, folder: string | null)
 });
 
 /** What of a case its preparation asks for. */
-export type CaseToPrepare = Pick<CohortCase, "id" | "patient" | "pirads" | "volumes">;
+export type CaseToPrepare = Pick<CohortCase, "id" | "patient" | "labels" | "volumes">;
 
 /** As `prepareCohort`, for cases that come one by one. @throws of the function: `Refusal`, `ABORTED` */
 export async function openPreparation(
@@ -166,7 +169,7 @@ export async function preparedBefore(
   const found: PreparedCase[] = [];
   for (const one of manifest.cases) {
     const entry = await knownEntry(one, settings, cache, (key) => cache.find(key, settings.shape));
-    if (entry) found.push(asPrepared(one, entry, cache));
+    if (entry) found.push(asPrepared(one, entry, cache, settings));
   }
   return found;
 }
@@ -182,28 +185,33 @@ async function prepareCase(
   const { cache, find, signal } = where;
   throwIfAborted(signal);
   const known = await knownEntry(cohortCase, settings, cache, find);
-  if (known) return asPrepared(cohortCase, known, cache);
+  if (known) return asPrepared(cohortCase, known, cache, settings);
 
   const { volumes: paths } = cohortCase;
-  const originals = await readAllOf(paths, (path) => readOriginal(path, cache, where.images), signal);
-  const images: Partial<Record<VolumeRole, Image>> = {};
-  const contents: Partial<Record<VolumeRole, string>> = {};
-  const roles = rolesOf(paths);
+  const originals = await readAllOf(
+    paths,
+    settings.columns,
+    (path) => readOriginal(path, cache, where.images),
+    signal,
+  );
+  const images: Record<VolumeRole, Image> = {};
+  const contents: Record<VolumeRole, string> = {};
+  const roles = rolesOf(paths, settings.columns);
   for (const role of roles) {
     const { image, content } = originals[role] as Original;
     images[role] = image;
     contents[role] = content;
   }
   // The same content may lie under another name.
-  const key = entryKey(JSON.stringify(settings), contents);
+  const key = keyOf(settings, contents);
   const entry = await find(key);
-  if (entry) return asPrepared(cohortCase, entry, cache);
+  if (entry) return asPrepared(cohortCase, entry, cache, settings);
 
   const { tensors, ...made } = await caseOnGrid(images, settings, signal);
   try {
     const metadata = { key, volumes: roles, ...made };
     await cache.write(metadata, tensors);
-    return asPrepared(cohortCase, metadata, cache);
+    return asPrepared(cohortCase, metadata, cache, settings);
   } finally {
     disposeNamed(tensors);
   }
@@ -216,26 +224,38 @@ async function knownEntry(
   cache: VolumeCache,
   find: FindEntry,
 ): Promise<EntryMetadata | null> {
-  const known: Partial<Record<VolumeRole, string>> = {};
-  for (const role of rolesOf(cohortCase.volumes)) {
+  const known: Record<VolumeRole, string> = {};
+  for (const role of rolesOf(cohortCase.volumes, settings.columns)) {
     const content = await cache.contentOf(cohortCase.volumes[role] as string);
     if (content === null) return null;
     known[role] = content;
   }
-  return find(entryKey(JSON.stringify(settings), known));
+  return find(keyOf(settings, known));
 }
+
+const keyOf = (settings: GridSettings, contents: Readonly<Record<VolumeRole, string>>): string =>
+  entryKey(settingsText(settings), volumeRolesOf(settings.columns), contents);
 
 /** A case, and what the cache's entry says about it. */
 function asPrepared(
-  { id, patient, pirads }: CaseToPrepare,
-  { key, volumes, emptyMasks, gradedMasks, spacing }: Omit<EntryMetadata, "format" | "voxelToPatient">,
+  { id, patient, labels: known }: CaseToPrepare,
+  {
+    key,
+    volumes,
+    emptyMasks,
+    gradedMasks,
+    maskVolumes,
+    spacing,
+  }: Omit<EntryMetadata, "format" | "voxelToPatient">,
   cache: VolumeCache,
+  { columns }: GridSettings,
 ): PreparedCase {
   const masks = {
     ...(emptyMasks.length === 0 ? {} : { emptyMasks }),
     ...(gradedMasks.length === 0 ? {} : { gradedMasks }),
   };
-  return { id, patient, pirads, file: cache.pathOf(key), volumes, ...masks, spacing };
+  const labels = measuredLabels(known, maskVolumes, columns);
+  return { id, patient, labels, file: cache.pathOf(key), volumes, ...masks, spacing };
 }
 
 interface Original {

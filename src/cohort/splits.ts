@@ -1,6 +1,9 @@
 import { TransferLimitsError } from "../common/errors.js";
 import { type RandomStream, randomStream } from "../common/random.js";
+import type { CohortColumns } from "./columns.js";
+import { stratumOf } from "./labels.js";
 import type { CohortCase } from "./manifest.js";
+import { prostateColumns } from "./presets/prostate.js";
 
 /** Case ids, each list in the order of the manifest; no patient has cases in two of them. */
 export interface Splits {
@@ -27,22 +30,23 @@ type Part = (typeof parts)[number];
 type Counts = Record<Part, number>;
 
 /**
- * Divides a cohort by patient, at random but reproducibly, keeping the mix of PI-RADS in every part.
+ * Divides a cohort by patient, at random but reproducibly, keeping the mix of a label in every part: of a prostate's, PI-RADS.
  *
  * - Counts and fractions are of patients, who take all their cases along, however many. Fractions become counts by
  *   largest remainder, with at least one patient for every part that asked for more than 0. Counts are met exactly.
- * - Strata are the patients' highest PI-RADS, and one for patients of whom none is known. The number of a stratum's
+ * - Strata are the patients' highest class of that label, and one for patients of whom none is known. The number of a stratum's
  *   patients in a part differs from its proportional share by less than 1.
  * - The result follows from the seed and the set of cases, not from their order.
  *
  * @throws `BAD_CONFIG` when the request is not three such numbers, or asks for more than there is
  */
 export function makeSplits(
-  cases: readonly Pick<CohortCase, "id" | "patient" | "pirads">[],
+  cases: readonly Pick<CohortCase, "id" | "patient" | "labels">[],
   request: SplitRequest,
   seed: number,
+  columns: CohortColumns = prostateColumns,
 ): Splits {
-  const strata = stratify(cases);
+  const strata = stratify(cases, columns);
   const patients = [...strata.values()].reduce((sum, names) => sum + names.length, 0);
   const wanted = countsOf(request, { patients, cases: cases.length });
   const partOf = allocate(strata, wanted, seed);
@@ -134,15 +138,18 @@ function apportion(fractions: Counts, total: number): Counts {
 }
 
 /** The patients of every stratum, in an order that does not depend on the manifest's. */
-function stratify(cases: readonly Pick<CohortCase, "patient" | "pirads">[]): Map<number, string[]> {
+function stratify(
+  cases: readonly Pick<CohortCase, "patient" | "labels">[],
+  columns: CohortColumns,
+): Map<number, string[]> {
   const highest = new Map<string, number>();
-  for (const { patient, pirads } of cases)
-    highest.set(patient, Math.max(highest.get(patient) ?? 0, pirads ?? 0));
+  for (const { patient, labels } of cases)
+    highest.set(patient, Math.max(highest.get(patient) ?? 0, stratumOf(labels, columns)));
   const strata = new Map<number, string[]>();
-  for (const [patient, pirads] of [...highest].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const stratum = strata.get(pirads) ?? [];
-    stratum.push(patient);
-    strata.set(pirads, stratum);
+  for (const [patient, stratum] of [...highest].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const patients = strata.get(stratum) ?? [];
+    patients.push(patient);
+    strata.set(stratum, patients);
   }
   return new Map([...strata].sort(([a], [b]) => a - b));
 }
@@ -151,8 +158,8 @@ function allocate(strata: ReadonlyMap<number, string[]>, wanted: Counts, seed: n
   const sizes = [...strata.values()].map(({ length }) => length);
   const quotas = roundTable(sizes, wanted);
   const partOf = new Map<string, Part>();
-  for (const [row, [pirads, patients]] of [...strata].entries()) {
-    const stream = randomStream(seed, "split", pirads === 0 ? "unknown" : pirads);
+  for (const [row, [stratum, patients]] of [...strata].entries()) {
+    const stream = randomStream(seed, "split", stratum === 0 ? "unknown" : stratum);
     const quota = { ...(quotas[row] as Counts) };
     for (const patient of stream.shuffle(patients)) {
       const part = drawPart(quota, stream);

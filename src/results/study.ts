@@ -1,6 +1,5 @@
 /** What a study leaves beside its cells: `results.json`, `splits.json` and `sessions.json`. */
 import { z } from "zod";
-import { maskRoles } from "../cohort/columns.js";
 import type { MaskCount } from "../cohort/mask-counts.js";
 import type { Exclusion } from "../cohort/preprocess.js";
 import { comparators } from "../common/vocabulary.js";
@@ -24,7 +23,7 @@ const exclusionSchema: z.ZodType<Exclusion> = z.object({
 });
 
 const maskCountSchema: z.ZodType<MaskCount> = z.object({
-  role: z.enum(maskRoles),
+  role: text,
   cases: whole,
   empty: whole,
   graded: whole,

@@ -1,13 +1,15 @@
 import { readExclusionList } from "../cohort/exclusion-list.js";
-import { caseFacts, readManifest } from "../cohort/manifest.js";
+import { caseFacts } from "../cohort/manifest.js";
 import type { CaseFacts } from "../cohort/needs.js";
+import { columnsOf } from "../cohort/own-columns.js";
 import { makeSplits } from "../cohort/splits.js";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { tryFolder } from "../common/folder-trial.js";
 import { ownCommand } from "../common/own-commands.js";
 import type { Fault } from "../common/validation.js";
 import { openCheckpoint } from "../models/checkpoints/checkpoint-file.js";
-import { contrastNeeds } from "../models/pretraining/patch-contrast.js";
+import { contrastNeedsOf } from "../models/pretraining/patch-contrast.js";
+import { seenOf } from "../models/pretraining/sees.js";
 import { encoderOf } from "../models/specification.js";
 import { weightsFit } from "../models/weights.js";
 import { Network } from "../native/network.js";
@@ -21,6 +23,7 @@ import {
   divideCohorts,
   judgedOn,
   pretrainingCohort,
+  readCohortManifest,
   type SeedDivision,
 } from "./prepare.js";
 import type { Study } from "./schema.js";
@@ -70,9 +73,9 @@ function withoutRepetition(fault: Report): Report {
 
 async function checkSplits(study: Study, fault: Report): Promise<void> {
   const check = async (path: PropertyKey[], manifest: string, split: Study["split"]) => {
-    const { cases } = await readManifest(manifest, study.cohort.manifestLimits);
+    const { cases } = await readCohortManifest(manifest, study.cohort);
     try {
-      makeSplits(cases, split, study.seed);
+      makeSplits(cases, split, study.seed, columnsOf(study.cohort));
     } catch (error) {
       fault(path, messageOf(error));
     }
@@ -86,7 +89,7 @@ async function checkSplits(study: Study, fault: Report): Promise<void> {
 /** Files that models name must be there, and be what they are taken for. */
 async function checkPresent(study: Study, fault: Report): Promise<void> {
   for (const [index, model] of study.models.entries()) {
-    if (model.pretrain?.manifest) await readManifest(model.pretrain.manifest, study.cohort.manifestLimits);
+    if (model.pretrain?.manifest) await readCohortManifest(model.pretrain.manifest, study.cohort);
     if (model.pretrain?.exclude) await readExclusionList(model.pretrain.exclude);
     if (model.weights === undefined) continue;
     try {
@@ -167,16 +170,18 @@ async function checkPretraining(study: Study, cohorts: DividedCohorts, fault: Re
   for (const [index, { name, pretrain }] of study.models.entries()) {
     if (!pretrain || !isPlanned.has(name)) continue;
     try {
-      const { cases, manifest } = await pretrainingCohort(
-        name,
-        pretrain,
-        cohorts,
-        study.cohort.manifestLimits,
-      );
+      const { cases, manifest } = await pretrainingCohort(name, pretrain, cohorts, study.cohort);
       if (pretrain.method !== "patch-contrast") continue;
       const facts = cases.map(caseFacts);
       const instead = "choose another method, or weights";
-      const lacking = neverMet(pretrain.method, contrastNeeds, facts, manifest.path, instead);
+      const sees = seenOf(columnsOf(study.cohort), pretrain.mask);
+      if (sees.mask === null) {
+        const message =
+          "expected a mask among the cohort's columns, whose foreground patch-contrast tells apart";
+        fault(["models", index, "pretrain", "method"], `${message}, but there is none: ${instead}`);
+        continue;
+      }
+      const lacking = neverMet(pretrain.method, contrastNeedsOf(sees), facts, manifest.path, instead);
       if (lacking !== null) fault(["models", index, "pretrain", "method"], lacking);
     } catch (error) {
       if (!(error instanceof TransferLimitsError) || error.code !== "BAD_CONFIG") throw error;

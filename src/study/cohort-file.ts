@@ -137,5 +137,7 @@ function fingerprintsOf(cohort: Division): Map<string, string> {
   return all;
 }
 
-const contentsOf = ({ file, patient, pirads }: PreparedCase): string =>
-  `${basename(file)} ${pirads ?? "-"} ${patient}`;
+/** Labels that follow from voxels stand in the name of the file. */
+const contentsOf = ({ file, patient, labels }: PreparedCase): string => {
+  return `${basename(file)} ${JSON.stringify(labels)} ${patient}`;
+};

@@ -2,6 +2,7 @@ import { rm } from "node:fs/promises";
 import { comparatorOf } from "../alignment/distances.js";
 import { factsOf } from "../cohort/case-volumes.js";
 import { countMasks } from "../cohort/mask-counts.js";
+import { columnsOf } from "../cohort/own-columns.js";
 import { writeFileAtomically } from "../common/atomic-file.js";
 import { groupBy } from "../common/group-by.js";
 import { packageVersion } from "../common/package-version.js";
@@ -97,7 +98,7 @@ export class ResultsCollector {
           test: cohort.split.test.length,
         },
         ...ofTasks(cohort),
-        masks: countMasks(preparedCases(cohort)),
+        masks: countMasks(preparedCases(cohort), columnsOf(study.cohort)),
         excluded: [...cohort.excluded, ...leftOutOfTasks(study, cohort)],
       },
       cells,

@@ -1,6 +1,7 @@
 import { basename } from "node:path";
 import { listedPatients, readExclusionList } from "../cohort/exclusion-list.js";
-import { type CohortCase, type Manifest, type ManifestLimits, readManifest } from "../cohort/manifest.js";
+import { type CohortCase, type Manifest, readManifest } from "../cohort/manifest.js";
+import { columnsOf, normalisationOf } from "../cohort/own-columns.js";
 import { type PreparedCase, type PreprocessOptions, prepareCohort } from "../cohort/preprocess.js";
 import { openingOf } from "../cohort/schema.js";
 import { makeSplits, type Splits } from "../cohort/splits.js";
@@ -51,8 +52,8 @@ export interface SeedDivision {
 export async function divideCohorts(study: Study): Promise<[SeedDivision, ...SeedDivision[]]> {
   const [own, ...others] = cohortRequests(study);
   const divide = async (request: CohortRequest, seed: number | null): Promise<DividedCohort> => {
-    const { cases } = await readManifest(request.manifest, study.cohort.manifestLimits);
-    const splits = makeSplits(cases, request.split, splitSeed(study, seed));
+    const { cases } = await readCohortManifest(request.manifest, study.cohort);
+    const splits = makeSplits(cases, request.split, splitSeed(study, seed), columnsOf(study.cohort));
     return { ...request, cases, splits, patients: patientsOf(cases, splits) };
   };
   const divisions: SeedDivision[] = [];
@@ -105,14 +106,7 @@ export async function prepareStudyCohort(study: Study, options: PrepareOptions):
     Promise.all(
       study.models.flatMap(({ name, pretrain }) =>
         pretrain
-          ? [
-              pretrainingCohort(
-                name,
-                pretrain,
-                apartFrom(study, divisions, division),
-                study.cohort.manifestLimits,
-              ),
-            ]
+          ? [pretrainingCohort(name, pretrain, apartFrom(study, divisions, division), study.cohort)]
           : [],
       ),
     );
@@ -123,7 +117,7 @@ export async function prepareStudyCohort(study: Study, options: PrepareOptions):
   const prepared = new Map<string, Map<string, PreparedCase>>();
   const manifests = new Map<string, Manifest>();
   for (const { manifest } of cohorts)
-    manifests.set(manifest, await readManifest(manifest, study.cohort.manifestLimits));
+    manifests.set(manifest, await readCohortManifest(manifest, study.cohort));
   for (const { manifest } of pretraining) manifests.set(manifest.path, manifest);
   for (const [path, manifest] of manifests) {
     const used = new Set([
@@ -225,10 +219,10 @@ export async function pretrainingCohort(
   model: string,
   { manifest: path, exclude }: PretrainSettings,
   cohorts: DividedCohorts,
-  limits: ManifestLimits,
+  cohort: Study["cohort"],
 ): Promise<PretrainingCohort> {
   const [own] = cohorts;
-  const manifest = await readManifest(path ?? own.manifest, limits);
+  const manifest = await readCohortManifest(path ?? own.manifest, cohort);
   const train = new Set(own.splits.train);
   const candidates = path === null ? manifest.cases.filter(({ id }) => train.has(id)) : manifest.cases;
   const { validation, test } = heldOut(cohorts.map(({ patients }) => patients));
@@ -266,17 +260,17 @@ function ofItsOwn([own, ...others]: DividedCohorts): string {
   );
 }
 
+/** A manifest that a study names, all of which have the columns of its cohort. @throws `BAD_MANIFEST` */
+export const readCohortManifest = (path: string, cohort: Study["cohort"]): Promise<Manifest> =>
+  readManifest(path, cohort.manifestLimits, columnsOf(cohort));
+
 /** How a study's cases are brought onto its grid. */
-export const preprocessOptions = ({
-  voxels,
-  crop,
-  normalise,
-  masks,
-}: Study["cohort"]): PreprocessOptions => ({
-  voxels,
-  crop,
-  normalise,
-  masks,
+export const preprocessOptions = (cohort: Study["cohort"]): PreprocessOptions => ({
+  voxels: cohort.voxels,
+  crop: cohort.crop,
+  normalise: normalisationOf(cohort),
+  masks: cohort.masks,
+  columns: columnsOf(cohort),
 });
 
 function prepareCases(

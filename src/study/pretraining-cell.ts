@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { openCase } from "../cohort/case-volumes.js";
+import { columnsOf } from "../cohort/own-columns.js";
 import { VolumeBank } from "../cohort/volume-bank.js";
 import { linkOrCopy, writeFileAtomically, writeJson } from "../common/atomic-file.js";
 import { TransferLimitsError } from "../common/errors.js";
@@ -8,6 +9,7 @@ import { packageVersion } from "../common/package-version.js";
 import { randomStream, seedFor } from "../common/random.js";
 import { ownMetadata } from "../models/checkpoints/own-weights.js";
 import { type EncoderOrigin, originMetadata } from "../models/pretraining/origin.js";
+import { seenOf } from "../models/pretraining/sees.js";
 import { encoderParameters, parameterCount } from "../models/weights.js";
 import { Network } from "../native/network.js";
 import { writeSafetensors } from "../native/safetensors.js";
@@ -42,7 +44,13 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
   }
   using bank = VolumeBank.on(device);
   const opened = await Promise.all(prepared.map((one) => openCase(one, device, bank)));
-  const method = await pretrainingMethod(settings, encoder, opened, device);
+  const method = await pretrainingMethod(
+    settings,
+    encoder,
+    opened,
+    device,
+    seenOf(columnsOf(study.cohort), settings.mask),
+  );
   const seen = new Set(method.cases.map((volumes) => volumes.case));
   const patients = [
     ...new Set(prepared.flatMap(({ id, patient }) => (seen.has(id) ? [patient] : []))),

@@ -1,8 +1,10 @@
 import type { CaseVolumes } from "../cohort/case-volumes.js";
+import { wordsOfColumn } from "../cohort/needs.js";
 import { TransferLimitsError } from "../common/errors.js";
 import type { RandomStream } from "../common/random.js";
 import { maskedAutoencoderLoss, maskedBatch } from "../models/pretraining/masked-autoencoder.js";
 import { contrastBatch, patchContrastLoss, showsLesion } from "../models/pretraining/patch-contrast.js";
+import { type Sees, seenOfProstate } from "../models/pretraining/sees.js";
 import {
   distillationAt,
   type SlicedCase,
@@ -51,6 +53,7 @@ export async function pretrainingMethod(
   encoder: EncoderSpec,
   opened: readonly CaseVolumes[],
   device: string,
+  sees: Sees = seenOfProstate,
 ): Promise<PretrainingMethod> {
   const those = <T>(all: readonly T[], indices: readonly number[]) => indices.map((index) => all[index] as T);
   switch (settings.method) {
@@ -64,18 +67,21 @@ export async function pretrainingMethod(
           const chosen = those(opened, indices);
           const { patch, maskRatio } = settings;
           const draws = chosen.map((volumes) => draw("mask", volumes));
-          return maskedBatch(chosen, draws, { channels: encoder.channels, patch, maskRatio, device });
+          return maskedBatch(chosen, draws, {
+            ...{ channels: encoder.channels, patch, maskRatio, device },
+            images: sees.images,
+          });
         },
         check: () => {},
       };
     case "patch-contrast": {
-      const cases = await withLesions(opened);
+      const cases = await withLesions(opened, sees);
       return {
         cases,
         loss: patchContrastLoss(settings),
         hasTeacher: false,
         begin: async () => {},
-        batch: (indices) => contrastBatch(those(cases, indices)),
+        batch: (indices) => contrastBatch(those(cases, indices), () => true, sees),
         check: ({ trainingLoss }) => {
           if (trainingLoss === 0) throw nothingToContrast(settings);
         },
@@ -87,7 +93,7 @@ export async function pretrainingMethod(
           "INTERNAL",
           `${encoder.family} cannot be pretrained by self-distillation`,
         );
-      const cases: SlicedCase[] = await Promise.all(opened.map(slicedCase));
+      const cases: SlicedCase[] = await Promise.all(opened.map((one) => slicedCase(one, sees)));
       return {
         cases: opened,
         loss: selfDistillationLoss(settings),
@@ -108,13 +114,14 @@ export async function pretrainingMethod(
 }
 
 /** The cases that a contrast of lesions with other tissue can learn from. */
-async function withLesions(cases: readonly CaseVolumes[]): Promise<CaseVolumes[]> {
-  const shown = await Promise.all(cases.map(showsLesion));
+async function withLesions(cases: readonly CaseVolumes[], sees: Sees): Promise<CaseVolumes[]> {
+  const shown = await Promise.all(cases.map((one) => showsLesion(one, sees)));
   const kept = cases.filter((_, index) => shown[index]);
   if (kept.length > 0) return kept;
   throw new TransferLimitsError(
     "BAD_MANIFEST",
-    `Expected at least one case with a T2W image and a lesion to pretrain on, but of ${cases.length} cases there is none`,
+    `Expected at least one case with a ${wordsOfColumn(sees.images[0])} and a ${wordsOfColumn(sees.mask ?? "lesion", "mask")} that ` +
+      `shows something to pretrain on, but of ${cases.length} cases there is none`,
   );
 }
 

@@ -1,15 +1,16 @@
 import { access } from "node:fs/promises";
 import { untakenColumns, type VolumeRole } from "../cohort/columns.js";
-import { type CohortCase, caseFacts, type Manifest, readManifest } from "../cohort/manifest.js";
+import { type CohortCase, caseFacts, type Manifest } from "../cohort/manifest.js";
 import { countMasks, type MaskCount } from "../cohort/mask-counts.js";
-import { type CaseFacts, lackOf } from "../cohort/needs.js";
+import { type CaseFacts, lackOf, wordsOfColumn } from "../cohort/needs.js";
+import { columnsOf } from "../cohort/own-columns.js";
 import { type PreparedCase, preparedBefore } from "../cohort/preprocess.js";
 import { makeSplits } from "../cohort/splits.js";
 import { TransferLimitsError } from "../common/errors.js";
 import type { TaskKind } from "../common/vocabulary.js";
 import { taskOf } from "../tasks/index.js";
 import { cohortRequests } from "./cohort-file.js";
-import { preprocessOptions, splitSeed } from "./prepare.js";
+import { preprocessOptions, readCohortManifest, splitSeed } from "./prepare.js";
 import type { Study, TaskConfig } from "./schema.js";
 import { seedsOf, varies } from "./seeds.js";
 
@@ -25,8 +26,10 @@ export interface CohortPreview {
   split: { train: number; validation: number; test: number; unused: number };
   /** Files of the cases in a set that are not there, or cannot be read: `run` leaves such cases out. */
   missing: { case: string; role: VolumeRole; file: string }[];
-  /** Cases that the crop is to be around the gland of, and that have no mask of it: the middle of T2W stands for it. */
+  /** Cases without the mask, such as the gland's, that the crop is to be around: the middle of the reference stands for it. */
   withoutGland: number;
+  /** What that mask and that reference are, in words. */
+  crop: { around: string; reference: string };
   /** Sets whose metric cannot be computed, whatever a network answers, and why. */
   undefinedOn: { task: TaskKind; set: "validation" | "test"; metric: string; reason: string }[];
   /** By task, how many patients of the test set take part. */
@@ -41,12 +44,14 @@ export interface CohortPreview {
 export async function previewCohorts(study: Study): Promise<CohortPreview[]> {
   const previews: CohortPreview[] = [];
   const { crop } = study.cohort;
+  const ofCohort = columnsOf(study.cohort);
+  const { around = ofCohort.around } = crop;
   // Where each seed divides the patients anew, the first stands for all.
   const shown = varies(study, "split") ? (seedsOf(study)[0] as number) : null;
   for (const { manifest: path, split, tasks } of cohortRequests(study)) {
-    const manifest = await readManifest(path, study.cohort.manifestLimits);
+    const manifest = await readCohortManifest(path, study.cohort);
     const { cases, columns } = manifest;
-    const { train, validation, test, unused } = makeSplits(cases, split, splitSeed(study, shown));
+    const { train, validation, test, unused } = makeSplits(cases, split, splitSeed(study, shown), ofCohort);
     const left = new Set(unused);
     const missing: CohortPreview["missing"] = [];
     for (const { id, volumes } of cases) {
@@ -62,7 +67,7 @@ export async function previewCohorts(study: Study): Promise<CohortPreview[]> {
       tasks,
       cases: cases.length,
       patients: new Set(cases.map(({ patient }) => patient)).size,
-      untaken: untakenColumns(columns),
+      untaken: untakenColumns(columns, ofCohort),
       split: {
         train: train.length,
         validation: validation.length,
@@ -71,16 +76,20 @@ export async function previewCohorts(study: Study): Promise<CohortPreview[]> {
       },
       missing,
       withoutGland:
-        crop.around === "gland" && crop.fieldOfView !== "whole"
-          ? cases.filter(({ volumes }) => volumes.gland === undefined).length
+        around !== "centre" && crop.fieldOfView !== "whole"
+          ? cases.filter(({ volumes }) => volumes[around] === undefined).length
           : 0,
+      crop: {
+        around: wordsOfColumn(around, "mask"),
+        reference: wordsOfColumn(ofCohort.reference).replace(/ (volume|image)$/, ""),
+      },
       undefinedOn: study.tasks
         .filter(({ kind }) => tasks.includes(kind))
         .flatMap((task) => undefinedOn(task, cases, { validation, test })),
       judged: study.tasks
         .filter(({ kind }) => tasks.includes(kind))
         .map((task) => ({ task: task.kind, patients: patientsTaking(task, cases, test) })),
-      prepared: { cases: before.length, of: used.cases.length, masks: countMasks(before) },
+      prepared: { cases: before.length, of: used.cases.length, masks: countMasks(before, ofCohort) },
       lacking: study.tasks
         .filter(({ kind }) => tasks.includes(kind))
         .flatMap((task) => lackingOf(task, cases, { train, validation, test })),

@@ -1,11 +1,15 @@
 import { resolve } from "node:path";
+import { columnsOf, normalisationOf } from "../cohort/own-columns.js";
+import { prostateColumns } from "../cohort/presets/prostate.js";
+import { completeCohort } from "../cohort/schema.js";
 import { describe, messageOf } from "../common/errors.js";
-import { type Fault, faultsOf } from "../common/validation.js";
+import { type Fault, faultsOf, suggestion } from "../common/validation.js";
 import { ownStrategy, type PretrainMethod, type Strategy, variantName } from "../common/vocabulary.js";
 import { architectureOf } from "../models/architectures/index.js";
 import { keyMaps } from "../models/checkpoints/key-maps/index.js";
 import { encoderOf, publishedDecoder, specialisedOf } from "../models/specification.js";
 import type { EncoderSpec } from "../native/network-spec.js";
+import type { PreparedAs } from "../tasks/definition.js";
 import { strategiesOf, taskFaults, taskOf } from "../tasks/index.js";
 import { smallestBatch } from "../tasks/task.js";
 import { augmentationFaults } from "./augmentation-faults.js";
@@ -46,7 +50,7 @@ function complete(config: StudyConfig, base: string): Study {
   return {
     ...config,
     cohort: {
-      ...config.cohort,
+      ...completeCohort(config.cohort),
       manifest: resolve(base, config.cohort.manifest),
       images: { ...images, root: images.root === null ? null : resolve(base, images.root) },
     },
@@ -303,6 +307,14 @@ function checkModels(config: StudyConfig, fault: Report): void {
           `volumes of at most 32 voxels along each axis, but received ${model.pretrain.batchSize}`,
       );
     }
+    const masks = config.cohort.columns === "prostate" ? prostateColumns.masks : config.cohort.columns.masks;
+    const { mask } = model.pretrain ?? {};
+    if (mask !== undefined && !Object.hasOwn(masks, mask)) {
+      fault(
+        ["models", index, "pretrain", "mask"],
+        `expected a mask of the cohort but received ${describe(mask)}${suggestion(mask, Object.keys(masks))}`,
+      );
+    }
     const methods = architectureOf(encoder).pretraining;
     if (model.pretrain?.method !== undefined && !methods.includes(model.pretrain.method)) {
       fault(
@@ -389,10 +401,16 @@ function checkTasks(config: StudyConfig, fault: Report): void {
         fault(["specialised", kind], messageOf(error));
       }
     }
-    for (const { of, path, message } of taskFaults(complete, config.cohort))
+    for (const { of, path, message } of taskFaults(complete, preparedAs(config.cohort)))
       fault(of === "cohort" ? ["cohort", ...path] : ["tasks", index, ...path], message);
   });
 }
+
+/** What tasks ask of the images. */
+const preparedAs = (cohort: StudyConfig["cohort"]): PreparedAs => {
+  const complete = completeCohort(cohort);
+  return { voxels: cohort.voxels, columns: columnsOf(complete), normalise: normalisationOf(complete) };
+};
 
 /** The field that says how many epochs a task warms up, where its training says so. */
 function warmupPath(

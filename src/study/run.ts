@@ -1,6 +1,7 @@
 import { mkdir, rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { countMasks, masksInWords } from "../cohort/mask-counts.js";
+import { columnsOf } from "../cohort/own-columns.js";
 import { requireCallback, requireList, requireOptions, requireSignal } from "../common/arguments.js";
 import { expected, TransferLimitsError } from "../common/errors.js";
 import type { StudyEvent } from "../common/progress.js";
@@ -141,7 +142,10 @@ async function runLocked(
   if (done.size === 0) refuseUntestable(study, cells, cohort);
   await settleCohort(folder, cohort, done.size > 0, onDamage);
   refuseOtherBasis(folder, basisOfEach, basisOf(study, cohort));
-  onProgress({ kind: "prepared", notes: masksInWords(countMasks(preparedCases(cohort))) });
+  onProgress({
+    kind: "prepared",
+    notes: masksInWords(countMasks(preparedCases(cohort), columnsOf(study.cohort))),
+  });
 
   for (const { id } of cells) if (!done.has(id)) await rm(studyPaths(folder).failure(id), { force: true });
   onProgress({ kind: "plan", cells: cells.map(labelOf), alreadyDone });

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { manifestLimitsSchema, preparationFields, splitSchema } from "../cohort/schema.js";
+import { cohortSchema, splitSchema } from "../cohort/schema.js";
 import { section } from "../common/validation.js";
 import {
   comparators,
@@ -151,6 +151,8 @@ export const pretrainSchema = section({
   decoderDepth: z.int().min(1).max(1000).default(1),
   /** Each patch's voxels are predicted with zero mean and unit variance. */
   normaliseTargets: z.boolean().default(true),
+  /** The mask whose foreground is told from other tissue; default: `lesion`, or the first of the cohort's own masks. */
+  mask: z.string().min(1).optional(),
   /** Of the contrast between patches. */
   temperature: positive.default(0.1),
   /** Share of lesion above which a patch counts as one of a lesion: patches are as large as lesions. */
@@ -287,13 +289,7 @@ export const studySchema = section({
   seed: seed.default(1),
   /** Repetitions: each trains every cell again, from other weights and in another order; or as many of them, and what varies. */
   seeds: z.union([z.array(seed).min(1), repetitionsSchema]).default([1]),
-  cohort: section({
-    /** The cohort's CSV. */
-    manifest: path,
-    ...preparationFields,
-    /** Of every manifest that the study names. */
-    manifestLimits: manifestLimitsSchema.prefault({}),
-  }),
+  cohort: cohortSchema,
   /** Patients in each set, as counts or as fractions. The paper's: 555 / 37 / 148. */
   split: splitSchema.prefault({}),
   models: z.array(modelSchema).min(1),

@@ -1,6 +1,5 @@
 import { factsOf } from "../cohort/case-volumes.js";
-import { columnWords } from "../cohort/columns.js";
-import { type CaseFacts, type Need, unmetNeed } from "../cohort/needs.js";
+import { type CaseFacts, type Need, unmetNeed, wordsOfColumn } from "../cohort/needs.js";
 import type { PreparedCase } from "../cohort/preprocess.js";
 import { TransferLimitsError } from "../common/errors.js";
 import type { NetworkSpec } from "../native/network-spec.js";
@@ -22,9 +21,9 @@ export function leastCases(
 }
 
 /** `PI-RADS (column "pirads")`, `ADC or high-b image (one of the columns "adc", "hbv")`. */
-export function needWords({ oneOf }: Need): string {
+export function needWords({ oneOf, holds }: Need): string {
   const names = oneOf.map((column) => `"${column}"`).join(", ");
-  const words = oneOf.map((column) => columnWords[column]).join(" or ");
+  const words = oneOf.map((column) => wordsOfColumn(column, holds)).join(" or ");
   return `${words} (${oneOf.length > 1 ? "one of the columns" : "column"} ${names})`;
 }
 
@@ -74,7 +73,7 @@ export function tooFewCases(
 
 /** What keeps a case from taking part, in words that follow how many. */
 function unmetWords(need: Need, { roles }: CaseFacts): string {
-  const isThere = need.oneOf.some((column) => column !== "pirads" && roles.includes(column));
+  const isThere = need.oneOf.some((column) => roles.includes(column));
   return isThere ? `have nothing of ${needWords(need)} in the crop` : `lack ${needWords(need)}`;
 }
 

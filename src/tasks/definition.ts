@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import type { Preparation } from "../cohort/schema.js";
+import type { CohortColumns } from "../cohort/columns.js";
 import type { Strategy, TaskKind } from "../common/vocabulary.js";
 import type { SpecialisedName } from "../models/catalogue.js";
 import type { Task } from "./task.js";
@@ -13,7 +13,12 @@ export interface TaskFault {
 }
 
 /** What a study says of every image, as far as tasks care. */
-export type PreparedAs = Pick<Preparation, "voxels" | "normalise">;
+export interface PreparedAs {
+  voxels: readonly [number, number, number];
+  columns: CohortColumns;
+  /** By image. */
+  normalise: Readonly<Record<string, { kind: "percentiles" | "range" | "z-score" }>>;
+}
 
 /** A task's options, complete. */
 export type OptionsOf<Shape extends z.core.$ZodLooseShape> = z.infer<z.ZodObject<Shape>>;

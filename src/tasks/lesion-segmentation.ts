@@ -4,6 +4,7 @@ import { loadForeground } from "../cohort/case-volumes.js";
 import { overlap } from "../native/kernels.js";
 import { defineTask, type OptionsOf } from "./definition.js";
 import { diceFrom } from "./metrics.js";
+import { piradsOf } from "./pirads-classes.js";
 import {
   channelFill,
   definedValues,
@@ -75,9 +76,9 @@ export const lesionSegmentation = (options: LesionSegmentationOptions): Task => 
   },
 
   assess(judgements, cases) {
-    const grades = [...new Set(cases.flatMap(({ pirads }) => pirads ?? []))].sort((a, b) => a - b);
+    const grades = [...new Set(cases.flatMap(({ labels }) => piradsOf(labels) ?? []))].sort((a, b) => a - b);
     const ofGrade = (grade: number) =>
-      definedValues(judgements.filter((_, index) => cases[index]?.pirads === grade));
+      definedValues(judgements.filter((_, index) => piradsOf(cases[index]?.labels ?? {}) === grade));
     const byGrade = grades.flatMap((grade) => {
       const values = ofGrade(grade);
       return values.length === 0 ? [] : [[`Dice of PI-RADS ${grade}`, mean(values)]];

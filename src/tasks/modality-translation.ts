@@ -20,7 +20,7 @@ export const modalityTranslationTask = defineTask({
     };
     return [
       ...diffusionFaults(options),
-      ...(prepared.normalise.hbv.kind === "z-score" ? [standardised] : []),
+      ...(prepared.normalise.hbv?.kind === "z-score" ? [standardised] : []),
       ...ssimFaults(kind, prepared),
     ];
   },

@@ -3,7 +3,7 @@ import type { CaseVolumes } from "../cohort/case-volumes.js";
 import { Tensor } from "../native/tensor.js";
 import { defineTask, type OptionsOf } from "./definition.js";
 import { auc, confusionMatrix, quadraticWeightedKappa, specificityAtSensitivity } from "./metrics.js";
-import { classOf, piradsClasses } from "./pirads-classes.js";
+import { classOf, piradsClasses, piradsOf } from "./pirads-classes.js";
 import {
   channelFill,
   definedValues,
@@ -48,14 +48,14 @@ export const piradsClassification = (options: PiradsClassificationOptions): Task
   pictures: null,
 
   chance: "none",
-  ...needing({ oneOf: ["t2w"] }, { oneOf: ["pirads"] }),
+  ...needing({ oneOf: ["t2w"] }, { oneOf: ["pirads"], holds: "label" }),
 
   imagesShown: (channels) => filledChannels(1, channels, options.channelFill),
 
   async sample(volumes, channels) {
     using t2w = await volumes.load("t2w");
     const input = await stackChannels([t2w], channels, options.channelFill);
-    const truth = classOf(volumes.pirads as number);
+    const truth = classOf(piradsOf(volumes.labels) as number);
     return disposable({ input, target: Tensor.from(BigInt64Array.of(BigInt(truth)), [], input.device) });
   },
 
@@ -78,7 +78,10 @@ export const piradsClassification = (options: PiradsClassificationOptions): Task
 
   undefinedOn: (cases) =>
     oneSided(
-      cases.flatMap(({ pirads }) => (pirads === null ? [] : [pirads >= options.positiveFrom])),
+      cases.flatMap(({ labels }) => {
+        const pirads = piradsOf(labels);
+        return pirads === null ? [] : [pirads >= options.positiveFrom];
+      }),
       options.positiveFrom,
     ),
 
@@ -115,9 +118,10 @@ function oneSided(labels: readonly boolean[], positiveFrom: number): string | nu
 }
 
 /** N / (classes that occur x cases of the class), as scikit-learn's "balanced"; 1 for a class that does not occur. */
-export function inverseFrequencies(training: readonly Pick<CaseVolumes, "pirads">[]): number[] {
+export function inverseFrequencies(training: readonly Pick<CaseVolumes, "labels">[]): number[] {
   const counts = new Array<number>(piradsClasses).fill(0);
-  for (const { pirads } of training) {
+  for (const { labels } of training) {
+    const pirads = piradsOf(labels);
     if (pirads !== null) counts[classOf(pirads)] = (counts[classOf(pirads)] as number) + 1;
   }
   const total = counts.reduce((sum, count) => sum + count, 0);

@@ -180,7 +180,7 @@ export function ssimFaults(kind: TaskKind, { voxels, normalise }: PreparedAs): T
           message: `expected at least ${ssimWindow}, the window of SSIM, which ${kind} is judged by, but received ${extent}`,
         },
   );
-  if (normalise.t2w.kind !== "z-score") return tooSmall;
+  if (normalise.t2w?.kind !== "z-score") return tooSmall;
   const path = ["normalise", "t2w", "kind"];
   const message = `expected "percentiles" or "range", as ${kind} compares T2W in [0, 1], but received "z-score"`;
   return [...tooSmall, { of: "cohort", path, message }];

@@ -137,8 +137,18 @@ async function preparationOf({ study, voxels, fieldOfView, root }: Options): Pro
   if (study === undefined)
     return { ...given({ voxels }), crop: given({ fieldOfView }), images: given({ root }) };
   const { loadStudy } = await import("../../study/load.js");
-  const { manifest: _, manifestLimits: __, ...preparation } = (await loadStudy(study)).cohort;
-  return preparation;
+  const { voxels: grid, crop, normalise, masks, images, columns } = (await loadStudy(study)).cohort;
+  if (columns !== "prostate")
+    throw new TransferLimitsError(
+      "BAD_CONFIG",
+      `Expected a study of a prostate's columns for --study but received ${study}, which names columns of its own: embed ` +
+        "takes images by the names t2w, adc and hbv. Give --voxels and --field-of-view instead",
+    );
+  const { around = "gland", fieldOfView: field } = crop;
+  return {
+    ...{ voxels: grid, masks, images, crop: { around, fieldOfView: field } },
+    ...(normalise ? { normalise } : {}),
+  };
 }
 
 /** Without what was not given. */

@@ -217,6 +217,7 @@ function cohortLines({
   missing,
   lacking,
   withoutGland,
+  crop,
   undefinedOn,
   prepared,
 }: CohortPreview): string[] {
@@ -237,7 +238,7 @@ function cohortLines({
     );
   if (withoutGland > 0)
     lines.push(
-      `  cropped around the middle of T2W, as they have no gland mask: ${count(withoutGland, "case")}`,
+      `  cropped around the middle of ${crop.reference}, as they have no ${crop.around}: ${count(withoutGland, "case")}`,
     );
   for (const { task, set, cases: number, reason } of lacking)
     lines.push(`  left out of ${task}: ${count(number, "case")} of the ${set} set, because ${reason}`);

@@ -1,7 +1,8 @@
-import type { CaseVolumes, VolumeRole } from "../../cohort/case-volumes.js";
+import type { CaseVolumes } from "../../cohort/case-volumes.js";
 import type { RandomStream } from "../../common/random.js";
 import { Tensor } from "../../native/tensor.js";
 import type { LossSpec } from "../../native/trainer.js";
+import { type Sees, seenOfProstate } from "./sees.js";
 
 /**
  * Masked-autoencoder pretraining (He et al. 2022; for ConvNeXt V2, Woo et al. 2023): a share of the patches is hidden
@@ -12,9 +13,6 @@ export const maskedAutoencoderLoss = (normaliseTargets: boolean): LossSpec => ({
   kind: "masked-autoencoder",
   normaliseTargets,
 });
-
-/** What the channels of a pretraining input hold, in turn; a case that lacks one shows T2W in its place. */
-const channelRoles = ["t2w", "adc", "hbv"] as const satisfies readonly VolumeRole[];
 
 /** Patches along each axis of a volume [D, H, W]: the network pads what does not divide. */
 export const patchGrid = (shape: readonly number[], patch: number): number[] =>
@@ -29,11 +27,18 @@ export function drawMask(patches: number, ratio: number, draw: RandomStream): Ui
   return mask;
 }
 
-/** The input [channels, D, H, W] that a case shows while pretraining. */
-export async function pretrainingInput(volumes: CaseVolumes, channels: number): Promise<Tensor> {
+/**
+ * The input [channels, D, H, W] that a case shows while pretraining: its images in turn, and in place of one that it lacks
+ * the reference.
+ */
+export async function pretrainingInput(
+  volumes: CaseVolumes,
+  channels: number,
+  images: Sees["images"] = seenOfProstate.images,
+): Promise<Tensor> {
   const roles = Array.from({ length: channels }, (_, channel) => {
-    const role = channelRoles[channel % channelRoles.length] as (typeof channelRoles)[number];
-    return volumes.roles.includes(role) ? role : "t2w";
+    const role = images[channel % images.length] as string;
+    return volumes.roles.includes(role) ? role : images[0];
   });
   const distinct = [...new Set(roles)];
   const loaded: Tensor[] = [];
@@ -55,11 +60,12 @@ export async function pretrainingInput(volumes: CaseVolumes, channels: number): 
 export async function maskedBatch(
   cases: readonly CaseVolumes[],
   draws: readonly RandomStream[],
-  options: { channels: number; patch: number; maskRatio: number; device: string },
+  options: { channels: number; patch: number; maskRatio: number; device: string; images?: Sees["images"] },
 ): Promise<{ input: Tensor; target: Tensor }> {
   const inputs: Tensor[] = [];
   try {
-    for (const volumes of cases) inputs.push(await pretrainingInput(volumes, options.channels));
+    for (const volumes of cases)
+      inputs.push(await pretrainingInput(volumes, options.channels, options.images));
     const shape = (inputs[0] as Tensor).shape.slice(1);
     const patches = patchGrid(shape, options.patch).reduce((product, count) => product * count, 1);
     const masks = new Uint8Array(cases.length * patches);

@@ -2,6 +2,7 @@ import { type CaseVolumes, loadForeground } from "../../cohort/case-volumes.js";
 import { type Need, unmetNeed } from "../../cohort/needs.js";
 import { Tensor } from "../../native/tensor.js";
 import type { LossSpec } from "../../native/trainer.js";
+import { type Sees, seenOfProstate } from "./sees.js";
 
 /**
  * Patch-level contrast guided by lesion masks, as ProViCNet is pretrained (Lee et al. 2025; the loss is the supervised
@@ -20,12 +21,16 @@ export const patchContrastLoss = (settings: {
 });
 
 /** What a case must have to teach. */
-export const contrastNeeds: readonly Need[] = [{ oneOf: ["t2w"] }, { oneOf: ["lesion"] }];
+export const contrastNeedsOf = ({ images, mask }: Sees): readonly Need[] => [
+  { oneOf: [images[0]] },
+  ...(mask === null ? [] : [{ oneOf: [mask], holds: "mask" } as const]),
+];
+export const contrastNeeds: readonly Need[] = contrastNeedsOf(seenOfProstate);
 
-/** Whether a case can teach: it has T2W, and a lesion mask in which there is a lesion. */
-export async function showsLesion(volumes: CaseVolumes): Promise<boolean> {
-  if (unmetNeed(contrastNeeds, volumes) !== null) return false;
-  using mask = await loadForeground(volumes, "lesion");
+/** Whether a case can teach: it has T2W, and a lesion mask in which there is a lesion; or what stands for them. */
+export async function showsLesion(volumes: CaseVolumes, sees: Sees = seenOfProstate): Promise<boolean> {
+  if (sees.mask === null || unmetNeed(contrastNeedsOf(sees), volumes) !== null) return false;
+  using mask = await loadForeground(volumes, sees.mask);
   return (await mask.sliceSums()).some((sum) => sum > 0);
 }
 
@@ -38,6 +43,7 @@ export async function showsLesion(volumes: CaseVolumes): Promise<boolean> {
 export async function contrastBatch(
   cases: readonly CaseVolumes[],
   hasLesion: (index: number) => boolean = () => true,
+  { images: [reference], mask: role }: Sees = seenOfProstate,
 ): Promise<{ input: Tensor; target: Tensor }> {
   const kept: Tensor[] = [];
   const keep = (tensor: Tensor) => {
@@ -48,11 +54,11 @@ export async function contrastBatch(
     const images: Tensor[] = [];
     const masks: Tensor[] = [];
     for (const [index, volumes] of cases.entries()) {
-      const image = keep(await volumes.load("t2w"));
+      const image = keep(await volumes.load(reference));
       images.push(keep(await Tensor.gather([image], [0]))); // [1, D, H, W]
       const mask = keep(
-        hasLesion(index)
-          ? await loadForeground(volumes, "lesion")
+        role !== null && hasLesion(index)
+          ? await loadForeground(volumes, role)
           : await image.threshold(Number.POSITIVE_INFINITY),
       );
       masks.push(keep(await Tensor.gather([mask], [0])));

@@ -6,6 +6,7 @@ import { Tensor } from "../../native/tensor.js";
 import type { DistillationSchedule, LossSpec, SliceViews } from "../../native/trainer.js";
 import { cropSlices, type SliceCrop, statistics } from "../../native/volumes.js";
 import { contrastBatch } from "./patch-contrast.js";
+import { type Sees, seenOfProstate } from "./sees.js";
 
 /**
  * Self-distillation without labels (DINO: Caron et al. 2021; Oquab et al. 2024) of a vision transformer over slices,
@@ -132,18 +133,21 @@ export function viewSizes(
 /** A case, which of its slices show a lesion, and the intensities of its T2W. */
 export interface SlicedCase extends Intensities {
   volumes: CaseVolumes;
+  sees: Sees;
   lesionSlices: readonly number[];
 }
 
 /** Looks through a case; one without a mask has no slice with a lesion. */
-export async function slicedCase(volumes: CaseVolumes): Promise<SlicedCase> {
-  using image = await volumes.load("t2w", "cpu");
+export async function slicedCase(volumes: CaseVolumes, sees: Sees = seenOfProstate): Promise<SlicedCase> {
+  const { images, mask: role } = sees;
+  using image = await volumes.load(images[0], "cpu");
   const { mean, standardDeviation: deviation } = await statistics(image);
-  if (!volumes.roles.includes("lesion")) return { volumes, lesionSlices: [], mean, deviation };
-  using mask = await loadForeground(volumes, "lesion");
+  if (role === null || !volumes.roles.includes(role))
+    return { volumes, sees, lesionSlices: [], mean, deviation };
+  using mask = await loadForeground(volumes, role);
   const sums = await mask.sliceSums();
   const lesionSlices = sums.flatMap((sum, slice) => (sum > 0 ? [slice] : []));
-  return { volumes, lesionSlices, mean, deviation };
+  return { volumes, sees, lesionSlices, mean, deviation };
 }
 
 /** A slice of a case: half of the time one that shows a lesion, where there is one and it is looked for. */
@@ -215,6 +219,7 @@ export async function sliceViews(
   const batch = await contrastBatch(
     cases.map(({ volumes }) => volumes),
     (index) => (cases[index] as SlicedCase).lesionSlices.length > 0,
+    cases[0]?.sees,
   );
   using input = batch.input; // [N, 1, D, H, W]
   using lesions = batch.target;

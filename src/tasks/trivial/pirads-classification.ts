@@ -3,7 +3,7 @@ import { shows } from "../../cohort/needs.js";
 import { throwIfAborted } from "../../common/errors.js";
 import { foregroundAbove } from "../../common/foreground.js";
 import { Tensor } from "../../native/tensor.js";
-import { classOf, piradsClasses } from "../pirads-classes.js";
+import { classOf, piradsClasses, piradsOf } from "../pirads-classes.js";
 import { intensityStatistics } from "./intensity-statistics.js";
 import {
   type ClassProbabilities,
@@ -24,7 +24,7 @@ export const trivialPiradsClassification = (): Trivial => ({
       throwIfAborted(signal);
       rows.push(await statisticsOf(volumes));
     }
-    const classes = training.map(({ pirads }) => classOf(pirads as number));
+    const classes = training.map(({ labels }) => classOf(piradsOf(labels) as number));
     const prior = classPrior(classes, piradsClasses);
     const standardise = standardiser(rows);
     const regression = logisticRegression(rows.map(standardise), classes, piradsClasses);
