@@ -72,6 +72,8 @@ export type {
   NetworkSpec,
   ResNetEncoderSpec,
   ResNetSpec,
+  ScriptStage,
+  TorchScriptSpec,
   TransUNetSpec,
   UNetSpec,
   VitSpec,

@@ -11,6 +11,7 @@
 #include "bridge/promise.h"
 #include "bridge/specifications.h"
 #include "layers/numerics.h"
+#include "models/torchscript.h"
 
 namespace transfer_limits::functions {
 namespace {
@@ -23,12 +24,15 @@ struct NamedTensor {
   std::string name;
   at::Tensor tensor;
   bool buffer;
+  std::optional<bool> by_rule = {};  // of a TorchScript module: how it is drawn
 };
 
 // Parameters and buffers in the order in which the published code lists them: each module's own, then its children's.
 void collect(const torch::nn::Module& module, const std::string& prefix, std::vector<NamedTensor>& result) {
+  const auto* script = dynamic_cast<const ScriptSlots*>(&module);
   for (const auto& item : module.named_parameters(/*recurse=*/false)) {
     result.push_back({prefix + item.key(), item.value(), false});
+    if (script != nullptr) result.back().by_rule = script->by_rule().at(item.key());
   }
   for (const auto& item : module.named_buffers(/*recurse=*/false)) {
     result.push_back({prefix + item.key(), item.value(), true});
@@ -148,6 +152,7 @@ Napi::Value network_parameters(const Napi::CallbackInfo& info) {
     entry.Set("shape", to_array(env, item.tensor.sizes().vec()));
     entry.Set("dtype", dtype_name(item.tensor.scalar_type()));
     entry.Set("buffer", item.buffer);
+    if (item.by_rule) entry.Set("drawn", *item.by_rule ? "by-rule" : "shuffled");
     result.Set(result.Length(), entry);
   }
   return result;

@@ -35,12 +35,43 @@ Encoder read_dino_vit(const Napi::Object& encoder) {
   return result;
 }
 
+// A stride along all axes, or along each; slices keep their depth.
+std::array<int64_t, 3> read_stride(const Napi::Value& value, bool slices) {
+  if (!value.IsNumber()) return fixed_integers<3>(value, "encoder.stages.stride");
+  const int64_t stride = integer(value, "encoder.stages.stride");
+  return {slices ? 1 : stride, stride, stride};
+}
+
+Encoder read_torchscript(const Napi::Object& encoder) {
+  TorchScriptSpecification result;
+  result.file = text(encoder.Get("file"), "encoder.file");
+  const Napi::Value bytes = encoder.Get("bytes");
+  require(bytes.IsTypedArray(), "Expected the bytes of ", result.file, " in a Uint8Array");
+  const auto array = bytes.As<Napi::Uint8Array>();
+  result.bytes =
+      std::make_shared<const std::string>(reinterpret_cast<const char*>(array.Data()), array.ByteLength());
+  result.channels = integer(encoder.Get("channels"), "encoder.channels");
+  result.slices = word<bool>(encoder.Get("input"), "encoder.input", {{"volume", false}, {"slices", true}});
+  result.features = integer(encoder.Get("features"), "encoder.features");
+  result.drawn = boolean_or(encoder, "drawn", false);
+  if (!has(encoder, "stages")) return result;
+  const Napi::Value stages = encoder.Get("stages");
+  require(stages.IsArray(), "Expected an array for encoder.stages");
+  for (uint32_t index = 0; index < stages.As<Napi::Array>().Length(); ++index) {
+    const Napi::Object stage = transfer_limits::object(stages.As<Napi::Array>().Get(index), "encoder.stages");
+    result.stages.push_back({integer(stage.Get("channels"), "encoder.stages.channels"),
+                             read_stride(stage.Get("stride"), result.slices)});
+  }
+  return result;
+}
+
 Encoder read_encoder(const Napi::Value& value) {
   const Napi::Object object = transfer_limits::object(value, "encoder");
   const auto read = word<Encoder (*)(const Napi::Object&)>(object.Get("family"), "encoder.family",
                                                            {{"convnext-v2-3d", &read_convnext},
                                                             {"resnet-3d", &read_resnet_encoder},
-                                                            {"dino-vit", &read_dino_vit}});
+                                                            {"dino-vit", &read_dino_vit},
+                                                            {"torchscript", &read_torchscript}});
   return read(object);
 }
 

@@ -7,6 +7,7 @@
 #include "models/masked_autoencoder.h"
 #include "models/resnet.h"
 #include "models/specification.h"
+#include "models/torchscript.h"
 #include "models/transunet.h"
 #include "models/unet.h"
 #include "models/unetr.h"
@@ -49,6 +50,20 @@ void check(const DinoVitSpecification& encoder) {
           encoder.axis_tokens);
 }
 
+void check(const TorchScriptSpecification& encoder) {
+  require(encoder.bytes != nullptr, "Expected the bytes of the file ", encoder.file, " but received none");
+  check_size(encoder.channels, 1, 4096, "encoder.channels");
+  check_size(encoder.features, 1, 65536, "encoder.features");
+  for (const ScriptStage& stage : encoder.stages) {
+    check_size(stage.channels, 1, 65536, "a stage's channels");
+    for (const int64_t stride : stage.stride) check_size(stride, 1, 256, "a stage's stride");
+  }
+  require(encoder.stages.empty() || encoder.stages.back().channels == encoder.features,
+          "Expected encoder.features to be the channels of the last of encoder.stages, ",
+          encoder.stages.empty() ? 0 : encoder.stages.back().channels,
+          ", over whose positions they are the mean, but received ", encoder.features);
+}
+
 // The heads that stand on a convolutional encoder of volumes.
 struct PyramidBuilder {
   std::shared_ptr<PyramidEncoder> encoder;
@@ -83,7 +98,8 @@ struct PyramidBuilder {
     throw Error(
         "BAD_INPUT",
         "Expected the head classifier, upernet, unetr, subpixel or masked-autoencoder for an encoder of the "
-        "family convnext-v2-3d or resnet-3d but received conv1 or contrastive, which stand on a dino-vit");
+        "family convnext-v2-3d, torchscript or resnet-3d but received conv1 or contrastive, which stand on a "
+        "dino-vit");
   }
 };
 
@@ -121,6 +137,16 @@ struct EncoderBuilder {
   std::shared_ptr<Network> operator()(const ResNetEncoderSpecification& encoder) const {
     check(encoder);
     return std::visit(PyramidBuilder{std::make_shared<ResNetEncoder>(encoder)}, specification.head);
+  }
+  std::shared_ptr<Network> operator()(const TorchScriptSpecification& encoder) const {
+    check(encoder);
+    require(
+        !encoder.stages.empty() || std::holds_alternative<std::monostate>(specification.head) ||
+            std::holds_alternative<ClassifierSpecification>(specification.head),
+        "Expected the head classifier, or none, on a TorchScript module that returns pooled features (",
+        encoder.file,
+        "); for another head, export it so that it returns feature maps, and declare them in encoder.stages");
+    return std::visit(PyramidBuilder{std::make_shared<TorchScriptEncoder>(encoder)}, specification.head);
   }
   std::shared_ptr<Network> operator()(const DinoVitSpecification& encoder) const {
     check(encoder);

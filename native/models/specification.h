@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <variant>
+#include <vector>
 
 #include "models/network.h"
 
@@ -33,6 +35,23 @@ struct DinoVitSpecification {
   int64_t heads = 6;
   int64_t registers = 4;
   int64_t axis_tokens = 2;  // 0 or 2
+};
+
+// A map that a TorchScript module returns.
+struct ScriptStage {
+  int64_t channels = 0;
+  std::array<int64_t, 3> stride = {1, 1, 1};  // depth, height, width
+};
+
+// A module of a TorchScript file; see models/torchscript.h.
+struct TorchScriptSpecification {
+  std::string file;                          // for messages
+  std::shared_ptr<const std::string> bytes;  // of that file
+  int64_t channels = 1;
+  bool slices = false;  // it takes [N, C, H, W] in place of [N, C, D, H, W]
+  int64_t features = 0;
+  std::vector<ScriptStage> stages;
+  bool drawn = false;  // weights are drawn anew
 };
 
 struct ClassifierSpecification {
@@ -106,7 +125,9 @@ using HeadSpecification =
     std::variant<std::monostate, ClassifierSpecification, UperNetSpecification, UnetrSpecification,
                  MaskedAutoencoderSpecification, ConvHeadSpecification, ContrastiveSpecification>;
 struct EncoderSpecification {
-  std::variant<ConvNeXtSpecification, ResNetEncoderSpecification, DinoVitSpecification> encoder;
+  std::variant<ConvNeXtSpecification, ResNetEncoderSpecification, DinoVitSpecification,
+               TorchScriptSpecification>
+      encoder;
   HeadSpecification head;
 };
 using NetworkSpecification = std::variant<EncoderSpecification, UNetSpecification, TransUNetSpecification,

@@ -6,6 +6,7 @@
 
 #include "layers/checkpointed.h"
 #include "layers/numerics.h"
+#include "models/torchscript.h"
 
 namespace transfer_limits {
 namespace {
@@ -23,6 +24,7 @@ bool starts_with_any(const std::string& name, const std::vector<std::string>& pr
 }
 
 bool is_batch_norm(const torch::nn::Module& module) {
+  if (const auto* script = dynamic_cast<const ScriptSlots*>(&module)) return script->is_batch_norm();
   return module.as<torch::nn::BatchNorm1dImpl>() != nullptr ||
          module.as<torch::nn::BatchNorm2dImpl>() != nullptr ||
          module.as<torch::nn::BatchNorm3dImpl>() != nullptr;

@@ -6,6 +6,7 @@ export const encoders = {
   ...encoderArchitectures["convnext-v2-3d"].presets,
   ...encoderArchitectures["resnet-3d"].presets,
   ...encoderArchitectures["dino-vit"].presets,
+  ...encoderArchitectures.torchscript.presets,
 } as const satisfies Record<string, Readonly<EncoderSpec>>;
 
 export type EncoderName = keyof typeof encoders;

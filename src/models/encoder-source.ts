@@ -65,7 +65,7 @@ export async function openEncoder(source: EncoderSource): Promise<OpenEncoder> {
   if (weights !== undefined) requirePath(weights, "weights");
   const named = chosen === undefined ? null : encoderOf(checked(encoderSchema, chosen, "encoder"));
   const recorded =
-    weights === undefined ? null : recordedEncoder(await openCheckpoint(weights, { weightsState }));
+    weights === undefined ? null : recordedEncoder(await openCheckpoint(weights, { weightsState }), named);
   if (named !== null && recorded !== null && !isSame(named, recorded)) {
     throw new TransferLimitsError(
       "BAD_CHECKPOINT",

@@ -1,4 +1,4 @@
-import { requireOptions, requirePath, requireTexts } from "../common/arguments.js";
+import { requireBoolean, requireOptions, requirePath, requireTexts } from "../common/arguments.js";
 import { expected } from "../common/errors.js";
 import { checked } from "../common/validation.js";
 import { Network as NativeNetwork } from "../native/network.js";
@@ -27,12 +27,14 @@ export interface NetworkOptions {
   device?: string;
   /** Seeds the fresh weights; the encoder's are drawn first, so they do not depend on the head. Default 0. */
   seed?: number;
+  /** Draws the weights of a TorchScript encoder too, in place of its file's. Default false. */
+  drawn?: boolean;
 }
 
 /** A network on a device: an encoder, alone or with a head. */
 export class Network extends NativeNetwork {
   /**
-   * Builds a network with fresh weights.
+   * Builds a network with fresh weights; a TorchScript encoder comes with those of its file.
    *
    * @example
    * import { Network, Tensor } from "transfer-limits";
@@ -43,12 +45,14 @@ export class Network extends NativeNetwork {
    * console.log(logits.shape); // [1, 1, 32, 32, 32]
    * for (const one of [logits, x, network]) one.dispose();
    *
-   * @throws `BAD_INPUT` on an unknown preset or a specification that makes no sense
+   * @throws `BAD_INPUT` on an unknown preset or a specification that makes no sense; `BAD_CHECKPOINT` where a TorchScript
+   *   file cannot be read, or is not the one that is trusted
    */
   static async create(options: NetworkOptions): Promise<Network> {
     requireOptions(options);
-    const { device = "cpu", seed = 0 } = options;
+    const { device = "cpu", seed = 0, drawn = false } = options;
     if (!Number.isSafeInteger(seed) || seed < 0) throw expected("a whole number >= 0", "seed", seed);
+    requireBoolean(drawn, "drawn");
     const encoder = encoderOf(checked(encoderSchema, options.encoder, "encoder"));
     const head =
       options.head === undefined
@@ -58,7 +62,7 @@ export class Network extends NativeNetwork {
       options.output === undefined ? undefined : checked(intensityOutputSchema, options.output, "output");
     if (output && head === undefined) throw expected("a head, whose answer it is,", "output", output);
     const spec = { encoder, ...(head ? { head } : {}), ...(output ? { output } : {}) };
-    return (await Network.build(spec, { device, seed })) as Network;
+    return (await Network.build(spec, { device, seed, drawn })) as Network;
   }
 
   /**

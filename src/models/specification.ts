@@ -20,6 +20,7 @@ export const encoderSpecSchema = z.discriminatedUnion("family", [
   encoderArchitectures["convnext-v2-3d"].schema,
   encoderArchitectures["resnet-3d"].schema,
   encoderArchitectures["dino-vit"].schema,
+  encoderArchitectures.torchscript.schema,
 ]);
 
 /** An encoder: the name of a preset, or a specification. */

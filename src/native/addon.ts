@@ -41,6 +41,11 @@ export interface ParameterInfo {
   dtype: DType;
   /** It is not learnt: running statistics of a batch norm, and the like. */
   buffer: boolean;
+  /**
+   * Of a TorchScript encoder, how random weights are drawn: as its kind of module draws its own, or, of a kind that is not
+   * known, by shuffling what the file has.
+   */
+  drawn?: "by-rule" | "shuffled";
 }
 
 /** One file-backed tensor: `offset` and `length` in bytes from the start of the file. */

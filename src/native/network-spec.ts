@@ -45,13 +45,44 @@ export interface DinoVitSpec {
   axisTokens: 0 | 2;
 }
 
+/** A feature map that a TorchScript module returns. */
+export interface ScriptStage {
+  channels: number;
+  /** Voxels of the input from one position to the next: along every axis (of slices, height and width), or depth, height, width. */
+  stride: number | [number, number, number];
+}
+
+/**
+ * An encoder from a file: a module that PyTorch traced or scripted, and wrote by `torch.jit.save`. Such a module runs code:
+ * it is loaded only where `trust` is said, with the SHA-256 of the file that is meant.
+ */
+export interface TorchScriptSpec {
+  family: "torchscript";
+  file: string;
+  /** Of the file, as hexadecimal digits. */
+  sha256: string;
+  trust: true;
+  /** Of the input. */
+  channels: number;
+  /** What it takes: `volume` [N, C, D, H, W], or `slices` [N, C, H, W], over which features are then the mean. */
+  input: "volume" | "slices";
+  /** How many it answers with: [N, features], or a map of them, whose mean over positions is taken. */
+  features: number;
+  /**
+   * The feature maps that it returns in a list or tuple, in its order, the deepest last: what decoders stand on. The mean
+   * over the last one's positions are the features. Left out: it returns the features alone.
+   */
+  stages?: ScriptStage[];
+}
+
 /** What makes features of volumes or slices. */
-export type EncoderSpec = ConvNeXtSpec | ResNetEncoderSpec | DinoVitSpec;
+export type EncoderSpec = ConvNeXtSpec | ResNetEncoderSpec | DinoVitSpec | TorchScriptSpec;
 
 /**
  * What stands on an encoder. Every dense head answers to a volume at the volume's full spatial size. `conv1` and
  * `contrastive` stand on a `dino-vit`, `classifier`, `unetr` and `subpixel` on any family, the others on a
- * `convnext-v2-3d` or `resnet-3d`.
+ * `convnext-v2-3d` or `resnet-3d`. A `torchscript` encoder takes them as a `resnet-3d` does, where it declares `stages`;
+ * without, `classifier` alone.
  */
 export type HeadSpec =
   /** On the pooled features: a bottleneck with batch norm; on a `dino-vit` three linear layers of that width. */

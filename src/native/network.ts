@@ -4,6 +4,7 @@ import type { FeatureHandles, NetworkHandle, ParameterInfo, Precision } from "./
 import { addon, call, settle } from "./load.js";
 import type { NetworkSpec } from "./network-spec.js";
 import { readSafetensors, writeSafetensors } from "./safetensors.js";
+import { nativeSpec } from "./script-file.js";
 import { disposeNamed, handleOf, handleOrNull, handlesOf, Tensor } from "./tensor.js";
 
 export type { ParameterInfo, Precision } from "./addon.js";
@@ -90,11 +91,18 @@ export class Network implements Disposable {
     this.device = device;
   }
 
-  /** Builds the network with fresh weights drawn from `seed`. */
-  static async build(spec: NetworkSpec, options: { device?: string; seed?: number } = {}): Promise<Network> {
+  /**
+   * Builds the network with fresh weights drawn from `seed`. Those of a TorchScript encoder are its file's, unless they are
+   * asked to be `drawn`; the head's are the same in both cases.
+   */
+  static async build(
+    spec: NetworkSpec,
+    options: { device?: string; seed?: number; drawn?: boolean } = {},
+  ): Promise<Network> {
     requireOptions(options);
-    const device = options.device ?? "cpu";
-    return new this(await settle(addon().networkCreate(spec, device, options.seed ?? 0)), spec, device);
+    const { device = "cpu", seed = 0, drawn = false } = options;
+    const native = await nativeSpec(spec, drawn);
+    return new this(await settle(addon().networkCreate(native, device, seed)), spec, device);
   }
 
   /** Every parameter and buffer: name, shape and type, in the order of the published code. */

@@ -11,7 +11,7 @@ const batchesSeen = 66;
 function normedEncoder(network: Network): string[] {
   const own = new Set(encoderParameters(network));
   const ofEncoder = network.parameters.filter(({ name }) => own.has(name));
-  return ofEncoder.some(({ buffer }) => buffer)
+  return ofEncoder.some(({ name, buffer }) => buffer && name.endsWith(".running_mean"))
     ? ofEncoder.filter(({ buffer }) => !buffer).map(({ name }) => name)
     : [];
 }

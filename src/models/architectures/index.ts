@@ -4,6 +4,7 @@ import { convNeXtV2 } from "./convnext-v2-3d.js";
 import { diffusionUNet } from "./diffusion-unet-3d.js";
 import { dinoVit } from "./dino-vit.js";
 import { resNetClassifier, resNetEncoder } from "./resnet-3d.js";
+import { torchScript } from "./torchscript.js";
 import { transUNet } from "./transunet-3d.js";
 import { uNet } from "./unet-3d.js";
 import { vit } from "./vit-3d.js";
@@ -13,6 +14,7 @@ export const encoderArchitectures = {
   "convnext-v2-3d": convNeXtV2,
   "resnet-3d": resNetEncoder,
   "dino-vit": dinoVit,
+  torchscript: torchScript,
 } as const satisfies {
   [Family in EncoderSpec["family"]]: EncoderArchitecture<Extract<EncoderSpec, { family: Family }>>;
 };

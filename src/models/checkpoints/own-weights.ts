@@ -12,8 +12,14 @@ const writer = "transfer-limits/weights@1";
 /** What network weights are of, for the metadata of their file. */
 export const networkMetadata = (network: Network): Record<string, string> => ({
   writer,
-  network: JSON.stringify(network.spec),
+  network: JSON.stringify(network.spec, withoutTrust),
 });
+
+/** Where a module's code lay is no part of its weights, and no file of weights may vouch for it. */
+const withoutTrust = (key: string, value: unknown): unknown =>
+  key === "encoder" && (value as EncoderSpec).family === "torchscript"
+    ? { ...(value as EncoderSpec), file: undefined, trust: undefined }
+    : value;
 
 /**
  * What this package writes beside weights: what network they are of, and how it embeds the probe volume, by which
@@ -30,9 +36,11 @@ export async function ownMetadata(network: Network): Promise<Record<string, stri
 /**
  * The encoder of the network whose weights this package wrote to a file, as the file says; null for any other file.
  *
- * @throws `BAD_CHECKPOINT` where what the file says is damaged, or is of a specialised model, which has no encoder
+ * @param named the encoder that whoever asks has named
+ * @throws `BAD_CHECKPOINT` where what the file says is damaged, or is of a specialised model, which has no encoder; or of a
+ *   TorchScript module that is not named
  */
-export function recordedEncoder(file: CheckpointFile): EncoderSpec | null {
+export function recordedEncoder(file: CheckpointFile, named: EncoderSpec | null = null): EncoderSpec | null {
   if (file.metadata.writer !== writer) return null;
   const refuse = (reason: string, cause?: unknown) =>
     new TransferLimitsError("BAD_CHECKPOINT", `${file.path} ${reason}`, { cause });
@@ -53,6 +61,15 @@ export function recordedEncoder(file: CheckpointFile): EncoderSpec | null {
       `holds a specialised model (${model.family.slice(0, 40)}), which has no encoder. Expected the weights of an encoder, ` +
         "alone or with a head",
     );
+  const { family, sha256 } = (encoder ?? {}) as { family?: unknown; sha256?: unknown };
+  if (family === "torchscript") {
+    if (named?.family === "torchscript" && named.sha256.toLowerCase() === String(sha256).toLowerCase())
+      return named;
+    throw refuse(
+      `holds weights of the TorchScript module with SHA-256 ${String(sha256).slice(0, 64)}, whose code is not in it. Expected that ` +
+        "module as the encoder, with its file and trust: true, beside the weights",
+    );
+  }
   const parsed = encoderSpecSchema.safeParse(encoder);
   if (!parsed.success) throw damaged("has no encoder that is known", parsed.error);
   const found = withoutUndefined(parsed.data) as EncoderSpec;

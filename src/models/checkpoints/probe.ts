@@ -43,9 +43,10 @@ export function probeVolume(encoder: EncoderSpec, order: AxisOrder = [0, 1, 2], 
   return Tensor.from(turned, [1, channels, edge, edge, edge], device);
 }
 
-/** A network's pooled features of the probe volume; null for a network that has no encoder. */
+/** A network's pooled features of the probe volume; null for a network that has no encoder, or one from a TorchScript file. */
 export async function probeFeatures(network: Network, order?: AxisOrder): Promise<number[] | null> {
-  if (!("encoder" in network.spec)) return null;
+  // A module from a file may take no other size than its own.
+  if (!("encoder" in network.spec) || network.spec.encoder.family === "torchscript") return null;
   using volume = probeVolume(network.spec.encoder, order, network.device);
   const { pooled, stages } = await network.embed(volume);
   for (const stage of stages) stage.dispose();

@@ -2,7 +2,7 @@ import type { KeyMap } from "../key-map.js";
 import { convNeXt2dCentre, convNeXt2dMean } from "./convnext-v2-2d.js";
 import { dinov2Registers } from "./dinov2-registers.js";
 import { medicalNet } from "./medicalnet.js";
-import { ownConvNeXt, ownResNet, ownVisionTransformer } from "./own.js";
+import { ownConvNeXt, ownResNet, ownTorchScript, ownVisionTransformer } from "./own.js";
 import { profoundClassification } from "./profound-classification.js";
 import { profoundMaskedAutoencoder } from "./profound-masked-autoencoder.js";
 import { profoundUnetr, profoundUperNet } from "./profound-segmentation.js";
@@ -23,6 +23,7 @@ export const keyMaps: readonly KeyMap[] = [
   ownConvNeXt,
   ownResNet,
   ownVisionTransformer,
+  ownTorchScript,
 ];
 
 export const keyMapNames = keyMaps.map(({ name }) => name);

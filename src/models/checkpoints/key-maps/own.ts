@@ -29,3 +29,13 @@ export const ownVisionTransformer: KeyMap = {
   signs: [{ name: "^backbone\\.patch_embed\\.proj\\.weight$", axes: 4 }],
   rules: [positionsOfAnyGrid],
 };
+
+/** Weights for a TorchScript module, under the names that its file has: what this package writes, or a state dict of it. */
+export const ownTorchScript: KeyMap = {
+  name: "torchscript",
+  title: "a TorchScript module under its own names",
+  family: "torchscript",
+  // Names tell nothing of which module they are of.
+  signs: [{ name: "^(?!)" }],
+  rules: [],
+};

@@ -1,0 +1,148 @@
+import { statSync } from "node:fs";
+import { z } from "zod";
+import { describe } from "../../common/errors.js";
+import { section } from "../../common/validation.js";
+import type { ScriptStage, TorchScriptSpec } from "../../native/network-spec.js";
+import type { EncoderArchitecture } from "./architecture.js";
+import { nothing, sum } from "./size.js";
+import { size } from "./sizes.js";
+
+const edge = size.max(256);
+
+const stageSchema = section({ channels: size, stride: z.union([edge, z.tuple([edge, edge, edge])]) });
+
+/** Why a file is not loaded that nobody vouched for, or not whole: with its name, and how to mend it. */
+function distrust({ file, trust, sha256 }: { file: string; trust: unknown; sha256: unknown }) {
+  if (trust !== true)
+    return {
+      path: ["trust"],
+      message:
+        `expected true, as the TorchScript module ${file} runs code, but received ${trust === undefined ? "nothing" : describe(trust)}: ` +
+        "it is loaded only where you say that you trust the file with the SHA-256 beside it",
+    };
+  if (typeof sha256 === "string" && /^[0-9a-fA-F]{64}$/.test(sha256)) return null;
+  return {
+    path: ["sha256"],
+    message:
+      `expected the SHA-256 of ${file} as 64 hexadecimal digits, which sha256sum and the command inspect print, but received ` +
+      `${sha256 === undefined ? "nothing" : describe(sha256)}: only the file that you trust is loaded`,
+  };
+}
+
+/** Strides of a stage along depth, height and width. */
+const stridesOf = ({ stride }: ScriptStage, input: TorchScriptSpec["input"]): readonly number[] =>
+  typeof stride === "number" ? [input === "slices" ? 1 : stride, stride, stride] : stride;
+
+/** Voxels of the input for each position of a stage. */
+const volumeOf = (stage: ScriptStage, input: TorchScriptSpec["input"]): number =>
+  stridesOf(stage, input).reduce((product, stride) => product * stride, 1);
+
+/** Where nothing is said of maps, a network is taken for one of patches of this edge, the usual one. */
+const assumedStride = 16;
+
+const stagesOf = ({ stages, features, input }: TorchScriptSpec): { channels: number; volume: number }[] =>
+  stages
+    ? stages.map((stage) => ({ channels: stage.channels, volume: volumeOf(stage, input) }))
+    : [{ channels: features, volume: volumeOf({ channels: features, stride: assumedStride }, input) }];
+
+/** Parameters as the file's size tells, which holds little else; where it cannot be looked at, those of a small ResNet. */
+function parametersOf({ file }: TorchScriptSpec): number {
+  try {
+    return statSync(file).size / 4;
+  } catch {
+    return 1e7;
+  }
+}
+
+/** The parameters of each stage: those of a layer grow with the square of its channels. */
+function perStage(spec: TorchScriptSpec) {
+  const stages = stagesOf(spec);
+  const squares = sum(stages.map(({ channels }) => channels ** 2));
+  return stages.map(({ channels, volume }) => {
+    const parameters = (parametersOf(spec) * channels ** 2) / squares;
+    return { channels, volume, parameters };
+  });
+}
+
+/** The strides that decoders stand on, but the deepest, which follows the module's own. */
+const upperStrides = [4, 8, 16] as const;
+
+/** Which declared map is brought to each of the four strides, as `native/models/torchscript.cc` chooses: the closest in the plane. */
+function chosenStages({ stages, input }: TorchScriptSpec): ScriptStage[] {
+  if (!stages) return [];
+  const inPlane = stages.map((stage) => stridesOf(stage, input).slice(1) as [number, number]);
+  const deepest = Math.max(...inPlane.flat()) >= 32 ? 32 : 16;
+  return [...upperStrides, deepest].map((stride) => {
+    const apart = inPlane.map(([height, width]) =>
+      Math.abs(Math.log2(height * width) / 2 - Math.log2(stride)),
+    );
+    return stages[apart.indexOf(Math.min(...apart))] as ScriptStage;
+  });
+}
+
+/**
+ * Any encoder that PyTorch exported as TorchScript. What it computes is not known here: cost and memory are estimated from
+ * the size of its file and the maps that it declares, within a factor of a few.
+ */
+export const torchScript = {
+  family: "torchscript",
+  schema: section({
+    family: z.literal("torchscript"),
+    file: z.string().min(1),
+    sha256: z.custom<string>(),
+    trust: z.custom<true>(),
+    channels: size.max(4096),
+    input: z.enum(["volume", "slices"]),
+    features: size,
+    stages: z.array(stageSchema).min(1).max(64).optional(),
+  }).superRefine(({ file, trust, sha256, features, stages }, context) => {
+    const fault = distrust({ file, trust, sha256 });
+    if (fault !== null) context.addIssue({ code: "custom", ...fault });
+    const last = stages?.at(-1)?.channels;
+    if (last !== undefined && last !== features)
+      context.addIssue({
+        code: "custom",
+        path: ["features"],
+        message: `expected ${last}, the channels of the last of stages, over whose positions the features are the mean, but received ${features}`,
+      });
+  }),
+  presets: {},
+  // Slices are looked at one by one, and a volume's channels repeated as for any encoder of volumes.
+  slices: false,
+  decoders: ["upernet", "unetr"],
+  pretraining: ["masked-autoencoder"],
+  finetune: "full",
+  // Whether it has one is in the file, which the networks themselves look at.
+  batchNormStride: null,
+  names: {
+    encoder: ["encoder."],
+    // Each module with parameters of its own counts as one, in the order of the file.
+    block: /^encoder\.(?:.+\.)?(?=[^.]+$)/,
+    norm: /\.[^.]*(?:norm|bn|ln_)[^.]*\.(?:weight|bias)$/i,
+  },
+  /** About: layers of the square of their channels, three dozen of them a kernel at the most. */
+  blocks: (spec) =>
+    Math.max(
+      1,
+      Math.round(sum(perStage(spec).map(({ parameters, channels }) => parameters / (8 * channels ** 2)))),
+    ),
+  widths: (spec) => (spec.stages ? chosenStages(spec).map(({ channels }) => channels) : [spec.features]),
+  parameters: parametersOf,
+  /** Each parameter works once at each position of its stage. */
+  cost: (spec, voxels) => sum(perStage(spec).map(({ parameters, volume }) => (parameters * voxels) / volume)),
+  /** As a convolution 3x3x3 with norm and activation for each 27 squares of the channels, or a transformer's for each 12. */
+  size(spec, voxels) {
+    const kept = perStage(spec).map(({ channels, volume, parameters }) => {
+      const layers = Math.max(2, parameters / (12 * channels ** 2));
+      return (22 * layers * channels * voxels) / volume;
+    });
+    return {
+      ...nothing,
+      parameters: parametersOf(spec),
+      kept: sum(kept) + spec.channels * voxels,
+      transient: Math.max(...kept) / 2,
+    };
+  },
+  // The file itself is told by its own reader; weights alone do not tell which module they are of.
+  guess: () => null,
+} as const satisfies EncoderArchitecture<TorchScriptSpec>;
