@@ -134,6 +134,11 @@ const distanceSchema = z.object({
   /** As in the paper: sigma from the study, biased. */
   paper: kernel,
   /**
+   * What each test case adds to the paper's, in the order of the cell's cases: their mean is `paper.biased`. Absent for fewer
+   * than three cases or more than 1,000.
+   */
+  shares: z.array(number).exactOptional(),
+  /**
    * At the median distance between the features that one encoder has for different test cases: one bandwidth for every
    * distance of a task and model, so that they can be compared.
    */

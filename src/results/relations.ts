@@ -22,7 +22,7 @@ export interface RelationPoint extends z.infer<typeof relationPointSchema> {}
 const relationPoint: z.ZodType<RelationPoint> = relationPointSchema;
 
 const resampledRelationSchema = z.object({
-  /** The middle 95 % of r. */
+  /** 95 %: the middle of r over the draws, and what Fisher's z leaves open beside it, noise having brought r towards 0. */
   low: number,
   high: number,
   /** How often they were drawn; those that leave r undefined are not among them. */
@@ -33,8 +33,8 @@ const resampledRelationSchema = z.object({
 });
 
 /**
- * How far r moves when patients and seeds are drawn anew, the same ones for the gains of all tasks, and the same seeds for
- * gains and distances; the tasks stay.
+ * How far r moves when patients and seeds are drawn anew, the same ones for the gains and distances of all tasks; the tasks
+ * stay. Distances that do not say what each case adds to them (`shares`) move with the seeds alone.
  */
 export interface ResampledRelation extends z.infer<typeof resampledRelationSchema> {}
 const resampledRelation: z.ZodType<ResampledRelation> = resampledRelationSchema;

@@ -3,6 +3,7 @@ import { expected, TransferLimitsError } from "../common/errors.js";
 import { groupBy } from "../common/group-by.js";
 import { randomStream } from "../common/random.js";
 import { auc, quadraticWeightedKappa, specificityAtSensitivity } from "../tasks/metrics.js";
+import { type OfDrawn, specificityOfDrawn } from "./drawn-specificity.js";
 import { normal975, normalTwoSided } from "./normal.js";
 import { quantile } from "./summary.js";
 
@@ -62,9 +63,7 @@ export function specificityInterval(
   const { labels, scores, patients } = requireCases(cases, "cases");
   const { sensitivity = 0.9 } = options;
   const estimate = specificityAtSensitivity(labels, scores, sensitivity);
-  const values = resampled({ labels, patients }, options, (drawn) =>
-    specificityAtSensitivity(pick(labels, drawn), pick(scores, drawn), sensitivity),
-  );
+  const values = resampled({ labels, patients }, options, specificityOfDrawn(labels, scores, sensitivity));
   return bootstrapped(estimate, values, labels, patients, "stratified bootstrap");
 }
 
@@ -101,13 +100,12 @@ export function specificityDifference(
   const labels = cases.labels;
   const patients = cases.patients ?? labels.map((_, i) => String(i));
   const seeds = first.map((_, index) => index);
+  const [own, other] = [first, second].map((bySeed) =>
+    bySeed.map((scores) => specificityOfDrawn(labels, scores, sensitivity)),
+  ) as [OfDrawn[], OfDrawn[]];
   const difference = (drawn: readonly number[], drawnSeeds: readonly number[]): number => {
-    const own = pick(labels, drawn);
     let sum = 0;
-    for (const seed of drawnSeeds) {
-      sum += specificityAtSensitivity(own, pick(first[seed] as number[], drawn), sensitivity);
-      sum -= specificityAtSensitivity(own, pick(second[seed] as number[], drawn), sensitivity);
-    }
+    for (const seed of drawnSeeds) sum += (own[seed] as OfDrawn)(drawn) - (other[seed] as OfDrawn)(drawn);
     return sum / drawnSeeds.length;
   };
   const everyCase = labels.map((_, i) => i);
@@ -121,6 +119,40 @@ export function specificityDifference(
   const one = "one seed: how much the result moves from one training to the next is not known";
   if (seeds.length === 1) return { ...answer, note: answer.note === null ? one : `${answer.note}; ${one}` };
   return widened(answer, seeds.length);
+}
+
+/**
+ * The specificity of several methods, each the mean over its seeds: as it is, and on resamples of patients and seeds, the
+ * same ones for all methods, each with its threshold drawn anew.
+ *
+ * @param cases.scores of each method, one list a seed; as many seeds for all
+ * @returns null where too few patients of a kind can be drawn
+ */
+export function specificityOfResamples(
+  { labels, patients, scores }: Required<Omit<ScoredCases, "scores">> & { scores: readonly ScoresBySeed[] },
+  options: ResamplingOptions & { sensitivity: number },
+): { estimate: number[]; drawn: number[][] } | null {
+  const { sensitivity } = options;
+  const names = patients as readonly string[];
+  const seeds = scores[0]?.length ?? 0;
+  const methods = scores.map((bySeed) => bySeed.map((own) => specificityOfDrawn(labels, own, sensitivity)));
+  const means = (cases: readonly number[], times: ReadonlyMap<number, number>): number[] =>
+    methods.map((bySeed) => {
+      let sum = 0;
+      for (const [seed, count] of times) sum += count * (bySeed[seed] as OfDrawn)(cases);
+      return sum / seeds;
+    });
+  const drawn = ofResamples({ labels, patients: names }, options, (cases, integer) => {
+    const times = new Map<number, number>();
+    for (let s = 0; s < seeds; s++) {
+      const seed = integer(seeds);
+      times.set(seed, (times.get(seed) ?? 0) + 1);
+    }
+    return means(cases, times);
+  });
+  if (drawn.length < 2) return null;
+  const once = new Map(Array.from({ length: seeds }, (_, seed) => [seed, 1]));
+  return { estimate: means([...labels.keys()], once), drawn };
 }
 
 /** Means of S drawn seeds vary by (S - 1) / S of what they should: the interval is widened about the estimate for that. */
@@ -207,11 +239,21 @@ function strata(labels: readonly boolean[], patients: readonly string[]): number
 }
 
 /** A statistic of resamples of patients; those that leave it undefined are left out. */
-function resampled(
+const resampled = (
+  cases: { labels: readonly boolean[]; patients: readonly string[] },
+  options: ResamplingOptions,
+  statistic: (drawn: readonly number[], integer: (below: number) => number) => number | null,
+): number[] =>
+  ofResamples(cases, options, (drawn, integer) => {
+    const value = statistic(drawn, integer);
+    return value !== null && Number.isFinite(value) ? value : null;
+  });
+
+function ofResamples<Value>(
   { labels, patients }: { labels: readonly boolean[]; patients: readonly string[] },
   { seed = 0, resamples = defaultResamples }: ResamplingOptions,
-  statistic: (drawn: readonly number[], integer: (below: number) => number) => number | null,
-): number[] {
+  statistic: (drawn: readonly number[], integer: (below: number) => number) => Value | null,
+): Value[] {
   requireWhole(seed, "seed");
   if (!(Number.isSafeInteger(resamples) && resamples >= 1 && resamples <= mostResamples))
     throw expected(`a whole number from 1 to ${mostResamples}`, "resamples", resamples);
@@ -219,13 +261,13 @@ function resampled(
   const integer = (below: number) => random.integer(0, below - 1);
   const groups = strata(labels, patients);
   if (groups.some((group) => group.length < 2)) return [];
-  const values: number[] = [];
+  const values: Value[] = [];
   for (let b = 0; b < resamples; b++) {
     const drawn = groups.flatMap((group) => group.flatMap(() => group[integer(group.length)] as number[]));
     // Where every negative case is of a patient with a positive one, a resample may hold cases of one kind only.
     if (groups.length === 1 && labels.includes(false) && new Set(pick(labels, drawn)).size < 2) continue;
     const value = statistic(drawn, integer);
-    if (value !== null && Number.isFinite(value)) values.push(value);
+    if (value !== null) values.push(value);
   }
   return values;
 }

@@ -15,6 +15,10 @@ import { patientsOf, requireCells, valuesByCase } from "./cells.js";
 import { crossedDifference, crossedPair } from "./crossed.js";
 import { dividedDifference } from "./divided.js";
 import { average } from "./means.js";
+import { computeIntervals } from "./metric-intervals.js";
+import { fewestSeeds } from "./specificity-claim.js";
+import { specificityTables } from "./specificity-curve.js";
+import { studentQuantile } from "./student-t.js";
 import { type WorthInNumbers, worthInWords } from "./worth-words.js";
 
 type CurveComparator = CurvePoint["comparator"];
@@ -101,8 +105,17 @@ function pointOf(comparator: CurveComparator, { patients, cells }: Trained): Cur
   return { comparator, patients, seeds: cells.map(({ seed }) => seed), mean, low, high, seconds };
 }
 
-/** Of a mean over seeds and patients; what takes no network may have one seed, and then only patients differ. */
+/** Of a mean over seeds and patients; what takes no network has one seed, as nothing of it is random, and only patients differ. */
 function intervalOf(cells: readonly CellResult[], table: Table): [number, number] | null {
+  const [first] = cells as [CellResult];
+  const isSure = first.comparator === "trivial";
+  if (first.metric.standardDeviation === null && first.division === undefined) {
+    if (cells.length < 2 && !isSure) return null;
+    const { low = null, high = null } =
+      computeIntervals(cells, { resamples: 600 }).find(({ metric }) => metric === first.metric.name) ?? {};
+    return low === null || high === null ? null : [low, high];
+  }
+  if (isSure && cells.length === 1) return overPatients(table[0] as readonly number[]);
   const none = table.map((row) => row.map(() => 0));
   const division = cells[0]?.division;
   if (division) {
@@ -110,6 +123,16 @@ function intervalOf(cells: readonly CellResult[], table: Table): [number, number
     return dividedDifference(of(table), of(none), division)?.interval(0.95) ?? null;
   }
   return crossedDifference(crossedPair(table, none))?.interval(0.95) ?? null;
+}
+
+/** Student's, of a mean over patients alone; null for one. */
+function overPatients(values: readonly number[]): [number, number] | null {
+  if (values.length < 2) return null;
+  const mean = average(values);
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  const half =
+    studentQuantile(0.05, values.length - 1) * Math.sqrt(squares / (values.length - 1) / values.length);
+  return [mean - half, mean + half];
 }
 
 /** What pretraining is worth, from the seeds that both have at every level; null where there are too few levels. */
@@ -129,14 +152,18 @@ function worthOf(
   });
   const [first] = levels;
   if (all.length === 0 || levels.length < 2 || !first) return null;
-  const tables = tablesOf(levels.flatMap(({ both }) => both));
+  const [cell] = first.both[0] as [CellResult];
+  const lists = levels.flatMap(({ both }) => both);
+  const { tables, test } = (cell.division === undefined ? specificityTables(lists) : null) ?? {
+    tables: tablesOf(lists),
+    test: testOf(cell),
+  };
   const curve: CurveLevel[] = levels.map(({ patients }, index) => ({
     patients,
     fineTuned: tables[2 * index] as Table,
     fromScratch: tables[2 * index + 1] as Table,
   }));
-  const [cell] = first.both[0] as [CellResult];
-  const worth = worthInPatients(curve, testOf(cell));
+  const worth = worthInPatients(curve, test);
   const hours = (side: 0 | 1, patients: number) => hoursAt(levels, side, patients);
   const last = levels.at(-1)?.patients as number;
   const savedBy = (patients: number | null) =>
@@ -151,8 +178,16 @@ function worthOf(
     hours: { saved: savedBy(worth.patients), low: savedBy(low), high: savedBy(high) },
     pretrainingHours: pretrainingSeconds === null ? null : pretrainingSeconds / 3600,
   };
-  const why = all.length < 2 ? "one seed" : `${cell.metric.name} is one number for the whole test set`;
-  return { ...numbers, words: worthInWords(numbers, { all: last, unit: unitOf(cell), whyNone: why }) };
+  const about = { all: last, unit: unitOf(cell), whyNone: whyNone(cell, all.length) };
+  return { ...numbers, words: worthInWords(numbers, about) };
+}
+
+/** Why there is no interval, where there is none. */
+function whyNone({ metric }: CellResult, seeds: number): string {
+  if (seeds < 2) return "with one seed nobody knows how much a result moves from one training to the next";
+  return metric.standardDeviation === null
+    ? `${metric.name} is one number for the whole test set, to which only ${fewestSeeds} seeds or more and patients of both kinds give an interval`
+    : "with one test patient nobody knows how much patients differ";
 }
 
 const unitOf = ({ cost }: CellResult): string => (cost.device === "cpu" ? "hours of the CPU" : "GPU-hours");

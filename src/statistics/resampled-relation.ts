@@ -9,14 +9,49 @@ import { specificityAtSensitivity } from "../tasks/metrics.js";
 import { cellsOf } from "./cells.js";
 import { correlationOf } from "./correlation.js";
 import { relativePerformanceGain } from "./gains.js";
+import { average } from "./means.js";
+import { normal975 } from "./normal.js";
 import { sensitivityOf } from "./specificity-claim.js";
+import { studentQuantile } from "./student-t.js";
 import { quantile } from "./summary.js";
 
-/** A draw with replacement: how often each patient and each seed came up. */
+/** A draw with replacement: how often each patient came up, and what each seed weighs. */
 interface Draw {
   patients: ReadonlyMap<string, number>;
   seeds: ReadonlyMap<number, number>;
 }
+
+/**
+ * What seeds weigh that came up so often. Means of S drawn seeds vary by (S - 1) / S of what they should, which is much where
+ * seeds are few: the weights lie further from 1 by the root of that.
+ */
+function weightsOf(drawn: ReadonlyMap<number, number>, seeds: readonly number[]): Map<number, number> {
+  const further = seeds.length < 2 ? 1 : Math.sqrt(seeds.length / (seeds.length - 1));
+  return new Map(seeds.map((seed) => [seed, 1 + further * ((drawn.get(seed) ?? 0) - 1)]));
+}
+
+/**
+ * From the lowest to the highest r that the resamples leave open. Noise in gains and distances brings r towards 0, and drawn
+ * anew a second time it brings it further still: the middle 95 % of the resamples lie where r would be of twice the noise.
+ * On the scale of Fisher's z the interval is therefore moved as far to the other side of r as resamples lie on this one, is as
+ * wide as Student's t with one degree less than seeds makes it, and holds the middle 95 % besides.
+ */
+function rangeOf(resamples: readonly number[], r: number, seeds: number): { low: number; high: number } {
+  const z = (value: number) => Math.atanh(Math.min(farthest, Math.max(-farthest, value)));
+  const scaled = resamples.map(z);
+  const mean = average(scaled);
+  const squares = scaled.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  const deviation = Math.sqrt(squares / (scaled.length - 1));
+  const half = deviation * (seeds < 2 ? normal975 : studentQuantile(0.05, seeds - 1));
+  const middle = 2 * z(r) - mean;
+  return {
+    low: Math.min(quantile(resamples, 0.025), Math.tanh(middle - half)),
+    high: Math.max(quantile(resamples, 0.975), Math.tanh(middle + half)),
+  };
+}
+
+/** Beyond it Fisher's z would be infinite. */
+const farthest = 1 - 1e-12;
 
 /** One side of a comparison under a draw: its metric, averaged over the seeds drawn; null where nothing of it was drawn. */
 type Side = (draw: Draw) => number | null;
@@ -55,7 +90,7 @@ export class RelationResampler {
     };
     const values = relations.map((): number[] => []);
     for (let b = 0; b < this.resamples; b++) {
-      const drawn = { seeds: draw(seeds), patients: draw(patients) };
+      const drawn = { seeds: weightsOf(draw(seeds), seeds), patients: draw(patients) };
       const gains = new Map([...tasks].map(([task, { gain }]) => [task, gain(drawn)]));
       for (const [index, relation] of relations.entries()) {
         if (relation.r === null) continue;
@@ -63,12 +98,11 @@ export class RelationResampler {
         if (r !== null) (values[index] as number[]).push(r);
       }
     }
-    return values.map((own) =>
+    return values.map((own, index) =>
       own.length < 2
         ? null
         : {
-            low: quantile(own, 0.025),
-            high: quantile(own, 0.975),
+            ...rangeOf(own, (relations[index] as Relation).r as number, seeds.length),
             ...{ resamples: own.length, seeds: seeds.length, patients: patients.length },
           },
     );
@@ -78,15 +112,15 @@ export class RelationResampler {
   private correlated(
     { model, distance, points }: Relation,
     gains: ReadonlyMap<TaskKind, number | null>,
-    { seeds }: Draw,
+    drawn: Draw,
   ): number | null {
     const [x, y]: [number[], number[]] = [[], []];
     for (const { task, strategy, counts } of points) {
       if (!counts) continue;
       const moved = weighted(
         this.distancesOf(JSON.stringify([model, distance, task, strategy])).map((one) => [
-          one.paper.biased,
-          seeds.get(one.seed) ?? 0,
+          one.under(drawn.patients),
+          drawn.seeds.get(one.seed) ?? 0,
         ]),
       );
       const gain = gains.get(task) ?? null;
@@ -97,12 +131,27 @@ export class RelationResampler {
     return correlationOf(x, y);
   }
 
-  #byKey: Map<string, Distance[]> | null = null;
-  private distancesOf(key: string): readonly Distance[] {
-    this.#byKey ??= groupBy(this.distances, ({ model, name, task, strategy }) =>
-      JSON.stringify([model, name, task, strategy]),
-    );
-    return this.#byKey.get(key) ?? [];
+  readonly #byKey = new Map<string, DrawnDistance[]>();
+  private distancesOf(key: string): readonly DrawnDistance[] {
+    const known = this.#byKey.get(key);
+    if (known) return known;
+    const keyOf = ({ model, name, task, strategy }: Distance) =>
+      JSON.stringify([model, name, task, strategy]);
+    const found = this.distances
+      .filter((one) => keyOf(one) === key)
+      .map((one) => {
+        const cell = this.cells.find(
+          ({ comparator, task, strategy, model, seed }) =>
+            comparator === "fine-tuned" &&
+            task === one.task &&
+            strategy === one.strategy &&
+            model === one.model &&
+            seed === one.seed,
+        );
+        return { seed: one.seed, under: distanceUnder(one, cell) };
+      });
+    this.#byKey.set(key, found);
+    return found;
   }
 
   /** Each task's gain under a draw, by the strategy that counts. */
@@ -140,6 +189,40 @@ export class RelationResampler {
       }),
     );
   }
+}
+
+/** A distance of a seed, of patients that were drawn. */
+interface DrawnDistance {
+  seed: number;
+  under: (patients: Draw["patients"]) => number | null;
+}
+
+/** By what each patient's cases add to it; as it is where that is not known. */
+function distanceUnder(
+  { paper: { biased }, shares }: Distance,
+  cell: CellResult | undefined,
+): DrawnDistance["under"] {
+  const cases = cell?.metric.cases ?? [];
+  if (biased === null || shares === undefined || shares.length !== cases.length) return () => biased;
+  const byPatient = groupBy(cases.keys(), (index) => {
+    const { case: id, patient = id } = cases[index] as (typeof cases)[number];
+    return patient;
+  });
+  const own = [...byPatient].map(([patient, indices]) => ({
+    patient,
+    cases: indices.length,
+    // A mean over pairs moves by both of a pair.
+    moves: indices.reduce((sum, index) => sum + 2 * ((shares[index] as number) - biased), 0),
+  }));
+  return (patients) => {
+    let [sum, drawn] = [0, 0];
+    for (const one of own) {
+      const times = patients.get(one.patient) ?? 0;
+      sum += times * one.moves;
+      drawn += times * one.cases;
+    }
+    return drawn === 0 ? null : Math.max(0, biased + sum / drawn);
+  };
 }
 
 const patientsOf = ({ metric }: CellResult): string[] =>
@@ -192,5 +275,5 @@ function weighted(values: readonly (readonly [value: number | null, weight: numb
     sum += weight * value;
     weights += weight;
   }
-  return weights === 0 ? null : sum / weights;
+  return weights <= 0 ? null : sum / weights;
 }

@@ -19,8 +19,30 @@ export function sensitivityOf(metric: string): number | null {
   return sensitivity > 0 ? sensitivity : null;
 }
 
+/**
+ * What cells of the same test cases say of each: whether it is positive, whose it is, and its score, a list a cell.
+ *
+ * @returns null where they are not of the same cases, or do not say so of every case
+ */
+export function labelledScores(
+  cells: readonly CellResult[],
+): { labels: boolean[]; patients: string[]; scores: number[][] } | null {
+  const cases = cells[0]?.metric.cases ?? [];
+  const scores = cells.map(({ metric }) => new Map(metric.cases.map(({ case: id, value }) => [id, value])));
+  const labelled = cases.every(({ positive }) => typeof positive === "boolean");
+  const scored = cases.every(({ case: id }) => scores.every((one) => typeof one.get(id) === "number"));
+  if (!labelled || !scored || scores.some((one) => one.size !== cases.length)) return null;
+  const labels = cases.map(({ positive }) => positive === true);
+  if (!labels.includes(true) || !labels.includes(false)) return null;
+  return {
+    labels,
+    patients: cases.map(({ case: id, patient = id }) => patient),
+    scores: scores.map((one) => cases.map(({ case: id }) => one.get(id) as number)),
+  };
+}
+
 /** With fewer seeds a bootstrap over them knows too little of how they scatter. */
-const fewestSeeds = 3;
+export const fewestSeeds = 3;
 
 /**
  * The difference in specificity of pairs of cells, one a seed: patients and seeds drawn anew, and with them the threshold.
@@ -33,22 +55,12 @@ export function specificityOf(
   const [first] = pairs[0] as readonly [CellResult, CellResult];
   const sensitivity = sensitivityOf(first.metric.name);
   if (sensitivity === null || pairs.length < fewestSeeds) return null;
-  const { cases } = first.metric;
-  const scores = pairs
-    .flat()
-    .map(({ metric }) => new Map(metric.cases.map(({ case: id, value }) => [id, value])));
-  const labelled = cases.every(({ positive }) => typeof positive === "boolean");
-  const scored = cases.every(({ case: id }) => scores.every((one) => typeof one.get(id) === "number"));
-  if (!labelled || !scored || scores.some((one) => one.size !== cases.length)) return null;
-  const scoresOf = (side: 0 | 1) =>
-    pairs.map((_, seed) => cases.map(({ case: id }) => scores[2 * seed + side]?.get(id) as number));
+  const known = labelledScores(pairs.flat());
+  if (known === null) return null;
+  const { labels, patients, scores } = known;
+  const scoresOf = (side: 0 | 1) => pairs.map((_, seed) => scores[2 * seed + side] as number[]);
   const { estimate, low, high, se, n } = specificityDifference(
-    {
-      labels: cases.map(({ positive }) => positive === true),
-      first: scoresOf(0),
-      second: scoresOf(1),
-      patients: cases.map(({ case: id, patient = id }) => patient),
-    },
+    { labels, first: scoresOf(0), second: scoresOf(1), patients },
     { sensitivity },
   );
   if (low === null || high === null || se === null) return null;

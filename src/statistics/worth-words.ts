@@ -11,7 +11,7 @@ interface About {
   whyNone: string;
 }
 
-/** "Pretraining is worth n patients (95 % interval ...)": what is not reached, or not known, is said in words. */
+/** "Pretraining is worth n patients (95 % interval ...)": what is not reached, or undecided, is said in words. */
 export function worthInWords(worth: WorthInNumbers, about: About): string {
   const { patients, better, most } = worth;
   const { all } = about;
@@ -32,12 +32,14 @@ export function worthInWords(worth: WorthInNumbers, about: About): string {
         : patients === null
           ? `training from scratch on ${fewest}, the fewest tried, still does better than fine-tuning on all ${whole(all)}`
           : `training from scratch on ${whole(all + patients)} does as well as fine-tuning on all ${whole(all)}`;
-  return `Pretraining is worth ${amount} (${interval(worth, about)}): ${how}. ${hours(worth, about.unit)}`.trim();
+  const known =
+    worth.interval === null
+      ? `How many patients pretraining is worth is undecided: ${about.whyNone}. As measured it is ${amount}`
+      : `Pretraining is worth ${amount} (${interval(worth.interval, most)})`;
+  return `${known}: ${how}. ${hours(worth, about.unit)}`.trim();
 }
 
-function interval({ interval: of, most }: WorthInNumbers, { whyNone }: About): string {
-  if (of === null) return `no interval: ${whyNone}`;
-  const { low, high } = of;
+function interval({ low, high }: NonNullable<WorthInNumbers["interval"]>, most: number): string {
   if (low === null && high === null)
     return `95 % interval unbounded: anything from −${whole(most)} to ${whole(most)} fits`;
   if (high === null)

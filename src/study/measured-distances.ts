@@ -1,3 +1,4 @@
+import { sharesOfCases } from "../alignment/case-shares.js";
 import { compareAtDepth, compareSeeds, type SeedComparison } from "../alignment/depth-distances.js";
 import {
   comparatorOf,
@@ -138,8 +139,13 @@ export class MeasuredDistances {
       using b = await this.kept.embeddings(reference.id);
       const options = { sigma: this.sigma, scale, ...(signal ? { signal } : {}) };
       const measured = await measureDistance(of, a, b, options);
+      const shares = await sharesOfCases(a, b, { sigma: this.sigma, biased: measured.paper.biased }, signal);
       const depths = await this.depths(fineTuned.id, reference.id, scale);
-      distance = { ...measured, ...(depths === null || depths.length === 0 ? {} : { depths }) };
+      distance = {
+        ...measured,
+        ...(shares === null ? {} : { shares }),
+        ...(depths === null || depths.length === 0 ? {} : { depths }),
+      };
     } catch (error) {
       // A distance that cannot be computed says why in its place, beside the results that are sound.
       distance = undefinedDistance(of, shape, reasonOf(error));
