@@ -40,7 +40,7 @@ beforeAll(async () => {
     { cache: join(folder, "task-cache") },
   );
   volumes = await openCase(prepared.cases[0], "cpu");
-}, 60_000);
+});
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const voxels = 16 * 32 * 28;

@@ -66,7 +66,7 @@ beforeAll(async () => {
   await writeWeights("drawn.safetensors", convolutional);
   await writeWeights("empty.safetensors", convolutional, true);
   await writeWeights("vit.safetensors", transformer);
-}, 60_000);
+});
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 describe("a forecast before anything is trained", () => {
@@ -129,7 +129,7 @@ describe("a forecast before anything is trained", () => {
   it("says that nobody knows how good it is", async () => {
     expect(Object.values(value.checked)).toEqual([null, null, null, null, null, null]);
     expect((await cli("forecast", path)).stdout).toContain("How good these forecasts are is not known");
-  }, 60_000);
+  });
 
   it("keeps its scores, and is the same again", async () => {
     const kept = join(folder, "untrained", "forecast");
@@ -142,7 +142,7 @@ describe("a forecast before anything is trained", () => {
     expect(await Promise.all(names.map(async (name) => (await stat(join(kept, name))).mtimeMs))).toEqual(
       before,
     );
-  }, 60_000);
+  });
 });
 
 describe("a forecast beside trainings", () => {

@@ -114,7 +114,7 @@ describe("a study with a learning curve", () => {
     expect(csv).toMatch(
       /^"?SSIM mean, trained on 2 patients"?,super-resolution,direct,profound,fine-tuned,/m,
     );
-  }, 60_000);
+  });
 });
 
 describe("the smaller training sets", () => {

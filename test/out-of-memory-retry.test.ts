@@ -125,7 +125,7 @@ describe("a cell whose memory is exhausted", () => {
     );
     const file = join(folder, "hopeless", "cells", `${cell?.id}.failed.json`);
     expect(JSON.parse(await readFile(file, "utf8")).code).toBe("OUT_OF_MEMORY");
-  }, 60_000);
+  });
 });
 
 describe("parts of a batch at a second try", () => {

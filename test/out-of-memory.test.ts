@@ -59,5 +59,5 @@ describe("a worker that has no memory left", () => {
         /^The worker process was killed by SIGABRT, as no memory was left: .*fewer jobs/,
       ),
     });
-  }, 60_000);
+  });
 });
