@@ -13,6 +13,17 @@ const elements = ({ shape }: ParameterInfo): number => shape.reduce((product, ex
 export const parameterCount = (network: Network): number =>
   network.parameters.filter(({ buffer }) => !buffer).reduce((sum, parameter) => sum + elements(parameter), 0);
 
+/**
+ * How many single parameters of a TorchScript encoder are drawn by the rule of their kind of module, and how many shuffled;
+ * nothing for an encoder whose every layer is known.
+ */
+export function howDrawn(network: Network): { drawn?: { byRule: number; shuffled: number } } {
+  const of = (kind: "by-rule" | "shuffled") => network.parameters.filter(({ drawn }) => drawn === kind);
+  const total = (list: readonly ParameterInfo[]) => list.reduce((sum, one) => sum + elements(one), 0);
+  const drawn = { byRule: total(of("by-rule")), shuffled: total(of("shuffled")) };
+  return drawn.byRule + drawn.shuffled === 0 ? {} : { drawn };
+}
+
 /** The names of the encoder's parameters and buffers. */
 export const encoderParameters = (network: Network): string[] =>
   network.parameters.filter(ofEncoder(network)).map(({ name }) => name);

@@ -20,6 +20,7 @@ export function methodsText(results: StudyResults, summary: Summary): string {
     leftOut(results),
     ...training(done, summary),
     ...pretraining(results),
+    ...drawnWeights(done),
     ...statistics(summary),
     ...distances(results),
     software(results),
@@ -109,6 +110,20 @@ function pretraining({ pretraining: runs, exposure = [] }: StudyResults): string
     return `The weights of ${model} were pretrained on ${count(patients, "patient")}, ${shared}.`;
   });
   return [...own, ...others];
+}
+
+/** How random weights of encoders from files were drawn, of which not every layer is known. */
+function drawnWeights(done: readonly CellResult[]): string[] {
+  const models = new Map(
+    done.flatMap(({ model, network: { drawn } }) => (drawn === undefined ? [] : [[model, drawn] as const])),
+  );
+  return [...models].map(([model, { byRule, shuffled }]) => {
+    const rule = `${grouped(byRule)} were drawn by the rule of their kind of layer`;
+    const values = "shuffling the values that the file has, which keeps their size and spread";
+    return shuffled === 0
+      ? `The random weights of ${model}, whose encoder came from a file: all ${rule}.`
+      : `The random weights of ${model}, whose encoder came from a file: ${rule}, ${grouped(shuffled)} by ${values}.`;
+  });
 }
 
 function statistics(summary: Summary): string[] {

@@ -154,7 +154,16 @@ const basisSchema = z.object({
 export interface Basis extends z.infer<typeof basisSchema> {}
 const cellBasis: z.ZodType<Basis> = basisSchema;
 
-const networkSchema = z.object({ architecture: text, parameters: number, trainable: number });
+const networkSchema = z.object({
+  architecture: text,
+  parameters: number,
+  trainable: number,
+  /**
+   * Of random weights of a TorchScript encoder, in parameters: how many were drawn by the rule of their kind of module, and
+   * how many, of kinds that are not known, by shuffling the file's values.
+   */
+  drawn: z.object({ byRule: whole, shuffled: whole }).exactOptional(),
+});
 
 /** `cell.json`. */
 const cellResultSchema = z.object({

@@ -5,10 +5,11 @@ import { TransferLimitsError } from "../common/errors.js";
 import type { CellLabel, MeasuredMetric, StudyEvent } from "../common/progress.js";
 import { randomStream, seedFor } from "../common/random.js";
 import type { OnDamage } from "../common/set-aside.js";
-import { channelsShown } from "../models/specification.js";
+import { channelsShown, encoderOf } from "../models/specification.js";
 import {
   countOf,
   headParameters,
+  howDrawn,
   lastBlocksAndNorms,
   layerwiseRates,
   loadEncoder,
@@ -97,8 +98,13 @@ async function startFromPretraining(
   network: Network,
   { study, cell, weights: began }: CellJob,
 ): Promise<string> {
-  const { weights, ...reading } = study.models.find(({ name }) => name === cell.model) as ModelConfig;
+  const model = study.models.find(({ name }) => name === cell.model) as ModelConfig;
+  const { weights, ...reading } = model;
+  const encoder = encoderOf(model.encoder);
   const [pretraining = ""] = cell.dependsOn;
+  // Its module's own, with which it was built: the file is the one with that hash, or it had not been loaded.
+  if (weights === undefined && pretraining === "" && encoder.family === "torchscript")
+    return encoder.sha256.toLowerCase();
   const own = join(studyPaths(study.execution.output).cell(pretraining), encoderFile);
   const { sha256 } = (await loadEncoder(network, weights ?? own, readingOf(reading))).file;
   if (began !== null && began !== sha256) {
@@ -167,7 +173,11 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
 
   const channels = channelsShown(spec, task.shape.channels);
   const weightSeed = seedFor(study.seed, "weights", cell.model, seedOf(study, "weights", cell.seed));
-  using network = await Network.build(spec, { device, seed: weightSeed });
+  using network = await Network.build(spec, {
+    device,
+    seed: weightSeed,
+    drawn: cell.startsFrom !== "pretrained",
+  });
   network.precision = study.execution.precision;
   if (task.prior !== undefined) await startAnswersAt(network, task.prior);
   const weights = cell.startsFrom === "pretrained" ? await startFromPretraining(network, context) : null;
@@ -268,6 +278,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
         architecture: architectureOf(spec),
         parameters,
         trainable: trainable === null ? parameters : countOf(network, trainable()),
+        ...(cell.startsFrom === "random" ? howDrawn(network) : {}),
       },
       ...(state && training.augmentation ? { augmentation: training.augmentation } : {}),
       metric: testMetricOf(task, tested.evaluation),

@@ -13,6 +13,7 @@ import { seenOf } from "../models/pretraining/sees.js";
 import { encoderOf } from "../models/specification.js";
 import { weightsFit } from "../models/weights.js";
 import { Network } from "../native/network.js";
+import { Tensor } from "../native/tensor.js";
 import { taskOf } from "../tasks/index.js";
 import { exposureOf, leak } from "./exposure.js";
 import { type PlannedCell, planStudy } from "./plan.js";
@@ -35,7 +36,7 @@ type Report = (path: PropertyKey[], message: string) => void;
 /**
  * What is wrong with the files that a sound study points at: manifests and how they are divided, columns that tasks and
  * pretraining need, files of weights, whether they fit their encoder and whose images they saw. No image is opened, and no
- * tensor is loaded: whatever can be known before any work is said here, to `plan` as to `run`.
+ * tensor is loaded, but for an encoder that is a trusted module, which is run once: whatever can be known before any work is said here, to `plan` as to `run`.
  *
  * @throws `BAD_MANIFEST`, `DISK_FULL`, and `BAD_CONFIG` for a list of patients that cannot be read
  */
@@ -196,6 +197,13 @@ async function checkFit(study: Study, fault: Report): Promise<void> {
   const starts = ({ model, startsFrom, kind }: PlannedCell, name: string) =>
     kind === "cell" && model === name && startsFrom === "pretrained";
   for (const [index, { name, encoder, weights, ...reading }] of study.models.entries()) {
+    if (encoderOf(encoder).family === "torchscript") {
+      const refusal = await refusalOfModule(study, index);
+      if (refusal !== null) {
+        fault(["models", index, "encoder"], refusal);
+        continue;
+      }
+    }
     if (weights === undefined || !cells.some((cell) => starts(cell, name))) continue;
     try {
       using network = await Network.build({ encoder: encoderOf(encoder) });
@@ -208,5 +216,34 @@ async function checkFit(study: Study, fault: Report): Promise<void> {
       if (!(error instanceof TransferLimitsError) || error.code !== "LIBTORCH_MISSING") throw error;
       return;
     }
+  }
+}
+
+/** Values a voxel of the volumes that a module from a file is tried with: they differ, and are as intensities are. */
+const tried = (index: number): number => (index % 97) / 97;
+
+/**
+ * Why a module from a file cannot be this study's encoder, in words; null where it can. It is trusted, so it is run: on two
+ * volumes of the study's size, as a batch of training has them.
+ */
+async function refusalOfModule({ models, cohort, execution }: Study, index: number): Promise<string | null> {
+  const { encoder: chosen } = models[index] as Study["models"][number];
+  const encoder = encoderOf(chosen);
+  const [height, width, depth] = cohort.voxels;
+  const shape = [2, encoder.channels, depth, height, width];
+  try {
+    using network = await Network.build({ encoder }, { device: execution.device });
+    const count = shape.reduce((product, extent) => product * extent, 1);
+    using volumes = Tensor.from(
+      Float32Array.from({ length: count }, (_, at) => tried(at)),
+      shape,
+      execution.device,
+    );
+    (await network.embed(volumes))[Symbol.dispose]();
+    return null;
+  } catch (error) {
+    if (!(error instanceof TransferLimitsError)) throw error;
+    // Without LibTorch nothing can run, and a plan is still worth having; what memory is short of, a run sees to itself.
+    return error.code === "LIBTORCH_MISSING" || error.code === "OUT_OF_MEMORY" ? null : error.message;
   }
 }

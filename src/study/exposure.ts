@@ -1,6 +1,8 @@
 import type { CohortCase } from "../cohort/manifest.js";
 import type { Splits } from "../cohort/splits.js";
+import { architectureOf } from "../models/architectures/index.js";
 import { patientsSeen } from "../models/pretraining/origin.js";
+import { encoderOf } from "../models/specification.js";
 import { readSafetensors } from "../native/safetensors.js";
 import type { PatientExposure } from "../results/study.js";
 import type { Study } from "./schema.js";
@@ -38,9 +40,10 @@ export async function exposureOf(
   { validation, test }: HeldOut,
 ): Promise<PatientExposure[]> {
   const exposures: PatientExposure[] = [];
-  for (const { name, weights } of models) {
-    if (weights === undefined) continue;
-    const seen = await seenBy(weights);
+  for (const { name, encoder, weights, pretrain } of models) {
+    const ownWeights = architectureOf(encoderOf(encoder)).comesWithWeights && pretrain === undefined;
+    if (weights === undefined && !ownWeights) continue;
+    const seen = weights === undefined ? null : await seenBy(weights);
     const among = (held: ReadonlySet<string>) => (seen ?? []).filter((patient) => held.has(patient)).sort();
     exposures.push({
       model: name,

@@ -8,6 +8,7 @@ import { seedFor } from "../common/random.js";
 import { writeSealedJson } from "../common/sealed-json.js";
 import { isThere, type OnDamage } from "../common/set-aside.js";
 import { ownStrategy, type TaskKind } from "../common/vocabulary.js";
+import { architectureOf } from "../models/architectures/index.js";
 import { encoderOf } from "../models/specification.js";
 import { loadEncoder } from "../models/weights.js";
 import { Network } from "../native/network.js";
@@ -217,11 +218,12 @@ async function scoresOfModel(shown: ShownTask, model: ModelConfig): Promise<Scor
   // Of several, one a seed, the first.
   const cell = plan.cells.find(({ kind, model: of }) => kind === "pretraining" && of === model.name);
   const own = cell ? join(studyPaths(study.execution.output).cell(cell.id), encoderFile) : null;
-  const weights = model.weights ?? own;
+  const weights = model.weights ?? own ?? (comesWithWeights(model) ? fromModule : null);
   const made: ScoredModel = { scored: null, random: null };
   try {
     made.random = await scoresWith(shown, model, null);
     if (weights === null) made.reason = "nothing of the study starts from its pretrained encoder";
+    else if (weights === fromModule) made.scored = await scoresWith(shown, model, fromModule);
     else if (model.weights === undefined && !(await isThere(weights)))
       made.reason = "it is not pretrained yet: the command pretrain does so";
     else made.scored = await scoresWith(shown, model, weights);
@@ -235,16 +237,31 @@ async function scoresOfModel(shown: ShownTask, model: ModelConfig): Promise<Scor
 /** Errors that lie in one encoder's weights or features, or in labels of which there is but one. */
 const scoreless: ReadonlySet<string> = new Set(["BAD_INPUT", "BAD_CHECKPOINT", "NOT_FINITE"]);
 
+/** The weights that an encoder from a file comes with. */
+const fromModule = Symbol("from the module");
+
+const comesWithWeights = ({ encoder, pretrain }: ModelConfig): boolean =>
+  architectureOf(encoderOf(encoder)).comesWithWeights === true && pretrain === undefined;
+
 /** @param weights a file of weights; null: random ones */
-async function scoresWith(shown: ShownTask, model: ModelConfig, weights: string | null): Promise<KeptScores> {
+async function scoresWith(
+  shown: ShownTask,
+  model: ModelConfig,
+  weights: string | typeof fromModule | null,
+): Promise<KeptScores> {
   const { study, cohort, config, task, signal, onDamage } = shown;
   const { output, device } = study.execution;
   const seed = seedFor(study.seed, "weights", model.name, "forecast");
-  using network = await Network.build({ encoder: encoderOf(model.encoder) }, { device, seed });
+  const encoder = encoderOf(model.encoder);
+  using network = await Network.build({ encoder }, { device, seed, drawn: weights === null });
   const sha256 =
     weights === null
       ? null
-      : (await loadEncoder(network, weights, { ...readingOf(model), fresh: true })).file.sha256;
+      : weights === fromModule
+        ? encoder.family === "torchscript"
+          ? encoder.sha256
+          : null
+        : (await loadEncoder(network, weights, { ...readingOf(model), fresh: true })).file.sha256;
   const restsOn = digest({ ...basisOf(study, cohort), weights: sha256, task: config.kind });
   const path = studyPaths(output).forecast(
     model.name,

@@ -69,8 +69,8 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
   const meter = await CostMeter.start(context);
   const ofSeed = varies(study, "pretraining") ? [cell.seed] : [];
   const seed = seedFor(study.seed, "weights", cell.model, "pretraining", ...ofSeed);
-  using network = await Network.build(spec, { device, seed });
-  using teacher = method.hasTeacher ? await Network.build(spec, { device, seed }) : null;
+  using network = await Network.build(spec, { device, seed, drawn: true });
+  using teacher = method.hasTeacher ? await Network.build(spec, { device, seed, drawn: true }) : null;
   await method.begin(network);
   const basis = { ...basisOf(study, cohort), weights: null };
   const checkpoints = await CheckpointFolder.open(studyPaths(folder).progress(cell.id), {

@@ -83,7 +83,8 @@ function pretrainDefaults(
 
 function completeModel(model: StudyConfig["models"][number], base: string): ModelConfig {
   const { weights, pretrain, ...rest } = model;
-  const encoder = encoderOf(model.encoder);
+  const named = encoderOf(model.encoder);
+  const encoder = named.family === "torchscript" ? { ...named, file: resolve(base, named.file) } : named;
   return {
     ...rest,
     encoder,
@@ -258,9 +259,12 @@ function checkModels(config: StudyConfig, fault: Report): void {
     if (model.weights !== undefined && model.pretrain !== undefined) {
       fault(["models", index, "weights"], 'expected either "weights" or "pretrain" but received both');
     }
+    const encoder = encoderOf(model.encoder);
+    const architecture = architectureOf(encoder);
     if (
       model.weights === undefined &&
       model.pretrain === undefined &&
+      architecture.comesWithWeights === undefined &&
       needsWeights.length > 0 &&
       config.tasks.length > 0
     ) {
@@ -270,7 +274,6 @@ function checkModels(config: StudyConfig, fault: Report): void {
           "but received neither",
       );
     }
-    const encoder = encoderOf(model.encoder);
     if (model.weightsState !== undefined && model.weights === undefined) {
       fault(
         ["models", index, "weightsState"],
@@ -314,6 +317,12 @@ function checkModels(config: StudyConfig, fault: Report): void {
         ["models", index, "pretrain", "mask"],
         `expected a mask of the cohort but received ${describe(mask)}${suggestion(mask, Object.keys(masks))}`,
       );
+    }
+    const lacking = architecture.refusesVoxels?.(encoder) ?? null;
+    const dense = variants.find(({ task, strategy }) => taskOf(task, strategy).shape.answers === "voxels");
+    if (lacking !== null && (dense !== undefined || model.pretrain !== undefined)) {
+      const what = dense === undefined ? "pretraining" : `${dense.name}, which answers voxel by voxel`;
+      fault(["models", index, "encoder", "stages"], `${lacking}. They are wanted for ${what}`);
     }
     const methods = architectureOf(encoder).pretraining;
     if (model.pretrain?.method !== undefined && !methods.includes(model.pretrain.method)) {

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import type { ImageInspection } from "../../cohort/inspect-image.js";
 import { expected } from "../../common/errors.js";
+import type { ScriptInspection } from "../../models/checkpoints/script-archive.js";
 import { type Answer, answer } from "../answer.js";
 import { examples } from "../examples.js";
 import { count, number, printable, table } from "../format.js";
@@ -11,9 +12,13 @@ export function addInspect(program: Command): void {
   program
     .command("inspect")
     .description(
-      "say what a file is. An image: format, shape, spacing, orientation, range; weights: format, every tensor, whose they are",
+      "say what a file is. An image: format, shape, spacing, orientation, range; weights: format, every tensor, whose they are; " +
+        "a TorchScript module: its methods, example and tensors, without running it",
     )
-    .argument("<file>", "an image (NIfTI, MHA, MHD, NRRD), or weights (PyTorch, safetensors)")
+    .argument(
+      "<file>",
+      "an image (NIfTI, MHA, MHD, NRRD), weights (PyTorch, safetensors), or a TorchScript module",
+    )
     .option(
       "--of <image>",
       "the file is a mask: check that it lies on this image, by position in the patient",
@@ -42,6 +47,9 @@ export function addInspect(program: Command): void {
     .action((file: string, options: { of?: string; root?: string; weightsState?: string; json?: boolean }) =>
       answer(options, async () => {
         if (await isWeights(file)) {
+          const { inspectScript } = await import("../../models/checkpoints/script-archive.js");
+          const script = options.weightsState === undefined ? await inspectScript(file) : null;
+          if (script !== null) return { value: script, text: scriptText(script) };
           const weights = await inspectWeights(file, options.weightsState);
           return { value: weights, text: weightsText(weights) };
         }
@@ -88,6 +96,40 @@ function imageText(image: ImageInspection): string {
     ...image.warnings.map((warning) => ["warning", printable(warning)]),
   ];
   return rows.map(([name, value]) => `${name?.padEnd(12)} ${value}`).join("\n");
+}
+
+/** What a study says of a module, and what of it nobody but its author knows. */
+function scriptText(script: ScriptInspection): string {
+  const { path, bytes, sha256, module, made, example, methods, parameters, tensors } = script;
+  const facts = [
+    ["file", path],
+    [
+      "format",
+      `TorchScript, ${bytes.toLocaleString("en")} bytes: ${made} from ${module}; read as text, nothing was run`,
+    ],
+    ["SHA-256", sha256],
+    ...(example === null ? [] : [["example", example.map((shape) => shape.join(" x ")).join(", ")]]),
+    ...methods.map((method) => ["method", method]),
+    ["weights", `${count(tensors.length, "tensor")}, ${parameters.toLocaleString("en")} parameters`],
+    ...(parameters === 0
+      ? [
+          [
+            "warning",
+            "it was frozen, so that its weights are constants: it can be no encoder. Export it without",
+          ],
+        ]
+      : []),
+  ];
+  const rows = tensors.map(({ name, dtype, shape, buffer }) => [
+    printable(name),
+    `${dtype}${buffer ? ", buffer" : ""}`,
+    shape.join(" x ") || "scalar",
+  ]);
+  return [
+    ...facts.map(([name, value]) => printable(`${(name ?? "").padEnd(12)} ${value}`)),
+    "",
+    table(["tensor", "type", "shape"], rows),
+  ].join("\n");
 }
 
 function weightsText(weights: WeightsInspection): string {

@@ -47,6 +47,10 @@ export interface EncoderArchitecture<Spec extends EncoderSpec = EncoderSpec> {
   /** Voxels of the input from one of its deepest batch norm to the next; null where it has none. */
   readonly batchNormStride: number | null;
   readonly names: ParameterNames;
+  /** Its specification names pretrained weights itself, so that a model needs no others. */
+  readonly comesWithWeights?: true;
+  /** Why heads that answer voxel by voxel cannot stand on this one; null, as where it is left out: they can. */
+  refusesVoxels?(spec: Spec): string | null;
   /** How many blocks it has, of which `partial` trains the last. */
   blocks(spec: Spec): number;
   /** Features of the maps that a head stands on, finest first. */

@@ -89,8 +89,9 @@ export const torchScript = {
   schema: section({
     family: z.literal("torchscript"),
     file: z.string().min(1),
-    sha256: z.custom<string>(),
-    trust: z.custom<true>(),
+    // What is missing of both is said by `distrust`, in more words.
+    sha256: z.custom<string>().optional(),
+    trust: z.custom<true>().optional(),
     channels: size.max(4096),
     input: z.enum(["volume", "slices"]),
     features: size,
@@ -120,6 +121,12 @@ export const torchScript = {
     block: /^encoder\.(?:.+\.)?(?=[^.]+$)/,
     norm: /\.[^.]*(?:norm|bn|ln_)[^.]*\.(?:weight|bias)$/i,
   },
+  comesWithWeights: true,
+  refusesVoxels: ({ file, stages }) =>
+    stages !== undefined
+      ? null
+      : `expected the feature maps that ${file} returns, each with channels and stride, as decoders stand on them, but received ` +
+        "none: with pooled features alone it can classify. Export it so that it returns its maps, and declare them",
   /** About: layers of the square of their channels, three dozen of them a kernel at the most. */
   blocks: (spec) =>
     Math.max(

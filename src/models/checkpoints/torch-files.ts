@@ -44,7 +44,8 @@ export async function readTorchZip(file: OpenedFile): Promise<TorchFile> {
   const folder = name.slice(0, -"data.pkl".length);
   if (entries.has(`${folder}constants.pkl`)) {
     throw file.unusable(
-      "it is a TorchScript program, not a state dict. Save the model's state_dict() with torch.save",
+      "it is a TorchScript program, not a state dict. Save the model's state_dict() with torch.save, or name the file as " +
+        'an encoder itself, by family "torchscript"',
     );
   }
   const pickle = stored(file, name, entries.get(name) as ZipEntry);

@@ -4,6 +4,8 @@ import type { OpenedFile } from "./opened-file.js";
 export interface ZipEntry {
   offset: number;
   size: number;
+  /** Bytes that it takes in the file. */
+  inFile: number;
   /** Its bytes are not those that were put in; it cannot be read. */
   compressed: boolean;
 }
@@ -180,7 +182,7 @@ async function placeEntry(
     throw file.refuse(`its entry ${words} is not where its directory says`);
   const offset = local + 30 + bytes.readUInt16LE(26) + bytes.readUInt16LE(28);
   if (offset + compressed > next) throw file.refuse(`its entry ${words} overlaps what follows it`);
-  return { offset, size, compressed: method !== 0 || compressed !== size };
+  return { offset, size, inFile: compressed, compressed: method !== 0 || compressed !== size };
 }
 
 function safe(value: bigint, file: OpenedFile): number {
