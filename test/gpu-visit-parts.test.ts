@@ -114,15 +114,17 @@ describe("the kernel checks of a visit", () => {
     const { visit, records } = await visitWith({
       kernel_checks: `
 case "$2" in
-  "") printf 'good\\nwrong\\ncrash\\nsilent\\n' ;;
+  "") printf 'good\\nwrong\\ncrash\\nsilent\\nlate\\nlate-and-wrong\\n' ;;
   good) echo "ok     SSIM, value    12 comparisons, relative error 1.0e-15 of at most 1.0e-13" ;;
   wrong) echo "ok     MMD            1 comparisons"; echo "FAILED MMD, bfloat16  2 comparisons, relative error 0.5"; exit 1 ;;
   crash) echo "ok     GRN    1 comparisons"; kill -SEGV $$ ;;
   silent) exit 0 ;;
+  late) echo "ok     U-Net, float32    1 comparisons"; sleep 30 ;;
+  late-and-wrong) echo "FAILED U-Net, float32    1 comparisons"; sleep 30 ;;
 esac`,
     });
     const { kernelChecks } = await module("parts/kernel-checks");
-    await visit.runPart(kernelChecks);
+    await visit.runPart({ ...kernelChecks, seconds: 6 });
     const judged = new Map(
       of(await records(), "judged").map(({ what, right, detail }) => [what, { right, detail }]),
     );
@@ -132,8 +134,13 @@ esac`,
       detail: [expect.stringContaining("MMD, bfloat16"), expect.any(String)],
     });
     expect(judged.get("crash")).toMatchObject({ right: false });
-    // A check that compares nothing has not passed, nor failed.
+    // A check that compares nothing has not passed, nor failed; nor has one that was cut short, unless something was wrong.
     expect(judged.get("silent")).toEqual({ right: null, detail: ["it compared nothing"] });
+    expect(judged.get("late")).toMatchObject({ right: null });
+    expect(judged.get("late-and-wrong")).toMatchObject({
+      right: false,
+      detail: [expect.stringContaining("U-Net, float32"), expect.any(String)],
+    });
   });
 });
 

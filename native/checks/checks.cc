@@ -10,17 +10,21 @@ namespace transfer_limits::checks {
 
 void Report::compare(const std::string& what, const at::Tensor& got, const at::Tensor& reference,
                      double tolerance) {
+  const at::Tensor wanted = reference.cpu().to(at::kDouble), own = got.cpu().to(at::kDouble);
+  double error = INFINITY;
+  if (own.sizes() == wanted.sizes()) {
+    error = ((own - wanted).norm() / wanted.norm().clamp_min(1e-300)).item<double>();
+  }
+  judge(what, error, tolerance);
+}
+
+void Report::judge(const std::string& what, double error, double tolerance) {
   auto found =
       std::find_if(lines_.begin(), lines_.end(), [&](const Line& line) { return line.what == what; });
   if (found == lines_.end()) found = lines_.insert(found, Line{what});
   Line& line = *found;
   line.tolerance = std::max(line.tolerance, tolerance);
   ++line.count;
-  const at::Tensor wanted = reference.cpu().to(at::kDouble), own = got.cpu().to(at::kDouble);
-  double error = INFINITY;
-  if (own.sizes() == wanted.sizes()) {
-    error = ((own - wanted).norm() / wanted.norm().clamp_min(1e-300)).item<double>();
-  }
   if (!(error <= tolerance)) {
     ++line.failed;
     line.worst = error;
@@ -36,15 +40,16 @@ void Report::fail(const std::string& what) {
   lines_.push_back(line);
 }
 
-int64_t Report::print() const {
-  int64_t failed = 0;
+int64_t Report::print() {
   for (const Line& line : lines_) {
     std::printf("%-6s %-72s %4ld comparisons, relative error %.1e of at most %.1e\n",
                 line.failed == 0 ? "ok" : "FAILED", line.what.c_str(), long(line.count), line.worst,
                 line.tolerance);
-    failed += line.failed;
+    failed_ += line.failed;
   }
-  return failed;
+  std::fflush(stdout);
+  lines_.clear();
+  return failed_;
 }
 
 at::Tensor values(at::IntArrayRef sizes, uint64_t seed, at::ScalarType type) {

@@ -22,11 +22,14 @@ class Report {
   // The relative L2 difference of `got` from `reference` (float64) must not be above `tolerance`.
   void compare(const std::string& what, const at::Tensor& got, const at::Tensor& reference, double tolerance);
 
+  // The same for an error that was computed already.
+  void judge(const std::string& what, double error, double tolerance);
+
   // Something could not be compared at all.
   void fail(const std::string& what);
 
-  // The number of comparisons that failed.
-  int64_t print() const;
+  // Prints what was compared since it was last called. The number of comparisons that failed, of all so far.
+  int64_t print();
 
  private:
   struct Line {
@@ -38,6 +41,7 @@ class Report {
   };
   Target target_;
   std::vector<Line> lines_;
+  int64_t failed_ = 0;  // in lines that were printed
 };
 
 // Values between -1 and 1 that look random and are the same everywhere.
@@ -53,8 +57,10 @@ void check_expected_intensity(Report& report);
 void check_gelu_grn(Report& report);
 void check_large_tensors(Report& report);
 void check_mmd(Report& report);
+void check_networks(Report& report);
 void check_numerics(Report& report);
 void check_odd_widths(Report& report);
+void check_paper_size(Report& report);
 void check_ssim(Report& report);
 void check_step_recorder(Report& report);
 

@@ -25,12 +25,14 @@ const std::vector<Check>& checks() {
                                          {"expected_intensity", &check_expected_intensity},
                                          {"gelu_grn", &check_gelu_grn},
                                          {"mmd", &check_mmd},
+                                         {"networks", &check_networks},
                                          {"numerics", &check_numerics},
                                          {"odd_widths", &check_odd_widths},
                                          {"devices", &check_devices},
                                          {"large_tensors", &check_large_tensors},
                                          {"ssim", &check_ssim},
-                                         {"step_recorder", &check_step_recorder}};
+                                         {"step_recorder", &check_step_recorder},
+                                         {"paper_size", &check_paper_size}};
   return all;
 }
 
@@ -61,7 +63,6 @@ int run(const std::string& target, const std::string& only) {
       ++failed;
     }
     failed += report.print();
-    std::fflush(stdout);
   }
   require(ran > 0, "Expected the name of a check (see kernel_checks names) but received ", only);
   std::printf("%s\n", failed == 0 ? "All comparisons passed" : "SOME COMPARISONS FAILED");

@@ -20,7 +20,8 @@ export const kernelChecks = {
       const wrong = comparisons.filter((line) => line.startsWith("FAILED"));
       const passed = status === 0 && wrong.length === 0;
       // One that has nothing to compare here, such as a second device, is neither right nor wrong.
-      const open = late || (passed && comparisons.length === 0);
+      // Nor is one that was cut short, unless something was wrong by then.
+      const open = wrong.length === 0 && (late || (passed && comparisons.length === 0));
       part.record("judged", {
         what: check,
         right: open ? null : passed,
