@@ -94,6 +94,7 @@ export type {
 export { Trainer } from "./native/trainer.js";
 export type { Normalisation } from "./native/volumes.js";
 export { writeReport } from "./report/index.js";
+export type { Answer, Counts, Saturation, Tally } from "./results/answers.js";
 export type {
   Basis,
   CaseScore,
@@ -118,6 +119,7 @@ export type {
   FeatureComparison,
   KernelDistance,
   KernelMeans,
+  MeanDistance,
   Range,
   UndefinedKernelDistance,
 } from "./results/distances.js";
@@ -132,8 +134,16 @@ export type {
 export type { MetricInterval } from "./results/intervals.js";
 export type { CurvePoint, LearningCurve, PretrainingWorth } from "./results/learning-curves.js";
 export type { Relation, RelationPoint, ResampledRelation } from "./results/relations.js";
+export type { Score } from "./results/scores.js";
 export type { CurveSummary } from "./results/specification-curve.js";
-export type { CellSummary, Exclusion, PatientExposure, Session, StudyResults } from "./results/study.js";
+export type {
+  CellSummary,
+  Exclusion,
+  PatientExposure,
+  Session,
+  StudyResults,
+  TimeTaken,
+} from "./results/study.js";
 export type { ForecastCheck } from "./statistics/forecast-check.js";
 /** Means, intervals, correlations and gains, as the report computes them. */
 export * as statistics from "./statistics/index.js";

@@ -142,6 +142,7 @@ describe("the summary of a study", () => {
           result: {
             ...{ task: "super-resolution", strategy: "direct", model, comparator, seed: 1 },
             metric: { name: "SSIM", mean, standardDeviation: 0.05, cases: [], secondary: {} },
+            ...{ curve: [], cost: { epochSeconds: [] } },
           } as CellSummary["result"] & object,
         }),
   });

@@ -102,7 +102,7 @@ describe("the picture of the first screen", () => {
 
 describe("what makes numbers say less than they seem to", () => {
   const findings = (results: StudyResults) => computeFindings(results);
-  const said = (results: StudyResults) => caveats(results, summarise(results));
+  const said = (results: StudyResults) => caveats(summarise(results));
 
   it("is a task that no network beats nothing on, said once for all models", () => {
     const results = studyResults({ ...mixed, models: ["one", "two"], trivial: () => 0.99 });

@@ -18,7 +18,7 @@ const models = ["one", "two"];
 const linesOf = (options: FixtureOptions, change: (cell: CellSummary, index: number) => void = () => {}) => {
   const results = studyResults({ models, excluded: [], ...options });
   results.cells.forEach(change);
-  return missingWork(results).lines;
+  return missingWork(results, summarise(results).counts).lines;
 };
 const sectionOf = async (options: FixtureOptions, id: string) => {
   await writeStudyFolder(folder, options);

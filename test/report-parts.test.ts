@@ -4,7 +4,6 @@ import { ownStrategy, type TaskKind, taskKinds } from "../dist/common/vocabulary
 import { outline } from "../dist/report/contours.js";
 import { csv } from "../dist/report/csv.js";
 import { alignmentFigure } from "../dist/report/figures/alignment.js";
-import { convergence } from "../dist/report/figures/curves.js";
 import { drawFigure } from "../dist/report/figures/figure.js";
 import { placeLabels } from "../dist/report/figures/point-labels.js";
 import { duration, listing, percent, signed, significant } from "../dist/report/format.js";
@@ -14,7 +13,6 @@ import { taskInProse, taskLabel } from "../dist/report/labels.js";
 import { looks } from "../dist/report/palette.js";
 import { differencePicture, greyPicture, percentileWindow, shownSize } from "../dist/report/pictures.js";
 import { type Summary, summarise } from "../dist/report/summary.js";
-import type { CellResult } from "../dist/results/cell.js";
 import type { RelationPoint } from "../dist/results/relations.js";
 import { median } from "../dist/statistics/means.js";
 import { relate } from "../dist/statistics/relations.js";
@@ -60,33 +58,6 @@ describe("the median", () => {
     expect(median([3, 1, 2])).toBe(2);
     expect(median([4, 1, 3, 2])).toBe(2.5);
     expect(median([])).toBeNaN();
-  });
-});
-
-describe("convergence", () => {
-  const result = (metrics: (number | null)[]): CellResult => ({
-    ...(studyResults().cells[0].result as CellResult),
-    curve: metrics.map((validationMetric, index) => ({
-      epoch: index + 1,
-      learningRate: 1e-4,
-      trainingLoss: 1,
-      validationMetric,
-    })),
-    cost: { ...(studyResults().cells[0].result as CellResult).cost, epochSeconds: metrics.map(() => 2) },
-  });
-
-  it("is the first epoch within 1 % of the best, and the seconds until it was done", () => {
-    expect(convergence(result([0.5, 0.79, 0.793, 0.8, 0.75]), true)).toEqual({
-      best: 0.8,
-      epoch: 3,
-      seconds: 6,
-    });
-    expect(convergence(result([0.5, 0.4, 0.402]), false)).toEqual({ best: 0.4, epoch: 2, seconds: 4 });
-  });
-
-  it("passes over epochs that were not validated", () => {
-    expect(convergence(result([null, 0.7, null]), true)).toEqual({ best: 0.7, epoch: 2, seconds: 4 });
-    expect(convergence(result([null]), true)).toBeNull();
   });
 });
 

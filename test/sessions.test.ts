@@ -9,6 +9,7 @@ import { addonFile } from "../dist/native/load.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { writeReport } from "../dist/report/index.js";
 import { timeTaken } from "../dist/report/sections/cost.js";
+import { summarise } from "../dist/report/summary.js";
 import type { CellResult } from "../dist/results/cell.js";
 import type { Session, StudyResults } from "../dist/results/study.js";
 import { runStudy } from "../dist/study/run.js";
@@ -95,19 +96,23 @@ describe("what a study records of its own run", () => {
 });
 
 describe("the time that a study took, in words", () => {
-  const cells = (count: number) =>
-    studyResults()
-      .cells.flatMap(({ result }) => (result ? [result] : []))
-      .slice(0, count)
-      .map((cell): CellResult => ({ ...cell, cost: { ...cell.cost, wallSeconds: 3600 } }));
-  const of = (sessions: Partial<Session>[]): StudyResults => ({
-    ...studyResults(),
-    pretraining: [],
-    cost: { sessions: sessions as Session[] },
-  });
+  /** Of so many cells that took an hour each. */
+  const said = (cells: number, sessions: Partial<Session>[] | null): string => {
+    const { cells: all, ...rest } = studyResults();
+    const results: StudyResults = {
+      ...rest,
+      cells: all.slice(0, cells).map(({ result, ...cell }) => {
+        const { cost, ...known } = result as CellResult;
+        return { ...cell, result: { ...known, cost: { ...cost, wallSeconds: 3600 } } };
+      }),
+      pretraining: [],
+      ...(sessions === null ? {} : { cost: { sessions: sessions as Session[] } }),
+    };
+    return timeTaken(results, summarise(results));
+  };
 
   it("keeps apart the study's wall time and what its cells' times add up to", () => {
-    expect(timeTaken(of([{ seconds: 3660, jobs: 2 }]), cells(2))).toBe(
+    expect(said(2, [{ seconds: 3660, jobs: 2 }])).toBe(
       "The study took 1\u00a0h 01\u00a0min of wall time, preparation and failed cells included; the times of its cells and of " +
         "pretraining add up to 2\u00a0h 00\u00a0min on cpu, with 2 threads a cell. Up to 2 cells ran side by side, so the " +
         "times of cells overlap.",
@@ -115,19 +120,16 @@ describe("the time that a study took, in words", () => {
   });
 
   it("adds up sessions, not what lies between them", () => {
-    const text = timeTaken(
-      of([
-        { seconds: 60, jobs: 1 },
-        { seconds: 90, jobs: 1 },
-      ]),
-      cells(1),
-    );
+    const text = said(1, [
+      { seconds: 60, jobs: 1 },
+      { seconds: 90, jobs: 1 },
+    ]);
     expect(text).toContain("The study took 2\u00a0min 30\u00a0s of wall time, in 2 sessions");
     expect(text).not.toContain("side by side");
   });
 
   it("claims no wall time that was not recorded", () => {
-    const text = timeTaken({ ...studyResults(), pretraining: [] }, cells(2));
+    const text = said(2, null);
     expect(text).toMatch(/^The times of the cells .* add up to 2\u00a0h 00\u00a0min .* was not recorded\.$/);
   });
 });

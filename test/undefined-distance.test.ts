@@ -79,9 +79,17 @@ describe("a distance that is undefined in a finished study", () => {
         expect(named(now, "D2P")).toEqual(named(before, "D2P"));
         // What is said of that distance goes with it.
         const ofOthers = (one: object) => !("distance" in one && one.distance === "D2R");
-        const rest = ({ distances: _, findings, relations, ...results }: StudyResults) =>
+        const rest = ({
+          distances: _,
+          counts: __,
+          meanDistances,
+          findings,
+          relations,
+          ...results
+        }: StudyResults) =>
           withoutCost({
             ...results,
+            meanDistances: meanDistances?.filter(({ name }) => name !== "D2R"),
             findings: findings?.filter(ofOthers),
             relations: relations?.filter(ofOthers),
           });

@@ -1,4 +1,5 @@
 import { groupBy } from "../common/group-by.js";
+import type { Counts } from "../results/answers.js";
 import type {
   CollapsedFeatures,
   DistanceAtCeiling,
@@ -12,15 +13,14 @@ import { comparatorLabel, metricLabel, taskInProse, taskLabel } from "./labels.j
 import type { Summary } from "./summary.js";
 
 /** What makes numbers say less than they seem to, each once, for the first screen. */
-export function findingsInWords({ findings, seeds, rows }: Summary): string[] {
-  const distances = rows.reduce((sum, row) => sum + Object.keys(row.distances).length, 0);
+export function findingsInWords({ findings, seeds, counts }: Summary): string[] {
   const of = <Kind extends Finding["kind"]>(kind: Kind) =>
     findings.filter((one): one is Extract<Finding, { kind: Kind }> => one.kind === kind);
   return [
     ...of("nothing-learnt").map((one) => nothingLearnt(one, seeds.length)),
     ...of("pretraining-not-fallen").map(notFallen),
     ...collapsed(of("collapsed-features")),
-    ...atCeiling(of("distance-at-ceiling"), distances),
+    ...atCeiling(of("distance-at-ceiling"), counts.distances),
   ];
 }
 
@@ -55,14 +55,15 @@ function collapsed(all: readonly CollapsedFeatures[]): string[] {
   });
 }
 
-function atCeiling(all: readonly DistanceAtCeiling[], distances: number): string[] {
-  if (all.length === 0) return [];
+function atCeiling(found: readonly DistanceAtCeiling[], counts: Counts["distances"]): string[] {
+  const { all, atCeiling: number, atCeilingByName } = counts;
+  if (number === 0) return [];
   const which =
-    all.length > most
-      ? [...groupBy(all, (one) => one.distance)].map(([name, own]) => `${own.length} of ${name}`)
-      : all.map((one) => `${one.distance} of ${one.model} on ${taskInProse(one)}`);
+    number > most
+      ? atCeilingByName.map(({ name, distances }) => `${distances} of ${name}`)
+      : found.map((one) => `${one.distance} of ${one.model} on ${taskInProse(one)}`);
   return [
-    `${grouped(all.length)} of ${count(distances, "distance")} ${all.length === 1 ? "is" : "are"} at the ceiling even at the features’ own ` +
+    `${grouped(number)} of ${count(all, "distance")} ${number === 1 ? "is" : "are"} at the ceiling even at the features’ own ` +
       `scale (${listing(which)}): the two encoders are out of each other’s reach, and MMD² cannot say how far apart they lie.`,
   ];
 }

@@ -35,7 +35,7 @@ export async function readGalleries(
 
 /** A metric that only a set of cases has belongs to a task without pictures: its cases have no best and no worst. */
 const hasPictures = (row: TaskRow): boolean =>
-  !comparators.some((comparator) => (row.entries[comparator].score?.cases.size ?? 1) === 0);
+  !comparators.some((comparator) => (row.entries[comparator].score?.cases.length ?? 1) === 0);
 
 /** A gallery, or the reason why there is none. */
 async function readGallery(study: StudyFolder, row: TaskRow): Promise<Gallery | string> {

@@ -1,10 +1,14 @@
 import { groupBy } from "../common/group-by.js";
+import type { Counts } from "../results/answers.js";
 import type { CellSummary, StudyResults } from "../results/study.js";
 import { count, grouped, names } from "./format.js";
 import { comparatorLabel, taskInProse } from "./labels.js";
 
 /** Failed, pending and left-out work: counts for the headline, and one line for each reason. */
-export function missingWork(results: StudyResults): { headline: string | null; lines: string[] } {
+export function missingWork(
+  results: StudyResults,
+  { cells: number }: Pick<Counts, "cells">,
+): { headline: string | null; lines: string[] } {
   const cells = [...results.cells, ...(results.learningCurves?.cells ?? [])];
   const failed = cells.filter((cell) => cell.status === "failed");
   const pending = cells.filter((cell) => cell.status === "pending");
@@ -15,12 +19,11 @@ export function missingWork(results: StudyResults): { headline: string | null; l
     ...stillToCome(pending, cells),
     ...exclusions(results.cohort.excluded),
   ];
-  const done = cells.length - failed.length - pending.length;
-  const unfinished = !results.complete && pending.length + pretraining.length > 0;
+  const unfinished = !results.complete && number.pending + pretraining.length > 0;
   const headline =
-    unfinished || failed.length > 0
-      ? `${pending.length > 0 ? "This study is not finished" : "Not all of this study succeeded"}: ${grouped(done)} of ${count(cells.length, "cell")} done` +
-        `${failed.length > 0 ? `, ${grouped(failed.length)} failed` : ""}${pending.length > 0 ? `, ${grouped(pending.length)} still to come` : ""}.`
+    unfinished || number.failed > 0
+      ? `${number.pending > 0 ? "This study is not finished" : "Not all of this study succeeded"}: ${grouped(number.done)} of ${count(number.all, "cell")} done` +
+        `${number.failed > 0 ? `, ${grouped(number.failed)} failed` : ""}${number.pending > 0 ? `, ${grouped(number.pending)} still to come` : ""}.`
       : null;
   return { headline, lines: lines.map((line) => line.trim()) };
 }

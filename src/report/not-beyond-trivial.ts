@@ -1,4 +1,5 @@
-import { hasOneSeed, means } from "./claim-words.js";
+import type { Answer } from "../results/answers.js";
+import { means } from "./claim-words.js";
 import { count, listing } from "./format.js";
 import { taskInProse, verdictWords } from "./labels.js";
 import { sharedModels, type TaskRow } from "./summary.js";
@@ -8,18 +9,19 @@ import { sharedModels, type TaskRow } from "./summary.js";
  * is said of it; nothing where there is no such task. Whoever is not ahead has beaten nothing, and neither has who is ahead
  * by what does not matter.
  */
-export function notBeyondTrivial(model: string, rows: readonly TaskRow[]): string[] {
-  const compared = rows.flatMap((row) => (row.claims.trivial ? [{ row, claim: row.claims.trivial }] : []));
-  const oneSeed = compared.every(({ claim }) => hasOneSeed(claim));
-  const unbeaten = compared.flatMap(({ row, claim }) => {
-    if (claim.difference.estimate > 0 && claim.verdict !== "practically-equal") return [];
+export function notBeyondTrivial({ model, tallies }: Answer, rows: readonly TaskRow[]): string[] {
+  const tally = tallies.find(({ again, reference }) => !again && reference === "trivial");
+  if (!tally || tally.notBeaten.length === 0) return [];
+  const unbeaten = tally.notBeaten.flatMap((variant) => {
+    const row = rows.find(({ task, strategy }) => task === variant.task && strategy === variant.strategy);
+    const claim = row?.claims.trivial;
+    if (!row || !claim) return [];
     const answer = sharedModels(row.entries.trivial).join(", ");
-    const verdict = oneSeed ? "" : `: ${verdictWords[claim.verdict]}`;
+    const verdict = tally.oneSeed ? "" : `: ${verdictWords[claim.verdict]}`;
     return [`${taskInProse(row)} (${means(claim)} of ${answer}${verdict})`];
   });
-  if (unbeaten.length === 0) return [];
-  const known = oneSeed ? ", as far as one seed can tell" : "";
+  const known = tally.oneSeed ? ", as far as one seed can tell" : "";
   return [
-    `${model} does not beat what takes no network on ${unbeaten.length} of ${count(compared.length, "task")}${known}: ${listing(unbeaten)}.`,
+    `${model} does not beat what takes no network on ${tally.notBeaten.length} of ${count(tally.compared, "task")}${known}: ${listing(unbeaten)}.`,
   ];
 }

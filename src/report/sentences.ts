@@ -1,10 +1,8 @@
 import { groupBy } from "../common/group-by.js";
-import { comparators, isShared, variantName } from "../common/vocabulary.js";
-import type { Claim, GainReference, Verdict } from "../results/claims.js";
-import { distanceNames } from "../results/distances.js";
+import { comparators, isShared, type TaskVariant, variantName } from "../common/vocabulary.js";
+import type { Answer, Saturation, Tally } from "../results/answers.js";
 import type { StudyResults } from "../results/study.js";
 import { hardlyAnything } from "../statistics/claims.js";
-import { hasOneSeed } from "./claim-words.js";
 import { movedInWords } from "./drift-words.js";
 import { findingsInWords } from "./findings.js";
 import { count, listing, names } from "./format.js";
@@ -17,7 +15,7 @@ import {
   verdictWords,
 } from "./labels.js";
 import { notBeyondTrivial } from "./not-beyond-trivial.js";
-import { answeredOver, type RowDistance, type Summary, type TaskRow } from "./summary.js";
+import type { Summary, TaskRow } from "./summary.js";
 
 /** What is said of one foundation model on the first screen. */
 export interface ModelAnswer {
@@ -29,92 +27,77 @@ export interface ModelAnswer {
 }
 
 /**
- * The answer in words, computed from the numbers: one sentence a foundation model.
+ * The answer in words: one sentence a foundation model.
  *
  * @param drift how far two seeds lie apart, where it is known
  */
 export function modelAnswers(summary: Summary, drift: StudyResults["drift"] = []): ModelAnswer[] {
   const byModel = groupBy(summary.rows, (row) => row.model);
-  return summary.models.map((model) => {
-    const rows = byModel.get(model) ?? [];
-    const counted = rows.filter((row) => row.counts);
-    const others = rows.filter((row) => !row.counts);
-    const { first, more } = answer(model, counted);
+  return summary.answers.map((one) => {
+    const rows = (byModel.get(one.model) ?? []).filter((row) => row.counts);
+    const { first, more } = answerInWords(one, rows);
     return {
-      model,
-      answer: [...notBeyondTrivial(model, counted), first].join(" "),
-      more: [...more, ...byDiffusion(others), movedInWords(model, drift)].join(" ").trim(),
+      model: one.model,
+      answer: [...notBeyondTrivial(one, rows), first].join(" "),
+      more: [...more, ...byDiffusion(one), movedInWords(one.model, drift)].join(" ").trim(),
     };
   });
 }
 
-function answer(model: string, rows: TaskRow[]): { first: string; more: string[] } {
-  const compared = rows.filter((row) => isLearnt(row.claims["from-scratch"]));
-  const tallies = (["specialised", "trivial"] as const).flatMap((reference) => tally(rows, reference));
-  const others = tallies.length > 0 ? [`${sentence(tallies.join("; "))}.`] : [];
-  if (compared.length === 0) {
+/** @param rows of the tasks that count */
+function answerInWords(answer: Answer, rows: TaskRow[]): { first: string; more: string[] } {
+  const { model } = answer;
+  const tallies = answer.tallies.filter(({ again }) => !again);
+  const scratch = tallies.find(({ reference }) => reference === "from-scratch");
+  const over = tallies.flatMap((one) => (one === scratch ? [] : tallyInWords(one)));
+  const others = over.length > 0 ? [`${sentence(over.join("; "))}.`] : [];
+  if (!scratch || scratch.compared === 0) {
     const { yet, why } = whyUnknown(rows);
     const first = `Whether ${model} helps over training from scratch cannot be said${yet}: ${why}.`;
     return { first, more: others };
   }
-  const rest = rows.filter((row) => !compared.includes(row));
-  const known = (row: TaskRow) => row.claims["from-scratch"] !== undefined;
+  const { notLearnt, notCompared } = scratch;
   const absent = [
-    ...saying(rest.filter(known), `${rest.filter(known).length === 1 ? "was" : "were"} learnt by neither`),
-    ...saying(
-      rest.filter((row) => !known(row)),
-      "could not be compared",
-    ),
+    ...saying(notLearnt, `${notLearnt.length === 1 ? "was" : "were"} learnt by neither`),
+    ...saying(notCompared, "could not be compared"),
   ];
-  const claims = compared.map((row) => row.claims["from-scratch"] as Claim);
-  if (claims.every(hasOneSeed)) {
-    const higher = answeredOver.flatMap((reference) =>
-      higherThan(reference === "from-scratch" ? compared : rows, reference),
-    );
+  if (scratch.oneSeed) {
     const first =
-      `Whether ${model} helps over training from scratch is undecided on ${allOf(claims.length)}: with one seed nobody ` +
+      `Whether ${model} helps over training from scratch is undecided on ${allOf(scratch.compared)}: with one seed nobody ` +
       "knows how much a result moves from one training to the next.";
-    return { first, more: [`Its mean is higher than that of ${listing(higher)}.`, ...others, ...absent] };
+    const higher = listing(tallies.flatMap(higherThan));
+    return { first, more: [`Its mean is higher than that of ${higher}.`, ...others, ...absent] };
   }
   return {
-    first: `Over training from scratch, ${model} is ${verdictParts(compared, "from-scratch")}.`,
+    first: `Over training from scratch, ${model} is ${verdictParts(scratch)}.`,
     more: [...others, ...absent],
   };
 }
 
 /** What is said of all these tasks, in one sentence; nothing where there are none. */
-function saying(rows: readonly TaskRow[], what: string): string[] {
-  return rows.length === 0 ? [] : [`${sentence(listing(rows.map((row) => taskInProse(row))))} ${what}.`];
-}
+const saying = (tasks: readonly TaskVariant[], what: string): string[] =>
+  tasks.length === 0 ? [] : [`${sentence(listing(tasks.map(taskInProse)))} ${what}.`];
 
 /** `better on 1 of 3 tasks (lesion segmentation), worse on 1 (super-resolution) and undecided on 1`. */
-function verdictParts(rows: readonly TaskRow[], reference: GainReference): string {
-  const parts = verdicts.flatMap((verdict) => {
-    const those = rows.filter((row) => row.claims[reference]?.verdict === verdict);
-    if (those.length === 0 && verdict !== "supported") return [];
-    const all = verdict === "supported" ? ` of ${count(rows.length, "task")}` : "";
-    const named = those.length > 0 && (verdict === "supported" || verdict === "contradicted");
-    const which = named ? ` (${listing(those.map((row) => taskInProse(row)))})` : "";
-    return [`${verdictWords[verdict]} on ${those.length === 0 ? "none" : those.length}${all}${which}`];
+function verdictParts({ judged, verdicts }: Tally): string {
+  const parts = verdicts.map(({ verdict, tasks, which }) => {
+    const all = verdict === "supported" ? ` of ${count(judged, "task")}` : "";
+    const named = tasks > 0 && (verdict === "supported" || verdict === "contradicted");
+    const those = named ? ` (${listing(which.map(taskInProse))})` : "";
+    return `${verdictWords[verdict]} on ${orNone(tasks)}${all}${those}`;
   });
   return listing(parts);
 }
 
 /** `training from scratch on 2 of 5 tasks`: on how many its mean is the higher one, which is all that one seed can say. */
-function higherThan(rows: readonly TaskRow[], reference: (typeof answeredOver)[number]): string[] {
-  const claims = rows.flatMap((row) => row.claims[reference] ?? []);
+function higherThan({ reference, compared, higher, oneSeed }: Tally): string[] {
   // Where more seeds decide, the verdicts are said.
-  if (!claims.every(hasOneSeed) || claims.length === 0) return [];
-  const higher = claims.filter(({ difference }) => difference.estimate > 0).length;
-  const all = reference === "from-scratch" ? count(claims.length, "task") : String(claims.length);
-  return [`${referenceInProse[reference]} on ${higher === 0 ? "none" : higher} of ${all}`];
+  if (!oneSeed || compared === 0) return [];
+  const all = reference === "from-scratch" ? count(compared, "task") : String(compared);
+  return [`${referenceInProse[reference]} on ${orNone(higher)} of ${all}`];
 }
 
-/** Of two models that have learnt next to nothing neither is better. */
-const isLearnt = (claim: Claim | undefined): boolean =>
-  claim !== undefined && Math.max(claim.fineTuned, claim.referenceValue) >= hardlyAnything;
-
-const verdicts: readonly Verdict[] = ["supported", "contradicted", "practically-equal", "undetermined"];
+const orNone = (tasks: number): string => (tasks === 0 ? "none" : String(tasks));
 
 const allOf = (tasks: number): string => (tasks === 1 ? "the one task" : `all ${tasks} tasks`);
 
@@ -133,16 +116,15 @@ function whyUnknown(rows: readonly TaskRow[]): { yet: string; why: string } {
 }
 
 /** What is said of tasks that are learnt by diffusion too; nothing where none can be compared. */
-function byDiffusion(rows: TaskRow[]): string[] {
-  return tally(rows, "from-scratch").map((over) => `Fine-tuned by diffusion instead, ${over}.`);
-}
+const byDiffusion = ({ tallies }: Answer): string[] =>
+  tallies
+    .filter(({ again, reference }) => again && reference === "from-scratch")
+    .flatMap(tallyInWords)
+    .map((over) => `Fine-tuned by diffusion instead, ${over}.`);
 
 /** `over the specialised model, better on none of 2 and worse on 2 (...)`; nothing where one seed decides nothing. */
-function tally(rows: readonly TaskRow[], reference: (typeof answeredOver)[number]): string[] {
-  const compared = rows.filter(({ claims: { [reference]: claim } }) => claim && !hasOneSeed(claim));
-  if (compared.length === 0) return [];
-  return [`over ${referenceInProse[reference]}, ${verdictParts(compared, reference)}`];
-}
+const tallyInWords = (tally: Tally): string[] =>
+  tally.oneSeed ? [] : [`over ${referenceInProse[tally.reference]}, ${verdictParts(tally)}`];
 
 /** Where test sets leave a metric undefined, and why; one sentence a task. */
 export function undefinedMetrics(rows: readonly TaskRow[]): string[] {
@@ -218,7 +200,7 @@ function unlearntTasks({ rows, findings }: Summary): string[] {
 const fewCases = 10;
 
 /** What a reader must not conclude, and why, in full sentences. */
-export function caveats(results: StudyResults, summary: Summary): string[] {
+export function caveats(summary: Summary): string[] {
   const list: string[] = [];
   if (summary.seeds.length === 1) {
     list.push(
@@ -233,41 +215,32 @@ export function caveats(results: StudyResults, summary: Summary): string[] {
       `${count(split.test, "test case")}${where}: means are rough, and differences between models may be chance.`,
     );
   }
-  const withDistances = groupBy(
-    summary.rows.filter((row) => row.counts && Object.keys(row.distances).length > 0),
-    (row) => row.model,
-  );
   for (const n of [0, 1, 2]) {
-    const models = summary.models.filter((model) => (withDistances.get(model)?.length ?? 0) === n);
+    const models = summary.answers.filter((one) => one.withDistances === n).map(({ model }) => model);
     if (models.length === 0) continue;
     list.push(
       `${names(models)} ${models.length === 1 ? "has" : "have"} distances on ${n === 0 ? "no task" : count(n, "task")}: ` +
         "whether gain goes with distance needs at least 3, so no correlation is computed.",
     );
   }
-  const all = summary.rows.flatMap((row) => distanceNames.flatMap((name) => row.distances[name] ?? []));
-  const saturated = all.filter((distance) => distance.saturated);
-  if (saturated.length > 0) {
-    const kinds = [...groupBy(saturated, kindOfSaturation)].map(([kind, own]) => `${own.length} ${kind}`);
+  const { all, saturated, kinds } = summary.counts.distances;
+  if (saturated > 0)
     list.push(
-      `${saturated.length === all.length ? "All" : `${saturated.length} of ${all.length}`} distances are saturated at the paper’s kernel width and ` +
-        `do not say how far the representation moved: ${listing(kinds)}.`,
+      `${saturated === all ? "All" : `${saturated} of ${all}`} distances are saturated at the paper’s kernel width and ` +
+        `do not say how far the representation moved: ${listing(kinds.map(({ kind, distances }) => `${distances} ${saturationInWords[kind]}`))}.`,
     );
-  }
-  const undefinedGains = results.gains.filter(
-    (gain) => gain.percent === null && gain.fineTuned !== null && gain.referenceValue !== null,
-  ).length;
+  const undefinedGains = summary.counts.gainsWithoutPercent;
   if (undefinedGains > 0)
     list.push(`${count(undefinedGains, "gain")} over a reference of 0 cannot be given in percent.`);
   return list;
 }
 
-/** What is wrong with a distance at the paper's kernel width, in any seed. */
-function kindOfSaturation({ bySeed }: RowDistance): string {
-  const flags = new Set(bySeed.flatMap(({ paper }) => paper.flags));
-  if (flags.has("collapsed-a") || flags.has("collapsed-b")) return "of collapsed features";
-  if (flags.has("ceiling")) return "at their ceiling";
-  return flags.has("sigma-too-large") ? "at their floor" : "the same whatever the features are";
-}
+/** What is wrong with a distance at the paper's kernel width. */
+const saturationInWords: Record<Saturation, string> = {
+  collapsed: "of collapsed features",
+  ceiling: "at their ceiling",
+  floor: "at their floor",
+  constant: "the same whatever the features are",
+};
 
 const sentence = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);

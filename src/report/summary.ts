@@ -7,43 +7,22 @@ import {
   type TaskKind,
   type TaskVariant,
 } from "../common/vocabulary.js";
-import type { CellResult } from "../results/cell.js";
+import type { Answer, Counts } from "../results/answers.js";
 import { type Claim, type GainReference, gainReferences } from "../results/claims.js";
-import { type Distance, type DistanceName, distanceNames } from "../results/distances.js";
+import { type Distance, type DistanceName, distanceNames, type MeanDistance } from "../results/distances.js";
 import type { Finding } from "../results/findings.js";
 import type { MetricInterval } from "../results/intervals.js";
 import type { Relation } from "../results/relations.js";
+import type { Score } from "../results/scores.js";
 import type { CellSummary, StudyResults } from "../results/study.js";
-import { resultsOf } from "../statistics/cells.js";
-import { computeClaims, hardlyAnything } from "../statistics/claims.js";
-import { computeFindings } from "../statistics/findings.js";
-import { type MeanDistance, meanDistance } from "../statistics/mean-distance.js";
-import { average, deviation, largest, smallest } from "../statistics/means.js";
-import { computeRelations } from "../statistics/relations.js";
+import { answeredOver } from "../statistics/answers.js";
+import { hardlyAnything } from "../statistics/claims.js";
+import { largest, smallest } from "../statistics/means.js";
+import { type SummarisedResults, summariseResults } from "../statistics/study-summary.js";
 import { countsFor, variantsOf } from "../statistics/variants.js";
 import { fixed } from "./format.js";
 import { higherIsBetter } from "./labels.js";
 import { limits } from "./limits.js";
-
-/** A test metric over cases and seeds. */
-export interface Score {
-  /** Mean over seeds of the mean over cases; null where the test set leaves the metric undefined. */
-  mean: number | null;
-  /** Why it does, said of the test set; null where it does not. */
-  reason: string | null;
-  /** Standard deviation over cases, each averaged over the seeds first; null for fewer than two cases. */
-  caseDeviation: number | null;
-  /** Standard deviation over the seeds' means; null for one seed. */
-  seedDeviation: number | null;
-  /** Each case's value, averaged over seeds; none where the metric is one of the whole set. */
-  cases: ReadonlyMap<string, number>;
-  /** Cases that the metric rests on: those that have a value, or the whole set where it is one of the set. */
-  testCases: number;
-  secondary: ReadonlyMap<string, number | null>;
-  /** `confusion[true class][answered class]`: cases, summed over seeds. */
-  confusion: number[][] | null;
-  seeds: number[];
-}
 
 /** One comparator of a task and a model: what became of its cells, one a seed. */
 export interface Entry {
@@ -54,9 +33,8 @@ export interface Entry {
   score: Score | null;
 }
 
-/** A distance over seeds. */
+/** A distance over seeds, and in each of them. */
 export interface RowDistance extends MeanDistance {
-  name: DistanceName;
   bySeed: Distance[];
 }
 
@@ -89,7 +67,13 @@ export interface Summary {
   tasks: TaskVariant[];
   seeds: number[];
   rows: TaskRow[];
+  /** What each comparator came to on each task. */
+  scores: Score[];
+  cost: SummarisedResults["cost"];
   cohorts: CohortInUse[];
+  /** How often each verdict was given, a foundation model each. */
+  answers: Answer[];
+  counts: Counts;
   /** What makes numbers say less than they seem to, each once. */
   findings: Finding[];
   /** How sure metrics of whole test sets are. */
@@ -98,12 +82,7 @@ export interface Summary {
   relations: Relation[];
 }
 
-/** What the first screen and the claim cards compare with: to be better than a network that never saw the task tells nothing. */
-export const answeredOver = [
-  "from-scratch",
-  "specialised",
-  "trivial",
-] as const satisfies readonly GainReference[];
+export { answeredOver };
 
 /** What stands behind a comparator that all foundation models share: architectures, or the answer that takes no network. */
 export const sharedModels = ({ cells }: Pick<Entry, "cells">): string[] => [
@@ -122,14 +101,14 @@ export function ofShownModels(summary: Summary): Summary {
   return { ...summary, models, rows: summary.rows.filter(({ model }) => shown.has(model)) };
 }
 
-/** Everything that the report says, computed once from the results. */
-export function summarise(results: StudyResults): Summary {
+/** Everything that the report says, in the order in which it is said; the numbers are those of the results. */
+export function summarise(given: StudyResults): Summary {
+  const results = summariseResults(given);
   const ofModels = results.cells.filter((cell) => !isShared(cell.comparator));
   const models = [...new Set(ofModels.map((cell) => cell.model))];
   const tasks = variantsOf(results.cells);
   const seeds = [...new Set(results.cells.map((cell) => cell.seed))].sort((a, b) => a - b);
-  const claims = claimsOf(results);
-  const index = indexOf(results, claims);
+  const index = indexOf(results);
   const rows = models.flatMap((model) =>
     tasks
       .filter((variant) => index.cells.has(keyOf(variant, model)))
@@ -141,9 +120,13 @@ export function summarise(results: StudyResults): Summary {
     seeds,
     rows,
     cohorts: cohortsOf(results, [...new Set(tasks.map(({ task }) => task))]),
-    findings: results.findings ?? computeFindings(results),
+    scores: results.scores,
+    cost: results.cost,
+    answers: results.answers,
+    counts: results.counts,
+    findings: results.findings,
     intervals: results.intervals ?? [],
-    relations: results.relations ?? computeRelations({ ...results, claims }),
+    relations: results.relations,
   };
 }
 
@@ -172,30 +155,41 @@ interface Index {
   cells: Map<string, CellSummary[]>;
   /** Comparators that all foundation models and strategies share, under names of their own. */
   shared: Record<SharedComparator, Map<TaskKind, Entry>>;
+  scores: Map<string, Score[]>;
   claims: Map<string, Claim[]>;
   distances: Map<string, Distance[]>;
+  meanDistances: Map<string, MeanDistance[]>;
 }
 
-/** Those of the study; of results that are older than claims, by the rules that hold by default. */
-const claimsOf = ({ claims, cells, exposure = [], pretraining }: StudyResults): Claim[] =>
-  claims ?? computeClaims(resultsOf(cells), {}, { exposure, pretraining });
-
-function indexOf({ cells, distances }: StudyResults, claims: readonly Claim[]): Index {
+function indexOf(results: SummarisedResults): Index {
+  const { cells, claims, distances, meanDistances } = results;
+  const scores = groupBy(results.scores, (score) =>
+    isShared(score.comparator)
+      ? JSON.stringify([score.task, score.comparator])
+      : keyOf(score, score.model, score.comparator),
+  );
   const sharedBy = (comparator: SharedComparator) => {
     const byTask = groupBy(
       cells.filter((cell) => cell.comparator === comparator),
       (cell) => cell.task,
     );
-    return new Map([...byTask].map(([task, own]) => [task, entry(comparator, own)]));
+    return new Map(
+      [...byTask].map(([task, own]) => [
+        task,
+        entry(comparator, own, scores.get(JSON.stringify([task, comparator]))?.[0]),
+      ]),
+    );
   };
   return {
     cells: groupBy(
       cells.filter((cell) => !isShared(cell.comparator)),
       (cell) => keyOf(cell, cell.model),
     ),
+    scores,
     shared: { specialised: sharedBy("specialised"), trivial: sharedBy("trivial") },
     claims: groupBy(claims, (claim) => keyOf(claim, claim.model, claim.reference)),
     distances: groupBy(distances, (distance) => keyOf(distance, distance.model, distance.name)),
+    meanDistances: groupBy(meanDistances, (one) => keyOf(one, one.model, one.name)),
   };
 }
 
@@ -207,7 +201,10 @@ function taskRow(index: Index, variant: TaskVariant, counts: boolean, model: str
   const entries = Object.fromEntries(
     comparators.map((comparator) => {
       const shared = isShared(comparator) ? index.shared[comparator].get(variant.task) : undefined;
-      return [comparator, shared ?? entry(comparator, mine.get(comparator) ?? [])];
+      const score = isShared(comparator)
+        ? undefined
+        : index.scores.get(keyOf(variant, model, comparator))?.[0];
+      return [comparator, shared ?? entry(comparator, mine.get(comparator) ?? [], score)];
     }),
   ) as Record<Comparator, Entry>;
   const metric =
@@ -228,9 +225,10 @@ function taskRow(index: Index, variant: TaskVariant, counts: boolean, model: str
       gainReferences,
       (reference) => index.claims.get(keyOf(variant, model, reference))?.[0] ?? null,
     ),
-    distances: table(distanceNames, (name) =>
-      rowDistance(name, index.distances.get(keyOf(variant, model, name))),
-    ),
+    distances: table(distanceNames, (name) => {
+      const [mean] = index.meanDistances.get(keyOf(variant, model, name)) ?? [];
+      return mean ? { ...mean, bySeed: index.distances.get(keyOf(variant, model, name)) ?? [] } : null;
+    }),
     best: bestOf(means, higher),
   };
 }
@@ -255,61 +253,9 @@ function table<Key extends string, Value>(keys: readonly Key[], of: (key: Key) =
   return result;
 }
 
-function entry(comparator: Comparator, cells: CellSummary[]): Entry {
+function entry(comparator: Comparator, cells: CellSummary[], score: Score | undefined): Entry {
   const worst = (["failed", "pending", "done"] as const).find((status) =>
     cells.some((cell) => cell.status === status),
   );
-  return { comparator, cells, status: worst ?? "absent", score: score(cells) };
-}
-
-function score(cells: CellSummary[]): Score | null {
-  const done = resultsOf(cells);
-  if (done.length === 0) return null;
-  const values = new Map<string, number[]>();
-  for (const result of done) {
-    if (result.metric.standardDeviation === null) continue; // a metric that only the whole set has
-    for (const { case: id, value } of result.metric.cases) {
-      if (value === null) continue; // such as Dice of a case without a lesion
-      const list = values.get(id);
-      if (list) list.push(value);
-      else values.set(id, [value]);
-    }
-  }
-  const cases = new Map([...values].map(([id, list]) => [id, average(list)]));
-  const means = done.flatMap((result) => result.metric.mean ?? []);
-  return {
-    mean: means.length === 0 ? null : average(means),
-    reason: done.find(({ metric }) => metric.mean === null)?.metric.reason ?? null,
-    caseDeviation: deviation([...cases.values()]),
-    seedDeviation: deviation(means),
-    cases,
-    testCases: cases.size > 0 ? cases.size : (done[0] as CellResult).metric.cases.length,
-    secondary: secondaryMeans(done),
-    confusion: sumOfMatrices(done.flatMap(({ metric }) => (metric.confusion ? [metric.confusion] : []))),
-    seeds: done.map((result) => result.seed),
-  };
-}
-
-/** Each secondary metric's mean over the seeds that have it; null where none has. */
-function secondaryMeans(done: readonly CellResult[]): Map<string, number | null> {
-  const names = [...new Set(done.flatMap(({ metric }) => Object.keys(metric.secondary)))];
-  return new Map(
-    names.map((name) => {
-      const values = done.flatMap(({ metric }) => metric.secondary[name] ?? []);
-      return [name, values.length === 0 ? null : average(values)];
-    }),
-  );
-}
-
-function sumOfMatrices(matrices: readonly number[][][]): number[][] | null {
-  const [first, ...others] = matrices;
-  if (!first) return null;
-  return first.map((row, i) =>
-    row.map((count, j) => others.reduce((sum, other) => sum + (other[i]?.[j] ?? 0), count)),
-  );
-}
-
-function rowDistance(name: DistanceName, bySeed: Distance[] = []): RowDistance | null {
-  const mean = meanDistance(bySeed);
-  return mean && { name, ...mean, bySeed };
+  return { comparator, cells, status: worst ?? "absent", score: score ?? null };
 }

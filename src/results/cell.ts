@@ -154,7 +154,8 @@ const basisSchema = z.object({
 export interface Basis extends z.infer<typeof basisSchema> {}
 const cellBasis: z.ZodType<Basis> = basisSchema;
 
-const networkSchema = z.object({
+/** What a network is, and how large. */
+export const networkSchema = z.object({
   architecture: text,
   parameters: number,
   trainable: number,

@@ -36,7 +36,7 @@ const gainSchema = z.object({
 export interface Gain extends z.infer<typeof gainSchema> {}
 export const gain: z.ZodType<Gain> = gainSchema;
 
-const verdicts = ["supported", "practically-equal", "contradicted", "undetermined"] as const;
+export const verdicts = ["supported", "practically-equal", "contradicted", "undetermined"] as const;
 
 /**
  * What became of the claim that a fine-tuned model is better than a reference:

@@ -205,3 +205,26 @@ const driftSchema = z.object({
 /** How far the fine-tuned encoders of two seeds lie apart, and whether D2P is more than that. */
 export interface DriftBetweenSeeds extends z.infer<typeof driftSchema> {}
 export const driftBetweenSeeds: z.ZodType<DriftBetweenSeeds> = driftSchema;
+
+const meanDistanceSchema = z.object({
+  ...variant,
+  name: z.enum(distanceNames),
+  /** Those in which it is defined. */
+  seeds: z.array(whole),
+  /** Of the paper's, biased: from which to which. */
+  lowest: number,
+  highest: number,
+  /** Whether the paper's is no distance in any seed. */
+  saturated: z.boolean(),
+  /** As in the paper; null where no seed has it, as everywhere here. */
+  paper: z.object({ biased: number, unbiased: numberOrNull, offDiagonalMean: numberOrNull }),
+  /** At the features' own scale. */
+  medianHeuristic: z.object({ sigma: numberOrNull, biased: numberOrNull }),
+  withoutKernel: featureComparisonSchema,
+  /** At each depth of the encoder, from the input on; none where the cells did not keep what is there. */
+  depths: z.array(z.object({ depth: text, ...featureComparisonSchema.shape })),
+});
+
+/** A distance over the seeds of a task and model: the mean of each of its numbers over the seeds that have it. */
+export interface MeanDistance extends z.infer<typeof meanDistanceSchema> {}
+export const meanDistance: z.ZodType<MeanDistance> = meanDistanceSchema;

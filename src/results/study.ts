@@ -4,14 +4,16 @@ import type { MaskCount } from "../cohort/mask-counts.js";
 import type { Exclusion } from "../cohort/preprocess.js";
 import { comparators } from "../common/vocabulary.js";
 import type { Precision } from "../native/network.js";
+import { answer, counts } from "./answers.js";
 import { cellResult, pretrainingFacts } from "./cell.js";
 import { claim, gain } from "./claims.js";
-import { distance, driftBetweenSeeds } from "./distances.js";
-import { cellStatus, number, text, variant, whole } from "./fields.js";
+import { distance, driftBetweenSeeds, meanDistance } from "./distances.js";
+import { cellStatus, number, numberOrNull, text, variant, whole } from "./fields.js";
 import { finding } from "./findings.js";
 import { metricInterval } from "./intervals.js";
 import { learningCurve } from "./learning-curves.js";
 import { relation } from "./relations.js";
+import { score } from "./scores.js";
 import { curveSummary } from "./specification-curve.js";
 
 export type { Exclusion } from "../cohort/preprocess.js";
@@ -97,6 +99,21 @@ const session: z.ZodType<Session> = sessionSchema;
 /** `sessions.json`. */
 export const sessionsSchema = z.object({ sessions: z.array(session) });
 
+const timeTakenSchema = z.object({
+  /** All sessions. */
+  sessionSeconds: number,
+  /** Wall seconds of all cells and of pretraining: more than the sessions' where cells ran side by side. */
+  cellSeconds: number,
+  /** The most cells that ran side by side; null where no session was recorded. */
+  jobs: whole.nullable(),
+  /** Of pretraining, in the order of `pretraining`; null where it is not done. */
+  pretrainingEpochsPerSecond: z.array(numberOrNull),
+});
+
+/** How long a study took. */
+export interface TimeTaken extends z.infer<typeof timeTakenSchema> {}
+const timeTaken: z.ZodType<TimeTaken> = timeTakenSchema;
+
 const precision: z.ZodType<Precision> = z.enum(["float32", "tf32", "bfloat16"]);
 
 const splitSizes = z.object({ train: whole, validation: whole, test: whole });
@@ -128,16 +145,24 @@ export const studyResultsSchema = z.object({
   }),
   /** In the order of the plan. */
   cells: z.array(cellSummary),
+  /** What each comparator came to on each task, over seeds and test cases. */
+  scores: z.array(score).exactOptional(),
   /** Of every fine-tuned cell over each reference that is done. */
   gains: z.array(gain),
   /** How much better each fine-tuned model is than each reference, how sure that is, and what may be said of it. */
   claims: z.array(claim).exactOptional(),
+  /** How often each verdict was given, a foundation model each. */
+  answers: z.array(answer).exactOptional(),
+  /** How much of what the study holds, and how much of it says less than it seems to. */
+  counts: counts.exactOptional(),
   /** Cells that are trained on fewer patients, and what they and the others come to; only where the study asks for them. */
   learningCurves: z.object({ cells: z.array(cellSummary), curves: z.array(learningCurve) }).exactOptional(),
   /** What makes some of these numbers say less than they seem to: tasks that nobody learnt, features that collapsed. */
   findings: z.array(finding).exactOptional(),
   /** Of every fine-tuned cell from each reference that is done. */
   distances: z.array(distance),
+  /** Those over seeds. */
+  meanDistances: z.array(meanDistance).exactOptional(),
   /** How sure metrics of whole test sets are. Absent while cells are to come. */
   intervals: z.array(metricInterval).exactOptional(),
   /** How far trainings that differ in their seed alone drift apart: what a distance is judged against. */
@@ -174,7 +199,13 @@ export const studyResultsSchema = z.object({
     deterministic: z.boolean().exactOptional(),
   }),
   /** When and where the study was worked on, as the sessions themselves recorded it. */
-  cost: sessionsSchema.exactOptional(),
+  cost: z
+    .object({
+      sessions: z.array(session),
+      /** What all of it adds up to. */
+      totals: timeTaken.exactOptional(),
+    })
+    .exactOptional(),
 });
 
 /** What `results.json` says: every cell of the plan, done or not, and what follows from them. */

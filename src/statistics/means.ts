@@ -31,3 +31,7 @@ export function median(values: readonly number[]): number {
   const lower = sorted[(sorted.length - 1) >> 1] ?? Number.NaN;
   return (lower + upper) / 2;
 }
+
+/** Null for no values. */
+export const averageOrNull = (values: readonly number[]): number | null =>
+  values.length === 0 ? null : average(values);

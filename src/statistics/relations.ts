@@ -53,7 +53,11 @@ export function computeRelations(results: RelationSource, options: { resamples?:
           return [
             {
               ...{ task, strategy, counts: countsFor(variants, claim) },
-              ...{ distance: moved.biased, percent: claim.percent.estimate, saturated: moved.saturated },
+              ...{
+                distance: moved.paper.biased,
+                percent: claim.percent.estimate,
+                saturated: moved.saturated,
+              },
             },
           ];
         });

@@ -16,12 +16,12 @@ import type { CellSummary, Exclusion, StudyResults } from "../results/study.js";
 import { resultsOf } from "../statistics/cells.js";
 import { computeClaims } from "../statistics/claims.js";
 import { summaryOf } from "../statistics/curve-summary.js";
-import { computeFindings } from "../statistics/findings.js";
 import { computeGains } from "../statistics/gains.js";
 import { computeLearningCurves } from "../statistics/learning-curves.js";
 import { computeIntervals } from "../statistics/metric-intervals.js";
 import { computeRelations } from "../statistics/relations.js";
 import { type SpecificationCurve, specificationCurve } from "../statistics/specification-curve.js";
+import { summariseResults } from "../statistics/study-summary.js";
 import { taskOf } from "../tasks/index.js";
 import { readCell, readFailure, readPretraining } from "./cell-folder.js";
 import { divisionOf, preparedCases, preparedCasesOf, type StudyCohort } from "./cohort-file.js";
@@ -84,7 +84,7 @@ export class ResultsCollector {
       isSettled ? { resamples: relationResamples } : {},
     );
     const curve = await this.curve(isSettled ? done : [], claims, signal);
-    return {
+    return summariseResults({
       format: "transfer-limits/results@1",
       name: study.name,
       complete: [...cells, ...parts, ...pretraining].every(({ status }) => status === "done"),
@@ -112,7 +112,6 @@ export class ResultsCollector {
               curves: computeLearningCurves(done, resultsOf(parts), pretrainingSeconds(pretraining)),
             },
           }),
-      findings: computeFindings({ cells, distances, pretraining }),
       distances,
       ...(isSettled ? { intervals: computeIntervals(done) } : {}),
       drift: await this.#distances.drift(done, distances),
@@ -132,7 +131,7 @@ export class ResultsCollector {
       cost: {
         sessions: await this.sessions.update(),
       },
-    };
+    });
   }
 
   /**

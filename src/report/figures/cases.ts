@@ -69,13 +69,17 @@ follows it from comparator to comparator; the bar is the mean.${left > limits.ca
 
 /** The points to be drawn, and how many cases there are. */
 function pointsOf(row: TaskRow): { points: Point[]; cases: number } {
-  const scores = order.flatMap((comparator) => row.entries[comparator].score?.cases ?? []);
+  const valuesOf = (comparator: Comparator) => {
+    const { score } = row.entries[comparator];
+    return score && new Map(score.cases.map(({ case: id, value }) => [id, value]));
+  };
+  const scores = order.flatMap((comparator) => valuesOf(comparator) ?? []);
   const all = new Set<string>();
   for (const cases of scores) for (const id of cases.keys()) all.add(id);
   // Chosen by the first comparator's score, the fine-tuned model's where it is there, and the same for all of them.
   const ids = evenlySpread([...all], limits.cases, (id) => scores[0]?.get(id) ?? Number.NEGATIVE_INFINITY);
   const points = order.flatMap((comparator) => {
-    const cases = row.entries[comparator].score?.cases;
+    const cases = valuesOf(comparator);
     return ids.flatMap((id, index): Point[] => {
       const value = cases?.get(id);
       if (value === undefined || !Number.isFinite(value)) return [];

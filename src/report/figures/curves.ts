@@ -9,7 +9,7 @@ import {
   type TaskVariant,
   variantName,
 } from "../../common/vocabulary.js";
-import type { CellResult, EpochRecord } from "../../results/cell.js";
+import type { EpochRecord } from "../../results/cell.js";
 import type { StudyResults } from "../../results/study.js";
 import { largest, smallest } from "../../statistics/means.js";
 import type { CsvRow } from "../csv.js";
@@ -312,10 +312,11 @@ function curvesFinding(row: TaskRow, title: string): string {
       (cell) => cell.result && cell.result.curve.length > 0,
     )?.result;
     if (!result) return [];
-    const converged = convergence(result, row.higherIsBetter);
+    const { score } = row.entries[comparator];
+    const converged = score?.converged.find(({ seed }) => seed === result.seed);
     const last = result.curve.at(-1) as EpochRecord;
     const end =
-      converged === null
+      converged === undefined
         ? `ends at loss ${significant(last.trainingLoss)}`
         : `best ${significant(converged.best)}, within 1 % of it from epoch ${converged.epoch}`;
     return [`${comparatorLabel[comparator]}: ${end}`];
@@ -323,33 +324,6 @@ function curvesFinding(row: TaskRow, title: string): string {
   const level = row.entries.trivial.cells.flatMap((cell) => cell.result?.trivial?.validation ?? [])[0];
   if (level !== undefined) findings.push(`${comparatorLabel.trivial}: ${significant(level)}`);
   return `${title}. ${findings.join("; ")}.`;
-}
-
-export interface Convergence {
-  best: number;
-  /** The first epoch whose validation metric lies within 1 % of the best. */
-  epoch: number;
-  /** Seconds of training until then; null where the epochs' times are not known. */
-  seconds: number | null;
-}
-
-/** When training was as good as done: the first epoch within 1 % of the best validation metric. */
-export function convergence(result: CellResult, higher: boolean): Convergence | null {
-  const validated = result.curve.filter(
-    (epoch): epoch is EpochRecord & { validationMetric: number } =>
-      epoch.validationMetric !== null && Number.isFinite(epoch.validationMetric),
-  );
-  if (validated.length === 0) return null;
-  const metrics = validated.map((epoch) => epoch.validationMetric);
-  const best = higher ? largest(metrics) : smallest(metrics);
-  const limit = higher ? best - Math.abs(best) * 0.01 : best + Math.abs(best) * 0.01;
-  const first = validated.find((epoch) =>
-    higher ? epoch.validationMetric >= limit : epoch.validationMetric <= limit,
-  ) as (typeof validated)[number];
-  const upTo = result.curve.findIndex((epoch) => epoch.epoch === first.epoch) + 1;
-  const times = result.cost.epochSeconds.slice(0, upTo);
-  const known = times.length === upTo && times.every(Number.isFinite);
-  return { best, epoch: first.epoch, seconds: known ? times.reduce((sum, time) => sum + time, 0) : null };
 }
 
 /** A name from outside as part of a file name or an id. */

@@ -6,12 +6,12 @@ import {
   type DriftBetweenSeeds,
   distanceNames,
 } from "../../results/distances.js";
-import { average, largest } from "../../statistics/means.js";
+import { largest } from "../../statistics/means.js";
 import { fixed } from "../format.js";
 import { html } from "../html.js";
 import { taskLabel } from "../labels.js";
 import { roles } from "../palette.js";
-import type { Summary, TaskRow } from "../summary.js";
+import type { RowDistance, Summary, TaskRow } from "../summary.js";
 import { identifier } from "./curves.js";
 import { type Figure, numberAxis, type Panel, panel } from "./figure.js";
 
@@ -38,7 +38,7 @@ export function depthsFigure(
     const own = drift.find(
       (one) => one.model === model && one.task === row.task && one.strategy === row.strategy,
     );
-    const points = distanceNames.flatMap((name) => pointsOf(name, row.distances[name]?.bySeed ?? []));
+    const points = distanceNames.flatMap((name) => pointsOf(row.distances[name]));
     return points.length === 0 ? [] : [{ row, points, drift: own }];
   });
   if (drawn.length === 0) return null;
@@ -76,14 +76,12 @@ encoder’s first depth to its last, between the fine-tuned encoder and the pret
   };
 }
 
-function pointsOf(distance: DistanceName, bySeed: readonly Distance[]): Point[] {
-  const depths = bySeed[0]?.depths?.map(({ depth }) => depth) ?? [];
-  const points = depths.flatMap((depth) => {
-    const values = bySeed.flatMap(
-      (one) => one.depths?.find((other) => other.depth === depth)?.withoutKernel.procrustes ?? [],
-    );
-    return values.length === 0 ? [] : [{ depth, distance, value: average(values), last: false }];
-  });
+function pointsOf(distance: RowDistance | undefined): Point[] {
+  const points = (distance?.depths ?? []).flatMap(({ depth, procrustes }) =>
+    procrustes === null || !distance
+      ? []
+      : [{ depth, distance: distance.name, value: procrustes, last: false }],
+  );
   const last = points.at(-1);
   if (last) last.last = true;
   return points;

@@ -33,9 +33,9 @@ export function scratchFigure(summary: Summary): Figure | null {
     shown.flatMap((row) => [scratch(row), fineTuned(row), trivial(row) ?? fineTuned(row)]),
     0.18,
   );
-  const largest = Math.max(0, ...shown.map((row) => row.distances.D2S?.biased ?? 0));
+  const largest = Math.max(0, ...shown.map((row) => row.distances.D2S?.paper.biased ?? 0));
   const points = shown.map((row): Point => {
-    const D2S = row.distances.D2S?.biased ?? null;
+    const D2S = row.distances.D2S?.paper.biased ?? null;
     const area = D2S === null || largest === 0 ? 60 : 60 + 440 * Math.max(0, D2S / largest);
     return {
       model: row.model,

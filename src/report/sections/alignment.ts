@@ -1,7 +1,6 @@
 import type { Distance, DriftBetweenSeeds, DriftVerdict } from "../../results/distances.js";
 import { type DistanceFlag, distanceFlags, distanceNames } from "../../results/distances.js";
 import type { StudyResults } from "../../results/study.js";
-import { average } from "../../statistics/means.js";
 import type { Assets } from "../assets.js";
 import { depthsFigure } from "../figures/depths.js";
 import { specificationsFigure } from "../figures/specifications.js";
@@ -61,21 +60,24 @@ ${assets.table({
     { label: "Procrustes", group: without, kind: "number" },
     { label: "mean shift, SD", group: without, kind: "number" },
   ],
-  rows: all.map(({ row, distance: { name, bySeed } }): TableCell[] => [
-    { shown: taskLabel(row), narrow: html`${row.model}, ${name}` },
-    { shown: row.model },
-    { shown: name },
-    value(bySeed, (one) => one.paper.biased),
-    value(bySeed, (one) => one.paper.unbiased),
-    value(bySeed, (one) => one.paper.offDiagonalMean),
-    flagged(bySeed, (one) => one.paper.flags),
-    value(bySeed, (one) => one.medianHeuristic.sigma, 2),
-    value(bySeed, (one) => one.medianHeuristic.biased),
-    flagged(bySeed, (one) => one.medianHeuristic.flags),
-    value(bySeed, (one) => one.withoutKernel?.linearCka ?? null),
-    value(bySeed, (one) => one.withoutKernel?.procrustes ?? null),
-    value(bySeed, (one) => one.withoutKernel?.meanShift ?? null, 2),
-  ]),
+  rows: all.map(({ row, distance }): TableCell[] => {
+    const { name, bySeed, paper: own, medianHeuristic, withoutKernel } = distance;
+    return [
+      { shown: taskLabel(row), narrow: html`${row.model}, ${name}` },
+      { shown: row.model },
+      { shown: name },
+      value(own.biased),
+      value(own.unbiased),
+      value(own.offDiagonalMean),
+      flagged(bySeed, (one) => one.paper.flags),
+      value(medianHeuristic.sigma, 2),
+      value(medianHeuristic.biased),
+      flagged(bySeed, (one) => one.medianHeuristic.flags),
+      value(withoutKernel.linearCka),
+      value(withoutKernel.procrustes),
+      value(withoutKernel.meanShift, 2),
+    ];
+  }),
   csvColumns: csvColumns,
   csvRows: all.flatMap(({ distance: { bySeed } }) => bySeed.map(csvRow)),
 })}
@@ -118,12 +120,8 @@ async function figures(results: StudyResults, shown: Summary, assets: Assets): P
   return html`<div class="figures">${drawn}</div>`;
 }
 
-function value(bySeed: readonly Distance[], of: (one: Distance) => number | null, digits = 4): TableCell {
-  const values = bySeed.flatMap((one) => of(one) ?? []).filter(Number.isFinite);
-  if (values.length === 0) return absent;
-  const mean = average(values);
-  return { shown: fixed(mean, digits), sort: mean };
-}
+const value = (mean: number | null, digits = 4): TableCell =>
+  mean === null ? absent : { shown: fixed(mean, digits), sort: mean };
 
 /** The flags of any seed; of how many, where not of all. */
 function flagged(bySeed: readonly Distance[], of: (one: Distance) => readonly DistanceFlag[]): TableCell {

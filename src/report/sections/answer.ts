@@ -12,9 +12,9 @@ import { type CohortInUse, ofShownModels, type Summary } from "../summary.js";
 /** The first screen: the answer, what it rests on, and what must not be read into it. */
 export async function answerSection(study: StudyFolder, summary: Summary, assets: Assets): Promise<Html> {
   const { results } = study;
-  const { headline, lines } = missingWork(results);
+  const { headline, lines } = missingWork(results, summary.counts);
   const { cohort } = results;
-  const notConcluded = caveats(results, summary);
+  const notConcluded = caveats(summary);
   const { shown: answers, more } = first(modelAnswers(summary, results.drift), limits.answers);
   const gains = gainFigure(ofShownModels(summary));
   const gain = await assets.figure(gains);

@@ -1,11 +1,8 @@
-import { groupBy } from "../../common/group-by.js";
-import { type Comparator, comparators, type TaskKind } from "../../common/vocabulary.js";
-import type { CellResult } from "../../results/cell.js";
+import { type Comparator, comparators } from "../../common/vocabulary.js";
+import type { Score } from "../../results/scores.js";
 import type { StudyResults } from "../../results/study.js";
-import { average, largest } from "../../statistics/means.js";
 import type { Assets } from "../assets.js";
 import type { CsvRow } from "../csv.js";
-import { convergence } from "../figures/curves.js";
 import { duration, fixed, type TimeUnit, timeUnit } from "../format.js";
 import { type Html, html } from "../html.js";
 import { comparatorLabel, taskLabel } from "../labels.js";
@@ -23,7 +20,7 @@ export function costSection(results: StudyResults, summary: Summary, assets: Ass
   const networks = done.filter(({ comparator }) => comparator !== "trivial");
   const devices = [...new Set(networks.map((cell) => cell.cost.device))];
   return html`<section id="cost"><h2>Cost</h2>
-<p>${timeTaken(results, done)}</p>
+<p>${timeTaken(results, summary)}</p>
 ${ratioTable(summary, assets, devices)}
 ${cellTable(results, summary, assets)}
 <p class="quiet">Converged: the first epoch whose validation metric lies within 1 % of the cell’s best. Device time is
@@ -31,22 +28,23 @@ the time during which the device worked for the cell${devices.some((device) => d
 }
 
 /** How long the study took, and what its cells took: not the same where they ran side by side. */
-export function timeTaken(results: StudyResults, done: readonly CellResult[]): string {
-  const costs = [...done, ...results.pretraining].flatMap(({ cost }) => cost ?? []);
-  const added = duration(costs.reduce((sum, { wallSeconds }) => sum + (wallSeconds || 0), 0));
+export function timeTaken(
+  results: StudyResults,
+  { cost: { sessions, totals } }: Pick<Summary, "cost">,
+): string {
+  const cells = results.cells.flatMap(({ result }) => result ?? []);
+  const costs = [...cells, ...results.pretraining].flatMap(({ cost }) => cost ?? []);
   const devices = [...new Set(costs.map(({ device }) => device))].join(", ");
   const threads = [...new Set(costs.map(({ threads: number }) => number))];
-  const cells =
-    `the times of its cells and of pretraining add up to ${added} on ${devices}, ` +
+  const added =
+    `the times of its cells and of pretraining add up to ${duration(totals.cellSeconds)} on ${devices}, ` +
     `with ${threads.join(" or ")} ${threads.length === 1 && threads[0] === 1 ? "thread" : "threads"} a cell`;
-  const sessions = results.cost?.sessions ?? [];
-  if (sessions.length === 0)
-    return `${cells.replace("the times of its", "The times of the")}. How long the study itself took was not recorded.`;
-  const jobs = largest(sessions.map((session) => session.jobs));
-  const wall = duration(sessions.reduce((sum, { seconds }) => sum + (seconds || 0), 0));
+  if (totals.jobs === null)
+    return `${added.replace("the times of its", "The times of the")}. How long the study itself took was not recorded.`;
   const parts = sessions.length > 1 ? `, in ${sessions.length} sessions` : "";
-  const beside = jobs > 1 ? ` Up to ${jobs} cells ran side by side, so the times of cells overlap.` : "";
-  return `The study took ${wall} of wall time${parts}, preparation and failed cells included; ${cells}.${beside}`;
+  const beside =
+    totals.jobs > 1 ? ` Up to ${totals.jobs} cells ran side by side, so the times of cells overlap.` : "";
+  return `The study took ${duration(totals.sessionSeconds)} of wall time${parts}, preparation and failed cells included; ${added}.${beside}`;
 }
 
 function ratioTable(summary: Summary, assets: Assets, devices: string[]): Html | null {
@@ -76,9 +74,7 @@ function ratioTable(summary: Summary, assets: Assets, devices: string[]): Html |
       { shown: row.model },
       time(fineTuned, unit),
       time(scratch, unit),
-      fineTuned === null || scratch === null || scratch === 0
-        ? absent
-        : { shown: fixed(fineTuned / scratch, 2), sort: fineTuned / scratch },
+      number(ratioOf(row), 2),
       ...(withTrivial ? [time(trivial, unit)] : []),
     ]),
     csvColumns: ["task", "strategy", "model", "fine-tuned (s)", "from-scratch (s)", "ratio", "trivial (s)"],
@@ -88,16 +84,17 @@ function ratioTable(summary: Summary, assets: Assets, devices: string[]): Html |
       model: row.model,
       "fine-tuned (s)": fineTuned,
       "from-scratch (s)": scratch,
-      ratio: fineTuned === null || scratch === null ? null : fineTuned / scratch,
+      ratio: ratioOf(row),
       "trivial (s)": trivial,
     })),
   });
 }
 
-function deviceSeconds(row: TaskRow, comparator: Comparator): number | null {
-  const values = row.entries[comparator].cells.flatMap((cell) => cell.result?.cost.deviceSeconds ?? []);
-  return values.length === 0 ? null : average(values);
-}
+const deviceSeconds = (row: TaskRow, comparator: Comparator): number | null =>
+  row.entries[comparator].score?.cost.deviceSeconds ?? null;
+
+const ratioOf = (row: TaskRow): number | null =>
+  row.entries["fine-tuned"].score?.cost.overFromScratch ?? null;
 
 interface CellCost {
   task: string;
@@ -118,14 +115,10 @@ interface CellCost {
 }
 
 function cellTable(results: StudyResults, summary: Summary, assets: Assets): Html {
-  const groups = groupBy(
-    results.cells.flatMap(({ result }) => result ?? []),
-    ({ task, strategy, model, comparator }) => JSON.stringify([task, strategy, model, comparator]),
-  );
-  const higher = new Map(summary.rows.map((row) => [row.task, row.higherIsBetter]));
+  const { scores, cost: took } = summary;
   const costs = [
-    ...[...groups.values()].map((cells) => cellCost(cells, higher)).sort(inOrder(summary)),
-    ...pretrainingCosts(results),
+    ...scores.map(cellCost).sort(inOrder(summary)),
+    ...pretrainingCosts(results, took.totals.pretrainingEpochsPerSecond),
   ];
   const unit = timeUnit(costs.map((cost) => cost.wall));
   const converged = { label: "Converged at", class: "plain" };
@@ -203,44 +196,36 @@ function cellTable(results: StudyResults, summary: Summary, assets: Assets): Htm
   });
 }
 
-function cellCost(cells: CellResult[], higherOf: ReadonlyMap<TaskKind, boolean>): CellCost {
-  const first = cells[0] as CellResult;
-  const higher = higherOf.get(first.task) ?? true;
-  const converged = cells.flatMap((cell) => convergence(cell, higher) ?? []);
+function cellCost(score: Score): CellCost {
+  const { task, strategy, model, comparator, network, cost } = score;
   return {
-    task: first.task,
-    strategy: first.strategy,
-    model: first.model,
-    comparator: first.comparator,
-    shownTask: taskLabel(first),
-    shownComparator: first.comparator,
-    wall: average(cells.map((cell) => cell.cost.wallSeconds)),
-    device: average(cells.map((cell) => cell.cost.deviceSeconds)),
-    memory: largest(cells.map((cell) => cell.cost.peakMemoryBytes)),
-    pace: pace(cells.flatMap((cell) => cell.cost.epochSeconds)),
-    convergedEpoch: meanOrNull(converged.map((one) => one.epoch)),
-    convergedSeconds: meanOrNull(converged.flatMap((one) => one.seconds ?? [])),
-    parameters: first.network.parameters,
-    trainable: first.network.trainable,
-    seeds: cells.length,
+    ...{ task, strategy, model, comparator },
+    shownTask: taskLabel(score),
+    shownComparator: comparator,
+    wall: cost.wallSeconds,
+    device: cost.deviceSeconds,
+    memory: cost.peakMemoryBytes,
+    pace: cost.epochsPerSecond,
+    convergedEpoch: score.convergedEpoch,
+    convergedSeconds: cost.convergedSeconds,
+    parameters: network.parameters,
+    trainable: network.trainable,
+    seeds: score.seeds.length,
   };
 }
 
-function pretrainingCosts(results: StudyResults): CellCost[] {
-  return results.pretraining.flatMap(({ model, cost }) =>
+function pretrainingCosts({ pretraining }: StudyResults, paces: readonly (number | null)[]): CellCost[] {
+  return pretraining.flatMap(({ model, cost }, index) =>
     cost
       ? [
           {
-            task: "pretraining",
-            strategy: "",
-            model,
-            comparator: "",
+            ...{ task: "pretraining", strategy: "", model, comparator: "" },
             shownTask: "Pretraining",
             shownComparator: null,
             wall: cost.wallSeconds,
             device: cost.deviceSeconds,
             memory: cost.peakMemoryBytes,
-            pace: pace(cost.epochSeconds),
+            pace: paces[index] ?? null,
             convergedEpoch: null,
             convergedSeconds: null,
             parameters: null,
@@ -267,13 +252,6 @@ function inOrder({ tasks, models }: Summary): (a: CellCost, b: CellCost) => numb
     return differs < 0 ? 0 : (one[differs] as number) - (other[differs] as number);
   };
 }
-
-function pace(epochSeconds: number[]): number | null {
-  const known = epochSeconds.filter((seconds) => seconds > 0);
-  return known.length === 0 ? null : 1 / average(known);
-}
-
-const meanOrNull = (values: number[]) => (values.length === 0 ? null : average(values));
 
 function number(value: number | null, digits: number): TableCell {
   return value === null || !Number.isFinite(value) ? absent : { shown: fixed(value, digits), sort: value };

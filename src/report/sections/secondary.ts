@@ -9,8 +9,8 @@ import { absent, type TableCell } from "../table.js";
 
 /** What else was measured on the test cases: a comparator of a model a line, a secondary metric a column. */
 export function secondaryTable(rows: readonly TaskRow[], variant: TaskVariant, assets: Assets): Html | null {
-  const lines = linesOf(rows).filter(({ score }) => score.secondary.size > 0);
-  const names = [...new Set(lines.flatMap(({ score }) => [...score.secondary.keys()]))];
+  const lines = linesOf(rows).filter(({ score }) => Object.keys(score.secondary).length > 0);
+  const names = [...new Set(lines.flatMap(({ score }) => Object.keys(score.secondary)))];
   if (names.length === 0) return null;
   return assets.table({
     name: `secondary-${variantName(variant, "-")}`,
@@ -24,7 +24,7 @@ export function secondaryTable(rows: readonly TaskRow[], variant: TaskVariant, a
       { shown: label, narrow: html`${model}` },
       { shown: model },
       ...names.map((name): TableCell => {
-        const value = score.secondary.get(name) ?? null;
+        const value = score.secondary[name] ?? null;
         return value === null ? absent : { shown: fixed(value, 3), sort: value };
       }),
     ]),
@@ -32,7 +32,7 @@ export function secondaryTable(rows: readonly TaskRow[], variant: TaskVariant, a
     csvRows: lines.map(({ label, model, score }) => ({
       comparator: label,
       model,
-      ...Object.fromEntries(names.map((name) => [name, score.secondary.get(name) ?? null])),
+      ...Object.fromEntries(names.map((name) => [name, score.secondary[name] ?? null])),
     })),
   });
 }

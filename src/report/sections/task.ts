@@ -6,7 +6,6 @@ import {
   variantName,
 } from "../../common/vocabulary.js";
 import type { GainReference } from "../../results/claims.js";
-import { largest, median, smallest } from "../../statistics/means.js";
 import type { Assets } from "../assets.js";
 import { casesFigure } from "../figures/cases.js";
 import { taskCurvesFigure } from "../figures/curves.js";
@@ -61,12 +60,11 @@ function comparison(rows: TaskRow[], variant: TaskVariant, metric: string, asset
     comparators.flatMap((comparator) => {
       const { score } = row.entries[comparator];
       if (!score) return [];
-      const values = [...score.cases.values()].filter(Number.isFinite);
       const claim = comparator === "fine-tuned" ? undefined : row.claims[comparator as GainReference];
-      return [{ row, comparator, score, values, claim }];
+      return [{ row, comparator, score, claim }];
     }),
   );
-  const byCase = lines.some(({ values }) => values.length > 0);
+  const byCase = lines.some(({ score }) => score.median !== null);
   const spread = { label: `${metricLabel(metric)}${byCase ? " over cases" : ""}`, class: "plain" };
   const difference = { label: "Fine-tuned is better by", class: "plain" };
   const number = (value: number | null | undefined, text = fixed(value, 3)): TableCell =>
@@ -93,7 +91,7 @@ ${assets.table(
       { label: "better on", group: difference, kind: "number" },
       { label: "verdict", group: difference, kind: "text" },
     ],
-    rows: lines.map(({ row, comparator, score, values, claim }): TableCell[] => [
+    rows: lines.map(({ row, comparator, score, claim }): TableCell[] => [
       {
         shown: html`<span class="swatch ${comparator}">${comparatorLabel[comparator]}</span>`,
         sort: comparatorLabel[comparator],
@@ -103,9 +101,9 @@ ${assets.table(
       { shown: String(score.testCases), sort: score.testCases },
       number(score.mean),
       number(score.caseDeviation),
-      number(values.length === 0 ? null : median(values)),
-      number(values.length === 0 ? null : smallest(values)),
-      number(values.length === 0 ? null : largest(values)),
+      number(score.median),
+      number(score.lowest),
+      number(score.highest),
       ...(claim
         ? [
             number(claim.difference.estimate, signed(claim.difference.estimate, 3)),
@@ -138,15 +136,15 @@ ${assets.table(
       "verdict",
       "reason",
     ],
-    csvRows: lines.map(({ row, comparator, score, values, claim }) => ({
+    csvRows: lines.map(({ row, comparator, score, claim }) => ({
       "foundation model": row.model,
       comparator,
       cases: score.testCases,
       mean: score.mean,
       SD: score.caseDeviation,
-      median: values.length === 0 ? null : median(values),
-      lowest: values.length === 0 ? null : smallest(values),
-      highest: values.length === 0 ? null : largest(values),
+      median: score.median,
+      lowest: score.lowest,
+      highest: score.highest,
       "fine-tuned better by": claim?.difference.estimate ?? null,
       "95% from": claim?.difference.low ?? null,
       "95% to": claim?.difference.high ?? null,

@@ -1,0 +1,54 @@
+import type { CellResult } from "../results/cell.js";
+import type { StudyResults, TimeTaken } from "../results/study.js";
+import { computeAnswers, computeCounts } from "./answers.js";
+import { resultsOf } from "./cells.js";
+import { computeClaims } from "./claims.js";
+import { computeFindings } from "./findings.js";
+import { computeMeanDistances } from "./mean-distance.js";
+import { largest } from "./means.js";
+import { computeRelations } from "./relations.js";
+import { computeScores, paceOf } from "./scores.js";
+
+type Summarised = "scores" | "claims" | "answers" | "counts" | "findings" | "meanDistances" | "relations";
+
+/** Results with everything that follows from them, so that a report has nothing to compute. */
+export type SummarisedResults = StudyResults & Required<Pick<StudyResults, Summarised>> & Costs;
+type Costs = { cost: { sessions: NonNullable<StudyResults["cost"]>["sessions"]; totals: TimeTaken } };
+
+/**
+ * Adds what follows from the cells and distances of a study, as far as the results do not have it yet: scores, claims by the
+ * rules that hold by default, findings, relations, and how often each verdict was given.
+ */
+export function summariseResults(results: StudyResults): SummarisedResults {
+  const { cells, exposure = [], pretraining } = results;
+  const claims = results.claims ?? computeClaims(resultsOf(cells), {}, { exposure, pretraining });
+  const findings = results.findings ?? computeFindings(results);
+  const meanDistances = results.meanDistances ?? computeMeanDistances(results.distances);
+  return {
+    ...results,
+    scores: results.scores ?? computeScores(cells),
+    claims,
+    answers: results.answers ?? computeAnswers(cells, claims, meanDistances),
+    counts: results.counts ?? computeCounts(results, meanDistances, findings),
+    findings,
+    meanDistances,
+    relations: results.relations ?? computeRelations({ ...results, claims }),
+    cost: { sessions: results.cost?.sessions ?? [], totals: results.cost?.totals ?? timeTaken(results) },
+  };
+}
+
+/** How long a study took, and what its cells took: not the same where they ran side by side. */
+function timeTaken({ cells, pretraining, cost }: StudyResults): TimeTaken {
+  const costs = [
+    ...cells.flatMap(({ result }) => result?.cost ?? []),
+    ...pretraining.flatMap((one) => one.cost ?? []),
+  ];
+  const sessions = cost?.sessions ?? [];
+  const sum = (seconds: readonly number[]) => seconds.reduce((all, one) => all + (one || 0), 0);
+  return {
+    sessionSeconds: sum(sessions.map(({ seconds }) => seconds)),
+    cellSeconds: sum(costs.map(({ wallSeconds }: CellResult["cost"]) => wallSeconds)),
+    jobs: sessions.length === 0 ? null : largest(sessions.map(({ jobs }) => jobs)),
+    pretrainingEpochsPerSecond: pretraining.map((one) => (one.cost ? paceOf(one.cost.epochSeconds) : null)),
+  };
+}
