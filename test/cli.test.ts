@@ -198,7 +198,7 @@ describe("simulate", () => {
 
   it("says that one seed settles nothing", async () => {
     const { stdout } = await cli("simulate", "--studies", "5", "--seeds", "1", "--gain", "0.3");
-    expect(stdout).toMatch(/undetermined +100\.0 %/);
+    expect(stdout).toMatch(/undecided +100\.0 %/);
     expect(stdout).toMatch(/One seed, or one patient, gives no interval: nothing can be settled\./);
   });
 });

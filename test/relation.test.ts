@@ -124,13 +124,13 @@ describe("relations on several panels, judged together", () => {
     ];
     const { panels, p } = jointCorrelation([{ x: golden.x, y: golden.y }]);
     expect(p).toBeCloseTo(golden.pearson, 12);
-    expect(panels[0]).toMatchObject({ n: 7, verdict: "undetermined", reason: "undetermined: 7 tasks" });
+    expect(panels[0]).toMatchObject({ n: 7, verdict: "undetermined", reason: "undecided: under 8 tasks" });
   });
 
   it("are never supported by fewer than eight tasks, and from eight on where the joint p says so", () => {
     const line = (n: number) => Array.from({ length: n }, (_, i) => i);
     const [seven] = jointCorrelation([{ x: line(7), y: line(7) }]).panels;
-    expect(seven).toMatchObject({ verdict: "undetermined", reason: "undetermined: 7 tasks" });
+    expect(seven).toMatchObject({ verdict: "undetermined", reason: "undecided: under 8 tasks" });
     expect(seven?.r).toBeCloseTo(1, 12);
     const [eight] = jointCorrelation([{ x: line(8), y: line(8) }]).panels;
     expect(eight).toMatchObject({ jointP: 2 / 40_320, verdict: "supported" });

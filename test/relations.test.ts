@@ -104,7 +104,7 @@ describe("the relation of gains with distances, as results hold it", () => {
   it("is undetermined however close to 1 it is, for there are fewer than eight tasks", () => {
     const { verdict, reason, p } = only(still);
     expect(p as number).toBeLessThan(0.05);
-    expect([verdict, reason]).toEqual(["undetermined", "undetermined: 5 tasks"]);
+    expect([verdict, reason]).toEqual(["undetermined", "undecided: under 8 tasks"]);
   });
 
   it("does not move where neither patients nor seeds differ", () => {

@@ -232,7 +232,7 @@ describe("gain against distance", () => {
     );
     expect(figure?.panels).toHaveLength(1);
     expect(figure?.panels[0].label).toContain(
-      "r = \u22120.94, p = 0.033, n = 5; joint p = 0.033; undetermined: 5 tasks; r \u22120.98 to \u22120.86 without one task",
+      "r = \u22120.94, p = 0.033, n = 5; joint p = 0.033; undecided: under 8 tasks; r \u22120.98 to \u22120.86 without one task",
     );
     expect(String(figure?.caption)).toContain(
       "With 5 tasks p &lt; 0.05 needs |r| &gt; 0.88, and a true |r| of 0.94 is found four times in five.",

@@ -90,11 +90,11 @@ export function jointCorrelation(
 
 function judge({ n, r }: Pairs, jointP: number | null): Pick<PanelRelation, "verdict" | "reason"> {
   const tasks = `${n} ${n === 1 ? "task" : "tasks"}`;
-  if (n < fewestTasks) return { verdict: "undetermined", reason: `undetermined: ${tasks}` };
+  if (n < fewestTasks) return { verdict: "undetermined", reason: `undecided: under ${fewestTasks} tasks` };
   if (r === null || jointP === null)
-    return { verdict: "undetermined", reason: "undetermined: it does not vary" };
+    return { verdict: "undetermined", reason: "undecided: it does not vary" };
   if (jointP < 0.05) return { verdict: "supported", reason: `supported over ${tasks}` };
-  return { verdict: "undetermined", reason: `undetermined: ${tasks}, chance gives as much` };
+  return { verdict: "undetermined", reason: `undecided: ${tasks}, chance gives as much` };
 }
 
 interface Pairs {

@@ -132,11 +132,11 @@ export function specificationCurve(
 
 function judge(tasks: number, median: JointStatistic | null): Pick<SpecificationCurve, "verdict" | "reason"> {
   const words = `${tasks} ${tasks === 1 ? "task" : "tasks"}`;
-  if (median === null)
-    return { verdict: "undetermined", reason: "undetermined: no specification is defined" };
-  if (tasks < fewestTasks) return { verdict: "undetermined", reason: `undetermined: ${words}` };
+  if (median === null) return { verdict: "undetermined", reason: "undecided: no specification is defined" };
+  if (tasks < fewestTasks)
+    return { verdict: "undetermined", reason: `undecided: under ${fewestTasks} tasks` };
   if (median.p < 0.05) return { verdict: "supported", reason: `supported over ${words}` };
-  return { verdict: "undetermined", reason: `undetermined: ${words}, chance gives as much` };
+  return { verdict: "undetermined", reason: `undecided: ${words}, chance gives as much` };
 }
 
 interface Prepared {

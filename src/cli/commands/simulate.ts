@@ -1,5 +1,6 @@
 import type { Command } from "commander";
-import type { Claim } from "../../results/claims.js";
+import { verdictWords } from "../../report/labels.js";
+import type { Claim, Verdict } from "../../results/claims.js";
 import { answer } from "../answer.js";
 import { examples } from "../examples.js";
 import { count, number, table } from "../format.js";
@@ -110,11 +111,14 @@ function inWords(
   value: Awaited<ReturnType<typeof simulate>>,
 ): string {
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
-  const rows = Object.entries(value.verdicts).map(([verdict, share]) => [verdict, percent(share)]);
+  const rows = (Object.keys(verdictWords) as Verdict[]).map((verdict) => [
+    verdictWords[verdict],
+    percent(value.verdicts[verdict]),
+  ]);
   return [
     `${studies === 1 ? "1 study" : `${studies} studies`} of ${count(seeds, "seed")} and ${count(patients, "patient")}, true gain ${number(gain)}:`,
     table(["verdict", "claims"], rows),
-    `${percent(value.studiesWithSupported)} of the studies call at least one claim supported.`,
+    `${percent(value.studiesWithSupported)} of the studies call at least one claim better.`,
     value.covered === null || value.expectedHalfWidth === null || value.detectable === null
       ? "One seed, or one patient, gives no interval: nothing can be settled."
       : `Intervals are about ±${number(value.expectedHalfWidth)} and hold the true gain in ${percent(value.covered)}. ` +
