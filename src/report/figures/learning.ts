@@ -33,8 +33,8 @@ export function learningFigure(curves: readonly LearningCurve[]): Figure | null 
   return {
     name: "learning-curves",
     title: "Learning curves",
-    caption: html`Test metric by how many patients are trained on, on a logarithmic axis; bars are 95 % intervals over seeds and
-patients, and are left out where there is one seed.`,
+    caption: html`Test metric by how many patients are trained on, on a logarithmic axis, comparators side by side; bars are 95 %
+intervals over seeds and patients (over patients for what takes no network), and are left out where there is one seed.`,
     panels: shown.map((curve) => ({
       label: `${curve.model}, ${taskLabel(curve)}. ${curve.worth?.words ?? finding(curve)}`,
       title: `${curve.model}: ${taskLabel(curve)}`,
@@ -68,14 +68,24 @@ const finding = ({ points }: LearningCurve): string =>
     )
     .join("; ");
 
+/** Points of one number of patients stand this far apart, as a share of the axis: otherwise their intervals hide one another. */
+const apart = 0.018;
+
 function spec({ points }: LearningCurve, width: number): TopLevelSpec {
-  const drawn = points.filter(({ mean }) => Number.isFinite(mean));
+  const known = points.filter(({ mean }) => Number.isFinite(mean));
+  const present = comparators.filter((name) => known.some(({ comparator }) => comparator === name));
+  const numbers = known.map((point) => point.patients);
+  const length = Math.log(Math.max(...numbers) / Math.min(...numbers));
+  const drawn = known.map((point) => {
+    const side = present.indexOf(point.comparator) - (present.length - 1) / 2;
+    return { ...point, place: point.patients * Math.exp(side * apart * length) };
+  });
   const range = drawn.flatMap(({ mean, low, high }) => [mean, low ?? mean, high ?? mean]);
   const scale = { domain: airyDomain(range, 0.06), zero: false, nice: false };
-  const patients = [...new Set(drawn.map((point) => point.patients))];
+  const patients = [...new Set(numbers)];
   const encoding = {
     x: {
-      field: "patients",
+      field: "place",
       type: "quantitative" as const,
       scale: { type: "log" as const, nice: false, padding: 10 },
       title: "Training patients",
