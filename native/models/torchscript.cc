@@ -175,7 +175,7 @@ class Mirror {
         for (const auto& [parameter, rule] : rules) part->set_by_rule(parameter, rule);
         own.register_module(name, part);
       } else if (value.isTensor() && value.toTensor().defined()) {
-        at::Tensor tensor = value.toTensor();
+        const at::Tensor& tensor = value.toTensor();
         if (!seen_.insert(tensor.unsafeGetTensorImpl()).second) continue;
         take(own, by_rule, module, class_name, name, tensor, type->is_parameter(slot));
       }

@@ -14,7 +14,7 @@ import { encoderOf } from "../models/specification.js";
 import { weightsFit } from "../models/weights.js";
 import { Network } from "../native/network.js";
 import { Tensor } from "../native/tensor.js";
-import { taskOf } from "../tasks/index.js";
+import { strategiesOf, taskOf } from "../tasks/index.js";
 import { exposureOf, leak } from "./exposure.js";
 import { type PlannedCell, planStudy } from "./plan.js";
 import {
@@ -224,22 +224,27 @@ const tried = (index: number): number => (index % 97) / 97;
 
 /**
  * Why a module from a file cannot be this study's encoder, in words; null where it can. It is trusted, so it is run: on two
- * volumes of the study's size, as a batch of training has them.
+ * volumes of each size that a task shows, as a batch of training has them.
  */
-async function refusalOfModule({ models, cohort, execution }: Study, index: number): Promise<string | null> {
+async function refusalOfModule(
+  { models, cohort, tasks, execution: { device } }: Study,
+  index: number,
+): Promise<string | null> {
   const { encoder: chosen } = models[index] as Study["models"][number];
   const encoder = encoderOf(chosen);
   const [height, width, depth] = cohort.voxels;
-  const shape = [2, encoder.channels, depth, height, width];
+  const shown = tasks.flatMap((task) =>
+    strategiesOf(task).map((strategy) => depth / taskOf(task, strategy).shape.depthScale),
+  );
   try {
-    using network = await Network.build({ encoder }, { device: execution.device });
-    const count = shape.reduce((product, extent) => product * extent, 1);
-    using volumes = Tensor.from(
-      Float32Array.from({ length: count }, (_, at) => tried(at)),
-      shape,
-      execution.device,
-    );
-    (await network.embed(volumes))[Symbol.dispose]();
+    using network = await Network.build({ encoder }, { device });
+    for (const slices of new Set(shown)) {
+      const shape = [2, encoder.channels, slices, height, width];
+      const count = shape.reduce((product, extent) => product * extent, 1);
+      const values = Float32Array.from({ length: count }, (_, at) => tried(at));
+      using volumes = Tensor.from(values, shape, device);
+      (await network.embed(volumes))[Symbol.dispose]();
+    }
     return null;
   } catch (error) {
     if (!(error instanceof TransferLimitsError)) throw error;
