@@ -23,9 +23,9 @@ std::vector<at::Tensor> answered(Network& network, const at::Tensor& input) {
   return {network.forward(input)};
 }
 
-// A loss is a mean: so weighed, its gradient of what it is the mean over is about as large as that of the answer.
+// A loss is a mean: times what it is the mean over, its gradients are about as large as those of the answer.
 at::Tensor weighed(const at::Tensor& loss, const at::Tensor& over) {
-  return (loss * std::sqrt(double(over.numel()))).unsqueeze(0);
+  return (loss * double(over.numel())).unsqueeze(0);
 }
 
 at::Tensor mask_of(at::IntArrayRef size, const at::Tensor& like) {

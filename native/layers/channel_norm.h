@@ -1,5 +1,6 @@
 #pragma once
 
+#include "layers/layer_norm.h"
 #include "modules.h"
 
 namespace transfer_limits {
@@ -13,9 +14,8 @@ class ChannelNormImpl : public torch::nn::Module {
         bias(register_parameter("bias", torch::zeros({channels}))) {}
 
   at::Tensor forward(const at::Tensor& x) {
-    at::Tensor y = x.movedim(1, -1);  // [N, D, H, W, C]
-    y = at::layer_norm(y, {weight.size(0)}, weight, bias, /*eps=*/1e-6);
-    return y.movedim(-1, 1);  // [N, C, D, H, W]
+    const at::Tensor y = x.movedim(1, -1);              // [N, D, H, W, C]
+    return layer_norm(y, weight, bias).movedim(-1, 1);  // [N, C, D, H, W]
   }
 
   at::Tensor weight;

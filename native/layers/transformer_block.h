@@ -1,6 +1,7 @@
 #pragma once
 
 #include "layers/attention.h"
+#include "layers/layer_norm.h"
 #include "layers/linear.h"
 #include "modules.h"
 
@@ -36,25 +37,20 @@ class PerceptronImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Perceptron);
 
-// A layer norm as vision transformers have it.
-inline torch::nn::LayerNorm token_norm(int64_t dim) {
-  return torch::nn::LayerNorm(torch::nn::LayerNormOptions({dim}).eps(1e-6));
-}
-
 // A pre-norm transformer block with layer scale over tokens [N, T, E], named as DINOv2 names it.
 class TransformerBlockImpl : public torch::nn::Module {
  public:
   TransformerBlockImpl(int64_t dim, int64_t heads)
-      : norm1_(register_module("norm1", token_norm(dim))),
+      : norm1_(register_module("norm1", layer_norm_of(dim))),
         attn_(register_module("attn", Attention(dim, heads))),
         ls1_(register_module("ls1", LayerScale(dim))),
-        norm2_(register_module("norm2", token_norm(dim))),
+        norm2_(register_module("norm2", layer_norm_of(dim))),
         mlp_(register_module("mlp", Perceptron(dim, 4 * dim))),
         ls2_(register_module("ls2", LayerScale(dim))) {}
 
   at::Tensor forward(const at::Tensor& x) {
-    const at::Tensor y = ls1_(x, attn_(norm1_(x)));
-    return ls2_(y, mlp_(norm2_(y)));
+    const at::Tensor y = ls1_(x, attn_(layer_norm(x, norm1_)));
+    return ls2_(y, mlp_(layer_norm(y, norm2_)));
   }
 
  private:

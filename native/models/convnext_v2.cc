@@ -6,6 +6,7 @@
 #include "layers/container.h"
 #include "layers/drop_path.h"
 #include "layers/grn_perceptron.h"
+#include "layers/layer_norm.h"
 #include "layers/padding.h"
 #include "layers/precision.h"
 
@@ -47,7 +48,7 @@ ConvNeXtBlockImpl::ConvNeXtBlockImpl(int64_t dim, double drop_path)
 at::Tensor ConvNeXtBlockImpl::forward(const at::Tensor& x, const at::Tensor& keep) {
   const at::Tensor keep_last = keep.defined() ? keep.movedim(1, -1) : at::Tensor();  // [N, D, H, W, 1]
   at::Tensor y = dwconv_(x).movedim(1, -1);                                          // [N, D, H, W, C]
-  y = at::layer_norm(y, {norm_weight_.size(0)}, norm_weight_, norm_bias_, /*eps=*/1e-6);
+  y = layer_norm(y, norm_weight_, norm_bias_);
   // Biases fill masked voxels, and GRN takes norms over all of them: hence `keep` before GRN and after it.
   if (takes_grn_perceptron(y)) {
     y = grn_perceptron(
@@ -90,7 +91,7 @@ ConvNeXtV2::ConvNeXtV2(const ConvNeXtSpecification& specification) : specificati
           list->register_module(std::to_string(block), ConvNeXtBlock(dims[stage], rate)));
     }
   }
-  norm_ = register_module("norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({dims[3]}).eps(1e-6)));
+  norm_ = register_module("norm", layer_norm_of(dims[3]));
 }
 
 std::vector<at::Tensor> ConvNeXtV2::stages(const at::Tensor& input, const at::Tensor& keep) {
@@ -115,11 +116,11 @@ std::vector<at::Tensor> ConvNeXtV2::stages(const at::Tensor& input, const at::Te
 }
 
 at::Tensor ConvNeXtV2::pool(const at::Tensor& deepest) {
-  return norm_(in_float32(deepest).mean({2, 3, 4}));  // [N, dims[3]]
+  return layer_norm(in_float32(deepest).mean({2, 3, 4}), norm_);  // [N, dims[3]]
 }
 
 at::Tensor ConvNeXtV2::norm_features(const at::Tensor& features) {
-  return norm_(features.movedim(1, -1)).movedim(-1, 1);
+  return layer_norm(features.movedim(1, -1), norm_).movedim(-1, 1);
 }
 
 }  // namespace transfer_limits

@@ -45,7 +45,7 @@ DinoBackboneImpl::DinoBackboneImpl(const DinoVitSpecification& specification) {
     blocks_.push_back(
         blocks->register_module(std::to_string(index), TransformerBlock(dim, specification.heads)));
   }
-  norm_ = register_module("norm", token_norm(dim));
+  norm_ = register_module("norm", layer_norm_of(dim));
 }
 
 at::Tensor DinoBackboneImpl::position_embedding(int64_t rows, int64_t columns) {
@@ -77,7 +77,7 @@ std::vector<at::Tensor> DinoBackboneImpl::at_depths(const at::Tensor& x, const a
     // Of depths k depth / count, k from 1 to `count`, rounded up, those that end with this block.
     while (found.size() < size_t(count) &&
            (int64_t(found.size() + 1) * depth + count - 1) / count == index + 1) {
-      found.push_back(norm_(tokens));
+      found.push_back(layer_norm(tokens, norm_));
     }
   }
   return found;

@@ -17,7 +17,7 @@ TransUNet::TransUNet(const TransUNetSpecification& specification)
     blocks_.push_back(
         register_module("block" + std::to_string(index), TransformerBlock(width, specification.heads)));
   }
-  norm_ = register_module("norm", token_norm(width));
+  norm_ = register_module("norm", layer_norm_of(width));
   bridge_ = register_module("bridge", ResidualBlock(width, width));
 }
 
@@ -25,7 +25,8 @@ at::Tensor TransUNet::at_coarsest(const at::Tensor& x) {
   const at::Tensor coarse = linear(x.movedim(1, -1), embed_).movedim(-1, 1);  // [N, E, d, h, w]
   at::Tensor tokens = position_(coarse);                                      // [N, d h w, E]
   for (auto& block : blocks_) tokens = checkpointed_block(block, tokens);
-  const at::Tensor grid = norm_(tokens).transpose(1, 2).unflatten(2, x.sizes().slice(2));  // [N, E, d, h, w]
+  const at::Tensor grid =
+      layer_norm(tokens, norm_).transpose(1, 2).unflatten(2, x.sizes().slice(2));  // [N, E, d, h, w]
   return bridge_(grid.contiguous(at::MemoryFormat::ChannelsLast3d));
 }
 

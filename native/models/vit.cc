@@ -32,7 +32,7 @@ Vit::Vit(const VitSpecification& specification)
     blocks_.push_back(register_module("block" + std::to_string(index),
                                       TransformerBlock(specification.embed_dim, specification.heads)));
   }
-  norm_ = register_module("norm", token_norm(specification.embed_dim));
+  norm_ = register_module("norm", layer_norm_of(specification.embed_dim));
   reconstruct_ = register_module(
       "reconstruct", small_linear(specification.embed_dim, specification.outputs * voxels(specification)));
 }
@@ -55,7 +55,7 @@ at::Tensor Vit::forward(const at::Tensor& input) {
   for (auto& block : blocks_) tokens = checkpointed_block(block, tokens);
 
   at::Tensor answer =
-      linear(norm_(tokens), reconstruct_)  // [N, d h w, outputs voxels]
+      linear(layer_norm(tokens, norm_), reconstruct_)  // [N, d h w, outputs voxels]
           .reshape({samples, rows, columns, files, specification_.outputs, depth, height, width})
           .permute({0, 4, 1, 5, 2, 6, 3, 7})  // [N, outputs, d, depth, h, height, w, width]
           .reshape({samples, specification_.outputs, rows * depth, columns * height, files * width});
