@@ -122,7 +122,8 @@ void check_odd_widths(Report& report) {
   }
 }
 
-// More than 2^31 elements: what lies behind them is as it is when it is all there is.
+// More than 2^31 elements: what lies behind them is as it is when it is all there is. Sums in float32 may be taken in
+// other parts then.
 void check_large_tensors(Report& report) {
   if (report.target() != Target::kCuda) return;  // 10 to 20 GB of a GPU
   const at::NoGradGuard no_grad;
@@ -154,7 +155,7 @@ void check_large_tensors(Report& report) {
     const at::Tensor a = drawn({40, 1, 96, 750, 750}, at::kFloat),
                      b = drawn({40, 1, 96, 750, 750}, at::kFloat);
     report.compare("SSIM of 2.2e9 voxels", ssim3d(a, b, 1.0).slice(0, 39),
-                   ssim3d(a.slice(0, 39), b.slice(0, 39), 1.0), 1e-12);
+                   ssim3d(a.slice(0, 39), b.slice(0, 39), 1.0), 1e-7);
   }
   {
     const IntensityBins bins{64, 0.0, 1.0, false};
@@ -169,7 +170,7 @@ void check_large_tensors(Report& report) {
       return gaussian_kernel_sums(one, other, {1.0}, {}, Products::kFloat32).between[0];
     };
     report.compare("MMD sums of 2.2e9 pairs", sum_of(between(a, b)),
-                   sum_of(between(a, b.slice(0, 0, 20'000)) + between(a, b.slice(0, 20'000))), 1e-9);
+                   sum_of(between(a, b.slice(0, 0, 20'000)) + between(a, b.slice(0, 20'000))), 1e-7);
   }
 }
 

@@ -1,4 +1,5 @@
 #include <ATen/Parallel.h>
+#include <ATen/ops/eye.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -162,6 +163,21 @@ class ExpectedIntensity : public torch::autograd::Function<ExpectedIntensity> {
   }
 };
 
+// The logits at another size, along each axis by a product with what LibTorch makes of unit vectors: its own gradient
+// of the whole has no deterministic algorithm on a GPU.
+at::Tensor resized_by_products(const at::Tensor& logits, at::IntArrayRef size) {
+  at::Tensor x = logits;
+  for (int64_t axis = 2; axis < 5; ++axis) {
+    const int64_t from = x.size(axis), to = size[axis - 2];
+    if (from == to) continue;
+    const at::Tensor units = at::eye(from, x.options()).view({1, from, from, 1, 1});
+    const at::Tensor matrix =
+        at::upsample_trilinear3d(units, {to, 1, 1}, /*align_corners=*/false).view({from, to});
+    x = at::matmul(x.movedim(axis, -1), matrix).movedim(-1, axis);
+  }
+  return x;
+}
+
 }  // namespace
 
 at::Tensor expectation_of_bins(const at::Tensor& logits, const at::Tensor& centres, at::IntArrayRef size) {
@@ -224,11 +240,9 @@ at::Tensor expected_intensity(const at::Tensor& logits, const IntensityBins& bin
   if (fused && logits.scalar_type() == at::kFloat) {
     return ExpectedIntensity::apply(logits.movedim(1, -1).contiguous(), centres, size.vec());
   }
-  const at::Tensor resized = logits.sizes().slice(2) == size
-                                 ? logits
-                                 : at::upsample_trilinear3d(logits, size, /*align_corners=*/false);
-  const at::Tensor shares = at::softmax(resized, 1).movedim(1, -1);  // [N, D, H, W, count]
-  return at::matmul(shares, centres).unsqueeze(1);                   // [N, 1, D, H, W]
+  const at::Tensor shares =
+      at::softmax(resized_by_products(logits, size), 1).movedim(1, -1);  // [N, D, H, W, count]
+  return at::matmul(shares, centres).unsqueeze(1);                       // [N, 1, D, H, W]
 }
 
 }  // namespace transfer_limits
