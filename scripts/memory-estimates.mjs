@@ -1,6 +1,7 @@
 // Compares what cells are estimated to take with what they take on the CPU: a training step of every network of the paper's
-// study (a forward pass, where nothing is trained) on random volumes at half of its size, 100 x 100 x 48, or another. A
-// process a network, one after the other, as the kernel tells a process's largest size only.
+// study, where something is trained, and then the answer to a test case with the features along the encoder (of sampling,
+// one of its questions), on random volumes at half of its size, 100 x 100 x 48, or another. A process a network, one after
+// the other, as the kernel tells a process's largest size only.
 //
 //   node scripts/memory-estimates.mjs [--scale 0.5] [--threads 1] [--only part-of-an-id] [--json]
 //
@@ -35,8 +36,8 @@ const { study } = resolveStudy(
 );
 const cells = planStudy(study).cells.filter(({ network }) => network !== null);
 
-/** One step as the cell would take it, or a forward pass: the process's peak is what counts. */
-async function takeStep(cell) {
+/** One step as the cell would take it, and a test case: the process's peak is what counts. */
+async function work(cell) {
   const task =
     cell.task === null
       ? null
@@ -50,10 +51,20 @@ async function takeStep(cell) {
   const network = await Network.build(cell.network, {});
   const channels = "model" in cell.network ? cell.network.model.channels : cell.network.encoder.channels;
   const input = await Tensor.normal([batchSize, channels, ...size], 1);
-  if (cell.trains === "nothing") {
-    const answer = await network.forward(input);
-    return answer.shape;
-  }
+  // The optimiser stays while cases are validated.
+  const _trainer = cell.trains === "nothing" ? null : await takeStep(cell, task, network, input);
+  if (task === null) return; // pretraining tests nothing
+  const one = await Tensor.normal([1, channels, ...size], 3);
+  // Sampling asks the network by itself, beside the features of what is shown.
+  if ("model" in network.spec || task.answer) (await network.forward(one)).dispose();
+  if ("model" in network.spec) return;
+  const features = await network.embedAlong(one);
+  if (!task.answer) await network.decode(features, one);
+}
+
+async function takeStep(cell, task, network, input) {
+  const [batchSize, , ...size] = input.shape;
+  const [, height, width] = size;
   const head = headParameters(network);
   const trainable = {
     everything: {},
@@ -71,8 +82,8 @@ async function takeStep(cell) {
             await Tensor.normal([batchSize, 1, size[0] * task.shape.depthScale, height, width], 2),
           ];
   const trainer = await Trainer.create(network, { loss, ...trainable });
-  const kept = target;
-  await trainer.step(input, kept, { learningRate: 1e-4, seed: 1 });
+  await trainer.step(input, target, { learningRate: 1e-4, seed: 1 });
+  return trainer;
 }
 
 function pretraining(cell, batch, [depth, height, width]) {
@@ -88,7 +99,7 @@ function pretraining(cell, batch, [depth, height, width]) {
 
 if (values.cell !== undefined) {
   setThreads(Number(values.threads));
-  await takeStep(cells.find(({ id }) => id === values.cell));
+  await work(cells.find(({ id }) => id === values.cell));
   console.log(peakMemory("cpu"));
   process.exit(0);
 }
