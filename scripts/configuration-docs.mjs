@@ -183,6 +183,7 @@ export function tables() {
 }
 
 const sharedByTasks = [
+  "tasks[].name",
   "tasks[].channelFill",
   "tasks[].training",
   "tasks[].cohort.manifest",
@@ -196,7 +197,7 @@ function columnsTable() {
   return [
     "| Task | Columns that a case must have |",
     "| --- | --- |",
-    ...kinds.map((kind) => row(`\`${kind}\``, taskOf(taskSchema.parse({ kind })).needs)),
+    ...kinds.map((kind) => row(`\`${kind}\``, taskOf(taskSchema.parse({ kind, ...filledIn[kind] })).needs)),
     row(
       "`distortion-correction` with `source: rectum-or-behind-gland`",
       taskOf(taskSchema.parse({ kind: "distortion-correction", source: "rectum-or-behind-gland" })).needs,
@@ -204,6 +205,14 @@ function columnsTable() {
     row("pretraining by `patch-contrast`", contrastNeeds),
   ];
 }
+
+/** What the kinds that a study fills in are given, to say what they need. */
+const filledIn = {
+  classification: { image: "<image>", label: "<label>" },
+  segmentation: { image: "<image>", mask: "<mask>" },
+  regression: { image: "<image>", label: "<label>" },
+  translation: { from: "<from>", to: "<to>" },
+};
 
 const needWords = ({ oneOf, shown }) =>
   oneOf.map((column) => `\`${column}\``).join(" or ") + (shown ? ", with something of it in the crop" : "");

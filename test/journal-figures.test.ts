@@ -1,7 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { taskKinds } from "../dist/common/vocabulary.js";
+import { paperTasks } from "../dist/common/vocabulary.js";
 import { ticksAroundZero } from "../dist/report/figures/figure.js";
 import { writeReport } from "../dist/report/index.js";
 import { temporaryFolder, writeStudyFolder } from "./report-fixture.js";
@@ -13,7 +13,7 @@ describe("figures for a journal", () => {
     const made = await temporaryFolder();
     remove = made.remove;
     await writeStudyFolder(made.folder, {
-      tasks: [...taskKinds],
+      tasks: [...paperTasks],
       models: ["ProFound", "ProViCNet"],
       mean: (_, comparator) => (comparator === "fine-tuned" ? 0.9 : 0.8),
     });

@@ -7,7 +7,7 @@ import { readManifest } from "../dist/cohort/manifest.js";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { prepareCohort } from "../dist/cohort/preprocess.js";
 import { randomStream } from "../dist/common/random.js";
-import { type TaskKind, taskKinds } from "../dist/common/vocabulary.js";
+import { paperTasks, type TaskName } from "../dist/common/vocabulary.js";
 import { type EncoderName, encoders, type SpecialisedName } from "../dist/models/catalogue.js";
 import { channelsShown, headOf, specialisedOf } from "../dist/models/specification.js";
 import { Network } from "../dist/native/network.js";
@@ -21,8 +21,8 @@ import { taskOf } from "../dist/tasks/index.js";
 import type { Task } from "../dist/tasks/task.js";
 
 const tasks = Object.fromEntries(
-  taskKinds.map((kind) => [kind, taskOf(taskSchema.parse({ kind }))]),
-) as Record<TaskKind, Task>;
+  paperTasks.map((kind) => [kind, taskOf(taskSchema.parse({ kind }))]),
+) as Record<TaskName, Task>;
 
 const decoders = {
   upernet: { kind: "upernet", hidden: 16, auxiliary: 8 },
@@ -69,7 +69,7 @@ const [uNet, transUNet, viT] = (["unet-3d-demo", "transunet-demo", "vit-demo"] a
  * diffusion model predicts for every voxel, three tenths of the loss may be left, whatever the network.
  */
 const pairs: [
-  TaskKind,
+  TaskName,
   string,
   (task: Task) => NetworkSpec,
   { rate: number; steps: number; share: number },
@@ -135,7 +135,7 @@ describe("the losses of tasks, on one batch of phantoms", () => {
   afterEach(() => expect(Tensor.live).toBe(0));
 
   /** For classes, one case of each that occurs; otherwise two with a lesion. */
-  const chosen = (kind: TaskKind): CaseVolumes[] =>
+  const chosen = (kind: TaskName): CaseVolumes[] =>
     kind === "pirads-classification"
       ? cases.filter(
           ({ labels }, index) => cases.findIndex((other) => other.labels.pirads === labels.pirads) === index,
@@ -180,7 +180,7 @@ describe("the losses of tasks, on one batch of phantoms", () => {
       "vision transformer": "vit-demo",
       "DDPM U-Net": "ddpm-unet-demo",
     };
-    for (const kind of taskKinds) {
+    for (const kind of paperTasks) {
       const tried = pairs.filter(([task]) => task === kind).map(([, name]) => name);
       for (const [name, model] of Object.entries(names)) {
         const allowed = () => specialisedOf(model, tasks[kind].shape);

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { comparators, taskKinds } from "../dist/common/vocabulary.js";
+import { comparators, paperTasks } from "../dist/common/vocabulary.js";
 import { writeReport } from "../dist/report/index.js";
 import type { StudyResults } from "../dist/results/study.js";
 import { runStudy } from "../dist/study/run.js";
@@ -59,7 +59,7 @@ describe.skipIf(sharedMissing)("three patients (needs the shared folder beside t
     expect(results.cells.filter(({ status }) => status === "failed")).toEqual([]);
     expect(results.complete).toBe(true);
     expect(results.cohort.excluded).toEqual([]);
-    expect(results.cells).toHaveLength(taskKinds.length * comparators.length);
+    expect(results.cells).toHaveLength(paperTasks.length * comparators.length);
     for (const { task, result } of results.cells) {
       expect(result?.metric.cases).toHaveLength(1);
       if (task === "pirads-classification") continue;
@@ -70,7 +70,7 @@ describe.skipIf(sharedMissing)("three patients (needs the shared folder beside t
         expect(only).toMatchObject({ value: null, falseAlarm: expect.any(Boolean) });
       } else expect(result?.metric.mean).toEqual(expect.any(Number));
     }
-    expect(results.distances).toHaveLength(taskKinds.length * 3);
+    expect(results.distances).toHaveLength(paperTasks.length * 3);
   });
 
   it("leave the specificity undefined, with the reason, and keep what a single test case does define", async () => {

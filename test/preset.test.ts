@@ -2,7 +2,7 @@ import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { comparators, taskKinds } from "../dist/common/vocabulary.js";
+import { comparators, paperTasks } from "../dist/common/vocabulary.js";
 import { loadStudy } from "../dist/study/load.js";
 import { planStudy } from "../dist/study/plan.js";
 import { previewCohorts } from "../dist/study/preview.js";
@@ -46,7 +46,7 @@ describe("the preset of the paper", () => {
       ],
       comparators,
     });
-    expect(study.tasks.map(({ kind }) => kind)).toEqual(taskKinds);
+    expect(study.tasks.map(({ kind }) => kind)).toEqual(paperTasks);
     for (const { kind, training, cohort } of study.tasks) {
       expect(training).toMatchObject({ epochs: 100, learningRate: 1e-4, schedule: "cosine" });
       expect(cohort).toEqual(
@@ -72,7 +72,7 @@ describe("the preset of the paper", () => {
     expect(plan.cohorts).toMatchObject([
       {
         manifest: join(folder, "promis.csv"),
-        tasks: taskKinds.filter((kind) => kind !== "distortion-correction"),
+        tasks: paperTasks.filter((kind) => kind !== "distortion-correction"),
         cases: 740,
         patients: 740,
         split: { train: 555, validation: 37, test: 148, unused: 0 },
@@ -89,7 +89,7 @@ describe("the preset of the paper", () => {
     ]);
     const cells = plan.cells.filter(({ kind }: { kind: string }) => kind === "cell");
     // Two models by every task by four comparators, and the specialised model and what takes no network once a task.
-    expect(cells).toHaveLength(taskKinds.length * (2 * 4 + 2));
+    expect(cells).toHaveLength(paperTasks.length * (2 * 4 + 2));
     for (const { memoryBytes, cost, network } of plan.cells) {
       expect(memoryBytes).toBeGreaterThan(5e8);
       if (network === null) expect(cost).toBe(0);

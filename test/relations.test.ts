@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { randomStream } from "../dist/common/random.js";
-import { ownStrategy, type TaskKind, taskKinds } from "../dist/common/vocabulary.js";
+import { ownStrategy, paperTasks, type TaskName } from "../dist/common/vocabulary.js";
 import type { CellResult } from "../dist/results/cell.js";
 import type { Distance } from "../dist/results/distances.js";
 import type { Relation } from "../dist/results/relations.js";
@@ -32,7 +32,7 @@ function study({ seeds, patients, runNoise, caseNoise, distanceNoise, shareNoise
   const [example] = template.distances as [Distance];
   const cells: CellSummary[] = [];
   const distances: Distance[] = [];
-  for (const [index, task] of taskKinds.entries()) {
+  for (const [index, task] of paperTasks.entries()) {
     const of = { task, strategy: ownStrategy(task), model: "m" };
     for (let seed = 1; seed <= seeds; seed++) {
       for (const comparator of ["fine-tuned", "random-weights"] as const) {
@@ -169,7 +169,7 @@ describe("the relation of gains with distances, as results hold it", () => {
 
   it("counts a task once: by diffusion too, it is a point beside", () => {
     const source = study(still);
-    const second = <Item extends { task: TaskKind; strategy: string }>(items: readonly Item[]): Item[] =>
+    const second = <Item extends { task: TaskName; strategy: string }>(items: readonly Item[]): Item[] =>
       items
         .filter(({ task }) => task === "super-resolution")
         .map((one) => ({ ...one, strategy: "diffusion" }));

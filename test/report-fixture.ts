@@ -6,7 +6,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { randomStream } from "../dist/common/random.js";
-import type { Comparator, Strategy, TaskKind } from "../dist/common/vocabulary.js";
+import type { Comparator, Strategy, TaskName } from "../dist/common/vocabulary.js";
 import { isShared, ownStrategy, variantName } from "../dist/common/vocabulary.js";
 import type { CellResult, Cost } from "../dist/results/cell.js";
 import type { Gain } from "../dist/results/claims.js";
@@ -16,9 +16,9 @@ import type { CellSummary, Exclusion, StudyResults } from "../dist/results/study
 
 export interface FixtureOptions {
   name?: string;
-  tasks?: TaskKind[];
+  tasks?: TaskName[];
   /** Of a task; the default is its own alone. */
-  strategies?: (task: TaskKind) => Strategy[];
+  strategies?: (task: TaskName) => Strategy[];
   models?: string[];
   seeds?: number[];
   testCases?: number;
@@ -33,12 +33,12 @@ export interface FixtureOptions {
   /** The same, case by case, in turn. */
   spacings?: [number, number][];
   /** Mean test metric of a comparator; the default has the fine-tuned model ahead of training from scratch. */
-  mean?: (task: TaskKind, comparator: Comparator, model: string) => number;
+  mean?: (task: TaskName, comparator: Comparator, model: string) => number;
   /** Adds what takes no network, with this mean on each task; absent: the study is older than that comparator. */
-  trivial?: (task: TaskKind) => number;
+  trivial?: (task: TaskName) => number;
   /** What became of a cell; the default is that all are done. */
   status?: (cell: {
-    task: TaskKind;
+    task: TaskName;
     strategy: Strategy;
     model: string;
     comparator: Comparator;
@@ -71,15 +71,15 @@ const means: Record<string, Record<Exclude<Comparator, "trivial">, number>> = {
 
 /** The results of a study with these options. */
 export function studyResults(options: FixtureOptions = {}): StudyResults {
-  const tasks = options.tasks ?? (["lesion-segmentation", "super-resolution"] as TaskKind[]);
+  const tasks = options.tasks ?? (["lesion-segmentation", "super-resolution"] as TaskName[]);
   const models = options.models ?? ["profound-tiny"];
   const seeds = options.seeds ?? [7];
   const cases = caseIds(options);
   const { trivial, mean: meanOf = (task, comparator) => means[task][comparator as "fine-tuned"] } = options;
-  const mean = (task: TaskKind, comparator: Comparator, model: string) =>
+  const mean = (task: TaskName, comparator: Comparator, model: string) =>
     comparator === "trivial" ? (trivial?.(task) ?? 0) : meanOf(task, comparator, model);
   const cells: CellSummary[] = [];
-  const strategies = options.strategies ?? ((task: TaskKind) => [ownStrategy(task)]);
+  const strategies = options.strategies ?? ((task: TaskName) => [ownStrategy(task)]);
   for (const [task, strategy] of tasks.flatMap((kind) => strategies(kind).map((by) => [kind, by] as const))) {
     for (const seed of seeds) {
       for (const [index, model] of models.entries()) {
@@ -167,8 +167,8 @@ function compare(
     models,
     seeds,
   }: {
-    tasks: TaskKind[];
-    strategies: (task: TaskKind) => Strategy[];
+    tasks: TaskName[];
+    strategies: (task: TaskName) => Strategy[];
     models: string[];
     seeds: number[];
   },
@@ -230,7 +230,7 @@ function cost(epochs: number, seconds: number): Cost {
   };
 }
 
-const metricNames: Partial<Record<TaskKind, string>> = {
+const metricNames: Partial<Record<TaskName, string>> = {
   "lesion-segmentation": "dice",
   "pirads-classification": "Specificity at sensitivity 0.9",
 };

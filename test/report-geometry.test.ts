@@ -2,13 +2,13 @@
 import { pathToFileURL } from "node:url";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type TaskKind, taskKinds } from "../dist/common/vocabulary.js";
+import { paperTasks, type TaskName } from "../dist/common/vocabulary.js";
 import { executable, type OpenReports, openReports } from "./browser-fixture.js";
 import type { FixtureOptions } from "./report-fixture.js";
 
 /** Every task of the paper, one of them learnt by diffusion too, with values that lie close together. */
 const whole: FixtureOptions = {
-  tasks: [...taskKinds],
+  tasks: [...paperTasks],
   strategies: (task) =>
     task === "super-resolution"
       ? ["direct", "diffusion"]
@@ -16,7 +16,7 @@ const whole: FixtureOptions = {
   models: ["ProFound", "ProViCNet"],
   epochs: 6,
   trivial: () => 0.9,
-  mean: (task: TaskKind, comparator) =>
+  mean: (task: TaskName, comparator) =>
     ({
       "fine-tuned": 0.92,
       "from-scratch": 0.91,

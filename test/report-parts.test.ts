@@ -1,6 +1,6 @@
 import { PNG } from "pngjs";
 import { describe, expect, it } from "vitest";
-import { ownStrategy, type TaskKind, taskKinds } from "../dist/common/vocabulary.js";
+import { ownStrategy, paperTasks, type TaskName } from "../dist/common/vocabulary.js";
 import { outline } from "../dist/report/contours.js";
 import { csv } from "../dist/report/csv.js";
 import { alignmentFigure } from "../dist/report/figures/alignment.js";
@@ -209,7 +209,7 @@ describe("gain against distance", () => {
   /** Five tasks, with distances and gains of our own. */
   function summary(distances: number[], gains: number[], second?: RelationPoint): Summary {
     const own = distances.map((distance, index): RelationPoint => {
-      const task = taskKinds[index] as TaskKind;
+      const task = paperTasks[index] as TaskName;
       return {
         task,
         strategy: "direct",
@@ -273,7 +273,7 @@ describe("gain against distance", () => {
   it("labels every point, and no label covers another", async () => {
     const figure = alignmentFigure(summary([0.5, 0.5, 0.5, 0.5, 0.9], [5, 5.2, 5.4, 5.1, 20]), "specialised");
     const svg = await columnOf(figure as NonNullable<typeof figure>);
-    const names = taskKinds.map((task) => taskLabel({ task, strategy: ownStrategy(task) }));
+    const names = paperTasks.map((task) => taskLabel({ task, strategy: ownStrategy(task) }));
     const labels = [
       ...svg.matchAll(
         /<text text-anchor="(\w+)" transform="translate\(([\d.]+),([\d.]+)\)"[^>]*>([A-Z][^<]*)</g,

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
-import { taskKinds } from "../dist/common/vocabulary.js";
+import { paperTasks } from "../dist/common/vocabulary.js";
 import { openCheckpoint } from "../dist/models/checkpoints/checkpoint-file.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
 import type { StudyResults } from "../dist/results/study.js";
@@ -59,7 +59,7 @@ describe("a study of a 3D ResNet", () => {
       expect(Number.isFinite(result?.metric.mean)).toBe(true);
     }
     expect(results.distances.map(({ name, task }) => `${name} ${task}`).sort()).toEqual(
-      ["D2P", "D2R"].flatMap((name) => taskKinds.map((task) => `${name} ${task}`)).sort(),
+      ["D2P", "D2R"].flatMap((name) => paperTasks.map((task) => `${name} ${task}`)).sort(),
     );
     for (const { name, medianHeuristic } of results.distances)
       if (name === "D2P") expect(medianHeuristic.biased).toBeGreaterThan(0);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { randomStream } from "../dist/common/random.js";
-import type { TaskKind } from "../dist/common/vocabulary.js";
+import type { TaskName } from "../dist/common/vocabulary.js";
 import { claimsSection } from "../dist/report/sections/claims.js";
 import { modelAnswers } from "../dist/report/sentences.js";
 import { summarise } from "../dist/report/summary.js";
@@ -21,7 +21,7 @@ const inProse: Partial<Record<GainReference, string>> = {
   specialised: "the specialised model",
   trivial: "what takes no network",
 };
-const taskNames: Partial<Record<TaskKind, string>> = {
+const taskNames: Partial<Record<TaskName, string>> = {
   "lesion-segmentation": "lesion segmentation",
   "super-resolution": "super-resolution",
   "distortion-correction": "distortion correction",
@@ -54,13 +54,13 @@ function drawStudy(study: number): StudyResults {
     return known;
   };
   const results = studyResults({
-    tasks: (Object.keys(taskNames) as TaskKind[]).slice(0, of([1, 2, 3])),
+    tasks: (Object.keys(taskNames) as TaskName[]).slice(0, of([1, 2, 3])),
     models: of([["one"], ["one", "two"]]),
     seeds: of([[7], [1, 2], [1, 2, 3], [1, 2, 3, 4, 5]]),
     testCases: of([2, 5, 12]),
     epochs: 2,
     mean,
-    ...(of([true, false]) ? { trivial: (task: TaskKind) => mean(task, "trivial", "") } : {}),
+    ...(of([true, false]) ? { trivial: (task: TaskName) => mean(task, "trivial", "") } : {}),
     status: () => (random.between(0, 1) < 0.03 ? "failed" : "done"),
   });
   results.claims = computeClaims(results.cells.flatMap(({ result }) => result ?? []));

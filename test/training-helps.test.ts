@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { factsOf, openCase } from "../dist/cohort/case-volumes.js";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { seedFor } from "../dist/common/random.js";
-import { taskKinds } from "../dist/common/vocabulary.js";
+import { paperTasks } from "../dist/common/vocabulary.js";
 import { channelsShown } from "../dist/models/specification.js";
 import { Network } from "../dist/native/network.js";
 import type { NetworkSpec } from "../dist/native/network-spec.js";
@@ -86,7 +86,7 @@ describe("each specialised model, trained by a study", () => {
   }, 600_000);
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
-  it.each(taskKinds)(
+  it.each(paperTasks)(
     "has a better validation metric at its best epoch than as it was drawn: %s",
     async (kind) => {
       const own = trained.find(({ study }) => study.tasks.some((one) => one.kind === kind));

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
-import { type TaskKind, taskKinds } from "../dist/common/vocabulary.js";
+import { paperTasks, type TaskName } from "../dist/common/vocabulary.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
 import type { CellResult } from "../dist/results/cell.js";
 import type { StudyResults } from "../dist/results/study.js";
@@ -53,9 +53,9 @@ beforeAll(async () => {
 }, 300_000);
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-const cellsOf = (task: TaskKind) =>
+const cellsOf = (task: TaskName) =>
   results.cells.filter((cell) => cell.task === task && cell.comparator === "trivial");
-const resultOf = (task: TaskKind): CellResult => {
+const resultOf = (task: TaskName): CellResult => {
   const [cell] = cellsOf(task);
   if (!cell?.result) throw new Error(`${task}: ${cell?.reason ?? "no cell"}`);
   return cell.result;
@@ -102,7 +102,7 @@ async function pictures(id: string): Promise<Record<"input" | "target" | "predic
 describe("what a network must beat", () => {
   it("has one cell a task, also in a study that does not ask for it, whatever the seeds, and no network", async () => {
     expect(results.complete).toBe(true);
-    for (const task of taskKinds) {
+    for (const task of paperTasks) {
       const [cell, ...others] = cellsOf(task);
       expect(others).toEqual([]);
       expect(cell).toMatchObject({ status: "done", seed: 4, id: `${cell?.model}--${task}--trivial` });
@@ -120,7 +120,7 @@ describe("what a network must beat", () => {
   });
 
   it("is tested on the cases, and by the metric, of the networks", () => {
-    for (const task of taskKinds) {
+    for (const task of paperTasks) {
       const networks = results.cells.filter((cell) => cell.task === task && cell.comparator === "fine-tuned");
       expect(networks).toHaveLength(2);
       for (const { result } of networks) {
@@ -137,12 +137,12 @@ describe("what a network must beat", () => {
   it("is the reference of every seed's fine-tuned model", () => {
     const over = results.gains.filter(({ reference }) => reference === "trivial");
     expect(over.map(({ task, seed }) => `${task} ${seed}`).sort()).toEqual(
-      taskKinds.flatMap((task) => [`${task} 4`, `${task} 9`]).sort(),
+      paperTasks.flatMap((task) => [`${task} 4`, `${task} 9`]).sort(),
     );
     for (const { task, referenceValue } of over) expect(referenceValue).toBe(resultOf(task).metric.mean);
     const claims = results.claims?.filter(({ reference }) => reference === "trivial") ?? [];
     expect(claims.map(({ task, seeds }) => [task, seeds])).toEqual(
-      [...taskKinds]
+      [...paperTasks]
         .map((task) => [task, [4, 9]])
         .filter(([task]) => claims.some((one) => one.task === task)),
     );

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compareFeatures } from "../dist/alignment/compare-features.js";
 import { mmd2 } from "../dist/alignment/mmd.js";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
-import type { Comparator, TaskKind } from "../dist/common/vocabulary.js";
+import type { Comparator, PaperTask, TaskName } from "../dist/common/vocabulary.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
 import { writeReport } from "../dist/report/index.js";
 import type { StudyResults } from "../dist/results/study.js";
@@ -16,10 +16,10 @@ import { readResults, tinyStudy, withoutCost } from "./study-fixture.js";
 let folder: string;
 let results: StudyResults;
 const output = () => join(folder, "study");
-const tasks: TaskKind[] = ["lesion-segmentation", "super-resolution", "distortion-correction"];
+const tasks: PaperTask[] = ["lesion-segmentation", "super-resolution", "distortion-correction"];
 const comparators: Comparator[] = ["fine-tuned", "pretrained", "random-weights", "from-scratch"];
 
-const cellOf = (task: TaskKind, comparator: Comparator, seed: number): string =>
+const cellOf = (task: TaskName, comparator: Comparator, seed: number): string =>
   results.cells.find((one) => one.task === task && one.comparator === comparator && one.seed === seed)?.id ??
   "";
 

@@ -1,7 +1,7 @@
 // The small study of a visit: two encoders, five tasks, five comparators. Packed with what a CPU gave for it; what a GPU
 // gives is compared with that. And the one at the paper's size.
 import { join } from "node:path";
-import { taskKinds } from "../../dist/common/vocabulary.js";
+import { paperTasks } from "../../dist/common/vocabulary.js";
 
 /** The phantoms that are packed. */
 export const phantoms = { cases: 8, seed: 3, voxels: [32, 32, 16] };
@@ -39,7 +39,7 @@ export function smallStudy(folder, output, { small, pretrain = false, device = "
       subpixel: { featureSize: 8 },
       classifier: { bottleneck: 32 },
     })),
-    tasks: taskKinds
+    tasks: paperTasks
       .map((kind) => (kind === "modality-translation" ? { kind, samplingSteps: 5 } : { kind }))
       .filter(({ kind }) => !small || kind === "lesion-segmentation"),
     comparators,

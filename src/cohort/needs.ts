@@ -8,6 +8,8 @@ export interface Need {
   holds?: "image" | "mask" | "label";
   /** It is a mask that must show something in the crop. */
   shown?: true;
+  /** What it is for, in words that follow "which" and the task's name; default: "needs". */
+  use?: string;
   /** What a user can do about a case without it, other than to fill the column. */
   mend?: string;
 }

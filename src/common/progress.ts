@@ -1,4 +1,4 @@
-import type { Comparator, Strategy, TaskKind } from "./vocabulary.js";
+import type { Comparator, Strategy, TaskName } from "./vocabulary.js";
 
 /** Which cell an event is about, in words that a person reads. */
 export interface CellLabel {
@@ -7,7 +7,7 @@ export interface CellLabel {
   /** Pretraining of an encoder, or a comparator that is tested. */
   kind: "pretraining" | "cell";
   /** Null for pretraining. */
-  task: TaskKind | null;
+  task: TaskName | null;
   /** How the task is learnt; null for pretraining. */
   strategy: Strategy | null;
   /** The foundation model; for `specialised` the specialised architecture. */

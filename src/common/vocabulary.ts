@@ -1,5 +1,5 @@
 /** The tasks of the paper, in its order; their names stand in study files, results and reports. */
-export const taskKinds = [
+export const paperTasks = [
   "pirads-classification",
   "lesion-segmentation",
   "super-resolution",
@@ -7,7 +7,29 @@ export const taskKinds = [
   "modality-translation",
 ] as const;
 /** A task of the paper. @useDeclaredType */
+export type PaperTask = (typeof paperTasks)[number];
+
+/** Every kind of task: those of the paper, each of which is one, and those that a study fills in. */
+export const taskKinds = [
+  ...paperTasks,
+  "classification",
+  "segmentation",
+  "regression",
+  "translation",
+] as const;
+/** A kind of task. @useDeclaredType */
 export type TaskKind = (typeof taskKinds)[number];
+/** What a study calls a task, which stands in results and reports: its kind, where it says no name. @useDeclaredType */
+export type TaskName = string;
+
+export const isPaperTask = (task: TaskName): task is PaperTask =>
+  (paperTasks as readonly string[]).includes(task);
+
+/** Names of tasks in the order in which they are told of: the paper's in its own, then the others as they come. */
+export const inTaskOrder = (tasks: Iterable<TaskName>): TaskName[] => {
+  const all = [...new Set(tasks)];
+  return [...paperTasks.filter((task) => all.includes(task)), ...all.filter((task) => !isPaperTask(task))];
+};
 
 /** What a foundation model is compared with: in the order of the paper, then what takes no network at all. */
 export const comparators = [
@@ -39,12 +61,12 @@ export type Strategy = (typeof strategies)[number];
 
 /** A task as it is learnt. */
 export interface TaskVariant {
-  task: TaskKind;
+  task: TaskName;
   strategy: Strategy;
 }
 
 /** The strategy that the paper defines a task by, which its specialised model follows. */
-export const ownStrategy = (task: TaskKind): Strategy =>
+export const ownStrategy = (task: TaskName): Strategy =>
   task === "modality-translation" ? "diffusion" : "direct";
 
 /** `super-resolution`, and for a strategy that is not the task's own `super-resolution by diffusion`. */

@@ -1,7 +1,7 @@
-import { type Comparator, ownStrategy, type TaskKind, type TaskVariant } from "../common/vocabulary.js";
+import { type Comparator, ownStrategy, type TaskName, type TaskVariant } from "../common/vocabulary.js";
 import type { GainReference, Verdict } from "../results/claims.js";
 import type { DistanceName } from "../results/distances.js";
-import { definitionOf } from "../tasks/index.js";
+import { betterOf, labelOfTask } from "../tasks/index.js";
 
 /** A task as a person writes it: `Lesion segmentation`, `Super-resolution by diffusion`. */
 export function taskLabel({ task, strategy }: TaskVariant): string {
@@ -17,7 +17,7 @@ export const pointLabel = ({ task, strategy }: TaskVariant): string =>
 export const starMeaning = (points: readonly TaskVariant[]): string =>
   points.some(({ strategy }) => strategy === "diffusion") ? " * learnt by denoising diffusion (DDPM)." : "";
 
-const nameOf = (task: TaskKind): string => definitionOf(task).label;
+const nameOf = (task: TaskName): string => labelOfTask(task);
 
 /** The same inside a sentence. */
 export function taskInProse(variant: TaskVariant): string {
@@ -26,7 +26,7 @@ export function taskInProse(variant: TaskVariant): string {
 }
 
 /** A task, however it is learnt, inside a sentence. */
-export const kindInProse = (task: TaskKind): string => taskInProse({ task, strategy: ownStrategy(task) });
+export const kindInProse = (task: TaskName): string => taskInProse({ task, strategy: ownStrategy(task) });
 
 export const comparatorLabel: Record<Comparator, string> = {
   "fine-tuned": "Fine-tuned",
@@ -63,7 +63,7 @@ export const distanceMeaning: Record<DistanceName, string> = {
 };
 
 /** Whether a larger value of a task's metric is the better one. */
-export const higherIsBetter = (task: TaskKind): boolean => definitionOf(task).metric.better === "higher";
+export const higherIsBetter = (task: TaskName): boolean => betterOf(task) === "higher";
 
 const metricNames: Record<string, string> = { dice: "Dice", ssim: "SSIM" };
 
@@ -75,7 +75,7 @@ export function metricLabel(metric: string): string {
 export const metricInProse = (metric: string): string =>
   metricLabel(metric).replace(/^Specificity/, "specificity");
 
-export const metricWithDirection = (metric: string, task: TaskKind): string =>
+export const metricWithDirection = (metric: string, task: TaskName): string =>
   `${metricLabel(metric)}, ${higherIsBetter(task) ? "higher" : "lower"} is better`;
 
 /** What became of a claim, in a word of a table. */

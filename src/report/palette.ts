@@ -1,5 +1,5 @@
-import type { Comparator, TaskKind } from "../common/vocabulary.js";
-import { taskKinds } from "../common/vocabulary.js";
+import type { Comparator, TaskName } from "../common/vocabulary.js";
+import { paperTasks } from "../common/vocabulary.js";
 
 /**
  * One look a comparator through the whole report. The colours differ in lightness as well as in hue (they survive a
@@ -39,8 +39,11 @@ export const targetColour = "#ffffff";
 const taskShapes = [circle, square, diamond, triangle, cross];
 
 /** Tasks are told apart by their label and their shape; colour is kept for comparators. */
-export function taskShape(task: TaskKind): string {
-  return taskShapes[taskKinds.indexOf(task) % taskShapes.length] as string;
+export function taskShape(task: TaskName): string {
+  const known = (paperTasks as readonly string[]).indexOf(task);
+  // Any other name always has the same one.
+  const index = known >= 0 ? known : [...task].reduce((sum, letter) => sum + letter.charCodeAt(0), 0);
+  return taskShapes[index % taskShapes.length] as string;
 }
 
 /** Everything in a figure that is not data, in both themes. The light values stand in the SVG files. */

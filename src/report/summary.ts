@@ -4,7 +4,7 @@ import {
   comparators,
   isShared,
   type SharedComparator,
-  type TaskKind,
+  type TaskName,
   type TaskVariant,
 } from "../common/vocabulary.js";
 import type { Answer, Counts } from "../results/answers.js";
@@ -58,7 +58,7 @@ export interface TaskRow extends TaskVariant {
 
 /** The numbers of a cohort, and which tasks take it; null where all do. */
 export type CohortInUse = Omit<StudyResults["cohort"], "excluded" | "masks" | "tasks"> & {
-  tasks: TaskKind[] | null;
+  tasks: TaskName[] | null;
 };
 
 export interface Summary {
@@ -131,7 +131,7 @@ export function summarise(given: StudyResults): Summary {
 }
 
 /** The cohorts that tasks are trained and tested on: the study's, unless no task takes it, then those of single tasks. */
-function cohortsOf({ cohort }: StudyResults, tasks: readonly TaskKind[]): CohortInUse[] {
+function cohortsOf({ cohort }: StudyResults, tasks: readonly TaskName[]): CohortInUse[] {
   const { excluded: _, masks: __, tasks: own = [], ...shared } = cohort;
   if (own.length === 0) return [{ ...shared, tasks: null }];
   const rest = tasks.filter((task) => own.every((one) => one.task !== task));
@@ -154,7 +154,7 @@ const isOf = (variant: TaskVariant, one: TaskVariant): boolean =>
 interface Index {
   cells: Map<string, CellSummary[]>;
   /** Comparators that all foundation models and strategies share, under names of their own. */
-  shared: Record<SharedComparator, Map<TaskKind, Entry>>;
+  shared: Record<SharedComparator, Map<TaskName, Entry>>;
   scores: Map<string, Score[]>;
   claims: Map<string, Claim[]>;
   distances: Map<string, Distance[]>;

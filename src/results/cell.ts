@@ -25,6 +25,10 @@ const caseScoreSchema = z.object({
   predicted: whole.exactOptional(),
   /** Whether the case's class counts as positive, as the study says from which one on. */
   positive: z.boolean().exactOptional(),
+  /** Where the answer is a number: the case's own and the answered one, in the label's unit. */
+  number: z.object({ truth: number, answered: number }).exactOptional(),
+  /** Further measures of the case by name, such as the Dice of one class; null where one is undefined for it. */
+  parts: z.record(text, numberOrNull).exactOptional(),
 });
 
 /** What a test case scored. */
@@ -100,6 +104,8 @@ const testMetricSchema = z.object({
   secondary: z.record(text, numberOrNull).default({}),
   /** `confusion[true class][answered class]`: how many cases. */
   confusion: z.array(z.array(whole)).exactOptional(),
+  /** The names of these classes. */
+  classes: z.array(text).exactOptional(),
 });
 
 /** A metric over the test set. */

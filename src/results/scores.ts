@@ -32,6 +32,8 @@ const scoreSchema = z.object({
   secondary: z.record(text, numberOrNull),
   /** `confusion[true class][answered class]`: cases, summed over seeds; null where no classes are told apart. */
   confusion: z.array(z.array(whole)).nullable(),
+  /** The names of these classes; absent where the results do not say. */
+  classes: z.array(text).exactOptional(),
   /**
    * Of each seed that was validated: its best validation metric, and the first epoch that lies within 1 % of it, when
    * training was as good as done.

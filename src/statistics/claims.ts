@@ -1,9 +1,9 @@
 import { requireOptions } from "../common/arguments.js";
 import { groupBy } from "../common/group-by.js";
-import type { TaskKind } from "../common/vocabulary.js";
+import type { TaskName } from "../common/vocabulary.js";
 import type { CellResult } from "../results/cell.js";
 import { type Claim, type GainReference, gainReferences } from "../results/claims.js";
-import { definitionOf } from "../tasks/index.js";
+import { marginOf } from "../tasks/index.js";
 import { cellsOf, patientsOf, requireCells, valuesByCase } from "./cells.js";
 import { type CrossedDifference, type CrossedPair, crossedDifference, crossedPair } from "./crossed.js";
 import type { DividedDifference } from "./divided.js";
@@ -18,7 +18,7 @@ import type { MeanSquare } from "./uncertain-spread.js";
 /** Rules of claims, as a study sets them beforehand. */
 export interface ClaimRules {
   /** By task, the difference of its metric up to which two models count as practically equal. */
-  margins?: Partial<Record<TaskKind, number>>;
+  margins?: Partial<Record<TaskName, number>>;
 }
 
 /** The chance of calling a claim supported, among all over one reference, where none is true. */
@@ -103,7 +103,7 @@ export function computeClaims(
       p: known?.p ?? null,
       adjustedP: adjusted.get(one) ?? null,
       equivalence: {
-        margin: margins[claim.task] ?? definitionOf(claim.task).metric.margin,
+        margin: margins[claim.task] ?? marginOf(claim.task),
         low: from,
         high: to,
       },

@@ -1,6 +1,6 @@
 import { groupBy } from "../common/group-by.js";
 import { randomStream } from "../common/random.js";
-import type { TaskKind, TaskVariant } from "../common/vocabulary.js";
+import type { TaskName, TaskVariant } from "../common/vocabulary.js";
 import type { CellResult } from "../results/cell.js";
 import type { Claim, GainReference } from "../results/claims.js";
 import type { Distance } from "../results/distances.js";
@@ -111,7 +111,7 @@ export class RelationResampler {
   /** r under a draw; null where a task has no gain or no distance in it. */
   private correlated(
     { model, distance, points }: Relation,
-    gains: ReadonlyMap<TaskKind, number | null>,
+    gains: ReadonlyMap<TaskName, number | null>,
     drawn: Draw,
   ): number | null {
     const [x, y]: [number[], number[]] = [[], []];

@@ -3,7 +3,7 @@ import { isShared } from "../common/vocabulary.js";
 import type { CellResult, EpochRecord } from "../results/cell.js";
 import type { Score } from "../results/scores.js";
 import type { CellSummary } from "../results/study.js";
-import { definitionOf } from "../tasks/index.js";
+import { betterOf } from "../tasks/index.js";
 import { resultsOf } from "./cells.js";
 import { average, averageOrNull, deviation, largest, median, smallest } from "./means.js";
 
@@ -33,7 +33,7 @@ function scoreOf(done: CellResult[]): Score {
   const cases = byCase(done);
   const values = [...cases.values()].filter(Number.isFinite);
   const means = done.flatMap((result) => result.metric.mean ?? []);
-  const higher = definitionOf(task).metric.better === "higher";
+  const higher = betterOf(task) === "higher";
   const converged = done.flatMap((result) => convergence(result, higher) ?? []);
   const overCases = (of: (values: readonly number[]) => number) => (values.length === 0 ? null : of(values));
   return {
@@ -51,6 +51,7 @@ function scoreOf(done: CellResult[]): Score {
     cases: [...cases].map(([id, value]) => ({ case: id, value })),
     secondary: secondaryMeans(done),
     confusion: sumOfMatrices(done.flatMap((one) => (one.metric.confusion ? [one.metric.confusion] : []))),
+    ...(metric.classes === undefined ? {} : { classes: metric.classes }),
     converged,
     convergedEpoch: averageOrNull(converged.map(({ epoch }) => epoch)),
     cost: {

@@ -1,7 +1,7 @@
 import { requireFinite, requireOptions, requireWhole } from "../common/arguments.js";
 import { expected } from "../common/errors.js";
 import { randomStream } from "../common/random.js";
-import { taskKinds } from "../common/vocabulary.js";
+import { paperTasks } from "../common/vocabulary.js";
 import type { CellResult } from "../results/cell.js";
 import type { Claim } from "../results/claims.js";
 import { computeClaims } from "./claims.js";
@@ -63,7 +63,7 @@ export function simulateStudy(settings: SimulatedStudy, seed: number, study = 0)
   );
   const division = tested === undefined ? {} : { division: { patients, tested } };
   const cells: CellResult[] = [];
-  for (const task of taskKinds.slice(0, tasks)) {
+  for (const task of paperTasks.slice(0, tasks)) {
     const strategy = task === "modality-translation" ? "diffusion" : "direct";
     for (let m = 0; m < models; m++) {
       // Of either model by itself; the difference of two has twice the variance.

@@ -1,5 +1,5 @@
 import { groupBy } from "../common/group-by.js";
-import { isShared, ownStrategy, strategies, type TaskVariant, taskKinds } from "../common/vocabulary.js";
+import { inTaskOrder, isShared, ownStrategy, strategies, type TaskVariant } from "../common/vocabulary.js";
 import type { CellSummary } from "../results/study.js";
 
 /** The tasks of a study, in the order of the paper; one that is learnt in two ways stands there twice. */
@@ -7,7 +7,7 @@ export function variantsOf(
   cells: readonly Pick<CellSummary, "task" | "strategy" | "comparator">[],
 ): TaskVariant[] {
   const byTask = groupBy(cells, (cell) => cell.task);
-  return taskKinds.flatMap((task) => {
+  return inTaskOrder(byTask.keys()).flatMap((task) => {
     const all = byTask.get(task) ?? [];
     const ofTask = all.filter((cell) => !isShared(cell.comparator));
     // A study may have nothing but what all foundation models share.

@@ -164,11 +164,12 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   const { study, cell, cohort, signal } = context;
   const { device, output: folder } = study.execution;
   const spec = cell.network as NetworkSpec;
-  const config = study.tasks.find(({ kind }) => kind === cell.task) as TaskConfig;
+  const config = study.tasks.find(({ name }) => name === cell.task) as TaskConfig;
   const strategy = cell.strategy as CellResult["strategy"];
-  const task = taskOf(config, strategy);
+  const plain = taskOf(config, strategy);
   using bank = VolumeBank.on(device);
-  const sets = await openSets(task, cohort, cell, study, bank);
+  const sets = await openSets(plain, cohort, cell, study, bank);
+  const task = plain.onTraining?.(sets.train) ?? plain;
   const meter = await CostMeter.start(context);
 
   const channels = channelsShown(spec, task.shape.channels);
@@ -182,7 +183,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   if (task.prior !== undefined) await startAnswersAt(network, task.prior);
   const weights = cell.startsFrom === "pretrained" ? await startFromPretraining(network, context) : null;
   const training = cell.training as TrainingSettings;
-  const name = ["train", task.kind, seedOf(study, "order", cell.seed)];
+  const name = ["train", task.name, seedOf(study, "order", cell.seed)];
   const stream: TrainingBatches["stream"] = (...rest) => randomStream(study.seed, ...name, ...rest);
   const unchanged: TrainingBatches = { task, channels, augmentation: null, kept: null, stream };
   if (isDrawnAndKept(cell) && sets.train.length > 0) {

@@ -135,23 +135,23 @@ function checkTasks(study: Study, { seed, cohorts }: SeedDivision, fault: Report
   const cells = planStudy(study).cells.filter((cell) => seed === null || cell.seed === seed);
   for (const [index, config] of study.tasks.entries()) {
     const { cases, splits, manifest } = cohorts.find(({ tasks }) =>
-      tasks.includes(config.kind),
+      tasks.includes(config.name),
     ) as DividedCohort;
     const facts = new Map(cases.map((one) => [one.id, caseFacts(one)]));
-    const instead = `take ${config.kind} out of the study's tasks`;
-    const never = neverMet(config.kind, taskOf(config).needs, [...facts.values()], manifest, instead);
+    const instead = `take ${config.name} out of the study's tasks`;
+    const never = neverMet(config.name, taskOf(config).needs, [...facts.values()], manifest, instead);
     if (never !== null) {
       fault(["tasks", index], never);
       continue;
     }
     const faults = cells.flatMap((cell) => {
-      if (cell.task !== config.kind) return [];
+      if (cell.task !== config.name) return [];
       const task = taskOf(config, cell.strategy ?? undefined);
       const least = leastCases(cell, task, study.cohort.voxels);
       return (["train", "test"] as const).flatMap(
         (set) =>
           tooFewCases(
-            config.kind,
+            config.name,
             set,
             task.needs,
             splits[set].map((id) => facts.get(id) as CaseFacts),

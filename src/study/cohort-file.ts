@@ -2,7 +2,7 @@ import { basename, join } from "node:path";
 import type { PreparedCase } from "../cohort/preprocess.js";
 import { writeSealedJson } from "../common/sealed-json.js";
 import type { OnDamage } from "../common/set-aside.js";
-import type { TaskKind } from "../common/vocabulary.js";
+import type { TaskName } from "../common/vocabulary.js";
 import type { Exclusion, PatientExposure } from "../results/study.js";
 import { readOwn } from "./cell-folder.js";
 import type { Study } from "./schema.js";
@@ -20,7 +20,7 @@ export interface SplitCohort {
 /** The patients of a study, divided: who trains, who chooses the best epoch, who is tested, and who is pretrained on. */
 export interface Division extends SplitCohort {
   /** Of tasks that have a cohort of their own. */
-  tasks: Partial<Record<TaskKind, SplitCohort>>;
+  tasks: Record<TaskName, SplitCohort>;
   /** By model: the cases that it is pretrained on, where they are not the training set. */
   pretraining: Record<string, PreparedCase[]>;
   /** By model that the study pretrains: how many patients are left out of it. */
@@ -50,7 +50,7 @@ export const pretrainingCases = (cohort: StudyCohort, model: string): PreparedCa
   cohort.pretraining[model] ?? cohort.split.train;
 
 /** The cohort that a task is trained and tested on: its own, or the study's. */
-export const cohortOf = (cohort: StudyCohort, task: TaskKind): SplitCohort => cohort.tasks[task] ?? cohort;
+export const cohortOf = (cohort: StudyCohort, task: TaskName): SplitCohort => cohort.tasks[task] ?? cohort;
 
 /** All cases that a study prepared, of whatever set; one may come more than once. */
 export const preparedCases = (cohort: StudyCohort): PreparedCase[] =>
@@ -62,7 +62,7 @@ export const preparedCases = (cohort: StudyCohort): PreparedCase[] =>
   ]);
 
 /** All cases of a task's sets that a study prepared, each once. */
-export const preparedCasesOf = (cohort: StudyCohort, task: TaskKind): PreparedCase[] => {
+export const preparedCasesOf = (cohort: StudyCohort, task: TaskName): PreparedCase[] => {
   const cases = everyDivision(cohort).flatMap(({ split, tasks }) =>
     Object.values((tasks[task] ?? { split }).split).flat(),
   );
@@ -73,7 +73,7 @@ export const preparedCasesOf = (cohort: StudyCohort, task: TaskKind): PreparedCa
 export interface CohortRequest {
   manifest: string;
   split: Study["split"];
-  tasks: TaskKind[];
+  tasks: TaskName[];
 }
 
 /** The distinct cohorts of a study: its own first, whether or not a task takes it, then those that tasks name. */
@@ -83,11 +83,11 @@ export function cohortRequests(study: Study): [CohortRequest, ...CohortRequest[]
   ];
   const same = (one: CohortRequest["split"], other: CohortRequest["split"]) =>
     one.train === other.train && one.validation === other.validation && one.test === other.test;
-  for (const { kind, cohort } of study.tasks) {
+  for (const { name, cohort } of study.tasks) {
     const { manifest, split } = cohort ?? requests[0];
     const known = requests.find((request) => request.manifest === manifest && same(request.split, split));
-    if (known) known.tasks.push(kind);
-    else requests.push({ manifest, split, tasks: [kind] });
+    if (known) known.tasks.push(name);
+    else requests.push({ manifest, split, tasks: [name] });
   }
   return requests;
 }

@@ -7,7 +7,7 @@ import { writeFileAtomically } from "../common/atomic-file.js";
 import { groupBy } from "../common/group-by.js";
 import { packageVersion } from "../common/package-version.js";
 import { writeSealedJson } from "../common/sealed-json.js";
-import type { Comparator, TaskKind } from "../common/vocabulary.js";
+import type { Comparator, TaskName } from "../common/vocabulary.js";
 import { buildInfo } from "../native/runtime.js";
 import type { CellResult } from "../results/cell.js";
 import type { Claim } from "../results/claims.js";
@@ -29,7 +29,7 @@ import { csvField } from "./csv-field.js";
 import { KeptFeatures } from "./kept-features.js";
 import { MeasuredDistances } from "./measured-distances.js";
 import type { PlannedCell, StudyPlan } from "./plan.js";
-import type { Study } from "./schema.js";
+import { marginsOf, type Study } from "./schema.js";
 import type { SessionLog } from "./sessions.js";
 import { specificationsCsv, specificationsOf } from "./specifications.js";
 
@@ -76,7 +76,11 @@ export class ResultsCollector {
     const done = resultsOf(cells);
     const { exposure = [] } = cohort;
     const distances = await this.#distances.all(done, signal);
-    const claims = computeClaims(done, study.claims, { exposure, pretraining });
+    const claims = computeClaims(
+      done,
+      { ...study.claims, margins: marginsOf(study) },
+      { exposure, pretraining },
+    );
     // Drawing patients and seeds anew, and asking in every way, takes seconds, which no cell should wait for.
     const isSettled = cells.every(({ status }) => status !== "pending");
     const relations = computeRelations(
@@ -212,7 +216,7 @@ const withoutBasis = ({ basis: _, ...result }: CellResult): CellResult => result
 /** The cohorts of single tasks, where any has one of its own. */
 function ofTasks({ tasks }: StudyCohort): Pick<StudyResults["cohort"], "tasks"> {
   const own = Object.entries(tasks).map(([task, { manifest, cases, patients, split }]) => ({
-    task: task as TaskKind,
+    task: task as TaskName,
     manifest,
     cases,
     patients,
@@ -224,11 +228,11 @@ function ofTasks({ tasks }: StudyCohort): Pick<StudyResults["cohort"], "tasks"> 
 /** Cases that were prepared but lack what a task needs, with the reason. */
 function leftOutOfTasks(study: Study, cohort: StudyCohort): Exclusion[] {
   return study.tasks.flatMap((config) =>
-    preparedCasesOf(cohort, config.kind).flatMap((one) => {
+    preparedCasesOf(cohort, config.name).flatMap((one) => {
       const reason = taskOf(config).missing(factsOf(one));
       return reason === null
         ? []
-        : [{ case: one.id, file: null, reason: `left out of ${config.kind}: ${reason}` }];
+        : [{ case: one.id, file: null, reason: `left out of ${config.name}: ${reason}` }];
     }),
   );
 }

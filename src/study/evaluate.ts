@@ -29,7 +29,7 @@ export interface NetworkPresentation extends Presentation {
  * is tested on the same inputs.
  */
 const evaluationDraw = (seed: number, task: Task, caseId: string): RandomStream =>
-  randomStream(seed, "evaluation", task.kind, caseId);
+  randomStream(seed, "evaluation", task.name, caseId);
 
 /** Stacks samples to a batch [N, C, D, H, W] and disposes of them. */
 export async function collate(samples: readonly Sample[]): Promise<Batch> {
@@ -104,7 +104,7 @@ export async function evaluateAnswers(
     try {
       await refuseNotFinite("answer", prediction, volumes.case);
       if (features) await refuseNotFinite("embedding", features.pooled, volumes.case);
-      const [judgement] = await task.judge(prediction, target);
+      const [judgement] = await task.judge(prediction, target, volumes.spacing);
       judged.push({ case: volumes.case, patient: volumes.patient, ...(judgement as Judgement) });
       await visit?.(sample, prediction, features);
     } finally {

@@ -38,12 +38,13 @@ const mostFeatures = 256;
  * @throws `NOT_FINITE` where the encoder answers with NaN
  */
 export async function forecastRows(
-  task: Task,
+  plain: Task,
   { channelFill }: Pick<TaskConfig, "channelFill">,
   cases: readonly CaseVolumes[],
   network: Network,
   { seed, signal }: { seed: number; signal?: AbortSignal | undefined },
 ): Promise<ForecastRows> {
+  const task = plain.onTraining?.(cases) ?? plain;
   const ofCases = task.shape.answers === "classes";
   const isMask = task.pictures === "mask";
   const perCase = Math.min(mostVoxelsOfCase, Math.max(2, Math.floor(mostVoxels / cases.length)));
@@ -52,7 +53,7 @@ export async function forecastRows(
   const patients: string[] = [];
   for (const volumes of cases) {
     throwIfAborted(signal);
-    const stream = (what: string) => randomStream(seed, "forecast", what, task.kind, volumes.case);
+    const stream = (what: string) => randomStream(seed, "forecast", what, task.name, volumes.case);
     const channels = channelsShown(network.spec, task.shape.channels);
     using sample = await task.sample(volumes, channels, stream("sample"));
     using input = await inputOf(task, channelFill, network, sample);
@@ -61,8 +62,8 @@ export async function forecastRows(
       rows.push(Float64Array.from((await features.pooled.toArray()) as Float32Array));
       values.push(Number((await sample.target.toArray())[0]));
     } else {
-      const target = sample.reference ?? sample.target; // [1, D, H, W]
-      const voxels = (await target.toArray()) as Float32Array;
+      const target = sample.reference ?? sample.target; // [outputs, D, H, W]
+      const voxels = anyOf((await target.toArray()) as Float32Array, target.shape[0] as number);
       const draw = stream("voxels");
       const chosen = isMask ? balanced(voxels, perCase, draw) : anywhere(voxels.length, perCase, draw);
       const maps = await Promise.all(features.stages.map((stage) => mapOf(stage, network)));
@@ -79,7 +80,7 @@ export async function forecastRows(
       );
     patients.push(...own.map(() => volumes.patient));
   }
-  const told = ofCases || isMask;
+  const told = (ofCases && !task.shape.numeric) || isMask;
   return {
     of: ofCases ? "cases" : "voxels",
     features: ofCases ? rows : projected(standardised(rows), seed),
@@ -87,6 +88,17 @@ export async function forecastRows(
     targets: told ? null : standardisedValues(values),
     patients,
   };
+}
+
+/** The first of several volumes in a row; of masks, where any of them is foreground. */
+function anyOf(volumes: Float32Array, count: number): Float32Array {
+  if (count === 1) return volumes;
+  const size = volumes.length / count;
+  return volumes
+    .subarray(0, size)
+    .map((_, voxel) =>
+      Math.max(...Array.from({ length: count }, (_, one) => volumes[one * size + voxel] as number)),
+    );
 }
 
 /** A sample's input [1, C, D, H, W]; of a diffusion its condition alone. */

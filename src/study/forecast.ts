@@ -7,7 +7,7 @@ import type { StudyEvent } from "../common/progress.js";
 import { seedFor } from "../common/random.js";
 import { writeSealedJson } from "../common/sealed-json.js";
 import { isThere, type OnDamage } from "../common/set-aside.js";
-import { ownStrategy, type TaskKind } from "../common/vocabulary.js";
+import { ownStrategy, type TaskName } from "../common/vocabulary.js";
 import { architectureOf } from "../models/architectures/index.js";
 import { encoderOf } from "../models/specification.js";
 import { loadEncoder } from "../models/weights.js";
@@ -38,7 +38,7 @@ import { type ForecastRows, forecastRows } from "./forecast-rows.js";
 import { checkStudy } from "./load.js";
 import { type PlannedCell, planStudy, type StudyPlan } from "./plan.js";
 import { prepareStudyCohort } from "./prepare.js";
-import type { ModelConfig, Study, StudyInput, TaskConfig } from "./schema.js";
+import { type ModelConfig, marginsOf, type Study, type StudyInput, type TaskConfig } from "./schema.js";
 import { readingOf } from "./weights.js";
 
 /** Scores of an encoder on a task, greater is better; null where a score is not for such a task. */
@@ -85,7 +85,7 @@ export interface ForecastModel {
 
 /** A task, with the study's encoders by how much they promise. */
 export interface ForecastTask {
-  task: TaskKind;
+  task: TaskName;
   metric: string;
   /** Training cases that they were shown. */
   cases: number;
@@ -117,7 +117,7 @@ export interface ForecastOptions {
   /** Told of the preparation of cases. What it throws ends the forecast. */
   onProgress?: (event: StudyEvent) => void;
   /** Told before each model is shown a task. */
-  onModel?: (task: TaskKind, model: string) => void;
+  onModel?: (task: TaskName, model: string) => void;
   /** The first of them takes the place of the study's. */
   devices?: readonly string[] | undefined;
 }
@@ -161,7 +161,7 @@ export async function forecastStudy(
     let rows = 0;
     for (const model of study.models) {
       throwIfAborted(signal);
-      onModel(config.kind, model.name);
+      onModel(config.name, model.name);
       const { scored, random, reason } = await scoresOfModel(shown, model);
       rows = scored?.rows ?? random?.rows ?? rows;
       models.push({
@@ -169,13 +169,13 @@ export async function forecastStudy(
         scores: scored?.scores ?? null,
         random: random?.scores ?? null,
         meanRank: null,
-        early: await earlyTraining(folder, plan, config.kind, model.name),
-        gain: gainOf(done, study, config.kind, model.name),
+        early: await earlyTraining(folder, plan, config.name, model.name),
+        gain: gainOf(done, study, config.name, model.name),
         ...(reason === undefined ? {} : { reason }),
       });
     }
     tasks.push({
-      task: config.kind,
+      task: config.name,
       metric: task.metric,
       cases: trainingCases(shown).length,
       rows,
@@ -201,7 +201,7 @@ interface ShownTask {
 }
 
 const trainingCases = ({ cohort, task }: ShownTask) =>
-  cohortOf(cohort, task.kind).split.train.filter((one) => task.missing(factsOf(one)) === null);
+  cohortOf(cohort, task.name).split.train.filter((one) => task.missing(factsOf(one)) === null);
 
 /** Scores that are kept, with what they rest on. */
 interface KeptScores {
@@ -262,10 +262,10 @@ async function scoresWith(
           ? encoder.sha256
           : null
         : (await loadEncoder(network, weights, { ...readingOf(model), fresh: true })).file.sha256;
-  const restsOn = digest({ ...basisOf(study, cohort), weights: sha256, task: config.kind });
+  const restsOn = digest({ ...basisOf(study, cohort), weights: sha256, task: config.name });
   const path = studyPaths(output).forecast(
     model.name,
-    config.kind,
+    config.name,
     weights === null ? "random" : "pretrained",
   );
   const kept = await readOwn<KeptScores>(output, path, onDamage);
@@ -274,7 +274,7 @@ async function scoresWith(
   if (cases.length < 2)
     throw new TransferLimitsError(
       "BAD_INPUT",
-      `Expected at least two training cases for ${config.kind} but there are ${cases.length}`,
+      `Expected at least two training cases for ${config.name} but there are ${cases.length}`,
     );
   const rows = await forecastRows(task, config, cases, network, { seed: study.seed, signal });
   const made: KeptScores = { restsOn, rows: rows.features.length, scores: scoresOf(rows) };
@@ -343,11 +343,11 @@ async function finishedCells(folder: string, plan: StudyPlan): Promise<CellResul
 }
 
 /** What fine-tuning came to over training from scratch; null where either is not finished. */
-function gainOf(done: readonly CellResult[], study: Study, task: TaskKind, model: string): number | null {
+function gainOf(done: readonly CellResult[], study: Study, task: TaskName, model: string): number | null {
   const own = done.filter(
     (cell) => cell.task === task && cell.model === model && cell.strategy === ownStrategy(task),
   );
-  const [claim] = computeClaims(own, { margins: study.claims.margins }).filter(
+  const [claim] = computeClaims(own, { margins: marginsOf(study) }).filter(
     ({ reference }) => reference === "from-scratch",
   );
   return claim?.difference.estimate ?? null;
@@ -357,7 +357,7 @@ function gainOf(done: readonly CellResult[], study: Study, task: TaskKind, model
 async function earlyTraining(
   folder: string,
   plan: StudyPlan,
-  task: TaskKind,
+  task: TaskName,
   model: string,
 ): Promise<EarlyTraining | null> {
   const found: {
@@ -406,12 +406,13 @@ async function curveSoFar(folder: string, id: string): Promise<EpochRecord[]> {
 
 /** Of each predictor the points whose gain is known: a score less that of random weights, the first epochs less those from scratch. */
 function pointsOf(study: Study, tasks: readonly ForecastTask[]): Record<PredictorName, ForecastPoint[]> {
+  const margins = marginsOf(study);
   const points = (of: (model: ForecastModel) => number | null) =>
     tasks.flatMap(({ task, models }) =>
       models.flatMap((one): ForecastPoint[] => {
         const score = of(one);
         if (score === null || one.gain === null) return [];
-        return [{ task, model: one.model, score, gain: one.gain / study.claims.margins[task] }];
+        return [{ task, model: one.model, score, gain: one.gain / (margins[task] as number) }];
       }),
     );
   const less = (a: number | null | undefined, b: number | null | undefined) =>

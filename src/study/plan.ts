@@ -202,7 +202,7 @@ function planComparator(
   comparator: Exclude<Comparator, SharedComparator>,
   seed: number,
 ): PlannedCell {
-  const variant = { task: by.task.kind, strategy: by.strategy };
+  const variant = { task: by.task.name, strategy: by.strategy };
   const { shape, chance } = taskOf(by.task, by.strategy);
   const network: NetworkSpec = {
     encoder: encoderOf(model.encoder),
@@ -251,13 +251,13 @@ export const isDrawnAndKept = ({ startsFrom, trains }: Pick<PlannedCell, "starts
 
 /** The specialised model learns a task by the task's own strategy, and is the reference of the other one too. */
 function planSpecialised(study: Study, task: TaskConfig, seed: number): PlannedCell {
-  const by = { task, strategy: ownStrategy(task.kind) };
+  const by = { task, strategy: ownStrategy(task.name) };
   const model = specialisedOf(study.specialised[task.kind], taskOf(task, by.strategy).shape);
   const network: NetworkSpec = { model };
   return {
-    id: `${model.family}--${task.kind}--specialised--seed${seed}`,
+    id: `${model.family}--${task.name}--specialised--seed${seed}`,
     kind: "cell",
-    task: task.kind,
+    task: task.name,
     strategy: by.strategy,
     model: model.family,
     comparator: "specialised",
@@ -276,10 +276,10 @@ function planSpecialised(study: Study, task: TaskConfig, seed: number): PlannedC
 function planTrivial(study: Study, task: TaskConfig, seed: number | null): PlannedCell {
   const { name } = trivialOf(task);
   return {
-    id: `${name}--${task.kind}--trivial${seed === null ? "" : `--seed${seed}`}`,
+    id: `${name}--${task.name}--trivial${seed === null ? "" : `--seed${seed}`}`,
     kind: "cell",
-    task: task.kind,
-    strategy: ownStrategy(task.kind),
+    task: task.name,
+    strategy: ownStrategy(task.name),
     model: name,
     comparator: "trivial",
     seed: seed ?? (seedsOf(study)[0] as number),

@@ -1,5 +1,5 @@
 import { groupBy } from "../common/group-by.js";
-import type { Strategy, TaskKind } from "../common/vocabulary.js";
+import type { Strategy, TaskName } from "../common/vocabulary.js";
 import type { GainReference, WouldSettle } from "../results/claims.js";
 import { type Claim, gainReferences } from "../results/claims.js";
 import { expectedOfDivisions } from "../statistics/divided.js";
@@ -13,7 +13,7 @@ import { varies } from "./seeds.js";
 
 /** What a study can tell about a task over a reference, before it is run. */
 export interface PlannedClaim {
-  task: TaskKind;
+  task: TaskName;
   strategy: Strategy;
   reference: GainReference;
   metric: string;
@@ -64,9 +64,9 @@ export function plannedClaims(
   );
   const references = gainReferences.filter((name) => planned.some(({ comparator }) => comparator === name));
   return [...fineTuned.values()].flatMap((own) => {
-    const task = own[0]?.task as TaskKind;
+    const task = own[0]?.task as TaskName;
     const strategy = own[0]?.strategy as Strategy;
-    const config = study.tasks.find(({ kind }) => kind === task) as Study["tasks"][number];
+    const config = study.tasks.find(({ name }) => name === task) as Study["tasks"][number];
     const patients = previews.flatMap(({ judged }) => judged).find((one) => one.task === task)?.patients ?? 0;
     const ofCohort = previews.find(({ judged }) => judged.some((one) => one.task === task))?.patients ?? 0;
     const seeds = new Set(own.map(({ seed }) => seed)).size;
@@ -75,7 +75,7 @@ export function plannedClaims(
     return references.map((reference): PlannedClaim => {
       const known = spreadOf(study, { task, strategy, reference }, earlier);
       const of = { task, strategy, reference, metric, seeds, patients, models, ...known };
-      const margin = study.claims.margins[task];
+      const margin = study.claims.margins[config.kind];
       const reason = whyNone(metric, seeds, patients);
       if (reason !== null) return { ...of, halfWidth: null, detectable: null, margin, reason };
       const { seed, patient, interaction } = known.spread;
@@ -108,10 +108,11 @@ export const openClaims = (earlier: readonly Claim[]): OpenClaim[] =>
     );
 
 function spreadOf(
-  { claims: { expected } }: Study,
+  study: Study,
   { task, strategy, reference }: Pick<PlannedClaim, "task" | "strategy" | "reference">,
   earlier: readonly Claim[],
 ): Pick<PlannedClaim, "spread" | "spreadFrom"> {
+  const { expected } = study.claims;
   const alike = earlier.filter(
     (claim) => claim.task === task && claim.strategy === strategy && claim.reference === reference,
   );
@@ -122,10 +123,11 @@ function spreadOf(
     const spread = { seed: of("seed"), patient: of("patient"), interaction: of("interaction") };
     return { spread, spreadFrom: "earlier" };
   }
-  const planted = expected[task];
+  const { kind } = study.tasks.find(({ name }) => name === task) as Study["tasks"][number];
+  const planted = expected[kind];
   return planted
     ? { spread: planted, spreadFrom: "study" }
-    : { spread: defaultSpreads[task], spreadFrom: "default" };
+    : { spread: defaultSpreads[kind], spreadFrom: "default" };
 }
 
 /** The spread that an earlier claim saw; null where it saw none. */

@@ -6,7 +6,7 @@ import { splitSchema } from "../cohort/schema.js";
 import { describe } from "../common/errors.js";
 import { readRegularFileSync } from "../common/regular-file.js";
 import { type Fault, faultsOf, section, suggestion } from "../common/validation.js";
-import { comparators, taskKinds } from "../common/vocabulary.js";
+import { comparators, paperTasks } from "../common/vocabulary.js";
 import type { StudyInput } from "./schema.js";
 
 const file = z.string().min(1);
@@ -51,7 +51,7 @@ function paper({ manifests, weights, fewShotSplit: split = fewShotSplit }: Paper
       { name: "profound", encoder: "profound-tiny", finetune: "full", ...encoder(weights.profound) },
       { name: "provicnet", encoder: "provicnet-small", finetune: "partial", ...encoder(weights.provicnet) },
     ],
-    tasks: taskKinds.map((kind) =>
+    tasks: paperTasks.map((kind) =>
       kind === "distortion-correction" && fewShot !== null
         ? { kind, cohort: { manifest: fewShot, split } }
         : kind,

@@ -7,7 +7,7 @@ import { columnsOf } from "../cohort/own-columns.js";
 import { type PreparedCase, preparedBefore } from "../cohort/preprocess.js";
 import { makeSplits } from "../cohort/splits.js";
 import { TransferLimitsError } from "../common/errors.js";
-import type { TaskKind } from "../common/vocabulary.js";
+import type { TaskName } from "../common/vocabulary.js";
 import { taskOf } from "../tasks/index.js";
 import { cohortRequests } from "./cohort-file.js";
 import { preprocessOptions, readCohortManifest, splitSeed } from "./prepare.js";
@@ -17,7 +17,7 @@ import { seedsOf, varies } from "./seeds.js";
 /** A cohort of a study as its manifest describes it. */
 export interface CohortPreview {
   manifest: string;
-  tasks: TaskKind[];
+  tasks: TaskName[];
   cases: number;
   patients: number;
   /** Columns of the manifest that nobody takes. */
@@ -31,13 +31,13 @@ export interface CohortPreview {
   /** What that mask and that reference are, in words. */
   crop: { around: string; reference: string };
   /** Sets whose metric cannot be computed, whatever a network answers, and why. */
-  undefinedOn: { task: TaskKind; set: "validation" | "test"; metric: string; reason: string }[];
+  undefinedOn: { task: TaskName; set: "validation" | "test"; metric: string; reason: string }[];
   /** By task, how many patients of the test set take part. */
-  judged: { task: TaskKind; patients: number }[];
+  judged: { task: TaskName; patients: number }[];
   /** What is known of the cases in a set that were prepared before: how many of how many these are, and how their masks came out. */
   prepared: { cases: number; of: number; masks: MaskCount[] };
   /** Tasks that cases of a set lack a column for: how many do not take part in it, and why. */
-  lacking: { task: TaskKind; set: "train" | "validation" | "test"; cases: number; reason: string }[];
+  lacking: { task: TaskName; set: "train" | "validation" | "test"; cases: number; reason: string }[];
 }
 
 /** Splits the cohorts of a study as `run` will. It reads manifests, looks whether images exist, and what the cache has of them; it opens none. */
@@ -84,14 +84,14 @@ export async function previewCohorts(study: Study): Promise<CohortPreview[]> {
         reference: wordsOfColumn(ofCohort.reference).replace(/ (volume|image)$/, ""),
       },
       undefinedOn: study.tasks
-        .filter(({ kind }) => tasks.includes(kind))
+        .filter(({ name }) => tasks.includes(name))
         .flatMap((task) => undefinedOn(task, cases, { validation, test })),
       judged: study.tasks
-        .filter(({ kind }) => tasks.includes(kind))
-        .map((task) => ({ task: task.kind, patients: patientsTaking(task, cases, test) })),
+        .filter(({ name }) => tasks.includes(name))
+        .map((task) => ({ task: task.name, patients: patientsTaking(task, cases, test) })),
       prepared: { cases: before.length, of: used.cases.length, masks: countMasks(before, ofCohort) },
       lacking: study.tasks
-        .filter(({ kind }) => tasks.includes(kind))
+        .filter(({ name }) => tasks.includes(name))
         .flatMap((task) => lackingOf(task, cases, { train, validation, test })),
     });
   }
@@ -111,7 +111,7 @@ function undefinedOn(
       .map((id) => facts.get(id) as CaseFacts)
       .filter((one) => task.missing(one) === null);
     const reason = taking.length === 0 ? null : (task.undefinedOn?.(taking) ?? null);
-    return reason === null ? [] : [{ task: task.kind, set, metric: task.metric, reason }];
+    return reason === null ? [] : [{ task: task.name, set, metric: task.metric, reason }];
   });
 }
 
@@ -144,7 +144,7 @@ function lackingOf(
       const reason = reasons.get(id) ?? null;
       if (reason !== null) counts.set(reason, (counts.get(reason) ?? 0) + 1);
     }
-    return [...counts].map(([reason, count]) => ({ task: task.kind, set, cases: count, reason }));
+    return [...counts].map(([reason, count]) => ({ task: task.name, set, cases: count, reason }));
   });
 }
 

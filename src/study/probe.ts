@@ -75,7 +75,7 @@ export async function probePlan(study: Study, plan: StudyPlan, signal?: AbortSig
 
 /** Seconds per unit of `forwardCost` at the study's own size: a training step of one case is three units of it. */
 async function paceOf(study: Study, cell: PlannedCell, spec: NetworkSpec, device: string): Promise<number> {
-  const config = study.tasks.find(({ kind }) => kind === cell.task);
+  const config = study.tasks.find(({ name }) => name === cell.task);
   if (config === undefined) throw new Error(`no task of the study is ${cell.task}`);
   const { depthScale, answers } = taskOf(config, cell.strategy ?? undefined).shape;
   const batch = answers === "classes" ? 2 : 1;

@@ -4,13 +4,20 @@ import { prostateColumns } from "../cohort/presets/prostate.js";
 import { completeCohort } from "../cohort/schema.js";
 import { describe, messageOf } from "../common/errors.js";
 import { type Fault, faultsOf, suggestion } from "../common/validation.js";
-import { ownStrategy, type PretrainMethod, type Strategy, variantName } from "../common/vocabulary.js";
+import {
+  isPaperTask,
+  ownStrategy,
+  type PretrainMethod,
+  type Strategy,
+  type TaskName,
+  variantName,
+} from "../common/vocabulary.js";
 import { architectureOf } from "../models/architectures/index.js";
 import { keyMaps } from "../models/checkpoints/key-maps/index.js";
 import { encoderOf, publishedDecoder, specialisedOf } from "../models/specification.js";
 import type { EncoderSpec } from "../native/network-spec.js";
 import type { PreparedAs } from "../tasks/definition.js";
-import { strategiesOf, taskFaults, taskOf } from "../tasks/index.js";
+import { completedTask, nameOf, strategiesOf, taskFaults, taskOf } from "../tasks/index.js";
 import { smallestBatch } from "../tasks/task.js";
 import { augmentationFaults } from "./augmentation-faults.js";
 import { microBatchFaults } from "./micro-batch.js";
@@ -57,7 +64,7 @@ function complete(config: StudyConfig, base: string): Study {
     // The first question to any network is whether it is better than none: it costs seconds, and cannot be left out.
     comparators: [...new Set([...config.comparators, "trivial" as const])],
     models: config.models.map((model) => completeModel(model, base)),
-    tasks: config.tasks.map((task) => placeCohort(completeTask(task, config.training), base)),
+    tasks: config.tasks.map((task) => placeCohort(completeTask(task, config), base)),
     execution: {
       ...config.execution,
       output,
@@ -104,17 +111,21 @@ function completeModel(model: StudyConfig["models"][number], base: string): Mode
   };
 }
 
-function completeTask(task: StudyConfig["tasks"][number], training: TrainingSettings): TaskConfig {
-  const spec = typeof task === "string" ? taskSchema.parse({ kind: task }) : task;
+function completeTask(
+  task: StudyConfig["tasks"][number],
+  { training, cohort }: Pick<StudyConfig, "training" | "cohort">,
+): TaskConfig {
+  const said = typeof task === "string" ? taskSchema.parse({ kind: task }) : task;
+  const spec = { ...completedTask(said, columnsOf(cohort)), name: nameOf(said) };
   const complete = changed(training, spec.training);
   if ("diffusion" in spec) {
     const diffusion = { ...spec.diffusion, training: changed(complete, spec.diffusion.training) };
-    return { ...spec, training: complete, diffusion };
+    return { ...spec, training: complete, diffusion } as TaskConfig;
   }
   // What the study says of all tasks bends to a classifier's batch norm; what the task itself says is checked.
   if (spec.training.batchSize === undefined)
     complete.batchSize = Math.max(smallestBatch(taskOf(spec).shape), complete.batchSize);
-  return { ...spec, training: complete };
+  return { ...spec, training: complete } as TaskConfig;
 }
 
 type TrainingChanges = { [Field in keyof TrainingSettings]?: TrainingSettings[Field] | undefined };
@@ -129,8 +140,8 @@ const placeCohort = (task: TaskConfig, base: string): TaskConfig =>
     ? task
     : { ...task, cohort: { ...task.cohort, manifest: resolve(base, task.cohort.manifest) } };
 
-const kindOf = (task: StudyConfig["tasks"][number]): TaskConfig["kind"] =>
-  typeof task === "string" ? task : task.kind;
+const taskNameOf = (task: StudyConfig["tasks"][number]): TaskName =>
+  typeof task === "string" ? task : nameOf(task);
 
 /** What no single field shows: fields that contradict each other. */
 function contradictionsOf(config: StudyConfig): Fault[] {
@@ -147,7 +158,7 @@ function contradictionsOf(config: StudyConfig): Fault[] {
     config.models.map(({ name }) => name),
     ["name"],
   );
-  unique(["tasks"], config.tasks.map(kindOf));
+  unique(["tasks"], config.tasks.map(taskNameOf));
   config.tasks.forEach((task, index) => {
     if (typeof task !== "string" && "strategies" in task)
       unique(["tasks", index, "strategies"], task.strategies);
@@ -376,9 +387,9 @@ interface Variant {
 /** Every task by every one of its strategies, and by the one that its specialised model follows. */
 function variantsOf(config: StudyConfig, look: (variant: Variant) => void): void {
   config.tasks.forEach((entry, index) => {
-    const task = completeTask(entry, config.training);
-    for (const strategy of new Set([ownStrategy(task.kind), ...strategiesOf(task)])) {
-      const name = variantName({ task: task.kind, strategy });
+    const task = completeTask(entry, config);
+    for (const strategy of new Set([ownStrategy(task.name), ...strategiesOf(task)])) {
+      const name = variantName({ task: task.name, strategy });
       look({ task, strategy, training: trainingBy({ task, strategy }), name, index });
     }
   });
@@ -393,8 +404,10 @@ function checkTasks(config: StudyConfig, fault: Report): void {
     );
   });
   config.tasks.forEach((task, index) => {
-    const complete = completeTask(task, config.training);
-    const { kind, training } = complete;
+    const complete = completeTask(task, config);
+    const { kind, name, training } = complete;
+    if (name !== kind && isPaperTask(name))
+      fault(["tasks", index, "name"], `expected another name: "${name}" is that of a task of the paper`);
     const { shape } = taskOf(complete);
     const smallest = smallestBatch(shape);
     if (training.batchSize < smallest) {

@@ -4,9 +4,11 @@ import { section } from "../common/validation.js";
 import {
   comparators,
   type PretrainMethod,
+  paperTasks,
   pretrainMethods,
   type Strategy,
   type TaskKind,
+  type TaskName,
   taskKinds,
 } from "../common/vocabulary.js";
 import { keyMapNames } from "../models/checkpoints/key-maps/index.js";
@@ -228,33 +230,66 @@ const diffusionFields = {
   diffusion: section({ ...diffusionOptions, training: trainingChanges.default({}) }).prefault({}),
 };
 
+/** What a study calls a task, in results and reports; default: its kind. Two of a kind need two names. */
+const taskName = fileName.optional();
+
 export const taskSchema = z.discriminatedUnion("kind", [
   section({
     kind: z.literal("pirads-classification"),
+    name: taskName,
     ...taskDefinitions["pirads-classification"].options,
     ...taskFields,
   }),
   section({
     kind: z.literal("lesion-segmentation"),
+    name: taskName,
     ...taskDefinitions["lesion-segmentation"].options,
     ...taskFields,
   }),
   section({
     kind: z.literal("super-resolution"),
+    name: taskName,
     ...taskDefinitions["super-resolution"].options,
     ...taskFields,
     ...diffusionFields,
   }),
   section({
     kind: z.literal("distortion-correction"),
+    name: taskName,
     ...taskDefinitions["distortion-correction"].options,
     ...taskFields,
     ...diffusionFields,
   }),
   section({
     kind: z.literal("modality-translation"),
+    name: z.literal("modality-translation").optional(),
     ...taskDefinitions["modality-translation"].options,
     ...taskFields,
+  }),
+  section({
+    kind: z.literal("classification"),
+    name: taskName,
+    ...taskDefinitions.classification.options,
+    ...taskFields,
+  }),
+  section({
+    kind: z.literal("segmentation"),
+    name: taskName,
+    ...taskDefinitions.segmentation.options,
+    ...taskFields,
+  }),
+  section({
+    kind: z.literal("regression"),
+    name: taskName,
+    ...taskDefinitions.regression.options,
+    ...taskFields,
+  }),
+  section({
+    kind: z.literal("translation"),
+    name: taskName,
+    ...taskDefinitions.translation.options,
+    ...taskFields,
+    ...diffusionFields,
   }),
 ]);
 
@@ -294,7 +329,7 @@ export const studySchema = section({
   split: splitSchema.prefault({}),
   models: z.array(modelSchema).min(1),
   /** None: the study pretrains its models and ends. */
-  tasks: z.array(z.union([z.enum(taskKinds), taskSchema])).default([...taskKinds]),
+  tasks: z.array(z.union([z.enum(paperTasks), taskSchema])).default([...paperTasks]),
   comparators: z
     .array(z.enum(comparators))
     .min(1)
@@ -392,9 +427,13 @@ type ParsedTask = z.output<typeof taskSchema>;
 /** A task with its trainings complete, that by diffusion too where it can be learnt so. */
 export type TaskConfig = ParsedTask extends infer Task
   ? Task extends { diffusion: unknown }
-    ? Task & { training: TrainingSettings; diffusion: { training: TrainingSettings } }
-    : Task & { training: TrainingSettings }
+    ? Task & { name: TaskName; training: TrainingSettings; diffusion: { training: TrainingSettings } }
+    : Task & { name: TaskName; training: TrainingSettings }
   : never;
+
+/** By what a study calls its tasks, the difference of each one's metric that does not matter. */
+export const marginsOf = ({ tasks, claims }: Pick<Study, "tasks" | "claims">): Record<TaskName, number> =>
+  Object.fromEntries(tasks.map(({ name, kind }) => [name, claims.margins[kind]]));
 
 /** A task's training by a strategy. */
 export const trainingBy = ({ task, strategy }: { task: TaskConfig; strategy: Strategy }): TrainingSettings =>

@@ -2,7 +2,7 @@ import { comparatorOf } from "../alignment/distances.js";
 import { pairSums, squaredMmd } from "../alignment/mmd.js";
 import { normalisations, normalisedPair } from "../alignment/normalised.js";
 import { throwIfAborted } from "../common/errors.js";
-import { ownStrategy, type TaskKind } from "../common/vocabulary.js";
+import { ownStrategy, type TaskName } from "../common/vocabulary.js";
 import { compareMatchedRows, medianDistance } from "../native/kernels.js";
 import type { Tensor } from "../native/tensor.js";
 import type { CellResult } from "../results/cell.js";
@@ -39,7 +39,7 @@ type Choices = Record<(typeof choiceNames)[number], string>;
 /** Values of one way to measure, by task and seed. */
 interface Way {
   choices: Omit<Choices, "gain over" | "gain as">;
-  byTask: Map<TaskKind, (number | null)[]>;
+  byTask: Map<TaskName, (number | null)[]>;
 }
 
 /**
@@ -70,7 +70,7 @@ export async function specificationsOf(
   return [...ways.values()].flatMap(({ choices, byTask }) =>
     references.flatMap((over) =>
       (["percent", "difference"] as const).flatMap((as): Specification[] => {
-        const claimOf = (task: TaskKind) =>
+        const claimOf = (task: TaskName) =>
           claims.find(
             (one) =>
               one.task === task &&

@@ -45,7 +45,7 @@ export async function openSets(
     cohort: { voxels },
     execution: { device },
   } = study;
-  const { split, patients } = cohortOf(cohort, task.kind);
+  const { split, patients } = cohortOf(cohort, task.name);
   const { train: trainCases, validation, test: testCases } = split;
   const sets = {
     train: trainingPart(study, cell, fitting(trainCases)),
@@ -133,6 +133,7 @@ export function testMetricOf(task: Task, { assessment, cases }: Evaluation): Tes
     cases,
     secondary: assessment.secondary,
     ...(assessment.confusion ? { confusion: assessment.confusion } : {}),
+    ...(assessment.classes ? { classes: assessment.classes } : {}),
   };
 }
 

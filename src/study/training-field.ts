@@ -1,4 +1,5 @@
 import { isShared } from "../common/vocabulary.js";
+import { nameOf } from "../tasks/index.js";
 import type { PlannedCell } from "./plan.js";
 import type { StudyConfig, TrainingSettings } from "./schema.js";
 
@@ -17,7 +18,7 @@ export function placeOf(
   )
     return ["models", modelIndex, ...place];
   const taskIndex = config.tasks.findIndex(
-    (entry) => (typeof entry === "string" ? entry : entry.kind) === task,
+    (entry) => (typeof entry === "string" ? entry : nameOf(entry)) === task,
   );
   const entry = config.tasks[taskIndex];
   if (entry === undefined || typeof entry === "string") return place;

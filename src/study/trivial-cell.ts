@@ -18,13 +18,14 @@ export async function runTrivialCell(given: CellContext): Promise<{ metric: Meas
   const study = { ...given.study, execution: { ...given.study.execution, device: "cpu" } };
   const context = { ...given, study };
   const { output: folder } = study.execution;
-  const config = study.tasks.find(({ kind }) => kind === cell.task) as TaskConfig;
+  const config = study.tasks.find(({ name }) => name === cell.task) as TaskConfig;
   const strategy = cell.strategy as CellResult["strategy"];
-  const task = taskOf(config, strategy);
+  const plain = taskOf(config, strategy);
   const meter = await CostMeter.start(context);
   context.tell({ kind: "cell-started", cell: labelOf(cell), epochs: 0, startEpoch: 0 });
 
-  const sets = await openSets(task, cohort, cell, study);
+  const sets = await openSets(plain, cohort, cell, study);
+  const task = plain.onTraining?.(sets.train) ?? plain;
   const present = { task, channels: task.shape.channels, seed: study.seed };
   const answers = await trivialOf(config).fit(sets.train, signal);
   const { answer, trivial } = await choose(present, answers, sets, signal);

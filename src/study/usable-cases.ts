@@ -84,11 +84,11 @@ export function tooFewPrepared(
   cohort: StudyCohort,
   voxels: readonly [number, number, number],
 ): string | null {
-  const { split } = cohortOf(divisionOf(cohort, cell.seed), task.kind);
+  const { split } = cohortOf(divisionOf(cohort, cell.seed), task.name);
   const least = leastCases(cell, task, voxels);
   for (const set of ["train", "test"] as const) {
     const facts = split[set].map(factsOf);
-    const reason = tooFewCases(task.kind, set, task.needs, facts, least[set], cohort.excluded);
+    const reason = tooFewCases(task.name, set, task.needs, facts, least[set], cohort.excluded);
     if (reason !== null) return reason;
   }
   return null;
@@ -107,10 +107,10 @@ export function tooFewOfPart(
   const asked = `learningCurve.patients ${cell.patients}`;
   const patients = new Set(all.map(({ patient }) => patient)).size;
   if (part.length === all.length)
-    return `${asked} is not fewer than the ${patients} patients of the training set with what ${task.kind} needs`;
+    return `${asked} is not fewer than the ${patients} patients of the training set with what ${task.name} needs`;
   if (part.length >= Math.max(train, 1)) return null;
   return (
-    `${asked} gives ${part.length} of the ${all.length} training cases with what ${task.kind} needs, but a step needs ` +
+    `${asked} gives ${part.length} of the ${all.length} training cases with what ${task.name} needs, but a step needs ` +
     `at least ${Math.max(train, 1)}: ask for more patients`
   );
 }
@@ -122,7 +122,7 @@ export function tooFewOfPart(
  */
 export function refuseUntestable(study: Study, cells: readonly PlannedCell[], cohort: StudyCohort): void {
   const reasons = cells.flatMap((cell) => {
-    const config = study.tasks.find(({ kind }) => kind === cell.task);
+    const config = study.tasks.find(({ name }) => name === cell.task);
     // What takes no network is no reason to pretrain one.
     if (config === undefined || cell.network === null) return [];
     return [tooFewPrepared(cell, taskOf(config, cell.strategy ?? undefined), cohort, study.cohort.voxels)];
@@ -151,7 +151,7 @@ export function neverMet(
   if (need === undefined) return null;
   const otherwise = need.mend ?? "fill the column in the manifest";
   return (
-    `expected cases with ${needWords(need)}, which ${who} needs, but none of the ${cases.length} of ${manifest} has one: ` +
+    `expected cases with ${needWords(need)}, which ${who} ${need.use ?? "needs"}, but none of the ${cases.length} of ${manifest} has one: ` +
     `${otherwise}, or ${instead}`
   );
 }

@@ -62,7 +62,7 @@ export interface ImagePair extends Disposable {
 }
 
 /** A task that makes an image of an image of the same size, whatever the way in which it is learnt. */
-export interface ImageTask extends Pick<Task, "kind" | "needs"> {
+export interface ImageTask extends Pick<Task, "name" | "needs"> {
   images(volumes: CaseVolumes, draw: RandomStream): Promise<ImagePair>;
   /** The slice that shows most; default: the middle one. */
   slice?(condition: Tensor, image: Tensor): Promise<number>;
@@ -99,7 +99,7 @@ export function byDiffusion(task: ImageTask, options: DiffusionOptions): Task {
   const range = reach[prediction];
 
   return {
-    kind: task.kind,
+    name: task.name,
     shape: {
       answers: "voxels",
       channels: 3,

@@ -2,13 +2,14 @@ import { z } from "zod";
 import type { CaseVolumes } from "../cohort/case-volumes.js";
 import { shows } from "../cohort/needs.js";
 import { TransferLimitsError } from "../common/errors.js";
+import { foregroundAbove } from "../common/foreground.js";
 import type { RandomStream } from "../common/random.js";
 import { moveVolume } from "../native/augmentation.js";
 import type { IntensityOutput } from "../native/network-spec.js";
 import { Tensor } from "../native/tensor.js";
 import { distortionField, regionBehind, warp } from "../native/volumes.js";
 import { byDiffusion, diffusionFaults, eitherWay, type ImageTask, imagePair } from "./by-diffusion.js";
-import { defineTask, type OptionsOf } from "./definition.js";
+import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
 import {
   channelFill,
   disposable,
@@ -25,6 +26,10 @@ import { trivialDistortionCorrection } from "./trivial/distortion-correction.js"
 const kind = "distortion-correction";
 
 const options = {
+  /** The image that is distorted; default: the cohort's reference. */
+  image: z.string().min(1).optional(),
+  /** What fields decay from, in place of `source`: a mask of the cohort that shows something in the crop. */
+  mask: z.string().min(1).optional(),
   /** The largest displacement, in mm. The paper gives none of these numbers. */
   maximumDisplacement: z.number().positive().default(6),
   /** The distance from the rectum over which displacements fall to 1/e, in mm. */
@@ -63,19 +68,23 @@ const mend =
   "give it one in the manifest's rectum column, or set the task's source to rectum-or-behind-gland, so that the field " +
   "starts behind the gland";
 
-const needsOf = ({ source }: Pick<DistortionCorrectionOptions, "source">): Task["needs"] => [
-  { oneOf: ["t2w"] },
-  source === "rectum"
-    ? { oneOf: ["rectum"], shown: true, mend }
-    : { oneOf: ["rectum", "gland"], shown: true },
+const imageOf = ({ image = "t2w" }: Pick<DistortionCorrectionOptions, "image">): string => image;
+
+const needsOf = (options: Pick<DistortionCorrectionOptions, "source" | "image" | "mask">): Task["needs"] => [
+  { oneOf: [imageOf(options)] },
+  options.mask !== undefined
+    ? { oneOf: [options.mask], holds: "mask", shown: true, use: "lets its fields decay from" }
+    : options.source === "rectum"
+      ? { oneOf: ["rectum"], holds: "mask", shown: true, mend }
+      : { oneOf: ["rectum", "gland"], holds: "mask", shown: true },
 ];
 
 /**
  * Distortion correction (task 4 of the paper): T2W distorted by a random field that decays from the rectum to T2W as it
  * was. L1 loss; SSIM with a data range of 1, as T2W is normalised to [0, 1]. No field folds: see `distortionField`.
  */
-export const distortionCorrection = (options: DistortionCorrectionOptions): Task => ({
-  kind,
+export const distortionCorrection = (options: Named<DistortionCorrectionOptions>): Task => ({
+  name: options.name ?? kind,
   shape: {
     answers: "voxels",
     channels: 1,
@@ -96,9 +105,9 @@ export const distortionCorrection = (options: DistortionCorrectionOptions): Task
 
   async sample(volumes, channels, draw) {
     using distorted = await distort(volumes, options, draw);
-    using t2w = await volumes.load("t2w");
+    using original = await volumes.load(imageOf(options));
     const input = await stackChannels([distorted], channels, options.channelFill);
-    return sampleOf(input, t2w);
+    return sampleOf(input, original);
   },
 
   async picture(sample, prediction) {
@@ -117,11 +126,11 @@ export const distortionCorrection = (options: DistortionCorrectionOptions): Task
 });
 
 /** The same for a diffusion model, which sees the distorted T2W. */
-const distortionCorrectionImages = (options: DistortionCorrectionOptions): ImageTask => ({
-  kind,
+const distortionCorrectionImages = (options: Named<DistortionCorrectionOptions>): ImageTask => ({
+  name: options.name ?? kind,
   needs: needsOf(options),
   images: async (volumes, draw) =>
-    imagePair(await volumes.load("t2w"), () => distort(volumes, options, draw)),
+    imagePair(await volumes.load(imageOf(options)), () => distort(volumes, options, draw)),
   slice: mostDistorted,
 });
 
@@ -139,7 +148,7 @@ async function distort(
     return await moveVolume(distorted, volumes.moved.motion);
   }
   using field = await drawField(volumes, options, draw);
-  using original = await volumes.load("t2w", "cpu"); // fields and warping are the CPU's
+  using original = await volumes.load(imageOf(options), "cpu"); // fields and warping are the CPU's
   const distorted = await warp(original, field);
   if (volumes.device === distorted.device) return distorted;
   using onCpu = distorted;
@@ -173,7 +182,14 @@ export async function drawField(
 }
 
 /** The mask that distances are measured from. */
-async function sourceOf(volumes: CaseVolumes, { source }: DistortionCorrectionOptions): Promise<Tensor> {
+async function sourceOf(
+  volumes: CaseVolumes,
+  { source, mask }: Pick<DistortionCorrectionOptions, "source" | "mask">,
+): Promise<Tensor> {
+  if (mask !== undefined) {
+    using labels = await volumes.load(mask, "cpu");
+    return await labels.threshold(foregroundAbove);
+  }
   if (shows(volumes, "rectum")) return volumes.load("rectum", "cpu");
   const usesGland = source === "rectum-or-behind-gland";
   if (!usesGland || !shows(volumes, "gland"))
@@ -206,7 +222,8 @@ export const distortionCorrectionTask = defineTask({
   options,
   metric: { name: judgedBySsim.metric, better: "higher", margin: 0.01 },
   specialised: "vit-3d",
-  faults: ({ answers, intensityBins, diffusion }, prepared) => {
+  complete: (given, { reference }) => ({ ...given, image: given.image ?? reference }),
+  faults: ({ image, mask, answers, intensityBins, diffusion }, prepared) => {
     const withoutBins = {
       of: "task" as const,
       path: ["answers"],
@@ -216,7 +233,9 @@ export const distortionCorrectionTask = defineTask({
     return [
       ...(answers === "difference" && intensityBins === null ? [withoutBins] : []),
       ...diffusionFaults(diffusion, ["diffusion"]),
-      ...ssimFaults(kind, prepared),
+      ...columnFault(prepared.columns, "images", ["image"], image),
+      ...columnFault(prepared.columns, "masks", ["mask"], mask),
+      ...ssimFaults(kind, prepared, image),
     ];
   },
   create: ({ diffusion, ...own }, strategy) =>

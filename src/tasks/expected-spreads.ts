@@ -22,5 +22,9 @@ export const defaultSpreads: Readonly<Record<TaskKind, ExpectedSpread>> = {
   "lesion-segmentation": { seed: 0.02, patient: 0.1, interaction: 0.05 },
   "super-resolution": ofImages,
   "distortion-correction": ofImages,
+  classification: { seed: 0.05, patient: 1.4, interaction: 0.6 },
+  segmentation: { seed: 0.02, patient: 0.1, interaction: 0.05 },
+  regression: { seed: 0.05, patient: 0.5, interaction: 0.2 },
+  translation: ofImages,
   "modality-translation": { seed: 0.01, patient: 0.02, interaction: 0.01 },
 };

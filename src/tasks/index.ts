@@ -1,26 +1,44 @@
+import type { CohortColumns } from "../cohort/columns.js";
 import { expected } from "../common/errors.js";
-import { ownStrategy, type Strategy, strategies, type TaskKind } from "../common/vocabulary.js";
+import {
+  isPaperTask,
+  ownStrategy,
+  type Strategy,
+  strategies,
+  type TaskKind,
+  type TaskName,
+} from "../common/vocabulary.js";
+import { classificationTask } from "./classification.js";
 import type { OptionsOf, PreparedAs, TaskDefinition, TaskFault } from "./definition.js";
 import { distortionCorrectionTask } from "./distortion-correction.js";
 import { lesionSegmentationTask } from "./lesion-segmentation.js";
 import { modalityTranslationTask } from "./modality-translation.js";
 import { piradsClassificationTask } from "./pirads-classification.js";
+import { regressionTask } from "./regression.js";
+import { segmentationTask } from "./segmentation.js";
 import { superResolutionTask } from "./super-resolution.js";
 import type { Task } from "./task.js";
+import { translationTask } from "./translation.js";
 import type { Trivial } from "./trivial/trivial.js";
 
-/** Every task, in the order of the paper. */
+/** Every kind of task: those of the paper in its order, then those that a study fills in. */
 export const taskDefinitions = {
   "pirads-classification": piradsClassificationTask,
   "lesion-segmentation": lesionSegmentationTask,
   "super-resolution": superResolutionTask,
   "distortion-correction": distortionCorrectionTask,
   "modality-translation": modalityTranslationTask,
+  classification: classificationTask,
+  segmentation: segmentationTask,
+  regression: regressionTask,
+  translation: translationTask,
 } as const satisfies { [Kind in TaskKind]: { kind: Kind } };
 
-/** A task's kind and options, complete. */
+/** A task's kind and options, complete, and the name that a study gives it. */
 export type TaskSpec = {
-  [Kind in TaskKind]: { kind: Kind } & OptionsOf<(typeof taskDefinitions)[Kind]["options"]>;
+  [Kind in TaskKind]: { kind: Kind; name?: TaskName | undefined } & OptionsOf<
+    (typeof taskDefinitions)[Kind]["options"]
+  >;
 }[TaskKind];
 
 /** What a task is, which is given no options of another. */
@@ -31,23 +49,53 @@ export const definitionOf = (kind: TaskKind): TaskDefinition =>
 export const strategiesOf = (spec: TaskSpec): readonly Strategy[] =>
   "strategies" in spec
     ? strategies.filter((strategy) => spec.strategies.includes(strategy))
-    : [ownStrategy(spec.kind)];
+    : [ownStrategy(nameOf(spec))];
+
+/** What a study calls a task: its kind, where it says no name. */
+export const nameOf = ({ kind, name = kind }: { kind: TaskKind; name?: TaskName | undefined }): TaskName =>
+  name;
 
 /**
  * The task behind its name and options, learnt by a strategy: by default the one that the paper defines it by.
  *
  * @throws `BAD_INPUT` for a strategy by which the task cannot be learnt
  */
-export function taskOf(spec: TaskSpec, strategy: Strategy = ownStrategy(spec.kind)): Task {
-  const own = ownStrategy(spec.kind);
+export function taskOf(spec: TaskSpec, strategy: Strategy = ownStrategy(nameOf(spec))): Task {
+  const own = ownStrategy(nameOf(spec));
   if (!("strategies" in spec) && strategy !== own)
     throw expected(`"${own}", the one strategy of ${spec.kind},`, "strategy", strategy);
-  return definitionOf(spec.kind).create(spec, strategy);
+  const name = nameOf(spec);
+  const task = definitionOf(spec.kind).create({ ...spec, name }, strategy);
+  return task.name === name ? task : { ...task, name };
 }
 
 /** What a network must beat in a task: the best answer that takes none. */
-export const trivialOf = (spec: TaskSpec): Trivial => definitionOf(spec.kind).trivial(spec);
+export const trivialOf = (spec: TaskSpec): Trivial =>
+  definitionOf(spec.kind).trivial({ ...spec, name: nameOf(spec) });
 
 /** Options of a task that contradict each other, or what is said of the images. */
 export const taskFaults = (spec: TaskSpec, prepared: PreparedAs): TaskFault[] =>
   definitionOf(spec.kind).faults?.(spec, prepared) ?? [];
+
+/** The options of a task with what follows from the cohort's columns filled in. */
+export const completedTask = <Spec extends TaskSpec>(spec: Spec, columns: CohortColumns): Spec =>
+  (definitionOf(spec.kind).complete?.(spec, columns) as Spec | undefined) ?? spec;
+
+/** A task as a person writes it at the beginning of a line, by what a study calls it. */
+export function labelOfTask(name: TaskName): string {
+  if (isPaperTask(name) || isKind(name)) return definitionOf(name).label;
+  const words = name.replace(/[-_.]+/g, " ");
+  return `${words.slice(0, 1).toUpperCase()}${words.slice(1)}`;
+}
+
+const isKind = (name: TaskName): name is TaskKind => Object.hasOwn(taskDefinitions, name);
+
+/**
+ * Which values of a task's metric are the better ones: every kind of task is judged by a metric of which the higher is
+ * better, as choosing an epoch and comparing models ask for.
+ */
+export const betterOf = (name: TaskName): "higher" | "lower" =>
+  isKind(name) ? definitionOf(name).metric.better : "higher";
+
+/** The difference of a task's metric that does not matter, where no study says it. */
+export const marginOf = (name: TaskName): number => (isKind(name) ? definitionOf(name).metric.margin : 0.02);

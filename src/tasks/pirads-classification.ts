@@ -1,20 +1,11 @@
 import { z } from "zod";
 import type { CaseVolumes } from "../cohort/case-volumes.js";
-import { Tensor } from "../native/tensor.js";
+import type { Classifying } from "./classes.js";
+import { balancedWeights, classifying } from "./classification.js";
 import { defineTask, type OptionsOf } from "./definition.js";
-import { auc, confusionMatrix, quadraticWeightedKappa, specificityAtSensitivity } from "./metrics.js";
 import { classOf, piradsClasses, piradsOf } from "./pirads-classes.js";
-import {
-  channelFill,
-  definedValues,
-  disposable,
-  filledChannels,
-  type Judgement,
-  needing,
-  stackChannels,
-  type Task,
-} from "./task.js";
-import { trivialPiradsClassification } from "./trivial/pirads-classification.js";
+import { channelFill, type Task } from "./task.js";
+import { trivialClassification } from "./trivial/classification.js";
 
 const options = {
   /** The lowest PI-RADS that counts as positive. The paper is silent; 3 by default. */
@@ -30,118 +21,42 @@ const kind = "pirads-classification";
 
 /** The sensitivity at which the paper reports specificity. */
 const sensitivity = 0.9;
-const metric = `Specificity at sensitivity ${sensitivity}`;
 
-/**
- * PI-RADS classification (task 1 of the paper): T2W to one of four classes (PI-RADS 1-2, 3, 4, 5). Class-weighted
- * cross-entropy. Specificity at a sensitivity of 0.9, a case's score being the probability of the positive classes;
- * beside it AUC, quadratic weighted kappa, accuracy and the confusion matrix.
- */
-export const piradsClassification = (options: PiradsClassificationOptions): Task => ({
-  kind,
-  shape: { answers: "classes", channels: 1, outputs: piradsClasses, depthScale: 1 },
-  loss: (training) => ({
-    kind: "cross-entropy",
-    ...(options.classWeights === "none" ? {} : { weights: inverseFrequencies(training) }),
-  }),
-  metric,
-  pictures: null,
-
-  chance: "none",
-  ...needing({ oneOf: ["t2w"] }, { oneOf: ["pirads"], holds: "label" }),
-
-  imagesShown: (channels) => filledChannels(1, channels, options.channelFill),
-
-  async sample(volumes, channels) {
-    using t2w = await volumes.load("t2w");
-    const input = await stackChannels([t2w], channels, options.channelFill);
-    const truth = classOf(piradsOf(volumes.labels) as number);
-    return disposable({ input, target: Tensor.from(BigInt64Array.of(BigInt(truth)), [], input.device) });
+const what = ({ positiveFrom, ...rest }: PiradsClassificationOptions): Classifying => ({
+  ...rest,
+  name: kind,
+  image: "t2w",
+  label: "pirads",
+  classes: [[1, 2], [3], [4], [5]],
+  names: ["PI-RADS 1-2", "PI-RADS 3", "PI-RADS 4", "PI-RADS 5"],
+  ordered: true,
+  isPositive: (index) => index >= classOf(positiveFrom),
+  words: {
+    positive: `PI-RADS ${positiveFrom} or higher`,
+    negative: `PI-RADS lower than ${positiveFrom}`,
   },
-
-  async judge(logits, target) {
-    const classes = logits.shape[1] as number;
-    const values = await logits.toArray();
-    const truths = await target.toArray();
-    return Array.from({ length: truths.length }, (_, row): Judgement => {
-      const own = Array.from({ length: classes }, (_, index) => Number(values[row * classes + index]));
-      const probabilities = softmax(own);
-      const positive = probabilities.slice(classOf(options.positiveFrom));
-      return {
-        value: positive.reduce((sum, probability) => sum + probability, 0),
-        truth: Number(truths[row]),
-        predicted: own.indexOf(Math.max(...own)),
-        positive: Number(truths[row]) >= classOf(options.positiveFrom),
-      };
-    });
-  },
-
-  undefinedOn: (cases) =>
-    oneSided(
-      cases.flatMap(({ labels }) => {
-        const pirads = piradsOf(labels);
-        return pirads === null ? [] : [pirads >= options.positiveFrom];
-      }),
-      options.positiveFrom,
-    ),
-
-  assess(judgements) {
-    const truth = judgements.map((one) => one.truth as number);
-    const predicted = judgements.map((one) => one.predicted as number);
-    const scores = definedValues(judgements);
-    const labels = truth.map((one) => one >= classOf(options.positiveFrom));
-    const right = truth.filter((one, index) => one === predicted[index]).length;
-    const reason = oneSided(labels, options.positiveFrom);
-    return {
-      ...(reason === null
-        ? { value: specificityAtSensitivity(labels, scores, sensitivity) }
-        : { value: null, reason }),
-      standardDeviation: null,
-      secondary: {
-        AUC: reason === null ? auc(labels, scores) : null,
-        "Quadratic weighted kappa": quadraticWeightedKappa(truth, predicted, piradsClasses),
-        Accuracy: right / truth.length,
-      },
-      confusion: confusionMatrix(truth, predicted, piradsClasses),
-    };
-  },
-
-  async picture() {
-    throw new TypeError("A classification has no pictures");
-  },
+  sensitivity,
 });
 
-/** Why no specificity at a sensitivity can be computed from these labels; null where it can. */
-function oneSided(labels: readonly boolean[], positiveFrom: number): string | null {
-  if (!labels.includes(true)) return `it has no positive case (PI-RADS ${positiveFrom} or higher)`;
-  return labels.includes(false) ? null : `it has no negative case (PI-RADS lower than ${positiveFrom})`;
-}
+/** PI-RADS classification (task 1 of the paper): T2W to one of four classes (PI-RADS 1-2, 3, 4, 5). */
+export const piradsClassification = (given: PiradsClassificationOptions): Task => classifying(what(given));
 
-/** N / (classes that occur x cases of the class), as scikit-learn's "balanced"; 1 for a class that does not occur. */
-export function inverseFrequencies(training: readonly Pick<CaseVolumes, "labels">[]): number[] {
-  const counts = new Array<number>(piradsClasses).fill(0);
-  for (const { labels } of training) {
-    const pirads = piradsOf(labels);
-    if (pirads !== null) counts[classOf(pirads)] = (counts[classOf(pirads)] as number) + 1;
-  }
-  const total = counts.reduce((sum, count) => sum + count, 0);
-  const occurring = counts.filter((count) => count > 0).length;
-  return counts.map((count) => (count === 0 ? 1 : total / (occurring * count)));
-}
-
-function softmax(logits: readonly number[]): number[] {
-  const highest = Math.max(...logits);
-  const powers = logits.map((logit) => Math.exp(logit - highest));
-  const sum = powers.reduce((total, power) => total + power, 0);
-  return powers.map((power) => power / sum);
-}
+/** The weights of the four classes, as `balancedWeights`. */
+export const inverseFrequencies = (training: readonly Pick<CaseVolumes, "labels">[]): number[] =>
+  balancedWeights(
+    training.flatMap(({ labels }) => {
+      const pirads = piradsOf(labels);
+      return pirads === null ? [] : [classOf(pirads)];
+    }),
+    piradsClasses,
+  );
 
 export const piradsClassificationTask = defineTask({
   kind,
   label: "PI-RADS classification",
   options,
-  metric: { name: metric, better: "higher", margin: 0.05 },
+  metric: { name: `Specificity at sensitivity ${sensitivity}`, better: "higher", margin: 0.05 },
   specialised: "resnet-50",
   create: piradsClassification,
-  trivial: trivialPiradsClassification,
+  trivial: (given) => trivialClassification(what(given), "gland"),
 });

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { Tensor } from "../native/tensor.js";
 import { byDiffusion, diffusionFaults, eitherWay, type ImageTask, imagePair } from "./by-diffusion.js";
-import { defineTask, type OptionsOf } from "./definition.js";
+import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
 import {
   channelFill,
   disposable,
@@ -16,6 +16,8 @@ import {
 import { trivialSuperResolution } from "./trivial/super-resolution.js";
 
 const options = {
+  /** The image whose slices are missing; default: the cohort's reference. */
+  image: z.string().min(1).optional(),
   /**
    * How D slices become D / 2: `average` of each pair, which is what a scanner's thicker slice sees (default), or
    * `skip`, every second slice. The paper is silent.
@@ -29,33 +31,33 @@ export type SuperResolutionOptions = OptionsOf<typeof options>;
 
 const kind = "super-resolution";
 
-const needs: Task["needs"] = [{ oneOf: ["t2w"] }];
+/** Those of the task, whose image is T2W where nothing else is said. */
+type Own = Named<Pick<SuperResolutionOptions, "image" | "downsampling" | "channelFill">>;
+const imageOf = ({ image = "t2w" }: Pick<Own, "image">): string => image;
 
 /** Half the slices of a volume [D, H, W]. */
 const coarsen = (volume: Tensor, { downsampling }: Pick<SuperResolutionOptions, "downsampling">) =>
   volume.poolDepth(2, downsampling === "average" ? "mean" : "first");
 
 /**
- * Super-resolution (task 3 of the paper): T2W with half its axial slices to T2W with all of them. L1 loss; SSIM with a
- * data range of 1, as T2W is normalised to [0, 1].
+ * Super-resolution (task 3 of the paper): T2W, or another image, with half its slices to the same with all of them. L1 loss;
+ * SSIM with a data range of 1, as images are normalised to [0, 1].
  */
-export const superResolution = (
-  options: Pick<SuperResolutionOptions, "downsampling" | "channelFill">,
-): Task => ({
-  kind,
+export const superResolution = (options: Own): Task => ({
+  name: options.name ?? kind,
   shape: { answers: "voxels", channels: 1, outputs: 1, depthScale: 2 },
   loss: () => ({ kind: "l1" }),
   ...judgedBySsim,
   chance: "none",
-  ...needing(...needs),
+  ...needing({ oneOf: [imageOf(options)] }),
 
   imagesShown: (channels) => filledChannels(1, channels, options.channelFill),
 
   async sample(volumes, channels) {
-    using t2w = await volumes.load("t2w");
-    using coarse = await coarsen(t2w, options);
+    using image = await volumes.load(imageOf(options));
+    using coarse = await coarsen(image, options);
     const input = await stackChannels([coarse], channels, options.channelFill);
-    return sampleOf(input, t2w);
+    return sampleOf(input, image);
   },
 
   async picture(sample, prediction) {
@@ -74,12 +76,12 @@ export const superResolution = (
 });
 
 /** The same for a diffusion model, which sees each of the coarse slices twice: a volume as deep as the one it makes. */
-const superResolutionImages = (options: Pick<SuperResolutionOptions, "downsampling">): ImageTask => ({
-  kind,
-  needs,
+const superResolutionImages = (options: Own): ImageTask => ({
+  name: options.name ?? kind,
+  needs: [{ oneOf: [imageOf(options)] }],
   images: async (volumes) =>
-    imagePair(await volumes.load("t2w"), async (t2w) => {
-      using coarse = await coarsen(t2w, options);
+    imagePair(await volumes.load(imageOf(options)), async (image) => {
+      using coarse = await coarsen(image, options);
       return await twice(coarse);
     }),
 });
@@ -105,7 +107,8 @@ export const superResolutionTask = defineTask({
   options,
   metric: { name: judgedBySsim.metric, better: "higher", margin: 0.01 },
   specialised: "transunet-3d",
-  faults: ({ diffusion }, prepared) => {
+  complete: (given, { reference }) => ({ ...given, image: given.image ?? reference }),
+  faults: ({ image, diffusion }, prepared) => {
     const [, , depth] = prepared.voxels;
     const odd = {
       of: "cohort" as const,
@@ -115,7 +118,8 @@ export const superResolutionTask = defineTask({
     return [
       ...diffusionFaults(diffusion, ["diffusion"]),
       ...(depth % 2 === 0 ? [] : [odd]),
-      ...ssimFaults(kind, prepared),
+      ...columnFault(prepared.columns, "images", ["image"], image),
+      ...ssimFaults(kind, prepared, image),
     ];
   },
   create: ({ diffusion, ...own }, strategy) =>

@@ -1,9 +1,10 @@
 import { mean, sampleStandardDeviation } from "simple-statistics";
 import { z } from "zod";
 import type { CaseFacts, CaseVolumes } from "../cohort/case-volumes.js";
-import { lackOf, type Need } from "../cohort/needs.js";
+import { lackOf, type Need, wordsOfColumn } from "../cohort/needs.js";
+import { prostateColumns } from "../cohort/presets/prostate.js";
 import type { RandomStream } from "../common/random.js";
-import type { TaskKind } from "../common/vocabulary.js";
+import type { TaskName } from "../common/vocabulary.js";
 import { ssim3d } from "../native/kernels.js";
 import type { IntensityOutput } from "../native/network-spec.js";
 import { Tensor } from "../native/tensor.js";
@@ -19,6 +20,8 @@ export interface TaskShape {
   depthScale: 1 | 2;
   /** The last of the channels is constant and holds a time step in [0, 1], which a diffusion U-Net needs. */
   timed?: true;
+  /** Of `classes`: the one output is a number, no class. */
+  numeric?: true;
   /**
    * Where a foundation model answers as in segmentation, by a softmax over intensity bins whose expectation is the
    * answer; undefined where it answers with the intensity itself.
@@ -60,6 +63,10 @@ export interface Judgement {
   predicted?: number;
   /** Where some classes count as positive: whether the case's does. */
   positive?: boolean;
+  /** Where the answer is a number: the case's own and the answered one, in the label's unit. */
+  number?: { truth: number; answered: number };
+  /** Further measures of this case by name; null where one is undefined for it. */
+  parts?: Record<string, number | null>;
 }
 
 /** The metric over a set of cases, and whatever else is worth reporting. */
@@ -74,6 +81,8 @@ export interface Assessment {
   secondary: Record<string, number | null>;
   /** `confusion[true class][answered class]`: how many cases; for a task that tells classes apart. */
   confusion?: number[][];
+  /** The names of these classes. */
+  classes?: string[];
 }
 
 /** What a task asks a network, batch by batch: input [N, C, D, H, W] to the network's own output. */
@@ -84,8 +93,11 @@ export type Forward = (input: Tensor) => Promise<Tensor>;
  * It knows neither networks nor training.
  */
 export interface Task {
-  readonly kind: TaskKind;
+  /** What the study calls it. */
+  readonly name: TaskName;
   readonly shape: TaskShape;
+  /** The task with what it takes from the training set, such as the unit of its answers; absent where it takes nothing. */
+  onTraining?(training: readonly CaseVolumes[]): Task;
   /** The loss, which may depend on what the training set holds (class weights). */
   loss(training: readonly CaseVolumes[]): LossSpec;
   /** The probability that a network whose head is fresh answers with, voxel by voxel; as its weights are drawn, where absent. */
@@ -120,8 +132,8 @@ export interface Task {
   answer?(forward: Forward, sample: Sample, draw: RandomStream, signal: AbortSignal): Promise<Tensor>;
   /** Questions to the network that one answer takes; 1 where it is not given. */
   readonly questions?: number;
-  /** How each sample of a batch was answered: prediction (the network's answer) and target, both with N in front. */
-  judge(prediction: Tensor, target: Tensor): Promise<Judgement[]>;
+  /** How each sample of a batch was answered: prediction (the network's answer) and target, both with N in front; `spacing` of voxels in mm, [D, H, W]. */
+  judge(prediction: Tensor, target: Tensor, spacing?: CaseVolumes["spacing"]): Promise<Judgement[]>;
   /** Why the metric of a set of such cases cannot be computed, whatever is answered; null, or absent, where it can. */
   undefinedOn?(cases: readonly CaseFacts[]): string | null;
   /** The metric over the cases of a set, of which there is at least one. */
@@ -170,7 +182,11 @@ export const judgedBySsim = {
 const ssimWindow = 11;
 
 /** What SSIM wants of images: room for its window, and intensities in [0, 1]. */
-export function ssimFaults(kind: TaskKind, { voxels, normalise }: PreparedAs): TaskFault[] {
+export function ssimFaults(
+  kind: TaskName,
+  { voxels, normalise, columns }: PreparedAs,
+  image: string = "t2w",
+): TaskFault[] {
   const tooSmall = voxels.flatMap((extent, axis) =>
     extent >= ssimWindow
       ? []
@@ -180,10 +196,25 @@ export function ssimFaults(kind: TaskKind, { voxels, normalise }: PreparedAs): T
           message: `expected at least ${ssimWindow}, the window of SSIM, which ${kind} is judged by, but received ${extent}`,
         },
   );
-  if (normalise.t2w?.kind !== "z-score") return tooSmall;
-  const path = ["normalise", "t2w", "kind"];
-  const message = `expected "percentiles" or "range", as ${kind} compares T2W in [0, 1], but received "z-score"`;
-  return [...tooSmall, { of: "cohort", path, message }];
+  return [...tooSmall, ...intensityFaults(kind, { normalise, columns }, image)];
+}
+
+/** An image that is compared in [0, 1] must be brought there. */
+export function intensityFaults(
+  kind: TaskName,
+  { normalise, columns }: Pick<PreparedAs, "normalise" | "columns">,
+  image: string,
+): TaskFault[] {
+  if (normalise[image]?.kind !== "z-score") return [];
+  const path =
+    columns === prostateColumns
+      ? ["normalise", image, "kind"]
+      : ["columns", "images", image, "normalise", "kind"];
+  const words = wordsOfColumn(image)
+    .replace(/ volume$/, "")
+    .replace(/image$/, "images");
+  const message = `expected "percentiles" or "range", as ${kind} compares ${words} in [0, 1], but received "z-score"`;
+  return [{ of: "cohort", path, message }];
 }
 
 /** Cases that a step needs: classifiers have batch norm, which a batch of one leaves without a variance. */

@@ -113,13 +113,14 @@ function augmentationLines({ cells }: StudyPlan, wordsOf: (settings: Augmentatio
 }
 
 /** The claims of another study, under this one's margins. */
-async function claimsOf(folder: string, { claims: { margins } }: Study): Promise<Claim[]> {
+async function claimsOf(folder: string, study: Study): Promise<Claim[]> {
   const { readStudyFolder } = await import("../../results/read-study.js");
   const { computeClaims } = await import("../../statistics/claims.js");
+  const { marginsOf } = await import("../../study/schema.js");
   const { cells } = (await readStudyFolder(folder)).results;
   return computeClaims(
     cells.flatMap(({ result }) => result ?? []),
-    { margins },
+    { margins: marginsOf(study) },
   );
 }
 

@@ -5,7 +5,7 @@ import {
   comparators,
   isShared,
   type Strategy,
-  type TaskKind,
+  type TaskName,
   type TaskVariant,
   variantName,
 } from "../../common/vocabulary.js";
@@ -33,7 +33,7 @@ import {
 } from "./figure.js";
 
 interface Point extends Record<string, string | number> {
-  task: TaskKind;
+  task: TaskName;
   strategy: Strategy;
   model: string;
   comparator: Comparator;

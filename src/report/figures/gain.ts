@@ -1,6 +1,6 @@
 import type { TopLevelSpec } from "vega-lite";
 import { groupBy } from "../../common/group-by.js";
-import type { Strategy, TaskKind } from "../../common/vocabulary.js";
+import type { Strategy, TaskName } from "../../common/vocabulary.js";
 import type { Claim, GainReference, Verdict } from "../../results/claims.js";
 import { largest, smallest } from "../../statistics/means.js";
 import { difference, hasOneSeed } from "../claim-words.js";
@@ -16,7 +16,7 @@ type Over = (typeof answeredOver)[number];
 /** One line of the picture: a task over a reference. */
 interface Row {
   model: string;
-  task: TaskKind;
+  task: TaskName;
   strategy: Strategy;
   label: string;
   reference: Over;

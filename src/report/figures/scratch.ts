@@ -1,5 +1,5 @@
 import type { TopLevelSpec } from "vega-lite";
-import type { Strategy, TaskKind } from "../../common/vocabulary.js";
+import type { Strategy, TaskName } from "../../common/vocabulary.js";
 import { significant } from "../format.js";
 import { html } from "../html.js";
 import { pointLabel, starMeaning } from "../labels.js";
@@ -12,7 +12,7 @@ const height = 310;
 
 interface Point extends Labelled {
   model: string;
-  task: TaskKind;
+  task: TaskName;
   strategy: Strategy;
   fromScratch: number;
   fineTuned: number;

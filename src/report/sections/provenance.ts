@@ -1,5 +1,5 @@
 import { masksInWords } from "../../cohort/mask-counts.js";
-import type { TaskKind } from "../../common/vocabulary.js";
+import type { TaskName } from "../../common/vocabulary.js";
 import type { Retry } from "../../results/cell.js";
 import type { StudyFolder } from "../../results/read-study.js";
 import type { Session, Splits, StudyResults } from "../../results/study.js";
@@ -132,7 +132,7 @@ ${split.test} to test${unused > 0 ? `, ${count(unused, "case")} unused` : ""}.</
 }
 
 /** Cases of a cohort that no set holds: of the one that a task names, or of the study's. */
-function unusedOf(splits: Splits, tasks: readonly TaskKind[] | null): number {
+function unusedOf(splits: Splits, tasks: readonly TaskName[] | null): number {
   const own = splits.others.find((other) => other.tasks.some((task) => tasks?.includes(task)));
   return (own ?? splits).unused.length;
 }

@@ -88,11 +88,14 @@ export function intervalsTable(summary: Summary, variant: TaskVariant, assets: A
 /** How many cases of each class were answered with which, summed over seeds. */
 export function confusionTable(rows: readonly TaskRow[], variant: TaskVariant, assets: Assets): Html | null {
   const lines = linesOf(rows).flatMap(({ label, model, score }) =>
-    (score.confusion ?? []).map((counts, truth) => ({ label, model, truth, counts })),
+    (score.confusion ?? []).map((counts, truth) => ({ label, model, truth, counts, classes: score.classes })),
   );
   const classes = lines[0]?.counts.length ?? 0;
   if (classes === 0) return null;
-  const names = Array.from({ length: classes }, (_, index) => className(index));
+  const names = Array.from(
+    { length: classes },
+    (_, index) => lines[0]?.classes?.[index] ?? `class ${index + 1}`,
+  );
   // Of a class without a test case there is nothing to answer.
   const there = names.map((_, index) =>
     lines.some(({ truth, counts }) => truth === index && counts.some(Boolean)),
@@ -130,14 +133,11 @@ export function confusionTable(rows: readonly TaskRow[], variant: TaskVariant, a
     csvRows: lines.map(({ label, model, truth, counts }) => ({
       comparator: label,
       model,
-      class: className(truth),
+      class: names[truth] as string,
       ...Object.fromEntries(csvNames.map((name, index) => [name, counts[index] ?? null])),
     })),
   });
 }
-
-/** The classes of PI-RADS, the one task that tells classes apart: 1 and 2 are one. */
-const className = (index: number): string => `PI-RADS ${index === 0 ? "1-2" : index + 2}`;
 
 /** A line a comparator of each foundation model, and one for each comparator that they share. */
 const linesOf = (rows: readonly TaskRow[]) =>

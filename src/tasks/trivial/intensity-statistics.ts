@@ -1,4 +1,9 @@
 import { quickselect } from "simple-statistics";
+import type { CaseVolumes } from "../../cohort/case-volumes.js";
+import type { MaskRole } from "../../cohort/columns.js";
+import { shows } from "../../cohort/needs.js";
+import { foregroundAbove } from "../../common/foreground.js";
+import { voxelsOf } from "./voxels.js";
 
 /** Percentiles that are taken, in rising order. */
 export const percentiles = [5, 25, 50, 75, 95] as const;
@@ -29,4 +34,27 @@ export function intensityStatistics(values: Float32Array): number[] {
     return at === below ? low : low + (at - below) * (ranked(below + 1) - low);
   });
   return [mean, Math.sqrt(squares / count), ...ofPercent];
+}
+
+/**
+ * Of an image over the crop, then over what a mask shows; over the crop again where it shows nothing.
+ *
+ * @param within null: over the crop alone
+ */
+export async function statisticsOfCase(
+  volumes: CaseVolumes,
+  image: string,
+  within: MaskRole | null,
+): Promise<number[]> {
+  using shown = await volumes.load(image);
+  const voxels = await voxelsOf(shown);
+  if (within === null) return intensityStatistics(voxels);
+  let inside: Float32Array | null = null;
+  if (shows(volumes, within)) {
+    using mask = await volumes.load(within);
+    const labels = await voxelsOf(mask);
+    inside = voxels.filter((_, voxel) => (labels[voxel] as number) > foregroundAbove);
+  }
+  const ofCrop = intensityStatistics(voxels);
+  return [...ofCrop, ...(inside === null || inside.length === 0 ? ofCrop : intensityStatistics(inside))];
 }

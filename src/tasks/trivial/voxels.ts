@@ -1,5 +1,5 @@
 import { TransferLimitsError } from "../../common/errors.js";
-import type { TaskKind } from "../../common/vocabulary.js";
+import type { TaskName } from "../../common/vocabulary.js";
 import type { Tensor } from "../../native/tensor.js";
 
 /** The voxels of a float32 tensor, in row-major order. */
@@ -20,7 +20,7 @@ export async function shownImage(
 }
 
 /** Refuses to fit anything to no case at all. @throws `BAD_MANIFEST` */
-export function requireTraining(task: TaskKind, training: readonly unknown[]): void {
+export function requireTraining(task: TaskName, training: readonly unknown[]): void {
   if (training.length > 0) return;
   throw new TransferLimitsError(
     "BAD_MANIFEST",

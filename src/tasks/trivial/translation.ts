@@ -1,20 +1,21 @@
 import { throwIfAborted } from "../../common/errors.js";
 import { Tensor } from "../../native/tensor.js";
+import type { Translating } from "../translation.js";
 import { addPairs, binOf, fitMonotoneMap, noPairs } from "./monotone-map.js";
 import type { Trivial } from "./trivial.js";
 import { requireTraining, shownImage, voxelsOf } from "./voxels.js";
 
-/** Modality translation by the best monotone map of T2W's intensities to those of the high-b image. */
-export const trivialModalityTranslation = (): Trivial => ({
+/** One image to another by the best monotone map of the one's intensities to the other's. */
+export const trivialTranslation = ({ name, from, to }: Translating): Trivial => ({
   name: "intensity-map",
   async fit(training, signal) {
-    requireTraining("modality-translation", training);
+    requireTraining(name, training);
     const pairs = noPairs();
     for (const volumes of training) {
       throwIfAborted(signal);
-      using t2w = await volumes.load("t2w");
-      using hbv = await volumes.load("hbv");
-      addPairs(pairs, await voxelsOf(t2w), await voxelsOf(hbv));
+      using shown = await volumes.load(from);
+      using wanted = await volumes.load(to);
+      addPairs(pairs, await voxelsOf(shown), await voxelsOf(wanted));
     }
     const { direction, values } = fitMonotoneMap(pairs);
     return [
