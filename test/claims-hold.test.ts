@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Claim } from "../dist/results/claims.js";
-import { simulateClaims } from "../dist/statistics/simulation.js";
+import { computeClaims } from "../dist/statistics/claims.js";
+import { simulateClaims, simulateStudy } from "../dist/statistics/simulation.js";
 
 /** Studies whose truth is known: the tool's own code, from cells' numbers to verdicts. */
 function* studies(count: number, gain: number) {
@@ -64,6 +65,29 @@ describe("2,000 studies in which pretraining changes nothing", () => {
     expect(equalAtMargin.all).toBe(600);
     expect(equalAtMargin.yes / equalAtMargin.all).toBeLessThan(0.05 + 3.1 * Math.sqrt((0.05 * 0.95) / 600));
   });
+});
+
+describe("studies whose spreads are small enough to call models equal", () => {
+  it("call a difference of just the margin, of either sign, practically equal in at most 5 of 100", () => {
+    const [studies, equal] = [600, { of: 0, inside: 0 }];
+    for (let study = 0; study < studies; study++) {
+      const spread = [0.003, 0.01][study % 2] as number;
+      const settings = {
+        ...{ tasks: 1, seeds: [3, 5, 10][study % 3] as number, patients: 37 },
+        ...{ runSpread: 0.3 * spread, patientSpread: spread, restSpread: spread },
+      };
+      const is = (gain: number) => {
+        const cells = simulateStudy({ ...settings, gain }, 13, study);
+        const [claim] = computeClaims(cells, { margins: { "pirads-classification": 0.01 } });
+        return claim?.verdict === "practically-equal";
+      };
+      if (is(study % 4 < 2 ? 0.01 : -0.01)) equal.of++;
+      if (is(0.002)) equal.inside++;
+    }
+    expect(equal.of / studies).toBeLessThan(0.05 + 3.1 * Math.sqrt((0.05 * 0.95) / studies));
+    // The test is not merely silent: what lies well inside of the margin is called so.
+    expect(equal.inside / studies).toBeGreaterThan(0.7);
+  }, 240_000);
 });
 
 describe("studies in which pretraining helps", () => {
