@@ -9,7 +9,8 @@ import { paperTasks, taskKinds } from "../dist/common/vocabulary.js";
 import { writeSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { resolveStudy } from "../dist/study/resolve.js";
-import type { StudyInput } from "../dist/study/schema.js";
+import { type StudyInput, taskSchema } from "../dist/study/schema.js";
+import { neverMet } from "../dist/study/usable-cases.js";
 import { kappa } from "../dist/tasks/classification.js";
 import { type TaskSpec, taskDefinitions, taskOf, trivialOf } from "../dist/tasks/index.js";
 import { surfaceDistances } from "../dist/tasks/surface-distances.js";
@@ -444,6 +445,14 @@ describe("Images of any name", () => {
 });
 
 describe("A study of the paper's tasks", () => {
+  it("is told what a column that no case has is for", () => {
+    const { needs } = taskOf(taskSchema.parse({ kind: "lesion-segmentation" }));
+    const facts = { roles: ["t2w", "lesion"], labels: {} };
+    expect(neverMet("lesion-segmentation", needs, [facts], "m.csv", "take it out")).toMatch(
+      /ADC or high-b image \(one of the columns "adc", "hbv"\), which lesion-segmentation takes its second image from, but none of the 1/,
+    );
+  });
+
   it("takes them by name, each under its own", () => {
     const made = resolveStudy(
       {
