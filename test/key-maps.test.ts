@@ -336,6 +336,56 @@ describe("the key map of MedicalNet", () => {
   });
 });
 
+describe("the key map of inflated ResNets", () => {
+  const encoder: ResNetEncoderSpec = {
+    family: "resnet-3d",
+    channels: 3,
+    features: 4,
+    blocks: [1, 2, 1, 1],
+    stem: { kernel: [3, 7, 7], stride: [1, 2, 2] },
+  };
+
+  it.each(["", "encode_image.i3_resnet.", "visual_encoder.model.encode_image.i3_resnet."])(
+    "takes the network whole where it lies under %o, and tells its strides",
+    async (prefix) => {
+      const state = await drawn({ encoder });
+      await writeForeign(path, state, (name, { shape, values }) => [`${prefix}${name}`, shape, values], [
+        [`${prefix}contrastive_head.weight`, [2, 128, 1, 1, 1]],
+      ]);
+      const inspected = await inspectWeights(path);
+      expect(inspected.architecture).toEqual({ encoder, assumed: ["strides"] });
+      const { report, state: after } = await loaded({ encoder });
+      expect(report.keyMap).toMatchObject({ name: "inflated-resnet", chosen: "detected" });
+      expect(report.coverage).toMatchObject({ encoder: 1, encoderTensors: 1 });
+      expect(report.leftOver).toHaveLength(1);
+      expectSame(after, state);
+    },
+  );
+});
+
+describe("a ResNet of basic blocks", () => {
+  it.each(["convolution", "padding"] as const)(
+    "is told from its shapes: shortcuts by %s",
+    async (shortcut) => {
+      const encoder: ResNetEncoderSpec = {
+        family: "resnet-3d",
+        channels: 1,
+        features: 4,
+        blocks: [2, 2, 1, 1],
+        block: "basic",
+        ...(shortcut === "padding" ? { shortcut } : {}),
+      };
+      const state = await drawn({ encoder });
+      await writeForeign(path, state, (name, { shape, values }) => [`module.${name}`, shape, values]);
+      const inspected = await inspectWeights(path);
+      expect(inspected.architecture).toEqual({ encoder, assumed: ["strides"] });
+      const { report, state: after } = await loaded({ encoder });
+      expect(report.keyMap.name).toBe("medicalnet");
+      expectSame(after, state);
+    },
+  );
+});
+
 describe("key maps as data", () => {
   it("have names of their own, signs, and patterns that are regular expressions", () => {
     expect(new Set(keyMaps.map(({ name }) => name)).size).toBe(keyMaps.length);

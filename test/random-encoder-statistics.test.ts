@@ -89,6 +89,38 @@ describe("an encoder with batch norm that stays as it was drawn", () => {
       expect(name).toMatch(/^encoder\..*\.?(running_mean|running_var|num_batches_tracked)$/);
   });
 
+  it("as deep as a ResNet-152 has features of the size of its inputs, where as drawn they are a hundred thousand times that", async () => {
+    // The published depth at a sixteenth of the width: it is the number of blocks that lets features grow.
+    const deep = {
+      ...encoder,
+      features: 4,
+      blocks: [3, 8, 36, 3],
+      stem: { kernel: [3, 7, 7], stride: [1, 2, 2] },
+    } as const;
+    const classifier = { kind: "classifier", classes: 2, bottleneck: 4 };
+    using network = await Network.build({ encoder: deep, head: classifier } as never, { seed: 3 });
+    const draw = randomStream(6, "volumes");
+    const volumes = () =>
+      Tensor.from(
+        Float32Array.from({ length: 2 * 32 ** 3 }, () => draw.normal()),
+        [2, 1, 32, 32, 32],
+      );
+    const norm = async () => {
+      using input = volumes();
+      using features = await network.embed(input);
+      const pooled = (await features.pooled.toArray()) as Float32Array;
+      return Math.hypot(...pooled) / Math.SQRT2;
+    };
+    expect(await norm()).toBeGreaterThan(1e5);
+    await settleNormStatistics(
+      network,
+      { loss: { kind: "cross-entropy" } },
+      async () => ({ input: volumes(), target: Tensor.from(BigInt64Array.from([0n, 1n]), [2]) }),
+      new AbortController().signal,
+    );
+    expect(await norm()).toBeLessThan(300);
+  }, 600_000);
+
   it("is left alone where it has no batch norm: no case is looked at", async () => {
     const convNeXt = { family: "convnext-v2-3d", channels: 1, depths: [1, 1, 1, 1], dims: [4, 8, 8, 16] };
     using network = await Network.build({ encoder: convNeXt, head } as never, { seed: 3 });

@@ -2,6 +2,7 @@
 
 #include "bridge/arguments.h"
 #include "bridge/handles.h"
+#include "models/families.h"
 
 namespace transfer_limits {
 namespace {
@@ -15,12 +16,6 @@ Encoder read_convnext(const Napi::Object& encoder) {
   result.dims = fixed_integers<4>(encoder.Get("dims"), "encoder.dims");
   result.drop_path = number_or(encoder, "dropPath", 0.0);
   return result;
-}
-
-Encoder read_resnet_encoder(const Napi::Object& encoder) {
-  return ResNetEncoderSpecification{integer(encoder.Get("channels"), "encoder.channels"),
-                                    integer(encoder.Get("features"), "encoder.features"),
-                                    fixed_integers<4>(encoder.Get("blocks"), "encoder.blocks")};
 }
 
 Encoder read_dino_vit(const Napi::Object& encoder) {
@@ -65,13 +60,51 @@ Encoder read_torchscript(const Napi::Object& encoder) {
   return result;
 }
 
+std::shared_ptr<const Settings> settings_of(const Napi::Object& object, const std::string& name);
+
+// Numbers, or lists of numbers, in a list.
+std::vector<std::vector<double>> lists(const Napi::Array& array, const std::string& name) {
+  std::vector<std::vector<double>> result;
+  for (uint32_t index = 0; index < array.Length(); ++index) {
+    const Napi::Value item = array.Get(index);
+    const std::string of_item = name + "[" + std::to_string(index) + "]";
+    if (item.IsArray()) {
+      result.push_back(numbers(item, of_item));
+    } else {
+      result.push_back({number(item, of_item)});
+    }
+  }
+  return result;
+}
+
+Settings::Value setting_of(const Napi::Value& value, const std::string& name) {
+  const std::string shown = describe(value);
+  if (value.IsNumber()) return {value.As<Napi::Number>().DoubleValue(), shown};
+  if (value.IsBoolean()) return {value.As<Napi::Boolean>().Value(), shown};
+  if (value.IsString()) return {value.As<Napi::String>().Utf8Value(), shown};
+  if (value.IsArray()) return {lists(value.As<Napi::Array>(), name), shown};
+  if (value.IsObject() && !value.IsFunction()) return {settings_of(value.As<Napi::Object>(), name), shown};
+  return {{}, shown};
+}
+
+std::shared_ptr<const Settings> settings_of(const Napi::Object& object, const std::string& name) {
+  std::map<std::string, Settings::Value> values;
+  const Napi::Array keys = object.GetPropertyNames();
+  for (uint32_t index = 0; index < keys.Length(); ++index) {
+    const std::string key = keys.Get(index).ToString().Utf8Value();
+    const Napi::Value value = object.Get(key);
+    if (!value.IsUndefined()) values.emplace(key, setting_of(value, name + "." + key));
+  }
+  return std::make_shared<const Settings>(name, std::move(values));
+}
+
 Encoder read_encoder(const Napi::Value& value) {
   const Napi::Object object = transfer_limits::object(value, "encoder");
-  const auto read = word<Encoder (*)(const Napi::Object&)>(object.Get("family"), "encoder.family",
-                                                           {{"convnext-v2-3d", &read_convnext},
-                                                            {"resnet-3d", &read_resnet_encoder},
-                                                            {"dino-vit", &read_dino_vit},
-                                                            {"torchscript", &read_torchscript}});
+  const std::string family = text(object.Get("family"), "encoder.family");
+  if (EncoderFamily::exists(family)) return EncoderFamily::read(family, *settings_of(object, "encoder"));
+  const auto read = word<Encoder (*)(const Napi::Object&)>(
+      object.Get("family"), "encoder.family",
+      {{"convnext-v2-3d", &read_convnext}, {"dino-vit", &read_dino_vit}, {"torchscript", &read_torchscript}});
   return read(object);
 }
 

@@ -30,12 +30,6 @@ void check(const ConvNeXtSpecification& encoder) {
           "Expected a rate in [0, 1) for dropPath but received ", encoder.drop_path);
 }
 
-void check(const ResNetEncoderSpecification& encoder) {
-  check_size(encoder.channels, 1, 4096, "the encoder's channels");
-  check_size(encoder.features, 1, 4096, "the encoder's features");
-  for (const int64_t blocks : encoder.blocks) check_size(blocks, 1, 1000, "a stage's blocks");
-}
-
 void check(const DinoVitSpecification& encoder) {
   check_size(encoder.channels, 1, 4096, "the encoder's channels");
   check_size(encoder.patch, 1, 4096, "the encoder's patch");
@@ -97,9 +91,8 @@ struct PyramidBuilder {
   std::shared_ptr<Network> operator()(const Head&) const {
     throw Error(
         "BAD_INPUT",
-        "Expected the head classifier, upernet, unetr, subpixel or masked-autoencoder for an encoder of the "
-        "family convnext-v2-3d, torchscript or resnet-3d but received conv1 or contrastive, which stand on a "
-        "dino-vit");
+        "Expected the head classifier, upernet, unetr, subpixel or masked-autoencoder for an encoder of "
+        "volumes such as resnet-3d but received conv1 or contrastive, which stand on a dino-vit");
   }
 };
 
@@ -134,9 +127,8 @@ struct EncoderBuilder {
     check(encoder);
     return std::visit(PyramidBuilder{std::make_shared<ConvNeXtV2>(encoder)}, specification.head);
   }
-  std::shared_ptr<Network> operator()(const ResNetEncoderSpecification& encoder) const {
-    check(encoder);
-    return std::visit(PyramidBuilder{std::make_shared<ResNetEncoder>(encoder)}, specification.head);
+  std::shared_ptr<Network> operator()(const PyramidMaker& make) const {
+    return std::visit(PyramidBuilder{make()}, specification.head);
   }
   std::shared_ptr<Network> operator()(const TorchScriptSpecification& encoder) const {
     check(encoder);

@@ -35,8 +35,10 @@ MaskedAutoencoder::MaskedAutoencoder(std::shared_ptr<PyramidEncoder> encoder,
 
 at::Tensor MaskedAutoencoder::on_patches(const at::Tensor& volume, const at::Tensor& keep) {
   const std::vector<at::Tensor> stages = encoder_->stages(volume, keep);
-  if (encoder_->stride() == kPatch) return stages[3];
-  return at::cat({stages[2], resize_to(stages[3], stages[2].sizes().slice(2))}, 1);
+  const at::IntArrayRef grid = keep.sizes().slice(2);
+  const at::Tensor deepest = resize_to(stages[3], grid);
+  if (encoder_->stride() <= kPatch) return deepest;
+  return at::cat({resize_to(stages[2], grid), deepest}, 1);
 }
 
 at::Tensor MaskedAutoencoder::predict(const at::Tensor& volume, const at::Tensor& mask) {

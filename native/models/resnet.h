@@ -16,50 +16,69 @@ struct ConvAndNorm {
   at::Tensor operator()(const at::Tensor& x);
 };
 
-// The bottleneck block of He 2016 in 3D: 1x1x1, 3x3x3, 1x1x1 to four times the width, and a residual. The stride is in
-// the middle, as in the implementations in common use.
-class BottleneckImpl : public torch::nn::Module {
+// What stands between the first convolution and the stages of a ResNet, and what its blocks are.
+struct ResNetShape {
+  int64_t channels = 3;
+  int64_t features = 64;  // after the first convolution
+  std::array<int64_t, 4> blocks = {3, 4, 6, 3};
+  bool bottleneck = true;  // else two convolutions 3x3x3 a block, as ResNet-18 and -34 have
+  bool pads_shortcuts =
+      false;  // a shortcut to more features is filled with zeros, not convolved (He 2016, option A)
+  std::array<int64_t, 3> stem_kernel = {7, 7, 7};
+  std::array<int64_t, 3> stem_stride = {2, 2, 2};
+  bool pool = true;  // maxima of 3x3x3 at stride 2 after the stem
+
+  // How many times as many features leave a block as are inside it.
+  int64_t expansion() const { return bottleneck ? 4 : 1; }
+  // Voxels of the input from one of the deepest stage to the next, an axis.
+  std::array<int64_t, 3> strides() const;
+};
+
+// The blocks of He 2016 in 3D: 1x1x1, 3x3x3, 1x1x1 to four times the width, or 3x3x3 twice, and a residual. The stride is
+// in the first 3x3x3, as in the implementations in common use.
+class ResNetBlockImpl : public torch::nn::Module {
  public:
-  static constexpr int64_t kExpansion = 4;
+  ResNetBlockImpl(const ResNetShape& shape, int64_t in, int64_t width, int64_t stride);
 
-  BottleneckImpl(int64_t in, int64_t width, int64_t stride);
-
-  // x: [N, in, D, H, W] -> [N, 4 width, D / stride, H / stride, W / stride], sizes rounded up
+  // x: [N, in, D, H, W] -> [N, expansion * width, D / stride, H / stride, W / stride], sizes rounded up
   at::Tensor forward(const at::Tensor& x);
 
  private:
-  ConvAndNorm first_, middle_, last_, shortcut_;
-};
-TORCH_MODULE(Bottleneck);
+  at::Tensor beside(const at::Tensor& x);
 
-// The layers of a 3D ResNet (He 2016) of bottleneck blocks, registered in `parent` under torchvision's names: stem 7x7x7
-// of stride 2 and max pooling, four stages.
+  int64_t stride_, added_;  // features that the shortcut lacks and is padded with
+  std::vector<ConvAndNorm> layers_;
+  ConvAndNorm shortcut_;
+};
+TORCH_MODULE(ResNetBlock);
+
+// The layers of a 3D ResNet (He 2016), registered in `parent` under torchvision's names: the stem and max pooling, four
+// stages.
 class ResNetTrunk {
  public:
-  ResNetTrunk(torch::nn::Module& parent, int64_t channels, int64_t features,
-              const std::array<int64_t, 4>& blocks);
+  ResNetTrunk(torch::nn::Module& parent, const ResNetShape& shape);
 
-  // The four stages of x [N, C, D, H, W], at strides of 4, 8, 16 and 32, sizes rounded up. Throws BAD_INPUT for another
-  // input, and where training would give batch norm a single voxel a channel.
+  // The four stages of x [N, C, D, H, W], each but the first at half the size of the one before, rounded up. Throws
+  // BAD_INPUT for another input, and where training would give batch norm a single voxel a channel.
   std::vector<at::Tensor> stages(const at::Tensor& input, bool training);
 
-  int64_t channels() const { return channels_; }
+  const ResNetShape& shape() const { return shape_; }
   const std::array<int64_t, 4>& widths() const { return widths_; }
 
  private:
-  int64_t channels_;
+  ResNetShape shape_;
   ConvAndNorm stem_;
-  std::array<std::vector<Bottleneck>, 4> blocks_;
+  std::array<std::vector<ResNetBlock>, 4> blocks_;
   std::array<int64_t, 4> widths_ = {};
 };
 
 // A ResNet as an encoder; its features are the mean over all voxels of the last stage, which has no further norm.
 class ResNetEncoder : public PyramidEncoder {
  public:
-  explicit ResNetEncoder(const ResNetEncoderSpecification& specification);
+  explicit ResNetEncoder(const ResNetShape& shape);
 
-  int64_t channels() const override { return trunk_.channels(); }
-  int64_t stride() const override { return 32; }
+  int64_t channels() const override { return trunk_.shape().channels; }
+  int64_t stride() const override;
   std::array<int64_t, 4> widths() const override { return trunk_.widths(); }
   // What `keep` hides is zero in the input: unlike a sparse convolution, the layers then see its edges.
   std::vector<at::Tensor> stages(const at::Tensor& input, const at::Tensor& keep = {}) override;

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,13 +18,6 @@ struct ConvNeXtSpecification {
   std::array<int64_t, 4> depths = {3, 3, 9, 3};
   std::array<int64_t, 4> dims = {96, 192, 384, 768};
   double drop_path = 0.0;
-};
-
-// A 3D ResNet of bottleneck blocks as an encoder.
-struct ResNetEncoderSpecification {
-  int64_t channels = 3;
-  int64_t features = 64;  // after the first convolution
-  std::array<int64_t, 4> blocks = {3, 4, 6, 3};
 };
 
 // A vision transformer over slices; see models/dino_vit.h.
@@ -124,10 +118,12 @@ struct DiffusionUNetSpecification {
 using HeadSpecification =
     std::variant<std::monostate, ClassifierSpecification, UperNetSpecification, UnetrSpecification,
                  MaskedAutoencoderSpecification, ConvHeadSpecification, ContrastiveSpecification>;
+class PyramidEncoder;
+// Makes an encoder with fresh weights: what the families of families.h read their specification to.
+using PyramidMaker = std::function<std::shared_ptr<PyramidEncoder>()>;
+
 struct EncoderSpecification {
-  std::variant<ConvNeXtSpecification, ResNetEncoderSpecification, DinoVitSpecification,
-               TorchScriptSpecification>
-      encoder;
+  std::variant<ConvNeXtSpecification, DinoVitSpecification, TorchScriptSpecification, PyramidMaker> encoder;
   HeadSpecification head;
 };
 using NetworkSpecification = std::variant<EncoderSpecification, UNetSpecification, TransUNetSpecification,

@@ -39,11 +39,14 @@ Unetr::Unetr(std::shared_ptr<PyramidEncoder> encoder, const UnetrSpecification& 
 }
 
 at::Tensor Unetr::predict(const std::vector<at::Tensor>& stages, const at::Tensor& volume) {
-  // [N, dims[3], D / 16, H / 16, W / 16]
-  at::Tensor x = resize_to(encoder_->norm_features(stages[3]), stages[2].sizes().slice(2));
+  // The decoder doubles three times from strides of 16 on; maps of an encoder with other strides are resized to those.
+  const auto at_stride = [&volume](const at::Tensor& map, int64_t stride) {
+    return resize_to(map, {volume.size(2) / stride, volume.size(3) / stride, volume.size(4) / stride});
+  };
+  at::Tensor x = at_stride(encoder_->norm_features(stages[3]), kStride);
   for (size_t level = 0; level < 3; ++level) {
     const size_t stage = 2 - level;
-    x = up_[level](x, skip_[stage](norm_[stage](stages[stage])));
+    x = up_[level](x, skip_[stage](norm_[stage](at_stride(stages[stage], kStride >> level))));
   }
   return out_(up_[3](x, skip1_(volume)));  // [N, outputs, D, H, W]
 }

@@ -11,15 +11,30 @@ export interface ConvNeXtSpec {
   dropPath?: number;
 }
 
-/** A 3D ResNet (He et al. 2016) of bottleneck blocks as an encoder: its four stages have strides of 4, 8, 16 and 32. */
+/**
+ * A 3D ResNet (He et al. 2016) of any depth as an encoder: ResNet-18 and -34 have basic blocks, the deeper ones bottlenecks.
+ * With the usual stem its four stages have strides of 4, 8, 16 and 32.
+ */
 export interface ResNetEncoderSpec {
   family: "resnet-3d";
   /** Of the input. */
   channels: number;
-  /** Channels after the first convolution; the stages have 4, 8, 16 and 32 times as many. */
+  /** Channels after the first convolution; stages of bottlenecks have 4, 8, 16 and 32 times as many, of basic blocks 1, 2, 4 and 8. */
   features: number;
-  /** Bottleneck blocks of the four stages. */
+  /** Blocks of the four stages. */
   blocks: [number, number, number, number];
+  /** Three convolutions, the middle one at a quarter of the features, or two. Default `"bottleneck"`. */
+  block?: "bottleneck" | "basic";
+  /** What brings more features to a shortcut: a convolution 1x1x1, or zeros (MedicalNet's ResNet-18 and -34). Default `"convolution"`. */
+  shortcut?: "convolution" | "padding";
+  /** Default: 7x7x7 at stride 2, then pooling. */
+  stem?: {
+    /** Edges of the first convolution along depth, height and width: odd numbers. */
+    kernel: [number, number, number];
+    stride: [number, number, number];
+    /** Whether maxima of 3x3x3 at stride 2 follow. Default true. */
+    pool?: boolean;
+  };
 }
 
 /**

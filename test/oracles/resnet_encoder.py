@@ -1,7 +1,8 @@
-"""Makes resnet_encoder.json: what a 3D ResNet of bottleneck blocks in PyTorch answers (python resnet_encoder.py).
+"""Makes resnet_encoder.json: what 3D ResNets in PyTorch answer (python resnet_encoder.py).
 
 The network is torchvision's `ResNet` (v1.5: the stride is in the middle convolution) with three spatial axes, as
-MedicalNet and MONAI have it; parameters and inputs are filled by the hash of test/hash-fill.ts and test/parity-inputs.ts.
+MedicalNet and MONAI have it, who pad the shortcuts of ResNet-18 and -34 with zeros (option A of He et al. 2016), and with
+the stem of networks inflated from images, 3x7x7 at stride 1, 2, 2; parameters and inputs are filled by the hash of test/hash-fill.ts and test/parity-inputs.ts.
 Numbers were made with PyTorch 2.14.1 on a CPU in float32.
 """
 
@@ -37,19 +38,54 @@ class Bottleneck(nn.Module):
         return torch.relu(out + (x if self.downsample is None else self.downsample(x)))
 
 
-class ResNet(nn.Module):
-    def __init__(self, channels, features, blocks):
+class BasicBlock(nn.Module):
+    def __init__(self, inplanes, planes, stride, padded):
         super().__init__()
-        self.conv1 = nn.Conv3d(channels, features, 7, 2, 3, bias=False)
+        self.conv1 = nn.Conv3d(inplanes, planes, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm3d(planes)
+        self.conv2 = nn.Conv3d(planes, planes, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm3d(planes)
+        self.stride, self.planes, self.padded = stride, planes, padded
+        self.downsample = None
+        if not padded and (stride != 1 or inplanes != planes):
+            self.downsample = nn.Sequential(
+                nn.Conv3d(inplanes, planes, 1, stride, bias=False), nn.BatchNorm3d(planes)
+            )
+
+    def shortcut(self, x):
+        if self.downsample is not None:
+            return self.downsample(x)
+        if not self.padded:
+            return x
+        pooled = nn.functional.avg_pool3d(x, kernel_size=1, stride=self.stride)
+        zeros = torch.zeros(pooled.shape[0], self.planes - pooled.shape[1], *pooled.shape[2:])
+        return torch.cat([pooled, zeros], dim=1)
+
+    def forward(self, x):
+        out = torch.relu(self.bn1(self.conv1(x)))
+        return torch.relu(self.bn2(self.conv2(out)) + self.shortcut(x))
+
+
+class ResNet(nn.Module):
+    def __init__(self, channels, features, blocks, block="bottleneck", shortcut="convolution", stem=None):
+        super().__init__()
+        stem = {"kernel": [7, 7, 7], "stride": [2, 2, 2], "pool": True, **(stem or {})}
+        kernel, stride = tuple(stem["kernel"]), tuple(stem["stride"])
+        self.conv1 = nn.Conv3d(channels, features, kernel, stride, tuple(k // 2 for k in kernel), bias=False)
         self.bn1 = nn.BatchNorm3d(features)
-        self.maxpool = nn.MaxPool3d(3, 2, 1)
+        self.maxpool = nn.MaxPool3d(3, 2, 1) if stem["pool"] else nn.Identity()
         inplanes = features
         for stage, count in enumerate(blocks):
             layers = []
-            for block in range(count):
+            for index in range(count):
                 planes = features * 2**stage
-                layers.append(Bottleneck(inplanes, planes, 2 if stage > 0 and block == 0 else 1))
-                inplanes = 4 * planes
+                step = 2 if stage > 0 and index == 0 else 1
+                if block == "basic":
+                    layers.append(BasicBlock(inplanes, planes, step, shortcut == "padding"))
+                    inplanes = planes
+                else:
+                    layers.append(Bottleneck(inplanes, planes, step))
+                    inplanes = 4 * planes
             setattr(self, f"layer{stage + 1}", nn.Sequential(*layers))
 
     def forward(self, x):
@@ -100,9 +136,24 @@ def case(encoder, shapes):
     }
 
 
-# The small network's names and shapes are those of the full one but for their sizes.
-small = case({"channels": 2, "features": 4, "blocks": [2, 1, 1, 2]}, [(2, 2, 33, 20, 47), (1, 2, 16, 64, 32)])
-full = case({"channels": 3, "features": 64, "blocks": [3, 4, 6, 3]}, [(1, 3, 40, 64, 33)])
-path = pathlib.Path(__file__).with_suffix(".json")
-del full["shapes"]
-path.write_text(json.dumps({"small": small, "full": full}, indent=1) + "\n")
+# The small networks' names and shapes are those of the full ones but for their sizes.
+bottlenecks = {"channels": 2, "features": 4, "blocks": [2, 1, 1, 2]}
+basic = {"channels": 1, "features": 4, "blocks": [2, 2, 1, 1], "block": "basic"}
+inflated = {**bottlenecks, "stem": {"kernel": [3, 7, 7], "stride": [1, 2, 2]}}
+unpooled = {**basic, "stem": {"kernel": [3, 5, 5], "stride": [1, 2, 2], "pool": False}}
+
+
+def main():
+    small = case(bottlenecks, [(2, 2, 33, 20, 47), (1, 2, 16, 64, 32)])
+    others = [
+        case(encoder, [(2, encoder["channels"], 19, 40, 33)])
+        for encoder in (basic, {**basic, "shortcut": "padding"}, inflated, unpooled)
+    ]
+    full = case({"channels": 3, "features": 64, "blocks": [3, 4, 6, 3]}, [(1, 3, 40, 64, 33)])
+    del full["shapes"]
+    path = pathlib.Path(__file__).with_suffix(".json")
+    path.write_text(json.dumps({"small": small, "others": others, "full": full}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -5,37 +5,76 @@ import { countFrom, type EncoderArchitecture, type SpecialisedArchitecture } fro
 import { nothing, type Size, sum } from "./size.js";
 import { four, size } from "./sizes.js";
 
-type Trunk = Pick<ResNetSpec, "channels" | "features" | "blocks">;
+type Trunk = Pick<ResNetEncoderSpec, "channels" | "features" | "blocks" | "block" | "shortcut" | "stem">;
+type Edges = readonly [number, number, number];
 
-/** The width inside a stage's bottlenecks; the one that leaves them is four times that. */
+const product = ([depth, height, width]: Edges): number => depth * height * width;
+const usualStem = { kernel: [7, 7, 7], stride: [2, 2, 2], pool: true } as const;
+const stemOf = ({ stem }: Trunk) => ({ ...usualStem, ...stem });
+
+/** The width inside a stage's blocks; the one that leaves bottlenecks is four times that. */
 const inner = (features: number, stage: number): number => features * 2 ** stage;
+const expansionOf = ({ block }: Trunk): number => (block === "basic" ? 1 : 4);
 
-const trunkParameters = ({ channels, features, blocks }: Trunk): number =>
-  343 * channels * features + sum(blocks.map((count, stage) => count * 35 * inner(features, stage) ** 2));
-
-/** The stem 7x7x7 at half the size; then bottlenecks: 1x1x1 to a quarter of the channels, 3x3x3, and 1x1x1 back. */
-function trunkCost({ channels, features, blocks }: Trunk, voxels: number): number {
-  const stages = blocks.map((count, stage) => {
-    // The first block comes from a stage of half the width, whose first layer still works at the finer size, and has a
-    // shortcut; the first stage comes from the stem.
-    const first = stage === 0 ? 1 + 27 + 4 + 4 : 8 * 2 + 27 + 4 + 8;
-    const later = 4 + 27 + 4;
-    return ((first + (count - 1) * later) * inner(features, stage) ** 2 * voxels) / 64 / 8 ** stage;
-  });
-  return (343 * channels * features * voxels) / 8 + sum(stages);
+/** Multiplications at a position of the stage's first block, in squares of its inner width, with those at the finer positions before it. */
+function ofFirstBlock({ block, shortcut }: Trunk, stage: number): { weights: number; products: number } {
+  const convolved = shortcut !== "padding";
+  if (block === "basic") {
+    // The first stage comes from the stem, which is as wide.
+    const beside = stage > 0 && convolved ? 1 / 2 : 0;
+    const weights = (stage === 0 ? 27 : 27 / 2) + 27 + beside;
+    return { weights, products: weights };
+  }
+  // A later stage comes from one of half the width, whose first layer still works at the finer size, and has a shortcut.
+  const [before, beside] = stage === 0 ? [1, 4] : [2, 8];
+  const later = 27 + 4 + (convolved ? beside : 0);
+  return { weights: before + later, products: (stage === 0 ? 1 : 8) * before + later };
 }
 
-/** Bottlenecks: each keeps three convolutions with norm and activation, the last at the full width. */
+const ofLaterBlock = ({ block }: Trunk): number => (block === "basic" ? 2 * 27 : 4 + 27 + 4);
+
+function trunkParameters(trunk: Trunk): number {
+  const { channels, features, blocks } = trunk;
+  const stages = blocks.map(
+    (count, stage) =>
+      (ofFirstBlock(trunk, stage).weights + (count - 1) * ofLaterBlock(trunk)) * inner(features, stage) ** 2,
+  );
+  return product(stemOf(trunk).kernel) * channels * features + sum(stages);
+}
+
+/** Positions of a stage, of an input of so many voxels. */
+function positions(trunk: Trunk, voxels: number, stage: number): number {
+  const { stride, pool } = stemOf(trunk);
+  return voxels / product(stride) / (pool ? 8 : 1) / 8 ** stage;
+}
+
+/** The stem; then bottlenecks: 1x1x1 to a quarter of the channels, 3x3x3, and 1x1x1 back; or 3x3x3 twice. */
+function trunkCost(trunk: Trunk, voxels: number): number {
+  const { channels, features, blocks } = trunk;
+  const { kernel, stride } = stemOf(trunk);
+  const stages = blocks.map(
+    (count, stage) =>
+      (ofFirstBlock(trunk, stage).products + (count - 1) * ofLaterBlock(trunk)) *
+      inner(features, stage) ** 2 *
+      positions(trunk, voxels, stage),
+  );
+  return (product(kernel) * channels * features * voxels) / product(stride) + sum(stages);
+}
+
+/** Each convolution keeps what norm and activation take and give; those that leave a bottleneck at the full width. */
 function trunkSize(trunk: Trunk, voxels: number): Size {
   const { features, blocks } = trunk;
-  const stem = (3 * features * voxels) / 8;
+  const stem = (3 * features * voxels) / product(stemOf(trunk).stride);
+  const kept = trunk.block === "basic" ? 6 : 18;
   const stages = blocks.map(
-    (count, stage) => (count * 18 * inner(features, stage) * voxels) / 64 / 8 ** stage,
+    (count, stage) => count * kept * inner(features, stage) * positions(trunk, voxels, stage),
   );
   return { ...nothing, parameters: trunkParameters(trunk), kept: stem + sum(stages), transient: stem };
 }
 
-/** A 3D ResNet (He et al. 2016) of bottleneck blocks: channels of the input and after the first convolution. */
+const edges = z.tuple([size.max(63), size.max(63), size.max(63)]);
+
+/** A 3D ResNet (He et al. 2016): channels of the input and after the first convolution, its blocks and its stem. */
 export const resNetEncoder = {
   family: "resnet-3d",
   schema: section({
@@ -43,10 +82,44 @@ export const resNetEncoder = {
     channels: size,
     features: size.max(4096),
     blocks: four,
+    block: z.enum(["bottleneck", "basic"]).optional(),
+    shortcut: z.enum(["convolution", "padding"]).optional(),
+    stem: section({
+      kernel: edges.refine((of) => of.every((edge) => edge % 2 === 1), "expected odd numbers"),
+      stride: z.tuple([size.max(16), size.max(16), size.max(16)]),
+      pool: z.boolean().optional(),
+    }).optional(),
   }),
   presets: {
+    /** Basic blocks, as MedicalNet's weights of ResNet-18 have, whose shortcuts are padded. */
+    "resnet-18-encoder": {
+      family: "resnet-3d",
+      channels: 3,
+      features: 64,
+      blocks: [2, 2, 2, 2],
+      block: "basic",
+      shortcut: "padding",
+    },
+    "resnet-34-encoder": {
+      family: "resnet-3d",
+      channels: 3,
+      features: 64,
+      blocks: [3, 4, 6, 3],
+      block: "basic",
+      shortcut: "padding",
+    },
     /** ResNet-50 in 3D, whose names and shapes MedicalNet's weights have. */
     "resnet-50-encoder": { family: "resnet-3d", channels: 3, features: 64, blocks: [3, 4, 6, 3] },
+    "resnet-101-encoder": { family: "resnet-3d", channels: 3, features: 64, blocks: [3, 4, 23, 3] },
+    "resnet-152-encoder": { family: "resnet-3d", channels: 3, features: 64, blocks: [3, 8, 36, 3] },
+    /** A ResNet-152 of images inflated to volumes, of chest and abdominal CT: the encoder of Merlin and of Astra. */
+    "astra-resnet-152": {
+      family: "resnet-3d",
+      channels: 3,
+      features: 64,
+      blocks: [3, 8, 36, 3],
+      stem: { kernel: [3, 7, 7], stride: [1, 2, 2] },
+    },
     /** For two CPU cores. */
     "resnet-demo-encoder": { family: "resnet-3d", channels: 3, features: 8, blocks: [1, 1, 1, 1] },
   },
@@ -63,22 +136,37 @@ export const resNetEncoder = {
     norm: /\.(?:bn\d|downsample\.1)\.(?:weight|bias)$/,
   },
   blocks: ({ blocks }) => sum(blocks),
-  widths: ({ blocks, features }) => blocks.map((_, stage) => 4 * inner(features, stage)),
+  widths: (spec) => spec.blocks.map((_, stage) => expansionOf(spec) * inner(spec.features, stage)),
   parameters: trunkParameters,
   cost: trunkCost,
   size: trunkSize,
   guess(shapes) {
-    const [features, channels] = shapes.get("encoder.conv1.weight") ?? [];
+    const [features, channels, ...kernel] = shapes.get("encoder.conv1.weight") ?? [];
     const blocks = [1, 2, 3, 4].map((stage) =>
-      countFrom(shapes, (block) => `encoder.layer${stage}.${block}.conv3.weight`),
+      countFrom(shapes, (block) => `encoder.layer${stage}.${block}.conv2.weight`),
     );
-    if (features === undefined || channels === undefined || blocks.includes(0)) return null;
+    if (features === undefined || channels === undefined || kernel.length !== 3 || blocks.includes(0))
+      return null;
+    const basic = !shapes.has("encoder.layer1.0.conv3.weight");
+    const padded = !shapes.has("encoder.layer2.0.downsample.0.weight");
+    const usual = kernel.every((edge) => edge === 7);
     return {
-      encoder: { family: "resnet-3d", channels, features, blocks: blocks as ResNetEncoderSpec["blocks"] },
+      encoder: {
+        family: "resnet-3d",
+        channels,
+        features,
+        blocks: blocks as ResNetEncoderSpec["blocks"],
+        ...(basic ? { block: "basic" } : {}),
+        ...(padded ? { shortcut: "padding" } : {}),
+        ...(usual ? {} : { stem: { kernel: kernel as never, stride: kernel.map(strideOf) as never } }),
+      },
       assumed: ["strides"],
     };
   },
 } as const satisfies EncoderArchitecture<ResNetEncoderSpec>;
+
+/** The stride that a stem's kernel usually has along an axis: inflated networks go through the slices one by one. */
+const strideOf = (edge: number): number => (edge > 3 ? 2 : 1);
 
 /** The same as a specialised model, for tasks that answer with classes. */
 export const resNetClassifier = {

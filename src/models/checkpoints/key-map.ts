@@ -11,7 +11,7 @@ export interface KeyMap {
   /** What it is, for a person. */
   readonly title: string;
   readonly family: EncoderSpec["family"];
-  /** What tells such a file: for each sign it has a tensor whose name matches, of that many axes. */
+  /** What tells such a file: for each sign it has a tensor whose name matches, of that many axes and that shape. */
   readonly signs: readonly Sign[];
   /** The first rule whose pattern matches a name says what we call it. A name that none matches stays as it is. */
   readonly rules: readonly Rule[];
@@ -22,6 +22,8 @@ export interface KeyMap {
 export interface Sign {
   readonly name: string;
   readonly axes?: number;
+  /** The last extents of its shape, where only those tell it from another source's. */
+  readonly ends?: readonly number[];
 }
 
 export interface Rule {

@@ -48,13 +48,16 @@ export const bearsSigns = (file: Described, keyMap: KeyMap): boolean => signsBor
 /** The share of a source's signs that a file bears. */
 function signsBorne(file: Described, { signs }: KeyMap): number {
   const { inner } = unwrap(file.names);
-  const borne = signs.filter(({ name: pattern, axes }) => {
+  const borne = signs.filter(({ name: pattern, axes, ends = [] }) => {
     const sign = new RegExp(pattern);
-    return file.names.some(
-      (name) =>
-        sign.test(inner.get(name) as string) &&
-        (axes === undefined || file.stored(name).shape.length === axes),
-    );
+    return file.names.some((name) => {
+      if (!sign.test(inner.get(name) as string)) return false;
+      const { shape } = file.stored(name);
+      return (
+        (axes === undefined || shape.length === axes) &&
+        ends.every((extent, at) => shape[shape.length - ends.length + at] === extent)
+      );
+    });
   });
   return borne.length / signs.length;
 }

@@ -1,6 +1,7 @@
 import type { KeyMap } from "../key-map.js";
 import { convNeXt2dCentre, convNeXt2dMean } from "./convnext-v2-2d.js";
 import { dinov2Registers } from "./dinov2-registers.js";
+import { inflatedResNet } from "./inflated-resnet.js";
 import { medicalNet } from "./medicalnet.js";
 import { ownConvNeXt, ownResNet, ownTorchScript, ownVisionTransformer } from "./own.js";
 import { profoundClassification } from "./profound-classification.js";
@@ -19,6 +20,7 @@ export const keyMaps: readonly KeyMap[] = [
   dinov2Registers,
   convNeXt2dCentre,
   convNeXt2dMean,
+  inflatedResNet,
   medicalNet,
   ownConvNeXt,
   ownResNet,

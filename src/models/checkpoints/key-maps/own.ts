@@ -17,7 +17,7 @@ export const ownResNet: KeyMap = {
   name: "resnet-3d",
   title: "a 3D ResNet under our own names",
   family: "resnet-3d",
-  signs: [{ name: "^encoder\\.layer1\\.0\\.conv3\\.weight$", axes: 5 }],
+  signs: [{ name: "^encoder\\.layer1\\.0\\.conv2\\.weight$", axes: 5 }],
   rules: [],
 };
 

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "models/pyramid_encoder.h"
+#include "models/settings.h"
+#include "models/specification.h"
+
+namespace transfer_limits {
+
+// The families of encoders that say in their own file how they are called, what their specification holds, and how the
+// network is made of it. A file registers its family by one object:
+//
+//   const EncoderFamily resnet("resnet-3d", [](const Settings& encoder) -> PyramidMaker { ... });
+class EncoderFamily {
+ public:
+  // Takes the settings apart, with their ranges, and says how the encoder is made; throws BAD_INPUT.
+  using Reader = PyramidMaker (*)(const Settings& encoder);
+
+  EncoderFamily(const char* name, Reader read);
+
+  // Whether there is a family of that name.
+  static bool exists(const std::string& name);
+  // Throws BAD_INPUT where what is given is not what the family can have.
+  static PyramidMaker read(const std::string& name, const Settings& encoder);
+  static std::vector<std::string> names();
+};
+
+}  // namespace transfer_limits
