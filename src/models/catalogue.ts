@@ -1,13 +1,19 @@
-import type { EncoderSpec } from "../native/network-spec.js";
 import { encoderArchitectures, specialisedArchitectures } from "./architectures/index.js";
 
+type PresetsOf<Architecture> = Architecture extends { presets: infer Presets }
+  ? (of: Presets) => void
+  : never;
+/** Of a union of families, the presets of all of them in one. */
+type AllPresets =
+  PresetsOf<(typeof encoderArchitectures)[keyof typeof encoderArchitectures]> extends (of: infer All) => void
+    ? All
+    : never;
+
 /** Encoders by name: those of each family, at a published size and at one for two CPU cores. */
-export const encoders = {
-  ...encoderArchitectures["convnext-v2-3d"].presets,
-  ...encoderArchitectures["resnet-3d"].presets,
-  ...encoderArchitectures["dino-vit"].presets,
-  ...encoderArchitectures.torchscript.presets,
-} as const satisfies Record<string, Readonly<EncoderSpec>>;
+export const encoders: AllPresets = Object.assign(
+  {},
+  ...Object.values(encoderArchitectures).map(({ presets }) => presets),
+);
 
 export type EncoderName = keyof typeof encoders;
 

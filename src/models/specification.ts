@@ -15,13 +15,13 @@ import { heads } from "./heads/index.js";
 
 export type { NetworkTask } from "./architectures/architecture.js";
 
+const familySchemas = Object.values(encoderArchitectures).map(({ schema }) => schema);
+type FamilySchema = (typeof familySchemas)[number];
 /** An encoder by its sizes. */
-export const encoderSpecSchema = z.discriminatedUnion("family", [
-  encoderArchitectures["convnext-v2-3d"].schema,
-  encoderArchitectures["resnet-3d"].schema,
-  encoderArchitectures["dino-vit"].schema,
-  encoderArchitectures.torchscript.schema,
-]);
+export const encoderSpecSchema = z.discriminatedUnion(
+  "family",
+  familySchemas as [FamilySchema, ...FamilySchema[]],
+);
 
 /** An encoder: the name of a preset, or a specification. */
 export const encoderSchema = z.union([z.enum(encoderNames), encoderSpecSchema]);

@@ -90,14 +90,60 @@ export interface TorchScriptSpec {
   stages?: ScriptStage[];
 }
 
+/**
+ * The residual encoder of nnU-Net (Isensee et al. 2024; dynamic-network-architectures): a stem at the input's resolution, then
+ * stages of residual blocks with instance norm, the first of which strides. Heads stand on its last four stages.
+ */
+export interface ResidualEncoderSpec {
+  family: "residual-encoder-3d";
+  /** Of the input. */
+  channels: number;
+  /** Of each stage, four at least. */
+  features: number[];
+  /** Residual blocks of each stage. */
+  blocks: number[];
+  /** Of each stage's first block: along all axes, or along depth, height and width. */
+  strides: (number | [number, number, number])[];
+  /** Edges of each stage's kernels, likewise: odd numbers. Default 3. */
+  kernels?: (number | [number, number, number])[];
+}
+
+/**
+ * The encoder of Swin UNETR (Hatamizadeh et al. 2022), as MONAI has it: patches of 2x2x2, four stages of attention in windows,
+ * after each of which the tokens of 2x2x2 are merged. Its feature maps have strides of 4, 8, 16 and 32.
+ */
+export interface SwinUnetrSpec {
+  family: "swin-unetr-3d";
+  /** Of the input. */
+  channels: number;
+  /** Of a token of the first stage; doubled by each merging. */
+  features: number;
+  /** Blocks of the four stages. */
+  depths: [number, number, number, number];
+  /** Attention heads of the four stages; they divide the stage's features. */
+  heads: [number, number, number, number];
+  /** Edge of a window in tokens. Default 7. */
+  window?: number;
+  /**
+   * Which corners of 2x2x2 tokens are merged: all eight, as MONAI does now, or as it did until version 1.3, with two of them
+   * taken twice and two left out, as published weights were trained. Default `"complete"`.
+   */
+  merging?: "complete" | "repeated";
+}
+
 /** What makes features of volumes or slices. */
-export type EncoderSpec = ConvNeXtSpec | ResNetEncoderSpec | DinoVitSpec | TorchScriptSpec;
+export type EncoderSpec =
+  | ConvNeXtSpec
+  | ResNetEncoderSpec
+  | ResidualEncoderSpec
+  | SwinUnetrSpec
+  | DinoVitSpec
+  | TorchScriptSpec;
 
 /**
  * What stands on an encoder. Every dense head answers to a volume at the volume's full spatial size. `conv1` and
- * `contrastive` stand on a `dino-vit`, `classifier`, `unetr` and `subpixel` on any family, the others on a
- * `convnext-v2-3d` or `resnet-3d`. A `torchscript` encoder takes them as a `resnet-3d` does, where it declares `stages`;
- * without, `classifier` alone.
+ * `contrastive` stand on a `dino-vit`, `classifier`, `unetr` and `subpixel` on any family, the others on encoders of
+ * volumes. A `torchscript` encoder takes them as a `resnet-3d` does, where it declares `stages`; without, `classifier` alone.
  */
 export type HeadSpec =
   /** On the pooled features: a bottleneck with batch norm; on a `dino-vit` three linear layers of that width. */

@@ -3,7 +3,9 @@ import type { EncoderArchitecture, SpecialisedArchitecture } from "./architectur
 import { convNeXtV2 } from "./convnext-v2-3d.js";
 import { diffusionUNet } from "./diffusion-unet-3d.js";
 import { dinoVit } from "./dino-vit.js";
+import { residualEncoder } from "./residual-encoder-3d.js";
 import { resNetClassifier, resNetEncoder } from "./resnet-3d.js";
+import { swinUnetr } from "./swin-unetr-3d.js";
 import { torchScript } from "./torchscript.js";
 import { transUNet } from "./transunet-3d.js";
 import { uNet } from "./unet-3d.js";
@@ -13,6 +15,8 @@ import { vit } from "./vit-3d.js";
 export const encoderArchitectures = {
   "convnext-v2-3d": convNeXtV2,
   "resnet-3d": resNetEncoder,
+  "residual-encoder-3d": residualEncoder,
+  "swin-unetr-3d": swinUnetr,
   "dino-vit": dinoVit,
   torchscript: torchScript,
 } as const satisfies {

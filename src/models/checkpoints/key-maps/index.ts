@@ -8,6 +8,8 @@ import { profoundClassification } from "./profound-classification.js";
 import { profoundMaskedAutoencoder } from "./profound-masked-autoencoder.js";
 import { profoundUnetr, profoundUperNet } from "./profound-segmentation.js";
 import { provicnet, provicnetContrastive } from "./provicnet.js";
+import { nnunetResidualEncoder } from "./residual-encoder.js";
+import { swinUnetrEncoder } from "./swin-unetr.js";
 
 /** Every source that is known. Of several that fit a file equally well, the first is taken: the particular ones lead. */
 export const keyMaps: readonly KeyMap[] = [
@@ -22,6 +24,8 @@ export const keyMaps: readonly KeyMap[] = [
   convNeXt2dMean,
   inflatedResNet,
   medicalNet,
+  nnunetResidualEncoder,
+  swinUnetrEncoder,
   ownConvNeXt,
   ownResNet,
   ownVisionTransformer,

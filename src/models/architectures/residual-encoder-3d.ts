@@ -1,0 +1,141 @@
+import { z } from "zod";
+import { section } from "../../common/validation.js";
+import type { ResidualEncoderSpec } from "../../native/network-spec.js";
+import { countFrom, type EncoderArchitecture, type Shapes } from "./architecture.js";
+import { nothing, type Size, sum } from "./size.js";
+import { size } from "./sizes.js";
+
+type Triple = readonly [number, number, number];
+
+const product = ([depth, height, width]: Triple): number => depth * height * width;
+const tripleOf = (entry: number | Triple): Triple =>
+  typeof entry === "number" ? [entry, entry, entry] : entry;
+const kernelOf = ({ kernels }: ResidualEncoderSpec, stage: number): Triple =>
+  kernels === undefined ? [3, 3, 3] : tripleOf(kernels[stage] as number | Triple);
+
+/** Of each stage: features that come in and go out, blocks, elements of a kernel, and voxels of the input to one of it. */
+function stagesOf(spec: ResidualEncoderSpec) {
+  let voxels = 1;
+  return spec.features.map((out, stage) => {
+    const strides = product(tripleOf(spec.strides[stage] as number | Triple));
+    voxels *= strides;
+    const into = spec.features[Math.max(0, stage - 1)] as number;
+    return {
+      into,
+      out,
+      blocks: spec.blocks[stage] as number,
+      kernel: product(kernelOf(spec, stage)),
+      voxels,
+    };
+  });
+}
+
+/** Weights of a stage, which are also its multiplications at a position: two convolutions a block, and the first's shortcut. */
+const weightsOf = ({ into, out, blocks, kernel }: ReturnType<typeof stagesOf>[number]): number =>
+  kernel * (into * out + (2 * blocks - 1) * out * out) + (into === out ? 0 : into * out);
+
+function parameters(spec: ResidualEncoderSpec): number {
+  return (
+    product(kernelOf(spec, 0)) * spec.channels * (spec.features[0] as number) +
+    sum(stagesOf(spec).map(weightsOf))
+  );
+}
+
+function cost(spec: ResidualEncoderSpec, voxels: number): number {
+  const stem = product(kernelOf(spec, 0)) * spec.channels * (spec.features[0] as number) * voxels;
+  return stem + sum(stagesOf(spec).map((stage) => (weightsOf(stage) * voxels) / stage.voxels));
+}
+
+/** Each convolution keeps what it gives, and its norm and activation what they give. */
+function sizeOf(spec: ResidualEncoderSpec, voxels: number): Size {
+  const stem = 3 * (spec.features[0] as number) * voxels;
+  const stages = stagesOf(spec).map(({ out, blocks, voxels: each }) => (blocks * 6 * out * voxels) / each);
+  return { ...nothing, parameters: parameters(spec), kept: stem + sum(stages), transient: stem };
+}
+
+const perStage = <Item extends z.ZodType>(item: Item) => z.array(item).min(4).max(12);
+const triple = (largest: number) =>
+  z.union([size.max(largest), z.tuple([size.max(largest), size.max(largest), size.max(largest)])]);
+
+/** The first convolution of a stage's first block. */
+const firstOf = (shapes: Shapes, stage: number) =>
+  shapes.get(`encoder.stages.${stage}.blocks.0.conv1.conv.weight`);
+
+/** The residual encoder of nnU-Net (Isensee et al. 2024): the sizes of its stages, from the input's resolution on. */
+export const residualEncoder = {
+  family: "residual-encoder-3d",
+  schema: section({
+    family: z.literal("residual-encoder-3d"),
+    channels: size,
+    features: perStage(size),
+    blocks: perStage(size.max(1000)),
+    strides: perStage(triple(8)),
+    kernels: perStage(triple(15)).optional(),
+  }).superRefine(({ features, ...others }, context) => {
+    for (const [field, list] of Object.entries(others))
+      if (Array.isArray(list) && list.length !== features.length)
+        context.addIssue({
+          code: "custom",
+          path: [field],
+          message: `expected ${features.length} of them, as many as there are features`,
+        });
+  }),
+  presets: {
+    /** ResEnc L, as the checkpoints of nnssl and OpenMind have it. */
+    "nnunet-resenc-l": {
+      family: "residual-encoder-3d",
+      channels: 1,
+      features: [32, 64, 128, 256, 320, 320],
+      blocks: [1, 3, 4, 6, 6, 6],
+      strides: [1, 2, 2, 2, 2, 2],
+    },
+    /** For two CPU cores. */
+    "nnunet-resenc-demo": {
+      family: "residual-encoder-3d",
+      channels: 1,
+      features: [4, 8, 16, 32, 40, 40],
+      blocks: [1, 1, 1, 1, 1, 1],
+      strides: [1, 2, 2, 2, 2, 2],
+    },
+  },
+  slices: false,
+  decoders: ["upernet", "unetr"],
+  pretraining: ["masked-autoencoder"],
+  finetune: "full",
+  batchNormStride: null,
+  names: {
+    encoder: ["encoder."],
+    block: /^encoder\.stages\.\d+\.blocks\.\d+\./,
+    norm: /\.norm\.(?:weight|bias)$/,
+  },
+  blocks: ({ blocks }) => sum(blocks),
+  widths: ({ features }) => features.slice(-4),
+  parameters,
+  cost,
+  size: sizeOf,
+  guess(shapes) {
+    const stages = countFrom(shapes, (stage) => `encoder.stages.${stage}.blocks.0.conv1.conv.weight`);
+    const channels = shapes.get("encoder.stem.convs.0.conv.weight")?.[1];
+    const firsts = Array.from({ length: stages }, (_, stage) => firstOf(shapes, stage) as number[]);
+    if (channels === undefined || stages < 4 || firsts.some(({ length }) => length !== 5)) return null;
+    const kernels = firsts.map((shape) => shape.slice(2) as [number, number, number]);
+    const usual = kernels.every((kernel) => kernel.every((edge) => edge === 3));
+    return {
+      encoder: {
+        family: "residual-encoder-3d",
+        channels,
+        features: firsts.map(([features]) => features as number),
+        blocks: firsts.map((_, stage) =>
+          countFrom(shapes, (block) => `encoder.stages.${stage}.blocks.${block}.conv1.conv.weight`),
+        ),
+        // An axis whose kernel is flat is not divided; the first stage never is.
+        strides: kernels.map((kernel, stage) => {
+          const strides = kernel.map((edge) => (stage === 0 || edge === 1 ? 1 : 2));
+          return new Set(strides).size === 1 ? (strides[0] as number) : (strides as [number, number, number]);
+        }),
+        ...(usual ? {} : { kernels }),
+      },
+      assumed: ["strides"],
+    };
+  },
+} as const satisfies EncoderArchitecture<ResidualEncoderSpec>;
