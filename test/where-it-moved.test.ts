@@ -177,6 +177,12 @@ describe("the report", () => {
     for (const { d2p } of results.drift ?? []) expect(page).toContain(d2p.reason.slice(0, 40));
     const figures = await readdir(join(output(), "figures"));
     expect(figures).toContain("depths-profound.csv");
+    // The band that figures shade lies beside them: 3 tasks, the embedding by five measures and 4 stages by three.
+    const drift = (await readFile(join(output(), "tables", "drift.csv"), "utf8")).trim().split("\n");
+    expect(drift).toHaveLength(1 + 3 * (5 + 4 * 3));
+    const table = await readFile(join(output(), "results.csv"), "utf8");
+    expect(table.match(/^"?Drift between seeds/gm)).toHaveLength(3 * (5 + 4 * 3) * 3);
+    expect(table.match(/^"?D2P at stage 4, Procrustes/gm)).toHaveLength(3 * 2);
     const depths = await readFile(join(output(), "figures", "depths-profound.csv"), "utf8");
     expect(depths.trim().split("\n")).toHaveLength(1 + 3 * 2 * 3 * 4); // tasks, seeds, distances, stages
     const svg = await readFile(join(output(), "figures", "depths-profound-170mm.svg"), "utf8");

@@ -5,6 +5,7 @@ import { writeFileAtomically } from "../common/atomic-file.js";
 import { TransferLimitsError } from "../common/errors.js";
 import { withCodedErrors } from "../common/system-errors.js";
 import { variantName } from "../common/vocabulary.js";
+import { studyPaths } from "../results/paths.js";
 import { readStudyFolder, type StudyFolder } from "../results/read-study.js";
 import { Assets } from "./assets.js";
 import { type Gallery, readGalleries } from "./gallery.js";
@@ -44,7 +45,7 @@ export async function writeReport(studyFolder: string): Promise<string> {
   const { contents, files } = await buildReport(study);
   for (const below of new Set([...files.keys()].map(dirname))) await requireOwnFolder(studyFolder, below);
   for (const [name, text] of files) await writeFileAtomically(join(studyFolder, name), text);
-  const path = join(studyFolder, "report.html");
+  const path = studyPaths(studyFolder).report;
   await writeFileAtomically(path, contents);
   return path;
 }

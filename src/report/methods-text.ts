@@ -137,11 +137,9 @@ function statistics(summary: Summary): string[] {
       "The unit of analysis was the patient. With one seed the variance between trainings is not known, so that differences are " +
         "given without intervals, and no claim is made.",
     ];
-  const tested = groupBy(
-    claims.filter(({ adjustedP }) => adjustedP !== null),
-    ({ reference }) => reference,
+  const families = summary.counts.tested.map(
+    ({ reference, claims: tested }) => `${tested} over ${referenceInProse[reference]}`,
   );
-  const families = [...tested].map(([reference, own]) => `${own.length} over ${referenceInProse[reference]}`);
   return [
     ...ofPatients(claims, summary),
     ...ofSets(claims),

@@ -57,6 +57,8 @@ const countsSchema = z.object({
   /** Those on fewer patients too. */
   cells: z.object({ all: whole, done: whole, failed: whole, pending: whole }),
   excludedCases: whole,
+  /** By reference, the claims with a p value: over so many it is adjusted. */
+  tested: z.array(z.object({ reference: z.enum(gainReferences), claims: whole })),
   /** Means over seeds. */
   distances: z.object({
     all: whole,

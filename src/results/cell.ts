@@ -213,7 +213,7 @@ export interface CellResult extends z.infer<typeof cellResultSchema> {}
 export const cellResult: z.ZodType<CellResult> = cellResultSchema;
 
 /** `pretraining.json`. */
-export const pretrainingResultSchema = z.object({
+const pretrainingSchema = z.object({
   id: text,
   model: text,
   seed: whole,
@@ -226,7 +226,8 @@ export const pretrainingResultSchema = z.object({
 });
 
 /** What pretraining a model gave. */
-export interface PretrainingResult extends z.infer<typeof pretrainingResultSchema> {}
+export interface PretrainingResult extends z.infer<typeof pretrainingSchema> {}
+export const pretrainingResult: z.ZodType<PretrainingResult> = pretrainingSchema;
 
 /** `cells/<id>.failed.json`. */
 export const cellFailureSchema = z.object({ id: text, code: text, reason: text });

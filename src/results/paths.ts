@@ -4,6 +4,10 @@ import { join } from "node:path";
 export const studyPaths = (folder: string) => ({
   cells: join(folder, "cells"),
   cell: (id: string) => join(folder, "cells", id),
+  cellResult: (id: string) => join(folder, "cells", id, cellFiles.result),
+  pretrainingResult: (id: string) => join(folder, "cells", id, cellFiles.pretraining),
+  examples: (id: string) => join(folder, "cells", id, cellFiles.examples),
+  embeddings: (id: string) => join(folder, "cells", id, cellFiles.embeddings),
   /** The state of a training that is not finished. */
   allProgress: join(folder, "progress"),
   progress: (id: string) => join(folder, "progress", id),
@@ -23,6 +27,18 @@ export const studyPaths = (folder: string) => ({
   tables: join(folder, "tables"),
   /** When and where the study was worked on. */
   sessions: join(folder, "sessions.json"),
+  /** Which case is where. */
+  cohort: join(folder, "cohort.json"),
+  report: join(folder, "report.html"),
 });
+
+/** What a cell's folder holds. */
+export const cellFiles = {
+  result: "cell.json",
+  pretraining: "pretraining.json",
+  examples: "examples.safetensors",
+  embeddings: "embeddings.safetensors",
+  curve: "curve.csv",
+} as const;
 
 export const encoderFile = "encoder.safetensors";

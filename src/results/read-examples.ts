@@ -1,9 +1,9 @@
-import { join } from "node:path";
 import { z } from "zod";
 import { refuseDamaged } from "../common/checksums.js";
 import { TransferLimitsError } from "../common/errors.js";
 import { readSafetensors, type SafetensorsFile } from "../native/safetensors.js";
 import type { ExampleTensors } from "./cell.js";
+import { studyPaths } from "./paths.js";
 
 /** One axial slice of a case, as a cell stored it. */
 export interface Example {
@@ -64,7 +64,7 @@ export async function openExamples(studyFolder: string, cellId: string): Promise
       `The cell's id ${JSON.stringify(cellId)} is no name of a folder`,
     );
   }
-  const path = join(studyFolder, "cells", cellId, "examples.safetensors");
+  const path = studyPaths(studyFolder).examples(cellId);
   const file = await readSafetensors(path);
   await refuseDamaged(path);
   const refuse = (reason: string) => new TransferLimitsError("BAD_CHECKPOINT", `${path}: ${reason}`);

@@ -1,8 +1,10 @@
 import { join } from "node:path";
 import { stringify } from "yaml";
-import { z } from "zod";
+import type { z } from "zod";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { readRegularText } from "../common/regular-file.js";
+import { requireChecked } from "./checked.js";
+import { studyPaths } from "./paths.js";
 import { type LoadedWeights, readLoadedWeights } from "./read-weights.js";
 import { type Splits, type StudyResults, splitsSchema, studyResultsSchema } from "./study.js";
 import { unsealed } from "./unsealed.js";
@@ -26,7 +28,7 @@ export interface StudyFolder {
  * @throws `BAD_INPUT` with the file and what is wrong with it.
  */
 export async function readStudyFolder(path: string): Promise<StudyFolder> {
-  const file = join(path, "results.json");
+  const file = studyPaths(path).results;
   let contents: string;
   try {
     contents = await readRegularText(file);
@@ -76,13 +78,8 @@ export function reasonOnly(error: unknown, folder: string): string {
   return messageOf(error).replaceAll(`${folder}/`, "");
 }
 
-function check<Schema extends z.ZodType>(file: string, contents: string, schema: Schema): z.infer<Schema> {
-  const parsed = schema.safeParse(unsealed(file, contents));
-  if (!parsed.success) {
-    throw new TransferLimitsError(
-      "BAD_INPUT",
-      `${file} does not hold what it should:\n${z.prettifyError(new z.ZodError(parsed.error.issues.slice(0, 10)))}`,
-    );
-  }
-  return parsed.data;
-}
+const check = <T>(file: string, contents: string, schema: z.ZodType<T>): T =>
+  requireChecked(file, unsealed(file, contents), schema, {
+    code: "BAD_INPUT",
+    mend: "Run the study again, which writes the file anew",
+  });

@@ -1,7 +1,7 @@
 import { groupBy } from "../common/group-by.js";
 import { isShared, type TaskVariant } from "../common/vocabulary.js";
 import type { Answer, Counts, Saturation, Tally } from "../results/answers.js";
-import type { Claim, GainReference } from "../results/claims.js";
+import { type Claim, type GainReference, gainReferences } from "../results/claims.js";
 import { type Distance, distanceNames, type MeanDistance } from "../results/distances.js";
 import type { Finding } from "../results/findings.js";
 import type { CellSummary, StudyResults } from "../results/study.js";
@@ -101,7 +101,7 @@ const isOf = (variant: TaskVariant, one: TaskVariant): boolean =>
 export function computeCounts(
   results: Pick<StudyResults, "cells" | "learningCurves" | "cohort" | "distances" | "gains">,
   means: readonly MeanDistance[],
-  findings: readonly Finding[],
+  { claims, findings }: { claims: readonly Claim[]; findings: readonly Finding[] },
 ): Counts {
   const cells = [...results.cells, ...(results.learningCurves?.cells ?? [])];
   const of = (status: CellSummary["status"]) => cells.filter((cell) => cell.status === status).length;
@@ -113,6 +113,10 @@ export function computeCounts(
   return {
     cells: { all: cells.length, done: of("done"), failed: of("failed"), pending: of("pending") },
     excludedCases: results.cohort.excluded.length,
+    tested: gainReferences.flatMap((reference) => {
+      const tested = claims.filter((one) => one.reference === reference && one.adjustedP !== null).length;
+      return tested === 0 ? [] : [{ reference, claims: tested }];
+    }),
     distances: {
       all: means.length,
       saturated: kinds.length,

@@ -29,7 +29,7 @@ export function summariseResults(results: StudyResults): SummarisedResults {
     scores: results.scores ?? computeScores(cells),
     claims,
     answers: results.answers ?? computeAnswers(cells, claims, meanDistances),
-    counts: results.counts ?? computeCounts(results, meanDistances, findings),
+    counts: results.counts ?? computeCounts(results, meanDistances, { claims, findings }),
     findings,
     meanDistances,
     relations: results.relations ?? computeRelations({ ...results, claims }),

@@ -1,12 +1,22 @@
 import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import type { z } from "zod";
 import { removeTemporaries } from "../common/atomic-file.js";
 import { damageOf, readChecksums, writeChecksums } from "../common/checksums.js";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { readRegularText } from "../common/regular-file.js";
 import { readSealedJson, writeSealedJson } from "../common/sealed-json.js";
 import { isThere, type OnDamage, setAside } from "../common/set-aside.js";
-import type { CellFailure, CellResult, EpochRecord, PretrainingResult } from "../results/cell.js";
+import {
+  type CellFailure,
+  type CellResult,
+  cellFailureSchema,
+  cellResult,
+  type EpochRecord,
+  type PretrainingResult,
+  pretrainingResult,
+} from "../results/cell.js";
+import { checked, requireChecked } from "../results/checked.js";
 import { encoderFile, studyPaths } from "../results/paths.js";
 
 /**
@@ -103,20 +113,25 @@ export const writeFailure = (folder: string, failure: CellFailure): Promise<void
 
 /** Why a cell has no result; null where nothing sound is said about it. The next run tries it again in any case. */
 export async function readFailure(folder: string, id: string): Promise<CellFailure | null> {
-  const found = await readSealedJson<CellFailure>(studyPaths(folder).failure(id));
-  return found.state === "sound" ? found.value : null;
+  const found = await readSealedJson(studyPaths(folder).failure(id));
+  return found.state === "sound" ? checked(found.value, cellFailureSchema).value : null;
 }
 
 export const readCell = (folder: string, id: string): Promise<CellResult | null> =>
-  readJson<CellResult>(join(studyPaths(folder).cell(id), "cell.json"));
+  readResult(studyPaths(folder).cellResult(id), cellResult);
 
 export const readPretraining = (folder: string, id: string): Promise<PretrainingResult | null> =>
-  readJson<PretrainingResult>(join(studyPaths(folder).cell(id), "pretraining.json"));
+  readResult(studyPaths(folder).pretrainingResult(id), pretrainingResult);
 
-/** A file of a finished cell; null where it is not there. @throws `BAD_FILE` where it was damaged since the run began */
-async function readJson<T>(path: string): Promise<T | null> {
+/**
+ * A file of a finished cell; null where it is not there.
+ *
+ * @throws `BAD_FILE` where it was damaged since the run began, or does not hold what a cell's result does
+ */
+async function readResult<T>(path: string, schema: z.ZodType<T>): Promise<T | null> {
+  let value: unknown;
   try {
-    return JSON.parse(await readRegularText(path)) as T;
+    value = JSON.parse(await readRegularText(path));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ENOTDIR") return null;
@@ -127,16 +142,30 @@ async function readJson<T>(path: string): Promise<T | null> {
       { cause: error },
     );
   }
+  const mend = `Move ${dirname(path)} away, and run the study again: the cell is then computed anew`;
+  return requireChecked(path, value, schema, { code: "BAD_FILE", mend });
 }
 
-/** A sealed file of a study's folder. One that is damaged is set aside, and counts as absent. */
+/** A sealed file of a study's folder. One that is damaged, or not what it should be, is set aside, and counts as absent. */
 export async function readOwn<T extends object>(
   folder: string,
   path: string,
   onDamage: OnDamage,
+  schema?: z.ZodType,
 ): Promise<T | null> {
   const found = await readSealedJson<T>(path);
-  if (found.state === "damaged") onDamage(await setAside(folder, path, found.reason));
+  if (found.state === "absent") return null;
+  const reason =
+    found.state === "damaged"
+      ? found.reason
+      : schema &&
+        (({ faults }) => faults && `it does not hold what it should: ${faults}`)(
+          checked(found.value, schema),
+        );
+  if (reason) {
+    onDamage(await setAside(folder, path, reason));
+    return null;
+  }
   return found.state === "sound" ? found.value : null;
 }
 

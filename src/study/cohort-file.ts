@@ -1,8 +1,10 @@
-import { basename, join } from "node:path";
+import { basename } from "node:path";
 import type { PreparedCase } from "../cohort/preprocess.js";
 import { writeSealedJson } from "../common/sealed-json.js";
 import type { OnDamage } from "../common/set-aside.js";
 import type { TaskName } from "../common/vocabulary.js";
+import { cohortSchema } from "../results/cohort.js";
+import { studyPaths } from "../results/paths.js";
 import type { Exclusion, PatientExposure } from "../results/study.js";
 import { readOwn } from "./cell-folder.js";
 import type { Study } from "./schema.js";
@@ -92,14 +94,12 @@ export function cohortRequests(study: Study): [CohortRequest, ...CohortRequest[]
   return requests;
 }
 
-const pathOf = (folder: string): string => join(folder, "cohort.json");
-
 export const writeCohort = (folder: string, cohort: StudyCohort): Promise<void> =>
-  writeSealedJson(pathOf(folder), cohort);
+  writeSealedJson(studyPaths(folder).cohort, cohort);
 
 /** The cohort that an earlier run of the study saw; null before the first. */
 export const readCohort = (folder: string, onDamage: OnDamage): Promise<StudyCohort | null> =>
-  readOwn<StudyCohort>(folder, pathOf(folder), onDamage);
+  readOwn<StudyCohort>(folder, studyPaths(folder).cohort, onDamage, cohortSchema);
 
 /**
  * The ids of cases that differ between two cohorts: in one only, in another set, of another patient, with another label,

@@ -11,6 +11,7 @@ import type { Comparator, TaskName } from "../common/vocabulary.js";
 import { buildInfo } from "../native/runtime.js";
 import type { CellResult } from "../results/cell.js";
 import type { Claim } from "../results/claims.js";
+import type { Range } from "../results/distances.js";
 import { studyPaths } from "../results/paths.js";
 import type { CellSummary, Exclusion, StudyResults } from "../results/study.js";
 import { resultsOf } from "../statistics/cells.js";
@@ -251,7 +252,7 @@ const csvHeader = [
 type CsvRow = Partial<Record<(typeof csvHeader)[number], string | number | null>>;
 
 /** The numbers of a study in long format: one row a number. Gains are percents; times are not among them. */
-export function resultsCsv({ cells, gains, distances, learningCurves }: StudyResults): string {
+export function resultsCsv({ cells, gains, distances, drift = [], learningCurves }: StudyResults): string {
   const rows: CsvRow[] = [];
   for (const { task, strategy, model, comparator, seed, result } of cells) {
     if (!result) continue;
@@ -272,7 +273,15 @@ export function resultsCsv({ cells, gains, distances, learningCurves }: StudyRes
     const row = { task, strategy, model, comparator: "fine-tuned", reference, seed };
     rows.push({ ...row, quantity: "RPG", value: percent });
   }
-  for (const { name, paper, medianHeuristic, multiBandwidth, withoutKernel, ...of } of distances) {
+  for (const {
+    name,
+    paper,
+    medianHeuristic,
+    multiBandwidth,
+    withoutKernel,
+    depths = [],
+    ...of
+  } of distances) {
     const { task, strategy, model, seed } = of;
     const row = { task, strategy, model, comparator: "fine-tuned", reference: comparatorOf[name], seed };
     rows.push({ ...row, quantity: name, value: paper.biased });
@@ -280,10 +289,33 @@ export function resultsCsv({ cells, gains, distances, learningCurves }: StudyRes
     rows.push({ ...row, quantity: `${name} off-diagonal mean`, value: paper.offDiagonalMean });
     rows.push({ ...row, quantity: `${name} median heuristic`, value: medianHeuristic.biased });
     rows.push({ ...row, quantity: `${name} multi-bandwidth`, value: multiBandwidth.biased });
+    for (const { depth, kernel, withoutKernel: there } of depths) {
+      rows.push({ ...row, quantity: `${name} at ${depth}, median heuristic`, value: kernel?.biased ?? null });
+      rows.push({ ...row, quantity: `${name} at ${depth}, linear CKA`, value: there.linearCka });
+      rows.push({ ...row, quantity: `${name} at ${depth}, Procrustes`, value: there.procrustes });
+      rows.push({ ...row, quantity: `${name} at ${depth}, mean shift`, value: there.meanShift });
+    }
     if (withoutKernel === undefined) continue;
     rows.push({ ...row, quantity: `${name} linear CKA`, value: withoutKernel.linearCka });
     rows.push({ ...row, quantity: `${name} Procrustes`, value: withoutKernel.procrustes });
     rows.push({ ...row, quantity: `${name} mean shift`, value: withoutKernel.meanShift });
+  }
+  for (const { task, strategy, model, depths, ...ofSeeds } of drift) {
+    const row = { task, strategy, model, comparator: "fine-tuned", reference: "fine-tuned" };
+    const add = (what: string, range: Range | null) => {
+      for (const end of ["low", "mean", "high"] as const)
+        rows.push({ ...row, quantity: `Drift between seeds${what}, ${end}`, value: range?.[end] ?? null });
+    };
+    add("", ofSeeds.paper);
+    add(" median heuristic", ofSeeds.medianHeuristic);
+    add(" linear CKA", ofSeeds.linearCka);
+    add(" Procrustes", ofSeeds.procrustes);
+    add(" mean shift", ofSeeds.meanShift);
+    for (const { depth, linearCka, procrustes, meanShift } of depths) {
+      add(` at ${depth}, linear CKA`, linearCka);
+      add(` at ${depth}, Procrustes`, procrustes);
+      add(` at ${depth}, mean shift`, meanShift);
+    }
   }
   for (const { metric, points, ...of } of learningCurves?.curves ?? []) {
     const { task, strategy, model } = of;

@@ -13,6 +13,7 @@ import { encoderOf } from "../models/specification.js";
 import { loadEncoder } from "../models/weights.js";
 import { Network } from "../native/network.js";
 import type { CellResult, EpochRecord } from "../results/cell.js";
+import { keptScoresSchema } from "../results/cohort.js";
 import { encoderFile, studyPaths } from "../results/paths.js";
 import { computeClaims } from "../statistics/claims.js";
 import { checkForecasts, type ForecastCheck, type ForecastPoint } from "../statistics/forecast-check.js";
@@ -268,7 +269,7 @@ async function scoresWith(
     config.name,
     weights === null ? "random" : "pretrained",
   );
-  const kept = await readOwn<KeptScores>(output, path, onDamage);
+  const kept = await readOwn<KeptScores>(output, path, onDamage, keptScoresSchema);
   if (kept?.restsOn === restsOn) return kept;
   const cases = await Promise.all(trainingCases(shown).map((one) => openCase(one, device)));
   if (cases.length < 2)

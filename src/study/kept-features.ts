@@ -3,7 +3,7 @@ import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { isThere } from "../common/set-aside.js";
 import { readSafetensors } from "../native/safetensors.js";
 import type { Tensor } from "../native/tensor.js";
-import { studyPaths } from "../results/paths.js";
+import { cellFiles, studyPaths } from "../results/paths.js";
 import { type DepthFeatures, pooledFeaturesFile, readPooledFeatures } from "./pooled-features.js";
 
 /** Errors that lie in the features themselves: numbers that are not finite, or a file that is not what it should be. */
@@ -31,13 +31,13 @@ export class KeptFeatures {
 
   /** [cases, features]. @throws `NOT_FINITE`, `BAD_CHECKPOINT` */
   async embeddings(id: string): Promise<Tensor> {
-    const file = await readSafetensors(join(this.cell(id), "embeddings.safetensors"));
+    const file = await readSafetensors(join(this.cell(id), cellFiles.embeddings));
     return finite(await file.tensor("embeddings"), `the embeddings of ${id}`);
   }
 
   /** The ids of the test cases, in the order of the rows; of two cells the same where they were tested on the same. */
   async cases(id: string): Promise<string | undefined> {
-    const { metadata } = await readSafetensors(join(this.cell(id), "embeddings.safetensors"));
+    const { metadata } = await readSafetensors(join(this.cell(id), cellFiles.embeddings));
     return metadata.cases;
   }
 

@@ -14,7 +14,7 @@ import { encoderParameters, parameterCount } from "../models/weights.js";
 import { Network } from "../native/network.js";
 import { writeSafetensors } from "../native/safetensors.js";
 import type { PretrainingResult } from "../results/cell.js";
-import { encoderFile, studyPaths } from "../results/paths.js";
+import { cellFiles, encoderFile, studyPaths } from "../results/paths.js";
 import { basisOf, digest } from "./basis.js";
 import { architectureOf, type CellContext, CostMeter, executionOf, listeners, onDamageOf } from "./cell.js";
 import { completeCell, curveCsv } from "./cell-folder.js";
@@ -123,7 +123,7 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
     for (const { epoch, path } of await checkpoints.allKept())
       await linkOrCopy(path, join(partial, `encoder-${epoch}.safetensors`));
     await linkOrCopy(checkpoints.network(state.epoch), join(partial, "last.safetensors"));
-    await writeFileAtomically(join(partial, "curve.csv"), curveCsv(state.curve));
+    await writeFileAtomically(join(partial, cellFiles.curve), curveCsv(state.curve));
     const result: PretrainingResult = {
       id: cell.id,
       model: cell.model,
@@ -134,7 +134,7 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
       cost: await meter.total(context, trained),
       basis,
     };
-    await writeJson(join(partial, "pretraining.json"), result);
+    await writeJson(join(partial, cellFiles.pretraining), result);
   });
   return { metric: null };
 }

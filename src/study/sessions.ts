@@ -7,7 +7,7 @@ import type { Damage, OnDamage } from "../common/set-aside.js";
 import { addonHash } from "../native/build-hash.js";
 import { buildInfo } from "../native/runtime.js";
 import { studyPaths } from "../results/paths.js";
-import type { Session } from "../results/study.js";
+import { type Session, sessionsSchema } from "../results/study.js";
 import { readOwn } from "./cell-folder.js";
 
 /**
@@ -28,7 +28,12 @@ export class SessionLog {
 
   /** Reads the sessions so far. A file that is damaged is set aside: no number rests on it. */
   static async open(folder: string, onDamage: OnDamage): Promise<SessionLog> {
-    const read = await readOwn<{ sessions: Session[] }>(folder, studyPaths(folder).sessions, onDamage);
+    const read = await readOwn<{ sessions: Session[] }>(
+      folder,
+      studyPaths(folder).sessions,
+      onDamage,
+      sessionsSchema,
+    );
     return new SessionLog(folder, read?.sessions ?? []);
   }
 

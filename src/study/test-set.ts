@@ -6,6 +6,7 @@ import { TransferLimitsError } from "../common/errors.js";
 import { writeSafetensors } from "../native/safetensors.js";
 import { Tensor } from "../native/tensor.js";
 import type { CellResult, TestMetric } from "../results/cell.js";
+import { cellFiles } from "../results/paths.js";
 import type { Picture, Task } from "../tasks/task.js";
 import { cohortOf, type StudyCohort } from "./cohort-file.js";
 import type { Evaluation, Visit } from "./evaluate.js";
@@ -104,10 +105,10 @@ export async function test(
       if (features && "along" in features) await along.add(features.along);
     });
     const write = async (partial: string, prepared: readonly PreparedCase[]) => {
-      await writeEmbeddings(join(partial, "embeddings.safetensors"), embeddings, prepared);
+      await writeEmbeddings(join(partial, cellFiles.embeddings), embeddings, prepared);
       await along.write(partial, whose(prepared));
       if (task.pictures !== null)
-        await writePictures(join(partial, "examples.safetensors"), pictures, prepared, task.pictures);
+        await writePictures(join(partial, cellFiles.examples), pictures, prepared, task.pictures);
     };
     return { evaluation, write, [Symbol.dispose]: dispose };
   } catch (error) {

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { writeFileAtomically, writeJson } from "../common/atomic-file.js";
 import type { MeasuredMetric } from "../common/progress.js";
 import type { CellResult } from "../results/cell.js";
+import { cellFiles } from "../results/paths.js";
 import { completeCell, curveCsv } from "./cell-folder.js";
 import type { PlannedCell } from "./plan.js";
 import type { OpenSets, Tested } from "./test-set.js";
@@ -32,7 +33,7 @@ export async function completeTestedCell(
   await completeCell(folder, cell.id, async (partial) => {
     await keep(partial);
     await tested.write(partial, testCases);
-    await writeFileAtomically(join(partial, "curve.csv"), curveCsv(found.curve));
+    await writeFileAtomically(join(partial, cellFiles.curve), curveCsv(found.curve));
     const result: CellResult = {
       id: cell.id,
       task: cell.task as CellResult["task"],
@@ -44,7 +45,7 @@ export async function completeTestedCell(
       ...(division === null ? {} : { division }),
       ...found,
     };
-    await writeJson(join(partial, "cell.json"), result);
+    await writeJson(join(partial, cellFiles.result), result);
   });
   return { metric: { name: found.metric.name, value: found.metric.mean } };
 }

@@ -1,7 +1,8 @@
-import type { Distance, DriftBetweenSeeds, DriftVerdict } from "../../results/distances.js";
+import type { Distance, DriftBetweenSeeds, DriftVerdict, Range } from "../../results/distances.js";
 import { type DistanceFlag, distanceFlags, distanceNames } from "../../results/distances.js";
 import type { StudyResults } from "../../results/study.js";
 import type { Assets } from "../assets.js";
+import { type CsvRow, csv } from "../csv.js";
 import { depthsFigure } from "../figures/depths.js";
 import { specificationsFigure } from "../figures/specifications.js";
 import { fixed, names } from "../format.js";
@@ -91,19 +92,40 @@ cases, the sum over five bandwidths, and the kernel’s means within and between
 ${warnings([
   ...all.flatMap(({ distance }) => distance.bySeed.filter(({ reason }) => reason === undefined)),
   ...undefinedOnes,
-])}${againstDrift(results.drift ?? [])}${await figures(results, shown, assets)}</section>`;
+])}${againstDrift(results.drift ?? [], assets)}${await figures(results, shown, assets)}</section>`;
 }
 
 /** D2P of each task and model, judged against what two trainings differ by. */
-function againstDrift(drift: readonly DriftBetweenSeeds[]): Html | null {
+function againstDrift(drift: readonly DriftBetweenSeeds[], assets: Assets): Html | null {
   if (drift.length === 0) return null;
+  // What figures shade.
+  assets.files.set("tables/drift.csv", csv(driftColumns, drift.flatMap(driftRows)));
   return html`<h3>D2P against the drift between seeds</h3>
 <p>Two trainings that differ in their seed alone never end in the same encoder. D2P is judged against the distances between
 them, not against 0.</p>
 <ul>${drift.map(
     ({ task, strategy, model, d2p }) =>
       html`<li><strong>${taskLabel({ task, strategy })}, ${model}: ${driftWords[d2p.verdict]}.</strong> ${d2p.reason}.</li>`,
-  )}</ul>`;
+  )}</ul><p class="quiet">Between which distances two seeds lie, for the embedding and at each depth: tables/drift.csv.</p>`;
+}
+
+const driftColumns = ["task", "strategy", "model", "depth", "measure", "pairs", "low", "mean", "high"];
+
+/** A line a measure of the embedding, and of each depth. */
+function driftRows({ task, strategy, model, pairs, ...drift }: DriftBetweenSeeds): CsvRow[] {
+  const of = (depth: string, measure: string, range: Range | null): CsvRow => ({
+    ...{ task, strategy, model, depth, measure, pairs },
+    ...(range ?? { low: null, mean: null, high: null }),
+  });
+  return [
+    of("", "MMD² biased", drift.paper),
+    of("", "median MMD² biased", drift.medianHeuristic),
+    ...[{ depth: "", ...drift }, ...drift.depths].flatMap(({ depth, linearCka, procrustes, meanShift }) => [
+      of(depth, "linear CKA", linearCka),
+      of(depth, "Procrustes", procrustes),
+      of(depth, "mean shift", meanShift),
+    ]),
+  ];
 }
 
 const driftWords: Record<DriftVerdict, string> = {
