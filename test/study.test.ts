@@ -176,7 +176,15 @@ describe("a study on phantoms", () => {
       .split("\n");
     expect(header).toBe("quantity,task,strategy,model,comparator,reference,seed,case,value");
     // 12 cells of 2 cases, mean and spread; 6 x Dice of the PI-RADS with a lesion and false alarms; 2 x 5 gains; 6 distances of 8 numbers.
-    expect(rows).toHaveLength(12 * 4 + 6 * 2 + 10 + 6 * 8);
+    const elsewhere = rows.filter((row) => / at |Drift/.test(row.split(",")[0] ?? ""));
+    expect(rows.length - elsewhere.length).toBe(12 * 4 + 6 * 2 + 10 + 6 * 8);
+    // Four numbers of a distance at a depth; of a task's drift between seeds the ends and the mean of five, and of three at a depth.
+    const at = reference.distances.flatMap(({ depths = [] }) => depths);
+    const drift = reference.drift ?? [];
+    expect(elsewhere).toHaveLength(
+      4 * at.length + drift.reduce((sum, { depths }) => sum + 3 * 5 + 3 * 3 * depths.length, 0),
+    );
+    expect(at.length).toBeGreaterThan(6);
   });
 
   it("leaves no tensor alive, here or in its workers", () => {
