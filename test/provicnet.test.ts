@@ -389,7 +389,7 @@ describe("a vision transformer over slices", () => {
     [
       convNeXt,
       { kind: "conv1", outputs: 1 },
-      /convnext-v2-3d or resnet-3d but received conv1 or contrastive/,
+      /for an encoder of volumes such as resnet-3d but received conv1 or contrastive/,
     ],
     [{ ...small, heads: 5 }, undefined, /heads that divide the encoder's embedDim of 24 but received 5/],
     [{ ...small, axisTokens: 1 }, undefined, /encoder\.axisTokens/],
