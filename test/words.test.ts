@@ -19,7 +19,7 @@ const model = {
 const settings: { name: string; words: string; use: (word: never) => Promise<unknown> }[] = [
   {
     name: "encoder.family",
-    words: "convnext-v2-3d, resnet-3d or dino-vit",
+    words: "convnext-v2-3d, dino-vit, residual-encoder-3d, resnet-3d, swin-unetr-3d or torchscript",
     use: (family) => Network.build({ encoder: { ...encoder, family } as never }),
   },
   {

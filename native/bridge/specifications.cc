@@ -1,5 +1,10 @@
 #include "bridge/specifications.h"
 
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
 #include "bridge/arguments.h"
 #include "bridge/handles.h"
 #include "models/families.h"
@@ -102,10 +107,13 @@ Encoder read_encoder(const Napi::Value& value) {
   const Napi::Object object = transfer_limits::object(value, "encoder");
   const std::string family = text(object.Get("family"), "encoder.family");
   if (EncoderFamily::exists(family)) return EncoderFamily::read(family, *settings_of(object, "encoder"));
-  const auto read = word<Encoder (*)(const Napi::Object&)>(
-      object.Get("family"), "encoder.family",
-      {{"convnext-v2-3d", &read_convnext}, {"dino-vit", &read_dino_vit}, {"torchscript", &read_torchscript}});
-  return read(object);
+  const std::map<std::string, Encoder (*)(const Napi::Object&)> others = {
+      {"convnext-v2-3d", &read_convnext}, {"dino-vit", &read_dino_vit}, {"torchscript", &read_torchscript}};
+  if (const auto found = others.find(family); found != others.end()) return found->second(object);
+  std::vector<std::string> families = EncoderFamily::names();
+  for (const auto& [name, read] : others) families.push_back(name);
+  std::sort(families.begin(), families.end());
+  unexpected_word(family, "encoder.family", families);
 }
 
 HeadSpecification read_classifier(const Napi::Object& head) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -10,6 +11,7 @@
 
 #include "checks/checks.h"
 #include "layers/numerics.h"
+#include "models/resnet.h"
 #include "models/specification.h"
 #include "training/losses.h"
 
@@ -277,11 +279,11 @@ ConvNeXtSpecification small_convnext() {
   return encoder;
 }
 
-ResNetEncoderSpecification small_resnet() {
-  ResNetEncoderSpecification encoder;
-  encoder.features = 8;
-  encoder.blocks = {1, 1, 2, 1};
-  return encoder;
+PyramidMaker small_resnet() {
+  ResNetShape shape;
+  shape.features = 8;
+  shape.blocks = {1, 1, 2, 1};
+  return [shape] { return std::make_shared<ResNetEncoder>(shape); };
 }
 
 DinoVitSpecification small_vit() {

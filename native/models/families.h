@@ -20,13 +20,23 @@ class EncoderFamily {
   // Takes the settings apart, with their ranges, and says how the encoder is made; throws BAD_INPUT.
   using Reader = PyramidMaker (*)(const Settings& encoder);
 
-  EncoderFamily(const char* name, Reader read);
+  // `name` must live as long as the program: a literal. Registering allocates nothing, for it happens before anyone could
+  // catch what it threw.
+  EncoderFamily(const char* name, Reader read) noexcept;
 
   // Whether there is a family of that name.
   static bool exists(const std::string& name);
   // Throws BAD_INPUT where what is given is not what the family can have.
   static PyramidMaker read(const std::string& name, const Settings& encoder);
+  // In alphabetical order.
   static std::vector<std::string> names();
+
+ private:
+  static const EncoderFamily* find(const std::string& name);
+
+  const char* name_;
+  Reader read_;
+  const EncoderFamily* registered_before_;
 };
 
 }  // namespace transfer_limits

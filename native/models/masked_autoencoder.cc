@@ -36,7 +36,7 @@ MaskedAutoencoder::MaskedAutoencoder(std::shared_ptr<PyramidEncoder> encoder,
 at::Tensor MaskedAutoencoder::on_patches(const at::Tensor& volume, const at::Tensor& keep) {
   const std::vector<at::Tensor> stages = encoder_->stages(volume, keep);
   const at::IntArrayRef grid = keep.sizes().slice(2);
-  const at::Tensor deepest = resize_to(stages[3], grid);
+  at::Tensor deepest = resize_to(stages[3], grid);
   if (encoder_->stride() <= kPatch) return deepest;
   return at::cat({resize_to(stages[2], grid), deepest}, 1);
 }

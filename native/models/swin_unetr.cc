@@ -112,7 +112,8 @@ class SwinAttentionImpl : public torch::nn::Module {
         offset_.narrow(0, 0, tokens).narrow(1, 0, tokens).reshape({-1}).to(table_.device());
     const at::Tensor bias =
         table_.index_select(0, offset).reshape({tokens, tokens, heads_}).permute({2, 0, 1});
-    const double scale = 1.0 / std::sqrt(double(features / heads_));
+    const int64_t of_head = features / heads_;
+    const double scale = 1.0 / std::sqrt(double(of_head));
     at::Tensor scores = at::matmul(parts[0] * scale, parts[1].transpose(-2, -1)) + bias.unsqueeze(0);
     if (mask.defined()) {
       const int64_t of_sample = mask.size(0);

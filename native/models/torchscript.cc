@@ -307,8 +307,8 @@ TorchScriptEncoder::TorchScriptEncoder(const TorchScriptSpecification& specifica
       // In the plane of a slice: depth may go another way, and does in a module of slices.
       const auto& stride = specification_.stages[stage].stride;
       const double distance =
-          std::abs(std::log2(double(stride[1]) * double(stride[2])) / 2 - std::log2(double(strides_[index])));
-      if (distance >= closest) continue;
+          std::abs(std::log(double(stride[1]) * double(stride[2])) / 2 - std::log(double(strides_[index])));
+      if (distance > closest - 1e-9) continue;  // of two that are as close, the first
       closest = distance;
       chosen_[index] = stage;
     }
