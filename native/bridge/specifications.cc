@@ -94,11 +94,12 @@ Settings::Value setting_of(const Napi::Value& value, const std::string& name) {
 
 std::shared_ptr<const Settings> settings_of(const Napi::Object& object, const std::string& name) {
   std::map<std::string, Settings::Value> values;
+  const std::string prefix = name + ".";
   const Napi::Array keys = object.GetPropertyNames();
   for (uint32_t index = 0; index < keys.Length(); ++index) {
     const std::string key = keys.Get(index).ToString().Utf8Value();
     const Napi::Value value = object.Get(key);
-    if (!value.IsUndefined()) values.emplace(key, setting_of(value, name + "." + key));
+    if (!value.IsUndefined()) values.emplace(key, setting_of(value, prefix + key));
   }
   return std::make_shared<const Settings>(name, std::move(values));
 }

@@ -20,7 +20,7 @@ at::Tensor sum_of(double value) { return at::full({1}, value, at::kDouble); }
 // Of every kernel something of ordinary size, from tensors on `device`.
 std::vector<std::pair<std::string, at::Tensor>> some_of_each(const at::Device& device) {
   const at::NoGradGuard no_grad;
-  const auto placed = [&](std::vector<int64_t> size, uint64_t seed, at::ScalarType type) {
+  const auto placed = [&](const std::vector<int64_t>& size, uint64_t seed, at::ScalarType type) {
     return values(size, seed, type).to(device);
   };
   const at::Tensor x = placed({2, 17, 9, 19, 23}, 1, at::kFloat),
@@ -128,7 +128,7 @@ void check_large_tensors(Report& report) {
   if (report.target() != Target::kCuda) return;  // 10 to 20 GB of a GPU
   const at::NoGradGuard no_grad;
   const at::Device device = report.device();
-  const auto drawn = [&](std::vector<int64_t> size, at::ScalarType type) {
+  const auto drawn = [&](const std::vector<int64_t>& size, at::ScalarType type) {
     return at::rand(size, at::TensorOptions(device).dtype(type));
   };
   {

@@ -14,7 +14,8 @@ namespace transfer_limits {
 // The families of encoders that say in their own file how they are called, what their specification holds, and how the
 // network is made of it. A file registers its family by one object:
 //
-//   const EncoderFamily resnet("resnet-3d", [](const Settings& encoder) -> PyramidMaker { ... });
+//   PyramidMaker read_resnet(const Settings& encoder) { ... }
+//   const EncoderFamily resnet_family("resnet-3d", read_resnet);
 class EncoderFamily {
  public:
   // Takes the settings apart, with their ranges, and says how the encoder is made; throws BAD_INPUT.

@@ -153,28 +153,28 @@ class ResidualEncoder : public PyramidEncoder {
   std::vector<std::vector<ResidualDBlock>> stages_;
 };
 
-const EncoderFamily residual_encoder_family(
-    "residual-encoder-3d", [](const Settings& encoder) -> PyramidMaker {
-      ResidualEncoderShape shape;
-      shape.channels = encoder.integer("channels", 1, 4096);
-      shape.features = encoder.integers("features", 1, 65536);
-      const size_t count = shape.features.size();
-      require(count >= 4 && count <= 12, "Expected 4 to 12 stages for ", encoder.named("features"),
-              " but received ", count);
-      shape.blocks = encoder.integers("blocks", 1, 1000);
-      require(shape.blocks.size() == count, "Expected ", count, " whole numbers for ",
-              encoder.named("blocks"), ", as many as there are features, but received ", shape.blocks.size());
-      shape.strides = encoder.triples("strides", count, 1, 8);
-      shape.kernels = encoder.has("kernels") ? encoder.triples("kernels", count, 1, 15)
-                                             : std::vector<Triple>(count, Triple{3, 3, 3});
-      for (const Triple& kernel : shape.kernels) {
-        for (const int64_t edge : kernel) {
-          require(edge % 2 == 1, "Expected odd numbers for ", encoder.named("kernels"), " but received ",
-                  edge);
-        }
-      }
-      return [shape] { return std::make_shared<ResidualEncoder>(shape); };
-    });
+PyramidMaker read_residual_encoder(const Settings& encoder) {
+  ResidualEncoderShape shape;
+  shape.channels = encoder.integer("channels", 1, 4096);
+  shape.features = encoder.integers("features", 1, 65536);
+  const size_t count = shape.features.size();
+  require(count >= 4 && count <= 12, "Expected 4 to 12 stages for ", encoder.named("features"),
+          " but received ", count);
+  shape.blocks = encoder.integers("blocks", 1, 1000);
+  require(shape.blocks.size() == count, "Expected ", count, " whole numbers for ", encoder.named("blocks"),
+          ", as many as there are features, but received ", shape.blocks.size());
+  shape.strides = encoder.triples("strides", count, 1, 8);
+  shape.kernels = encoder.has("kernels") ? encoder.triples("kernels", count, 1, 15)
+                                         : std::vector<Triple>(count, Triple{3, 3, 3});
+  for (const Triple& kernel : shape.kernels) {
+    for (const int64_t edge : kernel) {
+      require(edge % 2 == 1, "Expected odd numbers for ", encoder.named("kernels"), " but received ", edge);
+    }
+  }
+  return [shape] { return std::make_shared<ResidualEncoder>(shape); };
+}
+
+const EncoderFamily residual_encoder_family("residual-encoder-3d", read_residual_encoder);
 
 }  // namespace
 }  // namespace transfer_limits

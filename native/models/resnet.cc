@@ -69,9 +69,11 @@ ResNetShape read_shape(const Settings& encoder) {
   return shape;
 }
 
-const EncoderFamily resnet_family("resnet-3d", [](const Settings& encoder) -> PyramidMaker {
+PyramidMaker read_resnet(const Settings& encoder) {
   return [shape = read_shape(encoder)] { return std::make_shared<ResNetEncoder>(shape); };
-});
+}
+
+const EncoderFamily resnet_family("resnet-3d", read_resnet);
 
 }  // namespace
 

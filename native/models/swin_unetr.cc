@@ -259,7 +259,7 @@ class SwinUnetrEncoder : public PyramidEncoder {
   std::array<torch::nn::LayerNorm, 4> merged_norm_ = {nullptr, nullptr, nullptr, nullptr};
 };
 
-const EncoderFamily swin_unetr_family("swin-unetr-3d", [](const Settings& encoder) -> PyramidMaker {
+PyramidMaker read_swin_unetr(const Settings& encoder) {
   SwinShape shape;
   shape.channels = encoder.integer("channels", 1, 4096);
   shape.features = encoder.integer("features", 1, 4096);
@@ -273,7 +273,9 @@ const EncoderFamily swin_unetr_family("swin-unetr-3d", [](const Settings& encode
             " but received ", shape.heads[stage]);
   }
   return [shape] { return std::make_shared<SwinUnetrEncoder>(shape); };
-});
+}
+
+const EncoderFamily swin_unetr_family("swin-unetr-3d", read_swin_unetr);
 
 }  // namespace
 }  // namespace transfer_limits
