@@ -14,6 +14,7 @@ import {
   disposable,
   type Forward,
   filledChannels,
+  imagePicture,
   judgedBySsim,
   needing,
   type Sample,
@@ -173,20 +174,8 @@ export function byDiffusion(task: ImageTask, options: DiffusionOptions): Task {
       return Tensor.gather([channel], [0]); // [1, 1, D, H, W]
     },
 
-    async picture(one: Sample, prediction) {
-      using reference = await (one.reference as Tensor).select(0, 0); // [D, H, W]
-      using condition = await one.input.select(0, 0);
-      const middle = Math.floor((reference.shape[0] as number) / 2);
-      const slice = task.slice ? await task.slice(condition, reference) : middle;
-      using answer = await prediction.select(0, 0); // [1, D, H, W]
-      using answerVolume = await answer.select(0, 0);
-      return disposable({
-        slice,
-        input: await condition.select(0, slice),
-        target: await reference.select(0, slice),
-        prediction: await answerVolume.select(0, slice),
-      });
-    },
+    picture: ({ input, reference }: Sample, prediction) =>
+      imagePicture({ input, target: reference as Tensor }, prediction, task.slice),
   };
 }
 

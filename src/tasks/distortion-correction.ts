@@ -12,8 +12,8 @@ import { byDiffusion, diffusionFaults, eitherWay, type ImageTask, imagePair } fr
 import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
 import {
   channelFill,
-  disposable,
   filledChannels,
+  imagePicture,
   judgedBySsim,
   needing,
   sampleOf,
@@ -110,19 +110,7 @@ export const distortionCorrection = (options: Named<DistortionCorrectionOptions>
     return sampleOf(input, original);
   },
 
-  async picture(sample, prediction) {
-    using target = await sample.target.select(0, 0); // [D, H, W]
-    using input = await sample.input.select(0, 0); // [D, H, W]
-    using answer = await prediction.select(0, 0); // [1, D, H, W]
-    using answerVolume = await answer.select(0, 0);
-    const slice = await mostDistorted(input, target);
-    return disposable({
-      slice,
-      input: await input.select(0, slice),
-      target: await target.select(0, slice),
-      prediction: await answerVolume.select(0, slice),
-    });
-  },
+  picture: (sample, prediction) => imagePicture(sample, prediction, mostDistorted),
 });
 
 /** The same for a diffusion model, which sees the distorted T2W. */

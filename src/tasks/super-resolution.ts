@@ -4,8 +4,8 @@ import { byDiffusion, diffusionFaults, eitherWay, type ImageTask, imagePair } fr
 import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
 import {
   channelFill,
-  disposable,
   filledChannels,
+  imagePicture,
   judgedBySsim,
   needing,
   sampleOf,
@@ -60,19 +60,9 @@ export const superResolution = (options: Own): Task => ({
     return sampleOf(input, image);
   },
 
-  async picture(sample, prediction) {
-    using target = await sample.target.select(0, 0); // [D, H, W]
-    const slice = Math.floor((target.shape[0] as number) / 2);
-    using input = await sample.input.select(0, 0); // [D / 2, H, W]
-    using answer = await prediction.select(0, 0); // [1, D, H, W]
-    using answerVolume = await answer.select(0, 0);
-    return disposable({
-      slice,
-      input: await input.select(0, Math.floor(slice / 2)),
-      target: await target.select(0, slice),
-      prediction: await answerVolume.select(0, slice),
-    });
-  },
+  // Each of the input's slices is two of the answer.
+  picture: (sample, prediction) =>
+    imagePicture(sample, prediction, undefined, (slice) => Math.floor(slice / 2)),
 });
 
 /** The same for a diffusion model, which sees each of the coarse slices twice: a volume as deep as the one it makes. */

@@ -266,3 +266,32 @@ export const disposable = <T extends object>(parts: T): T & Disposable => ({
     }
   },
 });
+
+/** The slice in the middle of what is wanted. */
+const middleSlice = (_: Tensor, target: Tensor): number => Math.floor((target.shape[0] as number) / 2);
+
+/**
+ * One slice of an image that was shown, of the one that was wanted, and of the one that was answered.
+ *
+ * @param prediction [1, 1, D, H, W]
+ * @param sliceOf which slice of the target, from the first channel of both, [D, H, W]
+ * @param shownAt which slice of the input shows the same place
+ */
+export async function imagePicture(
+  sample: Pick<Sample, "input" | "target">,
+  prediction: Tensor,
+  sliceOf: (input: Tensor, target: Tensor) => number | Promise<number> = middleSlice,
+  shownAt = (slice: number): number => slice,
+): Promise<Picture> {
+  using target = await sample.target.select(0, 0); // [D, H, W]
+  using input = await sample.input.select(0, 0);
+  const slice = await sliceOf(input, target);
+  using answer = await prediction.select(0, 0); // [1, D, H, W]
+  using answerVolume = await answer.select(0, 0);
+  return disposable({
+    slice,
+    input: await input.select(0, shownAt(slice)),
+    target: await target.select(0, slice),
+    prediction: await answerVolume.select(0, slice),
+  });
+}

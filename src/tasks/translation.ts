@@ -3,8 +3,8 @@ import { byDiffusion, diffusionFaults, eitherWay, type ImageTask, imagePair } fr
 import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
 import {
   channelFill,
-  disposable,
   filledChannels,
+  imagePicture,
   intensityFaults,
   judgedBySsim,
   needing,
@@ -50,19 +50,7 @@ const translating = ({ name, from, to }: Translating, fill: z.output<typeof chan
     return sampleOf(await stackChannels([shown], channels, fill), wanted);
   },
 
-  async picture(sample, prediction) {
-    using target = await sample.target.select(0, 0); // [D, H, W]
-    const slice = Math.floor((target.shape[0] as number) / 2);
-    using input = await sample.input.select(0, 0);
-    using answer = await prediction.select(0, 0); // [1, D, H, W]
-    using answerVolume = await answer.select(0, 0);
-    return disposable({
-      slice,
-      input: await input.select(0, slice),
-      target: await target.select(0, slice),
-      prediction: await answerVolume.select(0, slice),
-    });
-  },
+  picture: (sample, prediction) => imagePicture(sample, prediction),
 });
 
 /** The same for a diffusion model. */

@@ -125,12 +125,16 @@ function scriptText(script: ScriptInspection): string {
     `${dtype}${buffer ? ", buffer" : ""}`,
     shape.join(" x ") || "scalar",
   ]);
-  return [
+  return factsAndTensors(facts, rows);
+}
+
+/** What is known of a file, a line each, above the table of its tensors. */
+const factsAndTensors = (facts: readonly string[][], rows: string[][]): string =>
+  [
     ...facts.map(([name, value]) => printable(`${(name ?? "").padEnd(12)} ${value}`)),
     "",
     table(["tensor", "type", "shape"], rows),
   ].join("\n");
-}
 
 function weightsText(weights: WeightsInspection): string {
   const { path, format, parameters, tensors, state, besides, metadata, architecture } = weights;
@@ -173,11 +177,7 @@ function weightsText(weights: WeightsInspection): string {
     dtype,
     shape.join(" x ") || "scalar",
   ]);
-  return [
-    ...facts.map(([name, value]) => printable(`${(name ?? "").padEnd(12)} ${value}`)),
-    "",
-    table(["tensor", "type", "shape"], rows),
-  ].join("\n");
+  return factsAndTensors(facts, rows);
 }
 
 /** The wrappers in the names: what most begin with, or all that stand in some. */

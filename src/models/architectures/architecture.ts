@@ -103,3 +103,11 @@ export function countFrom(shapes: Shapes, name: (index: number) => string): numb
   while (shapes.has(name(count))) count++;
   return count;
 }
+
+/** What every encoder of volumes with four feature maps can be used for. */
+export const encoderOfVolumes = {
+  slices: false,
+  decoders: ["upernet", "unetr"],
+  pretraining: ["masked-autoencoder"],
+  finetune: "full",
+} as const satisfies Partial<EncoderArchitecture>;

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { section } from "../../common/validation.js";
 import type { ConvNeXtSpec } from "../../native/network-spec.js";
-import { countFrom, type EncoderArchitecture } from "./architecture.js";
+import { countFrom, type EncoderArchitecture, encoderOfVolumes } from "./architecture.js";
 import { sum } from "./size.js";
 import { four, size } from "./sizes.js";
 
@@ -48,10 +48,7 @@ export const convNeXtV2 = {
       dims: [16, 32, 64, 128],
     },
   },
-  slices: false,
-  decoders: ["upernet", "unetr"],
-  pretraining: ["masked-autoencoder"],
-  finetune: "full",
+  ...encoderOfVolumes,
   batchNormStride: null,
   names: {
     encoder: ["encoder."],

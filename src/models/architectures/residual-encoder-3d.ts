@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { section } from "../../common/validation.js";
 import type { ResidualEncoderSpec } from "../../native/network-spec.js";
-import { countFrom, type EncoderArchitecture, type Shapes } from "./architecture.js";
+import { countFrom, type EncoderArchitecture, encoderOfVolumes, type Shapes } from "./architecture.js";
 import { nothing, type Size, sum } from "./size.js";
 import { size } from "./sizes.js";
 
@@ -98,10 +98,7 @@ export const residualEncoder = {
       strides: [1, 2, 2, 2, 2, 2],
     },
   },
-  slices: false,
-  decoders: ["upernet", "unetr"],
-  pretraining: ["masked-autoencoder"],
-  finetune: "full",
+  ...encoderOfVolumes,
   batchNormStride: null,
   names: {
     encoder: ["encoder."],

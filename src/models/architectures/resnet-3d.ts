@@ -1,7 +1,12 @@
 import { z } from "zod";
 import { section } from "../../common/validation.js";
 import type { ResNetEncoderSpec, ResNetSpec } from "../../native/network-spec.js";
-import { countFrom, type EncoderArchitecture, type SpecialisedArchitecture } from "./architecture.js";
+import {
+  countFrom,
+  type EncoderArchitecture,
+  encoderOfVolumes,
+  type SpecialisedArchitecture,
+} from "./architecture.js";
 import { nothing, type Size, sum } from "./size.js";
 import { four, size } from "./sizes.js";
 
@@ -123,11 +128,7 @@ export const resNetEncoder = {
     /** For two CPU cores. */
     "resnet-demo-encoder": { family: "resnet-3d", channels: 3, features: 8, blocks: [1, 1, 1, 1] },
   },
-  slices: false,
-  // That of a ConvNeXt, to be compared with it.
-  decoders: ["upernet", "unetr"],
-  pretraining: ["masked-autoencoder"],
-  finetune: "full",
+  ...encoderOfVolumes,
   batchNormStride: 32,
   names: {
     encoder: ["encoder."],

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { section } from "../../common/validation.js";
 import type { SwinUnetrSpec } from "../../native/network-spec.js";
-import { countFrom, type EncoderArchitecture } from "./architecture.js";
+import { countFrom, type EncoderArchitecture, encoderOfVolumes } from "./architecture.js";
 import { nothing, type Size, sum } from "./size.js";
 import { four, size } from "./sizes.js";
 
@@ -88,10 +88,7 @@ export const swinUnetr = {
       window: 4,
     },
   },
-  slices: false,
-  decoders: ["upernet", "unetr"],
-  pretraining: ["masked-autoencoder"],
-  finetune: "full",
+  ...encoderOfVolumes,
   batchNormStride: null,
   names: {
     encoder: ["encoder."],

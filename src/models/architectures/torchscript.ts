@@ -3,7 +3,7 @@ import { z } from "zod";
 import { describe } from "../../common/errors.js";
 import { section } from "../../common/validation.js";
 import type { ScriptStage, TorchScriptSpec } from "../../native/network-spec.js";
-import type { EncoderArchitecture } from "./architecture.js";
+import { type EncoderArchitecture, encoderOfVolumes } from "./architecture.js";
 import { nothing, sum } from "./size.js";
 import { size } from "./sizes.js";
 
@@ -109,10 +109,7 @@ export const torchScript = {
   }),
   presets: {},
   // Slices are looked at one by one, and a volume's channels repeated as for any encoder of volumes.
-  slices: false,
-  decoders: ["upernet", "unetr"],
-  pretraining: ["masked-autoencoder"],
-  finetune: "full",
+  ...encoderOfVolumes,
   // Whether it has one is in the file, which the networks themselves look at.
   batchNormStride: null,
   names: {
