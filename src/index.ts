@@ -34,7 +34,7 @@ export {
 } from "./cohort/prepare-volume.js";
 export { type ErrorCode, TransferLimitsError } from "./common/errors.js";
 export type { CellLabel, MeasuredMetric, StudyEvent } from "./common/progress.js";
-export type { Comparator, Strategy, TaskKind } from "./common/vocabulary.js";
+export type { Comparator, Strategy } from "./common/vocabulary.js";
 /** Denoising diffusion: noise schedules, noising, and sampling with a network that predicts noise, velocity or image. */
 export * as diffusion from "./diffusion/index.js";
 export {
@@ -164,6 +164,7 @@ export type { PlannedCell, StudyPlan, Trains } from "./study/plan.js";
 export { type RunOptions, runStudy } from "./study/run.js";
 export { type Study, type StudyInput, studySchema, type TrainingSettings } from "./study/schema.js";
 export type { Augmentation } from "./tasks/augmentation.js";
+export type { TaskKind } from "./tasks/index.js";
 /** What the tasks are judged by: SSIM, Dice, specificity at a sensitivity, and what stands beside them. */
 export * as metrics from "./tasks/metrics.js";
 export type { ChannelFill } from "./tasks/task.js";

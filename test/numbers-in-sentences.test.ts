@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 import { randomStream } from "../dist/common/random.js";
-import type { TaskKind } from "../dist/common/vocabulary.js";
 import { casesFigure } from "../dist/report/figures/cases.js";
 import { gainFigure } from "../dist/report/figures/gain.js";
 import { scratchFigure } from "../dist/report/figures/scratch.js";
@@ -12,6 +11,7 @@ import { caveats, leaks, modelAnswers } from "../dist/report/sentences.js";
 import { summarise } from "../dist/report/summary.js";
 import type { StudyResults } from "../dist/results/study.js";
 import { summariseResults } from "../dist/statistics/study-summary.js";
+import type { TaskKind } from "../dist/tasks/index.js";
 import { studyResults } from "./report-fixture.js";
 
 const studies = 500;

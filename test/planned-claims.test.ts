@@ -10,7 +10,7 @@ import { openClaims, plannedClaims } from "../dist/study/planned-claims.js";
 import type { CohortPreview } from "../dist/study/preview.js";
 import { resolveStudy } from "../dist/study/resolve.js";
 import type { Study, StudyInput } from "../dist/study/schema.js";
-import { defaultSpreads } from "../dist/tasks/expected-spreads.js";
+import { definitionOf } from "../dist/tasks/index.js";
 import { cli, smallStudy } from "./cli-fixture.js";
 import { writeStudyFolder } from "./report-fixture.js";
 
@@ -95,7 +95,7 @@ describe("what a plan says of intervals", () => {
     expect(three[0]?.halfWidth).toBeGreaterThan(0.3);
     expect(three[0]).toMatchObject({
       spreadFrom: "default",
-      spread: defaultSpreads["pirads-classification"],
+      spread: definitionOf("pirads-classification").metric.spread,
     });
   });
 

@@ -5,14 +5,14 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type CaseVolumes, openCase } from "../dist/cohort/case-volumes.js";
 import type { CaseLabels } from "../dist/cohort/columns.js";
 import { randomStream } from "../dist/common/random.js";
-import { paperTasks, taskKinds } from "../dist/common/vocabulary.js";
+import { paperTasks } from "../dist/common/vocabulary.js";
 import { writeSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { resolveStudy } from "../dist/study/resolve.js";
 import { type StudyInput, taskSchema } from "../dist/study/schema.js";
 import { neverMet } from "../dist/study/usable-cases.js";
 import { kappa } from "../dist/tasks/classification.js";
-import { type TaskSpec, taskDefinitions, taskOf, trivialOf } from "../dist/tasks/index.js";
+import { type TaskSpec, taskKinds, taskOf, trivialOf } from "../dist/tasks/index.js";
 import { surfaceDistances } from "../dist/tasks/surface-distances.js";
 import { ridgeRegression } from "../dist/tasks/trivial/ridge-regression.js";
 
@@ -84,10 +84,18 @@ const faultsOf = (task: unknown): string[] => {
 const draw = () => randomStream(1, "any");
 
 describe("Kinds of tasks", () => {
-  it("are the paper's, and those that a study fills in; the higher metric is the better one in each", () => {
-    expect(Object.keys(taskDefinitions)).toEqual([...taskKinds]);
+  it("are the paper's in its order, then those that a study fills in, each an entry of the schema", () => {
     expect(taskKinds.slice(0, paperTasks.length)).toEqual([...paperTasks]);
-    for (const { metric } of Object.values(taskDefinitions)) expect(metric.better).toBe("higher");
+    expect(taskKinds).toEqual(
+      expect.arrayContaining(["classification", "regression", "segmentation", "translation"]),
+    );
+    expect(taskSchema.options.map(({ shape }) => shape.kind.value)).toEqual(taskKinds);
+  });
+
+  it("lend their names to no task of another kind", () => {
+    expect(faultsOf({ kind: "segmentation", mask: "tumour", name: "regression" })).toEqual([
+      'tasks.0.name: expected another name: "regression" is that of a kind of tasks',
+    ]);
   });
 
   it("are completed from the cohort's columns, and resolve to themselves", () => {

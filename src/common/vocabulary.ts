@@ -9,16 +9,6 @@ export const paperTasks = [
 /** A task of the paper. @useDeclaredType */
 export type PaperTask = (typeof paperTasks)[number];
 
-/** Every kind of task: those of the paper, each of which is one, and those that a study fills in. */
-export const taskKinds = [
-  ...paperTasks,
-  "classification",
-  "segmentation",
-  "regression",
-  "translation",
-] as const;
-/** A kind of task. @useDeclaredType */
-export type TaskKind = (typeof taskKinds)[number];
 /** What a study calls a task, which stands in results and reports: its kind, where it says no name. @useDeclaredType */
 export type TaskName = string;
 

@@ -4,8 +4,8 @@ import type { GainReference, WouldSettle } from "../results/claims.js";
 import { type Claim, gainReferences } from "../results/claims.js";
 import { expectedOfDivisions } from "../statistics/divided.js";
 import { detectableDifference, expectedHalfWidth } from "../statistics/planning.js";
-import { defaultSpreads, type ExpectedSpread } from "../tasks/expected-spreads.js";
-import { taskOf } from "../tasks/index.js";
+import type { ExpectedSpread } from "../tasks/expected-spreads.js";
+import { definitionOf, taskOf } from "../tasks/index.js";
 import type { StudyPlan } from "./plan.js";
 import type { CohortPreview } from "./preview.js";
 import type { Study } from "./schema.js";
@@ -127,7 +127,7 @@ function spreadOf(
   const planted = expected[kind];
   return planted
     ? { spread: planted, spreadFrom: "study" }
-    : { spread: defaultSpreads[kind], spreadFrom: "default" };
+    : { spread: definitionOf(kind).metric.spread, spreadFrom: "default" };
 }
 
 /** The spread that an earlier claim saw; null where it saw none. */

@@ -17,7 +17,7 @@ import { keyMaps } from "../models/checkpoints/key-maps/index.js";
 import { encoderOf, publishedDecoder, specialisedOf } from "../models/specification.js";
 import type { EncoderSpec } from "../native/network-spec.js";
 import type { PreparedAs } from "../tasks/definition.js";
-import { completedTask, nameOf, strategiesOf, taskFaults, taskOf } from "../tasks/index.js";
+import { completedTask, isKind, nameOf, strategiesOf, taskFaults, taskOf } from "../tasks/index.js";
 import { smallestBatch } from "../tasks/task.js";
 import { augmentationFaults } from "./augmentation-faults.js";
 import { microBatchFaults } from "./micro-batch.js";
@@ -406,8 +406,10 @@ function checkTasks(config: StudyConfig, fault: Report): void {
   config.tasks.forEach((task, index) => {
     const complete = completeTask(task, config);
     const { kind, name, training } = complete;
-    if (name !== kind && isPaperTask(name))
-      fault(["tasks", index, "name"], `expected another name: "${name}" is that of a task of the paper`);
+    if (name !== kind && isKind(name)) {
+      const whose = isPaperTask(name) ? "a task of the paper" : "a kind of tasks";
+      fault(["tasks", index, "name"], `expected another name: "${name}" is that of ${whose}`);
+    }
     const { shape } = taskOf(complete);
     const smallest = smallestBatch(shape);
     if (training.batchSize < smallest) {

@@ -3,13 +3,12 @@ import { cohortSchema, splitSchema } from "../cohort/schema.js";
 import { section } from "../common/validation.js";
 import {
   comparators,
+  ownStrategy,
   type PretrainMethod,
   paperTasks,
   pretrainMethods,
   type Strategy,
-  type TaskKind,
   type TaskName,
-  taskKinds,
 } from "../common/vocabulary.js";
 import { keyMapNames } from "../models/checkpoints/key-maps/index.js";
 import {
@@ -23,7 +22,8 @@ import {
 } from "../models/specification.js";
 import { augmentationSchema } from "../tasks/augmentation.js";
 import { diffusionOptions } from "../tasks/by-diffusion.js";
-import { definitionOf, taskDefinitions } from "../tasks/index.js";
+import type { TaskDefinition } from "../tasks/definition.js";
+import { type DefinitionOf, definitionOf, type TaskKind, taskKinds } from "../tasks/index.js";
 
 const fileName = z
   .string()
@@ -233,65 +233,34 @@ const diffusionFields = {
 /** What a study calls a task, in results and reports; default: its kind. Two of a kind need two names. */
 const taskName = fileName.optional();
 
-export const taskSchema = z.discriminatedUnion("kind", [
-  section({
-    kind: z.literal("pirads-classification"),
-    name: taskName,
-    ...taskDefinitions["pirads-classification"].options,
-    ...taskFields,
-  }),
-  section({
-    kind: z.literal("lesion-segmentation"),
-    name: taskName,
-    ...taskDefinitions["lesion-segmentation"].options,
-    ...taskFields,
-  }),
-  section({
-    kind: z.literal("super-resolution"),
-    name: taskName,
-    ...taskDefinitions["super-resolution"].options,
-    ...taskFields,
-    ...diffusionFields,
-  }),
-  section({
-    kind: z.literal("distortion-correction"),
-    name: taskName,
-    ...taskDefinitions["distortion-correction"].options,
-    ...taskFields,
-    ...diffusionFields,
-  }),
-  section({
-    kind: z.literal("modality-translation"),
-    name: z.literal("modality-translation").optional(),
-    ...taskDefinitions["modality-translation"].options,
-    ...taskFields,
-  }),
-  section({
-    kind: z.literal("classification"),
-    name: taskName,
-    ...taskDefinitions.classification.options,
-    ...taskFields,
-  }),
-  section({
-    kind: z.literal("segmentation"),
-    name: taskName,
-    ...taskDefinitions.segmentation.options,
-    ...taskFields,
-  }),
-  section({
-    kind: z.literal("regression"),
-    name: taskName,
-    ...taskDefinitions.regression.options,
-    ...taskFields,
-  }),
-  section({
-    kind: z.literal("translation"),
-    name: taskName,
-    ...taskDefinitions.translation.options,
-    ...taskFields,
-    ...diffusionFields,
-  }),
-]);
+/** Fields of a task of a kind, as a study file holds them. */
+type TaskShape<Kind extends string, Options extends z.core.$ZodLooseShape> = {
+  kind: z.ZodLiteral<Kind>;
+  name: typeof taskName;
+} & Options &
+  typeof taskFields &
+  (Options extends { diffusion: unknown } ? typeof diffusionFields : unknown);
+
+function taskSection<Kind extends string, Options extends z.core.$ZodLooseShape>({
+  kind,
+  options,
+}: TaskDefinition<Kind, Options>) {
+  // Results tell by its name that a task's own way is diffusion.
+  const name = ownStrategy(kind) === "direct" ? taskName : z.literal(kind).optional();
+  const shape = { kind: z.literal(kind), name, ...options, ...taskFields };
+  return section(
+    ("diffusion" in options ? { ...shape, ...diffusionFields } : shape) as TaskShape<Kind, Options>,
+  );
+}
+
+type TaskSections = {
+  [Kind in TaskKind]: ReturnType<typeof taskSection<Kind, DefinitionOf<Kind>["options"]>>;
+}[TaskKind];
+
+export const taskSchema = z.discriminatedUnion(
+  "kind",
+  taskKinds.map((kind) => taskSection(definitionOf(kind))) as unknown as [TaskSections, ...TaskSections[]],
+);
 
 const atLeast0 = z.number().min(0);
 const expectedSpread = section({ seed: atLeast0, patient: atLeast0, interaction: atLeast0 });

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { Tensor } from "../native/tensor.js";
 import { type Classifying, classIn } from "./classes.js";
 import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
+import { spreadOfSpecificity } from "./expected-spreads.js";
 import { auc, confusionMatrix, quadraticWeightedKappa, specificityAtSensitivity } from "./metrics.js";
 import {
   channelFill,
@@ -191,7 +192,12 @@ export const classificationTask = defineTask({
   kind: "classification",
   label: "Classification",
   options: { ...options, ordered: z.boolean().optional() },
-  metric: { name: "Specificity at sensitivity 0.9", better: "higher", margin: 0.05 },
+  metric: {
+    name: "Specificity at sensitivity 0.9",
+    better: "higher",
+    margin: 0.05,
+    spread: spreadOfSpecificity,
+  },
   specialised: "resnet-50",
   complete: (given, { reference, labels }) => {
     const label = labels[given.label];

@@ -2,8 +2,9 @@ import type { z } from "zod";
 import type { CohortColumns } from "../cohort/columns.js";
 import { describe } from "../common/errors.js";
 import { nearest } from "../common/validation.js";
-import type { Strategy, TaskKind } from "../common/vocabulary.js";
+import type { Strategy } from "../common/vocabulary.js";
 import type { SpecialisedName } from "../models/catalogue.js";
+import type { ExpectedSpread } from "./expected-spreads.js";
 import type { Task } from "./task.js";
 import type { Trivial } from "./trivial/trivial.js";
 
@@ -28,9 +29,12 @@ export type OptionsOf<Shape extends z.core.$ZodLooseShape> = z.infer<z.ZodObject
 /** Options of a task that a study may have given a name. */
 export type Named<Options> = Options & { name?: string | undefined };
 
-/** Everything about a task: one file each, listed in `tasks/index.ts`. */
+/** Which values of a metric are the better ones. */
+export type Better = "higher" | "lower";
+
+/** Everything about a task: one file each, listed in `tasks/kinds.ts`. */
 export interface TaskDefinition<
-  Kind extends TaskKind = TaskKind,
+  Kind extends string = string,
   Shape extends z.core.$ZodLooseShape = z.core.$ZodLooseShape,
 > {
   readonly kind: Kind;
@@ -40,9 +44,11 @@ export interface TaskDefinition<
   readonly options: Shape;
   readonly metric: {
     readonly name: string;
-    readonly better: "higher" | "lower";
+    readonly better: Better;
     /** The difference that does not matter in practice, where a study does not say otherwise. */
     readonly margin: number;
+    /** How much the difference of two models scatters, which a study is planned with that does not say it. */
+    readonly spread: ExpectedSpread;
   };
   /** The specialised model that the paper sets beside the foundation models. */
   readonly specialised: SpecialisedName;
@@ -57,7 +63,7 @@ export interface TaskDefinition<
 }
 
 /** Says what a task is, with its options' types. */
-export const defineTask = <Kind extends TaskKind, Shape extends z.core.$ZodLooseShape>(
+export const defineTask = <Kind extends string, Shape extends z.core.$ZodLooseShape>(
   definition: TaskDefinition<Kind, Shape>,
 ): TaskDefinition<Kind, Shape> => definition;
 

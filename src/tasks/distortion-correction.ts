@@ -10,6 +10,7 @@ import { Tensor } from "../native/tensor.js";
 import { distortionField, regionBehind, warp } from "../native/volumes.js";
 import { byDiffusion, diffusionFaults, eitherWay, type ImageTask, imagePair } from "./by-diffusion.js";
 import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
+import { spreadOfSsim } from "./expected-spreads.js";
 import {
   channelFill,
   filledChannels,
@@ -208,7 +209,7 @@ export const distortionCorrectionTask = defineTask({
   kind,
   label: "Distortion correction",
   options,
-  metric: { name: judgedBySsim.metric, better: "higher", margin: 0.01 },
+  metric: { name: judgedBySsim.metric, better: "higher", margin: 0.01, spread: spreadOfSsim },
   specialised: "vit-3d",
   complete: (given, { reference }) => ({ ...given, image: given.image ?? reference }),
   faults: ({ image, mask, answers, intensityBins, diffusion }, prepared) => {

@@ -1,49 +1,31 @@
 import type { CohortColumns } from "../cohort/columns.js";
 import { expected } from "../common/errors.js";
-import {
-  isPaperTask,
-  ownStrategy,
-  type Strategy,
-  strategies,
-  type TaskKind,
-  type TaskName,
-} from "../common/vocabulary.js";
-import { classificationTask } from "./classification.js";
+import { inTaskOrder, ownStrategy, type Strategy, strategies, type TaskName } from "../common/vocabulary.js";
 import type { OptionsOf, PreparedAs, TaskDefinition, TaskFault } from "./definition.js";
-import { distortionCorrectionTask } from "./distortion-correction.js";
-import { lesionSegmentationTask } from "./lesion-segmentation.js";
-import { modalityTranslationTask } from "./modality-translation.js";
-import { piradsClassificationTask } from "./pirads-classification.js";
-import { regressionTask } from "./regression.js";
-import { segmentationTask } from "./segmentation.js";
-import { superResolutionTask } from "./super-resolution.js";
+import * as listed from "./kinds.js";
 import type { Task } from "./task.js";
-import { translationTask } from "./translation.js";
 import type { Trivial } from "./trivial/trivial.js";
 
-/** Every kind of task: those of the paper in its order, then those that a study fills in. */
-export const taskDefinitions = {
-  "pirads-classification": piradsClassificationTask,
-  "lesion-segmentation": lesionSegmentationTask,
-  "super-resolution": superResolutionTask,
-  "distortion-correction": distortionCorrectionTask,
-  "modality-translation": modalityTranslationTask,
-  classification: classificationTask,
-  segmentation: segmentationTask,
-  regression: regressionTask,
-  translation: translationTask,
-} as const satisfies { [Kind in TaskKind]: { kind: Kind } };
+type Listed = (typeof listed)[keyof typeof listed];
+/** A kind of task. @useDeclaredType */
+export type TaskKind = Listed["kind"];
+/** What is said of a kind, with its options' types. */
+export type DefinitionOf<Kind extends TaskKind> = Extract<Listed, { readonly kind: Kind }>;
+
+const byKind = new Map<string, Listed>(
+  Object.values(listed).map((definition) => [definition.kind, definition]),
+);
+
+/** Every kind of task: those of the paper in its order, each of which is one, then those that a study fills in. */
+export const taskKinds = inTaskOrder(byKind.keys()) as readonly TaskKind[];
 
 /** A task's kind and options, complete, and the name that a study gives it. */
 export type TaskSpec = {
-  [Kind in TaskKind]: { kind: Kind; name?: TaskName | undefined } & OptionsOf<
-    (typeof taskDefinitions)[Kind]["options"]
-  >;
+  [Kind in TaskKind]: { kind: Kind; name?: TaskName | undefined } & OptionsOf<DefinitionOf<Kind>["options"]>;
 }[TaskKind];
 
 /** What a task is, which is given no options of another. */
-export const definitionOf = (kind: TaskKind): TaskDefinition =>
-  taskDefinitions[kind] as unknown as TaskDefinition;
+export const definitionOf = (kind: TaskKind): TaskDefinition => byKind.get(kind) as unknown as TaskDefinition;
 
 /** The strategies by which a task is to be learnt, always in the same order. */
 export const strategiesOf = (spec: TaskSpec): readonly Strategy[] =>
@@ -83,12 +65,13 @@ export const completedTask = <Spec extends TaskSpec>(spec: Spec, columns: Cohort
 
 /** A task as a person writes it at the beginning of a line, by what a study calls it. */
 export function labelOfTask(name: TaskName): string {
-  if (isPaperTask(name) || isKind(name)) return definitionOf(name).label;
+  if (isKind(name)) return definitionOf(name).label;
   const words = name.replace(/[-_.]+/g, " ");
   return `${words.slice(0, 1).toUpperCase()}${words.slice(1)}`;
 }
 
-const isKind = (name: TaskName): name is TaskKind => Object.hasOwn(taskDefinitions, name);
+/** Whether a name is that of a kind, which no task of another kind may have. */
+export const isKind = (name: TaskName): name is TaskKind => byKind.has(name);
 
 /**
  * Which values of a task's metric are the better ones: every kind of task is judged by a metric of which the higher is

@@ -1,5 +1,6 @@
 import { mean } from "simple-statistics";
 import { defineTask, type OptionsOf } from "./definition.js";
+import { spreadOfDice } from "./expected-spreads.js";
 import { piradsOf } from "./pirads-classes.js";
 import { segmenting, valuesOf } from "./segmentation.js";
 import { type Segmenting, segmentationOptions } from "./segmentation-classes.js";
@@ -54,7 +55,7 @@ export const lesionSegmentationTask = defineTask({
   kind,
   label: "Lesion segmentation",
   options: segmentationOptions,
-  metric: { name: "Dice", better: "higher", margin: 0.02 },
+  metric: { name: "Dice", better: "higher", margin: 0.02, spread: spreadOfDice },
   specialised: "unet-3d",
   create: lesionSegmentation,
   trivial: (options) => trivialSegmentation(what(options), "lesion in"),

@@ -13,7 +13,12 @@ export const modalityTranslationTask = defineTask({
   kind,
   label: "Modality translation",
   options: { ...diffusionOptions, channelFill },
-  metric: { name: judgedBySsim.metric, better: "higher", margin: 0.01 },
+  metric: {
+    name: judgedBySsim.metric,
+    better: "higher",
+    margin: 0.01,
+    spread: { seed: 0.01, patient: 0.02, interaction: 0.01 },
+  },
   specialised: "ddpm-unet",
   faults: (options, prepared) => [
     ...diffusionFaults(options),

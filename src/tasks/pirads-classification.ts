@@ -3,6 +3,7 @@ import type { CaseVolumes } from "../cohort/case-volumes.js";
 import type { Classifying } from "./classes.js";
 import { balancedWeights, classifying } from "./classification.js";
 import { defineTask, type OptionsOf } from "./definition.js";
+import { spreadOfSpecificity } from "./expected-spreads.js";
 import { classOf, piradsClasses, piradsOf } from "./pirads-classes.js";
 import { channelFill, type Task } from "./task.js";
 import { trivialClassification } from "./trivial/classification.js";
@@ -55,7 +56,12 @@ export const piradsClassificationTask = defineTask({
   kind,
   label: "PI-RADS classification",
   options,
-  metric: { name: `Specificity at sensitivity ${sensitivity}`, better: "higher", margin: 0.05 },
+  metric: {
+    name: `Specificity at sensitivity ${sensitivity}`,
+    better: "higher",
+    margin: 0.05,
+    spread: spreadOfSpecificity,
+  },
   specialised: "resnet-50",
   create: piradsClassification,
   trivial: (given) => trivialClassification(what(given), "gland"),

@@ -117,7 +117,12 @@ export const regressionTask = defineTask({
   kind: "regression",
   label: "Regression",
   options,
-  metric: { name: metric, better: "higher", margin: 0.05 },
+  metric: {
+    name: metric,
+    better: "higher",
+    margin: 0.05,
+    spread: { seed: 0.05, patient: 0.5, interaction: 0.2 },
+  },
   specialised: "resnet-50",
   complete: (given, { reference }) => ({ ...given, image: given.image ?? reference }),
   faults: ({ image, label }, { columns }) => {

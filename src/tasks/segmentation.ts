@@ -5,6 +5,7 @@ import { foregroundAbove } from "../common/foreground.js";
 import { overlap } from "../native/kernels.js";
 import { Tensor } from "../native/tensor.js";
 import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
+import { spreadOfDice } from "./expected-spreads.js";
 import { diceFrom } from "./metrics.js";
 import { loadClasses, type Segmenting, segmentationOptions } from "./segmentation-classes.js";
 import { surfaceDistances } from "./surface-distances.js";
@@ -206,7 +207,7 @@ export const segmentationTask = defineTask({
   kind: "segmentation",
   label: "Segmentation",
   options,
-  metric: { name: "Dice", better: "higher", margin: 0.02 },
+  metric: { name: "Dice", better: "higher", margin: 0.02, spread: spreadOfDice },
   specialised: "unet-3d",
   complete: (given, { reference, masks }) => {
     const labels = Object.entries(masks[given.mask]?.labels ?? {});

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { Tensor } from "../native/tensor.js";
 import { byDiffusion, diffusionFaults, eitherWay, type ImageTask, imagePair } from "./by-diffusion.js";
 import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
+import { spreadOfSsim } from "./expected-spreads.js";
 import {
   channelFill,
   filledChannels,
@@ -95,7 +96,7 @@ export const superResolutionTask = defineTask({
   kind,
   label: "Super-resolution",
   options,
-  metric: { name: judgedBySsim.metric, better: "higher", margin: 0.01 },
+  metric: { name: judgedBySsim.metric, better: "higher", margin: 0.01, spread: spreadOfSsim },
   specialised: "transunet-3d",
   complete: (given, { reference }) => ({ ...given, image: given.image ?? reference }),
   faults: ({ image, diffusion }, prepared) => {

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { byDiffusion, diffusionFaults, eitherWay, type ImageTask, imagePair } from "./by-diffusion.js";
 import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
+import { spreadOfSsim } from "./expected-spreads.js";
 import {
   channelFill,
   filledChannels,
@@ -67,7 +68,7 @@ export const translationTask = defineTask({
   kind,
   label: "Translation",
   options,
-  metric: { name: judgedBySsim.metric, better: "higher", margin: 0.01 },
+  metric: { name: judgedBySsim.metric, better: "higher", margin: 0.01, spread: spreadOfSsim },
   specialised: "unet-3d",
   complete: (given, { reference }) => ({ ...given, from: given.from ?? reference }),
   faults: ({ from = "", to, diffusion }, prepared) => {
