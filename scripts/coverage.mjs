@@ -74,6 +74,7 @@ function claims() {
 /** A true difference of just the margin, of either sign, called practically equal; spreads small enough to be called so. */
 function margin() {
   const equal = new Shares();
+  let setting = 0;
   for (const seeds of [2, 3, 5, 10]) {
     for (const [patients, spread] of [
       [37, 0.003],
@@ -82,6 +83,8 @@ function margin() {
       [148, 0.03],
     ]) {
       for (const run of [0, 0.3, 1]) {
+        // Settings of one size would otherwise share their draws, and studies be fewer than they seem.
+        const first = 1_000_000 * setting++;
         for (let study = 0; study < studiesOr(400); study++) {
           const settings = {
             ...{ tasks: 1, seeds, patients, gain: study % 2 ? 0.01 : -0.01 },
@@ -89,7 +92,7 @@ function margin() {
             patientSpread: spread,
             restSpread: spread,
           };
-          const cells = simulateStudy(settings, 32, study);
+          const cells = simulateStudy(settings, 32, first + study);
           const [claim] = computeClaims(cells, { margins: { [cells[0].task]: 0.01 } });
           const is = claim.verdict === "practically-equal";
           equal.add("all", is);
@@ -158,21 +161,43 @@ function specificity() {
       for (let seed = 0; seed < studies; seed++) {
         const scores = labels.map((label) => random.normal(label ? distance : 0));
         single.add(key, holds(specificityInterval({ labels, scores }, { seed, resamples: 400 }), truth));
-        if (seed >= studies / 2) continue;
-        // Two models that are alike: each seed's scores are those with a training's noise.
-        const model = () => [0, 1, 2].map(() => scores.map((score) => score + random.normal(0, 0.7)));
-        const cases = { labels, first: model(), second: model() };
-        two.add(key, holds(specificityDifference(cases, { seed, resamples: 200 }), 0));
+      }
+    }
+  }
+  for (const [positives, negatives] of [
+    [22, 15],
+    [88, 60],
+  ]) {
+    const labels = Array.from({ length: positives + negatives }, (_, i) => i < positives);
+    for (const trainings of [0, 0.3, 1]) {
+      for (const seeds of [3, 5, 10]) {
+        const random = randomStream(38, "two", positives, trainings, seeds);
+        const key = `distances scatter by ${trainings.toFixed(1)}, ${padded(seeds)} seeds`;
+        for (let seed = 0; seed < studies / 4; seed++) {
+          // Two models that are alike: scores are those of the patients, with each training's noise.
+          const patients = labels.map(() => random.normal());
+          const model = () => {
+            const own = labels.map(() => random.normal(0, 0.5));
+            return Array.from({ length: seeds }, () => {
+              const apart = 1.4 + random.normal(0, trainings);
+              return labels.map(
+                (label, i) => (label ? apart : 0) + patients[i] + own[i] + random.normal(0, 0.5),
+              );
+            });
+          };
+          const cases = { labels, first: model(), second: model() };
+          two.add(key, holds(specificityDifference(cases, { seed, resamples: 200 }), 0));
+        }
       }
     }
   }
   single.print("intervals of the specificity that hold it, one model");
-  two.print("intervals of the difference of two equal models that hold 0, three seeds each");
+  two.print("intervals of the difference of two equal models that hold 0");
 }
 
 /** Five tasks' gains over random weights and distances, both with the noise of patients and of trainings. */
 function relation() {
-  const [covered, widths] = [new Shares(), new Map()];
+  const [covered, widths, found] = [new Shares(), new Map(), new Map()];
   const patients = 37;
   for (const [name, gains, distances] of [
     ["r = 0.98", [0.02, 0.05, 0.08, 0.11, 0.14], [0.2, 0.3, 0.5, 0.6, 0.9]],
@@ -212,7 +237,7 @@ function relation() {
               measured.push({ ...of, seed, name: "D2R", paper: { biased, saturated: false }, shares });
             }
           }
-          const [{ resampled }] = statistics.computeRelations(
+          const [{ r, resampled }] = statistics.computeRelations(
             {
               cells: cells.map((result) => ({ ...result, status: "done", result })),
               claims: computeClaims(cells),
@@ -221,6 +246,7 @@ function relation() {
             { resamples: 200 },
           );
           covered.add(key, holds(resampled, truth));
+          found.set(key, [...(found.get(key) ?? []), { r, resampled }]);
           widths.set(key, [...(widths.get(key) ?? []), resampled.high - resampled.low]);
         }
       }
@@ -229,6 +255,12 @@ function relation() {
   covered.print(
     "intervals of r with patients and seeds drawn anew that hold the true r, five tasks and 37 patients",
   );
+  const seen = new Shares();
+  for (const [key, all] of found) {
+    const middle = Math.tanh(all.reduce((sum, { r }) => sum + Math.atanh(r), 0) / all.length);
+    for (const { resampled } of all) seen.add(`${key}: ${middle.toFixed(2)}`, holds(resampled, middle));
+  }
+  seen.print("the same, that hold the r which studies of such noise find in the middle");
   for (const [key, all] of widths)
     console.log(
       `  ${key}: ${(all.reduce((sum, one) => sum + one, 0) / all.length).toFixed(2)} wide on average`,

@@ -12,6 +12,7 @@ import { type Circumstances, costOf, doubtsAbout, requireCircumstances } from ".
 import { holm } from "./holm.js";
 import { average } from "./means.js";
 import { detectableDifference, fewSeeds, whatSettles } from "./planning.js";
+import { setDifference } from "./set-difference.js";
 import { type SpecificityDifference, specificityOf } from "./specificity-claim.js";
 import type { MeanSquare } from "./uncertain-spread.js";
 
@@ -77,7 +78,11 @@ export function computeClaims(
     const pooled = pooledSeeds(comparison, comparisons);
     const crossed = pair && crossedDifference(pair, pooled);
     const models = pair && pooled ? Math.round(pooled.degrees / (pair.seeds - 1)) : 1;
-    return { ...comparison, crossed, models, known: crossed ?? ofSet ?? divided };
+    const seeds = comparison.claim.seeds.length;
+    const whole =
+      ofSet &&
+      setDifference(ofSet.estimate, ofSet.spread, pooled && { ...pooled, value: pooled.value / seeds });
+    return { ...comparison, crossed, models, known: crossed ?? whole ?? divided };
   });
   const adjusted = new Map<Comparison, number>();
   for (const reference of gainReferences) {
@@ -259,23 +264,36 @@ function comparison(
 }
 
 /** The spread between seeds over all models that were compared on a task with few seeds; undefined where one is alone. */
-function pooledSeeds({ claim, pair }: Comparison, all: readonly Comparison[]): MeanSquare | undefined {
-  if (!pair?.bySeed || pair.seeds > fewSeeds) return undefined;
+function pooledSeeds(comparison: Comparison, all: readonly Comparison[]): MeanSquare | undefined {
+  const { claim } = comparison;
+  if (ofSeeds(comparison) === null || claim.seeds.length > fewSeeds) return undefined;
+  const patients = patientsOfEach(comparison);
   const alike = all.filter(
     (other) =>
       other.claim.reference === claim.reference &&
       other.claim.task === claim.task &&
       other.claim.strategy === claim.strategy &&
-      other.pair?.patients === pair.patients &&
-      other.pair.seeds >= 2,
+      patientsOfEach(other) === patients,
   );
   let degrees = 0;
   let sum = 0;
-  for (const { pair: other } of alike) {
-    if (!other?.bySeed) continue;
-    const { first, product, second } = other.bySeed;
-    degrees += other.seeds - 1;
-    sum += (other.seeds - 1) * (first - 2 * product + second);
+  for (const other of alike) {
+    const square = ofSeeds(other);
+    if (square === null) continue;
+    degrees += square.degrees;
+    sum += square.degrees * square.value;
   }
   return { value: sum / degrees, degrees };
+}
+
+const patientsOfEach = ({ pair, ofSet }: Comparison): number | undefined => pair?.patients ?? ofSet?.patients;
+
+/**
+ * What a comparison's own seeds differ by, however many there are; null for one seed, and where each divides the patients anew.
+ */
+function ofSeeds({ claim, pair, ofSet }: Comparison): MeanSquare | null {
+  if (ofSet) return { ...ofSet.spread.seeds, value: ofSet.spread.seeds.value * claim.seeds.length };
+  if (!pair?.bySeed) return null;
+  const { first, product, second } = pair.bySeed;
+  return { value: first - 2 * product + second, degrees: pair.seeds - 1 };
 }

@@ -3,8 +3,10 @@ import { expected, TransferLimitsError } from "../common/errors.js";
 import { groupBy } from "../common/group-by.js";
 import { randomStream } from "../common/random.js";
 import { auc, quadraticWeightedKappa, specificityAtSensitivity } from "../tasks/metrics.js";
-import { type OfDrawn, specificityOfDrawn } from "./drawn-specificity.js";
+import { specificityOfDrawn } from "./drawn-specificity.js";
+import { average } from "./means.js";
 import { normal975, normalTwoSided } from "./normal.js";
+import { setDifference, setSpread } from "./set-difference.js";
 import { quantile } from "./summary.js";
 
 /** Fewer positive or negative patients than these, and a specificity at a sensitivity says almost nothing. */
@@ -72,8 +74,9 @@ export type ScoresBySeed = readonly (readonly number[])[];
 
 /**
  * How much higher the specificity of the first model is than that of the second, averaged over the seeds that both have
- * (`first[s]` is compared with `second[s]`): both on the same resamples of patients, each with its threshold drawn anew,
- * and, of several seeds, on the same resamples of seeds, the interval widened by √(S / (S − 1)) for S seeds. With one seed the interval holds patients only, not trainings.
+ * (`first[s]` is compared with `second[s]`). Patients are drawn anew, the same ones for both models and all seeds, and with
+ * them each threshold; what resamples and what seeds differ by both stand in the interval, a seed's luck with a patient once.
+ * With one seed the interval holds patients only, not trainings.
  *
  * @throws `BAD_INPUT` as `specificityInterval`, or for seeds that differ in number
  */
@@ -83,7 +86,7 @@ export function specificityDifference(
 ): IntervalEstimate {
   requireOptions(cases, "cases");
   requireOptions(options);
-  const { first, second } = cases;
+  const { first, second, labels } = cases;
   requireList(first, "cases.first", "an array of scores a seed");
   requireList(second, "cases.second", "an array of scores a seed");
   if (first.length === 0 || first.length !== second.length)
@@ -94,77 +97,80 @@ export function specificityDifference(
     );
   for (const [side, lists] of Object.entries({ first, second })) {
     for (const [seed, scores] of lists.entries())
-      requireCases({ labels: cases.labels, scores, patients: cases.patients }, `cases.${side}[${seed}]`);
+      requireCases({ labels, scores, patients: cases.patients }, `cases.${side}[${seed}]`);
   }
-  const { sensitivity = 0.9 } = options;
-  const labels = cases.labels;
   const patients = cases.patients ?? labels.map((_, i) => String(i));
-  const seeds = first.map((_, index) => index);
-  const [own, other] = [first, second].map((bySeed) =>
-    bySeed.map((scores) => specificityOfDrawn(labels, scores, sensitivity)),
-  ) as [OfDrawn[], OfDrawn[]];
-  const difference = (drawn: readonly number[], drawnSeeds: readonly number[]): number => {
-    let sum = 0;
-    for (const seed of drawnSeeds) sum += (own[seed] as OfDrawn)(drawn) - (other[seed] as OfDrawn)(drawn);
-    return sum / drawnSeeds.length;
-  };
-  const everyCase = labels.map((_, i) => i);
-  const values = resampled({ labels, patients }, options, (drawn, integer) =>
-    difference(
-      drawn,
-      seeds.map(() => integer(seeds.length)),
-    ),
+  const { sensitivity = 0.9 } = options;
+  const { bySeed, drawn, fewest } = specificityDifferences(
+    { labels, patients, first, second },
+    { ...options, sensitivity },
   );
-  const answer = bootstrapped(difference(everyCase, seeds), values, labels, patients, "stratified bootstrap");
-  const one = "one seed: how much the result moves from one training to the next is not known";
-  if (seeds.length === 1) return { ...answer, note: answer.note === null ? one : `${answer.note}; ${one}` };
-  return widened(answer, seeds.length);
+  const of = { method: "stratified bootstrap", unit: "patient", n: new Set(patients).size } as const;
+  const estimate = average(bySeed);
+  const note = noteOn(labels, patients);
+  if (bySeed.length === 1) {
+    const one = "one seed: how much the result moves from one training to the next is not known";
+    const values = drawn.map(([value]) => value as number);
+    const answer = bootstrapped(estimate, values, labels, patients, of.method);
+    return { ...answer, note: note === null ? one : `${note}; ${one}` };
+  }
+  const spread = drawn.length < 2 ? null : setSpread(bySeed, drawn, fewest);
+  if (spread === null) return { estimate, low: null, high: null, se: null, ...of, note };
+  const judged = setDifference(estimate, spread);
+  const [low, high] = judged.interval(0.95);
+  return {
+    ...{ estimate, low: Math.max(-1, low), high: Math.min(1, high), se: judged.standardError },
+    ...of,
+    note,
+  };
+}
+
+/** Differences in specificity, first less second, one a seed: as they are, and on the same resamples of patients. */
+export function specificityDifferences(
+  cases: {
+    labels: readonly boolean[];
+    patients: readonly string[];
+    first: ScoresBySeed;
+    second: ScoresBySeed;
+  },
+  options: ResamplingOptions & { sensitivity: number },
+): { bySeed: number[]; drawn: number[][]; fewest: number } {
+  const { labels, patients, first, second } = cases;
+  const { tables, fewest } = specificityOfResamples({ labels, patients, scores: [first, second] }, options);
+  const [own, other] = tables as [number[][], number[][]];
+  const differences = own.map((row, seed) =>
+    row.map((value, column) => value - (other[seed]?.[column] as number)),
+  );
+  const columns = differences[0]?.map((_, column) => differences.map((row) => row[column] as number)) ?? [];
+  return { bySeed: columns[0] as number[], drawn: columns.slice(1), fewest };
 }
 
 /**
- * The specificity of several methods, each the mean over its seeds: as it is, and on resamples of patients and seeds, the
- * same ones for all methods, each with its threshold drawn anew.
+ * The specificity of several methods: of each a table with a row a seed, whose first column is of all patients, the others of
+ * resamples of them, the same ones for all methods and seeds, each with its threshold drawn anew.
  *
  * @param cases.scores of each method, one list a seed; as many seeds for all
- * @returns null where too few patients of a kind can be drawn
+ * @returns besides, of how many patients the kind is that has fewer; no resamples where that is one
  */
 export function specificityOfResamples(
-  { labels, patients, scores }: Required<Omit<ScoredCases, "scores">> & { scores: readonly ScoresBySeed[] },
+  {
+    labels,
+    patients,
+    scores,
+  }: { labels: readonly boolean[]; patients: readonly string[]; scores: readonly ScoresBySeed[] },
   options: ResamplingOptions & { sensitivity: number },
-): { estimate: number[]; drawn: number[][] } | null {
-  const { sensitivity } = options;
-  const names = patients as readonly string[];
-  const seeds = scores[0]?.length ?? 0;
-  const methods = scores.map((bySeed) => bySeed.map((own) => specificityOfDrawn(labels, own, sensitivity)));
-  const means = (cases: readonly number[], times: ReadonlyMap<number, number>): number[] =>
-    methods.map((bySeed) => {
-      let sum = 0;
-      for (const [seed, count] of times) sum += count * (bySeed[seed] as OfDrawn)(cases);
-      return sum / seeds;
-    });
-  const drawn = ofResamples({ labels, patients: names }, options, (cases, integer) => {
-    const times = new Map<number, number>();
-    for (let s = 0; s < seeds; s++) {
-      const seed = integer(seeds);
-      times.set(seed, (times.get(seed) ?? 0) + 1);
-    }
-    return means(cases, times);
-  });
-  if (drawn.length < 2) return null;
-  const once = new Map(Array.from({ length: seeds }, (_, seed) => [seed, 1]));
-  return { estimate: means([...labels.keys()], once), drawn };
-}
-
-/** Means of S drawn seeds vary by (S - 1) / S of what they should: the interval is widened about the estimate for that. */
-function widened(answer: IntervalEstimate, seeds: number): IntervalEstimate {
-  const { estimate, low, high, se } = answer;
-  if (low === null || high === null || se === null) return answer;
-  const factor = Math.sqrt(seeds / (seeds - 1));
+): { tables: number[][][]; fewest: number } {
+  const methods = scores.map((bySeed) =>
+    bySeed.map((own) => specificityOfDrawn(labels, own, options.sensitivity)),
+  );
+  const all = (cases: readonly number[]): number[][] =>
+    methods.map((bySeed) => bySeed.map((of) => of(cases)));
+  const drawn = [all([...labels.keys()]), ...ofResamples({ labels, patients }, options, all)];
   return {
-    ...answer,
-    low: Math.max(-1, estimate - (estimate - low) * factor),
-    high: Math.min(1, estimate + (high - estimate) * factor),
-    se: se * factor,
+    tables: methods.map((bySeed, method) =>
+      bySeed.map((_, seed) => drawn.map((values) => values[method]?.[seed] as number)),
+    ),
+    fewest: Math.min(...strata(labels, patients).map(({ length }) => length)),
   };
 }
 

@@ -1,15 +1,13 @@
 import type { CellResult } from "../results/cell.js";
-import { specificityDifference } from "./classification-intervals.js";
-import { normal95, normal975, normalTwoSided } from "./normal.js";
+import { specificityDifferences } from "./classification-intervals.js";
+import { average } from "./means.js";
+import { type SetSpread, setSpread } from "./set-difference.js";
 
-/** A difference of specificities with what judges it. */
+/** A difference of specificities, and what it varies by. */
 export interface SpecificityDifference {
   estimate: number;
-  standardError: number;
-  /** Below 0.05 exactly where the 95 % interval leaves out 0. */
-  p: number;
+  spread: SetSpread;
   patients: number;
-  interval(level: number): [low: number, high: number];
 }
 
 /** The sensitivity of a metric named so; null for any other. */
@@ -41,11 +39,11 @@ export function labelledScores(
   };
 }
 
-/** With fewer seeds a bootstrap over them knows too little of how they scatter. */
+/** With fewer seeds too little is known of how they scatter. */
 export const fewestSeeds = 3;
 
 /**
- * The difference in specificity of pairs of cells, one a seed: patients and seeds drawn anew, and with them the threshold.
+ * The difference in specificity of pairs of cells, one a seed: patients drawn anew, and with them the threshold.
  *
  * @returns null for another metric, fewer than three seeds, results that do not say what is positive, or too few patients
  */
@@ -59,21 +57,10 @@ export function specificityOf(
   if (known === null) return null;
   const { labels, patients, scores } = known;
   const scoresOf = (side: 0 | 1) => pairs.map((_, seed) => scores[2 * seed + side] as number[]);
-  const { estimate, low, high, se, n } = specificityDifference(
-    { labels, first: scoresOf(0), second: scoresOf(1), patients },
+  const { bySeed, drawn, fewest } = specificityDifferences(
+    { labels, patients, first: scoresOf(0), second: scoresOf(1) },
     { sensitivity },
   );
-  if (low === null || high === null || se === null) return null;
-  // As many standard errors as 0 lies from the estimate, by the half of the interval on that side.
-  const half = estimate > 0 ? estimate - low : high - estimate;
-  const p = half > 0 ? normalTwoSided((normal975 * Math.abs(estimate)) / half) : estimate === 0 ? 1 : 0;
-  return {
-    ...{ estimate, standardError: se, p, patients: n },
-    interval: (level) => {
-      if (level === 0.95) return [low, high];
-      // Narrower by the ratio of the normal quantiles: of two one-sided tests at 5 %.
-      const share = normal95 / normal975;
-      return [estimate - share * (estimate - low), estimate + share * (high - estimate)];
-    },
-  };
+  const spread = drawn.length < 2 ? null : setSpread(bySeed, drawn, fewest);
+  return spread && { estimate: average(bySeed), spread, patients: new Set(patients).size };
 }

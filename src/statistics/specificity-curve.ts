@@ -1,15 +1,17 @@
 import type { CellResult } from "../results/cell.js";
 import type { DifferenceTest, Table } from "./break-even.js";
 import { specificityOfResamples } from "./classification-intervals.js";
+import { average } from "./means.js";
+import { type SetSpread, setDifference, setSpread } from "./set-difference.js";
 import { fewestSeeds, labelledScores, sensitivityOf } from "./specificity-claim.js";
 
 /** Enough for an interval of 95 %; each takes a specificity of every training. */
 const resamples = 600;
 
 /**
- * Learning curves of the specificity at a sensitivity, which is no mean over patients: each table has one row, whose first
- * column is the specificity of a level, the mean over its seeds, and whose others are the same of patients and seeds that
- * were drawn anew, the same ones in every table.
+ * Learning curves of the specificity at a sensitivity, which is no mean over patients: each table has a row a seed, whose first
+ * column is the specificity of a level and whose others are the same of patients that were drawn anew, the same ones in every
+ * table.
  *
  * @param lists the cells of each table, one a seed, the same seeds in all
  * @returns null for another metric, fewer than three seeds, too few patients, and results that do not say what is positive
@@ -24,34 +26,19 @@ export function specificityTables(
   if (known === null) return null;
   const seeds = first.length;
   const scores = lists.map((_, list) => known.scores.slice(list * seeds, (list + 1) * seeds));
-  const found = specificityOfResamples({ ...known, scores }, { sensitivity, resamples });
-  if (found === null) return null;
-  const tables = scores.map((_, list) => [
-    [found.estimate[list] as number, ...found.drawn.map((values) => values[list] as number)],
-  ]);
-  return { tables, test: testOfResamples(Math.sqrt(seeds / (seeds - 1))) };
+  const { tables, fewest } = specificityOfResamples({ ...known, scores }, { sensitivity, resamples });
+  return (tables[0]?.[0]?.length ?? 0) < 3 ? null : { tables, test: testOfResamples(fewest) };
 }
 
-/**
- * Twice the smaller share of resamples on either side of no difference: below 0.05 where the middle 95 % of them leaves it
- * out. Means of S drawn seeds vary by (S - 1) / S of what they should, so that resamples are moved away from the estimate.
- */
+/** As that of a claim. */
 const testOfResamples =
-  (widened: number): DifferenceTest =>
-  ([first = []], [second = []]) => {
-    const differences = first.map((value, index) => value - (second[index] as number));
-    const [estimate = 0, ...drawn] = differences;
-    const moved = drawn.map((value) => estimate + widened * (value - estimate));
-    const share = (is: (value: number) => boolean) => moved.filter(is).length / moved.length;
-    return {
-      estimate,
-      p: Math.min(
-        1,
-        2 *
-          Math.min(
-            share((value) => value <= 0),
-            share((value) => value >= 0),
-          ),
-      ),
-    };
+  (fewest: number): DifferenceTest =>
+  (first, second) => {
+    const differences = first.map((row, seed) =>
+      row.map((value, i) => value - (second[seed]?.[i] as number)),
+    );
+    const columns = (differences[0] ?? []).map((_, i) => differences.map((row) => row[i] as number));
+    const [bySeed, ...drawn] = columns as [number[], ...number[][]];
+    const { estimate, p } = setDifference(average(bySeed), setSpread(bySeed, drawn, fewest) as SetSpread);
+    return { estimate, p };
   };
