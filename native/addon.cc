@@ -103,6 +103,9 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::volume_bounds>(exports, "volumeBounds");
   add<functions::volume_check_mask>(exports, "volumeCheckMask");
   exports.Set("foregroundAbove", volumes::kForegroundAbove);
+  add<functions::volume_count_labels>(exports, "volumeCountLabels");
+  add<functions::volume_surface_distances>(exports, "volumeSurfaceDistances");
+  add<functions::volume_detect>(exports, "volumeDetect");
   add<functions::volume_warp>(exports, "volumeWarp");
   add<functions::volume_jacobian_minimum>(exports, "volumeJacobianMinimum");
   add<functions::volume_distance_transform>(exports, "volumeDistanceTransform");

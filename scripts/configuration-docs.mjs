@@ -210,6 +210,7 @@ function columnsTable() {
 const filledIn = {
   classification: { image: "<image>", label: "<label>" },
   segmentation: { image: "<image>", mask: "<mask>" },
+  detection: { images: ["<image>"], mask: "<mask>" },
   regression: { image: "<image>", label: "<label>" },
   translation: { from: "<from>", to: "<to>" },
 };

@@ -3,6 +3,8 @@
 #include "bridge/handles.h"
 #include "bridge/promise.h"
 #include "volumes/crop_slices.h"
+#include "volumes/detections.h"
+#include "volumes/distance_transform.h"
 #include "volumes/distortion.h"
 #include "volumes/masks.h"
 #include "volumes/normalise.h"
@@ -11,6 +13,7 @@
 #include "volumes/smooth.h"
 #include "volumes/statistics.h"
 #include "volumes/stored_volume.h"
+#include "volumes/surface_distances.h"
 #include "volumes/warp.h"
 
 namespace transfer_limits::functions {
@@ -265,6 +268,85 @@ Napi::Value volume_check_mask(const Napi::CallbackInfo& info) {
         result.Set("mask", checked.mask.defined() ? TensorHandle::create(env, checked.mask) : env.Null());
         result.Set("values",
                    to_array(env, std::vector<double>(checked.values.begin(), checked.values.end())));
+        return Napi::Value(result);
+      });
+}
+
+Napi::Value volume_count_labels(const Napi::CallbackInfo& info) {
+  const at::Tensor mask = TensorHandle::get(info[0], "mask");
+  return promise(
+      info.Env(), mask.device(), [mask] { return volumes::count_labels(mask); },
+      [](Napi::Env env, const std::map<float, int64_t>& counts) {
+        auto result = Napi::Array::New(env, counts.size());
+        uint32_t index = 0;
+        for (const auto& [label, voxels] : counts) {
+          auto entry = Napi::Object::New(env);
+          entry.Set("label", double(label));
+          entry.Set("voxels", double(voxels));
+          result.Set(index++, entry);
+        }
+        return Napi::Value(result);
+      });
+}
+
+Napi::Value volume_surface_distances(const Napi::CallbackInfo& info) {
+  const at::Tensor found = TensorHandle::get(info[0], "found"), truth = TensorHandle::get(info[1], "truth");
+  const Napi::Object object = transfer_limits::object(info[2], "options");
+  const double above = number(object.Get("above"), "options.above");
+  const auto spacing = fixed_numbers<3>(object.Get("spacing"), "options.spacing");
+  const double tolerance = number(object.Get("tolerance"), "options.tolerance");
+  return promise(
+      info.Env(), found.device(),
+      [=] { return volumes::surface_distances(found.cpu(), above, truth.cpu(), spacing, tolerance); },
+      [](Napi::Env env, const volumes::SurfaceDistances& distances) {
+        auto result = Napi::Object::New(env);
+        result.Set("surfaceDice", distances.surface_dice);
+        result.Set("hausdorff95", distances.hausdorff95);
+        return Napi::Value(result);
+      });
+}
+
+Napi::Value volume_detect(const Napi::CallbackInfo& info) {
+  using Threshold = volumes::CandidateOptions::Threshold;
+  const at::Tensor map = TensorHandle::get(info[0], "map"), truth = TensorHandle::get(info[1], "truth");
+  const Napi::Object object = transfer_limits::object(info[2], "options");
+  volumes::CandidateOptions options;
+  options.kind = word<Threshold>(object.Get("kind"), "options.kind",
+                                 {{"fixed", Threshold::kFixed},
+                                  {"of-map", Threshold::kOfMap},
+                                  {"of-candidates", Threshold::kOfCandidates}});
+  options.threshold = number_or(object, "threshold", options.threshold);
+  options.divisor = number_or(object, "divisor", options.divisor);
+  options.fewest_voxels = integer_or(object, "fewestVoxels", options.fewest_voxels);
+  options.most = integer_or(object, "most", options.most);
+  const bool are_logits = boolean_or(object, "logits", false);
+  return promise(
+      info.Env(), map.device(),
+      [=] {
+        const torch::NoGradGuard no_grad;
+        return volumes::detect((are_logits ? map.sigmoid() : map).cpu(), truth.cpu(), options);
+      },
+      [](Napi::Env env, const volumes::Detections& found) {
+        auto candidates = Napi::Array::New(env, found.candidates.size());
+        for (size_t index = 0; index < found.candidates.size(); ++index) {
+          auto entry = Napi::Object::New(env);
+          entry.Set("confidence", found.candidates[index].confidence);
+          entry.Set("voxels", double(found.candidates[index].voxels));
+          candidates.Set(uint32_t(index), entry);
+        }
+        auto overlaps = Napi::Array::New(env, found.overlaps.size());
+        for (size_t index = 0; index < found.overlaps.size(); ++index) {
+          auto entry = Napi::Object::New(env);
+          entry.Set("candidate", double(found.overlaps[index].candidate));
+          entry.Set("lesion", double(found.overlaps[index].lesion));
+          entry.Set("voxels", double(found.overlaps[index].voxels));
+          overlaps.Set(uint32_t(index), entry);
+        }
+        auto result = Napi::Object::New(env);
+        result.Set("candidates", candidates);
+        result.Set("lesions", to_array(env, found.lesions));
+        result.Set("overlaps", overlaps);
+        result.Set("map", TensorHandle::create(env, found.map));
         return Napi::Value(result);
       });
 }

@@ -9,11 +9,6 @@
 
 namespace transfer_limits::volumes {
 
-// The exact Euclidean distance of each voxel of `mask` [D, H, W] to the nearest one of its foreground, in mm between centres,
-// float32, for voxels of size `spacing` [D, H, W] in mm. Separable lower envelopes of parabolas (Felzenszwalb and
-// Huttenlocher 2012, "Distance transforms of sampled functions"). Throws BAD_INPUT for an empty mask.
-at::Tensor distance_transform(const at::Tensor& mask, const std::array<double, 3>& spacing);
-
 // Where the rectum lies when no mask says so: the plane right behind the box around `gland` [D, H, W], as tall and as
 // wide as the box. Back is the end of the H axis, as preprocessing orders it. Throws BAD_INPUT for an empty mask.
 at::Tensor region_behind(const at::Tensor& gland);

@@ -128,4 +128,19 @@ CheckedMask check_mask(const at::Tensor& mask, bool binary) {
   return checked;
 }
 
+std::map<float, int64_t> count_labels(const at::Tensor& mask) {
+  const at::Tensor input = require_volume(mask, "mask");
+  const float* data = input.const_data_ptr<float>();
+  const int64_t count = input.numel();
+  std::map<float, int64_t> counts;
+  for (int64_t begin = 0; begin < count;) {
+    const float label = data[begin];
+    int64_t end = begin + 1;
+    while (end < count && data[end] == label) ++end;  // masks are runs of few values
+    if (label != 0) counts[label] += end - begin;
+    begin = end;
+  }
+  return counts;
+}
+
 }  // namespace transfer_limits::volumes

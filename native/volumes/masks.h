@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include "tensor.h"
@@ -32,5 +33,8 @@ struct CheckedMask {
 // Checks the values of a mask [D, H, W] before it is resampled. With `binary`, where foreground alone is meant, a graded
 // mask is taken too, and every label becomes 1. Otherwise the labels stay apart, and a graded mask is refused.
 CheckedMask check_mask(const at::Tensor& mask, bool binary);
+
+// How many voxels of `mask` [D, H, W] hold each value but 0, by value: labels, of which there are few.
+std::map<float, int64_t> count_labels(const at::Tensor& mask);
 
 }  // namespace transfer_limits::volumes

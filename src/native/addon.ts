@@ -226,6 +226,22 @@ export interface Addon {
     mask: TensorHandle,
     binary: boolean,
   ): Promise<{ kind: MaskKind; mask: TensorHandle | null; values: number[] }>;
+  volumeCountLabels(mask: TensorHandle): Promise<{ label: number; voxels: number }[]>;
+  volumeSurfaceDistances(
+    found: TensorHandle,
+    truth: TensorHandle,
+    options: object,
+  ): Promise<{ surfaceDice: number; hausdorff95: number }>;
+  volumeDetect(
+    map: TensorHandle,
+    truth: TensorHandle,
+    options: object,
+  ): Promise<{
+    candidates: { confidence: number; voxels: number }[];
+    lesions: number[];
+    overlaps: { candidate: number; lesion: number; voxels: number }[];
+    map: TensorHandle;
+  }>;
   volumeWarp(volume: TensorHandle, field: TensorHandle): Promise<TensorHandle>;
   volumeJacobianMinimum(field: TensorHandle): Promise<number>;
   volumeDistanceTransform(mask: TensorHandle, spacing: number[]): Promise<TensorHandle>;

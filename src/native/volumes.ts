@@ -120,6 +120,37 @@ export async function checkMask(mask: Tensor, binary: boolean): Promise<CheckedM
   return { kind, mask: taken === null ? null : new Tensor(taken), values };
 }
 
+/** How many voxels of a mask hold each label but 0, the smallest label first. */
+export const countLabels = (mask: Tensor): Promise<{ label: number; voxels: number }[]> =>
+  settle(addon().volumeCountLabels(mask.handle));
+
+/** How far the surfaces of two masks lie apart. */
+export interface SurfaceDistances {
+  /** The share of both surfaces that lies within the tolerance of the other (Nikolov et al. 2018). */
+  surfaceDice: number;
+  /** The 95th percentile of the distances of both surfaces from the other, in mm: the larger of the two. */
+  hausdorff95: number;
+}
+
+/**
+ * Distances between the surfaces of what was found, where `found` [D, H, W] lies above `above`, and of the foreground of
+ * `truth` [D, H, W]. A surface is made of the voxels of a mask with a neighbour (of six) outside of it, or at the edge of the
+ * volume; each counts once. `spacing` [D, H, W] and `tolerance` in mm.
+ *
+ * @throws `BAD_INPUT` where either mask is empty
+ */
+export const surfaceDistances = (
+  found: Tensor,
+  truth: Tensor,
+  options: { above: number; spacing: readonly number[]; tolerance: number },
+): Promise<SurfaceDistances> =>
+  settle(
+    addon().volumeSurfaceDistances(found.handle, truth.handle, {
+      ...options,
+      spacing: [...options.spacing],
+    }),
+  );
+
 /**
  * A volume [D, H, W] pulled back by a displacement field: the result at x is the volume at x + u(x), trilinear, with the
  * edge's value beyond the edge. `field` [3, D, H, W] is u in voxels, its components in the order d, h, w. Zeros give the

@@ -25,6 +25,13 @@ const caseScoreSchema = z.object({
   predicted: whole.exactOptional(),
   /** Whether the case's class counts as positive, as the study says from which one on. */
   positive: z.boolean().exactOptional(),
+  /**
+   * Where lesions are detected: how many the case has, those that were missed among them, and the candidates that count, each
+   * with its confidence and whether it hits one. `value` is then the highest confidence.
+   */
+  found: z
+    .object({ candidates: z.array(z.object({ confidence: number, hit: z.boolean() })), lesions: whole })
+    .exactOptional(),
   /** Where the answer is a number: the case's own and the answered one, in the label's unit. */
   number: z.object({ truth: number, answered: number }).exactOptional(),
   /** Further measures of the case by name, such as the Dice of one class; null where one is undefined for it. */
@@ -90,7 +97,7 @@ export interface Cost extends z.infer<typeof costSchema> {}
 const cellCost: z.ZodType<Cost> = costSchema;
 
 const testMetricSchema = z.object({
-  /** `Dice`, `SSIM` or `Specificity at sensitivity 0.9`. */
+  /** `Dice`, `SSIM`, `Specificity at sensitivity 0.9` or `PI-CAI score`. */
   name: text,
   /** The mean over the cases that have it; for a metric that only a set has, such as specificity, its value. Null: undefined. */
   mean: numberOrNull,

@@ -12,8 +12,8 @@ import { type Circumstances, costOf, doubtsAbout, requireCircumstances } from ".
 import { holm } from "./holm.js";
 import { average } from "./means.js";
 import { detectableDifference, fewSeeds, whatSettles } from "./planning.js";
+import { type DifferenceOfSet, differenceOfSet } from "./set-claim.js";
 import { setDifference } from "./set-difference.js";
-import { type SpecificityDifference, specificityOf } from "./specificity-claim.js";
 import type { MeanSquare } from "./uncertain-spread.js";
 
 /** Rules of claims, as a study sets them beforehand. */
@@ -50,7 +50,7 @@ interface Comparison {
   /** Null for a metric that only a whole test set has. */
   pair: CrossedPair | null;
   /** Of such a metric, where it can be judged. */
-  ofSet: SpecificityDifference | null;
+  ofSet: DifferenceOfSet | null;
   /** Where each seed divides the patients anew, in place of both. */
   divided: DividedDifference | null;
 }
@@ -236,7 +236,7 @@ function comparison(
       average(cells.map((cell) => cell.metric.mean as number)),
     ) as [number, number];
     const claim = { ...of, patients: 0, cases: metric.cases.length, fineTuned, referenceValue, better: null };
-    const ofSet = ofCases ? null : specificityOf(pairs);
+    const ofSet = ofCases ? null : differenceOfSet(pairs);
     return {
       claim: { ...claim, estimate: fineTuned - referenceValue, patients: ofSet?.patients ?? 0 },
       pairs,

@@ -1,36 +1,20 @@
-import { requireList, requireOptions, requireWhole } from "../common/arguments.js";
+import { requireList, requireOptions } from "../common/arguments.js";
 import { expected, TransferLimitsError } from "../common/errors.js";
-import { groupBy } from "../common/group-by.js";
-import { randomStream } from "../common/random.js";
-import { auc, quadraticWeightedKappa, specificityAtSensitivity } from "../tasks/metrics.js";
-import { specificityOfDrawn } from "./drawn-specificity.js";
+import { specificityOfDrawn } from "../tasks/drawn-specificity.js";
+import { auc, quadraticWeightedKappa } from "../tasks/metrics.js";
 import { average } from "./means.js";
 import { normal975, normalTwoSided } from "./normal.js";
+import {
+  bootstrapped,
+  drawnDifferences,
+  drawnInterval,
+  type IntervalEstimate,
+  noteOn,
+  pick,
+  type ResamplingOptions,
+  resampled,
+} from "./patient-bootstrap.js";
 import { setDifference, setSpread } from "./set-difference.js";
-import { quantile } from "./summary.js";
-
-/** Fewer positive or negative patients than these, and a specificity at a sensitivity says almost nothing. */
-export const fewestOfAClass = 20;
-
-const defaultResamples = 2_000;
-const mostResamples = 1_000_000;
-
-/** An estimate with its 95 % interval, and what that rests on. */
-export interface IntervalEstimate {
-  estimate: number;
-  /** 95 %; null where too few patients allow one. */
-  low: number | null;
-  high: number | null;
-  /** Standard error; null likewise. */
-  se: number | null;
-  method: "stratified bootstrap" | "DeLong" | "bootstrap";
-  /** What was taken to be independent. */
-  unit: "patient";
-  /** How many of them. */
-  n: number;
-  /** What a reader must know of it; null for nothing. */
-  note: string | null;
-}
 
 /** Test cases as one model scored them: entry i of each list is one case. */
 export interface ScoredCases {
@@ -40,14 +24,6 @@ export interface ScoredCases {
   scores: readonly number[];
   /** Whose it is; absent: each case is a patient's only one. */
   patients?: readonly string[] | undefined;
-}
-
-/** How resamples are drawn. */
-export interface ResamplingOptions {
-  /** Default 0. */
-  seed?: number;
-  /** Default 2,000; at most 1,000,000. */
-  resamples?: number;
 }
 
 /**
@@ -64,9 +40,8 @@ export function specificityInterval(
   requireOptions(options);
   const { labels, scores, patients } = requireCases(cases, "cases");
   const { sensitivity = 0.9 } = options;
-  const estimate = specificityAtSensitivity(labels, scores, sensitivity);
-  const values = resampled({ labels, patients }, options, specificityOfDrawn(labels, scores, sensitivity));
-  return bootstrapped(estimate, values, labels, patients, "stratified bootstrap");
+  const drawn = specificityOfDrawn(labels, scores, sensitivity);
+  return drawnInterval(drawn, { labels, patients }, options, "stratified bootstrap");
 }
 
 /** One model's scores of a test set, one list a seed. */
@@ -101,9 +76,13 @@ export function specificityDifference(
   }
   const patients = cases.patients ?? labels.map((_, i) => String(i));
   const { sensitivity = 0.9 } = options;
-  const { bySeed, drawn, fewest } = specificityDifferences(
-    { labels, patients, first, second },
-    { ...options, sensitivity },
+  const ofSeeds = (lists: ScoresBySeed) =>
+    lists.map((scores) => specificityOfDrawn(labels, scores, sensitivity));
+  const { bySeed, drawn, fewest } = drawnDifferences(
+    ofSeeds(first),
+    ofSeeds(second),
+    { labels, patients },
+    options,
   );
   const of = { method: "stratified bootstrap", unit: "patient", n: new Set(patients).size } as const;
   const estimate = average(bySeed);
@@ -122,55 +101,6 @@ export function specificityDifference(
     ...{ estimate, low: Math.max(-1, low), high: Math.min(1, high), se: judged.standardError },
     ...of,
     note,
-  };
-}
-
-/** Differences in specificity, first less second, one a seed: as they are, and on the same resamples of patients. */
-export function specificityDifferences(
-  cases: {
-    labels: readonly boolean[];
-    patients: readonly string[];
-    first: ScoresBySeed;
-    second: ScoresBySeed;
-  },
-  options: ResamplingOptions & { sensitivity: number },
-): { bySeed: number[]; drawn: number[][]; fewest: number } {
-  const { labels, patients, first, second } = cases;
-  const { tables, fewest } = specificityOfResamples({ labels, patients, scores: [first, second] }, options);
-  const [own, other] = tables as [number[][], number[][]];
-  const differences = own.map((row, seed) =>
-    row.map((value, column) => value - (other[seed]?.[column] as number)),
-  );
-  const columns = differences[0]?.map((_, column) => differences.map((row) => row[column] as number)) ?? [];
-  return { bySeed: columns[0] as number[], drawn: columns.slice(1), fewest };
-}
-
-/**
- * The specificity of several methods: of each a table with a row a seed, whose first column is of all patients, the others of
- * resamples of them, the same ones for all methods and seeds, each with its threshold drawn anew.
- *
- * @param cases.scores of each method, one list a seed; as many seeds for all
- * @returns besides, of how many patients the kind is that has fewer; no resamples where that is one
- */
-export function specificityOfResamples(
-  {
-    labels,
-    patients,
-    scores,
-  }: { labels: readonly boolean[]; patients: readonly string[]; scores: readonly ScoresBySeed[] },
-  options: ResamplingOptions & { sensitivity: number },
-): { tables: number[][][]; fewest: number } {
-  const methods = scores.map((bySeed) =>
-    bySeed.map((own) => specificityOfDrawn(labels, own, options.sensitivity)),
-  );
-  const all = (cases: readonly number[]): number[][] =>
-    methods.map((bySeed) => bySeed.map((of) => of(cases)));
-  const drawn = [all([...labels.keys()]), ...ofResamples({ labels, patients }, options, all)];
-  return {
-    tables: methods.map((bySeed, method) =>
-      bySeed.map((_, seed) => drawn.map((values) => values[method]?.[seed] as number)),
-    ),
-    fewest: Math.min(...strata(labels, patients).map(({ length }) => length)),
   };
 }
 
@@ -232,75 +162,6 @@ export function kappaInterval(
     quadraticWeightedKappa(pick(truth, drawn), pick(predicted, drawn), classes),
   );
   return { ...bootstrapped(estimate, values, labels, patients, "bootstrap"), note: null };
-}
-
-const pick = <Value>(values: readonly Value[], indices: readonly number[]): Value[] =>
-  indices.map((index) => values[index] as Value);
-
-/** Each patient's cases, those of patients with a positive case apart from the others. */
-function strata(labels: readonly boolean[], patients: readonly string[]): number[][][] {
-  const all = [...groupBy(patients.keys(), (i) => patients[i] as string).values()];
-  const positive = (cases: readonly number[]) => cases.some((i) => labels[i]);
-  return [all.filter(positive), all.filter((cases) => !positive(cases))].filter(({ length }) => length > 0);
-}
-
-/** A statistic of resamples of patients; those that leave it undefined are left out. */
-const resampled = (
-  cases: { labels: readonly boolean[]; patients: readonly string[] },
-  options: ResamplingOptions,
-  statistic: (drawn: readonly number[], integer: (below: number) => number) => number | null,
-): number[] =>
-  ofResamples(cases, options, (drawn, integer) => {
-    const value = statistic(drawn, integer);
-    return value !== null && Number.isFinite(value) ? value : null;
-  });
-
-function ofResamples<Value>(
-  { labels, patients }: { labels: readonly boolean[]; patients: readonly string[] },
-  { seed = 0, resamples = defaultResamples }: ResamplingOptions,
-  statistic: (drawn: readonly number[], integer: (below: number) => number) => Value | null,
-): Value[] {
-  requireWhole(seed, "seed");
-  if (!(Number.isSafeInteger(resamples) && resamples >= 1 && resamples <= mostResamples))
-    throw expected(`a whole number from 1 to ${mostResamples}`, "resamples", resamples);
-  const random = randomStream(seed, "patients");
-  const integer = (below: number) => random.integer(0, below - 1);
-  const groups = strata(labels, patients);
-  if (groups.some((group) => group.length < 2)) return [];
-  const values: Value[] = [];
-  for (let b = 0; b < resamples; b++) {
-    const drawn = groups.flatMap((group) => group.flatMap(() => group[integer(group.length)] as number[]));
-    // Where every negative case is of a patient with a positive one, a resample may hold cases of one kind only.
-    if (groups.length === 1 && labels.includes(false) && new Set(pick(labels, drawn)).size < 2) continue;
-    const value = statistic(drawn, integer);
-    if (value !== null) values.push(value);
-  }
-  return values;
-}
-
-function bootstrapped(
-  estimate: number,
-  values: readonly number[],
-  labels: readonly boolean[],
-  patients: readonly string[],
-  method: IntervalEstimate["method"],
-): IntervalEstimate {
-  const n = new Set(patients).size;
-  const note = noteOn(labels, patients);
-  if (values.length < 2)
-    return { estimate, low: null, high: null, se: null, method, unit: "patient", n, note };
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  const se = Math.sqrt(squares / (values.length - 1));
-  const [low, high] = [quantile(values, 0.025), quantile(values, 0.975)];
-  return { estimate, low, high, se, method, unit: "patient", n, note };
-}
-
-function noteOn(labels: readonly boolean[], patients: readonly string[]): string | null {
-  const of = (label: boolean) => new Set(patients.filter((_, i) => labels[i] === label)).size;
-  const [positive, negative] = [of(true), of(false)];
-  if (Math.min(positive, negative) >= fewestOfAClass) return null;
-  return `${positive} positive and ${negative} negative patients: below ${fewestOfAClass} of either it says almost nothing`;
 }
 
 /** DeLong's structural components: of a case, the share of cases of the other kind that it is on the right side of. */

@@ -18,9 +18,7 @@ export {
   type AucDifference,
   aucDifference,
   aucInterval,
-  type IntervalEstimate,
   kappaInterval,
-  type ResamplingOptions,
   type ScoredCases,
   type ScoresBySeed,
   specificityDifference,
@@ -45,6 +43,7 @@ export {
 } from "./joint-correlation.js";
 export { computeLearningCurves } from "./learning-curves.js";
 export { computeIntervals } from "./metric-intervals.js";
+export type { IntervalEstimate, ResamplingOptions } from "./patient-bootstrap.js";
 export type { PermutationOptions } from "./permuted-correlation.js";
 export { detectableDifference, expectedHalfWidth, type Spreads } from "./planning.js";
 export { computeRelations, type RelationSource } from "./relations.js";

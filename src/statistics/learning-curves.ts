@@ -16,8 +16,8 @@ import { crossedDifference, crossedPair } from "./crossed.js";
 import { dividedDifference } from "./divided.js";
 import { average } from "./means.js";
 import { computeIntervals } from "./metric-intervals.js";
-import { fewestSeeds } from "./specificity-claim.js";
-import { specificityTables } from "./specificity-curve.js";
+import { fewestSeeds } from "./set-claim.js";
+import { setTables } from "./set-curve.js";
 import { studentQuantile } from "./student-t.js";
 import { type WorthInNumbers, worthInWords } from "./worth-words.js";
 
@@ -154,7 +154,7 @@ function worthOf(
   if (all.length === 0 || levels.length < 2 || !first) return null;
   const [cell] = first.both[0] as [CellResult];
   const lists = levels.flatMap(({ both }) => both);
-  const { tables, test } = (cell.division === undefined ? specificityTables(lists) : null) ?? {
+  const { tables, test } = (cell.division === undefined ? setTables(lists) : null) ?? {
     tables: tablesOf(lists),
     test: testOf(cell),
   };

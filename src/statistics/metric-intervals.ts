@@ -2,26 +2,21 @@ import { requireOptions } from "../common/arguments.js";
 import { groupBy } from "../common/group-by.js";
 import type { CellResult } from "../results/cell.js";
 import type { MetricInterval } from "../results/intervals.js";
+import type { OfDrawn } from "../tasks/drawn-specificity.js";
+import { aucName, averagePrecisionName, kappaName, setMetricOf } from "../tasks/set-metrics.js";
 import { requireCells } from "./cells.js";
-import {
-  aucInterval,
-  type IntervalEstimate,
-  kappaInterval,
-  type ResamplingOptions,
-  specificityInterval,
-} from "./classification-intervals.js";
+import { aucInterval, kappaInterval } from "./classification-intervals.js";
 import { average } from "./means.js";
 import { normal975 } from "./normal.js";
-import { sensitivityOf } from "./specificity-claim.js";
+import { drawnInterval, type IntervalEstimate, type ResamplingOptions } from "./patient-bootstrap.js";
+import { methodOf, metricOfCells } from "./set-claim.js";
 import { studentQuantile } from "./student-t.js";
 
-/** Of these metrics, beside the specificity, there are intervals. */
-const [aucName, kappaName] = ["AUC", "Quadratic weighted kappa"];
-
 /**
- * Intervals of specificity, AUC and kappa of every comparator that classified the test cases, averaged over its seeds: the
- * spread over patients, as `specificityInterval`, `aucInterval` and `kappaInterval` have it for one seed, and that from seed
- * to seed. Cells that do not say what is positive have none.
+ * Intervals of the metrics that only a whole test set has, of every comparator that classified its cases or detected lesions
+ * in them, averaged over its seeds: the spread over patients, as `specificityInterval`, `aucInterval` and `kappaInterval` have
+ * it for one seed, and of average precision and the PI-CAI score by the bootstrap of the first, and that from seed to seed.
+ * Cells that do not say what is positive have none.
  *
  * @param options of the bootstraps
  * @throws `BAD_INPUT` for what are no results of cells
@@ -32,33 +27,33 @@ export function computeIntervals(
 ): MetricInterval[] {
   requireCells(cells);
   requireOptions(options);
-  const classified = cells.filter(({ metric }) => sensitivityOf(metric.name) !== null && isComplete(metric));
+  const classified = cells.filter(({ metric }) => setMetricOf(metric.name) !== null && isComplete(metric));
   const groups = groupBy(classified, ({ task, strategy, model, comparator }) =>
     JSON.stringify([task, strategy, model, comparator]),
   );
   return [...groups.values()].flatMap((own) => {
     const { task, strategy, model, comparator, metric } = own[0] as CellResult;
-    return [metric.name, aucName as string, kappaName as string].flatMap((name): MetricInterval[] => {
+    const beside = Object.keys(metric.secondary ?? {}).filter((name) => setMetricOf(name) !== null);
+    const names = new Set([metric.name, aucName, kappaName, averagePrecisionName, ...beside]);
+    return [...names].flatMap((name): MetricInterval[] => {
       const bySeed = own.flatMap((cell) => intervalOf(cell, name, options) ?? []);
       if (bySeed.length === 0) return [];
-      const least = name === kappaName ? -1 : 0;
+      const least = setMetricOf(name)?.least ?? 0;
       return [{ task, strategy, model, comparator, metric: name, ...overSeeds(bySeed, least) }];
     });
   });
 }
 
-const isComplete = ({ cases }: CellResult["metric"]): boolean =>
-  cases.every(({ value, positive }) => typeof value === "number" && typeof positive === "boolean") &&
-  cases.some(({ positive }) => positive) &&
-  cases.some(({ positive }) => !positive);
+/** Kappa asks for no positive case; whatever else is told does. */
+const isComplete = ({ name, cases }: CellResult["metric"]): boolean =>
+  name === kappaName ||
+  (cases.every(({ value, positive }) => typeof value === "number" && typeof positive === "boolean") &&
+    cases.some(({ positive }) => positive) &&
+    cases.some(({ positive }) => !positive));
 
 /** Of one seed. */
-function intervalOf(
-  { metric }: CellResult,
-  name: string,
-  options: ResamplingOptions,
-): IntervalEstimate | null {
-  const { cases, confusion } = metric;
+function intervalOf(cell: CellResult, name: string, options: ResamplingOptions): IntervalEstimate | null {
+  const { cases, confusion } = cell.metric;
   const patients = cases.map(({ case: id, patient = id }) => patient);
   if (name === kappaName) {
     const [truth, predicted] = [
@@ -69,13 +64,13 @@ function intervalOf(
       return null;
     return kappaInterval({ truth, predicted, patients }, confusion.length, options);
   }
-  const labels = cases.map(({ positive }) => positive === true);
-  const scores = cases.map(({ value }) => value as number);
-  if (name === aucName) return aucInterval({ labels, scores, patients });
-  const sensitivity = sensitivityOf(name);
-  return sensitivity === null
-    ? null
-    : specificityInterval({ labels, scores, patients }, { ...options, sensitivity });
+  const known = metricOfCells([cell], name);
+  if (known === null) return null;
+  if (name === aucName) {
+    const labels = cases.map(({ positive }) => positive === true);
+    return aucInterval({ labels, scores: cases.map(({ value }) => value as number), patients });
+  }
+  return drawnInterval(known.drawn[0] as OfDrawn, known, options, methodOf(known.metric));
 }
 
 const oneSeed = "one seed: how much the result moves from one training to the next is not in it";

@@ -5,13 +5,12 @@ import type { CellResult } from "../results/cell.js";
 import type { Claim, GainReference } from "../results/claims.js";
 import type { Distance } from "../results/distances.js";
 import type { Relation, ResampledRelation } from "../results/relations.js";
-import { specificityAtSensitivity } from "../tasks/metrics.js";
+import { type ScoredCase, setMetricOf } from "../tasks/set-metrics.js";
 import { cellsOf } from "./cells.js";
 import { correlationOf } from "./correlation.js";
 import { relativePerformanceGain } from "./gains.js";
 import { average } from "./means.js";
 import { normal975 } from "./normal.js";
-import { sensitivityOf } from "./specificity-claim.js";
 import { studentQuantile } from "./student-t.js";
 import { quantile } from "./summary.js";
 
@@ -250,20 +249,14 @@ function underPatients({ metric }: CellResult): Side {
     );
     return ({ patients }) => weighted(means.map(([patient, value]) => [value, patients.get(patient) ?? 0]));
   }
-  const sensitivity = sensitivityOf(metric.name);
-  if (sensitivity === null) return () => metric.mean;
+  const statistic = setMetricOf(metric.name)?.of(metric.cases as ScoredCase[]) ?? null;
+  if (statistic === null) return () => metric.mean;
   return ({ patients }) => {
-    const labels: boolean[] = [];
-    const scores: number[] = [];
-    for (const { case: id, patient = id, value, positive } of metric.cases) {
-      for (let i = patients.get(patient) ?? 0; i > 0 && value !== null; i--) {
-        labels.push(positive === true);
-        scores.push(value);
-      }
-    }
-    return labels.includes(true) && labels.includes(false)
-      ? specificityAtSensitivity(labels, scores, sensitivity)
-      : null;
+    const drawn = metric.cases.flatMap(({ case: id, patient = id }, index) =>
+      new Array<number>(patients.get(patient) ?? 0).fill(index),
+    );
+    const value = statistic(drawn);
+    return Number.isFinite(value) ? value : null;
   };
 }
 

@@ -6,6 +6,7 @@ import { expectedOfDivisions } from "../statistics/divided.js";
 import { detectableDifference, expectedHalfWidth } from "../statistics/planning.js";
 import type { ExpectedSpread } from "../tasks/expected-spreads.js";
 import { definitionOf, taskOf } from "../tasks/index.js";
+import { setMetricOf } from "../tasks/set-metrics.js";
 import type { StudyPlan } from "./plan.js";
 import type { CohortPreview } from "./preview.js";
 import type { Study } from "./schema.js";
@@ -123,11 +124,12 @@ function spreadOf(
     const spread = { seed: of("seed"), patient: of("patient"), interaction: of("interaction") };
     return { spread, spreadFrom: "earlier" };
   }
-  const { kind } = study.tasks.find(({ name }) => name === task) as Study["tasks"][number];
+  const config = study.tasks.find(({ name }) => name === task) as Study["tasks"][number];
+  const { kind } = config;
   const planted = expected[kind];
   return planted
     ? { spread: planted, spreadFrom: "study" }
-    : { spread: definitionOf(kind).metric.spread, spreadFrom: "default" };
+    : { spread: taskOf(config, strategy).spread ?? definitionOf(kind).metric.spread, spreadFrom: "default" };
 }
 
 /** The spread that an earlier claim saw; null where it saw none. */
@@ -146,7 +148,7 @@ const fewestSeedsOfSets = 3;
 function whyNone(metric: string, seeds: number, patients: number): string | null {
   if (seeds < 2) return "one seed: nothing can be settled";
   if (patients < 2) return "fewer than two test patients: nothing can be settled";
-  if (metric.startsWith("Specificity") && seeds < fewestSeedsOfSets)
+  if (setMetricOf(metric) !== null && seeds < fewestSeedsOfSets)
     return `${metric} is one number for the whole test set: it takes three seeds or more`;
   return null;
 }

@@ -16,6 +16,8 @@ export interface Classifying {
   isPositive(index: number): boolean;
   /** What positive and negative cases are, in words: `PI-RADS 3 or higher`. */
   words: { positive: string; negative: string };
+  /** What it is judged by. */
+  metric: "specificity" | "auc" | "kappa";
   sensitivity: number;
   classWeights: "inverse-frequency" | "none";
   channelFill: z.output<typeof channelFill>;

@@ -2,8 +2,9 @@ import { z } from "zod";
 import { Tensor } from "../native/tensor.js";
 import { type Classifying, classIn } from "./classes.js";
 import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
-import { spreadOfSpecificity } from "./expected-spreads.js";
+import { spreadOfAuc, spreadOfKappa, spreadOfSpecificity } from "./expected-spreads.js";
 import { auc, confusionMatrix, quadraticWeightedKappa, specificityAtSensitivity } from "./metrics.js";
+import { aucName, kappaName, specificityName } from "./set-metrics.js";
 import {
   channelFill,
   definedValues,
@@ -27,6 +28,8 @@ const options = {
   classes: z.array(z.array(value).min(1)).min(2).max(100).optional(),
   /** The classes that count as positive, by one value of each; default: the last class. */
   positive: z.array(value).min(1).optional(),
+  /** What it is judged by; kappa, with quadratic weights, is for ordered classes. */
+  metric: z.enum(["specificity", "auc", "kappa"]).default("specificity"),
   /** At which the specificity is taken. */
   sensitivity: z.number().gt(0).max(1).default(0.9),
   /** Weigh each class by the inverse of how often it occurs in the training set, or all the same. */
@@ -35,13 +38,14 @@ const options = {
 };
 
 /**
- * An image to one of several classes. Class-weighted cross-entropy. Specificity at a sensitivity, a case's score being the
- * probability of the positive classes; beside it AUC, kappa (quadratic weights where the classes are ordered), accuracy and
- * the confusion matrix.
+ * An image to one of several classes. Class-weighted cross-entropy. Judged by the specificity at a sensitivity, a case's score
+ * being the probability of the positive classes, by AUC, or by kappa (quadratic weights where the classes are ordered); beside
+ * it the two others, accuracy and the confusion matrix.
  */
 export function classifying(what: Classifying): Task {
   const { name, image, label, classes, sensitivity } = what;
   const count = classes.length;
+  const metric = { specificity: specificityName(sensitivity), auc: aucName, kappa: kappaName }[what.metric];
   const needs = needing({ oneOf: [image] }, { oneOf: [label], holds: "label" });
   const oneSided = (positives: readonly boolean[]): string | null => {
     if (!positives.includes(true)) return `it has no positive case (${what.words.positive})`;
@@ -61,7 +65,8 @@ export function classifying(what: Classifying): Task {
             ),
           }),
     }),
-    metric: `Specificity at sensitivity ${sensitivity}`,
+    metric,
+    ...(what.metric === "specificity" ? {} : { spread: what.metric === "auc" ? spreadOfAuc : spreadOfKappa }),
     pictures: null,
     chance: "none",
     needs: needs.needs,
@@ -102,7 +107,7 @@ export function classifying(what: Classifying): Task {
     },
 
     undefinedOn: (cases) => {
-      if (cases.some(({ labels }) => labels[label] === null)) return null;
+      if (what.metric === "kappa" || cases.some(({ labels }) => labels[label] === null)) return null;
       const known = cases.flatMap(({ labels }) => classIn(what, labels) ?? []);
       return oneSided(known.map((index) => what.isPositive(index)));
     },
@@ -114,18 +119,21 @@ export function classifying(what: Classifying): Task {
       const positives = truth.map((index) => what.isPositive(index));
       const right = truth.filter((one, index) => one === predicted[index]).length;
       const reason = oneSided(positives);
+      const measured: Record<string, number | null> = {
+        [specificityName(sensitivity)]:
+          reason === null ? specificityAtSensitivity(positives, scores, sensitivity) : null,
+        [aucName]: reason === null ? auc(positives, scores) : null,
+        ...(what.ordered
+          ? { [kappaName]: quadraticWeightedKappa(truth, predicted, count) }
+          : { Kappa: kappa(truth, predicted, count) }),
+        Accuracy: right / truth.length,
+      };
+      const { [metric]: value = null, ...secondary } = measured;
+      const whyNot = what.metric === "kappa" ? "one class alone occurs, and is answered everywhere" : reason;
       return {
-        ...(reason === null
-          ? { value: specificityAtSensitivity(positives, scores, sensitivity) }
-          : { value: null, reason }),
+        ...(value === null ? { value, reason: whyNot ?? "it is undefined" } : { value }),
         standardDeviation: null,
-        secondary: {
-          AUC: reason === null ? auc(positives, scores) : null,
-          ...(what.ordered
-            ? { "Quadratic weighted kappa": quadraticWeightedKappa(truth, predicted, count) }
-            : { Kappa: kappa(truth, predicted, count) }),
-          Accuracy: right / truth.length,
-        },
+        secondary,
         confusion: confusionMatrix(truth, predicted, count),
         classes: [...what.names],
       };
@@ -184,6 +192,7 @@ const what = (given: Options, ordered = false): Classifying => {
     ...{ name, image, label: given.label, classes, ordered, isPositive },
     names: classes.map((values) => values.join(", ")),
     words: { positive: `${given.label}: ${named(true)}`, negative: `${given.label}: ${named(false)}` },
+    metric: given.metric,
     ...{ sensitivity: given.sensitivity, classWeights: given.classWeights, channelFill: given.channelFill },
   };
 };
@@ -209,7 +218,7 @@ export const classificationTask = defineTask({
       ordered: given.ordered ?? own?.ordered ?? false,
     };
   },
-  faults: ({ image, label, classes = [], positive }, { columns }) => {
+  faults: ({ image, label, classes = [], positive, metric, ordered = false }, { columns }) => {
     const wrong = columnFault(columns, "images", ["image"], image);
     const known = columns.labels[label];
     if (known?.kind !== "class") {
@@ -219,6 +228,12 @@ export const classificationTask = defineTask({
     }
     const values = classes.flat();
     const fault = (path: PropertyKey[], message: string) => wrong.push({ of: "task", path, message });
+    if (metric === "kappa" && !ordered)
+      fault(
+        ["metric"],
+        `expected "specificity" or "auc", as the classes of ${label} have no order, which kappa weighs by, but received "kappa". ` +
+          "Where they have one, say ordered: true",
+      );
     for (const one of values)
       if (!known.classes.includes(one))
         fault(["classes"], `expected values of ${label} (${known.classes.join(", ")}) but received ${one}`);

@@ -21,3 +21,12 @@ export const spreadOfDice: ExpectedSpread = { seed: 0.02, patient: 0.1, interact
  * scores correlated by 0.5), whose difference scatters by 1.4 / √N over test sets of N patients.
  */
 export const spreadOfSpecificity: ExpectedSpread = { seed: 0.05, patient: 1.4, interaction: 0.6 };
+
+/** Of the area under the ROC curve, from the same two models: 0.45 / √N. */
+export const spreadOfAuc: ExpectedSpread = { seed: 0.03, patient: 0.45, interaction: 0.2 };
+
+/** Of kappa, from two models that agree with four classes by 0.5 to 0.8: 0.4 to 0.9 / √N. */
+export const spreadOfKappa: ExpectedSpread = { seed: 0.03, patient: 0.7, interaction: 0.3 };
+
+/** Of the PI-CAI score, from the same two models, each case having a false candidate and half of them a lesion: 0.6 / √N. */
+export const spreadOfPiCai: ExpectedSpread = { seed: 0.03, patient: 0.6, interaction: 0.3 };

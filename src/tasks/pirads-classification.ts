@@ -31,6 +31,7 @@ const what = ({ positiveFrom, ...rest }: PiradsClassificationOptions): Classifyi
   classes: [[1, 2], [3], [4], [5]],
   names: ["PI-RADS 1-2", "PI-RADS 3", "PI-RADS 4", "PI-RADS 5"],
   ordered: true,
+  metric: "specificity",
   isPositive: (index) => index >= classOf(positiveFrom),
   words: {
     positive: `PI-RADS ${positiveFrom} or higher`,

@@ -10,6 +10,8 @@ import type { IntensityOutput } from "../native/network-spec.js";
 import { Tensor } from "../native/tensor.js";
 import type { LossSpec } from "../native/trainer.js";
 import type { PreparedAs, TaskFault } from "./definition.js";
+import type { FoundInCase } from "./drawn-metrics.js";
+import type { ExpectedSpread } from "./expected-spreads.js";
 
 /** Channels of the input that the task has by itself, channels of the output, and slices out for each slice in. */
 export interface TaskShape {
@@ -63,6 +65,8 @@ export interface Judgement {
   predicted?: number;
   /** Where some classes count as positive: whether the case's does. */
   positive?: boolean;
+  /** Where lesions are detected: the candidates that count, and how many lesions there are. */
+  found?: FoundInCase;
   /** Where the answer is a number: the case's own and the answered one, in the label's unit. */
   number?: { truth: number; answered: number };
   /** Further measures of this case by name; null where one is undefined for it. */
@@ -104,6 +108,8 @@ export interface Task {
   readonly prior?: number;
   /** Larger is better. */
   readonly metric: string;
+  /** How much the difference of two models in it scatters, where that is not as of the kind's own metric. */
+  readonly spread?: ExpectedSpread;
   /** What target and prediction are in pictures; null for a task without any. */
   readonly pictures: "mask" | "image" | null;
   /** The columns of the manifest that a case must have to take part. */

@@ -1,3 +1,5 @@
+import { expected } from "../common/errors.js";
+
 /** A statistic of cases that were drawn, some of them several times. */
 export type OfDrawn = (drawn: readonly number[]) => number;
 
@@ -7,6 +9,8 @@ export function specificityOfDrawn(
   scores: readonly number[],
   sensitivity: number,
 ): OfDrawn {
+  if (typeof sensitivity !== "number" || !(sensitivity > 0 && sensitivity <= 1))
+    throw expected("a number in (0, 1]", "sensitivity", sensitivity);
   const score = (index: number) => scores[index] as number;
   const order = Uint32Array.from(scores.keys()).sort((a, b) => score(b) - score(a));
   const times = new Uint32Array(scores.length);

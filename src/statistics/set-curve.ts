@@ -1,32 +1,30 @@
 import type { CellResult } from "../results/cell.js";
 import type { DifferenceTest, Table } from "./break-even.js";
-import { specificityOfResamples } from "./classification-intervals.js";
 import { average } from "./means.js";
+import { drawnTables } from "./patient-bootstrap.js";
+import { fewestSeeds, metricOfCells } from "./set-claim.js";
 import { type SetSpread, setDifference, setSpread } from "./set-difference.js";
-import { fewestSeeds, labelledScores, sensitivityOf } from "./specificity-claim.js";
 
-/** Enough for an interval of 95 %; each takes a specificity of every training. */
+/** Enough for an interval of 95 %; each takes the metric of every training. */
 const resamples = 600;
 
 /**
- * Learning curves of the specificity at a sensitivity, which is no mean over patients: each table has a row a seed, whose first
- * column is the specificity of a level and whose others are the same of patients that were drawn anew, the same ones in every
- * table.
+ * Learning curves of a metric that is no mean over patients: each table has a row a seed, whose first column is the metric of a
+ * level and whose others are the same of patients that were drawn anew, the same ones in every table.
  *
  * @param lists the cells of each table, one a seed, the same seeds in all
- * @returns null for another metric, fewer than three seeds, too few patients, and results that do not say what is positive
+ * @returns null for another metric, fewer than three seeds, too few patients, and results that do not say what it takes
  */
-export function specificityTables(
+export function setTables(
   lists: readonly (readonly CellResult[])[],
 ): { tables: Table[]; test: DifferenceTest } | null {
   const [first = []] = lists;
-  const sensitivity = sensitivityOf(first[0]?.metric.name ?? "");
-  if (sensitivity === null || first.length < fewestSeeds) return null;
-  const known = labelledScores(lists.flat());
+  if (first.length < fewestSeeds) return null;
+  const known = metricOfCells(lists.flat(), first[0]?.metric.name ?? "");
   if (known === null) return null;
   const seeds = first.length;
-  const scores = lists.map((_, list) => known.scores.slice(list * seeds, (list + 1) * seeds));
-  const { tables, fewest } = specificityOfResamples({ ...known, scores }, { sensitivity, resamples });
+  const methods = lists.map((_, list) => known.drawn.slice(list * seeds, (list + 1) * seeds));
+  const { tables, fewest } = drawnTables(methods, known, { resamples });
   return (tables[0]?.[0]?.length ?? 0) < 3 ? null : { tables, test: testOfResamples(fewest) };
 }
 
