@@ -77,7 +77,7 @@ describe("the sentence about a foundation model", () => {
         "how much a result moves from one training to the next.",
     );
     expect(one.more).toBe(
-      "Its mean is higher than that of training from scratch on 1 of 2 tasks and the specialised model on 2 of 2.",
+      "Its mean is better than that of training from scratch on 1 of 2 tasks and the specialised model on 2 of 2.",
     );
   });
 

@@ -3,9 +3,9 @@ import { signed, significant } from "./format.js";
 import { metricInProse } from "./labels.js";
 
 /** `Dice 0.62 against 0.53`. */
-export function means({ metric, fineTuned, referenceValue }: Claim): string {
+export function means({ metric, fineTuned, referenceValue, lowerIsBetter }: Claim): string {
   const name = metricInProse(metric);
-  return `${name}${/\d$/.test(name) ? ":" : ""} ${significant(fineTuned)} against ${significant(referenceValue)}`;
+  return `${name}${/\d$/.test(name) ? ":" : ""} ${significant(fineTuned)} against ${significant(referenceValue)}${lowerIsBetter ? " (lower is better)" : ""}`;
 }
 
 /** A difference of metrics with its sign: `+0.090`, `−0.004`. */

@@ -1,7 +1,7 @@
 import { type Comparator, ownStrategy, type TaskName, type TaskVariant } from "../common/vocabulary.js";
 import type { GainReference, Verdict } from "../results/claims.js";
 import type { DistanceName } from "../results/distances.js";
-import { betterOf, labelOfTask } from "../tasks/index.js";
+import { labelOfTask } from "../tasks/index.js";
 
 /** A task as a person writes it: `Lesion segmentation`, `Super-resolution by diffusion`. */
 export function taskLabel({ task, strategy }: TaskVariant): string {
@@ -62,9 +62,6 @@ export const distanceMeaning: Record<DistanceName, string> = {
   D2S: "fine-tuned vs trained from scratch",
 };
 
-/** Whether a larger value of a task's metric is the better one. */
-export const higherIsBetter = (task: TaskName): boolean => betterOf(task) === "higher";
-
 const metricNames: Record<string, string> = { dice: "Dice", ssim: "SSIM" };
 
 export function metricLabel(metric: string): string {
@@ -75,8 +72,8 @@ export function metricLabel(metric: string): string {
 export const metricInProse = (metric: string): string =>
   metricLabel(metric).replace(/^Specificity/, "specificity");
 
-export const metricWithDirection = (metric: string, task: TaskName): string =>
-  `${metricLabel(metric)}, ${higherIsBetter(task) ? "higher" : "lower"} is better`;
+export const metricWithDirection = (metric: string, higherIsBetter: boolean): string =>
+  `${metricLabel(metric)}, ${higherIsBetter ? "higher" : "lower"} is better`;
 
 /** What became of a claim, in a word of a table. */
 export const verdictWords: Record<Verdict, string> = {

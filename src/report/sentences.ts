@@ -2,7 +2,7 @@ import { groupBy } from "../common/group-by.js";
 import { comparators, isShared, type TaskVariant, variantName } from "../common/vocabulary.js";
 import type { Answer, Saturation, Tally } from "../results/answers.js";
 import type { StudyResults } from "../results/study.js";
-import { hardlyAnything } from "../statistics/claims.js";
+import { hardlyAnything } from "../statistics/direction.js";
 import { movedInWords } from "./drift-words.js";
 import { findingsInWords } from "./findings.js";
 import { count, listing, names } from "./format.js";
@@ -66,7 +66,7 @@ function answerInWords(answer: Answer, rows: TaskRow[]): { first: string; more: 
       `Whether ${model} helps over training from scratch is undecided on ${allOf(scratch.compared)}: with one seed nobody ` +
       "knows how much a result moves from one training to the next.";
     const higher = listing(tallies.flatMap(higherThan));
-    return { first, more: [`Its mean is higher than that of ${higher}.`, ...others, ...absent] };
+    return { first, more: [`Its mean is better than that of ${higher}.`, ...others, ...absent] };
   }
   return {
     first: `Over training from scratch, ${model} is ${verdictParts(scratch)}.`,
@@ -89,7 +89,7 @@ function verdictParts({ judged, verdicts }: Tally): string {
   return listing(parts);
 }
 
-/** `training from scratch on 2 of 5 tasks`: on how many its mean is the higher one, which is all that one seed can say. */
+/** `training from scratch on 2 of 5 tasks`: on how many its mean is the better one, which is all that one seed can say. */
 function higherThan({ reference, compared, higher, oneSeed }: Tally): string[] {
   // Where more seeds decide, the verdicts are said.
   if (!oneSeed || compared === 0) return [];

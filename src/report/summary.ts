@@ -16,12 +16,11 @@ import type { Relation } from "../results/relations.js";
 import type { Score } from "../results/scores.js";
 import type { CellSummary, StudyResults } from "../results/study.js";
 import { answeredOver } from "../statistics/answers.js";
-import { hardlyAnything } from "../statistics/claims.js";
+import { hardlyAnything } from "../statistics/direction.js";
 import { largest, smallest } from "../statistics/means.js";
 import { type SummarisedResults, summariseResults } from "../statistics/study-summary.js";
 import { countsFor, variantsOf } from "../statistics/variants.js";
 import { fixed } from "./format.js";
-import { higherIsBetter } from "./labels.js";
 import { limits } from "./limits.js";
 
 /** One comparator of a task and a model: what became of its cells, one a seed. */
@@ -207,10 +206,10 @@ function taskRow(index: Index, variant: TaskVariant, counts: boolean, model: str
       return [comparator, shared ?? entry(comparator, mine.get(comparator) ?? [], score)];
     }),
   ) as Record<Comparator, Entry>;
-  const metric =
-    comparators.flatMap((name) => entries[name].cells).find((cell) => cell.result)?.result?.metric.name ??
-    null;
-  const higher = higherIsBetter(variant.task);
+  const measured = comparators.flatMap((name) => entries[name].cells).find((cell) => cell.result)
+    ?.result?.metric;
+  const metric = measured?.name ?? null;
+  const higher = !measured?.lowerIsBetter;
   const means = comparators
     .flatMap((comparator) => entries[comparator].score?.mean ?? [])
     .filter(Number.isFinite);

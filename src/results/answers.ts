@@ -12,7 +12,7 @@ const tallySchema = z.object({
   again: z.boolean(),
   /** Tasks with a claim over the reference, without those that over training from scratch neither has learnt. */
   compared: whole,
-  /** On so many of them the fine-tuned model's mean is the higher one. */
+  /** On so many of them the fine-tuned model's mean is the better one, which for most metrics is the higher one. */
   higher: whole,
   /** Whether none of their claims has more than one seed, so that nothing is decided. */
   oneSeed: z.boolean(),

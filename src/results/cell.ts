@@ -99,6 +99,8 @@ const cellCost: z.ZodType<Cost> = costSchema;
 const testMetricSchema = z.object({
   /** `Dice`, `SSIM`, `Specificity at sensitivity 0.9` or `PI-CAI score`. */
   name: text,
+  /** Of a metric of which lower values are the better ones, such as an error; absent where higher ones are. */
+  lowerIsBetter: z.literal(true).exactOptional(),
   /** The mean over the cases that have it; for a metric that only a set has, such as specificity, its value. Null: undefined. */
   mean: numberOrNull,
   /** Why it is undefined, said of the test set, such as "it has no negative case"; only there. */

@@ -60,6 +60,8 @@ const claimSchema = z.object({
   ...variant,
   reference,
   metric: text,
+  /** Where lower values of it are the better ones; absent where higher ones are. */
+  lowerIsBetter: z.literal(true).exactOptional(),
   verdict: z.enum(verdicts),
   /** Why, in words. */
   reason: text,
@@ -77,7 +79,7 @@ const claimSchema = z.object({
   fineTuned: number,
   /** The same of the reference. */
   referenceValue: number,
-  /** Fine-tuned less reference, positive where the fine-tuned model is better. */
+  /** Fine-tuned less reference, or the other way round where lower is better: positive where the fine-tuned model is the better one. */
   difference: z.object({
     estimate: number,
     /** 95 %, crossed over seeds and patients, or over divisions; null where it is not known. */

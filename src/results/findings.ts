@@ -9,6 +9,8 @@ const nothingLearntSchema = z.object({
   task: variant.task,
   strategy: variant.strategy,
   metric: text,
+  /** Where lower values of it are the better ones; absent where higher ones are. */
+  lowerIsBetter: z.literal(true).exactOptional(),
   /** The best mean over seeds of a network that was trained on the task. */
   best: number,
   /** Whose it is. */

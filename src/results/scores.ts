@@ -10,6 +10,8 @@ const scoreSchema = z.object({
   /** Of its first seed. */
   network: networkSchema,
   metric: text,
+  /** Where lower values of it are the better ones; absent where higher ones are. */
+  lowerIsBetter: z.literal(true).exactOptional(),
   /** Those that are done. */
   seeds: z.array(whole),
   /** Mean over seeds of the mean over cases; null where the test set leaves the metric undefined. */

@@ -1,11 +1,20 @@
 import { requireOptions } from "../common/arguments.js";
+import { describe, expected } from "../common/errors.js";
 import { groupBy } from "../common/group-by.js";
 import type { TaskName } from "../common/vocabulary.js";
 import type { CellResult } from "../results/cell.js";
 import { type Claim, type GainReference, gainReferences } from "../results/claims.js";
-import { marginOf } from "../tasks/index.js";
+import { definitionOf, isKind } from "../tasks/index.js";
 import { cellsOf, patientsOf, requireCells, valuesByCase } from "./cells.js";
 import { type CrossedDifference, type CrossedPair, crossedDifference, crossedPair } from "./crossed.js";
+import {
+  betterBy,
+  directionOf,
+  directionSaid,
+  hardlyAnything,
+  isHardlyAnything,
+  turned,
+} from "./direction.js";
 import type { DividedDifference } from "./divided.js";
 import { dividedClaim } from "./divided-claim.js";
 import { type Circumstances, costOf, doubtsAbout, requireCircumstances } from "./doubts.js";
@@ -18,15 +27,15 @@ import type { MeanSquare } from "./uncertain-spread.js";
 
 /** Rules of claims, as a study sets them beforehand. */
 export interface ClaimRules {
-  /** By task, the difference of its metric up to which two models count as practically equal. */
+  /**
+   * By task, the difference of its metric up to which two models count as practically equal; default: that of the kind of
+   * task whose name it has.
+   */
   margins?: Partial<Record<TaskName, number>>;
 }
 
 /** The chance of calling a claim supported, among all over one reference, where none is true. */
 const level = 0.05;
-
-/** Below it a metric whose best value is 1 says that nothing was learnt: one such result is not better than another. */
-export const hardlyAnything = 0.05;
 
 /** A claim before it is judged: what is measured. */
 interface Comparison {
@@ -60,7 +69,7 @@ interface Comparison {
  * rest on the same seeds and patients for both, and no claim is better than undetermined from one seed.
  *
  * @param circumstances what is known of the models besides their cells, for `distrust`
- * @throws `BAD_INPUT` for what are no results of cells
+ * @throws `BAD_INPUT` for what are no results of cells, and for a task of another name than a kind's without a margin
  */
 export function computeClaims(
   cells: readonly CellResult[],
@@ -82,7 +91,9 @@ export function computeClaims(
     const whole =
       ofSet &&
       setDifference(ofSet.estimate, ofSet.spread, pooled && { ...pooled, value: pooled.value / seeds });
-    return { ...comparison, crossed, models, known: crossed ?? whole ?? divided };
+    const known = crossed ?? whole ?? divided;
+    const direction = directionOf(comparison.claim);
+    return { ...comparison, crossed, models, known: known && betterBy(known, direction) };
   });
   const adjusted = new Map<Comparison, number>();
   for (const reference of gainReferences) {
@@ -108,7 +119,7 @@ export function computeClaims(
       p: known?.p ?? null,
       adjustedP: adjusted.get(one) ?? null,
       equivalence: {
-        margin: margins[claim.task] ?? marginOf(claim.task),
+        margin: marginOf(claim.task, margins),
         low: from,
         high: to,
       },
@@ -132,6 +143,18 @@ export function computeClaims(
   });
 }
 
+/** The difference that does not matter: as the study says, or else as the task's kind does, where its name is that of a kind. */
+function marginOf(task: TaskName, margins: NonNullable<ClaimRules["margins"]>): number {
+  const said = margins[task];
+  if (said !== undefined) return said;
+  if (isKind(task)) return definitionOf(task).metric.margin;
+  throw expected(
+    "the margin of a task whose name is not that of a kind",
+    `rules.margins[${describe(task)}]`,
+    said,
+  );
+}
+
 /** A claim as far as its verdict takes it. */
 type Judged = Omit<Claim, "verdict" | "reason" | "wouldSettle" | "distrust">;
 
@@ -147,21 +170,25 @@ function multiplicity(
 }
 
 function percentOf(
-  { fineTuned, referenceValue }: Pick<Claim, "fineTuned" | "referenceValue">,
+  claim: Pick<Claim, "fineTuned" | "referenceValue" | "lowerIsBetter">,
   known: Pick<CrossedDifference, "ratio"> | null,
 ): Claim["percent"] {
+  const { fineTuned, referenceValue } = claim;
   if (!(referenceValue > 0)) return null;
-  const percent = (ratio: number) => (ratio - 1) * 100;
+  const direction = directionOf(claim);
+  const percent = (ratio: number) => turned((ratio - 1) * 100, direction);
   if (!known) return { estimate: percent(fineTuned / referenceValue), low: null, high: null };
   const set = known.ratio(1 - level);
-  return set && { estimate: percent(set.estimate), low: percent(set.low), high: percent(set.high) };
+  if (set === null) return null;
+  const [low, high] = [percent(set.low), percent(set.high)];
+  return { estimate: percent(set.estimate), low: Math.min(low, high), high: Math.max(low, high) };
 }
 
 /** The verdict on a claim from its numbers, and why. */
 function judge(claim: Judged): Pick<Claim, "verdict" | "reason"> {
   const { difference, equivalence, p, adjustedP, seeds, patients, cases } = claim;
   const undetermined = (reason: string) => ({ verdict: "undetermined" as const, reason });
-  if (Math.max(claim.fineTuned, claim.referenceValue) < hardlyAnything)
+  if (isHardlyAnything(claim, Math.max(claim.fineTuned, claim.referenceValue)))
     return undetermined(`neither reaches ${hardlyAnything}: the task was not learnt`);
   if (seeds.length < 2)
     return undetermined("one seed: how much the result moves from one training to the next is not known");
@@ -214,15 +241,16 @@ function comparison(
 ): Comparison {
   const [first] = pairs[0] as readonly [CellResult, CellResult];
   const { task, strategy, model, metric } = first;
+  const direction = directionOf(metric);
   const of = {
-    ...{ task, strategy, model, reference, metric: metric.name },
+    ...{ task, strategy, model, reference, metric: metric.name, ...directionSaid(metric) },
     seeds: pairs.map(([cell]) => cell.seed),
     cost: costOf(pairs),
   };
   const sides = [pairs.map(([cell]) => cell), pairs.map(([, other]) => other)];
   const ofCases = metric.standardDeviation !== null;
   if (first.division !== undefined) {
-    const { divided, ...rest } = dividedClaim(pairs, first.division);
+    const { divided, ...rest } = dividedClaim(pairs, first.division, direction);
     return { claim: { ...of, ...rest }, pairs, pair: null, ofSet: null, divided };
   }
   const tables = ofCases ? sides.map((cells) => cells.map(valuesByCase)) : [];
@@ -238,7 +266,11 @@ function comparison(
     const claim = { ...of, patients: 0, cases: metric.cases.length, fineTuned, referenceValue, better: null };
     const ofSet = ofCases ? null : differenceOfSet(pairs);
     return {
-      claim: { ...claim, estimate: fineTuned - referenceValue, patients: ofSet?.patients ?? 0 },
+      claim: {
+        ...claim,
+        estimate: turned(fineTuned - referenceValue, direction),
+        patients: ofSet?.patients ?? 0,
+      },
       pairs,
       pair: null,
       ofSet,
@@ -258,9 +290,10 @@ function comparison(
     ...of,
     ...{ patients: patients.size, cases: everywhere.length },
     ...{ fineTuned: pair.first, referenceValue: pair.second },
-    better: gains.filter((gain) => gain > 0).length,
+    better: gains.filter((gain) => direction * gain > 0).length,
   };
-  return { claim: { ...claim, estimate: pair.first - pair.second }, pairs, pair, ofSet: null, divided: null };
+  const estimate = turned(pair.first - pair.second, direction);
+  return { claim: { ...claim, estimate }, pairs, pair, ofSet: null, divided: null };
 }
 
 /** The spread between seeds over all models that were compared on a task with few seeds; undefined where one is alone. */

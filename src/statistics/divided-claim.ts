@@ -1,6 +1,7 @@
 import { groupBy } from "../common/group-by.js";
 import type { CellResult } from "../results/cell.js";
 import { patientsOf, valuesByCase } from "./cells.js";
+import { turned } from "./direction.js";
 import { type DividedDifference, dividedDifference } from "./divided.js";
 import { average } from "./means.js";
 
@@ -12,6 +13,7 @@ export interface DividedClaim {
   cases: number;
   fineTuned: number;
   referenceValue: number;
+  /** Better by so much. */
   estimate: number;
   /** On how many of the patients the fine-tuned model is better; null for a metric that only a whole test set has. */
   better: number | null;
@@ -22,6 +24,7 @@ export interface DividedClaim {
 export function dividedClaim(
   pairs: readonly (readonly [CellResult, CellResult])[],
   division: NonNullable<CellResult["division"]>,
+  direction: 1 | -1,
 ): DividedClaim {
   const gains = new Map<string, number[]>();
   const means = pairs.map((pair) => {
@@ -44,8 +47,9 @@ export function dividedClaim(
     dividedAnew: true,
     patients: new Set(tested.map(({ case: id, patient = id }) => patient)).size,
     cases: new Set(tested.map(({ case: id }) => id)).size,
-    ...{ fineTuned, referenceValue, estimate: fineTuned - referenceValue },
-    better: gains.size === 0 ? null : [...gains.values()].filter((own) => average(own) > 0).length,
+    ...{ fineTuned, referenceValue, estimate: turned(fineTuned - referenceValue, direction) },
+    better:
+      gains.size === 0 ? null : [...gains.values()].filter((own) => direction * average(own) > 0).length,
     divided: dividedDifference(first, second, division),
   };
 }

@@ -6,7 +6,7 @@ import type { Distance } from "../results/distances.js";
 import type { Finding, NothingLearnt, PretrainingNotFallen } from "../results/findings.js";
 import type { CellSummary, StudyResults } from "../results/study.js";
 import { resultsOf } from "./cells.js";
-import { hardlyAnything } from "./claims.js";
+import { directionOf, directionSaid, isHardlyAnything } from "./direction.js";
 import { average } from "./means.js";
 import { notFallen } from "./pretraining-loss.js";
 
@@ -41,16 +41,27 @@ function notLearnt(cells: readonly CellSummary[]): NothingLearnt[] {
           (cell.comparator === "specialised" || cell.strategy === strategy),
       ),
     );
-    const [best] = networks.sort((one, other) => other.mean - one.mean);
-    if (!best) return [];
+    const [first] = networks;
+    if (!first) return [];
+    const direction = directionOf(first.cell.metric);
+    const best = networks.reduce((most, one) => (direction * (one.mean - most.mean) > 0 ? one : most));
     const trivial = done.find((cell) => cell.task === task && cell.comparator === "trivial");
     const level = trivial?.metric.mean ?? null;
-    if (best.mean >= hardlyAnything && (level === null || best.mean > level)) return [];
     const { metric, comparator, model } = best.cell;
+    const isBeaten = level !== null && direction * (best.mean - level) <= 0;
+    if (!isHardlyAnything(metric, best.mean) && !isBeaten) return [];
     return [
       {
         kind: "nothing-learnt",
-        ...{ task, strategy, metric: metric.name, best: best.mean, comparator, model },
+        ...{
+          task,
+          strategy,
+          metric: metric.name,
+          ...directionSaid(metric),
+          best: best.mean,
+          comparator,
+          model,
+        },
         trivial: level,
         answer: level === null ? null : (trivial?.trivial?.answer ?? trivial?.model ?? null),
       },

@@ -2,6 +2,7 @@ import { expected, TransferLimitsError } from "../common/errors.js";
 import type { CellResult } from "../results/cell.js";
 import type { Gain, GainReference } from "../results/claims.js";
 import { cellsOf, requireCells } from "./cells.js";
+import { directionOf, turned } from "./direction.js";
 
 /** In the order in which results list them. */
 const references: readonly GainReference[] = [
@@ -29,7 +30,7 @@ export function relativePerformanceGain(fineTuned: number, reference: number): n
 
 /**
  * The gain of every fine-tuned cell over each reference cell that is there (`cellsOf`), in the order of the fine-tuned
- * cells.
+ * cells: by how many percent of the reference it is the better one, whichever values of the metric are.
  *
  * @throws `BAD_INPUT` when a cell and its reference were not measured by the same metric
  */
@@ -54,8 +55,9 @@ function gainOver(cell: CellResult, other: CellResult, reference: GainReference)
   }
   const { mean: fineTuned, name } = cell.metric;
   const { mean: referenceValue } = other.metric;
-  const percent =
+  const known =
     fineTuned === null || referenceValue === null ? null : relativePerformanceGain(fineTuned, referenceValue);
+  const percent = known && turned(known, directionOf(cell.metric));
   const { task, strategy, model, seed } = cell;
   const gain = { task, strategy, model, seed, reference, fineTuned, referenceValue };
   if (percent !== null) return { ...gain, percent };

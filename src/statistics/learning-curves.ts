@@ -13,6 +13,7 @@ import {
 } from "./break-even.js";
 import { patientsOf, requireCells, valuesByCase } from "./cells.js";
 import { crossedDifference, crossedPair } from "./crossed.js";
+import { directionOf, turned } from "./direction.js";
 import { dividedDifference } from "./divided.js";
 import { average } from "./means.js";
 import { computeIntervals } from "./metric-intervals.js";
@@ -158,10 +159,13 @@ function worthOf(
     tables: tablesOf(lists),
     test: testOf(cell),
   };
+  const direction = directionOf(cell.metric);
+  const asBetter = (table: Table | undefined): Table =>
+    (table as Table).map((row) => row.map((value) => turned(value, direction)));
   const curve: CurveLevel[] = levels.map(({ patients }, index) => ({
     patients,
-    fineTuned: tables[2 * index] as Table,
-    fromScratch: tables[2 * index + 1] as Table,
+    fineTuned: asBetter(tables[2 * index]),
+    fromScratch: asBetter(tables[2 * index + 1]),
   }));
   const worth = worthInPatients(curve, test);
   const hours = (side: 0 | 1, patients: number) => hoursAt(levels, side, patients);

@@ -8,6 +8,7 @@ import type { Relation, ResampledRelation } from "../results/relations.js";
 import { type ScoredCase, setMetricOf } from "../tasks/set-metrics.js";
 import { cellsOf } from "./cells.js";
 import { correlationOf } from "./correlation.js";
+import { directionOf, turned } from "./direction.js";
 import { relativePerformanceGain } from "./gains.js";
 import { average } from "./means.js";
 import { normal975 } from "./normal.js";
@@ -182,12 +183,18 @@ export class RelationResampler {
           ];
           return fineTuned === null || referenceValue === null
             ? null
-            : relativePerformanceGain(fineTuned, referenceValue);
+            : turnedGain(fineTuned, referenceValue, own[0]);
         };
         return [task, { gain, seeds, patients: own.flatMap(patientsOf) }] as const;
       }),
     );
   }
+}
+
+/** Positive where the fine-tuned model is the better one. */
+function turnedGain(fineTuned: number, reference: number, cell: CellResult | undefined): number | null {
+  const gain = relativePerformanceGain(fineTuned, reference);
+  return gain === null || cell === undefined ? gain : turned(gain, directionOf(cell.metric));
 }
 
 /** A distance of a seed, of patients that were drawn. */

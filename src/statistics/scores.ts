@@ -3,8 +3,8 @@ import { isShared } from "../common/vocabulary.js";
 import type { CellResult, EpochRecord } from "../results/cell.js";
 import type { Score } from "../results/scores.js";
 import type { CellSummary } from "../results/study.js";
-import { betterOf } from "../tasks/index.js";
 import { resultsOf } from "./cells.js";
+import { directionSaid } from "./direction.js";
 import { average, averageOrNull, deviation, largest, median, smallest } from "./means.js";
 
 /** What each comparator of a study came to on each task, over seeds and test cases; none of what is not done. */
@@ -33,12 +33,12 @@ function scoreOf(done: CellResult[]): Score {
   const cases = byCase(done);
   const values = [...cases.values()].filter(Number.isFinite);
   const means = done.flatMap((result) => result.metric.mean ?? []);
-  const higher = betterOf(task) === "higher";
-  const converged = done.flatMap((result) => convergence(result, higher) ?? []);
+  const converged = done.flatMap((result) => convergence(result, !metric.lowerIsBetter) ?? []);
   const overCases = (of: (values: readonly number[]) => number) => (values.length === 0 ? null : of(values));
   return {
     ...{ task, strategy, model, comparator, network },
     metric: metric.name,
+    ...directionSaid(metric),
     seeds: done.map(({ seed }) => seed),
     mean: averageOrNull(means),
     reason: done.find((one) => one.metric.mean === null)?.metric.reason ?? null,

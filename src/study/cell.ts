@@ -22,7 +22,7 @@ import { deviceSeconds, peakMemory } from "../native/runtime.js";
 import type { TrainerOptions } from "../native/trainer.js";
 import type { CellResult, Cost, Retry } from "../results/cell.js";
 import { encoderFile, studyPaths } from "../results/paths.js";
-import { taskOf } from "../tasks/index.js";
+import { betterOf, taskOf } from "../tasks/index.js";
 import { basisOf, digest } from "./basis.js";
 import { CheckpointFolder } from "./checkpoint.js";
 import type { StudyCohort } from "./cohort-file.js";
@@ -252,6 +252,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
             sets.validation.length === 0
               ? null
               : async () => (await evaluate(present, sets.validation, signal)).assessment.value,
+          better: betterOf(config),
           checkpoints,
           retry: context.retry,
           signal,
@@ -282,7 +283,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
         ...(cell.startsFrom === "random" ? howDrawn(network) : {}),
       },
       ...(state && training.augmentation ? { augmentation: training.augmentation } : {}),
-      metric: testMetricOf(task, tested.evaluation),
+      metric: testMetricOf(task, betterOf(config), tested.evaluation),
       curve: state?.curve ?? [],
       bestEpoch: state?.best?.epoch ?? null,
       cost: await meter.total(context, trained),

@@ -27,7 +27,7 @@ import {
   nearestNeighboursOfRegression,
   sfda,
 } from "../statistics/transferability/index.js";
-import { taskOf } from "../tasks/index.js";
+import { betterOf, taskOf } from "../tasks/index.js";
 import type { Task } from "../tasks/task.js";
 import { basisOf, digest } from "./basis.js";
 import { readCell, readOwn } from "./cell-folder.js";
@@ -58,7 +58,7 @@ export const scoreNames = ["logMe", "hScore", "sfda", "nearestNeighbours", "line
 
 /** What the first 5 % of a training came to. */
 export interface EarlyTraining {
-  /** The validation metric where there is one by then, else the training loss with its sign turned: greater is better. */
+  /** The validation metric where there is one by then, else the training loss; errors and losses with their sign turned: greater is better. */
   of: "validation metric" | "training loss";
   epoch: number;
   epochs: number;
@@ -170,7 +170,7 @@ export async function forecastStudy(
         scores: scored?.scores ?? null,
         random: random?.scores ?? null,
         meanRank: null,
-        early: await earlyTraining(folder, plan, config.name, model.name),
+        early: await earlyTraining(folder, plan, config, model.name),
         gain: gainOf(done, study, config.name, model.name),
         ...(reason === undefined ? {} : { reason }),
       });
@@ -358,9 +358,11 @@ function gainOf(done: readonly CellResult[], study: Study, task: TaskName, model
 async function earlyTraining(
   folder: string,
   plan: StudyPlan,
-  task: TaskName,
+  config: TaskConfig,
   model: string,
 ): Promise<EarlyTraining | null> {
+  const { name: task } = config;
+  const turn = betterOf(config) === "higher" ? 1 : -1;
   const found: {
     side: "fineTuned" | "fromScratch";
     epochs: number;
@@ -387,7 +389,7 @@ async function earlyTraining(
   const mean = (side: string) => {
     const own = found
       .filter((one) => one.side === side)
-      .map(({ metric, loss }) => (validated ? (metric as number) : -loss));
+      .map(({ metric, loss }) => (validated ? turn * (metric as number) : -loss));
     return own.length === 0 ? null : own.reduce((sum, value) => sum + value, 0) / own.length;
   };
   return {

@@ -7,6 +7,7 @@ import { writeSafetensors } from "../native/safetensors.js";
 import { Tensor } from "../native/tensor.js";
 import type { CellResult, TestMetric } from "../results/cell.js";
 import { cellFiles } from "../results/paths.js";
+import type { Better } from "../tasks/definition.js";
 import type { Picture, Task } from "../tasks/task.js";
 import { cohortOf, type StudyCohort } from "./cohort-file.js";
 import type { Evaluation, Visit } from "./evaluate.js";
@@ -118,7 +119,7 @@ export async function test(
 }
 
 /** The metric over the test set, as results hold it. @throws `NOT_FINITE` where that of a case is no number */
-export function testMetricOf(task: Task, { assessment, cases }: Evaluation): TestMetric {
+export function testMetricOf(task: Task, better: Better, { assessment, cases }: Evaluation): TestMetric {
   const wrong = cases.find(({ value }) => value !== null && !Number.isFinite(value));
   if (wrong) {
     throw new TransferLimitsError(
@@ -128,6 +129,7 @@ export function testMetricOf(task: Task, { assessment, cases }: Evaluation): Tes
   }
   return {
     name: task.metric,
+    ...(better === "lower" ? { lowerIsBetter: true } : {}),
     mean: assessment.value,
     ...(assessment.reason === undefined ? {} : { reason: assessment.reason }),
     standardDeviation: assessment.standardDeviation,

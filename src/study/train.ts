@@ -11,6 +11,7 @@ import {
   type TrainerOptions,
 } from "../native/trainer.js";
 import type { EpochRecord, Retry } from "../results/cell.js";
+import type { Better } from "../tasks/definition.js";
 import type { CheckpointFolder, Spent, TrainingState } from "./checkpoint.js";
 
 export interface Batch {
@@ -56,10 +57,12 @@ export interface Training {
   /** Cases that a batch must have; a last batch of fewer joins the one before it. Batch norm needs 2. */
   smallestBatch?: number;
   /**
-   * The metric on the validation set, larger is better; null where it is undefined. Null instead of a function: no
-   * such set. Where no epoch has a metric, the last is the best.
+   * The metric on the validation set; null where it is undefined. Null instead of a function: no such set. Where no epoch
+   * has a metric, the last is the best.
    */
   validate: (() => Promise<number | null>) | null;
+  /** Which values of that metric are the better ones; default: the higher. */
+  better?: Better;
   checkpoints: CheckpointFolder;
   /** That memory was exhausted before: batches go through the network in its parts. What a state says goes before it. */
   retry?: Retry | null;
@@ -126,7 +129,7 @@ export async function train(training: Training): Promise<Trained> {
       ).length;
       const learningRate = learningRateAt(schedule, (epoch - 1) * steps, steps);
       state.curve.push({ epoch, learningRate, trainingLoss, validationMetric: metric });
-      if (isBest(state.best, metric, due)) state.best = { epoch, metric };
+      if (isBest(state.best, metric, due, training.better)) state.best = { epoch, metric };
 
       const now = await spent();
       state.cost.epochEmbedded.push(now.embedded - before.embedded);
@@ -166,9 +169,15 @@ export const nothingSpent = (): Spent => ({
  * Where no epoch has a metric every one is taken, so that the last one stays. Of equals the latest: early in training
  * Dice is often 0 epoch after epoch, while the loss falls.
  */
-function isBest(best: TrainingState["best"], metric: number | null, due: boolean): boolean {
+function isBest(
+  best: TrainingState["best"],
+  metric: number | null,
+  due: boolean,
+  better: Better = "higher",
+): boolean {
   if (best === null || best.metric === null) return due;
-  return metric !== null && metric >= best.metric;
+  if (metric === null) return false;
+  return better === "higher" ? metric >= best.metric : metric <= best.metric;
 }
 
 /** The cases of each step: `batchSize` of them, the last batch what is left, or joined to the one before. */

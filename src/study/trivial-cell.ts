@@ -1,6 +1,7 @@
 import type { MeasuredMetric } from "../common/progress.js";
 import type { CellResult, TrivialChoice } from "../results/cell.js";
-import { taskOf, trivialOf } from "../tasks/index.js";
+import type { Better } from "../tasks/definition.js";
+import { betterOf, taskOf, trivialOf } from "../tasks/index.js";
 import type { TrivialAnswer } from "../tasks/trivial/trivial.js";
 import { basisOf } from "./basis.js";
 import { type CellContext, CostMeter, labelOf } from "./cell.js";
@@ -26,9 +27,10 @@ export async function runTrivialCell(given: CellContext): Promise<{ metric: Meas
 
   const sets = await openSets(plain, cohort, cell, study);
   const task = plain.onTraining?.(sets.train) ?? plain;
+  const better = betterOf(config);
   const present = { task, channels: task.shape.channels, seed: study.seed };
   const answers = await trivialOf(config).fit(sets.train, signal);
-  const { answer, trivial } = await choose(present, answers, sets, signal);
+  const { answer, trivial } = await choose(present, better, answers, sets, signal);
   using tested = await test(task, [], (visit) =>
     evaluateAnswers(present, sets.test, signal, answererOf(answer), visit),
   );
@@ -40,7 +42,7 @@ export async function runTrivialCell(given: CellContext): Promise<{ metric: Meas
     {
       network: { architecture: "none", parameters: 0, trainable: 0 },
       trivial,
-      metric: testMetricOf(task, tested.evaluation),
+      metric: testMetricOf(task, better, tested.evaluation),
       curve: [],
       bestEpoch: null,
       cost: await meter.total(context, null),
@@ -60,6 +62,7 @@ const answererOf =
  */
 async function choose(
   present: Presentation,
+  better: Better,
   answers: readonly [TrivialAnswer, ...TrivialAnswer[]],
   sets: OpenSets,
   signal: AbortSignal,
@@ -84,8 +87,9 @@ async function choose(
     if (cases.length === 0) continue;
     tried = [];
     for (const answer of answers) tried.push({ answer: answer.name, value: await valueOver(answer, cases) });
-    const values = tried.map(({ value }) => value ?? Number.NEGATIVE_INFINITY);
-    const best = values.indexOf(Math.max(...values));
+    const worst = better === "higher" ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+    const values = tried.map(({ value }) => value ?? worst);
+    const best = values.indexOf(better === "higher" ? Math.max(...values) : Math.min(...values));
     const value = tried[best]?.value;
     if (value != null)
       return chosen(answers[best] as TrivialAnswer, {

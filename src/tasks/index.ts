@@ -1,7 +1,7 @@
 import type { CohortColumns } from "../cohort/columns.js";
 import { expected } from "../common/errors.js";
 import { inTaskOrder, ownStrategy, type Strategy, strategies, type TaskName } from "../common/vocabulary.js";
-import type { OptionsOf, PreparedAs, TaskDefinition, TaskFault } from "./definition.js";
+import type { Better, OptionsOf, PreparedAs, TaskDefinition, TaskFault } from "./definition.js";
 import * as listed from "./kinds.js";
 import type { Task } from "./task.js";
 import type { Trivial } from "./trivial/trivial.js";
@@ -73,12 +73,5 @@ export function labelOfTask(name: TaskName): string {
 /** Whether a name is that of a kind, which no task of another kind may have. */
 export const isKind = (name: TaskName): name is TaskKind => byKind.has(name);
 
-/**
- * Which values of a task's metric are the better ones: every kind of task is judged by a metric of which the higher is
- * better, as choosing an epoch and comparing models ask for.
- */
-export const betterOf = (name: TaskName): "higher" | "lower" =>
-  isKind(name) ? definitionOf(name).metric.better : "higher";
-
-/** The difference of a task's metric that does not matter, where no study says it. */
-export const marginOf = (name: TaskName): number => (isKind(name) ? definitionOf(name).metric.margin : 0.02);
+/** Which values of a task's metric are the better ones. */
+export const betterOf = ({ kind }: Pick<TaskSpec, "kind">): Better => definitionOf(kind).metric.better;

@@ -117,10 +117,12 @@ async function claimsOf(folder: string, study: Study): Promise<Claim[]> {
   const { readStudyFolder } = await import("../../results/read-study.js");
   const { computeClaims } = await import("../../statistics/claims.js");
   const { marginsOf } = await import("../../study/schema.js");
-  const { cells } = (await readStudyFolder(folder)).results;
+  const { cells, claims = [] } = (await readStudyFolder(folder)).results;
+  // Of tasks that this study does not have, its own.
+  const own = Object.fromEntries(claims.map(({ task, equivalence }) => [task, equivalence.margin]));
   return computeClaims(
     cells.flatMap(({ result }) => result ?? []),
-    { margins: marginsOf(study) },
+    { margins: { ...own, ...marginsOf(study) } },
   );
 }
 

@@ -47,7 +47,7 @@ export function casesFigure(summary: Summary, variant: TaskVariant): Figure | nu
   return {
     name: `cases-${variantName(variant, "-")}`,
     title: `Every test case, ${taskInProse(variant)}`,
-    caption: html`${metricWithDirection(metric, variant.task)}. A point is a test case${summary.seeds.length > 1 ? ", averaged over seeds" : ""}; a thin line
+    caption: html`${metricWithDirection(metric, rows[0]?.higherIsBetter ?? true)}. A point is a test case${summary.seeds.length > 1 ? ", averaged over seeds" : ""}; a thin line
 follows it from comparator to comparator; the bar is the mean.${left > limits.cases ? ` Of ${count(left, "case")}, ${limits.cases} are drawn, spread evenly from the lowest to the highest score; the bar is the mean of all, and results.csv has every case.` : null}`,
     panels: panels.map(({ row, points: mine }) => ({
       label: finding(row),

@@ -19,6 +19,7 @@ interface Point extends Labelled {
   /** The mean of what takes no network; null where the study has none. */
   trivial: number | null;
   D2S: number | null;
+  higherIsBetter: boolean;
   area: number;
   shape: string;
 }
@@ -29,10 +30,6 @@ export function scratchFigure(summary: Summary): Figure | null {
     (row) => Number.isFinite(scratch(row)) && Number.isFinite(fineTuned(row)),
   );
   if (shown.length === 0) return null;
-  const [low, high] = airyDomain(
-    shown.flatMap((row) => [scratch(row), fineTuned(row), trivial(row) ?? fineTuned(row)]),
-    0.18,
-  );
   const largest = Math.max(0, ...shown.map((row) => row.distances.D2S?.paper.biased ?? 0));
   const points = shown.map((row): Point => {
     const D2S = row.distances.D2S?.paper.biased ?? null;
@@ -45,6 +42,7 @@ export function scratchFigure(summary: Summary): Figure | null {
       fineTuned: fineTuned(row),
       trivial: trivial(row),
       D2S,
+      higherIsBetter: row.higherIsBetter,
       area,
       radius: Math.sqrt(area / Math.PI),
       shape: taskShape(row.task),
@@ -60,14 +58,19 @@ export function scratchFigure(summary: Summary): Figure | null {
     title: "Trained from scratch against fine-tuned",
     caption: html`Test metric of each task; above the diagonal, pretraining helped. The area of a point grows with D2S,
 how far the fine-tuned representation lies from the one trained from scratch.${withTrivial ? " The bar above or below a point is what takes no network: a point beneath its bar does not beat it." : ""}${starMeaning(points)} Figure 1b of the paper.`,
-    panels: models.map((model) => {
-      const mine = points.filter((point) => point.model === model);
-      const above = mine.filter((point) => point.fineTuned > point.fromScratch).length;
-      return {
-        label: `${model}: fine-tuned against from scratch. ${above} of ${mine.length} points lie above the diagonal${withTrivial ? `, ${beaten(mine)} above what takes no network` : ""}.`,
-        title: model,
-        parts: [{ axis: "Fine-tuned", spec: (width) => spec(mine, low, high, width) }],
-      };
+    panels: [true, false].flatMap((higher) => {
+      const alike = points.filter(({ higherIsBetter }) => higherIsBetter === higher);
+      const domain = domainOf(alike, higher);
+      return models.flatMap((model) => {
+        const mine = alike.filter((point) => point.model === model);
+        if (mine.length === 0) return [];
+        const above = mine.filter((point) => isAbove(point, point.fromScratch)).length;
+        return {
+          label: `${model}: fine-tuned against from scratch${higher ? "" : ", lower is better"}. ${above} of ${mine.length} points lie above the diagonal${withTrivial ? `, ${beaten(mine)} above what takes no network` : ""}.`,
+          title: higher ? model : `${model}: lower is better`,
+          parts: [{ axis: "Fine-tuned", spec: (width: number) => spec(mine, domain, width) }],
+        };
+      });
     }),
     legend: withTrivial ? ["trivial"] : [],
     key: "point",
@@ -89,10 +92,23 @@ const fineTuned = (row: TaskRow) => row.entries["fine-tuned"].score?.mean ?? Num
 
 const trivial = (row: TaskRow) => row.entries.trivial.score?.mean ?? null;
 
-const beaten = (points: readonly Point[]): number =>
-  points.filter((point) => point.trivial !== null && point.fineTuned > point.trivial).length;
+/** Whether the fine-tuned model is better than this: its point then lies above, as axes of errors run downwards. */
+const isAbove = ({ fineTuned, higherIsBetter }: Point, other: number): boolean =>
+  higherIsBetter ? fineTuned > other : fineTuned < other;
 
-function spec(points: Point[], low: number, high: number, width: number): TopLevelSpec {
+const beaten = (points: readonly Point[]): number =>
+  points.filter((point) => point.trivial !== null && isAbove(point, point.trivial)).length;
+
+/** From the worst to the best, so that better is above and to the right. */
+function domainOf(points: readonly Point[], higher: boolean): [number, number] {
+  const [low, high] = airyDomain(
+    points.flatMap(({ fromScratch, fineTuned, trivial }) => [fromScratch, fineTuned, trivial ?? fineTuned]),
+    0.18,
+  );
+  return higher ? [low, high] : [high, low];
+}
+
+function spec(points: Point[], [low, high]: [number, number], width: number): TopLevelSpec {
   const scale = { domain: [low, high], nice: false, zero: false };
   const bars = points.flatMap((point) =>
     point.trivial === null

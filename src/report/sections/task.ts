@@ -71,7 +71,7 @@ function comparison(rows: TaskRow[], variant: TaskVariant, metric: string, asset
     value === null || value === undefined || !Number.isFinite(value) ? absent : { shown: text, sort: value };
   if (lines.every(({ score }) => score.mean === null)) return null;
   const compared = lines.some(({ claim }) => claim?.difference.low != null);
-  return html`<p>${metricWithDirection(metric, variant.task)}.${compared ? " Differences and their 95 % intervals are over seeds and patients." : " With one seed a difference has no interval: how much a result moves from one training to the next is not known."}</p>
+  return html`<p>${metricWithDirection(metric, lines[0]?.row.higherIsBetter ?? true)}.${compared ? " Differences and their 95 % intervals are over seeds and patients." : " With one seed a difference has no interval: how much a result moves from one training to the next is not known."}</p>
 ${assets.table(
   withoutEmptyColumns({
     name: `comparison-${variantName(variant, "-")}`,
