@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { encoderFile, studyPaths } from "../results/paths.js";
+import { cellFiles, encoderFile, studyPaths } from "../results/paths.js";
 import type { StudyResults } from "../results/study.js";
 import { pretrainingId } from "../study/plan.js";
 import { count, number, printable } from "./format.js";
@@ -29,7 +29,7 @@ export const pretrainedEncoders = ({ pretraining }: StudyResults, folder: string
       return {
         model,
         encoder: join(cell, encoderFile),
-        curve: join(cell, "curve.csv"),
+        curve: join(cell, cellFiles.curve),
         patients: patients ?? null,
         patientsLeftOut: patientsLeftOut ?? 0,
         epochs: curve.length,

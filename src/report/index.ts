@@ -5,8 +5,9 @@ import { writeFileAtomically } from "../common/atomic-file.js";
 import { TransferLimitsError } from "../common/errors.js";
 import { withCodedErrors } from "../common/system-errors.js";
 import { variantName } from "../common/vocabulary.js";
-import { studyPaths } from "../results/paths.js";
+import { besideReport, studyPaths } from "../results/paths.js";
 import { readStudyFolder, type StudyFolder } from "../results/read-study.js";
+import { summariseResults } from "../statistics/study-summary.js";
 import { Assets } from "./assets.js";
 import { type Gallery, readGalleries } from "./gallery.js";
 import { type Html, html } from "./html.js";
@@ -66,8 +67,9 @@ async function requireOwnFolder(studyFolder: string, below: string): Promise<voi
 }
 
 /** The page and the files beside it, without writing anything. */
-async function buildReport(study: StudyFolder): Promise<{ contents: string; files: Map<string, string> }> {
-  const { results } = study;
+async function buildReport(folder: StudyFolder): Promise<{ contents: string; files: Map<string, string> }> {
+  const results = summariseResults(folder.results);
+  const study = { ...folder, results };
   const summary = summarise(results);
   const assets = new Assets();
   const answer = await answerSection(study, summary, assets);
@@ -78,7 +80,7 @@ async function buildReport(study: StudyFolder): Promise<{ contents: string; file
   ];
   const claims = claimsSection(summary, results.drift);
   if (claims !== null)
-    assets.files.set("claims.json", `${JSON.stringify(claimCards(summary, results.drift), null, 2)}\n`);
+    assets.files.set(besideReport.claims, `${JSON.stringify(claimCards(summary, results.drift), null, 2)}\n`);
   const learning = await learningSection(results, assets);
   if (learning !== null) sections.unshift(learning);
   if (claims !== null) sections.unshift(claims);

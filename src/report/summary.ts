@@ -79,6 +79,8 @@ export interface Summary {
   intervals: MetricInterval[];
   /** Whether gains go with distances. */
   relations: Relation[];
+  /** Between which distances fine-tuned encoders of two seeds lie, over the tasks of a model. */
+  driftBands: SummarisedResults["driftBands"];
 }
 
 export { answeredOver };
@@ -126,6 +128,7 @@ export function summarise(given: StudyResults): Summary {
     findings: results.findings,
     intervals: results.intervals ?? [],
     relations: results.relations,
+    driftBands: results.driftBands,
   };
 }
 

@@ -39,6 +39,22 @@ export const cellFiles = {
   examples: "examples.safetensors",
   embeddings: "embeddings.safetensors",
   curve: "curve.csv",
+  /** Features of the test cases along the encoder. */
+  depths: "stages.safetensors",
+  /** The network after its last epoch, and at its best one. */
+  last: "last.safetensors",
+  best: "best.safetensors",
 } as const;
 
 export const encoderFile = "encoder.safetensors";
+
+/** What the folder of a training that is not finished holds, beside its state. */
+export const progressFiles = {
+  /** What the training's numbers follow from. */
+  mark: "rests-on.json",
+  /** Which files are the state that was saved last. */
+  pointer: "progress.json",
+} as const;
+
+/** What a report writes beside its page, in the study's folder. */
+export const besideReport = { claims: "claims.json", methods: "methods.txt" } as const;

@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { stringify } from "yaml";
 import type { z } from "zod";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
@@ -57,8 +57,10 @@ export async function readStudyFolder(path: string): Promise<StudyFolder> {
   return {
     path,
     results,
-    resolved: await optional("study.resolved.json", readable),
-    splits: await optional("splits.json", (text, name) => check(name, text, splitsSchema)),
+    resolved: await optional(basename(studyPaths(path).resolved), readable),
+    splits: await optional(basename(studyPaths(path).splits), (text, name) =>
+      check(name, text, splitsSchema),
+    ),
     weights: await readLoadedWeights(path, problems),
     problems,
   };

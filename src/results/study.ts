@@ -147,16 +147,23 @@ export const studyResultsSchema = z.object({
   cells: z.array(cellSummary),
   /** What each comparator came to on each task, over seeds and test cases. */
   scores: z.array(score).exactOptional(),
+  /** By task, the difference of its metric that does not matter, as the study set it beforehand. */
+  margins: z.record(text, number).exactOptional(),
   /** Of every fine-tuned cell over each reference that is done. */
   gains: z.array(gain),
-  /** How much better each fine-tuned model is than each reference, how sure that is, and what may be said of it. */
+  /**
+   * How much better each fine-tuned model is than each reference, how sure that is, and what may be said of it. This, and what
+   * else follows from all cells together, is absent while cells are to come.
+   */
   claims: z.array(claim).exactOptional(),
   /** How often each verdict was given, a foundation model each. */
   answers: z.array(answer).exactOptional(),
   /** How much of what the study holds, and how much of it says less than it seems to. */
   counts: counts.exactOptional(),
   /** Cells that are trained on fewer patients, and what they and the others come to; only where the study asks for them. */
-  learningCurves: z.object({ cells: z.array(cellSummary), curves: z.array(learningCurve) }).exactOptional(),
+  learningCurves: z
+    .object({ cells: z.array(cellSummary), curves: z.array(learningCurve).exactOptional() })
+    .exactOptional(),
   /** What makes some of these numbers say less than they seem to: tasks that nobody learnt, features that collapsed. */
   findings: z.array(finding).exactOptional(),
   /** Of every fine-tuned cell from each reference that is done. */
@@ -167,6 +174,8 @@ export const studyResultsSchema = z.object({
   intervals: z.array(metricInterval).exactOptional(),
   /** How far trainings that differ in their seed alone drift apart: what a distance is judged against. */
   drift: z.array(driftBetweenSeeds).exactOptional(),
+  /** From the least to the largest of those distances over all tasks of a foundation model, by the paper's kernel. */
+  driftBands: z.array(z.object({ model: text, low: number, high: number })).exactOptional(),
   /** Whether gains go with distances: one a foundation model, reference and distance. */
   relations: z.array(relation).exactOptional(),
   /** The same over every way of asking; absent under three tasks, and while cells are pending. */

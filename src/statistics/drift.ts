@@ -1,5 +1,6 @@
+import { groupBy } from "../common/group-by.js";
 import type { Distance, DriftBetweenSeeds, KernelDistance, Range } from "../results/distances.js";
-import { average } from "./means.js";
+import { average, largest, smallest } from "./means.js";
 
 /** How far the encoders of two trainings of one cell kind lie apart, that differ in their seed alone. */
 export interface SeedPair {
@@ -17,6 +18,18 @@ export function rangeOf(values: readonly (number | null)[]): Range | null {
     mean: average(known),
     high: Math.max(...known),
   };
+}
+
+/** Over a model's tasks; none for a model of which it is not known. */
+export function driftBandsOf(
+  drift: readonly DriftBetweenSeeds[],
+): { model: string; low: number; high: number }[] {
+  const known = drift.flatMap(({ model, paper }) => (paper === null ? [] : [{ model, ...paper }]));
+  return [...groupBy(known, ({ model }) => model)].map(([model, own]) => ({
+    model,
+    low: smallest(own.map(({ low }) => low)),
+    high: largest(own.map(({ high }) => high)),
+  }));
 }
 
 interface Measure {

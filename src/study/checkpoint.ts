@@ -11,6 +11,7 @@ import { readSafetensors, writeSafetensors } from "../native/safetensors.js";
 import { disposeNamed } from "../native/tensor.js";
 import { type Trainer, writeTrainerState } from "../native/trainer.js";
 import type { EpochRecord, Retry } from "../results/cell.js";
+import { cellFiles, progressFiles } from "../results/paths.js";
 
 /** What a cell has spent so far, over every process that worked on it. */
 export interface Spent {
@@ -58,7 +59,7 @@ const stateSchema = z.object({
     .optional(),
 });
 
-const markFile = "rests-on.json";
+const markSchema = z.object({ restsOn: z.string() });
 
 /**
  * The folder in which a training keeps its state after each epoch. New files are written beside the old ones, and only
@@ -93,15 +94,15 @@ export class CheckpointFolder {
   ): Promise<CheckpointFolder> {
     const { study, restsOn, onDamage, changing } = where;
     const folder = new CheckpointFolder(path, changing);
-    const mark = await readSealedJson<{ restsOn: string }>(join(path, markFile));
-    if (mark.state === "sound" && mark.value.restsOn === restsOn) {
+    const mark = await readSealedJson(join(path, progressFiles.mark));
+    if (mark.state === "sound" && markSchema.safeParse(mark.value).data?.restsOn === restsOn) {
       const reason = await folder.#damage();
       if (reason === null) return folder;
       onDamage(await setAside(study, path, reason));
     } else if (mark.state === "damaged") {
-      onDamage(await setAside(study, path, `${markFile}: ${mark.reason}`));
+      onDamage(await setAside(study, path, `${progressFiles.mark}: ${mark.reason}`));
     } else await rm(path, { recursive: true, force: true });
-    await writeSealedJson(join(path, markFile), { restsOn });
+    await writeSealedJson(join(path, progressFiles.mark), { restsOn });
     return folder;
   }
 
@@ -146,7 +147,7 @@ export class CheckpointFolder {
   }
 
   private get pointer(): string {
-    return join(this.path, "progress.json");
+    return join(this.path, progressFiles.pointer);
   }
 
   /** The state that was saved last; null where there is none. What is damaged was set aside when the folder was opened. */
@@ -224,8 +225,10 @@ export class CheckpointFolder {
 
   /** Puts the whole network after the last epoch, and the best one, into another folder. */
   async keep(state: TrainingState, network: Network, folder: string): Promise<void> {
-    const files = [{ name: "last.safetensors", path: this.network(state.epoch) }];
-    if (state.best) files.push({ name: "best.safetensors", path: this.best(state.best.epoch) });
+    const files: { name: string; path: string }[] = [
+      { name: cellFiles.last, path: this.network(state.epoch) },
+    ];
+    if (state.best) files.push({ name: cellFiles.best, path: this.best(state.best.epoch) });
     for (const { name, path } of files) {
       if (this.#changing === undefined) await linkOrCopy(path, join(folder, name));
       else await this.#writeWhole(path, network, join(folder, name));
@@ -249,7 +252,7 @@ export class CheckpointFolder {
 
   private async removeAllBut(state: TrainingState): Promise<void> {
     const kept = new Set([
-      join(this.path, markFile),
+      join(this.path, progressFiles.mark),
       this.pointer,
       this.features,
       this.network(state.epoch),

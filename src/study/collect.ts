@@ -4,7 +4,6 @@ import { factsOf } from "../cohort/case-volumes.js";
 import { countMasks } from "../cohort/mask-counts.js";
 import { columnsOf } from "../cohort/own-columns.js";
 import { writeFileAtomically } from "../common/atomic-file.js";
-import { groupBy } from "../common/group-by.js";
 import { packageVersion } from "../common/package-version.js";
 import { writeSealedJson } from "../common/sealed-json.js";
 import type { Comparator, TaskName } from "../common/vocabulary.js";
@@ -15,12 +14,9 @@ import type { Range } from "../results/distances.js";
 import { studyPaths } from "../results/paths.js";
 import type { CellSummary, Exclusion, StudyResults } from "../results/study.js";
 import { resultsOf } from "../statistics/cells.js";
-import { computeClaims } from "../statistics/claims.js";
 import { summaryOf } from "../statistics/curve-summary.js";
 import { computeGains } from "../statistics/gains.js";
-import { computeLearningCurves } from "../statistics/learning-curves.js";
 import { computeIntervals } from "../statistics/metric-intervals.js";
-import { computeRelations } from "../statistics/relations.js";
 import { type SpecificationCurve, specificationCurve } from "../statistics/specification-curve.js";
 import { summariseResults } from "../statistics/study-summary.js";
 import { taskOf } from "../tasks/index.js";
@@ -39,11 +35,12 @@ const relationResamples = 1_000;
 
 /**
  * Gathers what the cells of a study left on disk into `results.json` and `results.csv`, whether or not all are done.
- * Distances are computed once each.
+ * Cells are read, and distances computed, once each.
  */
 export class ResultsCollector {
   readonly #kept: KeptFeatures;
   readonly #distances: MeasuredDistances;
+  readonly #done = new Map<string, CellSummary>();
 
   constructor(
     private readonly study: Study,
@@ -56,16 +53,28 @@ export class ResultsCollector {
     this.#distances = new MeasuredDistances(this.#kept, study.alignment.sigma);
   }
 
-  /** Writes both files anew. */
+  /** Writes both files anew, with everything that follows from the cells. */
   async write(signal?: AbortSignal): Promise<StudyResults> {
-    const results = await this.collect(signal);
+    return await this.writeBoth(await this.concluded(await this.collect(signal), signal));
+  }
+
+  /**
+   * The same while more cells are to come: what follows from all of them together is left to the end, and to a report that is
+   * written before it. With every cell it takes longer, and no cell should wait for it.
+   */
+  async writeSoFar(): Promise<void> {
+    await rm(studyPaths(this.study.execution.output).specifications, { force: true });
+    await this.writeBoth(await this.collect());
+  }
+
+  private async writeBoth(results: StudyResults): Promise<StudyResults> {
     const paths = studyPaths(this.study.execution.output);
     await writeSealedJson(paths.results, results);
     await writeFileAtomically(paths.table, resultsCsv(results));
     return results;
   }
 
-  private async collect(signal: AbortSignal | undefined): Promise<StudyResults> {
+  private async collect(signal?: AbortSignal): Promise<StudyResults> {
     const { study, plan, cohort } = this;
     const cells: CellSummary[] = [];
     const parts: CellSummary[] = [];
@@ -77,19 +86,7 @@ export class ResultsCollector {
     const done = resultsOf(cells);
     const { exposure = [] } = cohort;
     const distances = await this.#distances.all(done, signal);
-    const claims = computeClaims(
-      done,
-      { ...study.claims, margins: marginsOf(study) },
-      { exposure, pretraining },
-    );
-    // Drawing patients and seeds anew, and asking in every way, takes seconds, which no cell should wait for.
-    const isSettled = cells.every(({ status }) => status !== "pending");
-    const relations = computeRelations(
-      { cells, claims, distances },
-      isSettled ? { resamples: relationResamples } : {},
-    );
-    const curve = await this.curve(isSettled ? done : [], claims, signal);
-    return summariseResults({
+    return {
       format: "transfer-limits/results@1",
       name: study.name,
       complete: [...cells, ...parts, ...pretraining].every(({ status }) => status === "done"),
@@ -107,21 +104,11 @@ export class ResultsCollector {
         excluded: [...cohort.excluded, ...leftOutOfTasks(study, cohort)],
       },
       cells,
+      margins: marginsOf(study),
       gains: computeGains(done),
-      claims,
-      ...(study.learningCurve === null
-        ? {}
-        : {
-            learningCurves: {
-              cells: parts,
-              curves: computeLearningCurves(done, resultsOf(parts), pretrainingSeconds(pretraining)),
-            },
-          }),
+      ...(study.learningCurve === null ? {} : { learningCurves: { cells: parts } }),
       distances,
-      ...(isSettled ? { intervals: computeIntervals(done) } : {}),
       drift: await this.#distances.drift(done, distances),
-      relations,
-      ...(curve === null ? {} : { specificationCurve: summaryOf(curve) }),
       pretraining,
       ...(exposure.length > 0 ? { exposure } : {}),
       software: {
@@ -136,7 +123,20 @@ export class ResultsCollector {
       cost: {
         sessions: await this.sessions.update(),
       },
-    });
+    };
+  }
+
+  /** Results with what follows from all cells together. */
+  private async concluded(results: StudyResults, signal: AbortSignal | undefined): Promise<StudyResults> {
+    const isSettled = results.cells.every(({ status }) => status !== "pending");
+    const done = isSettled ? resultsOf(results.cells) : [];
+    const summarised = summariseResults(results, isSettled ? { resamples: relationResamples } : {});
+    const curve = await this.curve(done, summarised.claims, signal);
+    return {
+      ...summarised,
+      ...(isSettled ? { intervals: computeIntervals(done) } : {}),
+      ...(curve === null ? {} : { specificationCurve: summaryOf(curve) }),
+    };
   }
 
   /**
@@ -165,10 +165,12 @@ export class ResultsCollector {
   }
 
   private async summary(cell: PlannedCell): Promise<CellSummary> {
+    const known = this.#done.get(cell.id);
+    if (known) return known;
     const folder = this.study.execution.output;
     const result = await readCell(folder, cell.id);
     const failure = result ? null : await readFailure(folder, cell.id);
-    return {
+    const summary: CellSummary = {
       id: cell.id,
       task: cell.task as CellSummary["task"],
       strategy: cell.strategy as CellSummary["strategy"],
@@ -180,6 +182,8 @@ export class ResultsCollector {
       ...(failure ? { reason: failure.reason } : {}),
       ...(result ? { result: withoutBasis(result) } : {}),
     };
+    if (result) this.#done.set(cell.id, summary);
+    return summary;
   }
 
   private async pretraining({ id, model, seed }: PlannedCell): Promise<StudyResults["pretraining"][number]> {
@@ -196,19 +200,6 @@ export class ResultsCollector {
       ? { ...known, status: "failed", reason: failure.reason, curve: [] }
       : { ...known, status: "pending", curve: [] };
   }
-}
-
-/** Device seconds that pretraining took, by model: of one seed on average, where each pretrains anew. */
-function pretrainingSeconds(pretraining: StudyResults["pretraining"]): Map<string, number> {
-  const spent = pretraining.flatMap(({ model, cost }) =>
-    cost ? [{ model, seconds: cost.deviceSeconds }] : [],
-  );
-  return new Map(
-    [...groupBy(spent, ({ model }) => model)].map(([model, own]) => [
-      model,
-      own.reduce((sum, { seconds }) => sum + seconds, 0) / own.length,
-    ]),
-  );
 }
 
 /** Several studies, in several places, may have the same results. */

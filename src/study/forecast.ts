@@ -15,6 +15,7 @@ import { Network } from "../native/network.js";
 import type { CellResult, EpochRecord } from "../results/cell.js";
 import { keptScoresSchema } from "../results/cohort.js";
 import { encoderFile, studyPaths } from "../results/paths.js";
+import { resolvedStudySchema } from "../results/resolved-study.js";
 import { computeClaims } from "../statistics/claims.js";
 import { checkForecasts, type ForecastCheck, type ForecastPoint } from "../statistics/forecast-check.js";
 import {
@@ -148,7 +149,7 @@ export async function forecastStudy(
   const study = withDevices(await checkStudy(given), devices);
   const folder = study.execution.output;
   const onDamage: OnDamage = (damage) => onProgress({ kind: "set-aside", ...damage });
-  const before = await readOwn<Study>(folder, studyPaths(folder).resolved, onDamage);
+  const before = await readOwn<Study>(folder, studyPaths(folder).resolved, onDamage, resolvedStudySchema);
   if (before) refuseChanges(before, study);
   await mkdir(folder, { recursive: true });
   const cohort = await prepareStudyCohort(study, { signal, onProgress, onDamage, trustCache: false });

@@ -4,7 +4,7 @@ import { isThere } from "../common/set-aside.js";
 import { readSafetensors } from "../native/safetensors.js";
 import type { Tensor } from "../native/tensor.js";
 import { cellFiles, studyPaths } from "../results/paths.js";
-import { type DepthFeatures, pooledFeaturesFile, readPooledFeatures } from "./pooled-features.js";
+import { type DepthFeatures, readPooledFeatures } from "./pooled-features.js";
 
 /** Errors that lie in the features themselves: numbers that are not finite, or a file that is not what it should be. */
 const undefinedBy: ReadonlySet<string> = new Set(["BAD_INPUT", "BAD_CHECKPOINT", "NOT_FINITE"]);
@@ -43,7 +43,7 @@ export class KeptFeatures {
 
   /** Those along the encoder; none where the cell was computed by a version that did not keep them. */
   async depths(id: string): Promise<DepthFeatures[]> {
-    if (!(await isThere(join(this.cell(id), pooledFeaturesFile)))) return [];
+    if (!(await isThere(join(this.cell(id), cellFiles.depths)))) return [];
     const found = await readPooledFeatures(this.cell(id));
     return found.map((one) => ({
       ...one,

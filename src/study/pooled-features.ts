@@ -4,13 +4,11 @@ import type { PooledDepth } from "../native/network.js";
 import type { NetworkSpec } from "../native/network-spec.js";
 import { readSafetensors, writeSafetensors } from "../native/safetensors.js";
 import { disposeNamed, Tensor } from "../native/tensor.js";
+import { cellFiles } from "../results/paths.js";
 
 /** How the features of all positions at a depth become those of a case. */
 export const poolings = ["mean", "maximum", "cls"] as const;
 export type Pooling = (typeof poolings)[number];
-
-/** Beside a cell's embeddings. */
-export const pooledFeaturesFile = "stages.safetensors";
 
 /** Of so many depths a vision transformer's tokens are kept: a quarter, a half, three quarters and all of its blocks. */
 const depthsOfTransformer = 4;
@@ -64,7 +62,7 @@ export class PooledFeatures implements Disposable {
           rows.map((_, index) => index),
         );
       }
-      await writeSafetensors(join(folder, pooledFeaturesFile), tensors, metadata);
+      await writeSafetensors(join(folder, cellFiles.depths), tensors, metadata);
     } finally {
       disposeNamed(tensors);
     }
@@ -91,7 +89,7 @@ export interface DepthFeatures {
  * @throws `BAD_CHECKPOINT` where the file is missing or cannot be read
  */
 export async function readPooledFeatures(cellFolder: string): Promise<DepthFeatures[]> {
-  const file = await readSafetensors(join(cellFolder, pooledFeaturesFile));
+  const file = await readSafetensors(join(cellFolder, cellFiles.depths));
   const found = file.names.flatMap((name): DepthFeatures[] => {
     const pooling = poolings.find((one) => name.endsWith(` ${one}`));
     if (pooling === undefined) return [];

@@ -122,7 +122,7 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
     await writeEncoder(teacher ?? network, join(partial, encoderFile), origin, state.epoch);
     for (const { epoch, path } of await checkpoints.allKept())
       await linkOrCopy(path, join(partial, `encoder-${epoch}.safetensors`));
-    await linkOrCopy(checkpoints.network(state.epoch), join(partial, "last.safetensors"));
+    await linkOrCopy(checkpoints.network(state.epoch), join(partial, cellFiles.last));
     await writeFileAtomically(join(partial, cellFiles.curve), curveCsv(state.curve));
     const result: PretrainingResult = {
       id: cell.id,

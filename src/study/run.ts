@@ -11,6 +11,7 @@ import { withCodedErrors } from "../common/system-errors.js";
 import { Tensor } from "../native/tensor.js";
 import type { Basis, Retry } from "../results/cell.js";
 import { studyPaths } from "../results/paths.js";
+import { resolvedStudySchema } from "../results/resolved-study.js";
 import type { StudyResults } from "../results/study.js";
 import { basisOf, refuseOtherBasis } from "./basis.js";
 import { type CellJob, labelOf } from "./cell.js";
@@ -120,7 +121,7 @@ async function runLocked(
   };
   const onDamage = (damage: Damage) => tell({ kind: "set-aside", ...damage });
   const plan = planStudy(study);
-  const before = await readOwn<Study>(folder, studyPaths(folder).resolved, onDamage);
+  const before = await readOwn<Study>(folder, studyPaths(folder).resolved, onDamage, resolvedStudySchema);
   if (before) refuseChanges(before, study);
   const finished = await finishedCells(folder, plan, onDamage);
   const threads = await settleThreads(study, jobs, before, finished);
@@ -151,7 +152,8 @@ async function runLocked(
   onProgress({ kind: "plan", cells: cells.map(labelOf), alreadyDone });
 
   const collector = new ResultsCollector(study, plan, cohort, threads, sessions);
-  let results = await collector.write(signal);
+  const results = isWork ? null : await collector.write(signal);
+  if (isWork) await collector.writeSoFar();
   const timeLeft = new TimeLeft(cells, done, jobs);
   const attempt = (cell: PlannedCell, device: string, retry: Retry | null): Promise<Outcome> => {
     const job: CellJob = {
@@ -183,7 +185,7 @@ async function runLocked(
     settled: async (cell, outcome) => {
       if (outcome.kind === "stopped") return;
       if (outcome.kind === "failed") await writeFailure(folder, { id: cell.id, ...withoutKind(outcome) });
-      results = await collector.write();
+      await collector.writeSoFar();
       onProgress(eventOf(cell, outcome));
       onProgress(timeLeft.after(cell, outcome));
     },
@@ -198,7 +200,7 @@ async function runLocked(
   // A pretraining that was computed again on another machine may have given another encoder.
   if (damages.length > 0 && (await finishedCells(folder, plan, onDamage)).size < done.size)
     return runLocked(study, asked, signal, onProgress);
-  return results;
+  return results ?? (await collector.write(signal));
 }
 
 /**

@@ -1,7 +1,8 @@
 import type { TopLevelSpec } from "vega-lite";
 import type { GainReference } from "../../results/claims.js";
-import type { DistanceName, DriftBetweenSeeds, Range } from "../../results/distances.js";
+import type { DistanceName, DriftBetweenSeeds } from "../../results/distances.js";
 import type { Relation, RelationPoint } from "../../results/relations.js";
+import type { SummarisedResults } from "../../statistics/study-summary.js";
 import { pValue, significant } from "../format.js";
 import { html } from "../html.js";
 import { distanceMeaning, pointLabel, referenceInProse, starMeaning } from "../labels.js";
@@ -32,7 +33,8 @@ export function alignmentFigure(
   );
   if (points.length === 0) return null;
   const domainY = airyDomain([0, ...points.map((point) => point.percent)], 0.15);
-  const panels = relations.map((relation) => onePanel(relation, bandOf(drift, relation.model), domainY));
+  const bandOf = (model: string) => summary.driftBands.find((one) => one.model === model) ?? null;
+  const panels = relations.map((relation) => onePanel(relation, bandOf(relation.model), domainY));
   const most = relations.reduce((best, one) => (one.n > best.n ? one : best));
   const allSaturated = points.every((point) => point.saturated);
   return {
@@ -52,7 +54,7 @@ squared MMD.${
         ? null
         : " r and p count each task once. Paler points are tasks learnt a second time, by diffusion: they would not be independent, so with them r comes without a p."
     }${
-      summary.models.some((model) => bandOf(drift, model) !== null)
+      summary.models.some((model) => bandOf(model) !== null)
         ? ` Shaded upright: distances between fine-tuned encoders of two seeds of one task, which is what a distance is judged against, not 0.${drift.some((one) => one.saturated) ? " Some of these are saturated too." : ""}`
         : " How far two seeds drift apart is not known, and so no distance can be told from it."
     }${starMeaning(points)} ${reference === "trivial" ? "As Figure 2 of the paper, over another reference." : "Figure 2 of the paper."}`,
@@ -85,16 +87,10 @@ squared MMD.${
   };
 }
 
-/** From the least to the largest distance between fine-tuned encoders of two seeds, over a model's tasks. */
-function bandOf(drift: readonly DriftBetweenSeeds[], model: string): Range | null {
-  const own = drift.flatMap((one) => (one.model === model && one.paper !== null ? [one.paper] : []));
-  if (own.length === 0) return null;
-  const low = Math.min(...own.map((one) => one.low));
-  const high = Math.max(...own.map((one) => one.high));
-  return { low, mean: (low + high) / 2, high };
-}
+/** What is shaded: distances between fine-tuned encoders of two seeds. */
+type Band = Omit<SummarisedResults["driftBands"][number], "model">;
 
-function onePanel(relation: Relation, drift: Range | null, domainY: [number, number]) {
+function onePanel(relation: Relation, drift: Band | null, domainY: [number, number]) {
   const { model, distance, reference, n, r, p, jointP, leaveOneOut, resampled, overAllPoints } = relation;
   const points = relation.points.map(
     (point): Point => ({
@@ -139,7 +135,7 @@ const powerOf = ({ n, critical, detectable }: Relation): string =>
 function scatter(
   distance: DistanceName,
   points: Point[],
-  drift: Range | null,
+  drift: Band | null,
   domainY: [number, number],
   width: number,
 ): TopLevelSpec {
@@ -186,7 +182,7 @@ function scatter(
 }
 
 /** Distances that two trainings of different seeds have from each other, the plot's whole height. */
-const driftLayer = ({ low, high }: Range, scale: object) => ({
+const driftLayer = ({ low, high }: Band, scale: object) => ({
   name: "drift",
   data: { values: [{ low, high }] },
   mark: { type: "rect" as const, color: roles.band.light, stroke: roles.band.light, opacity: 0.6 },

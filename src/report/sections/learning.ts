@@ -1,4 +1,4 @@
-import type { StudyResults } from "../../results/study.js";
+import type { SummarisedResults } from "../../statistics/study-summary.js";
 import type { Assets } from "../assets.js";
 import { learningFigure } from "../figures/learning.js";
 import { count } from "../format.js";
@@ -8,7 +8,7 @@ import { first, limits } from "../limits.js";
 
 /** How many patients pretraining is worth, and the learning curves that say so; null where the study asks for none. */
 export async function learningSection(
-  { learningCurves }: StudyResults,
+  { learningCurves }: Pick<SummarisedResults, "learningCurves">,
   assets: Assets,
 ): Promise<Html | null> {
   if (learningCurves === undefined) return null;

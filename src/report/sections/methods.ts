@@ -1,3 +1,4 @@
+import { besideReport } from "../../results/paths.js";
 import type { StudyResults } from "../../results/study.js";
 import type { Assets } from "../assets.js";
 import { type Html, html } from "../html.js";
@@ -8,7 +9,7 @@ import type { Summary } from "../summary.js";
 export function methodsSection(results: StudyResults, summary: Summary, assets: Assets): Html | null {
   const text = methodsText(results, summary);
   if (text === "") return null;
-  assets.files.set("methods.txt", `${text}\n`);
+  assets.files.set(besideReport.methods, `${text}\n`);
   const uri = assets.embed("text/plain", `${text}\n`);
   return html`<section id="methods"><h2>Methods, to paste into a paper</h2>
 <p class="paste" tabindex="0">${text}</p>
