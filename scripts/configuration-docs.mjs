@@ -12,6 +12,7 @@ import {
 } from "../dist/cohort/own-columns.js";
 import { contrastNeeds } from "../dist/models/pretraining/patch-contrast.js";
 import { paperSchema } from "../dist/study/presets.js";
+import { profoundTasksSchema } from "../dist/study/profound-tasks.js";
 import { studySchema, taskSchema } from "../dist/study/schema.js";
 import { augmentationSchema } from "../dist/tasks/augmentation.js";
 import { taskOf } from "../dist/tasks/index.js";
@@ -161,6 +162,7 @@ export function tables() {
       .filter(isOf("tasks[].diffusion."))
       .map((row) => ({ ...row, path: row.path.slice("tasks[].".length) })),
     preset: fieldsOf(paperSchema, ""),
+    profoundTasks: fieldsOf(profoundTasksSchema, ""),
     ownColumns: [
       ...fieldsOf(imageColumnSchema, "images.<name>"),
       ...fieldsOf(maskColumnSchema, "masks.<name>"),

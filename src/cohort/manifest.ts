@@ -3,7 +3,7 @@ import { CsvError } from "csv-parse";
 import { parse } from "csv-parse/sync";
 import { z } from "zod";
 import { describe, messageOf, TransferLimitsError } from "../common/errors.js";
-import { readRegularFile } from "../common/regular-file.js";
+import { readRegularFile, readRegularFileSync } from "../common/regular-file.js";
 import {
   type CaseLabels,
   type CohortColumns,
@@ -145,6 +145,22 @@ export async function readManifest(
   }
   if (faults.count > 0) throw badManifest(file, faults.listed());
   return { path: file, columns, cases };
+}
+
+/** Columns that have a value in any line of a manifest; null where it cannot be read as a table. */
+export function filledColumns(
+  path: string,
+  limits: Readonly<ManifestLimits> = defaultManifestLimits,
+): string[] | null {
+  try {
+    const text = readRegularFileSync(path, limits.bytes).toString("utf8");
+    const [header, ...rows] = parseRecords(path, text, limits.cases);
+    return (header?.fields ?? []).filter((_, index) =>
+      rows.some(({ fields }) => (fields[index] ?? "") !== ""),
+    );
+  } catch {
+    return null;
+  }
 }
 
 /** The first of any number of faults, and how many there are: a file of a million wrong lines has as many. */

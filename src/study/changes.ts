@@ -24,6 +24,7 @@ export const comparable = ({
   execution: { precision = "float32" },
   cohort: { manifestLimits: _, ...cohort },
   claims: { expected: __, ...claims } = {} as Study["claims"],
+  leftOut: ___,
   ...rest
 }: Study): unknown => JSON.parse(JSON.stringify({ ...rest, cohort, claims, execution: { precision } }));
 

@@ -7,6 +7,7 @@ import { describe } from "../common/errors.js";
 import { readRegularFileSync } from "../common/regular-file.js";
 import { type Fault, faultsOf, section, suggestion } from "../common/validation.js";
 import { comparators, paperTasks } from "../common/vocabulary.js";
+import { profoundTasksSchema, profoundTasksStudy } from "./profound-tasks.js";
 import type { StudyInput } from "./schema.js";
 
 const file = z.string().min(1);
@@ -35,10 +36,6 @@ export const fewShotSplit = { train: 330, validation: 82, test: 177 } as const s
   typeof splitSchema
 >;
 
-const presets = { paper };
-type PresetName = keyof typeof presets;
-const presetNames = Object.keys(presets) as PresetName[];
-
 /** The paper's study: both foundation models, every task and comparator, at the published sizes. */
 function paper({ manifests, weights, fewShotSplit: split = fewShotSplit }: PaperInput): StudyInput {
   const { promis, fewShot } = manifests;
@@ -61,35 +58,61 @@ function paper({ manifests, weights, fewShotSplit: split = fewShotSplit }: Paper
   };
 }
 
+/** A study, or what is wrong with what a study file says of its preset. */
+type Expanded = { study: StudyInput } | { faults: Fault[] };
+
+/** The paper's, from what a study file says of it. */
+function paperStudy(said: PaperInput, base: string): Expanded {
+  const { promis, fewShot } = said.manifests;
+  if (fewShot === null || !sameManifest(resolve(base, promis), resolve(base, fewShot)))
+    return { study: paper(said) };
+  const message =
+    `expected the manifest of another cohort than promis has, but received the same, ${describe(fewShot)}: the preset ` +
+    "would divide its patients twice, differently. With one cohort alone write fewShot: null; distortion correction " +
+    "then takes the study's cohort and split, as the other tasks do";
+  return { faults: [{ path: ["manifests", "fewShot"], message, unknownKey: null }] };
+}
+
+const presetOf = <Schema extends z.ZodObject>(
+  schema: Schema,
+  study: (said: z.output<Schema>, base: string) => Expanded,
+) => ({
+  fields: Object.keys(schema.shape),
+  expand: (own: unknown, base: string): Expanded => {
+    const parsed = schema.safeParse(own);
+    return parsed.success ? study(parsed.data, base) : { faults: faultsOf(parsed.error, own) };
+  },
+});
+
+const presets = {
+  paper: presetOf(paperSchema, paperStudy),
+  "profound-tasks": presetOf(profoundTasksSchema, profoundTasksStudy),
+};
+const presetNames = Object.keys(presets) as (keyof typeof presets)[];
+
 /**
  * A study file that names a preset becomes the study that the preset stands for, with what else the file says in
  * place of the preset's: sections are merged field by field, lists are replaced. Any other input stays as it is.
  */
 export function expandPreset(input: unknown, base: string): { input: unknown } | { faults: Fault[] } {
   if (!isRecord(input) || input.preset === undefined) return { input };
-  const { preset, manifests, weights, fewShotSplit: split, ...changes } = input;
+  const { preset, ...said } = input;
   const name = presetNames.find((known) => known === preset);
   if (name === undefined) {
     const near = typeof preset === "string" ? suggestion(preset, presetNames) : "";
     const message = `expected the name of a preset but received ${describe(preset)}${near}`;
     return { faults: [{ path: ["preset"], message, unknownKey: null }] };
   }
-  const own = {
-    manifests,
-    ...(weights === undefined ? {} : { weights }),
-    ...(split === undefined ? {} : { fewShotSplit: split }),
-  };
-  const parsed = paperSchema.safeParse(own);
-  if (!parsed.success) return { faults: faultsOf(parsed.error, own) };
-  const { promis, fewShot } = parsed.data.manifests;
-  if (fewShot !== null && sameManifest(resolve(base, promis), resolve(base, fewShot))) {
-    const message =
-      `expected the manifest of another cohort than promis has, but received the same, ${describe(fewShot)}: the preset ` +
-      "would divide its patients twice, differently. With one cohort alone write fewShot: null; distortion correction " +
-      "then takes the study's cohort and split, as the other tasks do";
-    return { faults: [{ path: ["manifests", "fewShot"], message, unknownKey: null }] };
-  }
-  return { input: merge(presets[name](parsed.data), changes) };
+  const { fields, expand } = presets[name];
+  const [own, changes] = [true, false].map((ofPreset) =>
+    Object.fromEntries(Object.entries(said).filter(([field]) => fields.includes(field) === ofPreset)),
+  ) as [Record<string, unknown>, Record<string, unknown>];
+  const expanded = expand(own, base);
+  if ("faults" in expanded) return expanded;
+  const { leftOut, ...study } = expanded.study;
+  // Whoever lists the tasks leaves nothing out.
+  const whole = changes.tasks === undefined && leftOut !== undefined ? { ...study, leftOut } : study;
+  return { input: merge(whole, changes) };
 }
 
 /** Whether two paths lead to one file, or to two of the same contents. */
@@ -109,7 +132,7 @@ function sameManifest(one: string, other: string): boolean {
  * change it. Any other fault stays as it is.
  */
 export function whereSaid(input: unknown, fault: Fault): Fault {
-  if (!isRecord(input) || input.preset === undefined) return fault;
+  if (!isRecord(input) || input.preset !== "paper") return fault;
   const [first] = fault.path;
   const said = (field: string): Fault => ({
     ...fault,

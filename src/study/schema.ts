@@ -299,6 +299,8 @@ export const studySchema = section({
   models: z.array(modelSchema).min(1),
   /** None: the study pretrains its models and ends. */
   tasks: z.array(z.union([z.enum(paperTasks), taskSchema])).default([...paperTasks]),
+  /** Tasks that a preset would have if the cohort had their columns: `plan` tells of them. A preset fills it in. */
+  leftOut: z.array(section({ task: fileName, reason: z.string().min(1).max(1000) })).optional(),
   comparators: z
     .array(z.enum(comparators))
     .min(1)

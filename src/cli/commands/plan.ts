@@ -68,6 +68,7 @@ export function addPlan(program: Command): void {
         ]);
         return {
           value: {
+            ...(study.leftOut === undefined ? {} : { leftOut: study.leftOut }),
             ...{ ...plan, cohorts, warnings, output: study.execution.output, claims },
             ...(open ? { earlier: { folder: earlier, open } } : {}),
             ...(probe ? { probe } : {}),
@@ -75,6 +76,9 @@ export function addPlan(program: Command): void {
           text: [
             `${printable(plan.name)}: ${count(plan.cells.length, "cell")}, to ${printable(study.execution.output)}`,
             ...cohorts.flatMap(cohortLines),
+            ...(study.leftOut ?? []).map(
+              ({ task, reason }) => `left out: ${printable(task)}, as ${printable(reason)}`,
+            ),
             ...(varies(study, "split")
               ? ["each seed divides the patients anew: the sets above are those of the first"]
               : []),
