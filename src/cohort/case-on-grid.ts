@@ -1,6 +1,14 @@
 import { expected, messageOf, TransferLimitsError, throwIfAborted } from "../common/errors.js";
 import { disposeNamed, Tensor } from "../native/tensor.js";
-import { bounds, type Normalisation, normalise, resample, smooth, statistics } from "../native/volumes.js";
+import {
+  bounds,
+  countLabels,
+  type Normalisation,
+  normalise,
+  resample,
+  smooth,
+  statistics,
+} from "../native/volumes.js";
 import { type CohortColumns, type MaskRole, type VolumeRole, volumeRolesOf } from "./columns.js";
 import {
   antialiasingSigmas,
@@ -198,7 +206,7 @@ export async function caseOnGrid(
     const { image, graded } = await refusing(original, () => labelled(original, column));
     images[role] = image;
     if (graded) gradedMasks.push(role);
-    if (measured.includes(role)) maskVolumes[role] = volumesOf(image);
+    if (measured.includes(role)) maskVolumes[role] = await volumesOf(image);
   }
   const tensors: Record<VolumeRole, Tensor> = {};
   try {
@@ -227,11 +235,11 @@ export async function caseOnGrid(
 }
 
 /** The volume in mm³ of each label of a mask on its own grid. */
-function volumesOf({ data, voxelToPatient }: Image): LabelVolumes {
+async function volumesOf({ data, shape, voxelToPatient }: Image): Promise<LabelVolumes> {
   const [depth, height, width] = spacingOf(voxelToPatient);
-  const counts = new Map<number, number>();
-  for (const label of data) if (label !== 0) counts.set(label, (counts.get(label) ?? 0) + 1);
-  return Object.fromEntries([...counts].map(([label, count]) => [label, count * depth * height * width]));
+  using mask = Tensor.sharing(data, shape);
+  const counts = await countLabels(mask);
+  return Object.fromEntries(counts.map(({ label, voxels }) => [label, voxels * depth * height * width]));
 }
 
 /** Finds the crop's grid, and checks that the masks lie on the reference. */

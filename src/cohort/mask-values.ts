@@ -1,5 +1,5 @@
 import { Tensor } from "../native/tensor.js";
-import { type CheckedMask, checkMask } from "../native/volumes.js";
+import { type CheckedMask, checkMask, countLabels } from "../native/volumes.js";
 import type { MaskColumn } from "./columns.js";
 import { badImage } from "./formats/bad-image.js";
 import type { Image } from "./image.js";
@@ -28,7 +28,7 @@ export async function labelled(
   if (checked.mask === null) throw badImage(image.path, refusal(checked));
   using mask = checked.mask;
   const data = (await mask.toArray()) as Float32Array;
-  if (column?.closed && column.labels !== undefined) refuseOthers(image.path, data, column.labels);
+  if (column?.closed && column.labels !== undefined) await refuseOthers(image.path, mask, column.labels);
   return {
     image: { ...image, data },
     graded: checked.kind === "graded",
@@ -36,14 +36,19 @@ export async function labelled(
 }
 
 /** Refuses a mask with labels that the study does not name: what they are of would be taken for background. */
-function refuseOthers(path: string, data: Float32Array, labels: Readonly<Record<number, string>>): void {
+async function refuseOthers(
+  path: string,
+  mask: Tensor,
+  labels: Readonly<Record<number, string>>,
+): Promise<void> {
   const named = Object.keys(labels).map(Number);
-  const others = new Set<number>();
-  for (const value of data) if (value !== 0 && !named.includes(value)) others.add(value);
-  if (others.size === 0) return;
+  const others = (await countLabels(mask))
+    .map(({ label }) => label)
+    .filter((label) => !named.includes(label));
+  if (others.length === 0) return;
   throw badImage(
     path,
-    `it has the labels ${inWords([...others].sort((a, b) => a - b).slice(0, 10))}, which the study does not name: expected ` +
+    `it has the labels ${inWords(others.slice(0, 10))}, which the study does not name: expected ` +
       `0 and ${inWords(named)}. Name them in cohort.columns.masks, or give a mask without them`,
   );
 }
