@@ -1,5 +1,9 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { simulateClaims } from "../dist/statistics/simulation.js";
+import { randomStream } from "../dist/common/random.js";
+import type { Claim } from "../dist/results/claims.js";
+import { computeClaims } from "../dist/statistics/claims.js";
+import { simulateClaims, simulateStudy } from "../dist/statistics/simulation.js";
+import { specificityAtSensitivity } from "../dist/tasks/metrics.js";
 
 const references = [0.03, 0.1, 0.3, 0.6, 0.9];
 const studies = 60;
@@ -44,4 +48,73 @@ describe.each(references)("the gain in percent over a reference of %f", (referen
     expect(counts.given).toBeGreaterThan(100);
     expect(counts.contradicting).toBe(0);
   });
+});
+
+describe("the gain in percent of models whose seeds are few, and taken together", () => {
+  it("is given over a reference far from 0, though chance made a model's own seeds all but alike", () => {
+    for (let study = 0; study < 40; study++) {
+      const settings = { models: 4, tasks: 1, seeds: 3, patients: 12, reference: 0.77 };
+      const spreads = { runSpread: 0.03, patientSpread: 0.01, restSpread: 0.005 };
+      for (const { percent, difference } of simulateClaims({ ...settings, ...spreads }, 39, study)) {
+        // Three seeds that scatter by 0.03 leave no doubt that 0.77 is more than 0.
+        expect(percent?.low, `${study}`).toBeTypeOf("number");
+        expect((percent?.low as number) > 0, `${study}`).toBe((difference.low as number) > 0);
+        expect((percent?.high as number) < 0, `${study}`).toBe((difference.high as number) < 0);
+      }
+    }
+  }, 60_000);
+});
+
+describe("the gain in percent of a specificity, which only a whole test set has", () => {
+  const { normal } = randomStream(40, "specificity in percent");
+  /** Three seeds of two models whose scores of 60 positive and 60 negative patients lie this far apart. */
+  const claimOf = (distances: { "fine-tuned": number; "from-scratch": number }): Claim => {
+    const labels = Array.from({ length: 120 }, (_, i) => i % 2 === 0);
+    const own = labels.map(() => normal());
+    const template = simulateStudy(
+      { tasks: 1, seeds: 3, patients: 2, runSpread: 0, patientSpread: 0, restSpread: 0 },
+      1,
+    );
+    const cells = template.map((cell) => {
+      const apart = distances[cell.comparator as "fine-tuned"];
+      const scores = labels.map((label, i) => (label ? apart : 0) + (own[i] as number) + normal(0, 0.3));
+      const cases = labels.map((positive, i) => ({
+        ...{ case: `${i}`, patient: `${i}`, positive },
+        value: scores[i] as number,
+      }));
+      const mean = specificityAtSensitivity(labels, scores, 0.9);
+      return {
+        ...cell,
+        task: "pirads-classification",
+        metric: {
+          name: "Specificity at sensitivity 0.9",
+          ...{ mean, standardDeviation: null, cases, secondary: {} },
+        },
+      };
+    });
+    return computeClaims(cells)[0] as Claim;
+  };
+
+  it("has a set that leaves out 0 % exactly where the difference does, and is none over a reference that may be 0", () => {
+    let [given, none] = [0, 0];
+    for (let study = 0; study < 12; study++) {
+      const [low, high] = [
+        [2.5, 2.8],
+        [0.1, 2.5],
+        [2, 3.2],
+      ][study % 3] as [number, number];
+      const { percent, difference, referenceValue } = claimOf({ "from-scratch": low, "fine-tuned": high });
+      if (low < 1) {
+        expect(referenceValue).toBeLessThan(0.3);
+        if (percent === null) none++;
+        continue;
+      }
+      given++;
+      expect(percent?.low, `${study}`).toBeTypeOf("number");
+      expect((percent?.low as number) > 0, `${study}`).toBe((difference.low as number) > 0);
+      expect(percent?.estimate).toBeCloseTo((100 * difference.estimate) / referenceValue, 8);
+    }
+    expect(given).toBe(8);
+    expect(none).toBeGreaterThan(0);
+  }, 120_000);
 });

@@ -92,8 +92,9 @@ export function computeClaims(
       ofSet &&
       setDifference(ofSet.estimate, ofSet.spread, pooled && { ...pooled, value: pooled.value / seeds });
     const known = crossed ?? whole ?? divided;
+    const ratio = whole ? { ratio: (at: number) => whole.ratio(ofSet.pair, at) } : (crossed ?? divided);
     const direction = directionOf(comparison.claim);
-    return { ...comparison, crossed, models, known: known && betterBy(known, direction) };
+    return { ...comparison, crossed, models, ratio, known: known && betterBy(known, direction) };
   });
   const adjusted = new Map<Comparison, number>();
   for (const reference of gainReferences) {
@@ -102,7 +103,7 @@ export function computeClaims(
     for (const [index, one] of family.entries()) adjusted.set(one, pValues[index] as number);
   }
   return measured.map((one) => {
-    const { claim, crossed, divided, models, known } = one;
+    const { claim, crossed, divided, models, known, ratio } = one;
     const { estimate, ...rest } = claim;
     const [low, high] = known?.interval(1 - level) ?? [null, null];
     const [from, to] = known?.interval(1 - 2 * level) ?? [null, null];
@@ -115,7 +116,7 @@ export function computeClaims(
         standardError: known?.standardError ?? null,
         deviations: crossed?.deviations ?? null,
       },
-      percent: percentOf(rest, crossed ?? divided),
+      percent: percentOf(rest, ratio),
       p: known?.p ?? null,
       adjustedP: adjusted.get(one) ?? null,
       equivalence: {

@@ -17,7 +17,7 @@ export interface Form {
 }
 
 /** Of `first - ratio x second`. */
-const at = ({ first, product, second }: Form, ratio: number): number =>
+export const at = ({ first, product, second }: Form, ratio: number): number =>
   first - 2 * ratio * product + ratio ** 2 * second;
 
 /** Means and mean squares of two crossed methods. */
@@ -150,15 +150,30 @@ export function crossedDifference(pair: CrossedPair, pooled?: MeanSquare): Cross
       // As many standard errors as the interval of the difference has; of each ratio, its own.
       const errors2 = variance > 0 ? spread.quantile(1 - level) ** 2 / variance : 0;
       const [s = 0, p = 0, r = 0] = weights;
-      const scale = own > 0 ? ofSeeds.value / own : 1;
+      const seedsAs = scaledTo(bySeed, ofSeeds.value);
       const allowance = (part: keyof Form) =>
-        (errors2 * (s * scale * bySeed[part] + p * byPatient[part] + r * rest[part])) / cells;
+        (errors2 * (s * seedsAs[part] + p * byPatient[part] + r * rest[part])) / cells;
       return fieller(
         { first, second },
         { first: allowance("first"), product: allowance("product"), second: allowance("second") },
       );
     },
   };
+}
+
+/**
+ * A form that is `square` at a ratio of 1, as pooled seeds have it. What they have less, both methods have less in proportion;
+ * what they have more is shared by both: in proportion to a difference that chance has made small, a method's own noise would
+ * become so large that its mean might be 0.
+ */
+export function scaledTo(form: Form, square: number): Form {
+  const own = at(form, 1);
+  if (square <= own) {
+    const share = own > 0 ? square / own : 1;
+    return { first: share * form.first, product: share * form.product, second: share * form.second };
+  }
+  const more = (square - own) / 2;
+  return { first: form.first + more, product: form.product, second: form.second + more };
 }
 
 /** The ratios r for which (first - r second)² is at most their allowance, a form of the two. */

@@ -86,14 +86,24 @@ export function drawnDifferences(
   second: readonly OfDrawn[],
   who: PatientsToDraw,
   options: ResamplingOptions,
-): { bySeed: number[]; drawn: number[][]; fewest: number } {
+): DrawnSeeds & { fewest: number; sides: [DrawnSeeds, DrawnSeeds] } {
   const { tables, fewest } = drawnTables([first, second], who, options);
   const [own, other] = tables as [number[][], number[][]];
   const differences = own.map((row, seed) =>
     row.map((value, column) => value - (other[seed]?.[column] as number)),
   );
-  const columns = differences[0]?.map((_, column) => differences.map((row) => row[column] as number)) ?? [];
-  return { bySeed: columns[0] as number[], drawn: columns.slice(1), fewest };
+  return { ...drawnSeeds(differences), fewest, sides: [drawnSeeds(own), drawnSeeds(other)] };
+}
+
+/** A number a seed: of all patients, and of those that were drawn anew each time. */
+export interface DrawnSeeds {
+  bySeed: number[];
+  drawn: number[][];
+}
+
+function drawnSeeds(table: readonly (readonly number[])[]): DrawnSeeds {
+  const columns = table[0]?.map((_, column) => table.map((row) => row[column] as number)) ?? [];
+  return { bySeed: columns[0] as number[], drawn: columns.slice(1) };
 }
 
 export const pick = <Value>(values: readonly Value[], indices: readonly number[]): Value[] =>

@@ -3,12 +3,14 @@ import type { OfDrawn } from "../tasks/drawn-specificity.js";
 import { type ScoredCase, type SetMetric, setMetricOf } from "../tasks/set-metrics.js";
 import { average } from "./means.js";
 import { drawnDifferences, type PatientsToDraw } from "./patient-bootstrap.js";
-import { type SetSpread, setSpread } from "./set-difference.js";
+import { type SetPair, type SetSpread, setSpread, varianceOf } from "./set-difference.js";
 
 /** A difference of a metric that only a whole test set has, and what it varies by. */
 export interface DifferenceOfSet {
   estimate: number;
   spread: SetSpread;
+  /** Both models by themselves. */
+  pair: SetPair;
   patients: number;
 }
 
@@ -69,7 +71,17 @@ export function differenceOfSet(
   const known = metricOfCells(pairs.flat(), first.metric.name);
   if (known === null) return null;
   const side = (which: 0 | 1) => pairs.map((_, seed) => known.drawn[2 * seed + which] as OfDrawn);
-  const { bySeed, drawn, fewest } = drawnDifferences(side(0), side(1), known, {});
+  const { bySeed, drawn, fewest, sides } = drawnDifferences(side(0), side(1), known, {});
   const spread = drawn.length < 2 ? null : setSpread(bySeed, drawn, fewest);
-  return spread && { estimate: average(bySeed), spread, patients: new Set(known.patients).size };
+  if (spread === null) return null;
+  const [own, other] = sides.map((one) => ({
+    mean: average(one.bySeed),
+    variance: varianceOf(setSpread(one.bySeed, one.drawn, fewest) as SetSpread),
+  })) as [{ mean: number; variance: number }, { mean: number; variance: number }];
+  return {
+    estimate: average(bySeed),
+    spread,
+    pair: { first: own.mean, second: other.mean, variances: { first: own.variance, second: other.variance } },
+    patients: new Set(known.patients).size,
+  };
 }

@@ -1,3 +1,4 @@
+import { at, fieller, scaledTo } from "./crossed.js";
 import { average, deviation } from "./means.js";
 import { type MeanSquare, uncertainSpread } from "./uncertain-spread.js";
 
@@ -43,6 +44,10 @@ export function setSpread(
   };
 }
 
+/** Of a mean over seeds: the square of its standard error. */
+export const varianceOf = ({ seeds, patients, rest }: SetSpread): number =>
+  Math.max(seeds.value + patients.value - rest.value, seeds.value, patients.value);
+
 /** A difference with what judges it. */
 export interface JudgedDifference {
   estimate: number;
@@ -52,6 +57,13 @@ export interface JudgedDifference {
   interval(level: number): [low: number, high: number];
 }
 
+/** Two methods in such a metric: their means over seeds, and the squares of the standard errors of each by itself. */
+export interface SetPair {
+  first: number;
+  second: number;
+  variances: { first: number; second: number };
+}
+
 /**
  * The difference with its test and interval, as those of crossed tables.
  *
@@ -59,20 +71,33 @@ export interface JudgedDifference {
  */
 export function setDifference(
   estimate: number,
-  { seeds: own, patients, rest }: SetSpread,
+  { seeds: ownSeeds, patients, rest }: SetSpread,
   pooled?: MeanSquare,
-): JudgedDifference {
-  const seeds = pooled ?? own;
+): JudgedDifference & { ratio(pair: SetPair, level: number): ReturnType<typeof fieller> } {
+  const seeds = pooled ?? ownSeeds;
   const spread = uncertainSpread({ seeds, patients, rest }, 1);
   return {
     estimate,
-    standardError: Math.sqrt(
-      Math.max(seeds.value + patients.value - rest.value, seeds.value, patients.value),
-    ),
+    standardError: Math.sqrt(varianceOf({ seeds, patients, rest })),
     p: spread.beyond(Math.abs(estimate)),
     interval: (level) => {
       const half = spread.quantile(1 - level);
       return [estimate - half, estimate + half];
+    },
+    // Fieller's set: it leaves out 1 exactly where the interval leaves out 0.
+    ratio: ({ first, second, variances }, level) => {
+      const own = varianceOf({ seeds: ownSeeds, patients, rest });
+      const product = (variances.first + variances.second - own) / 2;
+      const allowed = scaledTo({ ...variances, product }, varianceOf({ seeds, patients, rest }));
+      const errors2 = at(allowed, 1) > 0 ? spread.quantile(1 - level) ** 2 / at(allowed, 1) : 0;
+      return fieller(
+        { first, second },
+        {
+          first: errors2 * allowed.first,
+          product: errors2 * allowed.product,
+          second: errors2 * allowed.second,
+        },
+      );
     },
   };
 }

@@ -128,9 +128,14 @@ function onePanel(relation: Relation, drift: Band | null, domainY: [number, numb
   };
 }
 
+/** Fewer tasks have 6 orders, and no p below 1/6. */
+const fewestForSmallP = 4;
+
 /** What so many tasks can find; the critical value is another thing, and lower. */
 const powerOf = ({ n, critical, detectable }: Relation): string =>
-  `With ${n} tasks p < 0.05 needs |r| > ${significant(critical ?? 1, 2)}, and a true |r| of ${significant(detectable ?? 1, 2)} is found four times in five.`;
+  n < fewestForSmallP
+    ? `With ${n} tasks no p by permutation lies below 0.05.`
+    : `With ${n} tasks p < 0.05 needs |r| > ${significant(critical ?? 1, 2)}, and a true |r| of ${significant(detectable ?? 1, 2)} is found four times in five.`;
 
 function scatter(
   distance: DistanceName,

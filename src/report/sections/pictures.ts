@@ -64,10 +64,10 @@ function maskRows(gallery: Gallery, side: number, show: Show): Rows {
         const path = outline(example.prediction, example.width, example.height);
         const nothing = path === "";
         return item(
-          html`<span class="swatch ${comparator}">${comparatorLabel[comparator]}</span>${scoreText(score)}${nothing ? html`<br>outlines nothing` : null}`,
+          html`<span class="swatch ${comparator}">${comparatorLabel[comparator]}</span>${scoreText(score)}${nothing ? html`<br>nothing on this slice` : null}`,
           show(
             near,
-            `${comparatorLabel[comparator]}: ${nothing ? "outlines nothing" : "predicted outline beside the target’s"}, ${metricLabel(gallery.metric)} ${fixed(score, 3)}, ${about(one)}`,
+            `${comparatorLabel[comparator]}: ${nothing ? "outlines nothing on this slice" : "predicted outline beside the target’s"}, ${metricLabel(gallery.metric)} ${fixed(score, 3)}, ${about(one)}`,
             overlay(frame, [target, { path, kind: comparator }]),
           ),
         );
