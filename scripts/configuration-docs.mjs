@@ -10,12 +10,13 @@ import {
   maskColumnSchema,
   ownColumnsSchema,
 } from "../dist/cohort/own-columns.js";
+import { paperTasks } from "../dist/common/vocabulary.js";
 import { contrastNeeds } from "../dist/models/pretraining/patch-contrast.js";
 import { paperSchema } from "../dist/study/presets.js";
 import { profoundTasksSchema } from "../dist/study/profound-tasks.js";
 import { studySchema, taskSchema } from "../dist/study/schema.js";
 import { augmentationSchema } from "../dist/tasks/augmentation.js";
-import { taskOf } from "../dist/tasks/index.js";
+import { completedTask, definitionOf, taskOf } from "../dist/tasks/index.js";
 
 const named = process.argv.slice(2).find((argument) => !argument.startsWith("--"));
 const file = named ?? fileURLToPath(new URL("../docs/configuration.md", import.meta.url));
@@ -46,12 +47,13 @@ function fieldsOf(schema, path) {
   function walk(node, at, required, fromAbove) {
     const known = definedElsewhere.find(([pattern]) => pattern.test(at));
     const standard = "default" in node ? node.default : fromAbove;
-    if (known) rows.push({ path: at, values: known[1], standard: wordsOfDefault(standard, required) });
+    const row = { path: at, standard: wordsOfDefault(standard, required), meaning: node.description };
+    if (known) rows.push({ ...row, values: known[1] });
     if (known && at !== "models") return;
     const item = node.type === "array" && node.items?.properties ? node.items : null;
     const properties = node.properties ?? item?.properties;
     if (properties === undefined) {
-      rows.push({ path: at, values: valuesOf(node), standard: wordsOfDefault(standard, required) });
+      rows.push({ ...row, values: valuesOf(node) });
       return;
     }
     const holder = item ?? node;
@@ -199,7 +201,7 @@ function columnsTable() {
   return [
     "| Task | Columns that a case must have |",
     "| --- | --- |",
-    ...kinds.map((kind) => row(`\`${kind}\``, taskOf(taskSchema.parse({ kind, ...filledIn[kind] })).needs)),
+    ...kinds.map((kind) => row(`\`${kind}\``, taskOf(filledIn(kind)).needs)),
     row(
       "`distortion-correction` with `source: rectum-or-behind-gland`",
       taskOf(taskSchema.parse({ kind: "distortion-correction", source: "rectum-or-behind-gland" })).needs,
@@ -208,14 +210,16 @@ function columnsTable() {
   ];
 }
 
-/** What the kinds that a study fills in are given, to say what they need. */
-const filledIn = {
-  classification: { image: "<image>", label: "<label>" },
-  segmentation: { image: "<image>", mask: "<mask>" },
-  detection: { images: ["<image>"], mask: "<mask>" },
-  regression: { image: "<image>", label: "<label>" },
-  translation: { from: "<from>", to: "<to>" },
-};
+/** A task of a kind, to say what it needs: each column that a study must name by its field, where there are such fields. */
+function filledIn(kind) {
+  const option = taskSchema.options.find(({ shape }) => shape.kind.value === kind);
+  const required = Object.entries(option.shape).flatMap(([field, schema]) =>
+    schema instanceof z.ZodString ? [[field, `<${field}>`]] : [],
+  );
+  const task = taskSchema.parse({ kind, ...Object.fromEntries(required) });
+  const nothing = { reference: "<image>", images: {}, masks: {}, labels: {} };
+  return paperTasks.includes(kind) ? task : completedTask(task, nothing);
+}
 
 const needWords = ({ oneOf, shown }) =>
   oneOf.map((column) => `\`${column}\``).join(" or ") + (shown ? ", with something of it in the crop" : "");
@@ -224,8 +228,9 @@ const needWords = ({ oneOf, shown }) =>
 export function upToDate(page) {
   const unexplained = [];
   const all = tables();
+  const known = Object.keys(all).reduce(withKind, page);
   const used = new Set();
-  const written = page.replace(
+  const written = known.replace(
     /<!-- fields: (\S+) -->\n([\s\S]*?)<!-- end of fields -->/g,
     (_, name, old) => {
       used.add(name);
@@ -236,8 +241,9 @@ export function upToDate(page) {
           meaning.trim(),
         ]),
       );
-      const lines = all[name].map(({ path, values, standard }) => {
-        const meaning = meanings.get(path) ?? "";
+      const lines = all[name].map(({ path, values, standard, meaning: described }) => {
+        const ofAll = ofKinds.find(([pattern]) => pattern.test(path))?.[1] ?? "";
+        const meaning = described ?? (meanings.get(path) || ofAll);
         if (meaning === "") unexplained.push(`${name}: ${path}`);
         return `| \`${path}\` | ${values} | ${standard} | ${meaning} |`;
       });
@@ -247,6 +253,21 @@ export function upToDate(page) {
   for (const name of [...Object.keys(all), "columns"])
     if (!used.has(name)) unexplained.push(`the table ${name}`);
   return { written, unexplained };
+}
+
+/** What is said of every kind alike, where nobody has written more. */
+const ofKinds = [
+  [/^claims\.margins\./, "the same of tasks of this kind"],
+  [/^specialised\./, "the specialised model of tasks of this kind"],
+];
+
+/** The page with a heading and an empty table for a kind of tasks that it does not tell of yet, after the others. */
+function withKind(page, name) {
+  const isKind = taskSchema.options.some(({ shape }) => shape.kind.value === name);
+  const about = isKind ? definitionOf(name).about : undefined;
+  if (about === undefined || page.includes(`<!-- fields: ${name} -->`)) return page;
+  const made = `#### Fields of \`${name}\`\n\n${about}\n\n<!-- fields: ${name} -->\n<!-- end of fields -->\n\n`;
+  return page.replace("<!-- end of kinds -->\n", (end) => made + end);
 }
 
 const block = (name, lines) => `<!-- fields: ${name} -->\n${lines.join("\n")}\n<!-- end of fields -->`;

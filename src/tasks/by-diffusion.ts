@@ -40,7 +40,13 @@ export const diffusionOptions = {
 
 /** Of the tasks that can be learnt either way. */
 export const eitherWay = {
-  strategies: z.array(z.enum(strategies)).min(1).default(["direct"]),
+  strategies: z
+    .array(z.enum(strategies))
+    .min(1)
+    .default(["direct"])
+    .describe(
+      "how the task is learnt: by regression, by denoising diffusion, or both; [below](#a-task-by-diffusion)",
+    ),
   diffusion: section(diffusionOptions).prefault({}),
 };
 

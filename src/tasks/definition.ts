@@ -40,6 +40,8 @@ export interface TaskDefinition<
   readonly kind: Kind;
   /** As a person writes it at the beginning of a line. */
   readonly label: string;
+  /** For the documentation, which has its fields with their descriptions (`.describe`) below: what is learnt, and how it is judged. */
+  readonly about?: string;
   /** Its options, as they stand in a study file beside `kind`. */
   readonly options: Shape;
   readonly metric: {

@@ -1,0 +1,127 @@
+import { z } from "zod";
+import type { CaseVolumes } from "../cohort/case-volumes.js";
+import type { RandomStream } from "../common/random.js";
+import { Tensor } from "../native/tensor.js";
+import { smooth } from "../native/volumes.js";
+import { byDiffusion, diffusionFaults, eitherWay, imagePair } from "./by-diffusion.js";
+import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
+import { spreadOfSsim } from "./expected-spreads.js";
+import {
+  channelFill,
+  filledChannels,
+  imagePicture,
+  judgedBySsim,
+  needing,
+  sampleOf,
+  ssimFaults,
+  stackChannels,
+  type Task,
+} from "./task.js";
+import type { Trivial, TrivialAnswer } from "./trivial/trivial.js";
+import { voxelsOf } from "./trivial/voxels.js";
+
+const options = {
+  image: z.string().min(1).optional().describe("the image that is made noisy. Default: the reference"),
+  noise: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(0.1)
+    .describe(
+      "the standard deviation of the noise in either channel of the receiver, as a share of the intensities' range from 0 to 1",
+    ),
+  channelFill,
+  ...eitherWay,
+};
+
+const kind = "denoising";
+
+type Own = Named<Pick<OptionsOf<typeof options>, "image" | "noise" | "channelFill">>;
+const imageOf = ({ image = "t2w" }: Pick<Own, "image">): string => image;
+
+/**
+ * An image [D, H, W] as a magnitude image of noisy receivers shows it (Gudbjartsson & Patz 1995): |x + n1 + i n2|, both n
+ * normal. It loops over voxels here, as that takes less than drawing the noise does.
+ */
+export async function withRicianNoise(image: Tensor, deviation: number, draw: RandomStream): Promise<Tensor> {
+  const seed = () => draw.integer(0, 2 ** 31 - 1);
+  using real = await Tensor.normal(image.shape, seed());
+  using imaginary = await Tensor.normal(image.shape, seed());
+  const [x, first, second] = await Promise.all([image, real, imaginary].map(voxelsOf));
+  const noisy = (x as Float32Array).map((value, voxel) =>
+    Math.hypot(value + deviation * (first?.[voxel] as number), deviation * (second?.[voxel] as number)),
+  );
+  return Tensor.from(noisy, image.shape, image.device);
+}
+
+const noisyOf = async (volumes: CaseVolumes, own: Own, draw: RandomStream): Promise<Tensor> => {
+  using image = await volumes.load(imageOf(own));
+  return await withRicianNoise(image, own.noise, draw);
+};
+
+const needsOf = (own: Own): Task["needs"] => [{ oneOf: [imageOf(own)] }];
+
+const denoising = (own: Own): Task => ({
+  name: own.name ?? kind,
+  shape: { answers: "voxels", channels: 1, outputs: 1, depthScale: 1 },
+  loss: () => ({ kind: "l1" }),
+  ...judgedBySsim,
+  chance: "input",
+  ...needing(...needsOf(own)),
+
+  imagesShown: (channels) => filledChannels(1, channels, own.channelFill),
+
+  async sample(volumes, channels, draw) {
+    using noisy = await noisyOf(volumes, own, draw);
+    using image = await volumes.load(imageOf(own));
+    return sampleOf(await stackChannels([noisy], channels, own.channelFill), image);
+  },
+
+  picture: (sample, prediction) => imagePicture(sample, prediction),
+});
+
+/** The noisy image as it is, and smoothed by Gaussians, in voxels. */
+const trivialDenoising = (): Trivial => {
+  const by = (deviation: number): TrivialAnswer => ({
+    name: deviation === 0 ? "the input as it is" : `Gaussian of ${deviation} voxels`,
+    answer: async (_volumes, input) => {
+      using channels = await input.select(0, 0); // [C, D, H, W]
+      using noisy = await channels.select(0, 0); // [D, H, W]
+      using answer = deviation === 0 ? null : await smooth(noisy, [deviation, deviation, deviation]);
+      using channel = await Tensor.gather([answer ?? noisy], [0]); // [1, D, H, W]
+      return Tensor.gather([channel], [0]); // [1, 1, D, H, W]
+    },
+  });
+  return { name: "smoothing", fit: async () => [by(0), by(0.5), by(0.75), by(1), by(1.5)] };
+};
+
+export const denoisingTask = defineTask({
+  kind,
+  label: "Denoising",
+  about:
+    "An image with planted Rician noise, as magnitude images of MRI have it, to the image as it was. The noise is drawn anew for " +
+    "every sample; a test case has the same one for every network. L1 loss; SSIM with a data range of 1. What takes no network is " +
+    "the noisy image as it is, or smoothed by the best of four Gaussians.",
+  options,
+  metric: { name: judgedBySsim.metric, better: "higher", margin: 0.01, spread: spreadOfSsim },
+  specialised: "unet-3d",
+  complete: (given, { reference }) => ({ ...given, image: given.image ?? reference }),
+  faults: ({ image, diffusion }, prepared) => [
+    ...diffusionFaults(diffusion, ["diffusion"]),
+    ...columnFault(prepared.columns, "images", ["image"], image),
+    ...ssimFaults(kind, prepared, image),
+  ],
+  create: ({ diffusion, ...own }, strategy) =>
+    strategy === "direct"
+      ? denoising(own)
+      : byDiffusion(
+          {
+            name: own.name ?? kind,
+            needs: needsOf(own),
+            images: async (volumes, draw) =>
+              imagePair(await volumes.load(imageOf(own)), () => noisyOf(volumes, own, draw)),
+          },
+          { ...diffusion, channelFill: own.channelFill },
+        ),
+  trivial: trivialDenoising,
+});
