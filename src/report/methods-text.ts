@@ -24,7 +24,7 @@ export function methodsText(results: StudyResults, summary: Summary): string {
     ...statistics(summary),
     ...distances(results),
     software(results),
-    ...unfinished(results),
+    ...unfinished(results, summary),
   ]
     .filter((sentence) => sentence !== "")
     .join(" ");
@@ -45,7 +45,11 @@ function compared(summary: Summary): string[] {
     ...(has("pretrained") ? ["with itself as pretrained"] : []),
     ...(has("random-weights") ? ["with its architecture at random weights"] : []),
     ...(has("from-scratch") ? ["with its architecture trained from scratch"] : []),
-    ...(has("specialised") ? [`with a model made for the task (${listing(shared("specialised"))})`] : []),
+    ...(has("specialised")
+      ? [
+          `with a model made for the task${shared("specialised").length === 0 ? "" : ` (${listing(shared("specialised"))})`}`,
+        ]
+      : []),
     ...(has("trivial")
       ? [
           `with the best answer that takes no network, fitted to the training cases (${listing(shared("trivial"))})`,
@@ -203,9 +207,10 @@ function software({
   return `All was computed with transfer-limits ${version} (LibTorch ${libtorch}, Node ${node}) on ${device} in ${precision}.`;
 }
 
-function unfinished({ cells, complete }: StudyResults): string[] {
-  const done = cells.filter(({ status }) => status === "done").length;
-  return complete && done === cells.length
+function unfinished({ complete }: StudyResults, { counts: { cells } }: Summary): string[] {
+  return complete && cells.done === cells.all
     ? []
-    : [`Of ${count(cells.length, "planned cell")}, ${grouped(done)} ${done === 1 ? "was" : "were"} done.`];
+    : [
+        `Of ${count(cells.all, "planned cell")}, ${grouped(cells.done)} ${cells.done === 1 ? "was" : "were"} done.`,
+      ];
 }
