@@ -66,6 +66,8 @@ export const commands = [
   "demo",
   "run",
   "plan",
+  "prepare",
+  "cell",
   "forecast",
   "report",
   "pretrain",

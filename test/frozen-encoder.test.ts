@@ -12,6 +12,7 @@ import { readSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { Trainer } from "../dist/native/trainer.js";
 import type { StudyResults } from "../dist/results/study.js";
+import { progressOf } from "../dist/study/cell-claim.js";
 import { runStudy } from "../dist/study/run.js";
 import { readResults, tinyStudy, withoutCost } from "./study-fixture.js";
 
@@ -228,14 +229,14 @@ describe("a study with frozen encoders", () => {
     let cell: string | undefined;
     let states: string[] = [];
     for (const id of await readdir(progress)) {
-      const found = (await readdir(join(progress, id))).filter((name) =>
+      const found = (await readdir(await progressOf(join(folder, "cut"), id))).filter((name) =>
         /^network-\d+\.safetensors$/.test(name),
       );
       if (found.length > 0) [cell, states] = [id, found];
     }
     expect(states).toHaveLength(1);
     const written = await readSafetensors(
-      join(folder, "cut", "progress", cell as string, states[0] as string),
+      join(await progressOf(join(folder, "cut"), cell as string), states[0] as string),
     );
     const whole = await readSafetensors(join(folder, "results", "cells", cell as string, "last.safetensors"));
     expect(written.names.length).toBeGreaterThan(0);

@@ -107,6 +107,7 @@ describe("handing out cells by memory", () => {
         memory -= memoryBytes;
         return { kind: "done", metric: null, seconds: 0, nativeSeconds: 0 };
       },
+      released: async () => ({ kind: "free" }),
       settled: async () => {},
     });
     expect(order).toEqual(["longest", "third", "second"]);

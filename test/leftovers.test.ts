@@ -1,7 +1,10 @@
 import { existsSync } from "node:fs";
-import { mkdir, utimes, writeFile } from "node:fs/promises";
+import { mkdir, readdir, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { LockWatch } from "../dist/common/lock.js";
+import { studyPaths } from "../dist/results/paths.js";
+import { CellClaim } from "../dist/study/cell-claim.js";
 import { removeLeftovers } from "../dist/study/cell-folder.js";
 import { temporaryFolder } from "./temporary-folder.js";
 
@@ -18,14 +21,12 @@ describe("what killed processes left of files that they were writing", () => {
     return path;
   };
 
-  it("is removed at once where only the holder of the lock writes", async () => {
+  it("is removed at once where only the holder of the study's lock writes", async () => {
     const folder = await temporaryFolder();
     const left = await Promise.all(
       [
         ["cache", ofTensors],
-        ["cells", ofText],
-        ["progress/one-cell", ofText],
-        ["progress/one-cell", `network-3.${ofTensors}`],
+        ["jobs", ofText],
         ["weights", ofText],
       ].map((parts) => put(join(folder, ...parts))),
     );
@@ -33,6 +34,30 @@ describe("what killed processes left of files that they were writing", () => {
     await removeLeftovers(folder, join(folder, "cache"), new Set());
     expect(left.filter(existsSync)).toEqual([]);
     expect(existsSync(kept)).toBe(true);
+  });
+
+  it("is removed by the next who claims its cell, who goes on from the state of training of the last claim", async () => {
+    const folder = await temporaryFolder();
+    const { cellLock, progress } = studyPaths(folder);
+    const left = await Promise.all(
+      [
+        [cellLock("one"), "work-3", "partial", "cell.json"],
+        [cellLock("one"), "left-6f1c", "cell.json"],
+        [progress("one"), "3", ofText],
+        [progress("one"), "3", `network-3.${ofTensors}`],
+        [progress("one"), "1", "progress.json"],
+      ].map((parts) => put(join(...parts))),
+    );
+    await put(join(progress("one"), "3", "progress.json"));
+    await put(join(cellLock("one"), "4"));
+    await writeFile(join(cellLock("one"), "4"), '{"held":false}\n');
+    const claim = (await CellClaim.take(folder, "one", new LockWatch(cellLock("one")))) as CellClaim;
+    expect(left.filter(existsSync)).toEqual([]);
+    expect(claim.progress).toBe(join(progress("one"), "5"));
+    expect(await readdir(progress("one"))).toEqual(["5"]);
+    expect(await readdir(claim.progress)).toEqual(["progress.json"]);
+    await claim.release();
+    expect(await readdir(cellLock("one"))).toEqual(["6"]);
   });
 
   it("is removed after an hour where others may be writing: beside a report, and in a cache that studies share", async () => {

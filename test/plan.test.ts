@@ -198,8 +198,10 @@ describe("handing out cells", () => {
       nativeSeconds: 0,
     }),
     signal = new AbortController().signal,
+    releasedAs: (cell: PlannedCell) => Awaited<ReturnType<Schedule["released"]>> = () => ({ kind: "free" }),
   ) => {
     const order: string[] = [];
+    const waited: string[] = [];
     const outcomes = new Map<string, Outcome>();
     let running = 0;
     let most = 0;
@@ -215,9 +217,14 @@ describe("handing out cells", () => {
         running--;
         return outcomeOf(cell);
       },
+      released: async (cell, _, over) => {
+        waited.push(cell.id);
+        await new Promise((resolve) => setTimeout(resolve, 30));
+        return over.aborted ? { kind: "stopped" } : releasedAs(cell);
+      },
       settled: async (cell, outcome) => void outcomes.set(cell.id, outcome),
     });
-    return { order, outcomes, most };
+    return { order, outcomes, most, waited };
   };
 
   it("starts with the longest, counting what waits for it", async () => {
@@ -241,6 +248,44 @@ describe("handing out cells", () => {
     expect(order.sort()).toEqual(["a", "d"]);
     expect(outcomes.get("c")).toMatchObject({ kind: "failed", reason: expect.stringContaining("no luck") });
     expect(outcomes.get("d")).toMatchObject({ kind: "done" });
+  });
+
+  it("waits for a cell that another process works on while others run in its place, and picks up its result", async () => {
+    const cells = [cell("away", 9), cell("after", 1, ["away"]), cell("other", 1)];
+    const done = { kind: "done", metric: null, seconds: 0, nativeSeconds: 0 } as const;
+    const { order, outcomes, most, waited } = await run(
+      cells,
+      1,
+      ({ id }) => (id === "away" ? { kind: "elsewhere", holder: "Process 7" } : done),
+      undefined,
+      () => done,
+    );
+    expect(order).toEqual(["away", "other", "after"]);
+    expect(waited).toEqual(["away"]);
+    expect(most).toBe(1);
+    expect([...outcomes].map(([id, { kind }]) => [id, kind])).toEqual([
+      ["other", "done"],
+      ["away", "done"],
+      ["after", "done"],
+    ]);
+  });
+
+  it("hands out again a cell that another process gave back unfinished, and fails what that one failed", async () => {
+    let tries = 0;
+    const cells = [cell("a", 2), cell("b", 1), cell("c", 1, ["b"])];
+    const { order, outcomes } = await run(
+      cells,
+      2,
+      ({ id }) =>
+        id === "b" || tries++ === 0
+          ? { kind: "elsewhere", holder: "Process 7" }
+          : { kind: "done", metric: null, seconds: 0, nativeSeconds: 0 },
+      undefined,
+      ({ id }) => (id === "a" ? { kind: "free" } : { kind: "failed", code: "BAD_INPUT", reason: "no luck" }),
+    );
+    expect(order).toEqual(["a", "b", "a"]);
+    expect(outcomes.get("a")).toMatchObject({ kind: "done" });
+    expect(outcomes.get("c")).toMatchObject({ kind: "failed", reason: expect.stringContaining("no luck") });
   });
 
   it("starts nothing more once it is aborted", async () => {
@@ -267,6 +312,7 @@ describe("writing down what became of cells", () => {
     signal: new AbortController().signal,
     devices: new DevicePool(["cpu"], () => null),
     run,
+    released: async () => ({ kind: "free" }),
     settled,
   });
   const cells = [cell("a", 3), cell("b", 2), cell("c", 1)];

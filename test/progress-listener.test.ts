@@ -1,9 +1,10 @@
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { runStudy } from "../dist/study/run.js";
+import { isHeld } from "./lock-contender.js";
 import { tinyStudy, withoutCost, workers } from "./study-fixture.js";
 
 describe("A listener that throws", () => {
@@ -33,7 +34,7 @@ describe("A listener that throws", () => {
       await expect(runStudy(study(kind), { onProgress })).rejects.toBe(thrown);
       expect(heard.at(-1)).toBe(kind);
       await expect.poll(workers, { timeout: 10_000 }).toEqual([]);
-      expect(existsSync(join(folder, kind, ".lock"))).toBe(false);
+      expect(await isHeld(join(folder, kind, ".lock"))).toBe(false);
     },
   );
 

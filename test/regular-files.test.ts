@@ -12,7 +12,7 @@ import { readSafetensors } from "../dist/native/safetensors.js";
 import { readStored } from "../dist/native/stored-tensor.js";
 import { decodeVolume } from "../dist/native/volumes.js";
 import { writeReport } from "../dist/report/index.js";
-import { studyPaths } from "../dist/results/paths.js";
+import { progressOf } from "../dist/study/cell-claim.js";
 import { readCell, readFailure, readPretraining } from "../dist/study/cell-folder.js";
 import { CheckpointFolder } from "../dist/study/checkpoint.js";
 import { readCohort } from "../dist/study/cohort-file.js";
@@ -98,9 +98,9 @@ describe("a pipe in the place of a file that a study reads is refused at once", 
     ["a cell's failure", "cells/x.failed.json", "BAD_FILE", (_, folder) => readFailure(folder, "x")],
     [
       "a training's progress",
-      "progress/x/progress.json",
+      "progress/x/3/progress.json",
       "BAD_FILE",
-      (_, folder) => new CheckpointFolder(studyPaths(folder).progress("x")).read(),
+      async (_, folder) => new CheckpointFolder(await progressOf(folder, "x")).read(),
     ],
     ["weights", "weights.safetensors", "BAD_CHECKPOINT", readSafetensors],
     ["a checkpoint", "weights.pth", "BAD_CHECKPOINT", OpenedFile.open],

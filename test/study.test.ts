@@ -11,6 +11,7 @@ import { Tensor } from "../dist/native/tensor.js";
 import type { CellResult } from "../dist/results/cell.js";
 import type { CellSummary, StudyResults } from "../dist/results/study.js";
 import { runStudy } from "../dist/study/run.js";
+import { isHeld } from "./lock-contender.js";
 import { killWorkers, readResults, spawnStudy, tinyStudy, withoutCost } from "./study-fixture.js";
 
 let folder: string;
@@ -277,7 +278,7 @@ describe("a study that is interrupted", () => {
       code: "ABORTED",
       message: expect.stringContaining("run the study again"),
     });
-    expect(existsSync(join(folder, "aborted", ".lock"))).toBe(false);
+    expect(await isHeld(join(folder, "aborted", ".lock"))).toBe(false);
     expect((await readResults(join(folder, "aborted"))).complete).toBe(false);
     const results = await runStudy(study);
     expect(results.complete).toBe(true);

@@ -5,12 +5,14 @@ import { ownCommand } from "../common/own-commands.js";
 import { reportFailure } from "./answer.js";
 import { addAlign } from "./commands/align.js";
 import { addBench } from "./commands/bench.js";
+import { addCell } from "./commands/cell.js";
 import { addDemo } from "./commands/demo.js";
 import { addDoctor } from "./commands/doctor.js";
 import { addEmbed } from "./commands/embed.js";
 import { addForecast } from "./commands/forecast.js";
 import { addInspect } from "./commands/inspect.js";
 import { addPlan } from "./commands/plan.js";
+import { addPrepare } from "./commands/prepare.js";
 import { addPretrain } from "./commands/pretrain.js";
 import { addReport } from "./commands/report.js";
 import { addRun } from "./commands/run.js";
@@ -31,6 +33,8 @@ for (const add of [
   addDemo,
   addRun,
   addPlan,
+  addPrepare,
+  addCell,
   addForecast,
   addReport,
   addPretrain,

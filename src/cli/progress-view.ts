@@ -111,6 +111,9 @@ function plainView(stream: Writable): ProgressView {
       case "cell-retried":
         line(`${names.of(event.cell)}: ${retriedWords(event)}`);
         return;
+      case "cell-elsewhere":
+        line(`${names.of(event.cell)}: ${elsewhereWords(event)}`);
+        return;
       case "study":
         line(studyWords(event, running.secondsLeft()));
     }
@@ -192,6 +195,10 @@ function liveView(stream: Writable & { columns?: number }, colours: Colours): Pr
       case "cell-retried":
         keep(`${colours.yellow("!")} ${names.of(event.cell)}: ${retriedWords(event)}`);
         return;
+      case "cell-elsewhere":
+        running.delete(event.cell.id);
+        keep(`${colours.dim("…")} ${names.of(event.cell)}: ${elsewhereWords(event)}`);
+        return;
       case "set-aside":
         keep(`${colours.yellow("!")} ${setAsideWords(event)}`);
         return;
@@ -217,7 +224,8 @@ class RunningCells {
     const at = Date.now() / 1000;
     if (event.kind === "cell-started") this.#cells.set(event.cell.id, { secondsLeft: null, at });
     else if (event.kind === "epoch") this.#cells.set(event.cell.id, { secondsLeft: event.secondsLeft, at });
-    else if (event.kind === "cell-done" || event.kind === "cell-failed") this.#cells.delete(event.cell.id);
+    else if (event.kind === "cell-done" || event.kind === "cell-failed" || event.kind === "cell-elsewhere")
+      this.#cells.delete(event.cell.id);
     else if (event.kind === "study")
       this.#study = event.secondsLeft === null ? null : { secondsLeft: event.secondsLeft, at };
   }
@@ -253,6 +261,9 @@ const setAsideWords = (event: Of<"set-aside">): string => printable(wordsOfDamag
 
 const retriedWords = ({ reason, microBatch }: Of<"cell-retried">): string =>
   `tried once more, ${count(microBatch, "case")} at a time: ${printable(reason)}`;
+
+const elsewhereWords = ({ holder }: Of<"cell-elsewhere">): string =>
+  `${printable(holder)} works on it; its result is picked up from the folder`;
 
 const planned = ({ cells, alreadyDone }: Of<"plan">): string =>
   `${count(cells.length, "cell")}${alreadyDone > 0 ? `, of which ${alreadyDone} are done already` : ""}`;

@@ -15,6 +15,8 @@
  * - `DISPOSED`: a tensor or a network is used after it was disposed.
  * - `ABORTED`: work was stopped by an `AbortSignal`.
  * - `BUSY`: another process works in the same study folder.
+ * - `TAKEN_OVER`: another process has taken this one's work over, as it gave no sign of life for too long.
+ * - `NOT_READY`: what the work starts from is not there yet; the message says what to run first.
  * - `WORKER_DIED`: a worker process ended without a result.
  * - `INTERNAL`: a mistake of ours, or of LibTorch; please report it.
  */
@@ -32,6 +34,8 @@ export type ErrorCode =
   | "DISPOSED"
   | "ABORTED"
   | "BUSY"
+  | "TAKEN_OVER"
+  | "NOT_READY"
   | "WORKER_DIED"
   | "INTERNAL";
 

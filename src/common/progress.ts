@@ -64,6 +64,8 @@ export type StudyEvent =
   | { kind: "cell-failed"; cell: CellLabel; reason: string }
   /** Its memory was exhausted: it is tried once more, with `microBatch` cases at a time and the same gradient. */
   | { kind: "cell-retried"; cell: CellLabel; reason: string; microBatch: number }
+  /** Another process, maybe on another host, works on it: its result is picked up from the study's folder. */
+  | { kind: "cell-elsewhere"; cell: CellLabel; holder: string }
   /** A file, or a folder, that was found damaged was moved to `keptAs`; what rests on it is computed again. */
   | { kind: "set-aside"; file: string; reason: string; keptAs: string }
   /** After every cell; `secondsLeft` of the study is never below that of a running cell. */

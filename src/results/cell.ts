@@ -239,7 +239,13 @@ export interface PretrainingResult extends z.infer<typeof pretrainingSchema> {}
 export const pretrainingResult: z.ZodType<PretrainingResult> = pretrainingSchema;
 
 /** `cells/<id>.failed.json`. */
-export const cellFailureSchema = z.object({ id: text, code: text, reason: text });
+export const cellFailureSchema = z.object({
+  id: text,
+  code: text,
+  reason: text,
+  /** Where it was the second try that failed: how that differed. */
+  retry: retry.exactOptional(),
+});
 
 /** Why a cell has no result. The next run tries it again. */
 export interface CellFailure extends z.infer<typeof cellFailureSchema> {}

@@ -8,9 +8,15 @@ export const studyPaths = (folder: string) => ({
   pretrainingResult: (id: string) => join(folder, "cells", id, cellFiles.pretraining),
   examples: (id: string) => join(folder, "cells", id, cellFiles.examples),
   embeddings: (id: string) => join(folder, "cells", id, cellFiles.embeddings),
-  /** The state of a training that is not finished. */
+  /** The states of trainings that are not finished: each in a folder of whoever works on the cell. */
   allProgress: join(folder, "progress"),
   progress: (id: string) => join(folder, "progress", id),
+  /** Held by whoever runs the study. */
+  lock: join(folder, ".lock"),
+  /** Held by whoever works on a cell, who also writes there what is not complete yet. */
+  cellLock: (id: string) => join(folder, "locks", id),
+  /** What there is to do for a cell. */
+  job: (id: string) => join(folder, "jobs", `${id}.json`),
   failure: (id: string) => join(folder, "cells", `${id}.failed.json`),
   /** What happened to every tensor of the weights that a model brings. */
   weights: (model: string) => join(folder, "weights", `${model}.json`),

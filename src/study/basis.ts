@@ -13,8 +13,13 @@ export const basisOf = (study: Study, cohort: StudyCohort): Omit<Basis, "weights
   package: packageVersion,
 });
 
-/** The hash of anything that JSON can hold. */
-export const digest = (value: unknown): string => sha256OfText(JSON.stringify(value));
+/** The hash of anything that JSON can hold, whatever order the entries of its objects have. */
+export const digest = (value: unknown): string => sha256OfText(JSON.stringify(value, inOrder));
+
+const inOrder = (_: string, value: unknown): unknown =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+    ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+    : value;
 
 /**
  * Refuses to mix a study's results with those of another configuration, cohort or version.

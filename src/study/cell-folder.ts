@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, open, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { z } from "zod";
 import { removeTemporaries } from "../common/atomic-file.js";
@@ -18,27 +18,24 @@ import {
 } from "../results/cell.js";
 import { checked, requireChecked } from "../results/checked.js";
 import { encoderFile, studyPaths } from "../results/paths.js";
+import type { CellClaim } from "./cell-claim.js";
 
 /**
  * Fills a cell's folder, adds the checksums of its files, and gives it its name in one step: it is complete or absent.
  * `fill` writes into a folder that no one else sees.
+ *
+ * @throws `TAKEN_OVER` where another process has claimed the cell: nothing is written then
  */
-export async function completeCell(folder: string, id: string, fill: (partial: string) => Promise<void>) {
+export async function completeCell(claim: CellClaim, fill: (partial: string) => Promise<void>) {
+  const { folder, id } = claim;
   const paths = studyPaths(folder);
-  const partial = join(paths.cells, `.${id}.partial-${process.pid}`);
-  await rm(partial, { recursive: true, force: true });
-  await mkdir(partial, { recursive: true });
-  try {
+  await claim.publish(paths.cell(id), async (partial) => {
+    await mkdir(partial);
     await fill(partial);
     await writeChecksums(partial);
     await synchronise(partial);
-    await rm(paths.cell(id), { recursive: true, force: true });
-    await rename(partial, paths.cell(id));
-    await synchronise(paths.cells);
-  } catch (error) {
-    await rm(partial, { recursive: true, force: true });
-    throw error;
-  }
+  });
+  await synchronise(paths.cells);
   await rm(paths.failure(id), { force: true });
   await rm(paths.progress(id), { recursive: true, force: true });
 }
@@ -75,7 +72,10 @@ async function synchronise(folder: string): Promise<void> {
   }
 }
 
-/** Removes what killed processes left behind. Only the holder of the study's lock may call it. */
+/**
+ * Removes what killed processes left behind, but for what belongs to cells: whoever claims one tidies up after those before.
+ * Only the holder of the study's lock may call it.
+ */
 export async function removeLeftovers(
   folder: string,
   cache: string,
@@ -86,30 +86,20 @@ export async function removeLeftovers(
   await removeTemporaries(cache, ownCache ? "none" : "others"); // several studies may share a cache
   // Whoever writes a report does not hold the lock.
   for (const written of [folder, paths.figures, paths.tables]) await removeTemporaries(written, "others");
-  const progress = (await list(paths.allProgress)).map((id) => paths.progress(id));
-  for (const own of [paths.cells, dirname(paths.weights("")), ...progress]) {
+  for (const own of [dirname(paths.weights("")), dirname(paths.job(""))])
     await removeTemporaries(own, "none");
-  }
-  for (const name of await list(paths.cells)) {
-    if (/^\..*\.partial-\d+$/.test(name)) await rm(join(paths.cells, name), { recursive: true, force: true });
-  }
   for (const id of done) {
     await rm(paths.progress(id), { recursive: true, force: true });
     await rm(paths.failure(id), { force: true });
   }
 }
 
-const list = async (folder: string): Promise<string[]> => {
-  try {
-    return await readdir(folder);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-    throw error;
-  }
-};
+/** Says why a cell has no result. @throws `TAKEN_OVER` */
+export const writeFailure = (claim: CellClaim, failure: CellFailure): Promise<void> =>
+  claim.publish(studyPaths(claim.folder).failure(claim.id), (partial) => writeSealedJson(partial, failure));
 
-export const writeFailure = (folder: string, failure: CellFailure): Promise<void> =>
-  writeSealedJson(studyPaths(folder).failure(failure.id), failure);
+export const removeFailure = (folder: string, id: string): Promise<void> =>
+  rm(studyPaths(folder).failure(id), { force: true });
 
 /** Why a cell has no result; null where nothing sound is said about it. The next run tries it again in any case. */
 export async function readFailure(folder: string, id: string): Promise<CellFailure | null> {

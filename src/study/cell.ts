@@ -24,6 +24,7 @@ import type { CellResult, Cost, Retry } from "../results/cell.js";
 import { encoderFile, studyPaths } from "../results/paths.js";
 import { betterOf, taskOf } from "../tasks/index.js";
 import { basisOf, digest } from "./basis.js";
+import type { CellClaim } from "./cell-claim.js";
 import { CheckpointFolder } from "./checkpoint.js";
 import type { StudyCohort } from "./cohort-file.js";
 import { evaluate } from "./evaluate.js";
@@ -53,6 +54,7 @@ export interface CellJob {
 }
 
 export interface CellContext extends CellJob {
+  claim: CellClaim;
   signal: AbortSignal;
   tell(event: Extract<StudyEvent, { kind: "cell-started" | "epoch" | "set-aside" }>): void;
 }
@@ -161,7 +163,7 @@ export class CostMeter {
  * weights, and sees the same cases in the same order with the same draws.
  */
 export async function runTaskCell(context: CellContext): Promise<{ metric: MeasuredMetric }> {
-  const { study, cell, cohort, signal } = context;
+  const { study, cell, cohort, claim, signal } = context;
   const { device, output: folder } = study.execution;
   const spec = cell.network as NetworkSpec;
   const config = study.tasks.find(({ name }) => name === cell.task) as TaskConfig;
@@ -205,7 +207,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   }[cell.trains];
   const basis = { ...basisOf(study, cohort), weights };
   const onDamage = onDamageOf(context);
-  const checkpoints = await CheckpointFolder.open(studyPaths(folder).progress(cell.id), {
+  const checkpoints = await CheckpointFolder.open(claim.progress, {
     study: folder,
     restsOn: digest(basis),
     onDamage,
@@ -272,7 +274,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   const parameters = parameterCount(network);
   // Awaited, for what testing gave lives until this function ends.
   return await completeTestedCell(
-    folder,
+    claim,
     cell,
     { ...sets, tested },
     {

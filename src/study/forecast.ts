@@ -31,6 +31,7 @@ import {
 import { betterOf, taskOf } from "../tasks/index.js";
 import type { Task } from "../tasks/task.js";
 import { basisOf, digest } from "./basis.js";
+import { progressOf } from "./cell-claim.js";
 import { readCell, readOwn } from "./cell-folder.js";
 import { refuseChanges } from "./changes.js";
 import { CheckpointFolder } from "./checkpoint.js";
@@ -404,7 +405,7 @@ async function earlyTraining(
 
 /** Of a training that is not finished. */
 async function curveSoFar(folder: string, id: string): Promise<EpochRecord[]> {
-  const state = await new CheckpointFolder(studyPaths(folder).progress(id)).read();
+  const state = await new CheckpointFolder(await progressOf(folder, id)).read();
   return state?.curve ?? [];
 }
 

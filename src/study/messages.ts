@@ -1,14 +1,19 @@
-import type { MeasuredMetric, StudyEvent } from "../common/progress.js";
-import type { CellJob } from "./cell.js";
+import type { StudyEvent } from "../common/progress.js";
+import type { CellEnd } from "./work-on-cell.js";
 
-/** What the study tells a worker. */
-export type ToWorker = { kind: "run"; job: CellJob } | { kind: "stop" };
+/** Which cell a worker works on: all else that it needs to know lies in the study's folder. */
+export interface CellPlace {
+  folder: string;
+  id: string;
+  device: string;
+}
 
-/** What a worker tells the study. One of `done`, `failed` and `stopped` is its last word. */
+/** What a worker is told. */
+export type ToWorker = { kind: "run"; place: CellPlace } | { kind: "stop" };
+
+/** What a worker tells. `ended` is its last word. */
 export type FromWorker =
   /** The first word: it heard of its cell, and whatever ends it from here on is the cell's fate. */
   | { kind: "taken-up" }
   | { kind: "event"; event: StudyEvent }
-  | { kind: "done"; metric: MeasuredMetric | null; nativeSeconds: number; liveTensors: number }
-  | { kind: "failed"; code: string; reason: string }
-  | { kind: "stopped" };
+  | { kind: "ended"; end: CellEnd; nativeSeconds: number; liveTensors: number };

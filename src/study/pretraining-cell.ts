@@ -14,7 +14,7 @@ import { encoderParameters, parameterCount } from "../models/weights.js";
 import { Network } from "../native/network.js";
 import { writeSafetensors } from "../native/safetensors.js";
 import type { PretrainingResult } from "../results/cell.js";
-import { cellFiles, encoderFile, studyPaths } from "../results/paths.js";
+import { cellFiles, encoderFile } from "../results/paths.js";
 import { basisOf, digest } from "./basis.js";
 import { architectureOf, type CellContext, CostMeter, executionOf, listeners, onDamageOf } from "./cell.js";
 import { completeCell, curveCsv } from "./cell-folder.js";
@@ -28,7 +28,7 @@ import { train } from "./train.js";
 
 /** Pretrains the encoder of a model by its method, and writes its weights into the cell's folder. */
 export async function runPretrainingCell(context: CellContext): Promise<{ metric: null }> {
-  const { study, cell, cohort, signal } = context;
+  const { study, cell, cohort, claim, signal } = context;
   const { device, output: folder, checkpointEvery } = study.execution;
   const settings = study.models.find(({ name }) => name === cell.model)?.pretrain as PretrainSettings;
   const { network: spec } = cell;
@@ -73,7 +73,7 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
   using teacher = method.hasTeacher ? await Network.build(spec, { device, seed, drawn: true }) : null;
   await method.begin(network);
   const basis = { ...basisOf(study, cohort), weights: null };
-  const checkpoints = await CheckpointFolder.open(studyPaths(folder).progress(cell.id), {
+  const checkpoints = await CheckpointFolder.open(claim.progress, {
     study: folder,
     restsOn: digest(basis),
     onDamage: onDamageOf(context),
@@ -118,7 +118,7 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
 
   const { state } = trained;
   const parameters = parameterCount(network);
-  await completeCell(folder, cell.id, async (partial) => {
+  await completeCell(claim, async (partial) => {
     await writeEncoder(teacher ?? network, join(partial, encoderFile), origin, state.epoch);
     for (const { epoch, path } of await checkpoints.allKept())
       await linkOrCopy(path, join(partial, `encoder-${epoch}.safetensors`));

@@ -4,49 +4,45 @@ import { countMasks, masksInWords } from "../cohort/mask-counts.js";
 import { columnsOf } from "../cohort/own-columns.js";
 import { requireCallback, requireList, requireOptions, requireSignal } from "../common/arguments.js";
 import { expected, TransferLimitsError } from "../common/errors.js";
+import { type Lock, whileLocked } from "../common/lock.js";
 import type { StudyEvent } from "../common/progress.js";
 import { writeSealedJson } from "../common/sealed-json.js";
 import { type Damage, type OnDamage, setAside } from "../common/set-aside.js";
 import { withCodedErrors } from "../common/system-errors.js";
 import { Tensor } from "../native/tensor.js";
-import type { Basis, Retry } from "../results/cell.js";
+import type { Basis } from "../results/cell.js";
 import { studyPaths } from "../results/paths.js";
 import { resolvedStudySchema } from "../results/resolved-study.js";
 import type { StudyResults } from "../results/study.js";
+import { attemptCell } from "./attempt.js";
 import { basisOf, refuseOtherBasis } from "./basis.js";
-import { type CellJob, labelOf } from "./cell.js";
+import { labelOf } from "./cell.js";
 import {
   encoderChecksum,
   isFinished,
   readCell,
+  readFailure,
   readOwn,
   readPretraining,
+  removeFailure,
   removeLeftovers,
-  writeFailure,
 } from "./cell-folder.js";
 import { refuseChanges } from "./changes.js";
 import { refuseTooLarge } from "./check-memory.js";
-import {
-  differingCases,
-  divisionOf,
-  preparedCases,
-  readCohort,
-  type StudyCohort,
-  writeCohort,
-} from "./cohort-file.js";
+import { differingCases, preparedCases, readCohort, type StudyCohort, writeCohort } from "./cohort-file.js";
 import { ResultsCollector } from "./collect.js";
 import { DevicePool, withDevices } from "./devices.js";
+import { writeJobs } from "./job.js";
 import { checkStudy } from "./load.js";
-import { whileLocked } from "./lock.js";
-import { smallerMicroBatch } from "./micro-batch.js";
 import { type PlannedCell, planStudy, type StudyPlan } from "./plan.js";
 import { prepareStudyCohort } from "./prepare.js";
-import { type Outcome, runSchedule } from "./schedule.js";
+import { runSchedule, type Settled } from "./schedule.js";
 import type { Study, StudyInput } from "./schema.js";
 import { SessionLog } from "./sessions.js";
 import { TimeLeft } from "./time-left.js";
 import { refuseUntestable } from "./usable-cases.js";
 import { checkWeights } from "./weights.js";
+import { recordFailure, untilReleased } from "./work-on-cell.js";
 import { WorkerPool } from "./worker-process.js";
 
 /** How a study is run, and who is told of it. */
@@ -59,8 +55,8 @@ export interface RunOptions {
   jobs?: number;
   /** Devices that cells are handed out to, instead of `execution.devices` or `execution.device`. */
   devices?: readonly string[];
-  /** Only these cells; the rest stays pending. */
-  only?: "pretraining";
+  /** Only these cells, or none: the rest stays pending, and can be worked on one by one (`transfer-limits cell`). */
+  only?: "pretraining" | "preparation";
 }
 
 /**
@@ -80,8 +76,8 @@ export async function runStudy(study: Study | StudyInput, options: RunOptions = 
   if (options.onProgress !== undefined) requireCallback(options.onProgress, "onProgress");
   const listener = new Listener(options);
   if (options.devices !== undefined) requireList(options.devices, "devices", "an array of devices");
-  if (options.only !== undefined && options.only !== "pretraining")
-    throw expected('"pretraining"', "only", options.only);
+  if (options.only !== undefined && options.only !== "pretraining" && options.only !== "preparation")
+    throw expected('"pretraining" or "preparation"', "only", options.only);
   if (options.jobs !== undefined && !(Number.isSafeInteger(options.jobs) && options.jobs >= 1)) {
     throw expected("a whole number of at least 1", "jobs", options.jobs);
   }
@@ -91,7 +87,12 @@ export async function runStudy(study: Study | StudyInput, options: RunOptions = 
   try {
     return await withCodedErrors(async () => {
       await mkdir(studyPaths(folder).cells, { recursive: true });
-      return whileLocked(folder, () => runLocked(checked, options, listener.signal, listener.tell));
+      return whileLocked(
+        studyPaths(folder).lock,
+        (lock) =>
+          runLocked(checked, options, lock, AbortSignal.any([listener.signal, lock.lost]), listener.tell),
+        { what: folder },
+      );
     });
   } catch (error) {
     throw listener.failure ? listener.failure.error : error;
@@ -107,6 +108,7 @@ export async function runStudy(study: Study | StudyInput, options: RunOptions = 
 async function runLocked(
   study: Study,
   asked: Pick<RunOptions, "jobs" | "only">,
+  lock: Lock,
   signal: AbortSignal,
   onProgress: (event: StudyEvent) => void,
 ): Promise<StudyResults> {
@@ -127,19 +129,20 @@ async function runLocked(
   const threads = await settleThreads(study, jobs, before, finished);
   const done = new Set(finished.keys());
   const basisOfEach = new Map([...finished].map(([id, { basis }]) => [id, basis]));
-  const cells = plan.cells.filter(({ kind }) => only === undefined || kind === only);
+  const cells = plan.cells.filter(({ kind }) => only !== "pretraining" || kind === only);
   refuseTooLarge(
     study,
     cells.filter(({ id }) => !done.has(id)),
   );
   const alreadyDone = cells.filter(({ id }) => done.has(id)).length;
   const sessions = await SessionLog.open(folder, onDamage);
-  const isWork = alreadyDone < cells.length;
+  const isUnfinished = alreadyDone < cells.length;
+  const isWork = isUnfinished && only !== "preparation";
   if (isWork || damages.length > 0) sessions.begin({ devices, threads, jobs }, damages);
   await removeLeftovers(folder, study.execution.cache, done);
-  using workers = new WorkerPool(threads, cells.length - alreadyDone);
+  using workers = new WorkerPool(threads, isWork ? cells.length - alreadyDone : 0);
   const weights = await checkWeights(study, plan, basisOfEach, onDamage);
-  const cohort = await prepareStudyCohort(study, { signal, onProgress, onDamage, trustCache: !isWork });
+  const cohort = await prepareStudyCohort(study, { signal, onProgress, onDamage, trustCache: !isUnfinished });
   if (done.size === 0) refuseUntestable(study, cells, cohort);
   await settleCohort(folder, cohort, done.size > 0, onDamage);
   refuseOtherBasis(folder, basisOfEach, basisOf(study, cohort));
@@ -148,48 +151,47 @@ async function runLocked(
     notes: masksInWords(countMasks(preparedCases(cohort), columnsOf(study.cohort))),
   });
 
-  for (const { id } of cells) if (!done.has(id)) await rm(studyPaths(folder).failure(id), { force: true });
+  await writeJobs(plan.cells, { study, cohort, threads, weights });
+  for (const { id } of cells) if (!done.has(id)) await removeFailure(folder, id);
   onProgress({ kind: "plan", cells: cells.map(labelOf), alreadyDone });
 
   const collector = new ResultsCollector(study, plan, cohort, threads, sessions);
   const results = isWork ? null : await collector.write(signal);
   if (isWork) await collector.writeSoFar();
+  if (results !== null && only === "preparation") return results;
   const timeLeft = new TimeLeft(cells, done, jobs);
-  const attempt = (cell: PlannedCell, device: string, retry: Retry | null): Promise<Outcome> => {
-    const job: CellJob = {
-      study: onDevice(study, device),
-      cell,
-      cohort: divisionOf(cohort, cell.seed),
-      threads,
-      weights: weights.get(cell.model) ?? null,
-      retry,
-    };
-    return workers.run(job, signal, (event) => {
-      timeLeft.saw(event);
-      tell(event);
-    });
+  const onEvent = (event: StudyEvent): void => {
+    timeLeft.saw(event);
+    tell(event);
   };
   await runSchedule(cells, {
     jobs,
     done,
     signal,
     devices: new DevicePool(devices),
-    run: async (cell, device) => {
-      const outcome = await attempt(cell, device, null);
-      const retry = signal.aborted ? null : retryOf(study, cell, outcome);
-      if (retry === null) return outcome;
-      onProgress({ kind: "cell-retried", cell: labelOf(cell), ...withoutCode(retry) });
-      workers.expectAnother();
-      return twice(await attempt(cell, device, retry), retry);
+    run: (cell, device) =>
+      attemptCell({ study, cell, device, workers, signal, tell: onEvent }).catch((error: unknown) =>
+        asFailure(error),
+      ),
+    released: async (cell, holder, over) => {
+      onProgress({ kind: "cell-elsewhere", cell: labelOf(cell), holder });
+      const waited = performance.now();
+      const end = await untilReleased(folder, cell.id, over);
+      if (end.kind === "free") workers.expectAnother();
+      if (end.kind !== "done") return end;
+      return { ...end, seconds: (performance.now() - waited) / 1000, nativeSeconds: 0 };
     },
     settled: async (cell, outcome) => {
       if (outcome.kind === "stopped") return;
-      if (outcome.kind === "failed") await writeFailure(folder, { id: cell.id, ...withoutKind(outcome) });
+      const known = outcome.kind === "failed" && (await readFailure(folder, cell.id));
+      if (known === null) await recordFailure(folder, { id: cell.id, ...withoutKind(outcome as Failed) });
+      await lock.requireHeld();
       await collector.writeSoFar();
       onProgress(eventOf(cell, outcome));
       onProgress(timeLeft.after(cell, outcome));
     },
   });
+  if (lock.lost.aborted) throw lock.lost.reason;
   if (signal.aborted) {
     await sessions.update(); // otherwise it was, with the last results
     throw new TransferLimitsError(
@@ -199,7 +201,8 @@ async function runLocked(
   }
   // A pretraining that was computed again on another machine may have given another encoder.
   if (damages.length > 0 && (await finishedCells(folder, plan, onDamage)).size < done.size)
-    return runLocked(study, asked, signal, onProgress);
+    return runLocked(study, asked, lock, signal, onProgress);
+  await lock.requireHeld();
   return results ?? (await collector.write(signal));
 }
 
@@ -303,33 +306,17 @@ class Listener {
   }
 }
 
-/** What the worker of one cell sees: a study on a single device. */
-const onDevice = (study: Study, device: string): Study => ({
-  ...study,
-  execution: { ...study.execution, device, devices: [device] },
-});
+type Failed = Extract<Settled, { kind: "failed" }>;
 
-/** How a cell is tried once more; null where it was done, or where that would not help. */
-function retryOf(study: Study, cell: PlannedCell, outcome: Outcome): Retry | null {
-  if (outcome.kind !== "failed" || outcome.code !== "OUT_OF_MEMORY") return null;
-  const microBatch = smallerMicroBatch(study, cell);
-  return microBatch === null ? null : { code: outcome.code, reason: outcome.reason, microBatch };
+/** What speaks against working on a cell is told of the cell. */
+function asFailure(error: unknown): Failed {
+  if (!(error instanceof TransferLimitsError)) throw error;
+  return { kind: "failed", code: error.code, reason: error.message };
 }
 
-const withoutCode = ({ reason, microBatch }: Retry) => ({ reason, microBatch });
+const withoutKind = ({ code, reason }: Failed) => ({ code, reason });
 
-/** What became of a cell at its second try. */
-const twice = (outcome: Outcome, { microBatch }: Retry): Outcome =>
-  outcome.kind === "failed"
-    ? {
-        ...outcome,
-        reason: `It was tried twice, the second time with training.microBatch: ${microBatch}. ${outcome.reason}`,
-      }
-    : outcome;
-
-const withoutKind = ({ code, reason }: Extract<Outcome, { kind: "failed" }>) => ({ code, reason });
-
-function eventOf(cell: PlannedCell, outcome: Exclude<Outcome, { kind: "stopped" }>): StudyEvent {
+function eventOf(cell: PlannedCell, outcome: Exclude<Settled, { kind: "stopped" }>): StudyEvent {
   if (outcome.kind === "failed") return { kind: "cell-failed", cell: labelOf(cell), reason: outcome.reason };
   const { metric, seconds, nativeSeconds } = outcome;
   return { kind: "cell-done", cell: labelOf(cell), metric, seconds, nativeSeconds };

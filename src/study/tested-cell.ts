@@ -3,6 +3,7 @@ import { writeFileAtomically, writeJson } from "../common/atomic-file.js";
 import type { MeasuredMetric } from "../common/progress.js";
 import type { CellResult } from "../results/cell.js";
 import { cellFiles } from "../results/paths.js";
+import type { CellClaim } from "./cell-claim.js";
 import { completeCell, curveCsv } from "./cell-folder.js";
 import type { PlannedCell } from "./plan.js";
 import type { OpenSets, Tested } from "./test-set.js";
@@ -19,7 +20,7 @@ type Found = Omit<
  * @param sets the cases of the test set, in order, and how patients were divided
  */
 export async function completeTestedCell(
-  folder: string,
+  claim: CellClaim,
   cell: PlannedCell,
   {
     tested,
@@ -30,7 +31,7 @@ export async function completeTestedCell(
   found: Found,
   keep: (partial: string) => Promise<void> = async () => {},
 ): Promise<{ metric: MeasuredMetric }> {
-  await completeCell(folder, cell.id, async (partial) => {
+  await completeCell(claim, async (partial) => {
     await keep(partial);
     await tested.write(partial, testCases);
     await writeFileAtomically(join(partial, cellFiles.curve), curveCsv(found.curve));

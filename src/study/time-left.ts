@@ -1,6 +1,6 @@
 import type { StudyEvent } from "../common/progress.js";
 import type { PlannedCell } from "./plan.js";
-import type { Outcome } from "./schedule.js";
+import type { Settled } from "./schedule.js";
 
 /** What is left of a running cell, as it said last. */
 interface Running {
@@ -41,7 +41,7 @@ export class TimeLeft {
   /** What is said of the study after a cell. */
   after(
     { id, cost }: Pick<PlannedCell, "id" | "cost">,
-    outcome: Exclude<Outcome, { kind: "stopped" }>,
+    outcome: Exclude<Settled, { kind: "stopped" }>,
   ): Extract<StudyEvent, { kind: "study" }> {
     this.#waiting.delete(id);
     this.#running.delete(id);

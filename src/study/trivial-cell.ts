@@ -18,7 +18,6 @@ export async function runTrivialCell(given: CellContext): Promise<{ metric: Meas
   const { cell, cohort, signal } = given;
   const study = { ...given.study, execution: { ...given.study.execution, device: "cpu" } };
   const context = { ...given, study };
-  const { output: folder } = study.execution;
   const config = study.tasks.find(({ name }) => name === cell.task) as TaskConfig;
   const strategy = cell.strategy as CellResult["strategy"];
   const plain = taskOf(config, strategy);
@@ -36,7 +35,7 @@ export async function runTrivialCell(given: CellContext): Promise<{ metric: Meas
   );
   // Awaited, for what testing gave lives until this function ends.
   return await completeTestedCell(
-    folder,
+    context.claim,
     cell,
     { ...sets, tested },
     {

@@ -3,9 +3,8 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { StudyEvent } from "../common/progress.js";
 import { lessMemory, saysOutOfMemory } from "../common/system-errors.js";
-import type { CellJob } from "./cell.js";
-import type { FromWorker, ToWorker } from "./messages.js";
-import type { Outcome } from "./schedule.js";
+import type { CellPlace, FromWorker, ToWorker } from "./messages.js";
+import type { CellEnd } from "./work-on-cell.js";
 
 const program = fileURLToPath(new URL("./worker.js", import.meta.url));
 
@@ -23,6 +22,13 @@ const waitingAtMost = 2;
 
 /** Room for the name of a cell in a process' command line, which a process can change but not lengthen. */
 const roomForName = "waiting for a cell".padEnd(200);
+
+/** How a worker process ended, and its cell. */
+export type WorkerEnd =
+  | (Extract<CellEnd, { kind: "done" }> & { seconds: number; nativeSeconds: number })
+  | Exclude<CellEnd, { kind: "done" }>
+  /** Without a word of its own. */
+  | { kind: "died"; code: "OUT_OF_MEMORY" | "WORKER_DIED"; reason: string };
 
 /**
  * Works on cells, each in a process of its own. Processes start before they are needed, the first at once: it takes half
@@ -46,13 +52,13 @@ export class WorkerPool {
     this.#cellsLeft++;
   }
 
-  /** It never rejects: a process that dies is a failed cell. */
-  async run(job: CellJob, signal: AbortSignal, onEvent: (event: StudyEvent) => void): Promise<Outcome> {
+  /** It never rejects. */
+  async run(place: CellPlace, signal: AbortSignal, onEvent: (event: StudyEvent) => void): Promise<WorkerEnd> {
     this.#cellsLeft--;
     for (;;) {
       const waiting = this.#waiting.shift();
       const worker = waiting ?? new WorkerProcess(this.threads);
-      const outcome = await worker.run(job, signal, (event) => {
+      const outcome = await worker.run(place, signal, (event) => {
         if (event.kind === "cell-started" && !signal.aborted) this.#startAhead();
         onEvent(event);
       });
@@ -115,7 +121,7 @@ class WorkerProcess {
     this.#child.kill("SIGKILL");
   }
 
-  async run(job: CellJob, signal: AbortSignal, onEvent: (event: StudyEvent) => void): Promise<Outcome> {
+  async run(place: CellPlace, signal: AbortSignal, onEvent: (event: StudyEvent) => void): Promise<WorkerEnd> {
     const started = performance.now();
     let timer: NodeJS.Timeout | undefined;
     const stop = () => {
@@ -125,25 +131,25 @@ class WorkerProcess {
     if (signal.aborted) stop();
     else signal.addEventListener("abort", stop, { once: true });
 
-    let last: Exclude<FromWorker, { kind: "taken-up" } | { kind: "event" }> | undefined;
+    let last: Extract<FromWorker, { kind: "ended" }> | undefined;
     this.#child.on("message", (message: FromWorker) => {
       if (message.kind === "taken-up") this.#tookUpItsCell = true;
       else if (message.kind === "event") onEvent(message.event);
       else last = message;
     });
-    this.#send({ kind: "run", job });
+    this.#send({ kind: "run", place });
     const end = await this.#ended;
     signal.removeEventListener("abort", stop);
     clearTimeout(timer);
-    if (last?.kind === "done") {
-      if (last.liveTensors > 0) warnOfLeak(job.cell.id, last.liveTensors);
-      const { metric, nativeSeconds } = last;
-      return { kind: "done", metric, seconds: (performance.now() - started) / 1000, nativeSeconds };
+    if (last?.end.kind === "done") {
+      if (last.liveTensors > 0) warnOfLeak(place.id, last.liveTensors);
+      const { nativeSeconds } = last;
+      return { ...last.end, seconds: (performance.now() - started) / 1000, nativeSeconds };
     }
-    if (last) return last;
+    if (last) return last.end;
     if (signal.aborted) return { kind: "stopped" };
     const code = this.#ranOutOfMemory(end) ? "OUT_OF_MEMORY" : "WORKER_DIED";
-    return { kind: "failed", code, reason: this.#reasonOfDeath(end, code) };
+    return { kind: "died", code, reason: this.#reasonOfDeath(end, code) };
   }
 
   /** A worker that is gone cannot be told anything; its end is seen elsewhere. */

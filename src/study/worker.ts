@@ -1,15 +1,11 @@
 /**
- * The program of a worker process: loads LibTorch, waits for a cell, works on it, and ends. It knows its study by
- * messages alone, and dies with it, so that no orphan goes on writing.
+ * The program of a worker process: loads LibTorch, waits to be told a cell, works on it, and ends. It knows its study by the
+ * study's folder alone, and dies with whoever started it, so that no orphan goes on writing.
  */
-import { bounded, messageOf, TransferLimitsError } from "../common/errors.js";
-import { codedError } from "../common/system-errors.js";
 import { buildInfo, nativeSeconds, setDeterministic, setThreads } from "../native/runtime.js";
 import { Tensor } from "../native/tensor.js";
-import { type CellJob, runTaskCell } from "./cell.js";
-import type { FromWorker, ToWorker } from "./messages.js";
-import { runPretrainingCell } from "./pretraining-cell.js";
-import { runTrivialCell } from "./trivial-cell.js";
+import type { CellPlace, FromWorker, ToWorker } from "./messages.js";
+import { workOnCell } from "./work-on-cell.js";
 
 const controller = new AbortController();
 
@@ -19,45 +15,34 @@ const say = (message: FromWorker): Promise<void> =>
     else resolve();
   });
 
-async function work(job: CellJob): Promise<FromWorker> {
-  process.title = `transfer-limits study/worker.js ${job.cell.id}`;
+async function work({ folder, id, device }: CellPlace): Promise<FromWorker> {
+  process.title = `transfer-limits study/worker.js ${id}`;
   void say({ kind: "taken-up" });
-  try {
-    setThreads(job.threads);
-    const { device, deterministic } = job.study.execution;
-    if (device !== "cpu") setDeterministic(deterministic);
-    const run =
-      job.cell.kind === "pretraining"
-        ? runPretrainingCell
-        : job.cell.network === null
-          ? runTrivialCell
-          : runTaskCell;
-    const { metric } = await run({
-      ...job,
-      signal: controller.signal,
-      tell: (event) => void say({ kind: "event", event }),
-    });
-    return { kind: "done", metric, nativeSeconds: nativeSeconds(), liveTensors: Tensor.live };
-  } catch (error) {
-    if (controller.signal.aborted) return { kind: "stopped" };
-    const coded = codedError(error);
-    const code = coded instanceof TransferLimitsError ? coded.code : "INTERNAL";
-    const stack = code === "INTERNAL" && coded instanceof Error ? `\n${coded.stack}` : "";
-    return { kind: "failed", code, reason: bounded(messageOf(coded) + stack) };
-  }
+  const end = await workOnCell(folder, id, {
+    device,
+    signal: controller.signal,
+    tell: (event) => void say({ kind: "event", event }),
+    begin: ({ execution }, threads) => {
+      setThreads(threads);
+      if (device !== "cpu") setDeterministic(execution.deterministic);
+    },
+  });
+  return end.kind === "done"
+    ? { kind: "ended", end, nativeSeconds: nativeSeconds(), liveTensors: Tensor.live }
+    : { kind: "ended", end, nativeSeconds: 0, liveTensors: 0 };
 }
 
 process.on("message", (message: ToWorker) => {
   if (message.kind === "stop") controller.abort();
   else
-    void work(message.job).then(async (last) => {
+    void work(message.place).then(async (last) => {
       await say(last);
       // All is written and said. An orderly exit would only run LibTorch's destructors, for longer than the rest took.
       process.kill(process.pid, "SIGKILL");
     });
 });
 process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
-// Ctrl-C reaches the whole group of processes; the study decides what it means and says so.
+// Ctrl-C reaches the whole group of processes; whoever started this one decides what it means and says so.
 process.on("SIGINT", () => {});
 
 try {

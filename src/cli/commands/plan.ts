@@ -13,6 +13,7 @@ import { answer } from "../answer.js";
 import { devicesOption } from "../devices-option.js";
 import { examples } from "../examples.js";
 import { bytes, count, number, printable, table } from "../format.js";
+import { plannedCells } from "../planned-cells.js";
 
 interface Options {
   probe?: boolean;
@@ -69,7 +70,8 @@ export function addPlan(program: Command): void {
         return {
           value: {
             ...(study.leftOut === undefined ? {} : { leftOut: study.leftOut }),
-            ...{ ...plan, cohorts, warnings, output: study.execution.output, claims },
+            ...{ ...plan, cells: plannedCells(plan.cells, study.execution.output, probe?.seconds ?? null) },
+            ...{ cohorts, warnings, output: study.execution.output, claims },
             ...(open ? { earlier: { folder: earlier, open } } : {}),
             ...(probe ? { probe } : {}),
           },

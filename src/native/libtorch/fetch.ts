@@ -3,9 +3,9 @@ import { existsSync } from "node:fs";
 import { mkdir, rename, rm, statfs, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { TransferLimitsError } from "../../common/errors.js";
+import { whileLocked } from "../../common/lock.js";
 import { hasDriver } from "../flavour.js";
 import { type LibTorch, locateLibTorch, searchReport } from "../libtorch.js";
-import { withFolderLock } from "./folder-lock.js";
 import {
   cacheFolder,
   fetchedFolder,
@@ -85,13 +85,13 @@ async function fetchWheels({
   requireSupportedHost(lock);
   const cache = cacheFolder(environment);
   await mkdir(cache, { recursive: true });
-  await withFolderLock(
+  await whileLocked(
     `${folder}.lock`,
-    () => onProgress({ kind: "waiting", reason: `another process fetches ${lock.name}` }),
     async () => {
       const wheels = missingWheels(folder, lock);
       if (wheels.length > 0) await fetchInto(folder, cache, { ...lock, wheels }, environment, onProgress);
     },
+    { onWait: () => onProgress({ kind: "waiting", reason: `another process fetches ${lock.name}` }) },
   );
   return folder;
 }

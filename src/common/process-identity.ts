@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readlink } from "node:fs/promises";
 import { hostname } from "node:os";
 import { z } from "zod";
-import { readRegularText } from "../common/regular-file.js";
+import { readRegularText } from "./regular-file.js";
 
 /** Where a process id means something: processes of two containers can have one id, and one host name. */
 export const placeSchema = z.object({

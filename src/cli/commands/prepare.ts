@@ -1,0 +1,45 @@
+import type { Command } from "commander";
+import { answer } from "../answer.js";
+import { devicesOption } from "../devices-option.js";
+import { examples } from "../examples.js";
+import { count, printable } from "../format.js";
+
+/** `prepare STUDY`: everything that `run` does before the first cell. */
+export function addPrepare(program: Command): void {
+  program
+    .command("prepare")
+    .description("prepare a study's cases and write what there is to do for each cell, without running any")
+    .argument("<study>", "the study file (YAML)")
+    .addOption(devicesOption())
+    .option("--json", "write one JSON document to stdout")
+    .addHelpText("after", examples("prepare study.yaml", "cell results profound--pretraining"))
+    .action((path: string, { devices, ...options }: { devices?: string[]; json?: boolean }) =>
+      answer(options, async () => {
+        const { loadStudy } = await import("../../study/load.js");
+        const { planStudy } = await import("../../study/plan.js");
+        const { withDevices } = await import("../../study/devices.js");
+        const { runStudy } = await import("../../study/run.js");
+        const { abortOnInterrupt } = await import("../interrupt.js");
+        const { createProgressView } = await import("../progress-view.js");
+        const { plannedCells } = await import("../planned-cells.js");
+        const study = withDevices(await loadStudy(path), devices);
+        const { signal, dispose } = abortOnInterrupt();
+        const view = createProgressView(process.stderr);
+        try {
+          await runStudy(study, { only: "preparation", signal, onProgress: view.show });
+        } finally {
+          view.close();
+          dispose();
+        }
+        const { output } = study.execution;
+        const cells = plannedCells(planStudy(study).cells, output, null);
+        return {
+          value: { output, cells },
+          text: [
+            `${count(cells.length, "cell")} of ${printable(study.name)} can be worked on in ${printable(output)}:`,
+            ...cells.map(({ command }) => `  ${printable(command)}`),
+          ].join("\n"),
+        };
+      }),
+    );
+}
