@@ -4,7 +4,7 @@ import { computeClaims } from "../dist/statistics/claims.js";
 import { simulateClaims, simulateStudy } from "../dist/statistics/simulation.js";
 
 /** Studies whose truth is known: the tool's own code, from cells' numbers to verdicts. */
-function* studies(count: number, gain: number) {
+function* studies(count: number) {
   const seeds = [1, 2, 3, 5, 10];
   const patients = [10, 37, 148];
   const runs = [0, 0.3, 1, 3]; // the spread between trainings over that between patients
@@ -16,19 +16,21 @@ function* studies(count: number, gain: number) {
       runSpread: 0.05 * (runs[Math.floor(study / 15) % 4] as number),
       patientSpread: 0.05,
       restSpread: 0.03,
-      gain,
     };
     yield { settings, claims: simulateClaims(settings, 11, study) };
   }
 }
 
-describe("2,000 studies in which pretraining changes nothing", () => {
+const drawn = 800;
+/** As far as 999 of 1,000 shares of so many go from the true one. */
+const error = (count: number) => 3.1 * Math.sqrt((0.05 * 0.95) / count);
+
+describe(`${drawn} studies in which pretraining changes nothing`, () => {
   let supported = 0;
   const covered = new Map<number, { yes: number; all: number }>();
-  const equalAtMargin = { yes: 0, all: 0 };
 
   beforeAll(() => {
-    for (const { settings, claims } of studies(2000, 0)) {
+    for (const { settings, claims } of studies(drawn)) {
       if (claims.some(({ verdict }: Claim) => verdict === "supported")) supported++;
       for (const { difference } of claims) {
         if (difference.low === null || difference.high === null) continue;
@@ -38,38 +40,30 @@ describe("2,000 studies in which pretraining changes nothing", () => {
         if (difference.low <= 0 && difference.high >= 0) count.yes++;
       }
     }
-    // A true difference of just the margin: SSIM's, 0.01.
-    for (const { claims } of studies(600, 0.01)) {
-      for (const { task, verdict } of claims) {
-        if (task !== "super-resolution") continue;
-        equalAtMargin.all++;
-        if (verdict === "practically-equal") equalAtMargin.yes++;
-      }
-    }
   }, 600_000);
 
   it("have a claim that is called supported in at most 5 of 100", () => {
-    // The 99.9 % bound of a binomial of 2,000 at 5 %.
-    expect(supported).toBeLessThanOrEqual(132);
+    expect(supported / drawn).toBeLessThan(0.05 + error(drawn));
   });
 
-  it("have intervals that cover the truth: 93 to 98 of 100 from five seeds, at least 90 with fewer", () => {
+  it("have intervals that cover the truth: 93 to 97 of 100 from five seeds, at least 90 with fewer", () => {
+    const many = { yes: 0, all: 0 };
     for (const [seeds, { yes, all }] of covered) {
-      expect(yes / all, `${seeds} seeds`).toBeGreaterThan(seeds >= 5 ? 0.93 : 0.9);
-      expect(yes / all, `${seeds} seeds`).toBeLessThan(seeds >= 5 ? 0.98 : 1);
+      expect(yes / all, `${seeds} seeds`).toBeGreaterThan((seeds >= 5 ? 0.93 : 0.9) - error(all));
+      if (seeds < 5) continue;
+      expect(yes / all, `${seeds} seeds`).toBeLessThan(0.97 + error(all));
+      many.yes += yes;
+      many.all += all;
     }
+    expect(many.yes / many.all).toBeGreaterThan(0.93);
+    expect(many.yes / many.all).toBeLessThan(0.97);
     expect([...covered.keys()].sort((a, b) => a - b)).toEqual([2, 3, 5, 10]);
-  });
-
-  it("call a difference of the margin practically equal in at most 5 of 100", () => {
-    expect(equalAtMargin.all).toBe(600);
-    expect(equalAtMargin.yes / equalAtMargin.all).toBeLessThan(0.05 + 3.1 * Math.sqrt((0.05 * 0.95) / 600));
   });
 });
 
 describe("studies whose spreads are small enough to call models equal", () => {
   it("call a difference of just the margin, of either sign, practically equal in at most 5 of 100", () => {
-    const [studies, equal] = [600, { of: 0, inside: 0 }];
+    const [studies, equal] = [300, { of: 0, inside: 0 }];
     for (let study = 0; study < studies; study++) {
       const spread = [0.003, 0.01][study % 2] as number;
       const settings = {
@@ -84,7 +78,7 @@ describe("studies whose spreads are small enough to call models equal", () => {
       if (is(study % 4 < 2 ? 0.01 : -0.01)) equal.of++;
       if (is(0.002)) equal.inside++;
     }
-    expect(equal.of / studies).toBeLessThan(0.05 + 3.1 * Math.sqrt((0.05 * 0.95) / studies));
+    expect(equal.of / studies).toBeLessThan(0.05 + error(studies));
     // The test is not merely silent: what lies well inside of the margin is called so.
     expect(equal.inside / studies).toBeGreaterThan(0.7);
   }, 240_000);
