@@ -7,6 +7,7 @@
  */
 export { compareFeatures } from "./alignment/compare-features.js";
 export {
+  type CaseOfColumns,
   type EmbeddingEvent,
   type EmbedImagesOptions,
   embedImages,
@@ -24,6 +25,7 @@ export type { MaskRole, VolumeRole } from "./cohort/columns.js";
 export type { ImageLimits } from "./cohort/formats/limits.js";
 export { type Image, type ImageFormat, type ReadOptions, readImage } from "./cohort/image.js";
 export type { MaskCount } from "./cohort/mask-counts.js";
+export type { ColumnsInput } from "./cohort/own-columns.js";
 export { type PhantomCohortOptions, writePhantomCohort } from "./cohort/phantom.js";
 export {
   type CaseFiles,

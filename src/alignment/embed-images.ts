@@ -1,9 +1,16 @@
 import { lstat, mkdir, realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { Refusal } from "../cohort/case-on-grid.js";
-import { type PreparationOptions, preparationOf } from "../cohort/prepare-volume.js";
+import type { CohortColumns } from "../cohort/columns.js";
+import { type ColumnsInput, columnsSchema } from "../cohort/own-columns.js";
+import {
+  type ColumnPreparation,
+  type PreparationOptions,
+  preparationOf,
+  preparationOfColumns,
+} from "../cohort/prepare-volume.js";
 import { exclusionOf } from "../cohort/preprocess.js";
-import type { Preparation } from "../cohort/schema.js";
+import { prostateColumns } from "../cohort/presets/prostate.js";
 import {
   requireCallback,
   requireList,
@@ -15,19 +22,20 @@ import { describe, expected, TransferLimitsError, throwIfAborted } from "../comm
 import { tryFolder } from "../common/folder-trial.js";
 import { type OnDamage, wordsOfDamage } from "../common/set-aside.js";
 import { withCodedErrors } from "../common/system-errors.js";
+import { checked } from "../common/validation.js";
 import { type EncoderSource, type OpenEncoder, openEncoder } from "../models/encoder-source.js";
 import { channelsShown } from "../models/specification.js";
 import { writeSafetensors } from "../native/safetensors.js";
 import { Tensor } from "../native/tensor.js";
 import type { Exclusion } from "../results/study.js";
 import { type ChannelFill, stackChannels } from "../tasks/task.js";
-import { type ImageList, listImages, type NamedCaseFiles } from "./image-list.js";
+import { type CaseOfColumns, type ImageList, listImages } from "./image-list.js";
 import { type OpenVolumes, openVolumes } from "./open-volumes.js";
 
-export type { NamedCaseFiles } from "./image-list.js";
+export type { CaseOfColumns, NamedCaseFiles } from "./image-list.js";
 
-/** Images that can be shown to an encoder. */
-export type ImageRole = "t2w" | "adc" | "hbv";
+/** An image that can be shown to an encoder: `t2w`, `adc`, `hbv`, or one of `columns`. @useDeclaredType */
+export type ImageRole = string;
 
 /** How far the embedding of images has come. */
 export interface EmbeddingEvent {
@@ -41,7 +49,12 @@ export interface EmbeddingEvent {
 
 /** By which encoder images are embedded, how they are prepared, and where the result goes. */
 export interface EmbedImagesOptions extends EncoderSource, PreparationOptions {
-  /** Which images of a case fill the encoder's channels in turn. Default: `["t2w"]`. */
+  /**
+   * What images and masks there are, as `cohort.columns` of a study file says it; `crop` and `channels` then name these, and a
+   * case of several files has them by these names. Default: a prostate's.
+   */
+  columns?: ColumnsInput;
+  /** Which images of a case fill the encoder's channels in turn. Default: the reference, `["t2w"]`. */
   channels?: readonly ImageRole[];
   /** What further channels hold: the images again (default), or zeros. */
   channelFill?: ChannelFill;
@@ -91,21 +104,27 @@ export interface ImageEmbeddings extends Disposable {
  *   encoder answers with NaN; `BAD_FILE` where `output` cannot be written; `BAD_MANIFEST`, `ABORTED`
  */
 export async function embedImages(
-  images: string | readonly (string | NamedCaseFiles)[],
+  images: string | readonly (string | CaseOfColumns)[],
   options: EmbedImagesOptions = {},
 ): Promise<ImageEmbeddings> {
   requireOptions(options);
   const { encoder, weights, keyMap, weightsState, device, seed } = options;
-  const { channels = ["t2w"], channelFill = "repeat", output, cache, signal, onProgress } = options;
-  const preparation = preparationOf(options, otherOptions);
-  requireRoles(channels);
+  const { channelFill = "repeat", output, cache, signal, onProgress } = options;
+  const config = checked(columnsSchema, options.columns, "options.columns");
+  const preparation: ColumnPreparation =
+    config === "prostate"
+      ? preparationOf(options, otherOptions)
+      : preparationOfColumns(config, options, otherOptions);
+  const { columns = prostateColumns } = preparation;
+  const { channels = [columns.reference] } = options;
+  requireRoles(channels, columns);
   if (channelFill !== "repeat" && channelFill !== "zeros")
     throw expected('"repeat" or "zeros"', "channelFill", channelFill);
   if (output !== undefined) requirePath(output, "output");
   if (cache !== undefined) requirePath(cache, "cache");
   requireSignal(signal);
   requireCallback(onProgress, "onProgress");
-  const list = await listImages(images);
+  const list = await listImages(images, columns);
   if (output !== undefined) await checkOutput(output, list, weights);
   throwIfAborted(signal);
 
@@ -149,6 +168,7 @@ const otherOptions = Object.keys({
   weightsState: 0,
   device: 0,
   seed: 0,
+  columns: 0,
   channels: 0,
   channelFill: 0,
   output: 0,
@@ -157,15 +177,23 @@ const otherOptions = Object.keys({
   onProgress: 0,
 } satisfies Record<Exclude<keyof EmbedImagesOptions, keyof PreparationOptions>, 0>);
 
-const imageRoles = ["t2w", "adc", "hbv"] as const satisfies readonly ImageRole[];
-
-function requireRoles(channels: unknown): asserts channels is readonly ImageRole[] {
-  requireList(channels, "channels", `an array of ${imageRoles.join(", ")}`);
-  if (channels.length === 0 || channels.length > imageRoles.length)
-    throw expected(`one to three of ${imageRoles.join(", ")}`, "channels", channels);
+function requireRoles(
+  channels: unknown,
+  { images }: CohortColumns,
+): asserts channels is readonly ImageRole[] {
+  const known = Object.keys(images);
+  requireList(channels, "channels", `an array of ${known.join(", ")}`);
+  if (channels.length === 0 || channels.length > known.length)
+    throw expected(
+      known.length === 3
+        ? `one to three of ${known.join(", ")}`
+        : `1 to ${known.length} of ${known.join(", ")}`,
+      "channels",
+      channels,
+    );
   for (const [index, role] of channels.entries())
-    if (!imageRoles.includes(role as ImageRole))
-      throw expected(`one of ${imageRoles.join(", ")}`, `channels[${index}]`, role);
+    if (!known.includes(role as ImageRole))
+      throw expected(`one of ${known.join(", ")}`, `channels[${index}]`, role);
 }
 
 /** An encoder, and what its channels are filled with. */
@@ -189,7 +217,7 @@ async function embedAll(
   { cases, manifest }: ImageList,
   shown: Shown,
   how: {
-    preparation: Preparation;
+    preparation: ColumnPreparation;
     cache: string | undefined;
     signal: AbortSignal | undefined;
     onProgress: EmbedImagesOptions["onProgress"] | undefined;
@@ -313,9 +341,12 @@ async function write(
     list,
     opened,
     preparation,
-  }: { ids: string[]; list: ImageList; opened: OpenEncoder; preparation: Preparation },
+  }: { ids: string[]; list: ImageList; opened: OpenEncoder; preparation: ColumnPreparation },
 ): Promise<void> {
-  const { images: _, ...grid } = preparation;
+  const { images: _, columns, ...rest } = preparation;
+  const grid = columns
+    ? { ...rest, images: Object.keys(columns.images), reference: columns.reference }
+    : rest;
   const patientOf = new Map(list.cases.map(({ id, patient }) => [id, patient]));
   const patients = ids.map((id) => patientOf.get(id));
   await withCodedErrors(async () => {

@@ -2,9 +2,11 @@ import { readdir, realpath, stat } from "node:fs/promises";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { z } from "zod";
 import type { CasePaths } from "../cohort/case-on-grid.js";
+import { type CohortColumns, volumeRolesOf } from "../cohort/columns.js";
 import { openImage } from "../cohort/formats/open-image.js";
-import { readManifest } from "../cohort/manifest.js";
-import { type CaseFiles, caseFilesFields } from "../cohort/prepare-volume.js";
+import { defaultManifestLimits, readManifest } from "../cohort/manifest.js";
+import { type CaseFiles, caseFilesFields, filePath } from "../cohort/prepare-volume.js";
+import { prostateColumns } from "../cohort/presets/prostate.js";
 import { requireList, requirePath } from "../common/arguments.js";
 import { describe, expected, TransferLimitsError } from "../common/errors.js";
 import { codedError } from "../common/system-errors.js";
@@ -14,6 +16,9 @@ import { checked, section } from "../common/validation.js";
 export interface NamedCaseFiles extends CaseFiles {
   id?: string;
 }
+
+/** The files of one case by the names of columns of one's own, and what it is called. */
+export type CaseOfColumns = NamedCaseFiles | Readonly<Record<string, string>>;
 
 /** An image to embed, with what lies beside it. */
 export interface ListedCase {
@@ -32,15 +37,23 @@ export interface ImageList {
 const imageName = /\.(?:nii|nii\.gz|mha|mhd|nrrd|nhdr)$/i;
 const imageNames = ".nii, .nii.gz, .mha, .mhd, .nrrd or .nhdr";
 
-const namedCaseSchema = section({
-  id: z
-    .string()
-    .refine((id) => /^[^\p{Cc}]{1,500}$/u.test(id), {
-      error: ({ input }) => `expected a name of 1 to 500 characters but received ${describe(input)}`,
-    })
-    .optional(),
-  ...caseFilesFields,
+const caseName = z.string().refine((id) => /^[^\p{Cc}]{1,500}$/u.test(id), {
+  error: ({ input }) => `expected a name of 1 to 500 characters but received ${describe(input)}`,
 });
+
+/** The files of a case, by column; the reference is needed. */
+function namedCaseSchema(columns: CohortColumns) {
+  const files =
+    columns === prostateColumns
+      ? caseFilesFields
+      : Object.fromEntries(
+          volumeRolesOf(columns).map((role) => [
+            role,
+            role === columns.reference ? filePath : filePath.optional(),
+          ]),
+        );
+  return section({ ...files, id: caseName.optional() });
+}
 
 /**
  * Finds the images that are meant: files, the images that lie in folders, cases of several files, or one manifest. Whether
@@ -48,10 +61,13 @@ const namedCaseSchema = section({
  *
  * @throws `BAD_INPUT` where a folder holds no image, where two files are one, or have one name; `BAD_MANIFEST`
  */
-export async function listImages(images: string | readonly (string | NamedCaseFiles)[]): Promise<ImageList> {
+export async function listImages(
+  images: string | readonly (string | CaseOfColumns)[],
+  columns: CohortColumns = prostateColumns,
+): Promise<ImageList> {
   if (typeof images === "string") {
     requirePath(images, "images");
-    if (await isManifest(images)) return ofManifest(images);
+    if (await isManifest(images)) return ofManifest(images, columns);
   }
   const entries = typeof images === "string" ? [images] : images;
   requireList(
@@ -60,26 +76,27 @@ export async function listImages(images: string | readonly (string | NamedCaseFi
     "an image, a folder of images, a manifest, or an array of images and folders",
   );
   if (entries.length === 0) throw expected("at least one image", "images", entries);
-  const named: { id: string | undefined; paths: CasePaths & { t2w: string } }[] = [];
+  const { reference } = columns;
+  const named: { id: string | undefined; paths: CasePaths }[] = [];
   for (const [index, entry] of entries.entries()) {
     const name = `images[${index}]`;
     if (typeof entry === "object") {
-      const { id, ...paths } = checked(namedCaseSchema, entry, name);
-      named.push({ id, paths: paths as CasePaths & { t2w: string } });
+      const { id, ...paths } = checked(namedCaseSchema(columns), entry, name);
+      named.push({ id: id as string | undefined, paths: paths as unknown as CasePaths });
       continue;
     }
     requirePath(entry, name);
     if (manifestName.test(entry))
       throw expected("images and folders; a manifest stands by itself", name, entry);
     const inFolder = await imagesIn(entry);
-    for (const t2w of inFolder ?? [entry]) named.push({ id: undefined, paths: { t2w } });
+    for (const path of inFolder ?? [entry]) named.push({ id: undefined, paths: { [reference]: path } });
   }
-  const common = commonFolder(named.map(({ paths }) => resolve(paths.t2w)));
+  const common = commonFolder(named.map(({ paths }) => resolve(paths[reference] as string)));
   const cases = named.map(({ id, paths }) => ({
-    id: id ?? relative(common, resolve(paths.t2w)).replace(imageName, ""),
+    id: id ?? relative(common, resolve(paths[reference] as string)).replace(imageName, ""),
     paths,
   }));
-  await refuseDoubles(cases);
+  await refuseDoubles(cases, reference);
   return { cases, manifest: null };
 }
 
@@ -97,8 +114,8 @@ async function isManifest(path: string): Promise<boolean> {
   );
 }
 
-async function ofManifest(path: string): Promise<ImageList> {
-  const { cases, path: manifest } = await readManifest(path);
+async function ofManifest(path: string, columns: CohortColumns): Promise<ImageList> {
+  const { cases, path: manifest } = await readManifest(path, defaultManifestLimits, columns);
   return { cases: cases.map(({ id, patient, volumes }) => ({ id, patient, paths: volumes })), manifest };
 }
 
@@ -142,11 +159,11 @@ function commonFolder(paths: readonly string[]): string {
 }
 
 /** One image that counts twice changes what is computed from a set: it is refused before any work. */
-async function refuseDoubles(cases: readonly ListedCase[]): Promise<void> {
+async function refuseDoubles(cases: readonly ListedCase[], reference: string): Promise<void> {
   const byName = new Map<string, string>();
   const byFile = new Map<string, string>();
   for (const { id, paths } of cases) {
-    const given = paths.t2w as string;
+    const given = paths[reference] as string;
     const file = await realpath(given).catch(() => resolve(given));
     const same = byFile.get(file);
     if (same !== undefined)
@@ -160,7 +177,7 @@ async function refuseDoubles(cases: readonly ListedCase[]): Promise<void> {
       throw new TransferLimitsError(
         "BAD_INPUT",
         `Expected a name of its own for each image but received ${describe(alike)} and ${describe(given)}, which are both ` +
-          `called ${describe(id)}. Leave one out, or give each an id: a script by { id, t2w }, the command line by a manifest`,
+          `called ${describe(id)}. Leave one out, or give each an id: a script by { id, ${reference} }, the command line by a manifest`,
       );
     byName.set(id, given);
   }

@@ -1,8 +1,8 @@
 import type { CasePaths } from "../cohort/case-on-grid.js";
 import { openCase, type VolumeRole } from "../cohort/case-volumes.js";
-import { prepareFiles } from "../cohort/prepare-volume.js";
+import { type ColumnPreparation, prepareFiles } from "../cohort/prepare-volume.js";
 import { openPreparation } from "../cohort/preprocess.js";
-import { openingOf, type Preparation } from "../cohort/schema.js";
+import { openingOf } from "../cohort/schema.js";
 import { expected } from "../common/errors.js";
 import type { OnDamage } from "../common/set-aside.js";
 import { Tensor } from "../native/tensor.js";
@@ -20,7 +20,7 @@ export interface OpenVolumes extends Disposable {
  * @throws of the function: `Refusal` for a case that must be left out, `ABORTED`
  */
 export async function openVolumes(
-  preparation: Preparation,
+  preparation: ColumnPreparation,
   where: {
     cache: string | undefined;
     device: string;

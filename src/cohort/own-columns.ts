@@ -73,6 +73,8 @@ export const ownColumnsSchema = section({
 /** The names of a cohort's columns: a prostate's, or the study's own. */
 export const columnsSchema = z.union([z.literal("prostate"), ownColumnsSchema]).default("prostate");
 export type ColumnsConfig = z.output<typeof columnsSchema>;
+/** `cohort.columns` as a study file has it: `prostate`, or images, masks and labels by name. @useDeclaredType */
+export type ColumnsInput = z.input<typeof columnsSchema>;
 type OwnColumns = z.output<typeof ownColumnsSchema>;
 type LabelConfig = z.output<typeof labelSchema>;
 

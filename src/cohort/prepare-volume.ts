@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { requireOptions, requirePath, requireSignal } from "../common/arguments.js";
-import { describe } from "../common/errors.js";
+import { describe, expected } from "../common/errors.js";
 import { codedError } from "../common/system-errors.js";
 import { checked, section } from "../common/validation.js";
 import type { Tensor } from "../native/tensor.js";
@@ -9,12 +9,22 @@ import {
   type CaseOnGrid,
   type CasePaths,
   caseOnGrid,
+  type PreprocessOptions,
   readAllOf,
   readOfCase,
   resolveOptions,
 } from "./case-on-grid.js";
+import type { CohortColumns } from "./columns.js";
+import { type ColumnsConfig, columnsOf, normalisationOf } from "./own-columns.js";
 import { prostateColumns } from "./presets/prostate.js";
-import { openingOf, type Preparation, preparationFields, type preparationSchema } from "./schema.js";
+import {
+  cohortSchema,
+  completeCohort,
+  openingOf,
+  type Preparation,
+  preparationFields,
+  type preparationSchema,
+} from "./schema.js";
 
 /** The files of one case: its image, and what lies beside it. Each is on its own grid. */
 export interface CaseFiles {
@@ -68,7 +78,7 @@ export interface PreparedVolume extends Partial<Record<Exclude<keyof CaseFiles, 
   emptyMasks: string[];
 }
 
-const filePath = z.string().refine((path) => path !== "" && !path.includes("\0"), {
+export const filePath = z.string().refine((path) => path !== "" && !path.includes("\0"), {
   error: ({ input }) => `expected the path of a file but received ${describe(input)}`,
 });
 
@@ -101,6 +111,30 @@ export function preparationOf(
     "options",
   ) as Preparation;
   return { voxels, crop, normalise, masks, images };
+}
+
+/** A preparation of images of any columns; absent: of a prostate's. */
+export type ColumnPreparation = Omit<Preparation, "crop" | "normalise"> &
+  Pick<PreprocessOptions, "crop" | "normalise"> & { columns?: CohortColumns };
+
+/**
+ * The preparation that options say of columns of one's own, each image's normalisation with its column.
+ *
+ * @param options as a study's `cohort` holds them
+ * @throws `BAD_INPUT` as `preparationOf`
+ */
+export function preparationOfColumns(
+  columns: ColumnsConfig,
+  options: object,
+  besides: readonly string[],
+): ColumnPreparation {
+  const own = Object.entries(options).filter(([name]) => name !== "columns" && !besides.includes(name));
+  const unknown = own.find(([name]) => !Object.hasOwn(preparationFields, name));
+  if (unknown) throw expected("options of the preparation", `options.${unknown[0]}`, unknown[1]);
+  const given = { ...Object.fromEntries(own), columns, manifest: "none" };
+  const cohort = completeCohort(checked(cohortSchema, given, "options"));
+  const { voxels, crop, masks, images } = cohort;
+  return { voxels, crop, masks, images, normalise: normalisationOf(cohort), columns: columnsOf(cohort) };
 }
 
 /**
@@ -150,12 +184,17 @@ export async function prepareVolume(
 /** The files of a case on the grid that a preparation says; nothing is kept on the disk. @throws `Refusal`, `ABORTED` */
 export async function prepareFiles(
   paths: CasePaths,
-  preparation: Preparation,
+  preparation: ColumnPreparation,
   signal: AbortSignal | undefined,
 ): Promise<CaseOnGrid> {
   const opening = openingOf(preparation.images);
   try {
-    const images = await readAllOf(paths, prostateColumns, (path) => readOfCase(path, opening), signal);
+    const images = await readAllOf(
+      paths,
+      preparation.columns ?? prostateColumns,
+      (path) => readOfCase(path, opening),
+      signal,
+    );
     return await caseOnGrid(images, resolveOptions(preparation), signal);
   } catch (error) {
     throw codedError(error);

@@ -1,6 +1,5 @@
 import { type Command, Option } from "commander";
-import type { ImageRole } from "../../alignment/embed-images.js";
-import type { PreparationOptions } from "../../cohort/prepare-volume.js";
+import type { EmbedImagesOptions } from "../../alignment/embed-images.js";
 import { TransferLimitsError } from "../../common/errors.js";
 import { type Answer, answer } from "../answer.js";
 import { countedProgress } from "../counted-progress.js";
@@ -19,7 +18,7 @@ interface Options {
   fieldOfView?: [number, number, number];
   root?: string;
   study?: string;
-  images: string[];
+  images?: string[];
   device: string;
   seed: number;
   cache?: string;
@@ -70,7 +69,10 @@ export function addEmbed(program: Command): void {
         "root",
       ]),
     )
-    .option("--images <roles...>", "images that fill the encoder's channels in turn: t2w, adc, hbv", ["t2w"])
+    .option(
+      "--images <roles...>",
+      "images that fill the encoder's channels in turn: t2w, adc, hbv, or those of the study's own columns (default: the reference, t2w)",
+    )
     .option("--device <name>", "cpu, cuda or cuda:N", "cpu")
     .option("--seed <number>", "seeds the random weights", wholeNumber(0), 0)
     .option("--cache <folder>", "keep preprocessed volumes here (default: none is kept)")
@@ -94,18 +96,18 @@ async function embed(images: string[], options: Options): Promise<Answer> {
   const { encoderNames } = await import("../../models/catalogue.js");
   const { encoder, weights, keyMap, weightsState, device, seed, cache, out } = options;
   checkDevices([device]);
-  const channels = options.images.map((role) => oneOf(roles, role, "--images"));
   const chosen = encoder === undefined ? {} : { encoder: oneOf(encoderNames, encoder, "--encoder") };
-  const preparation = await preparationOf(options);
+  const { known, ...preparation } = await preparationOf(options);
+  const channels = options.images?.map((role) => oneOf(known, role, "--images"));
   const { signal, dispose } = abortOnInterrupt();
   const view = countedProgress(process.stderr, "Embedding");
   let leftOut = 0;
   try {
     using done = await embedImages(images.length === 1 ? (images[0] as string) : images, {
       ...chosen,
-      ...given({ weights, keyMap, weightsState, cache }),
+      ...given({ weights, keyMap, weightsState, cache, channels }),
       ...preparation,
-      ...{ device, seed, channels, output: out, signal },
+      ...{ device, seed, output: out, signal },
       onProgress: ({ done, total, excluded }) => {
         if (excluded !== null) leftOut++;
         view.show({ done, total, leftOut });
@@ -130,25 +132,31 @@ async function embed(images: string[], options: Options): Promise<Answer> {
   }
 }
 
-const roles = ["t2w", "adc", "hbv"] as const satisfies readonly ImageRole[];
+/** How images are prepared, and which there are. */
+type PreparedAs = Pick<
+  EmbedImagesOptions,
+  "voxels" | "crop" | "normalise" | "masks" | "images" | "columns"
+> & {
+  known: readonly string[];
+};
 
-/** How images are prepared: as a study says, or as the options do. */
-async function preparationOf({ study, voxels, fieldOfView, root }: Options): Promise<PreparationOptions> {
+const ofProstate = ["t2w", "adc", "hbv"];
+
+/** How images are prepared, as a study says or as the options do, and which images there are. */
+async function preparationOf({ study, voxels, fieldOfView, root }: Options): Promise<PreparedAs> {
   if (study === undefined)
-    return { ...given({ voxels }), crop: given({ fieldOfView }), images: given({ root }) };
+    return { known: ofProstate, ...given({ voxels }), crop: given({ fieldOfView }), images: given({ root }) };
   const { loadStudy } = await import("../../study/load.js");
   const { voxels: grid, crop, normalise, masks, images, columns } = (await loadStudy(study)).cohort;
-  if (columns !== "prostate")
-    throw new TransferLimitsError(
-      "BAD_CONFIG",
-      `Expected a study of a prostate's columns for --study but received ${study}, which names columns of its own: embed ` +
-        "takes images by the names t2w, adc and hbv. Give --voxels and --field-of-view instead",
-    );
-  const { around = "gland", fieldOfView: field } = crop;
-  return {
-    ...{ voxels: grid, masks, images, crop: { around, fieldOfView: field } },
-    ...(normalise ? { normalise } : {}),
-  };
+  const { around, fieldOfView: field } = crop;
+  const grids = { voxels: grid, masks, images, crop: { ...given({ around }), fieldOfView: field } };
+  return columns === "prostate"
+    ? { known: ofProstate, ...grids, ...(normalise ? { normalise } : {}) }
+    : {
+        known: Object.keys(columns.images),
+        ...grids,
+        columns: columns as NonNullable<EmbedImagesOptions["columns"]>,
+      };
 }
 
 /** Without what was not given. */
