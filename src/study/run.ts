@@ -55,7 +55,7 @@ export interface RunOptions {
   jobs?: number;
   /** Devices that cells are handed out to, instead of `execution.devices` or `execution.device`. */
   devices?: readonly string[];
-  /** Only these cells, or none: the rest stays pending, and can be worked on one by one (`transfer-limits cell`). */
+  /** Only these cells, or none: the rest stays pending, and can be worked on one by one (the command `cell`). */
   only?: "pretraining" | "preparation";
 }
 

@@ -14,7 +14,7 @@ export function addCell(program: Command): void {
     .argument("<id>", "the cell: `plan` lists them")
     .option("--device <device>", "cpu or cuda:N, instead of the study's")
     .option("--json", "write one JSON document to stdout")
-    .addHelpText("after", examples("prepare study.yaml", "cell results unet-3d--lesion--specialised--seed1"))
+    .addHelpText("after", examples("cell results profound--pretraining"))
     .addHelpText(
       "after",
       "\nA cell that is done is not done again. One that another process works on is left to it (BUSY); one whose\n" +

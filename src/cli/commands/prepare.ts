@@ -12,7 +12,7 @@ export function addPrepare(program: Command): void {
     .argument("<study>", "the study file (YAML)")
     .addOption(devicesOption())
     .option("--json", "write one JSON document to stdout")
-    .addHelpText("after", examples("prepare study.yaml", "cell results profound--pretraining"))
+    .addHelpText("after", examples("prepare study.yaml"))
     .action((path: string, { devices, ...options }: { devices?: string[]; json?: boolean }) =>
       answer(options, async () => {
         const { loadStudy } = await import("../../study/load.js");
