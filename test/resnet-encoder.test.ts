@@ -122,7 +122,7 @@ describe("the 3D ResNet encoder", () => {
       { stem: { kernel: [3, 7, 7], stride: [0, 2, 2] } },
       /from 1 to 16 for encoder\.stem\.stride\[0\] but received 0/,
     ],
-    [{ block: "wide" }, /one of bottleneck, basic for encoder\.block but received "wide"/],
+    [{ block: "wide" }, /bottleneck or basic for encoder\.block but received wide/],
     [{ stem: 3 }, /an object for encoder\.stem but received 3/],
     [{ features: "many" }, /a whole number for encoder\.features but received "many"/],
     [{ blocks: undefined }, /an array of whole numbers for encoder\.blocks but received undefined/],

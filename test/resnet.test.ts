@@ -106,7 +106,7 @@ describe("the 3D ResNet", () => {
     });
     await expect(Network.build({ model: { ...small, blocks: [1, 1, 0, 1] } })).rejects.toMatchObject({
       code: "BAD_INPUT",
-      message: expect.stringMatching(/1 to 1000 for a stage's blocks/),
+      message: expect.stringMatching(/1 to 1000 for model\.blocks\[2\] but received 0/),
     });
     using wrong = filled("batch", [1, 3, 8, 8, 8]);
     await expect(network.forward(wrong)).rejects.toMatchObject({ code: "BAD_INPUT" });

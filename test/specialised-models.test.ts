@@ -222,14 +222,14 @@ describe("the diffusion U-Net", () => {
 describe("specifications of specialised models", () => {
   it.each([
     [{ ...models.transunet, heads: 3 }, /heads that divide the 16 channels.*received 3/],
-    [{ ...models.transunet, levels: 1 }, /2 to 8 for the TransUNet's levels but received 1/],
-    [{ ...models.transunet, depthScale: 3 }, /1 or 2 for model\.depthScale/],
+    [{ ...models.transunet, levels: 1 }, /2 to 8 for model\.levels but received 1/],
+    [{ ...models.transunet, depthScale: 3 }, /1 to 2 for model\.depthScale but received 3/],
     [{ ...models.vit, heads: 5 }, /heads that divide.*64.*received 5/],
     [{ ...models.vit, patch: [2, 4] }, /3 whole numbers for model\.patch/],
-    [{ ...models.vit, patch: [0, 4, 4] }, /1 to 256 for an edge/],
-    [{ ...models["diffusion-unet"], channels: 1 }, /2 to 4096.*the last one is the time/],
+    [{ ...models.vit, patch: [0, 4, 4] }, /1 to 256 for model\.patch\[0\] but received 0/],
+    [{ ...models["diffusion-unet"], channels: 1 }, /2 to 4096 for model\.channels but received 1/],
     [{ ...models["diffusion-unet"], features: 7 }, /an even number/],
-    [{ ...models.vit, family: "vit" }, /vit-3d or diffusion-unet-3d for model\.family but received vit/],
+    [{ ...models.vit, family: "vit" }, /unet-3d or vit-3d for model\.family but received vit/],
   ])("are refused where no such network can be: %o", async (model, message) => {
     await expect(Network.build({ model: model as never })).rejects.toMatchObject({
       code: "BAD_INPUT",

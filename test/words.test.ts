@@ -29,7 +29,7 @@ const settings: { name: string; words: string; use: (word: never) => Promise<unk
   },
   {
     name: "model.family",
-    words: "unet-3d, transunet-3d, resnet-3d, vit-3d or diffusion-unet-3d",
+    words: "diffusion-unet-3d, resnet-3d, transunet-3d, unet-3d or vit-3d",
     use: (family) => Network.build({ model: { ...model, family } as never }),
   },
   {

@@ -14,7 +14,7 @@
 #include "kernels/depthwise_conv3d.h"
 #include "kernels/mmd.h"
 #include "kernels/ssim.h"
-#include "models/specification.h"
+#include "models/convnext_v2.h"
 #include "modules.h"
 #include "training/trainer.h"
 
@@ -218,7 +218,7 @@ void training_step(const at::Device& device, at::IntArrayRef size, const std::ve
   const at::Tensor x = at::randn(size, device), target = at::randn({size[0], 768}, device);
   std::vector<Contender> contenders;
   const auto add = [&](Precision precision, bool recorded) {
-    const std::shared_ptr<Network> network = build_network(EncoderSpecification{ConvNeXtSpecification(), {}});
+    const std::shared_ptr<Network> network = std::make_shared<ConvNeXtV2>(ConvNeXtSpecification());
     network->to(device);
     TrainerOptions options;
     options.gradient_clip = 1.0;

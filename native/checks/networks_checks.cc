@@ -11,9 +11,14 @@
 
 #include "checks/checks.h"
 #include "layers/numerics.h"
+#include "models/convnext_v2.h"
+#include "models/diffusion_unet.h"
+#include "models/dino_vit.h"
 #include "models/resnet.h"
 #include "models/specification.h"
-#include "training/losses.h"
+#include "models/transunet.h"
+#include "models/vit.h"
+#include "training/network_loss.h"
 
 namespace transfer_limits::checks {
 namespace {
@@ -39,7 +44,9 @@ std::vector<at::Tensor> with_auxiliary_head(Network& network, const at::Tensor& 
   const at::Tensor answer = network.forward(input);
   Loss loss;
   loss.kind = Loss::Kind::kTversky;
-  return {answer, weighed(network.loss(input, mask_of(answer.sizes(), input), loss, 0.4), answer)};
+  return {
+      answer,
+      weighed(network_loss(network, input, mask_of(answer.sizes(), input), std::nullopt, loss, 0.4), answer)};
 }
 
 // What lies behind masked patches is hidden in its loss alone.
@@ -48,7 +55,7 @@ std::vector<at::Tensor> with_masked_patches(Network& network, const at::Tensor& 
   Loss loss;
   loss.kind = Loss::Kind::kMaskedAutoencoder;
   const at::Tensor mask = mask_of({answer.size(0), answer[0][0].numel()}, input);
-  return {answer, weighed(network.loss(input, mask, loss, 0.0), answer)};
+  return {answer, weighed(network_loss(network, input, mask, std::nullopt, loss, 0.0), answer)};
 }
 
 // The contrastive head stands beside the dense one, on the tokens of patches.
@@ -272,11 +279,19 @@ void check_all(Report& report, const std::vector<Case>& cases, at::ScalarType re
   }
 }
 
-ConvNeXtSpecification small_convnext() {
+PyramidMaker convnext(const ConvNeXtSpecification& encoder) {
+  return [encoder] { return std::make_shared<ConvNeXtV2>(encoder); };
+}
+
+SliceMaker vit(const DinoVitSpecification& encoder) {
+  return [encoder] { return std::make_shared<DinoVit>(encoder); };
+}
+
+PyramidMaker small_convnext() {
   ConvNeXtSpecification encoder;
   encoder.depths = {1, 1, 2, 1};
   encoder.dims = {16, 24, 32, 48};
-  return encoder;
+  return convnext(encoder);
 }
 
 PyramidMaker small_resnet() {
@@ -286,16 +301,29 @@ PyramidMaker small_resnet() {
   return [shape] { return std::make_shared<ResNetEncoder>(shape); };
 }
 
-DinoVitSpecification small_vit() {
+SliceMaker small_vit() {
   DinoVitSpecification encoder;
   encoder.embed_dim = 48;
   encoder.depth = 4;
   encoder.heads = 3;
-  return encoder;
+  return vit(encoder);
 }
 
-template <typename Encoder>
-void add_heads_of_volumes(std::vector<Case>& cases, const std::string& name, const Encoder& encoder,
+NetworkSpecification unet(const UNetSpecification& model) {
+  return model_maker<UNet>(model, &UNetSpecification::outputs);
+}
+
+// Two blocks of four heads at the coarsest of three levels.
+NetworkSpecification small_transunet(bool doubles_depth) {
+  TransUNetSpecification model{{3, 1, 4, 3, doubles_depth}, 2, 4};
+  return ModelMaker{[model](int64_t /*outputs*/) { return std::make_shared<TransUNet>(model); }, 1};
+}
+
+NetworkSpecification vit_of_volumes(const VitSpecification& model) {
+  return model_maker<Vit>(model, &VitSpecification::outputs);
+}
+
+void add_heads_of_volumes(std::vector<Case>& cases, const std::string& name, const PyramidMaker& encoder,
                           bool kinks, const std::vector<int64_t>& size) {
   const auto add = [&](const std::string& head, const HeadSpecification& specification, bool own_kinks,
                        const Question& question = answered,
@@ -339,14 +367,19 @@ std::vector<Case> small_cases() {
                    {2, 3, 4, 56, 42},
                    false,
                    with_prototypes});
-  cases.push_back({"U-Net", UNetSpecification{3, 1, 4, 3, false}, volumes, true});
-  cases.push_back({"U-Net that doubles depth", UNetSpecification{3, 1, 4, 3, true}, volumes, true});
-  cases.push_back({"TransUNet", TransUNetSpecification{3, 1, false, 4, 3, 2, 4}, volumes, true});
+  cases.push_back({"U-Net", unet({3, 1, 4, 3, false}), volumes, true});
+  cases.push_back({"U-Net that doubles depth", unet({3, 1, 4, 3, true}), volumes, true});
+  cases.push_back({"TransUNet", small_transunet(false), volumes, true});
+  cases.push_back({"TransUNet that doubles depth", small_transunet(true), volumes, true});
+  cases.push_back({"ViT of volumes", vit_of_volumes({3, 1, {8, 16, 16}, 48, 2, 4}), volumes});
+  cases.push_back({"diffusion U-Net",
+                   model_maker<DiffusionUNet>(DiffusionUNetSpecification{3, 1, 8, 3},
+                                              &DiffusionUNetSpecification::outputs),
+                   volumes});
   cases.push_back(
-      {"TransUNet that doubles depth", TransUNetSpecification{3, 1, true, 4, 3, 2, 4}, volumes, true});
-  cases.push_back({"ViT of volumes", VitSpecification{3, 1, {8, 16, 16}, 48, 2, 4}, volumes});
-  cases.push_back({"diffusion U-Net", DiffusionUNetSpecification{3, 1, 8, 3}, volumes});
-  cases.push_back({"ResNet of classes", ResNetSpecification{3, 4, 8, {1, 1, 2, 1}}, volumes, true});
+      {"ResNet of classes",
+       model_maker<ResNet>(ResNetSpecification{3, 4, 8, {1, 1, 2, 1}}, &ResNetSpecification::classes),
+       volumes, true});
   return cases;
 }
 
@@ -356,18 +389,17 @@ std::vector<Case> paper_cases() {
   const auto volumes = [](int64_t batch, int64_t channels) {
     return std::vector<int64_t>{batch, channels, 96, 200, 200};
   };
-  UNetSpecification unet;
-  unet.levels = 5;
+  UNetSpecification largest_unet;
+  largest_unet.levels = 5;
   return {
-      {"ProFound and UperNet at the paper's size",
-       EncoderSpecification{ConvNeXtSpecification{}, UperNetSpecification{}}, volumes(1, 3), false,
-       with_auxiliary_head},
+      {"ProFound and UperNet at the paper's size", EncoderSpecification{convnext({}), UperNetSpecification{}},
+       volumes(1, 3), false, with_auxiliary_head},
       {"ProViCNet and convolutional head at the paper's size",
-       EncoderSpecification{DinoVitSpecification{}, ConvHeadSpecification{}}, volumes(1, 1), true},
-      {"U-Net at the paper's size", unet, volumes(1, 2), true},
-      {"ViT of volumes at the paper's size", VitSpecification{}, volumes(1, 2)},
+       EncoderSpecification{vit({}), ConvHeadSpecification{}}, volumes(1, 1), true},
+      {"U-Net at the paper's size", unet(largest_unet), volumes(1, 2), true},
+      {"ViT of volumes at the paper's size", vit_of_volumes({}), volumes(1, 2)},
       {"ProFound and classifier at the paper's size",
-       EncoderSpecification{ConvNeXtSpecification{}, ClassifierSpecification{}}, volumes(2, 3)},
+       EncoderSpecification{convnext({}), ClassifierSpecification{}}, volumes(2, 3)},
   };
 }
 

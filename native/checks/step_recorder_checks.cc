@@ -1,4 +1,6 @@
 #include "checks/checks.h"
+#include "models/convnext_v2.h"
+#include "models/dino_vit.h"
 #include "models/specification.h"
 #include "training/trainer.h"
 
@@ -88,25 +90,27 @@ void check_step_recorder(Report& report) {
   upernet.hidden = 32;
   upernet.auxiliary = 16;
   const ClassifierSpecification classifier{4, 16};
+  const PyramidMaker on_volumes = [convnext] { return std::make_shared<ConvNeXtV2>(convnext); };
+  const SliceMaker on_slices = [vit] { return std::make_shared<DinoVit>(vit); };
   const Case cases[] = {
       {"ConvNeXt and UperNet, dropping paths",
-       EncoderSpecification{convnext, upernet},
+       EncoderSpecification{on_volumes, upernet},
        loss_of(Loss::Kind::kTversky),
        {3, 1, 32, 64, 64},
        {3, 1, 32, 64, 64}},
       {"ConvNeXt and classifier, class weights",
-       EncoderSpecification{convnext, classifier},
+       EncoderSpecification{on_volumes, classifier},
        weighted,
        {4, 1, 32, 64, 64},
        {4}},
       {"classifier on kept features",
-       EncoderSpecification{convnext, classifier},
+       EncoderSpecification{on_volumes, classifier},
        weighted,
        {4, 1, 32, 64, 64},
        {4},
        true},
       {"ViT and convolutional head",
-       EncoderSpecification{vit, ConvHeadSpecification{}},
+       EncoderSpecification{on_slices, ConvHeadSpecification{}},
        loss_of(Loss::Kind::kL1),
        {2, 3, 4, 56, 56},
        {2, 1, 4, 56, 56}},

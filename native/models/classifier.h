@@ -1,7 +1,7 @@
 #pragma once
 
+#include "models/heads.h"
 #include "models/pyramid_encoder.h"
-#include "models/specification.h"
 
 namespace transfer_limits {
 

@@ -9,6 +9,7 @@
 #include "layers/layer_norm.h"
 #include "layers/padding.h"
 #include "layers/precision.h"
+#include "models/families.h"
 
 namespace transfer_limits {
 namespace {
@@ -26,6 +27,19 @@ void initialise(torch::nn::Linear& layer) {
 torch::nn::Conv3d strided(int64_t in, int64_t out, int64_t stride) {
   return torch::nn::Conv3d(torch::nn::Conv3dOptions(in, out, stride).stride(stride));
 }
+
+EncoderMaker read_convnext(const Settings& encoder) {
+  ConvNeXtSpecification result;
+  result.channels = encoder.integer("channels", 1, 4096);
+  result.depths = encoder.integers<4>("depths", 1, 1000);
+  result.dims = encoder.integers<4>("dims", 1, 65536);
+  result.drop_path = encoder.number_or("dropPath", 0.0);
+  require(result.drop_path >= 0.0 && result.drop_path < 1.0, "Expected a rate in [0, 1) for ",
+          encoder.named("dropPath"), " but received ", result.drop_path);
+  return [result] { return std::make_shared<ConvNeXtV2>(result); };
+}
+
+const EncoderFamily convnext_family("convnext-v2-3d", read_convnext);
 
 }  // namespace
 

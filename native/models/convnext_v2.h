@@ -6,7 +6,6 @@
 #include "layers/depthwise_conv3d.h"
 #include "layers/grn.h"
 #include "models/pyramid_encoder.h"
-#include "models/specification.h"
 #include "modules.h"
 
 namespace transfer_limits {
@@ -28,6 +27,13 @@ class ConvNeXtBlockImpl : public torch::nn::Module {
   double drop_path_;
 };
 TORCH_MODULE(ConvNeXtBlock);
+
+struct ConvNeXtSpecification {
+  int64_t channels = 3;
+  std::array<int64_t, 4> depths = {3, 3, 9, 3};
+  std::array<int64_t, 4> dims = {96, 192, 384, 768};
+  double drop_path = 0.0;
+};
 
 // The 3D ConvNeXt V2 encoder as ProFound publishes it: stem 4x4x4, downsampling by 2, 2 and 1 between four stages,
 // final layer norm on the mean over all voxels. Total stride 16: an axis shorter than that is padded to 16 by

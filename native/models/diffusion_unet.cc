@@ -6,6 +6,7 @@
 
 #include "layers/conv3d.h"
 #include "layers/padding.h"
+#include "models/families.h"
 
 namespace transfer_limits {
 namespace {
@@ -30,6 +31,20 @@ at::Tensor sinusoids(const at::Tensor& steps, int64_t size) {
   const at::Tensor angles = steps.unsqueeze(1) * frequencies;  // [N, size / 2]
   return at::cat({at::sin(angles), at::cos(angles)}, 1);
 }
+
+ModelMaker read_diffusion_unet(const Settings& model) {
+  DiffusionUNetSpecification result;
+  result.channels = model.integer("channels", 2, 4096);  // the last one is the time
+  result.outputs = model.integer("outputs", 1, 4096);
+  result.features = model.integer("features", 2, 4096);
+  require(result.features % 2 == 0,
+          "Expected an even number for the diffusion U-Net's features but received ", result.features);
+  result.levels = model.integer("levels", 2, 8);
+  // It predicts noise, not intensities.
+  return model_maker<DiffusionUNet>(result, &DiffusionUNetSpecification::outputs, /*takes_bins=*/false);
+}
+
+const ModelFamily diffusion_unet_family("diffusion-unet-3d", read_diffusion_unet);
 
 }  // namespace
 

@@ -3,9 +3,15 @@
 #include <vector>
 
 #include "models/network.h"
-#include "models/specification.h"
 
 namespace transfer_limits {
+
+struct DiffusionUNetSpecification {
+  int64_t channels = 3;  // the last one is the time
+  int64_t outputs = 1;
+  int64_t features = 64;
+  int64_t levels = 4;
+};
 
 // A residual block of the diffusion U-Net: group norm, SiLU and a 3x3x3 convolution, twice; the embedding of the time
 // is added to every voxel between them.

@@ -56,20 +56,21 @@ at::Tensor MaskedAutoencoder::forward(const at::Tensor& input) {
                                    volume.options()));
 }
 
-at::Tensor MaskedAutoencoder::loss(const at::Tensor& input, const at::Tensor& target, const Loss& loss,
-                                   double auxiliary_weight) {
-  require(loss.kind == Loss::Kind::kMaskedAutoencoder,
-          "Expected the loss masked-autoencoder for a masked autoencoder but received another");
+TrainingAnswers MaskedAutoencoder::training_answers(const at::Tensor& input, bool auxiliary) {
+  throw Error("BAD_INPUT",
+              "Expected the loss masked-autoencoder for a masked autoencoder but received another");
+}
+
+PatchPrediction MaskedAutoencoder::predict_hidden(const at::Tensor& input, const at::Tensor& hidden) {
   const int64_t patch = specification_.patch;
   const at::Tensor volume = pad_to_multiple(input, patch);
   const std::vector<int64_t> grid = {volume.size(0), 1, volume.size(2) / patch, volume.size(3) / patch,
                                      volume.size(4) / patch};
-  require(target.dim() == 2 && target.size(0) == grid[0] && target.size(1) == grid[2] * grid[3] * grid[4],
+  require(hidden.dim() == 2 && hidden.size(0) == grid[0] && hidden.size(1) == grid[2] * grid[3] * grid[4],
           "Expected a mask [", grid[0], ", ", grid[2] * grid[3] * grid[4], "], one value a patch of ", patch,
-          " voxels, but received ", target.sizes());
-  const at::Tensor mask = target.to(volume.scalar_type());
-  const at::Tensor prediction = predict(volume, mask.reshape(grid));
-  return masked_patch_loss(prediction, volume, mask, patch, loss.normalise_targets);
+          " voxels, but received ", hidden.sizes());
+  const at::Tensor mask = hidden.to(volume.scalar_type());
+  return {predict(volume, mask.reshape(grid)), volume, mask, patch};
 }
 
 }  // namespace transfer_limits

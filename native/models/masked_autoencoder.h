@@ -1,6 +1,7 @@
 #pragma once
 
 #include "models/convnext_v2.h"
+#include "models/heads.h"
 #include "models/pyramid_encoder.h"
 
 namespace transfer_limits {
@@ -14,9 +15,9 @@ class MaskedAutoencoder : public Network {
 
   // Predictions of every patch with nothing masked: [N, patch^3 * C, D / patch, H / patch, W / patch].
   at::Tensor forward(const at::Tensor& input) override;
-  // `target` is the mask: uint8 [N, patches], 1 = masked, patches in row-major order of the grid.
-  at::Tensor loss(const at::Tensor& input, const at::Tensor& target, const Loss& loss,
-                  double auxiliary_weight) override;
+  // It learns from hidden patches alone. Throws BAD_INPUT.
+  TrainingAnswers training_answers(const at::Tensor& input, bool auxiliary) override;
+  PatchPrediction predict_hidden(const at::Tensor& input, const at::Tensor& hidden) override;
 
   // Edge of a patch in voxels: the stride of every encoder's third stage.
   static constexpr int64_t kPatch = 16;

@@ -10,7 +10,6 @@
 #include "layers/precision.h"
 #include "layers/resize.h"
 #include "modules.h"
-#include "training/losses.h"
 
 namespace transfer_limits {
 
@@ -36,6 +35,27 @@ struct Features {
   std::vector<at::Tensor> stages;
   std::optional<SliceTokens> tokens;    // where slices were embedded
   std::vector<PooledDepth> along = {};  // where they were asked for, from the input on
+};
+
+// What training compares with a target: the answer, and in training a second one, of an auxiliary head that there may be.
+struct TrainingAnswers {
+  at::Tensor answer;
+  at::Tensor auxiliary;  // undefined: none
+};
+
+// What a masked autoencoder says of a volume's patches.
+struct PatchPrediction {
+  at::Tensor prediction;  // [N, patch^3 * C, D / patch, H / patch, W / patch]
+  at::Tensor volume;      // what was to be predicted: the input, its axes multiples of the patch
+  at::Tensor hidden;      // [N, patches], not 0 where the encoder did not see the patch
+  int64_t patch = 1;
+};
+
+// The tokens of a volume's slices, on their grid.
+struct VolumeTokens {
+  at::Tensor tokens;  // [N D rows columns, features]
+  int64_t rows = 0;
+  int64_t columns = 0;
 };
 
 // Every network of this package: one architecture a file, parameters named as the published code names them.
@@ -95,16 +115,29 @@ class Network : public torch::nn::Module {
     throw Error("BAD_INPUT", "Expected an encoder of slices but received one of volumes");
   }
 
-  // The loss of one training step. A network with an auxiliary head adds its loss with that weight.
-  virtual at::Tensor loss(const at::Tensor& input, const at::Tensor& target, const Loss& loss,
-                          double auxiliary_weight) {
-    return loss_value(loss, forward(input), target);
+  // What a step of training compares with its target. `auxiliary`: also what an auxiliary head answers.
+  virtual TrainingAnswers training_answers(const at::Tensor& input, bool auxiliary) {
+    return {forward(input), {}};
   }
   // The same from the encoder's features of the input, of which a step of training then moves the head alone.
-  virtual at::Tensor decoded_loss(const Features& features, const at::Tensor& input, const at::Tensor& target,
-                                  const Loss& loss, double auxiliary_weight) {
-    return loss_value(loss, decode(features, input), target);
+  virtual TrainingAnswers decoded_training_answers(const Features& features, const at::Tensor& input,
+                                                   bool auxiliary) {
+    return {decode(features, input), {}};
   }
+  // The prediction of patches where `hidden` [N, patches], in row-major order of the grid, hides some from the encoder.
+  virtual PatchPrediction predict_hidden(const at::Tensor& input, const at::Tensor& hidden) {
+    throw Error("BAD_INPUT",
+                "Expected a network with the head masked-autoencoder to predict hidden patches but received "
+                "another");
+  }
+  // The tokens of the patches of a volume [N, C, D, H, W], and what a contrast compares of such tokens [M, features]: what
+  // the contrastive head normalises, where there is one.
+  virtual VolumeTokens patch_tokens(const at::Tensor& volume) {
+    throw Error("BAD_INPUT",
+                "Expected an encoder that goes slice by slice for a contrast of patches but received one of "
+                "volumes");
+  }
+  virtual at::Tensor contrasted(const at::Tensor& tokens) { return tokens; }
 
  protected:
   // How many feature maps the head stands on, and that they belong to the input.

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "models/specification.h"
+#include "models/heads.h"
 #include "modules.h"
 
 namespace transfer_limits {

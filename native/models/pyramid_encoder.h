@@ -22,6 +22,9 @@ class PyramidEncoder : public Network {
   // Channels of the four stages, finest first.
   virtual std::array<int64_t, 4> widths() const = 0;
 
+  // Throws BAD_INPUT, with the reason, for an encoder whose features are not maps: heads that see them cannot stand on it.
+  virtual void require_maps() const {}
+
   // The four stages. `keep`, where defined, is [N, 1, D / 16, H / 16, W / 16] with 1 at patches that the encoder sees; the
   // input's axes are then multiples of 16.
   virtual std::vector<at::Tensor> stages(const at::Tensor& input, const at::Tensor& keep = {}) = 0;

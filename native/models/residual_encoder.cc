@@ -6,6 +6,7 @@
 #include "layers/deterministic.h"
 #include "layers/padding.h"
 #include "models/families.h"
+#include "models/pyramid_encoder.h"
 
 namespace transfer_limits {
 namespace {
@@ -153,7 +154,7 @@ class ResidualEncoder : public PyramidEncoder {
   std::vector<std::vector<ResidualDBlock>> stages_;
 };
 
-PyramidMaker read_residual_encoder(const Settings& encoder) {
+EncoderMaker read_residual_encoder(const Settings& encoder) {
   ResidualEncoderShape shape;
   shape.channels = encoder.integer("channels", 1, 4096);
   shape.features = encoder.integers("features", 1, 65536);

@@ -69,11 +69,22 @@ ResNetShape read_shape(const Settings& encoder) {
   return shape;
 }
 
-PyramidMaker read_resnet(const Settings& encoder) {
+EncoderMaker read_resnet(const Settings& encoder) {
   return [shape = read_shape(encoder)] { return std::make_shared<ResNetEncoder>(shape); };
 }
 
 const EncoderFamily resnet_family("resnet-3d", read_resnet);
+
+ModelMaker read_resnet_classifier(const Settings& model) {
+  ResNetSpecification result;
+  result.channels = model.integer("channels", 1, 4096);
+  result.classes = model.integer("classes", 1, 65536);
+  result.features = model.integer("features", 1, 4096);
+  result.blocks = model.integers<4>("blocks", 1, 1000);
+  return model_maker<ResNet>(result, &ResNetSpecification::classes, /*takes_bins=*/false);
+}
+
+const ModelFamily resnet_classifier_family("resnet-3d", read_resnet_classifier);
 
 }  // namespace
 

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "models/pyramid_encoder.h"
-#include "models/specification.h"
 
 namespace transfer_limits {
 
@@ -85,6 +84,13 @@ class ResNetEncoder : public PyramidEncoder {
 
  private:
   ResNetTrunk trunk_;
+};
+
+struct ResNetSpecification {
+  int64_t channels = 1;
+  int64_t classes = 4;
+  int64_t features = 64;
+  std::array<int64_t, 4> blocks = {3, 4, 6, 3};
 };
 
 // A ResNet as a classifier: the mean over all voxels, one linear layer.

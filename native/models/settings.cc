@@ -38,6 +38,12 @@ double Settings::number_or(const std::string& key, double otherwise) const {
   return *number;
 }
 
+std::string Settings::text(const std::string& key) const {
+  const auto* text = std::get_if<std::string>(&at(key).value);
+  if (text == nullptr) unexpected("a string", key);
+  return *text;
+}
+
 bool Settings::flag_or(const std::string& key, bool otherwise) const {
   if (!has(key)) return otherwise;
   const auto* flag = std::get_if<bool>(&at(key).value);
@@ -46,12 +52,17 @@ bool Settings::flag_or(const std::string& key, bool otherwise) const {
 }
 
 std::string Settings::word(const std::string& key, const std::vector<std::string>& words) const {
-  if (!has(key)) return words.front();
-  const auto* word = std::get_if<std::string>(&at(key).value);
-  if (word != nullptr && std::find(words.begin(), words.end(), *word) != words.end()) return *word;
+  return has(key) ? choice(key, words) : words.front();
+}
+
+std::string Settings::choice(const std::string& key, const std::vector<std::string>& words) const {
+  const std::string word = text(key);
+  if (std::find(words.begin(), words.end(), word) != words.end()) return word;
   std::string list;
-  for (const std::string& known : words) list += (list.empty() ? "" : ", ") + known;
-  unexpected("one of " + list, key);
+  for (size_t index = 0; index < words.size(); ++index) {
+    list += (index == 0 ? "" : index + 1 == words.size() ? " or " : ", ") + words[index];
+  }
+  throw Error("BAD_INPUT", "Expected " + list + " for " + named(key) + " but received " + word);
 }
 
 std::vector<int64_t> Settings::integers(const std::string& key, int64_t low, int64_t high) const {
@@ -88,11 +99,37 @@ std::vector<std::array<int64_t, 3>> Settings::triples(const std::string& key, si
   return result;
 }
 
+bool Settings::is_number(const std::string& key) const {
+  return std::holds_alternative<double>(at(key).value);
+}
+
+std::array<int64_t, 3> Settings::triple(const std::string& key, int64_t low, int64_t high) const {
+  if (!is_number(key)) return integers<3>(key, low, high);
+  const int64_t all = integer(key, low, high);
+  return {all, all, all};
+}
+
 std::shared_ptr<const Settings> Settings::section(const std::string& key) const {
   if (!has(key)) return nullptr;
   const auto* section = std::get_if<std::shared_ptr<const Settings>>(&at(key).value);
   if (section == nullptr) unexpected("an object", key);
   return *section;
+}
+
+std::vector<std::shared_ptr<const Settings>> Settings::sections(const std::string& key) const {
+  if (!has(key)) return {};
+  if (const auto* list = std::get_if<std::vector<std::vector<double>>>(&at(key).value);
+      list != nullptr && list->empty())
+    return {};  // an empty list is one of anything
+  const auto* sections = std::get_if<std::vector<std::shared_ptr<const Settings>>>(&at(key).value);
+  if (sections == nullptr) unexpected("an array of objects", key);
+  return *sections;
+}
+
+std::shared_ptr<const std::string> Settings::bytes(const std::string& key) const {
+  const auto* bytes = std::get_if<std::shared_ptr<const std::string>>(&at(key).value);
+  if (bytes == nullptr) unexpected("a file's bytes in a Uint8Array", key);
+  return *bytes;
 }
 
 }  // namespace transfer_limits

@@ -17,9 +17,11 @@ namespace transfer_limits {
 class Settings {
  public:
   struct Value {
-    // Numbers alone, lists of numbers (or of lists of them), words, flags, and settings in settings; nothing for anything else.
+    // Numbers alone, lists of numbers (or of lists of them), words, flags, settings in settings and lists of those, and a
+    // file's bytes; nothing for anything else.
     std::variant<std::monostate, double, std::vector<std::vector<double>>, std::string, bool,
-                 std::shared_ptr<const Settings>>
+                 std::shared_ptr<const Settings>, std::vector<std::shared_ptr<const Settings>>,
+                 std::shared_ptr<const std::string>>
         value;
     std::string shown;  // in messages
   };
@@ -32,8 +34,10 @@ class Settings {
   int64_t integer(const std::string& key, int64_t low, int64_t high) const;
   int64_t integer_or(const std::string& key, int64_t otherwise, int64_t low, int64_t high) const;
   double number_or(const std::string& key, double otherwise) const;
+  std::string text(const std::string& key) const;
   bool flag_or(const std::string& key, bool otherwise) const;
-  // One of these words, the first where there is none.
+  // One of these words; of `word` the first, where there is none.
+  std::string choice(const std::string& key, const std::vector<std::string>& words) const;
   std::string word(const std::string& key, const std::vector<std::string>& words) const;
   std::vector<int64_t> integers(const std::string& key, int64_t low, int64_t high) const;
   // A list of exactly `Size`.
@@ -49,8 +53,15 @@ class Settings {
   // Three numbers for each of `count`, along depth, height and width; one number stands for all three.
   std::vector<std::array<int64_t, 3>> triples(const std::string& key, size_t count, int64_t low,
                                               int64_t high) const;
+  // Three numbers, along depth, height and width; one number stands for all three.
+  std::array<int64_t, 3> triple(const std::string& key, int64_t low, int64_t high) const;
+  bool is_number(const std::string& key) const;
   // Settings in these settings; none where there are none.
   std::shared_ptr<const Settings> section(const std::string& key) const;
+  // A list of them; empty where there is none.
+  std::vector<std::shared_ptr<const Settings>> sections(const std::string& key) const;
+  // The bytes of a file.
+  std::shared_ptr<const std::string> bytes(const std::string& key) const;
 
   // How a message calls a setting.
   std::string named(const std::string& key) const { return name_ + "." + key; }

@@ -5,6 +5,7 @@
 #include "layers/linear.h"
 #include "layers/padding.h"
 #include "models/families.h"
+#include "models/pyramid_encoder.h"
 
 namespace transfer_limits {
 namespace {
@@ -259,7 +260,7 @@ class SwinUnetrEncoder : public PyramidEncoder {
   std::array<torch::nn::LayerNorm, 4> merged_norm_ = {nullptr, nullptr, nullptr, nullptr};
 };
 
-PyramidMaker read_swin_unetr(const Settings& encoder) {
+EncoderMaker read_swin_unetr(const Settings& encoder) {
   SwinShape shape;
   shape.channels = encoder.integer("channels", 1, 4096);
   shape.features = encoder.integer("features", 1, 4096);

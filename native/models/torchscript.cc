@@ -16,6 +16,7 @@
 
 #include "layers/deterministic.h"
 #include "layers/padding.h"
+#include "models/families.h"
 
 namespace transfer_limits {
 
@@ -254,6 +255,36 @@ std::vector<at::Tensor> tensors_of(const c10::IValue& value) {
   return result;
 }
 
+constexpr int64_t kMostStride = 256;
+
+ScriptStage read_stage(const Settings& stage, bool slices) {
+  ScriptStage result;
+  result.channels = stage.integer("channels", 1, 65536);
+  // One number stands for all axes; slices keep their depth.
+  result.stride = stage.triple("stride", 1, kMostStride);
+  if (slices && stage.is_number("stride")) result.stride[0] = 1;
+  return result;
+}
+
+EncoderMaker read_torchscript(const Settings& encoder) {
+  TorchScriptSpecification result;
+  result.file = encoder.text("file");
+  result.bytes = encoder.bytes("bytes");
+  result.channels = encoder.integer("channels", 1, 4096);
+  result.slices = encoder.choice("input", {"volume", "slices"}) == "slices";
+  result.features = encoder.integer("features", 1, 65536);
+  result.drawn = encoder.flag_or("drawn", false);
+  for (const auto& stage : encoder.sections("stages"))
+    result.stages.push_back(read_stage(*stage, result.slices));
+  require(result.stages.empty() || result.stages.back().channels == result.features, "Expected ",
+          encoder.named("features"), " to be the channels of the last of ", encoder.named("stages"), ", ",
+          result.stages.empty() ? 0 : result.stages.back().channels,
+          ", over whose positions they are the mean, but received ", result.features);
+  return [result] { return std::make_shared<TorchScriptEncoder>(result); };
+}
+
+const EncoderFamily torchscript_family("torchscript", read_torchscript);
+
 }  // namespace
 
 template <typename... Parts>
@@ -454,10 +485,16 @@ std::vector<at::Tensor> TorchScriptEncoder::brought(const std::vector<at::Tensor
   return result;
 }
 
-std::vector<at::Tensor> TorchScriptEncoder::stages(const at::Tensor& input, const at::Tensor& keep) {
+void TorchScriptEncoder::require_maps() const {
   require(
-      !specification_.stages.empty(), "Expected a TorchScript module that returns feature maps, declared by ",
-      "encoder.stages, for an answer voxel by voxel but ", specification_.file, " returns pooled features");
+      !specification_.stages.empty(),
+      "Expected the head classifier, or none, on a TorchScript module that returns pooled features (",
+      specification_.file,
+      "); for another head, export it so that it returns feature maps, and declare them in encoder.stages");
+}
+
+std::vector<at::Tensor> TorchScriptEncoder::stages(const at::Tensor& input, const at::Tensor& keep) {
+  require_maps();
   const at::Tensor shown =
       keep.defined() ? input * at::upsample_nearest3d(keep, input.sizes().slice(2)) : input;
   return brought(answer(shown), shown);

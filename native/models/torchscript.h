@@ -1,12 +1,12 @@
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "models/pyramid_encoder.h"
-#include "models/specification.h"
 
 namespace transfer_limits {
 
@@ -27,6 +27,22 @@ class ScriptSlots {
 
 struct ScriptModule;
 
+// A map that a TorchScript module returns.
+struct ScriptStage {
+  int64_t channels = 0;
+  std::array<int64_t, 3> stride = {1, 1, 1};  // depth, height, width
+};
+
+struct TorchScriptSpecification {
+  std::string file;                          // for messages
+  std::shared_ptr<const std::string> bytes;  // of that file
+  int64_t channels = 1;
+  bool slices = false;  // it takes [N, C, H, W] in place of [N, C, D, H, W]
+  int64_t features = 0;
+  std::vector<ScriptStage> stages;
+  bool drawn = false;  // weights are drawn anew
+};
+
 // An encoder that came as a TorchScript module. Its parameters and buffers are registered here under their own names, and are
 // the very tensors that the module computes with; its submodules are mirrored, so that training mode reaches them.
 //
@@ -45,6 +61,9 @@ class TorchScriptEncoder : public PyramidEncoder, public ScriptSlots {
   // Of its feature maps those that come closest to the strides 4, 8, 16 and 16 or 32, brought to them. Throws BAD_INPUT where
   // none were declared.
   std::vector<at::Tensor> stages(const at::Tensor& input, const at::Tensor& keep = {}) override;
+
+  // It has none where none were declared.
+  void require_maps() const override;
 
   void train(bool on = true) override;
   void to(torch::Device device, bool non_blocking = false) override;

@@ -3,12 +3,31 @@
 #include <string>
 
 #include "layers/checkpointed.h"
+#include "models/families.h"
 
 namespace transfer_limits {
+namespace {
 
-TransUNet::TransUNet(const TransUNetSpecification& specification)
-    : UNet({specification.channels, specification.outputs, specification.features, specification.levels,
-            specification.doubles_depth}) {
+ModelMaker read_transunet(const Settings& model) {
+  TransUNetSpecification result{read_unet_specification(model)};
+  result.depth = model.integer("depth", 1, 1000);
+  result.heads = model.integer("heads", 1, 65536);
+  const int64_t width = result.features << (result.levels - 1);
+  require(width % result.heads == 0, "Expected heads that divide the ", width,
+          " channels of the TransUNet's coarsest level but received ", result.heads);
+  return {[result](int64_t outputs) {
+            TransUNetSpecification own = result;
+            own.outputs = outputs;
+            return std::make_shared<TransUNet>(own);
+          },
+          result.outputs};
+}
+
+const ModelFamily transunet_family("transunet-3d", read_transunet);
+
+}  // namespace
+
+TransUNet::TransUNet(const TransUNetSpecification& specification) : UNet(specification) {
   // The tokens are as wide as the coarsest level.
   const int64_t width = specification.features << (specification.levels - 1);
   embed_ = register_module("embed", torch::nn::Linear(width, width));

@@ -8,6 +8,11 @@
 
 namespace transfer_limits {
 
+struct TransUNetSpecification : UNetSpecification {
+  int64_t depth = 12;
+  int64_t heads = 8;
+};
+
 // TransUNet (Chen 2021) in 3D: a U-Net with a transformer over the positions of its coarsest level.
 class TransUNet : public UNet {
  public:

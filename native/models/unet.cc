@@ -4,8 +4,28 @@
 
 #include "layers/deterministic.h"
 #include "layers/padding.h"
+#include "models/families.h"
 
 namespace transfer_limits {
+namespace {
+
+ModelMaker read_unet(const Settings& model) {
+  return model_maker<UNet>(read_unet_specification(model), &UNetSpecification::outputs);
+}
+
+const ModelFamily unet_family("unet-3d", read_unet);
+
+}  // namespace
+
+UNetSpecification read_unet_specification(const Settings& model) {
+  UNetSpecification result;
+  result.channels = model.integer("channels", 1, 4096);
+  result.outputs = model.integer("outputs", 1, 4096);
+  result.features = model.integer("features", 1, 4096);
+  result.levels = model.integer("levels", 2, 8);
+  result.doubles_depth = model.integer_or("depthScale", 1, 1, 2) == 2;
+  return result;
+}
 
 UNet::UNet(const UNetSpecification& specification) : specification_(specification) {
   int64_t in = specification.channels;

@@ -2,8 +2,8 @@
 
 #include "layers/channel_norm.h"
 #include "layers/unetr_blocks.h"
+#include "models/heads.h"
 #include "models/pyramid_encoder.h"
-#include "models/specification.h"
 
 namespace transfer_limits {
 

@@ -99,16 +99,15 @@ at::Tensor UperNet::decode(const Features& features, const at::Tensor& input) {
   return answer_at(predict(normed_stages(features, input)), input.sizes().slice(2), input);
 }
 
-at::Tensor UperNet::decoded_loss(const Features& features, const at::Tensor& input, const at::Tensor& target,
-                                 const Loss& loss, double auxiliary_weight) {
+TrainingAnswers UperNet::decoded_training_answers(const Features& features, const at::Tensor& input,
+                                                  bool auxiliary) {
   const std::vector<at::Tensor> stages = normed_stages(features, input);
   const auto size = input.sizes().slice(2);
-  at::Tensor value = loss_value(loss, answer_at(predict(stages), size, input), target);
-  if (auxiliary_weight > 0.0) {
-    const at::Tensor auxiliary = auxiliary_classifier_(auxiliary_(stages[kAuxiliaryStage]));
-    value = value + auxiliary_weight * loss_value(loss, answer_at(auxiliary, size, input), target);
+  TrainingAnswers answers{answer_at(predict(stages), size, input), {}};
+  if (auxiliary) {
+    answers.auxiliary = answer_at(auxiliary_classifier_(auxiliary_(stages[kAuxiliaryStage])), size, input);
   }
-  return value;
+  return answers;
 }
 
 }  // namespace transfer_limits

@@ -3,8 +3,8 @@
 #include <vector>
 
 #include "layers/channel_norm.h"
+#include "models/heads.h"
 #include "models/pyramid_encoder.h"
-#include "models/specification.h"
 
 namespace transfer_limits {
 
@@ -29,12 +29,11 @@ class UperNet : public Network {
   // Logits [N, outputs, D, H, W] at the input's size.
   at::Tensor forward(const at::Tensor& input) override { return decode(embed(input), input); }
   at::Tensor decode(const Features& features, const at::Tensor& input) override;
-  at::Tensor loss(const at::Tensor& input, const at::Tensor& target, const Loss& loss,
-                  double auxiliary_weight) override {
-    return decoded_loss(embed(input), input, target, loss, auxiliary_weight);
+  TrainingAnswers training_answers(const at::Tensor& input, bool auxiliary) override {
+    return decoded_training_answers(embed(input), input, auxiliary);
   }
-  at::Tensor decoded_loss(const Features& features, const at::Tensor& input, const at::Tensor& target,
-                          const Loss& loss, double auxiliary_weight) override;
+  TrainingAnswers decoded_training_answers(const Features& features, const at::Tensor& input,
+                                           bool auxiliary) override;
 
  private:
   Features encode(const at::Tensor& input) override { return encoder_->embed(input); }

@@ -5,6 +5,7 @@
 #include "layers/checkpointed.h"
 #include "layers/linear.h"
 #include "layers/padding.h"
+#include "models/families.h"
 
 namespace transfer_limits {
 namespace {
@@ -19,6 +20,22 @@ torch::nn::Linear small_linear(int64_t in, int64_t out) {
   torch::nn::init::zeros_(layer->bias);
   return layer;
 }
+
+ModelMaker read_vit(const Settings& model) {
+  VitSpecification result;
+  result.channels = model.integer("channels", 1, 4096);
+  result.outputs = model.integer("outputs", 1, 4096);
+  result.patch = model.integers<3>("patch", 1, 256);
+  result.embed_dim = model.integer("embedDim", 1, 65536);
+  result.depth = model.integer("depth", 1, 1000);
+  result.heads = model.integer("heads", 1, 65536);
+  require(result.embed_dim % result.heads == 0,
+          "Expected heads that divide the vision transformer's embedDim of ", result.embed_dim,
+          " but received ", result.heads);
+  return model_maker<Vit>(result, &VitSpecification::outputs);
+}
+
+const ModelFamily vit_family("vit-3d", read_vit);
 
 }  // namespace
 

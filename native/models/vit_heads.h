@@ -1,8 +1,8 @@
 #pragma once
 
 #include "layers/unetr_blocks.h"
+#include "models/heads.h"
 #include "models/provicnet_heads.h"
-#include "models/specification.h"
 #include "modules.h"
 
 namespace transfer_limits {

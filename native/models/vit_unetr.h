@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "layers/unetr_blocks.h"
-#include "models/specification.h"
+#include "models/heads.h"
 #include "modules.h"
 
 namespace transfer_limits {

@@ -8,6 +8,7 @@
 
 #include "models/network.h"
 #include "modules.h"
+#include "training/losses.h"
 
 namespace transfer_limits {
 

@@ -7,6 +7,7 @@
 #include "layers/checkpointed.h"
 #include "layers/numerics.h"
 #include "models/torchscript.h"
+#include "training/network_loss.h"
 
 namespace transfer_limits {
 namespace {
@@ -124,8 +125,7 @@ at::Tensor Trainer::loss_of(const at::Tensor& input, const at::Tensor& target,
                             const std::optional<Features>& features) {
   const Autocast autocast(options_.precision, input.device());
   const Checkpointing checkpointing(options_.checkpointing);
-  return features ? network_->decoded_loss(*features, input, target, options_.loss, options_.auxiliary_weight)
-                  : network_->loss(input, target, options_.loss, options_.auxiliary_weight);
+  return network_loss(*network_, input, target, features, options_.loss, options_.auxiliary_weight);
 }
 
 at::Tensor Trainer::accumulate(const at::Tensor& input, const at::Tensor& target,

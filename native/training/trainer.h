@@ -10,6 +10,7 @@
 #include "layers/precision.h"
 #include "models/network.h"
 #include "modules.h"
+#include "training/losses.h"
 #include "training/self_distillation.h"
 #include "training/step_recorder.h"
 
