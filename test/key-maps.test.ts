@@ -396,3 +396,31 @@ describe("key maps as data", () => {
     }
   });
 });
+
+describe("the key map of MONAI's DenseNet", () => {
+  const encoder = {
+    family: "densenet-3d",
+    channels: 2,
+    features: 6,
+    growth: 3,
+    blocks: [2, 1, 3, 2] as [number, number, number, number],
+  } as const;
+
+  it("takes a classifier's weights, but for its last layer, and tells the network from them", async () => {
+    const state = await drawn({ encoder });
+    await writeForeign(path, state, (name, { shape, values }) => [`features.${name}`, shape, values], [
+      ["class_layers.out.weight", [3, 16]],
+      ["class_layers.out.bias", [3]],
+    ]);
+    const head = { kind: "unetr", outputs: 1, featureSize: 2 } as const;
+    const { report, state: after } = await loaded({ encoder, head });
+    expect(report.keyMap).toMatchObject({ name: "densenet-3d", chosen: "detected" });
+    expect(report.coverage).toMatchObject({ encoder: 1, encoderTensors: 1 });
+    expect(report.leftOver.map(({ name }) => name).sort()).toEqual([
+      "class_layers.out.bias",
+      "class_layers.out.weight",
+    ]);
+    for (const [name, tensor] of state) expect([name, after.get(`encoder.${name}`)]).toEqual([name, tensor]);
+    expect((await inspectWeights(path)).architecture).toEqual({ encoder, assumed: [] });
+  });
+});

@@ -386,11 +386,7 @@ describe("a vision transformer over slices", () => {
   const convNeXt = { family: "convnext-v2-3d", channels: 3, depths: [1, 1, 1, 1], dims: [4, 8, 8, 16] };
   it.each([
     [small, { kind: "upernet", outputs: 1 }, /conv1 or contrastive for an encoder that goes slice by slice/],
-    [
-      convNeXt,
-      { kind: "conv1", outputs: 1 },
-      /for an encoder of volumes but received conv1 or contrastive/,
-    ],
+    [convNeXt, { kind: "conv1", outputs: 1 }, /for an encoder of volumes but received conv1 or contrastive/],
     [{ ...small, heads: 5 }, undefined, /heads that divide the encoder's embedDim of 24 but received 5/],
     [{ ...small, axisTokens: 1 }, undefined, /encoder\.axisTokens/],
     [{ ...small, patches: 4 }, undefined, /unknown key "patches". Did you mean "patch"\?/],

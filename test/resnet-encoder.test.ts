@@ -160,7 +160,7 @@ describe("the 3D ResNet encoder", () => {
     const { encoder } = small;
     await expect(Network.create({ encoder, head: { kind: "conv1", outputs: 1 } })).rejects.toMatchObject({
       code: "BAD_INPUT",
-      message: expect.stringMatching(/resnet-3d but received conv1/),
+      message: expect.stringMatching(/an encoder of volumes but received conv1/),
     });
     await expect(Network.create({ encoder: { ...encoder, blocks: [1, 1, 0, 1] } })).rejects.toMatchObject({
       code: "BAD_INPUT",

@@ -460,7 +460,7 @@ describe("self-distillation on a few phantoms", () => {
     sliceViews(
       cases,
       cases.map((_, index) => randomStream(4, "views", step, index)),
-      wide,
+      { ...wide, takesPosition: true },
       settings,
     );
   const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -505,7 +505,7 @@ describe("self-distillation on a few phantoms", () => {
       using sight = await sliceViews(
         cases,
         cases.map((_, index) => randomStream(4, "lesions", index)),
-        wide,
+        { ...wide, takesPosition: true },
         { ...settings, contrastWeight, slices: 40, localViews: 0, globalScale: [1, 1] },
       );
       expect(sight.local).toBeNull();

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { encoderArchitectures, specialisedArchitectures } from "../dist/models/architectures/index.js";
 import { arrange, depthwiseConv3d, kernelSums, lossGradient } from "../dist/native/kernels.js";
 import { Network } from "../dist/native/network.js";
 import { Tensor } from "../dist/native/tensor.js";
@@ -15,11 +16,17 @@ const model = {
   heads: 1,
 };
 
+/** What there is on this side is what there is on the native one. */
+const alternatives = (names: string[]): string => {
+  const sorted = names.toSorted();
+  return `${sorted.slice(0, -1).join(", ")} or ${sorted.at(-1)}`;
+};
+
 /** A call with a word that nobody knows, where one of `words` is expected for `name`. */
 const settings: { name: string; words: string; use: (word: never) => Promise<unknown> }[] = [
   {
     name: "encoder.family",
-    words: "convnext-v2-3d, dino-vit, residual-encoder-3d, resnet-3d, swin-unetr-3d or torchscript",
+    words: alternatives(Object.keys(encoderArchitectures)),
     use: (family) => Network.build({ encoder: { ...encoder, family } as never }),
   },
   {
@@ -29,7 +36,7 @@ const settings: { name: string; words: string; use: (word: never) => Promise<unk
   },
   {
     name: "model.family",
-    words: "diffusion-unet-3d, resnet-3d, transunet-3d, unet-3d or vit-3d",
+    words: alternatives(Object.keys(specialisedArchitectures)),
     use: (family) => Network.build({ model: { ...model, family } as never }),
   },
   {

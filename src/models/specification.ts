@@ -49,16 +49,16 @@ export const classifierSchema = section({ bottleneck: size.default(256) });
 /** What stands on the encoder for super-resolution: dense features, then a subpixel shuffle. */
 export const subpixelSchema = section({ featureSize: size.default(16) });
 
+const specialisedSchemas = Object.values(specialisedArchitectures).map(({ schema }) => schema);
+type SpecialisedFamilySchema = (typeof specialisedSchemas)[number];
+
 /** A specialised model: the name of a preset, or a specification. */
 export const specialisedSchema = z.union([
   z.enum(specialisedNames),
-  z.discriminatedUnion("family", [
-    specialisedArchitectures["resnet-3d"].schema,
-    specialisedArchitectures["unet-3d"].schema,
-    specialisedArchitectures["transunet-3d"].schema,
-    specialisedArchitectures["vit-3d"].schema,
-    specialisedArchitectures["diffusion-unet-3d"].schema,
-  ]),
+  z.discriminatedUnion(
+    "family",
+    specialisedSchemas as [SpecialisedFamilySchema, ...SpecialisedFamilySchema[]],
+  ),
 ]);
 
 /** Any head, as `Network.create` takes it; sizes left out are the published ones. */

@@ -131,19 +131,23 @@ export interface SwinUnetrSpec {
   merging?: "complete" | "repeated";
 }
 
+/** Specifications of encoders by family: those above, and what other architectures' files (`src/models/architectures/`) declare. */
+export interface EncoderSpecs {
+  "convnext-v2-3d": ConvNeXtSpec;
+  "resnet-3d": ResNetEncoderSpec;
+  "residual-encoder-3d": ResidualEncoderSpec;
+  "swin-unetr-3d": SwinUnetrSpec;
+  "dino-vit": DinoVitSpec;
+  torchscript: TorchScriptSpec;
+}
+
 /** What makes features of volumes or slices. */
-export type EncoderSpec =
-  | ConvNeXtSpec
-  | ResNetEncoderSpec
-  | ResidualEncoderSpec
-  | SwinUnetrSpec
-  | DinoVitSpec
-  | TorchScriptSpec;
+export type EncoderSpec = EncoderSpecs[keyof EncoderSpecs];
 
 /**
  * What stands on an encoder. Every dense head answers to a volume at the volume's full spatial size. `conv1` and
- * `contrastive` stand on a `dino-vit`, `classifier`, `unetr` and `subpixel` on any family, the others on encoders of
- * volumes. A `torchscript` encoder takes them as a `resnet-3d` does, where it declares `stages`; without, `classifier` alone.
+ * `contrastive` stand on encoders that go slice by slice, `classifier`, `unetr` and `subpixel` on any family, the others on
+ * encoders of volumes. One that returns no feature maps (a `torchscript` without `stages`) takes the `classifier` alone.
  */
 export type HeadSpec =
   /** On the pooled features: a bottleneck with batch norm; on a `dino-vit` three linear layers of that width. */

@@ -16,7 +16,7 @@ const largest = 4 * 1024 ** 3 - 4096;
 export async function nativeSpec(spec: NetworkSpec, drawn: boolean): Promise<object> {
   // Of scripts without types it may be anything, which the addon then refuses.
   const encoder = (spec as { encoder?: EncoderSpec | null } | null | undefined)?.encoder;
-  if (encoder?.family !== "torchscript") return spec;
+  if (encoder === null || typeof encoder !== "object" || !("file" in encoder)) return spec;
   const { file, trust } = encoder;
   const sha256 = String(encoder.sha256).toLowerCase();
   // Whatever came this far without a schema's check.

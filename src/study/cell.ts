@@ -5,6 +5,7 @@ import { TransferLimitsError } from "../common/errors.js";
 import type { CellLabel, MeasuredMetric, StudyEvent } from "../common/progress.js";
 import { randomStream, seedFor } from "../common/random.js";
 import type { OnDamage } from "../common/set-aside.js";
+import { comesFromFile } from "../models/architectures/index.js";
 import { channelsShown, encoderOf } from "../models/specification.js";
 import {
   countOf,
@@ -105,7 +106,7 @@ async function startFromPretraining(
   const encoder = encoderOf(model.encoder);
   const [pretraining = ""] = cell.dependsOn;
   // Its module's own, with which it was built: the file is the one with that hash, or it had not been loaded.
-  if (weights === undefined && pretraining === "" && encoder.family === "torchscript")
+  if (weights === undefined && pretraining === "" && comesFromFile(encoder))
     return encoder.sha256.toLowerCase();
   const own = join(studyPaths(study.execution.output).cell(pretraining), encoderFile);
   const { sha256 } = (await loadEncoder(network, weights ?? own, readingOf(reading))).file;

@@ -7,6 +7,7 @@ import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { tryFolder } from "../common/folder-trial.js";
 import { ownCommand } from "../common/own-commands.js";
 import type { Fault } from "../common/validation.js";
+import { comesFromFile } from "../models/architectures/index.js";
 import { openCheckpoint } from "../models/checkpoints/checkpoint-file.js";
 import { contrastNeedsOf } from "../models/pretraining/patch-contrast.js";
 import { seenOf } from "../models/pretraining/sees.js";
@@ -197,7 +198,7 @@ async function checkFit(study: Study, fault: Report): Promise<void> {
   const starts = ({ model, startsFrom, kind }: PlannedCell, name: string) =>
     kind === "cell" && model === name && startsFrom === "pretrained";
   for (const [index, { name, encoder, weights, ...reading }] of study.models.entries()) {
-    if (encoderOf(encoder).family === "torchscript") {
+    if (comesFromFile(encoderOf(encoder))) {
       const refusal = await refusalOfModule(study, index);
       if (refusal !== null) {
         fault(["models", index, "encoder"], refusal);

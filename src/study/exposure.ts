@@ -41,7 +41,7 @@ export async function exposureOf(
 ): Promise<PatientExposure[]> {
   const exposures: PatientExposure[] = [];
   for (const { name, encoder, weights, pretrain } of models) {
-    const ownWeights = architectureOf(encoderOf(encoder)).comesWithWeights && pretrain === undefined;
+    const ownWeights = architectureOf(encoderOf(encoder)).comesFromFile && pretrain === undefined;
     if (weights === undefined && !ownWeights) continue;
     const seen = weights === undefined ? null : await seenBy(weights);
     const among = (held: ReadonlySet<string>) => (seen ?? []).filter((patient) => held.has(patient)).sort();

@@ -8,7 +8,7 @@ import { seedFor } from "../common/random.js";
 import { writeSealedJson } from "../common/sealed-json.js";
 import { isThere, type OnDamage } from "../common/set-aside.js";
 import { ownStrategy, type TaskName } from "../common/vocabulary.js";
-import { architectureOf } from "../models/architectures/index.js";
+import { architectureOf, comesFromFile } from "../models/architectures/index.js";
 import { encoderOf } from "../models/specification.js";
 import { loadEncoder } from "../models/weights.js";
 import { Network } from "../native/network.js";
@@ -244,7 +244,7 @@ const scoreless: ReadonlySet<string> = new Set(["BAD_INPUT", "BAD_CHECKPOINT", "
 const fromModule = Symbol("from the module");
 
 const comesWithWeights = ({ encoder, pretrain }: ModelConfig): boolean =>
-  architectureOf(encoderOf(encoder)).comesWithWeights === true && pretrain === undefined;
+  architectureOf(encoderOf(encoder)).comesFromFile === true && pretrain === undefined;
 
 /** @param weights a file of weights; null: random ones */
 async function scoresWith(
@@ -261,7 +261,7 @@ async function scoresWith(
     weights === null
       ? null
       : weights === fromModule
-        ? encoder.family === "torchscript"
+        ? comesFromFile(encoder)
           ? encoder.sha256
           : null
         : (await loadEncoder(network, weights, { ...readingOf(model), fresh: true })).file.sha256;

@@ -1,4 +1,3 @@
-import { voxelsSeen } from "../models/architectures/dino-vit.js";
 import { architectureOf, specialisedArchitectureOf } from "../models/architectures/index.js";
 import { nothing, type Size } from "../models/architectures/size.js";
 import { headSize } from "../models/heads/index.js";
@@ -67,8 +66,8 @@ function sizesOf(
   const voxels = typeof volume === "number" ? volume : volume[0] * volume[1] * volume[2];
   if ("encoder" in network) {
     const { encoder, head } = network;
-    const seen =
-      encoder.family === "dino-vit" && typeof volume !== "number" ? voxelsSeen(encoder, volume) : voxels;
+    const { voxelsSeen = () => voxels } = architectureOf(encoder);
+    const seen = typeof volume === "number" ? volume : voxelsSeen(encoder, volume);
     return {
       encoder: architectureOf(encoder).size(encoder, seen),
       rest: headSize(head, encoder, voxels),

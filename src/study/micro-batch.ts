@@ -1,6 +1,6 @@
 import { describe } from "../common/errors.js";
 import type { Fault } from "../common/validation.js";
-import { architectureOf, specialisedArchitectureOf } from "../models/architectures/index.js";
+import { batchNormStrideOf, specialisedArchitectureOf } from "../models/architectures/index.js";
 import { headHasBatchNorm } from "../models/heads/index.js";
 import type { NetworkSpec } from "../native/network-spec.js";
 import { type PlannedCell, planStudy, type Trains } from "./plan.js";
@@ -18,7 +18,7 @@ export function batchNormOf(network: NetworkSpec | null, trains: Trains): string
       ? `a specialised model of the family ${network.model.family}`
       : null;
   const { encoder, head } = network;
-  const inEncoder = architectureOf(encoder).batchNormStride !== null;
+  const inEncoder = batchNormStrideOf(encoder) !== null;
   if (inEncoder && trains !== "head") return `an encoder of the family ${encoder.family}`;
   return head && headHasBatchNorm(head, encoder) ? `the head ${head.kind} on a ${encoder.family}` : null;
 }

@@ -8,7 +8,7 @@ import {
   type Strategy,
   variantName,
 } from "../common/vocabulary.js";
-import { architectureOf } from "../models/architectures/index.js";
+import { architectureOf, batchNormStrideOf } from "../models/architectures/index.js";
 import { encoderOf, headOf, specialisedOf } from "../models/specification.js";
 import type { HeadSpec, NetworkSpec } from "../native/network-spec.js";
 import { strategiesOf, taskOf, trivialOf } from "../tasks/index.js";
@@ -361,7 +361,7 @@ function effort(
 }
 
 const hasBatchNorm = (network: NetworkSpec): boolean =>
-  "encoder" in network && architectureOf(network.encoder).batchNormStride !== null;
+  "encoder" in network && batchNormStrideOf(network.encoder) !== null;
 
 /** Of a case of pretraining, at the most: T2W, ADC, high-b and a mask. */
 const pretrainingVolumes = 4;

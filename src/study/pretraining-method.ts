@@ -2,6 +2,7 @@ import type { CaseVolumes } from "../cohort/case-volumes.js";
 import { wordsOfColumn } from "../cohort/needs.js";
 import { TransferLimitsError } from "../common/errors.js";
 import type { RandomStream } from "../common/random.js";
+import { architectureOf } from "../models/architectures/index.js";
 import { maskedAutoencoderLoss, maskedBatch } from "../models/pretraining/masked-autoencoder.js";
 import { contrastBatch, patchContrastLoss, showsLesion } from "../models/pretraining/patch-contrast.js";
 import { type Sees, seenOfProstate } from "../models/pretraining/sees.js";
@@ -88,11 +89,17 @@ export async function pretrainingMethod(
       };
     }
     case "self-distillation": {
-      if (encoder.family !== "dino-vit")
+      const { patch, takesPosition } = architectureOf(encoder);
+      if (patch === undefined)
         throw new TransferLimitsError(
           "INTERNAL",
           `${encoder.family} cannot be pretrained by self-distillation`,
         );
+      const shown = {
+        channels: encoder.channels,
+        patch: patch(encoder),
+        takesPosition: takesPosition?.(encoder) ?? false,
+      };
       const cases: SlicedCase[] = await Promise.all(opened.map((one) => slicedCase(one, sees)));
       return {
         cases: opened,
@@ -103,7 +110,7 @@ export async function pretrainingMethod(
           const chosen = those(cases, indices);
           const draws = chosen.map(({ volumes }) => draw("views", volumes));
           return {
-            views: await sliceViews(chosen, draws, encoder, settings.distillation),
+            views: await sliceViews(chosen, draws, shown, settings.distillation),
             schedule: distillationAt(settings.distillation, epoch, progress),
           };
         },

@@ -12,7 +12,7 @@ import {
   type TaskName,
   variantName,
 } from "../common/vocabulary.js";
-import { architectureOf } from "../models/architectures/index.js";
+import { architectureOf, comesFromFile } from "../models/architectures/index.js";
 import { keyMaps } from "../models/checkpoints/key-maps/index.js";
 import { encoderOf, publishedDecoder, specialisedOf } from "../models/specification.js";
 import type { EncoderSpec } from "../native/network-spec.js";
@@ -91,7 +91,7 @@ function pretrainDefaults(
 function completeModel(model: StudyConfig["models"][number], base: string): ModelConfig {
   const { weights, pretrain, ...rest } = model;
   const named = encoderOf(model.encoder);
-  const encoder = named.family === "torchscript" ? { ...named, file: resolve(base, named.file) } : named;
+  const encoder = comesFromFile(named) ? { ...named, file: resolve(base, named.file) } : named;
   return {
     ...rest,
     encoder,
@@ -275,7 +275,7 @@ function checkModels(config: StudyConfig, fault: Report): void {
     if (
       model.weights === undefined &&
       model.pretrain === undefined &&
-      architecture.comesWithWeights === undefined &&
+      architecture.comesFromFile === undefined &&
       needsWeights.length > 0 &&
       config.tasks.length > 0
     ) {

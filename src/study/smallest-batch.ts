@@ -1,4 +1,4 @@
-import { architectureOf } from "../models/architectures/index.js";
+import { batchNormStrideOf } from "../models/architectures/index.js";
 import type { NetworkSpec } from "../native/network-spec.js";
 import type { TaskShape } from "../tasks/task.js";
 import { smallestBatch } from "../tasks/task.js";
@@ -17,8 +17,8 @@ export function smallestBatchOf(
 ): number {
   const ofHead = task === null ? 1 : smallestBatch(task);
   if (!("encoder" in network)) return ofHead;
-  const { batchNormStride } = architectureOf(network.encoder);
-  if (batchNormStride === null) return ofHead;
+  const stride = batchNormStrideOf(network.encoder);
+  if (stride === null) return ofHead;
   const sizes = [height, width, depth / (task?.depthScale ?? 1)];
-  return sizes.every((size) => size <= batchNormStride) ? 2 : ofHead;
+  return sizes.every((size) => size <= stride) ? 2 : ofHead;
 }

@@ -1,4 +1,4 @@
-"""Makes encoder_families.json: what nnU-Net's residual encoder and MONAI's Swin UNETR answer, and their gradients.
+"""Makes encoder_families.json: what nnU-Net's residual encoder, MONAI's Swin UNETR and its DenseNet answer, and their gradients.
 
 `python encoder_families.py` with dynamic-network-architectures 0.4.4 and MONAI 1.6.1, and once more with MONAI 1.3.2, whose
 merging of patches takes two corners twice (`repeated`). Parameters and inputs are filled by the hash of
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from dynamic_network_architectures.building_blocks.residual_encoders import ResidualEncoder
 from fill import hash_fill, parameter
+from monai.networks.nets.densenet import DenseNet
 from monai.networks.nets.swin_unetr import SwinTransformer
 from resnet_encoder import sample
 from torch import nn
@@ -33,9 +34,15 @@ def case(encoder, network, maps, shape):
     with torch.no_grad():
         for name, p in named.items():
             p.copy_(parameter(name, tuple(p.shape)))
+        for name, statistics in network.named_buffers():
+            if "running_" in name:
+                statistics.copy_(parameter(name, tuple(statistics.shape)))
     stages = maps(network(filled("volumes", shape)))
     pooled = stages[-1].mean((2, 3, 4))
-    loss = (pooled - filled("target", pooled.shape)).abs().mean()
+    # As training has it: batch norm, where there is one, takes its statistics from the batch.
+    network.train()
+    trained = maps(network(filled("volumes", shape)))[-1].mean((2, 3, 4))
+    loss = (trained - filled("target", trained.shape)).abs().mean()
     loss.backward()
     return {
         "encoder": encoder,
@@ -78,11 +85,35 @@ def swin(merging):
     )
 
 
+class DenseFeatures(nn.Module):
+    """What leaves MONAI's blocks, the last of it after the final norm and ReLU, which its classifier pools."""
+
+    def __init__(self, channels, features, growth, blocks):
+        super().__init__()
+        whole = DenseNet(3, channels, 1, init_features=features, growth_rate=growth, block_config=blocks)
+        for name, module in whole.features.named_children():
+            self.add_module(name, module)
+
+    def forward(self, x):
+        maps = []
+        for name, module in self.named_children():
+            x = module(x)
+            if name.startswith("denseblock"):
+                maps.append(x)
+        return [*maps[:3], torch.relu(x)]
+
+
+def dense(channels, features, growth, blocks, shape):
+    encoder = {"channels": channels, "features": features, "growth": growth, "blocks": blocks}
+    return case({"family": "densenet-3d", **encoder}, DenseFeatures(channels, features, growth, blocks), list, shape)
+
+
 recorded = json.loads(path.read_text()) if path.exists() else {}
 if monai.__version__ == "1.3.2":
     recorded["repeated"] = swin("repeated")
 else:
     recorded["complete"] = swin("complete")
+    recorded["dense"] = dense(2, 6, 3, [2, 1, 3, 2], (2, 2, 64, 70, 96))
     recorded["residual"] = residual(2, [4, 8, 8, 16, 20, 20], [1, 2, 1, 2, 1, 1], [1, 2, 2, 2, 2, 2], None, (2, 2, 64, 64, 96))
     recorded["flat"] = residual(
         1, [4, 6, 8, 8, 12], [1, 1, 2, 1, 1], [1, [1, 2, 2], 2, 2, 2], [[1, 3, 3], [1, 3, 3], 3, 3, 3], (1, 1, 16, 64, 48)

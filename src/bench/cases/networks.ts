@@ -229,7 +229,7 @@ export const specialised: BenchCase[] = (Object.keys(whole) as (keyof typeof who
       summary: `${model} at ${train ? "2" : "1"} x 32x64x64, ${train ? "training step" : "forward"}`,
       measure: (settings) => {
         const spec = whole[model] as unknown as ModelSpec;
-        const samples = train && spec.family === "resnet-3d" ? 2 : 1;
+        const samples = train && "classes" in spec ? 2 : 1;
         const extent = settings.quick ? [16, 32, 32] : [32, 64, 64];
         const shape = [samples, spec.channels, ...extent];
         return alternate(
@@ -258,8 +258,7 @@ async function specialisedWork(
 ): Promise<Work> {
   const network = await Network.build({ model }, { device });
   const [samples = 1, , ...extent] = shape;
-  const answer =
-    model.family === "resnet-3d" ? [samples, model.classes] : [samples, model.outputs, ...extent];
+  const answer = "classes" in model ? [samples, model.classes] : [samples, model.outputs, ...extent];
   const made = material(name, shape, answer, device);
   return train ? stepWork(network, made) : forwardWork(network, made);
 }

@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import type { PretrainMethod } from "../../common/vocabulary.js";
 import type { EncoderSpec, HeadSpec, ModelSpec } from "../../native/network-spec.js";
+import type { KeyMap } from "../checkpoints/key-map.js";
 import type { Size } from "./size.js";
 
 /** The shapes of a file's tensors, under our names. */
@@ -44,11 +45,22 @@ export interface EncoderArchitecture<Spec extends EncoderSpec = EncoderSpec> {
   readonly pretraining: readonly [PretrainMethod, ...PretrainMethod[]];
   /** What fine-tuning trains of it where a study does not say. */
   readonly finetune: "full" | "partial";
-  /** Voxels of the input from one of its deepest batch norm to the next; null where it has none. */
-  readonly batchNormStride: number | null;
+  /**
+   * Voxels of the input from one of its deepest batch norm to the next, along the axis where they are most; null, as where it
+   * is left out: it has no batch norm.
+   */
+  batchNormStride?(spec: Spec): number | null;
   readonly names: ParameterNames;
-  /** Its specification names pretrained weights itself, so that a model needs no others. */
-  readonly comesWithWeights?: true;
+  /** Sources of weights that are known, of which the first that fits a file is taken: our own names last. */
+  readonly keyMaps: readonly KeyMap[];
+  /** Its specification names a file that holds it, with pretrained weights, so that a model needs no others. */
+  readonly comesFromFile?: true;
+  /** Of one that goes slice by slice: the edge of a patch in pixels. */
+  patch?(spec: Spec): number;
+  /** Likewise: whether it is told where a slice lies. */
+  takesPosition?(spec: Spec): boolean;
+  /** Voxels of a volume (height, width, depth) as it sees them, where those are not the volume's own. */
+  voxelsSeen?(spec: Spec, extents: readonly [number, number, number]): number;
   /** Why heads that answer voxel by voxel cannot stand on this one; null, as where it is left out: they can. */
   refusesVoxels?(spec: Spec): string | null;
   /** How many blocks it has, of which `partial` trains the last. */

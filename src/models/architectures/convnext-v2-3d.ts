@@ -49,7 +49,6 @@ export const convNeXtV2 = {
     },
   },
   ...encoderOfVolumes,
-  batchNormStride: null,
   names: {
     encoder: ["encoder."],
     block: /^encoder\.stages\.\d+\.\d+\./,
@@ -61,6 +60,17 @@ export const convNeXtV2 = {
       return stage === undefined ? null : `encoder.stages.${stage}.0.`;
     },
   },
+  keyMaps: [
+    {
+      name: "convnext-v2-3d",
+      title: "a ConvNeXt V2 of volumes under our own names",
+      family: "convnext-v2-3d",
+      signs: [{ name: "^(?:(?:encoder|backbone)\\.)?downsample_layers\\.0\\.0\\.weight$", axes: 5 }],
+      rules: [
+        { from: "^(?:encoder\\.|backbone\\.)?((?:downsample_layers|stages|norm)\\..+)$", to: "encoder.$1" },
+      ],
+    },
+  ],
   blocks: ({ depths }) => sum(depths),
   widths: ({ dims }) => dims,
   parameters: (spec) => downsampling(spec) + sum(ofStages(spec, ofBlock)),

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { section } from "../../common/validation.js";
 import type { DinoVitSpec } from "../../native/network-spec.js";
+import { positionsOfAnyGrid } from "../checkpoints/key-maps/vision-rules.js";
 import { countFrom, type EncoderArchitecture } from "./architecture.js";
 import { nothing, together } from "./size.js";
 import { size } from "./sizes.js";
@@ -12,8 +13,8 @@ const usualHead = 64;
 /** The position embedding of DINOv2: a class token and 37 x 37 patches. */
 const publishedPositions = 1 + 37 ** 2;
 
-/** Voxels of a volume as the encoder sees it: slices of whole patches, and as many voxels for each of its further tokens. */
-export function voxelsSeen(
+/** Slices of whole patches, and as many voxels for each of its further tokens. */
+function voxelsSeen(
   { patch, registers, axisTokens }: DinoVitSpec,
   [height, width, depth]: readonly [number, number, number],
 ): number {
@@ -59,16 +60,28 @@ export const dinoVit = {
     },
   },
   slices: true,
+  patch: ({ patch }) => patch,
+  takesPosition: ({ axisTokens }) => axisTokens > 0,
+  voxelsSeen,
   decoders: ["conv1", "unetr"],
   pretraining: ["patch-contrast", "self-distillation"],
   finetune: "partial",
-  batchNormStride: null,
   names: {
     encoder: ["backbone.", "axis_pos.", "axis_max."],
     block: /^backbone\.blocks\.\d+\./,
     norm: /\.norm\d*\.(?:weight|bias)$/,
     last: /^backbone\.norm\./,
   },
+  keyMaps: [
+    {
+      name: "dino-vit",
+      title: "a vision transformer over slices under our own names",
+      family: "dino-vit",
+      // The names of ProViCNet.
+      signs: [{ name: "^backbone\\.patch_embed\\.proj\\.weight$", axes: 4 }],
+      rules: [positionsOfAnyGrid],
+    },
+  ],
   blocks: ({ depth }) => depth,
   widths: ({ embedDim }) => [embedDim],
   parameters: ({ embedDim, depth, channels, patch, registers }) =>

@@ -1,6 +1,7 @@
-import type { EncoderSpec, ModelSpec } from "../../native/network-spec.js";
+import type { EncoderSpec, EncoderSpecs, ModelSpec } from "../../native/network-spec.js";
 import type { EncoderArchitecture, SpecialisedArchitecture } from "./architecture.js";
 import { convNeXtV2 } from "./convnext-v2-3d.js";
+import { denseNet } from "./densenet-3d.js";
 import { diffusionUNet } from "./diffusion-unet-3d.js";
 import { dinoVit } from "./dino-vit.js";
 import { residualEncoder } from "./residual-encoder-3d.js";
@@ -11,17 +12,23 @@ import { transUNet } from "./transunet-3d.js";
 import { uNet } from "./unet-3d.js";
 import { vit } from "./vit-3d.js";
 
-/** Every family of encoders. */
-export const encoderArchitectures = {
-  "convnext-v2-3d": convNeXtV2,
-  "resnet-3d": resNetEncoder,
-  "residual-encoder-3d": residualEncoder,
-  "swin-unetr-3d": swinUnetr,
-  "dino-vit": dinoVit,
-  torchscript: torchScript,
-} as const satisfies {
-  [Family in EncoderSpec["family"]]: EncoderArchitecture<Extract<EncoderSpec, { family: Family }>>;
-};
+/** Every family of encoders: a new one is imported above and gets its line here. */
+const families = [
+  convNeXtV2,
+  resNetEncoder,
+  residualEncoder,
+  swinUnetr,
+  denseNet,
+  dinoVit,
+  torchScript,
+] as const;
+
+type ByFamily = { [Architecture in (typeof families)[number] as Architecture["family"]]: Architecture };
+
+/** Every family of encoders by its name. */
+export const encoderArchitectures = Object.fromEntries(
+  families.map((architecture) => [architecture.family, architecture]),
+) as ByFamily satisfies { [Family in keyof EncoderSpecs]: EncoderArchitecture<EncoderSpecs[Family]> };
 
 /** Every family of specialised models. */
 export const specialisedArchitectures = {
@@ -41,3 +48,11 @@ export const architectureOf = ({ family }: Pick<EncoderSpec, "family">): Encoder
 /** What is known of a specialised model's family. */
 export const specialisedArchitectureOf = ({ family }: Pick<ModelSpec, "family">): SpecialisedArchitecture =>
   specialisedArchitectures[family] as unknown as SpecialisedArchitecture;
+
+/** Voxels from one of the encoder's deepest batch norm to the next; null where it has none. */
+export const batchNormStrideOf = (encoder: EncoderSpec): number | null =>
+  architectureOf(encoder).batchNormStride?.(encoder) ?? null;
+
+/** Whether the encoder is what a file holds, with its weights. */
+export const comesFromFile = (encoder: EncoderSpec): encoder is Extract<EncoderSpec, { file: string }> =>
+  architectureOf(encoder).comesFromFile === true;

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { section } from "../../common/validation.js";
 import type { ResidualEncoderSpec } from "../../native/network-spec.js";
+import { nnunetResidualEncoder } from "../checkpoints/key-maps/residual-encoder.js";
 import { countFrom, type EncoderArchitecture, encoderOfVolumes, type Shapes } from "./architecture.js";
 import { nothing, type Size, sum } from "./size.js";
 import { size } from "./sizes.js";
@@ -99,12 +100,12 @@ export const residualEncoder = {
     },
   },
   ...encoderOfVolumes,
-  batchNormStride: null,
   names: {
     encoder: ["encoder."],
     block: /^encoder\.stages\.\d+\.blocks\.\d+\./,
     norm: /\.norm\.(?:weight|bias)$/,
   },
+  keyMaps: [nnunetResidualEncoder],
   blocks: ({ blocks }) => sum(blocks),
   widths: ({ features }) => features.slice(-4),
   parameters,

@@ -129,13 +129,24 @@ export const resNetEncoder = {
     "resnet-demo-encoder": { family: "resnet-3d", channels: 3, features: 8, blocks: [1, 1, 1, 1] },
   },
   ...encoderOfVolumes,
-  batchNormStride: 32,
+  // That of the usual stem; one with another has a norm at as many positions or more.
+  batchNormStride: () => 32,
   names: {
     encoder: ["encoder."],
     block: /^encoder\.layer\d\.\d+\./,
     // That of a shortcut stands second in it.
     norm: /\.(?:bn\d|downsample\.1)\.(?:weight|bias)$/,
   },
+  keyMaps: [
+    {
+      name: "resnet-3d",
+      title: "a 3D ResNet under our own names",
+      family: "resnet-3d",
+      // torchvision's names under `encoder.`
+      signs: [{ name: "^encoder\\.layer1\\.0\\.conv2\\.weight$", axes: 5 }],
+      rules: [],
+    },
+  ],
   blocks: ({ blocks }) => sum(blocks),
   widths: (spec) => spec.blocks.map((_, stage) => expansionOf(spec) * inner(spec.features, stage)),
   parameters: trunkParameters,

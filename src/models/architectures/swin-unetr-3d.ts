@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { section } from "../../common/validation.js";
 import type { SwinUnetrSpec } from "../../native/network-spec.js";
+import { swinUnetrEncoder } from "../checkpoints/key-maps/swin-unetr.js";
 import { countFrom, type EncoderArchitecture, encoderOfVolumes } from "./architecture.js";
 import { nothing, type Size, sum } from "./size.js";
 import { four, size } from "./sizes.js";
@@ -89,7 +90,6 @@ export const swinUnetr = {
     },
   },
   ...encoderOfVolumes,
-  batchNormStride: null,
   names: {
     encoder: ["encoder."],
     block: /^encoder\.layers\d\.0\.blocks\.\d+\./,
@@ -101,6 +101,7 @@ export const swinUnetr = {
     },
     last: /^encoder\.layers4\.0\.downsample\./,
   },
+  keyMaps: [swinUnetrEncoder],
   blocks: ({ depths }) => sum(depths),
   widths: (spec) => spec.depths.map((_, stage) => 2 * dimOf(spec, stage)),
   parameters,

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { describe } from "../../common/errors.js";
 import { section } from "../../common/validation.js";
 import type { ScriptStage, TorchScriptSpec } from "../../native/network-spec.js";
+import { hasModuleOf } from "../checkpoints/script-modules.js";
 import { type EncoderArchitecture, encoderOfVolumes } from "./architecture.js";
 import { nothing, sum } from "./size.js";
 import { size } from "./sizes.js";
@@ -36,6 +37,16 @@ const stridesOf = ({ stride }: ScriptStage, input: TorchScriptSpec["input"]): re
 /** Voxels of the input for each position of a stage. */
 const volumeOf = (stage: ScriptStage, input: TorchScriptSpec["input"]): number =>
   stridesOf(stage, input).reduce((product, stride) => product * stride, 1);
+
+/**
+ * A batch norm is told from the file, nothing else of it: it may stand anywhere up to the deepest map, and behind pooling
+ * where no maps are declared.
+ */
+function batchNormStride({ file, stages, input }: TorchScriptSpec): number | null {
+  if (!hasModuleOf(file, "BatchNorm")) return null;
+  if (!stages) return Number.POSITIVE_INFINITY;
+  return Math.max(...stages.flatMap((stage) => stridesOf(stage, input)));
+}
 
 /** Where nothing is said of maps, a network is taken for one of patches of this edge, the usual one. */
 const assumedStride = 16;
@@ -110,15 +121,24 @@ export const torchScript = {
   presets: {},
   // Slices are looked at one by one, and a volume's channels repeated as for any encoder of volumes.
   ...encoderOfVolumes,
-  // Whether it has one is in the file, which the networks themselves look at.
-  batchNormStride: null,
+  batchNormStride,
   names: {
     encoder: ["encoder."],
     // Each module with parameters of its own counts as one, in the order of the file.
     block: /^encoder\.(?:.+\.)?(?=[^.]+$)/,
     norm: /\.[^.]*(?:norm|bn|ln_)[^.]*\.(?:weight|bias)$/i,
   },
-  comesWithWeights: true,
+  keyMaps: [
+    {
+      name: "torchscript",
+      title: "a TorchScript module under its own names",
+      family: "torchscript",
+      // Names tell nothing of which module they are of.
+      signs: [{ name: "^(?!)" }],
+      rules: [],
+    },
+  ],
+  comesFromFile: true,
   refusesVoxels: ({ file, stages }) =>
     stages !== undefined
       ? null

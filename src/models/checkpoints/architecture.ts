@@ -7,8 +7,9 @@ import { type Described, shapesUnderOurNames } from "./matching.js";
 
 /** Tells the encoder of a file from the shapes of its tensors; null where it is none that is known. */
 export function guessArchitecture(file: Described, keyMap: KeyMap): GuessedArchitecture | null {
-  const shapes = shapesUnderOurNames(file, keyMap);
-  const guess = architectureOf(keyMap).guess(shapes);
+  const { family } = keyMap;
+  if (family === null) return null;
+  const guess = architectureOf({ family }).guess(shapesUnderOurNames(file, keyMap));
   if (guess === null) return null;
   return isHeldBy(file, guess.encoder) ? guess : null;
 }

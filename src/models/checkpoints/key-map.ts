@@ -10,7 +10,8 @@ export interface KeyMap {
   readonly name: string;
   /** What it is, for a person. */
   readonly title: string;
-  readonly family: EncoderSpec["family"];
+  /** null: any. */
+  readonly family: EncoderSpec["family"] | null;
   /** What tells such a file: for each sign it has a tensor whose name matches, of that many axes and that shape. */
   readonly signs: readonly Sign[];
   /** The first rule whose pattern matches a name says what we call it. A name that none matches stays as it is. */

@@ -214,7 +214,7 @@ function chooseKeyMap(
 const sameNames: KeyMap = {
   name: "same-names",
   title: "the network's own names",
-  family: "convnext-v2-3d",
+  family: null,
   signs: [],
   rules: [],
 };

@@ -1,6 +1,7 @@
 import { TransferLimitsError } from "../../common/errors.js";
 import type { Network } from "../../native/network.js";
 import type { EncoderSpec } from "../../native/network-spec.js";
+import { comesFromFile, encoderArchitectures } from "../architectures/index.js";
 import { encoderSpecSchema, withoutUndefined } from "../specification.js";
 import { isHeldBy } from "./architecture.js";
 import type { CheckpointFile } from "./checkpoint-file.js";
@@ -17,7 +18,7 @@ export const networkMetadata = (network: Network): Record<string, string> => ({
 
 /** Where a module's code lay is no part of its weights, and no file of weights may vouch for it. */
 const withoutTrust = (key: string, value: unknown): unknown =>
-  key === "encoder" && (value as EncoderSpec).family === "torchscript"
+  key === "encoder" && comesFromFile(value as EncoderSpec)
     ? { ...(value as EncoderSpec), file: undefined, trust: undefined }
     : value;
 
@@ -62,8 +63,16 @@ export function recordedEncoder(file: CheckpointFile, named: EncoderSpec | null 
         "alone or with a head",
     );
   const { family, sha256 } = (encoder ?? {}) as { family?: unknown; sha256?: unknown };
-  if (family === "torchscript") {
-    if (named?.family === "torchscript" && named.sha256.toLowerCase() === String(sha256).toLowerCase())
+  if (
+    typeof family === "string" &&
+    Object.hasOwn(encoderArchitectures, family) &&
+    comesFromFile(encoder as EncoderSpec)
+  ) {
+    if (
+      named?.family === family &&
+      comesFromFile(named) &&
+      named.sha256.toLowerCase() === String(sha256).toLowerCase()
+    )
       return named;
     throw refuse(
       `holds weights of the TorchScript module with SHA-256 ${String(sha256).slice(0, 64)}, whose code is not in it. Expected that ` +

@@ -2,7 +2,7 @@ import { randomStream } from "../../common/random.js";
 import type { Network } from "../../native/network.js";
 import type { EncoderSpec } from "../../native/network-spec.js";
 import { Tensor } from "../../native/tensor.js";
-import { architectureOf } from "../architectures/index.js";
+import { architectureOf, comesFromFile } from "../architectures/index.js";
 
 /** Edge of the probe volume in voxels, the same along each axis, so that it can be turned. */
 const edge = 32;
@@ -46,7 +46,7 @@ export function probeVolume(encoder: EncoderSpec, order: AxisOrder = [0, 1, 2], 
 /** A network's pooled features of the probe volume; null for a network that has no encoder, or one from a TorchScript file. */
 export async function probeFeatures(network: Network, order?: AxisOrder): Promise<number[] | null> {
   // A module from a file may take no other size than its own.
-  if (!("encoder" in network.spec) || network.spec.encoder.family === "torchscript") return null;
+  if (!("encoder" in network.spec) || comesFromFile(network.spec.encoder)) return null;
   using volume = probeVolume(network.spec.encoder, order, network.device);
   const { pooled, stages } = await network.embed(volume);
   for (const stage of stages) stage.dispose();

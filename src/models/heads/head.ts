@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import type { EncoderSpec, HeadSpec } from "../../native/network-spec.js";
+import { architectureOf } from "../architectures/index.js";
 import type { Size } from "../architectures/size.js";
 
 /** Everything about a kind of head that is not computed. What it answers stands at `HeadSpec`. */
@@ -18,6 +19,6 @@ export interface HeadKind<Spec extends HeadSpec = HeadSpec> {
 /** Positions of the finest map that a convolutional encoder of volumes gives. */
 export const finestPositions = (voxels: number): number => voxels / 64;
 
-/** Patches of a vision transformer over slices. */
+/** Patches of an encoder that goes slice by slice; of another none. */
 export const patchesOf = (encoder: EncoderSpec, voxels: number): number =>
-  encoder.family === "dino-vit" ? voxels / encoder.patch ** 2 : 0;
+  voxels / (architectureOf(encoder).patch?.(encoder) ?? Number.POSITIVE_INFINITY) ** 2;

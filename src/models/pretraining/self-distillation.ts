@@ -213,7 +213,7 @@ function together(cases: readonly Intensities[]): Intensities {
 export async function sliceViews(
   cases: readonly SlicedCase[],
   draws: readonly RandomStream[],
-  encoder: { channels: number; patch: number; axisTokens: 0 | 2 },
+  encoder: { channels: number; patch: number; takesPosition: boolean },
   settings: SelfDistillationSettings,
 ): Promise<SliceViews> {
   const batch = await contrastBatch(
@@ -250,7 +250,7 @@ export async function sliceViews(
         slices.map((slice) => slice[kind][view] as Required<SliceCrop>),
       ).flat();
     const positionOf = (crops: readonly SliceCrop[]): Tensor | null =>
-      encoder.axisTokens === 0
+      !encoder.takesPosition
         ? null
         : make(
             Tensor.from(
