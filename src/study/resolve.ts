@@ -12,7 +12,7 @@ import {
   type TaskName,
   variantName,
 } from "../common/vocabulary.js";
-import { architectureOf, comesFromFile } from "../models/architectures/index.js";
+import { architectureOf, batchNormStrideOf, comesFromFile } from "../models/architectures/index.js";
 import { keyMaps } from "../models/checkpoints/key-maps/index.js";
 import { encoderOf, publishedDecoder, specialisedOf } from "../models/specification.js";
 import type { EncoderSpec } from "../native/network-spec.js";
@@ -314,11 +314,12 @@ function checkModels(config: StudyConfig, fault: Report): void {
       );
     }
     const smallest = smallestBatchOf({ encoder }, null, config.cohort.voxels);
+    const normed = batchNormStrideOf(encoder) ?? 0;
     if (model.pretrain && model.pretrain.batchSize < smallest) {
       fault(
         ["models", index, "pretrain", "batchSize"],
         `expected at least ${smallest}, as the batch norm of an encoder of the family "${encoder.family}" needs for ` +
-          `volumes of at most 32 voxels along each axis, but received ${model.pretrain.batchSize}`,
+          `${Number.isFinite(normed) ? `volumes of at most ${normed} voxels along each axis` : "volumes of any size"}, but received ${model.pretrain.batchSize}`,
       );
     }
     const masks = config.cohort.columns === "prostate" ? prostateColumns.masks : config.cohort.columns.masks;
