@@ -39,6 +39,7 @@ export type { CellLabel, MeasuredMetric, StudyEvent } from "./common/progress.js
 export type { Comparator, Strategy } from "./common/vocabulary.js";
 /** Denoising diffusion: noise schedules, noising, and sampling with a network that predicts noise, velocity or image. */
 export * as diffusion from "./diffusion/index.js";
+export type { DenseNetSpec } from "./models/architectures/densenet-3d.js";
 export {
   type CheckpointFile,
   type CheckpointFormat,
@@ -68,6 +69,7 @@ export type {
   DiffusionUNetSpec,
   DinoVitSpec,
   EncoderSpec,
+  EncoderSpecs,
   HeadSpec,
   IntensityOutput,
   ModelSpec,
