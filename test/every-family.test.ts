@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { architectureOf, encoderArchitectures } from "../dist/models/architectures/index.js";
@@ -30,6 +31,12 @@ it("every family has a preset for two CPU cores, but what comes from a file", ()
     .filter(({ family }) => !small.some(([, encoder]) => encoder.family === family))
     .map(({ family }) => family);
   expect(without).toEqual(["torchscript"]);
+});
+
+it("every family's key maps stand in the table of docs/checkpoints.md", async () => {
+  const page = await readFile(new URL("../docs/checkpoints.md", import.meta.url), "utf8");
+  for (const { keyMaps } of Object.values(encoderArchitectures))
+    for (const { name, title } of keyMaps) expect(page).toContain(`| \`${name}\` | ${title} |`);
 });
 
 describe.each(small)("what the architecture's file says of %s", (_, encoder) => {
