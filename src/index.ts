@@ -129,6 +129,7 @@ export type {
   Range,
   UndefinedKernelDistance,
 } from "./results/distances.js";
+export type { EncoderFidelity } from "./results/fidelity.js";
 export type { CellStatus } from "./results/fields.js";
 export type {
   CollapsedFeatures,

@@ -68,6 +68,7 @@ export const commands = [
   "plan",
   "prepare",
   "cell",
+  "check",
   "forecast",
   "report",
   "pretrain",

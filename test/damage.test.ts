@@ -56,7 +56,8 @@ describe("Damage to what a study's numbers rest on", () => {
       weights: join(folder, "brought.safetensors"),
       finetune: "frozen",
     };
-    const execution = { ...base.execution, cache: join(folder, output, "cache") };
+    // What was brought along was drawn, and never trained.
+    const execution = { ...base.execution, cache: join(folder, output, "cache"), gate: "warn" };
     return { ...base, models: [...base.models, brought], execution } as StudyInput;
   };
   const copyOf = (from: string, name: string) =>

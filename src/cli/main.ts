@@ -6,6 +6,7 @@ import { reportFailure } from "./answer.js";
 import { addAlign } from "./commands/align.js";
 import { addBench } from "./commands/bench.js";
 import { addCell } from "./commands/cell.js";
+import { addCheck } from "./commands/check.js";
 import { addDemo } from "./commands/demo.js";
 import { addDoctor } from "./commands/doctor.js";
 import { addEmbed } from "./commands/embed.js";
@@ -35,6 +36,7 @@ for (const add of [
   addPlan,
   addPrepare,
   addCell,
+  addCheck,
   addForecast,
   addReport,
   addPretrain,

@@ -88,6 +88,9 @@ function plainView(stream: Writable): ProgressView {
       case "prepared":
         for (const note of event.notes) line(printable(note));
         return;
+      case "encoder-checked":
+        for (const flag of event.flags) line(`warning: ${printable(flag)}`);
+        return;
       case "plan":
         names.learn(event.cells);
         preparing = "";
@@ -168,6 +171,9 @@ function liveView(stream: Writable & { columns?: number }, colours: Colours): Pr
         return;
       case "prepared":
         for (const note of event.notes) keep(`${colours.yellow("!")} ${printable(note)}`);
+        return;
+      case "encoder-checked":
+        for (const flag of event.flags) keep(`${colours.yellow("!")} ${printable(flag)}`);
         return;
       case "plan":
         names.learn(event.cells);

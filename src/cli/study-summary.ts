@@ -1,4 +1,5 @@
 import { type Comparator, comparators, isShared, variantName } from "../common/vocabulary.js";
+import { fidelityNotices } from "../report/fidelity.js";
 import { leaks, modelAnswers } from "../report/sentences.js";
 import { summarise } from "../report/summary.js";
 import type { CellSummary, StudyResults } from "../results/study.js";
@@ -12,6 +13,7 @@ export function studySummary(results: StudyResults, report: string | null): stri
   return [
     metricTable(results.cells),
     ...leaks(results).map(printable),
+    ...fidelityNotices(results).map(printable),
     ...shortcomings(results),
     modelAnswers(summarise(results), results.drift)
       .map(({ answer, more }) => printable(`${answer} ${more}`.trim()))

@@ -10,6 +10,7 @@
  * - `DISK_FULL`: no space, or no more of a quota, is left on the disk that is written to. Running again goes on.
  * - `OUT_OF_MEMORY`: the machine, a GPU, or the limit of a process has no memory left for the work; the message says how
  *   much was asked for and how much was free, where the allocator tells.
+ * - `UNSOUND_ENCODER`: a pretrained encoder's weights did not load, or its features collapsed or exploded.
  * - `NOT_FINITE`: a network answers with numbers that are infinite or not numbers (NaN).
  * - `LIBTORCH_MISSING`: LibTorch, or the compiled addon, was not found or does not fit.
  * - `DISPOSED`: a tensor or a network is used after it was disposed.
@@ -29,6 +30,7 @@ export type ErrorCode =
   | "BAD_FILE"
   | "DISK_FULL"
   | "OUT_OF_MEMORY"
+  | "UNSOUND_ENCODER"
   | "NOT_FINITE"
   | "LIBTORCH_MISSING"
   | "DISPOSED"

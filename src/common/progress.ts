@@ -42,6 +42,8 @@ export type StudyEvent =
   | { kind: "prepared"; notes: string[] }
   /** The plan is made: so many cells, of which some are already there from an earlier run. */
   | { kind: "plan"; cells: CellLabel[]; alreadyDone: number }
+  /** A pretrained encoder was looked at before it is trained: what speaks against it, or against what it is shown; `severe`: all that starts from it. */
+  | { kind: "encoder-checked"; model: string; flags: string[]; severe: boolean }
   | { kind: "cell-started"; cell: CellLabel; epochs: number; startEpoch: number }
   | {
       kind: "epoch";

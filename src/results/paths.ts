@@ -20,6 +20,8 @@ export const studyPaths = (folder: string) => ({
   failure: (id: string) => join(folder, "cells", `${id}.failed.json`),
   /** What happened to every tensor of the weights that a model brings. */
   weights: (model: string) => join(folder, "weights", `${model}.json`),
+  /** What an encoder and its input were found to be before it was trained. */
+  fidelity: (encoder: string) => join(folder, "fidelity", `${encoder}.json`),
   /** How much an encoder's features tell of a task, before it is trained: pretrained, or with random weights. */
   forecast: (model: string, task: string, weights: "pretrained" | "random") =>
     join(folder, "forecast", `${model}--${task}--${weights}.json`),

@@ -8,6 +8,7 @@ import { answer, counts } from "./answers.js";
 import { cellResult, pretrainingFacts } from "./cell.js";
 import { claim, gain } from "./claims.js";
 import { distance, driftBetweenSeeds, meanDistance } from "./distances.js";
+import { encoderFidelity } from "./fidelity.js";
 import { cellStatus, number, numberOrNull, text, variant, whole } from "./fields.js";
 import { finding } from "./findings.js";
 import { metricInterval } from "./intervals.js";
@@ -196,6 +197,8 @@ export const studyResultsSchema = z.object({
   ),
   /** One entry a foundation model whose weights come from elsewhere. */
   exposure: z.array(exposure).exactOptional(),
+  /** What each pretrained encoder, and what it is shown, was found to be before its first training. */
+  fidelity: z.array(encoderFidelity).exactOptional(),
   /** What made this file, and what the study is computed on and in. */
   software: z.object({
     package: text,

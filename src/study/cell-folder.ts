@@ -86,7 +86,7 @@ export async function removeLeftovers(
   await removeTemporaries(cache, ownCache ? "none" : "others"); // several studies may share a cache
   // Whoever writes a report does not hold the lock.
   for (const written of [folder, paths.figures, paths.tables]) await removeTemporaries(written, "others");
-  for (const own of [dirname(paths.weights("")), dirname(paths.job(""))])
+  for (const own of [dirname(paths.weights("")), dirname(paths.fidelity("")), dirname(paths.job(""))])
     await removeTemporaries(own, "none");
   for (const id of done) {
     await rm(paths.progress(id), { recursive: true, force: true });

@@ -30,6 +30,7 @@ import { CheckpointFolder } from "./checkpoint.js";
 import type { StudyCohort } from "./cohort-file.js";
 import { evaluate } from "./evaluate.js";
 import { FeatureStore } from "./features.js";
+import { encoderOfCell, fidelityEvent, fidelityOf, refuseUnsound } from "./fidelity.js";
 import { settleNormStatistics } from "./norm-statistics.js";
 import { isDrawnAndKept, type PlannedCell } from "./plan.js";
 import { depthNames } from "./pooled-features.js";
@@ -57,7 +58,9 @@ export interface CellJob {
 export interface CellContext extends CellJob {
   claim: CellClaim;
   signal: AbortSignal;
-  tell(event: Extract<StudyEvent, { kind: "cell-started" | "epoch" | "set-aside" }>): void;
+  tell(
+    event: Extract<StudyEvent, { kind: "cell-started" | "epoch" | "set-aside" | "encoder-checked" }>,
+  ): void;
 }
 
 /** Tells of what a cell found damaged in its folder of progress. */
@@ -159,6 +162,25 @@ export class CostMeter {
 }
 
 /**
+ * Looks at the pretrained encoder that a cell starts from, where no cell has done so before.
+ *
+ * @throws `UNSOUND_ENCODER` where the study stops at such a one
+ */
+async function passGate(context: CellContext): Promise<void> {
+  const { study, cell, cohort, signal } = context;
+  const encoder = encoderOfCell(cell);
+  if (encoder === null || study.execution.gate === "off") return;
+  const { found, isNew } = await fidelityOf(encoder, {
+    study,
+    cohort,
+    signal,
+    onDamage: onDamageOf(context),
+  });
+  if (isNew) context.tell(fidelityEvent(found));
+  if (study.execution.gate === "stop") refuseUnsound(found, study.execution.output);
+}
+
+/**
  * Works on a cell that belongs to a task: builds its network, trains what its comparator trains, tests the best epoch
  * on the test set, and writes the cell's folder. Every comparator of a model and a seed starts from the same drawn
  * weights, and sees the same cases in the same order with the same draws.
@@ -170,6 +192,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   const config = study.tasks.find(({ name }) => name === cell.task) as TaskConfig;
   const strategy = cell.strategy as CellResult["strategy"];
   const plain = taskOf(config, strategy);
+  await passGate(context);
   using bank = VolumeBank.on(device);
   const sets = await openSets(plain, cohort, cell, study, bank);
   const task = plain.onTraining?.(sets.train) ?? plain;

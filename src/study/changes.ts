@@ -25,8 +25,18 @@ export const comparable = ({
   cohort: { manifestLimits: _, ...cohort },
   claims: { expected: __, ...claims } = {} as Study["claims"],
   leftOut: ___,
+  models = [],
   ...rest
-}: Study): unknown => JSON.parse(JSON.stringify({ ...rest, cohort, claims, execution: { precision } }));
+}: Study): unknown =>
+  JSON.parse(
+    JSON.stringify({
+      ...rest,
+      models: models.map(({ expects: ____, ...model }) => model),
+      cohort,
+      claims,
+      execution: { precision },
+    }),
+  );
 
 /** `field: was X, is Y` for every leaf that differs. */
 export function differences(before: unknown, now: unknown, path: PropertyKey[]): string[] {

@@ -23,6 +23,7 @@ import { taskOf } from "../tasks/index.js";
 import { readCell, readFailure, readPretraining } from "./cell-folder.js";
 import { divisionOf, preparedCases, preparedCasesOf, type StudyCohort } from "./cohort-file.js";
 import { csvField } from "./csv-field.js";
+import { keptFidelity } from "./fidelity.js";
 import { KeptFeatures } from "./kept-features.js";
 import { MeasuredDistances } from "./measured-distances.js";
 import type { PlannedCell, StudyPlan } from "./plan.js";
@@ -85,6 +86,7 @@ export class ResultsCollector {
     }
     const done = resultsOf(cells);
     const { exposure = [] } = cohort;
+    const fidelity = study.execution.gate === "off" ? [] : await keptFidelity(study, plan);
     const distances = await this.#distances.all(done, signal);
     return {
       format: "transfer-limits/results@1",
@@ -111,6 +113,7 @@ export class ResultsCollector {
       drift: await this.#distances.drift(done, distances),
       pretraining,
       ...(exposure.length > 0 ? { exposure } : {}),
+      ...(fidelity.length > 0 ? { fidelity } : {}),
       software: {
         package: packageVersion,
         libtorch: buildInfo().libtorch,

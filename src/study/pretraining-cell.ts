@@ -8,6 +8,8 @@ import { TransferLimitsError } from "../common/errors.js";
 import { packageVersion } from "../common/package-version.js";
 import { randomStream, seedFor } from "../common/random.js";
 import { ownMetadata } from "../models/checkpoints/own-weights.js";
+import { recordOf } from "../models/fidelity/gate.js";
+import { recordMetadata } from "../models/fidelity/record.js";
 import { type EncoderOrigin, originMetadata } from "../models/pretraining/origin.js";
 import { seenOf } from "../models/pretraining/sees.js";
 import { encoderParameters, parameterCount } from "../models/weights.js";
@@ -44,13 +46,8 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
   }
   using bank = VolumeBank.on(device);
   const opened = await Promise.all(prepared.map((one) => openCase(one, device, bank)));
-  const method = await pretrainingMethod(
-    settings,
-    encoder,
-    opened,
-    device,
-    seenOf(columnsOf(study.cohort), settings.mask),
-  );
+  const sees = seenOf(columnsOf(study.cohort), settings.mask);
+  const method = await pretrainingMethod(settings, encoder, opened, device, sees);
   const seen = new Set(method.cases.map((volumes) => volumes.case));
   const patients = [
     ...new Set(prepared.flatMap(({ id, patient }) => (seen.has(id) ? [patient] : []))),
@@ -72,6 +69,10 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
   using network = await Network.build(spec, { device, seed, drawn: true });
   using teacher = method.hasTeacher ? await Network.build(spec, { device, seed, drawn: true }) : null;
   await method.begin(network);
+  const metadata = {
+    ...originMetadata(origin),
+    ...recordMetadata(await recordOf(network, method.cases, sees.images, study.cohort.voxels)),
+  };
   const basis = { ...basisOf(study, cohort), weights: null };
   const checkpoints = await CheckpointFolder.open(claim.progress, {
     study: folder,
@@ -107,7 +108,7 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
     keep: async (epoch) => {
       if (checkpointEvery === null || epoch % checkpointEvery !== 0 || epoch === settings.epochs) return;
       await mkdir(checkpoints.path, { recursive: true });
-      await writeEncoder(teacher ?? network, checkpoints.kept(epoch), origin, epoch);
+      await writeEncoder(teacher ?? network, checkpoints.kept(epoch), metadata, epoch);
     },
     ...told,
     onEpoch: (record, secondsLeft) => {
@@ -119,7 +120,7 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
   const { state } = trained;
   const parameters = parameterCount(network);
   await completeCell(claim, async (partial) => {
-    await writeEncoder(teacher ?? network, join(partial, encoderFile), origin, state.epoch);
+    await writeEncoder(teacher ?? network, join(partial, encoderFile), metadata, state.epoch);
     for (const { epoch, path } of await checkpoints.allKept())
       await linkOrCopy(path, join(partial, `encoder-${epoch}.safetensors`));
     await linkOrCopy(checkpoints.network(state.epoch), join(partial, cellFiles.last));
@@ -139,11 +140,11 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
   return { metric: null };
 }
 
-/** The encoder alone, under the names that other networks load it by, with where it comes from. */
+/** The encoder alone, under the names that other networks load it by, with where it comes from and what it was shown. */
 async function writeEncoder(
   network: Network,
   path: string,
-  origin: EncoderOrigin,
+  metadata: Record<string, string>,
   epoch: number,
 ): Promise<void> {
   const names = new Set(encoderParameters(network));
@@ -151,7 +152,7 @@ async function writeEncoder(
   try {
     const encoder = Object.fromEntries(Object.entries(state).filter(([name]) => names.has(name)));
     await writeSafetensors(path, encoder, {
-      ...originMetadata(origin),
+      ...metadata,
       ...(await ownMetadata(network)),
       epoch: String(epoch),
     });

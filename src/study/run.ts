@@ -160,19 +160,34 @@ async function runLocked(
   if (isWork) await collector.writeSoFar();
   if (results !== null && only === "preparation") return results;
   const timeLeft = new TimeLeft(cells, done, jobs);
+  /** Cells side by side may look at one encoder both. */
+  const toldOf = new Set<string>();
   const onEvent = (event: StudyEvent): void => {
+    if (event.kind === "encoder-checked") {
+      const said = JSON.stringify(event);
+      if (toldOf.has(said)) return;
+      toldOf.add(said);
+    }
     timeLeft.saw(event);
     tell(event);
   };
+  const refused = new AbortController();
+  let refusal: TransferLimitsError | null = null;
+  const stop = AbortSignal.any([signal, refused.signal]);
   await runSchedule(cells, {
     jobs,
     done,
-    signal,
+    signal: stop,
     devices: new DevicePool(devices),
-    run: (cell, device) =>
-      attemptCell({ study, cell, device, workers, signal, tell: onEvent }).catch((error: unknown) =>
-        asFailure(error),
-      ),
+    run: async (cell, device) => {
+      const attempt = attemptCell({ study, cell, device, workers, signal: stop, tell: onEvent });
+      const outcome = await attempt.catch((error: unknown) => asFailure(error));
+      if (outcome.kind === "failed" && outcome.code === "UNSOUND_ENCODER") {
+        refusal ??= new TransferLimitsError("UNSOUND_ENCODER", outcome.reason);
+        refused.abort();
+      }
+      return outcome;
+    },
     released: async (cell, holder, over) => {
       onProgress({ kind: "cell-elsewhere", cell: labelOf(cell), holder });
       const waited = performance.now();
@@ -192,6 +207,7 @@ async function runLocked(
     },
   });
   if (lock.lost.aborted) throw lock.lost.reason;
+  if (refusal !== null) throw refusal;
   if (signal.aborted) {
     await sessions.update(); // otherwise it was, with the last results
     throw new TransferLimitsError(

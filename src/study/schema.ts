@@ -11,6 +11,7 @@ import {
   type TaskName,
 } from "../common/vocabulary.js";
 import { keyMapNames } from "../models/checkpoints/key-maps/index.js";
+import { expectationSchema } from "../models/fidelity/expectation.js";
 import {
   classifierSchema,
   type DecoderSpec,
@@ -188,6 +189,8 @@ const modelSchema = section({
   /** Which of several sets of weights in that file is meant, such as `model_ema`, as `inspect` names it. */
   weightsState: z.string().min(1).max(1000).optional(),
   pretrain: pretrainSchema.optional(),
+  /** What weights from elsewhere were trained on, as far as it is known: the study is compared with it before it is trained. */
+  expects: expectationSchema.optional(),
   /** Goes on although `weights` saw patients that the study validates or tests on; the report then says so. */
   allowOverlap: z.boolean().default(false),
   /**
@@ -372,6 +375,12 @@ export const studySchema = section({
     cudaGraphs: z.boolean().default(false),
     /** Keeps the encoder of every so many epochs of a pretraining beside the last one; null: the last one alone. */
     checkpointEvery: count.nullable().default(null),
+    /**
+     * Before its first training each pretrained encoder is looked at. `stop`: one whose weights did not load, or whose features
+     * collapsed or exploded, ends the study, and all else that speaks against it is told. `warn`: it is told, too. `off`: it is not
+     * looked at. No number of the study depends on it.
+     */
+    gate: z.enum(["stop", "warn", "off"]).default("stop"),
     /** Where the results go; default: `<name>-results` beside the study file. */
     output: path.optional(),
     /** Preprocessed volumes; default: `cache` in the output folder. */

@@ -1,5 +1,6 @@
 import type { StudyFolder } from "../../results/read-study.js";
 import type { Assets } from "../assets.js";
+import { fidelityNotices } from "../fidelity.js";
 import { gainFigure } from "../figures/gain.js";
 import { count, grouped, listing, names } from "../format.js";
 import { type Html, html } from "../html.js";
@@ -19,12 +20,15 @@ export async function answerSection(study: StudyFolder, summary: Summary, assets
   const gains = gainFigure(ofShownModels(summary));
   const gain = await assets.figure(gains);
   const leaked = first(leaks(results), limits.answers);
+  const unfit = first(fidelityNotices(results), limits.answers);
   return html`<header>
 <p class="kicker">Transfer study</p>
 <h1>${results.name}</h1>
 ${headline === null ? null : html`<p class="notice"><strong>${headline}</strong></p>`}
 ${leaked.shown.map((line) => html`<p class="notice"><strong>${line}</strong></p>`)}
 ${leaked.more > 0 ? html`<p class="notice"><strong>And ${count(leaked.more, "more model")} likewise: results.json, exposure.</strong></p>` : null}
+${unfit.shown.map((line) => html`<p class="notice"><strong>${line}</strong></p>`)}
+${unfit.more > 0 ? html`<p class="notice"><strong>And ${count(unfit.more, "more encoder")} likewise: results.json, fidelity.</strong></p>` : null}
 </header>
 <div class="first${gains === null ? " alone" : gains.panels.length > 1 ? " pair" : ""}">
 <div class="answers">${answers.length === 0 ? html`<p class="answer">No foundation model has a cell in this study yet.</p>` : null}${answers.map(

@@ -5,6 +5,7 @@ import type { StudyFolder } from "../../results/read-study.js";
 import type { Session, Splits, StudyResults } from "../../results/study.js";
 import { augmentationInWords } from "../../tasks/augmentation.js";
 import type { Assets } from "../assets.js";
+import { encoderChecks } from "../fidelity.js";
 import { pretrainingFigure } from "../figures/curves.js";
 import { count, duration, fixed, grouped, listing, names, when } from "../format.js";
 import { type Html, html } from "../html.js";
@@ -23,6 +24,7 @@ ${fold("Software and hardware", softwareAndHardware(results))}
 ${fold("Cohort, seeds and splits", seedsAndSplits(study, summary, assets))}
 ${study.weights.length === 0 ? null : fold("Weights", loadedWeights(study.weights))}
 ${results.exposure === undefined || results.exposure.length === 0 ? null : fold("Patients that weights saw before", html`${listOf(exposures(results), (line) => line)}`)}
+${results.fidelity === undefined || results.fidelity.length === 0 ? null : fold("What was checked of encoders before they were trained", encoderChecks(results.fidelity))}
 ${results.pretraining.length === 0 ? null : fold("Pretraining", html`${pretraining}${pretrainingRuns(study)}`)}
 ${results.cells.some(({ result }) => result?.augmentation) ? fold("Augmentation", augmentations(study)) : null}
 ${fold(
