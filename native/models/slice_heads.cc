@@ -63,7 +63,7 @@ at::Tensor SliceClassifier::forward_slices(const at::Tensor& slices, const at::T
 SliceDense::SliceDense(const std::shared_ptr<SliceEncoder>& on, ConvHead head)
     : SliceNetwork(on), head_(std::move(head)) {}
 
-SliceDense::SliceDense(std::shared_ptr<SliceEncoder> on, const ConvHeadSpecification& head)
+SliceDense::SliceDense(const std::shared_ptr<SliceEncoder>& on, const ConvHeadSpecification& head)
     : SliceDense(on, ConvHead(on->width(), head.outputs, head.width)) {
   register_with_encoder(head_.ptr());
 }

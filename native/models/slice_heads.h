@@ -52,7 +52,7 @@ class SliceClassifier : public SliceNetwork {
 // The published network's decoder, slice by slice.
 class SliceDense : public SliceNetwork {
  public:
-  SliceDense(std::shared_ptr<SliceEncoder> encoder, const ConvHeadSpecification& head);
+  SliceDense(const std::shared_ptr<SliceEncoder>& encoder, const ConvHeadSpecification& head);
 
   // Logits [N, outputs, D, H, W], resized to the volume.
   at::Tensor decode(const Features& features, const at::Tensor& volume) override;

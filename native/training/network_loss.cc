@@ -36,7 +36,7 @@ at::Tensor network_loss(Network& network, const at::Tensor& input, const at::Ten
   const bool auxiliary = auxiliary_weight > 0.0;
   const TrainingAnswers answers = features ? network.decoded_training_answers(*features, input, auxiliary)
                                            : network.training_answers(input, auxiliary);
-  const at::Tensor value = loss_value(loss, answers.answer, target);
+  at::Tensor value = loss_value(loss, answers.answer, target);
   if (!answers.auxiliary.defined()) return value;
   return value + auxiliary_weight * loss_value(loss, answers.auxiliary, target);
 }

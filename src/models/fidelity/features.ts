@@ -54,10 +54,19 @@ function blankOf({ values, shape }: ShownInput): ShownInput {
 const distance = (a: Float32Array, b: Float32Array): number =>
   lengthOf(a.map((value, index) => value - (b[index] as number)));
 
-/** Collapsed or exploding features. */
-export async function checkFeatures(network: Network, inputs: readonly ShownInput[]): Promise<FidelityCheck> {
+/**
+ * Collapsed or exploding features.
+ *
+ * @param pretrained by this package: features that collapsed are what its pretraining came to, which is told, and the study
+ *   goes on; of weights from elsewhere they are a sign that something is wrong with them
+ */
+export async function checkFeatures(
+  network: Network,
+  inputs: readonly ShownInput[],
+  pretrained: boolean,
+): Promise<FidelityCheck> {
   try {
-    return await measured(network, inputs);
+    return await measured(network, inputs, pretrained);
   } catch (error) {
     // A module from a file is asked for finite features before anything else sees them.
     if (!(error instanceof TransferLimitsError) || error.code !== "NOT_FINITE") throw error;
@@ -67,7 +76,11 @@ export async function checkFeatures(network: Network, inputs: readonly ShownInpu
 
 const notFinite = (words: string): FidelityCheck => flagged("features", words, { size: null }, true);
 
-async function measured(network: Network, inputs: readonly ShownInput[]): Promise<FidelityCheck> {
+async function measured(
+  network: Network,
+  inputs: readonly ShownInput[],
+  pretrained: boolean,
+): Promise<FidelityCheck> {
   const name = "features";
   const embedded: Embedded[] = [];
   for (const input of inputs) embedded.push(await embed(network, input));
@@ -101,7 +114,7 @@ async function measured(network: Network, inputs: readonly ShownInput[]): Promis
       `Its features of a case differ by ${short(response)} of their length from those of an image that shows nothing` +
         `${between === null ? "" : `, and between cases by ${short(between)}`}: they have collapsed.`,
       numbers,
-      true,
+      !pretrained,
     );
   return sound(
     name,

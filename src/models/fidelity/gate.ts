@@ -113,7 +113,7 @@ export async function measureFidelity(given: GateInput): Promise<FidelityCheck[]
           notMeasurable(check, "No training case shows what it would be shown."),
         )
       : [
-          await checkFeatures(network, inputs),
+          await checkFeatures(network, inputs, record !== null),
           checkIntensities(shown, known),
           checkChannels(shown, known),
           checkAxes(shown, known),

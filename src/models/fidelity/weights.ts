@@ -102,7 +102,7 @@ export async function checkWeights(
       name,
       `Loading changed the embedding of the probe volume by ${short(change)} of its length against random weights: the weights did not load.`,
       measured,
-      true,
+      !pretrained,
     );
   if (missing.length > 0)
     return flagged(
