@@ -143,6 +143,19 @@ describe("an encoder that this package pretrained", () => {
     });
   });
 
+  it("is flagged, and not refused, where its features hardly depend on the image, as its pretraining left them", async () => {
+    const { features } = await gate({}, (network) =>
+      alter(
+        network,
+        (name) => /^norm\.|encoder\.norm\./.test(name),
+        (value) => (value === 0 ? 1 : 1e-2 * value),
+      ),
+    );
+    expect(features).toMatchObject({ verdict: "flagged" });
+    expect(features?.severe).not.toBe(true);
+    expect(features?.measured.response).toBeGreaterThan(1e-6);
+  });
+
   it("is flagged, and refused, where its features explode, and where they are not finite", async () => {
     const large = await gate({}, (network) =>
       alter(

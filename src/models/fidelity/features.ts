@@ -10,6 +10,8 @@ const outlying = 10;
 /** A difference from the features of an image that shows nothing, and between cases, below which they are one and the same. */
 const leastResponse = 1e-3;
 const leastSpread = 1e-5;
+/** A difference from them that is no more than rounding: the image does not reach the features at all. */
+const rounding = 1e-6;
 
 /** An input [C, D, H, W] of a case. */
 export interface ShownInput {
@@ -57,8 +59,8 @@ const distance = (a: Float32Array, b: Float32Array): number =>
 /**
  * Collapsed or exploding features.
  *
- * @param pretrained by this package: features that collapsed are what its pretraining came to, which is told, and the study
- *   goes on; of weights from elsewhere they are a sign that something is wrong with them
+ * @param pretrained by this package: features that nearly collapsed are what its pretraining came to, which is told, and the
+ *   study goes on; of weights from elsewhere they are a sign that something is wrong with them
  */
 export async function checkFeatures(
   network: Network,
@@ -114,7 +116,7 @@ async function measured(
       `Its features of a case differ by ${short(response)} of their length from those of an image that shows nothing` +
         `${between === null ? "" : `, and between cases by ${short(between)}`}: they have collapsed.`,
       numbers,
-      !pretrained,
+      !pretrained || !(response >= rounding),
     );
   return sound(
     name,
