@@ -59,10 +59,11 @@ describe("encoders of published packages", () => {
       expect(step.loss).toBeCloseTo(loss, 5);
       // A bias before a norm has no gradient but rounding: what each is compared with is the largest.
       const largest = Math.max(...Object.values(gradients).map(({ l2 }) => l2));
+      // Rounding can turn a ReLU behind batch norm, and with it a thousandth of a small gradient; DenseNet has the most.
+      const tolerated = encoder.family === "densenet-3d" ? 2e-3 : 1e-3;
       for (const [name, { index, value, l2 }] of Object.entries(gradients)) {
         const own = index.map((at) => (step.gradients[name] as Float32Array)[at] as number);
-        // Rounding can turn a ReLU behind batch norm, and with it a thousandth of a small gradient.
-        if (l2 > 1e-3 * largest) expect([name, relativeError(own, value) < 2e-3]).toEqual([name, true]);
+        if (l2 > 1e-3 * largest) expect([name, relativeError(own, value) < tolerated]).toEqual([name, true]);
         for (const [at, one] of own.entries())
           expect(Math.abs(one - (value[at] as number)) / largest).toBeLessThan(1e-4);
       }
