@@ -88,7 +88,9 @@ describe("where LibTorch is absent", () => {
     expect(error?.message).toMatch(/^pip could not download torch 2\.\d+\.\d+ \(exit status 1\):/);
     expect(error?.message).toMatch(/Check the network and pip's index settings/);
     expect(error?.message).toMatch(/Without a network, set LIBTORCH to an unpacked LibTorch/);
-    expect(readdirSync(join(cache, "transfer-limits"))).toEqual(["downloads"]);
+    // Whoever fetched keeps its place in the queue for the next, and nothing else stays.
+    const left = readdirSync(join(cache, "transfer-limits"));
+    expect(left.filter((name) => !/^libtorch-.*\.lock$/.test(name))).toEqual(["downloads"]);
   }, 120_000);
 });
 
