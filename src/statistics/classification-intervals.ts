@@ -189,7 +189,7 @@ function variance(
   const sums = new Map(names.map((name) => [name, [0, 0] as [number, number]]));
   const totals = [false, true].map((kind) => {
     const own = components.filter((_, i) => labels[i] === kind);
-    const mean = own.reduce((sum, value) => sum + value, 0) / own.length;
+    const mean = average(own);
     const holders = new Set(patients.filter((_, i) => labels[i] === kind)).size;
     return { mean, cases: own.length, holders };
   });

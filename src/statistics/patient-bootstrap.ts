@@ -3,6 +3,7 @@ import { expected } from "../common/errors.js";
 import { groupBy } from "../common/group-by.js";
 import { randomStream } from "../common/random.js";
 import type { OfDrawn } from "../tasks/drawn-specificity.js";
+import { deviation } from "./means.js";
 import { quantile } from "./summary.js";
 
 /** Fewer positive or negative patients than these, and a specificity at a sensitivity says almost nothing. */
@@ -159,11 +160,8 @@ export function bootstrapped(
 ): IntervalEstimate {
   const n = new Set(patients).size;
   const note = noteOn(labels, patients);
-  if (values.length < 2)
-    return { estimate, low: null, high: null, se: null, method, unit: "patient", n, note };
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  const se = Math.sqrt(squares / (values.length - 1));
+  const se = deviation(values);
+  if (se === null) return { estimate, low: null, high: null, se, method, unit: "patient", n, note };
   const [low, high] = [quantile(values, 0.025), quantile(values, 0.975)];
   return { estimate, low, high, se, method, unit: "patient", n, note };
 }

@@ -1,8 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { messageOf, TransferLimitsError, throwIfAborted } from "../common/errors.js";
 import type { StudyEvent } from "../common/progress.js";
-import type { OnDamage } from "../common/set-aside.js";
-import { isThere } from "../common/set-aside.js";
+import { isThere, type OnDamage } from "../common/set-aside.js";
 import type { EncoderFidelity } from "../results/fidelity.js";
 import { studyPaths } from "../results/paths.js";
 import { readOwn } from "./cell-folder.js";

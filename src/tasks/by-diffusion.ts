@@ -21,6 +21,7 @@ import {
   stackChannels,
   type Task,
 } from "./task.js";
+import { asAnswer } from "./trivial/voxels.js";
 
 /** How a diffusion model is trained and sampled from. */
 export const diffusionOptions = {
@@ -176,8 +177,7 @@ export function byDiffusion(task: ImageTask, options: DiffusionOptions): Task {
         [0.5, ones],
       ]);
       using intensities = await half.clamp(0, 1);
-      using channel = await Tensor.gather([intensities], [0]); // [1, D, H, W]
-      return Tensor.gather([channel], [0]); // [1, 1, D, H, W]
+      return await asAnswer(intensities);
     },
 
     picture: ({ input, reference }: Sample, prediction) =>

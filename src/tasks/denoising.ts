@@ -17,8 +17,9 @@ import {
   stackChannels,
   type Task,
 } from "./task.js";
+import { inputAsItIs } from "./trivial/distortion-correction.js";
 import type { Trivial, TrivialAnswer } from "./trivial/trivial.js";
-import { voxelsOf } from "./trivial/voxels.js";
+import { asAnswer, firstChannel, voxelsOf } from "./trivial/voxels.js";
 
 const options = {
   image: z.string().min(1).optional().describe("the image that is made noisy. Default: the reference"),
@@ -83,16 +84,14 @@ const denoising = (own: Own): Task => ({
 /** The noisy image as it is, and smoothed by Gaussians, in voxels. */
 const trivialDenoising = (): Trivial => {
   const by = (deviation: number): TrivialAnswer => ({
-    name: deviation === 0 ? "the input as it is" : `Gaussian of ${deviation} voxels`,
-    answer: async (_volumes, input) => {
-      using channels = await input.select(0, 0); // [C, D, H, W]
-      using noisy = await channels.select(0, 0); // [D, H, W]
-      using answer = deviation === 0 ? null : await smooth(noisy, [deviation, deviation, deviation]);
-      using channel = await Tensor.gather([answer ?? noisy], [0]); // [1, D, H, W]
-      return Tensor.gather([channel], [0]); // [1, 1, D, H, W]
+    name: `Gaussian of ${deviation} voxels`,
+    async answer(_volumes, input) {
+      using noisy = await firstChannel(input);
+      using smoothed = await smooth(noisy, [deviation, deviation, deviation]);
+      return await asAnswer(smoothed);
     },
   });
-  return { name: "smoothing", fit: async () => [by(0), by(0.5), by(0.75), by(1), by(1.5)] };
+  return { name: "smoothing", fit: async () => [inputAsItIs, by(0.5), by(0.75), by(1), by(1.5)] };
 };
 
 export const denoisingTask = defineTask({

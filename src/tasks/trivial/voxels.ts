@@ -1,6 +1,6 @@
 import { TransferLimitsError } from "../../common/errors.js";
 import type { TaskName } from "../../common/vocabulary.js";
-import type { Tensor } from "../../native/tensor.js";
+import { Tensor } from "../../native/tensor.js";
 
 /** The voxels of a float32 tensor, in row-major order. */
 export async function voxelsOf(tensor: Tensor): Promise<Float32Array> {
@@ -10,12 +10,23 @@ export async function voxelsOf(tensor: Tensor): Promise<Float32Array> {
   return values;
 }
 
-/** The image that a sample shows, its first channel, of an input [1, C, D, H, W]. */
+/** The image [D, H, W] that a sample shows, its first channel, of an input [1, C, D, H, W]. */
+export async function firstChannel(input: Tensor): Promise<Tensor> {
+  using channels = await input.select(0, 0); // [C, D, H, W]
+  return await channels.select(0, 0);
+}
+
+/** An image [D, H, W] as the answer to a case: [1, 1, D, H, W]. */
+export async function asAnswer(image: Tensor): Promise<Tensor> {
+  using channel = await Tensor.gather([image], [0]); // [1, D, H, W]
+  return await Tensor.gather([channel], [0]);
+}
+
+/** The voxels of the image that a sample shows, of an input [1, C, D, H, W]. */
 export async function shownImage(
   input: Tensor,
 ): Promise<{ voxels: Float32Array; shape: [number, number, number] }> {
-  using channels = await input.select(0, 0); // [C, D, H, W]
-  using image = await channels.select(0, 0); // [D, H, W]
+  using image = await firstChannel(input);
   return { voxels: await voxelsOf(image), shape: image.shape as [number, number, number] };
 }
 
