@@ -28,6 +28,7 @@ async function work({ folder, id, timing, milliseconds, careless }) {
       }
       const token = randomUUID();
       const fill = async (partial) => {
+        process.send({ kind: "working", id });
         for (let part = 0; part < parts; part++) {
           await sleep(milliseconds / parts);
           await writeFile(join(partial, `part-${part}`), token);

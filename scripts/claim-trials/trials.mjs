@@ -69,7 +69,8 @@ class Contender {
  * @param options.trials how many; `atOnce` of them side by side
  * @param options.deadAfter milliseconds without a sign of life after which a holder counts as dead
  * @param options.slowDisk without hard links, and with renames that take their time
- * @param options.careless with processes that do not ask before they write: the trials must find them out
+ * @param options.careless with processes that do not ask before they write, the first of which is frozen at its work until
+ *   another has done it: the trials must find them out
  */
 export async function runTrials({
   trials,
@@ -112,6 +113,7 @@ export async function runTrials({
         milliseconds: uniform(30, 400),
         // The first is never killed: somebody must be left to do it.
         actions: contenders.flatMap((_, index) => {
+          if (careless) return [];
           const kind = uniform(0, 1);
           const at = uniform(0, 700);
           if (kind < 0.3) return index === 0 ? [] : [{ index, at, kind: "kill" }];
@@ -141,6 +143,13 @@ async function oneTrial({ folder, id, contenders, plan, timing, careless, found 
   /** Who claimed it last, and since when nobody is at it. */
   let holder = null;
   let leftAt = null;
+  /** The one that is frozen until another has published. */
+  let frozen = null;
+  const freeze = (index) => {
+    frozen = index;
+    found.frozen++;
+    contenders[index].signal("SIGSTOP");
+  };
   const over = contenders.map(
     (one, index) =>
       new Promise((resolve) => {
@@ -151,7 +160,11 @@ async function oneTrial({ folder, id, contenders, plan, timing, careless, found 
               found.longestUnclaimed = Math.max(found.longestUnclaimed, performance.now() - leftAt);
             [holder, leftAt] = [index, null];
           }
-          if (message.kind === "published") published.push(message.token);
+          if (message.kind === "working" && careless && frozen === null) freeze(index);
+          if (message.kind === "published") {
+            published.push(message.token);
+            if (frozen !== null) contenders[frozen].signal("SIGCONT");
+          }
           if (message.kind === "damaged") found.damaged.push(id);
           if (message.kind === "refused") {
             if (message.code === "TAKEN_OVER") found.passedOver++;
