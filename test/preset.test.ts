@@ -58,6 +58,8 @@ describe("the preset of the paper", () => {
           : undefined,
       );
     }
+    // Modality translation samples whole volumes to validate: in every tenth epoch.
+    expect(study.tasks.map(({ training }) => training.validateEvery)).toEqual([1, 1, 1, 1, 10]);
     expect(resolveStudy(study, folder)).toEqual({ study });
     // Two models by five tasks by four comparators, the specialised models, what takes no network, and two pretrainings: nothing twice.
     const { cells } = planStudy(study);
