@@ -4,6 +4,7 @@ import { type Classifying, classIn } from "./classes.js";
 import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
 import { spreadOfAuc, spreadOfKappa, spreadOfSpecificity } from "./expected-spreads.js";
 import { auc, confusionMatrix, quadraticWeightedKappa, specificityAtSensitivity } from "./metrics.js";
+import { imageFault, imageOption, onReference } from "./own-image.js";
 import { aucName, kappaName, specificityName } from "./set-metrics.js";
 import {
   channelFill,
@@ -21,7 +22,7 @@ const value = z.union([z.number(), z.string().min(1).max(100)]);
 
 const options = {
   /** The image that is shown; default: the cohort's reference. */
-  image: z.string().min(1).optional(),
+  image: imageOption,
   /** The label that tells the classes: one of classes. */
   label: z.string().min(1),
   /** Which values of the label each class has; default: every value is a class. */
@@ -212,14 +213,13 @@ export const classificationTask = defineTask({
     const label = labels[given.label];
     const own = label?.kind === "class" ? label : null;
     return {
-      ...given,
-      image: given.image ?? reference,
+      ...onReference(given, { reference }),
       classes: given.classes ?? own?.classes.map((one) => [one]),
       ordered: given.ordered ?? own?.ordered ?? false,
     };
   },
   faults: ({ image, label, classes = [], positive, metric, ordered = false }, { columns }) => {
-    const wrong = columnFault(columns, "images", ["image"], image);
+    const wrong = imageFault({ image }, columns);
     const known = columns.labels[label];
     if (known?.kind !== "class") {
       const names = Object.keys(columns.labels).filter((name) => columns.labels[name]?.kind === "class");

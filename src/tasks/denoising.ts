@@ -4,8 +4,9 @@ import type { RandomStream } from "../common/random.js";
 import { Tensor } from "../native/tensor.js";
 import { smooth } from "../native/volumes.js";
 import { byDiffusion, diffusionFaults, eitherWay, imagePair } from "./by-diffusion.js";
-import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
+import { defineTask, type Named, type OptionsOf } from "./definition.js";
 import { spreadOfSsim } from "./expected-spreads.js";
+import { imageFault, imageOf, imageOption, onReference } from "./own-image.js";
 import {
   channelFill,
   filledChannels,
@@ -22,7 +23,7 @@ import type { Trivial, TrivialAnswer } from "./trivial/trivial.js";
 import { asAnswer, firstChannel, voxelsOf } from "./trivial/voxels.js";
 
 const options = {
-  image: z.string().min(1).optional().describe("the image that is made noisy. Default: the reference"),
+  image: imageOption.describe("the image that is made noisy. Default: the reference"),
   noise: z
     .number()
     .gt(0)
@@ -38,7 +39,6 @@ const options = {
 const kind = "denoising";
 
 type Own = Named<Pick<OptionsOf<typeof options>, "image" | "noise" | "channelFill">>;
-const imageOf = ({ image = "t2w" }: Pick<Own, "image">): string => image;
 
 /**
  * An image [D, H, W] as a magnitude image of noisy receivers shows it (Gudbjartsson & Patz 1995): |x + n1 + i n2|, both n
@@ -104,10 +104,10 @@ export const denoisingTask = defineTask({
   options,
   metric: { name: judgedBySsim.metric, better: "higher", margin: 0.01, spread: spreadOfSsim },
   specialised: "unet-3d",
-  complete: (given, { reference }) => ({ ...given, image: given.image ?? reference }),
+  complete: onReference,
   faults: ({ image, diffusion }, prepared) => [
     ...diffusionFaults(diffusion, ["diffusion"]),
-    ...columnFault(prepared.columns, "images", ["image"], image),
+    ...imageFault({ image }, prepared.columns),
     ...ssimFaults(kind, prepared, image),
   ],
   create: ({ diffusion, ...own }, strategy) =>

@@ -11,6 +11,7 @@ import { distortionField, regionBehind, warp } from "../native/volumes.js";
 import { byDiffusion, diffusionFaults, eitherWay, type ImageTask, imagePair } from "./by-diffusion.js";
 import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
 import { spreadOfSsim } from "./expected-spreads.js";
+import { imageFault, imageOf, imageOption, onReference } from "./own-image.js";
 import {
   channelFill,
   filledChannels,
@@ -28,7 +29,7 @@ const kind = "distortion-correction";
 
 const options = {
   /** The image that is distorted; default: the cohort's reference. */
-  image: z.string().min(1).optional(),
+  image: imageOption,
   /** What fields decay from, in place of `source`: a mask of the cohort that shows something in the crop. */
   mask: z.string().min(1).optional(),
   /** The largest displacement, in mm. The paper gives none of these numbers. */
@@ -68,8 +69,6 @@ const intensitiesOf = (answers: DistortionCorrectionOptions["answers"], bins: nu
 const mend =
   "give it one in the manifest's rectum column, or set the task's source to rectum-or-behind-gland, so that the field " +
   "starts behind the gland";
-
-const imageOf = ({ image = "t2w" }: Pick<DistortionCorrectionOptions, "image">): string => image;
 
 const needsOf = (options: Pick<DistortionCorrectionOptions, "source" | "image" | "mask">): Task["needs"] => [
   { oneOf: [imageOf(options)] },
@@ -211,7 +210,7 @@ export const distortionCorrectionTask = defineTask({
   options,
   metric: { name: judgedBySsim.metric, better: "higher", margin: 0.01, spread: spreadOfSsim },
   specialised: "vit-3d",
-  complete: (given, { reference }) => ({ ...given, image: given.image ?? reference }),
+  complete: onReference,
   faults: ({ image, mask, answers, intensityBins, diffusion }, prepared) => {
     const withoutBins = {
       of: "task" as const,
@@ -222,7 +221,7 @@ export const distortionCorrectionTask = defineTask({
     return [
       ...(answers === "difference" && intensityBins === null ? [withoutBins] : []),
       ...diffusionFaults(diffusion, ["diffusion"]),
-      ...columnFault(prepared.columns, "images", ["image"], image),
+      ...imageFault({ image }, prepared.columns),
       ...columnFault(prepared.columns, "masks", ["mask"], mask),
       ...ssimFaults(kind, prepared, image),
     ];

@@ -4,6 +4,7 @@ import { TransferLimitsError } from "../common/errors.js";
 import { Tensor } from "../native/tensor.js";
 import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
 import { type NumberScale, numberIn, type Regressing, scaleOf } from "./number-scale.js";
+import { imageFault, imageOption, onReference } from "./own-image.js";
 import {
   channelFill,
   disposable,
@@ -18,7 +19,7 @@ import { trivialRegression } from "./trivial/regression.js";
 
 const options = {
   /** The image that is shown; default: the cohort's reference. */
-  image: z.string().min(1).optional(),
+  image: imageOption,
   /** The label that is to be answered: a number. */
   label: z.string().min(1),
   channelFill,
@@ -124,11 +125,11 @@ export const regressionTask = defineTask({
     spread: { seed: 0.05, patient: 0.5, interaction: 0.2 },
   },
   specialised: "resnet-50",
-  complete: (given, { reference }) => ({ ...given, image: given.image ?? reference }),
+  complete: onReference,
   faults: ({ image, label }, { columns }) => {
     const names = Object.keys(columns.labels).filter((name) => columns.labels[name]?.kind === "number");
     return [
-      ...columnFault(columns, "images", ["image"], image),
+      ...imageFault({ image }, columns),
       ...columnFault({ labels: names }, "labels", ["label"], label, "labels that are numbers"),
     ];
   },

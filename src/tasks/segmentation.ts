@@ -7,6 +7,7 @@ import { Tensor } from "../native/tensor.js";
 import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
 import { spreadOfDice } from "./expected-spreads.js";
 import { diceFrom } from "./metrics.js";
+import { imageFault, imageOption, onReference } from "./own-image.js";
 import { loadClasses, type Segmenting, segmentationOptions } from "./segmentation-classes.js";
 import { surfaceDistances } from "./surface-distances.js";
 import {
@@ -25,7 +26,7 @@ const label = z.int().min(1).max(64);
 
 const options = {
   /** The image that is shown; default: the cohort's reference. */
-  image: z.string().min(1).optional(),
+  image: imageOption,
   /** Images of which one, drawn for each sample, is shown beside it; default: none. */
   drawn: z.array(z.string().min(1)).min(1).optional(),
   /** What is to be found. */
@@ -216,11 +217,11 @@ export const segmentationTask = defineTask({
       (labels.length === 0
         ? undefined
         : Object.fromEntries(labels.map(([number, of]) => [of, [Number(number)]])));
-    return { ...given, image: given.image ?? reference, ...(classes ? { classes } : {}) };
+    return { ...onReference(given, { reference }), ...(classes ? { classes } : {}) };
   },
   faults: ({ image, drawn = [], mask, classes = {} }, { columns }) => {
     const wrong = [
-      ...columnFault(columns, "images", ["image"], image),
+      ...imageFault({ image }, columns),
       ...drawn.flatMap((one, index) => columnFault(columns, "images", ["drawn", index], one)),
       ...columnFault(columns, "masks", ["mask"], mask),
     ];

@@ -1,8 +1,9 @@
 import { z } from "zod";
 import { Tensor } from "../native/tensor.js";
 import { byDiffusion, diffusionFaults, eitherWay, type ImageTask, imagePair } from "./by-diffusion.js";
-import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
+import { defineTask, type Named, type OptionsOf } from "./definition.js";
 import { spreadOfSsim } from "./expected-spreads.js";
+import { imageFault, imageOf, imageOption, onReference } from "./own-image.js";
 import {
   channelFill,
   filledChannels,
@@ -18,7 +19,7 @@ import { trivialSuperResolution } from "./trivial/super-resolution.js";
 
 const options = {
   /** The image whose slices are missing; default: the cohort's reference. */
-  image: z.string().min(1).optional(),
+  image: imageOption,
   /**
    * How D slices become D / 2: `average` of each pair, which is what a scanner's thicker slice sees (default), or
    * `skip`, every second slice. The paper is silent.
@@ -34,7 +35,6 @@ const kind = "super-resolution";
 
 /** Those of the task, whose image is T2W where nothing else is said. */
 type Own = Named<Pick<SuperResolutionOptions, "image" | "downsampling" | "channelFill">>;
-const imageOf = ({ image = "t2w" }: Pick<Own, "image">): string => image;
 
 /** Half the slices of a volume [D, H, W]. */
 const coarsen = (volume: Tensor, { downsampling }: Pick<SuperResolutionOptions, "downsampling">) =>
@@ -98,7 +98,7 @@ export const superResolutionTask = defineTask({
   options,
   metric: { name: judgedBySsim.metric, better: "higher", margin: 0.01, spread: spreadOfSsim },
   specialised: "transunet-3d",
-  complete: (given, { reference }) => ({ ...given, image: given.image ?? reference }),
+  complete: onReference,
   faults: ({ image, diffusion }, prepared) => {
     const [, , depth] = prepared.voxels;
     const odd = {
@@ -109,7 +109,7 @@ export const superResolutionTask = defineTask({
     return [
       ...diffusionFaults(diffusion, ["diffusion"]),
       ...(depth % 2 === 0 ? [] : [odd]),
-      ...columnFault(prepared.columns, "images", ["image"], image),
+      ...imageFault({ image }, prepared.columns),
       ...ssimFaults(kind, prepared, image),
     ];
   },

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { byDiffusion, diffusionFaults, eitherWay, type ImageTask, imagePair } from "./by-diffusion.js";
 import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
 import { spreadOfSsim } from "./expected-spreads.js";
+import { imageOption } from "./own-image.js";
 import {
   channelFill,
   filledChannels,
@@ -18,7 +19,7 @@ import { trivialTranslation } from "./trivial/translation.js";
 
 const options = {
   /** The image that is shown; default: the cohort's reference. */
-  from: z.string().min(1).optional(),
+  from: imageOption,
   /** The image that is to be made of it. */
   to: z.string().min(1),
   channelFill,
