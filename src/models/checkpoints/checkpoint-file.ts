@@ -5,6 +5,7 @@ import { readSafetensors } from "../../native/safetensors.js";
 import { loadStored, type StoredTensor, type StoredType, storedTypes } from "../../native/stored-tensor.js";
 import type { Tensor } from "../../native/tensor.js";
 import { OpenedFile } from "./opened-file.js";
+import type { PickleTensor } from "./pickle-values.js";
 import { readSafetensorsShards } from "./safetensors-shards.js";
 import { findTensors, type Plain, plainDataOf } from "./state-dict.js";
 import { readTorchLegacy, readTorchZip, type TorchFile } from "./torch-files.js";
@@ -137,14 +138,12 @@ function ofTorch(
 }
 
 /** What of a choice stands in the description of a file. */
-const choiceOf = ({ chosen, how, alternatives, besides }: ChosenState<Shaped>) => ({
+const choiceOf = ({ chosen, how, alternatives, besides }: ChosenState<StoredTensor | PickleTensor>) => ({
   state: chosen.path,
   chosen: { how, alternatives },
   besides,
   withheld: chosen.withheld,
 });
-
-type Shaped = { shape: readonly number[] };
 
 /** Of a file without a dictionary of tensors: why there is none. */
 function noTensors(models: readonly string[], unknown: readonly string[]): string {

@@ -18,6 +18,15 @@ export interface KeyMap {
   readonly rules: readonly Rule[];
   /** Parameters of ours that such files never hold, as patterns: they keep the values that they have. */
   readonly absent?: readonly string[];
+  /** Names that only another network than the family's has: what is left of such a file would not be its encoder. */
+  readonly foreign?: readonly Foreign[];
+}
+
+export interface Foreign {
+  /** A pattern. */
+  readonly name: string;
+  /** What network has such tensors, in words. */
+  readonly means: string;
 }
 
 export interface Sign {
@@ -34,3 +43,6 @@ export interface Rule {
   /** Default: as our own tensors lie. */
   readonly layout?: Layout;
 }
+
+/** How our name for a tensor begins that stands in the file under another name already. */
+export const again = "again.";

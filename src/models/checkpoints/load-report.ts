@@ -117,7 +117,7 @@ export function describeMatch(
       shape,
       expected: isAbsentBy(match.keyMap, name),
     })),
-    leftOver: match.unexpected.map((name) => ({ name, shape: file.info(name).shape })),
+    leftOver: match.unexpected.map(({ name }) => ({ name, shape: file.info(name).shape })),
     misfits: match.misfits.map(({ parameter, from, shape, dtype, permuted }) => ({
       name: parameter.name,
       from,

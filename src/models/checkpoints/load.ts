@@ -13,7 +13,7 @@ import { describeMatch, type LoadReport, networkWords } from "./load-report.js";
 import { detectKeyMap, type Fit, type Match, matchKeys, parametersNamed } from "./matching.js";
 import { notLookedAt, orientationOf, permutedShapes } from "./orientation.js";
 import { probeFeatures, relativeChange } from "./probe.js";
-import { coverageRefusal, matchRefusals, withheldRefusals } from "./refusals.js";
+import { coverageRefusal, matchRefusals, otherEncoderRefusals, withheldRefusals } from "./refusals.js";
 
 /** What of a file of weights goes into a network, and how much of it there must be. */
 export interface LoadOptions {
@@ -132,6 +132,7 @@ function compare(network: Network, file: CheckpointFile, options: LoadOptions) {
   };
   const unfit = [
     ...matchRefusals(match, file.path),
+    ...otherEncoderRefusals(match, file.path, network),
     ...withheldRefusals(parametersNamed([...file.withheld.keys()], match.missing, keyMap), file, file.path),
     ...coverageRefusal(described, file, network, leastCoverage),
   ];

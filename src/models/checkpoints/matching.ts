@@ -1,7 +1,7 @@
 import type { ParameterInfo } from "../../native/network.js";
-import { elementsOf, type StoredType } from "../../native/stored-tensor.js";
+import { elementsOf, type StoredTensor, type StoredType } from "../../native/stored-tensor.js";
 import type { CheckpointFile } from "./checkpoint-file.js";
-import type { KeyMap, Rule } from "./key-map.js";
+import { again, type KeyMap, type Rule } from "./key-map.js";
 import { type Reading, readingOf, sameShape } from "./layouts.js";
 import { unwrap } from "./wrappers.js";
 
@@ -36,8 +36,8 @@ export interface Match {
   misfits: Misfit[];
   /** Parameters and buffers that no tensor of the file stands for. */
   missing: ParameterInfo[];
-  /** Tensors of the file that stand for no parameter. */
-  unexpected: string[];
+  /** Tensors of the file that stand for no parameter, and what we would call them. */
+  unexpected: { name: string; ours: string }[];
   /** Parameters that several tensors of the file stand for. */
   ambiguous: { parameter: string; from: string[] }[];
 }
@@ -82,12 +82,15 @@ export function matchKeys(file: Described, parameters: readonly ParameterInfo[],
     const { ours, rule } = renamed(inner.get(name) as string, rules);
     const parameter = candidatesOf(ours).flatMap((candidate) => own.get(candidate) ?? [])[0];
     if (parameter === undefined) {
-      match.unexpected.push(name);
+      match.unexpected.push({ name, ours });
       continue;
     }
     const known = sources.get(parameter.name);
     if (known) {
-      known.push(name);
+      // A network that is held in two places has each of its tensors under two names.
+      if (isSameTensor(file.stored(name), file.stored(known[0] as string)))
+        match.unexpected.push({ name, ours: `${again}${ours}` });
+      else known.push(name);
       continue;
     }
     sources.set(parameter.name, [name]);
@@ -104,6 +107,14 @@ export function matchKeys(file: Described, parameters: readonly ParameterInfo[],
     .map(([parameter, from]) => ({ parameter, from }));
   return match;
 }
+
+/** Whether two names stand for the same bytes, read in the same way. */
+const isSameTensor = (a: StoredTensor, b: StoredTensor): boolean =>
+  a.path === b.path &&
+  a.offset === b.offset &&
+  a.dtype === b.dtype &&
+  sameShape(a.shape, b.shape) &&
+  sameShape(a.strides, b.strides);
 
 /** The parameters that names stand for, each under its name in the file. */
 export function parametersNamed(

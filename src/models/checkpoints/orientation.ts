@@ -121,7 +121,8 @@ export async function orientationOf(
   match: Match,
   features: readonly number[],
 ): Promise<Orientation> {
-  const recorded = recordedIn(file);
+  // What a file records of one channel does not hold where that is shared out among several.
+  const recorded = match.fits.some(({ reading }) => reading.inflate === "channels") ? null : recordedIn(file);
   if (recorded === null) return turnedViews(match, file) ?? (await markOfSlices(match)) ?? untold;
   const agrees = (values: readonly number[]) => {
     const sample = sampleOf(values);

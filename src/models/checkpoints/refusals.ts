@@ -1,4 +1,5 @@
 import type { Network } from "../../native/network.js";
+import { architectureOf } from "../architectures/index.js";
 import type { CheckpointFile } from "./checkpoint-file.js";
 import { keyMaps } from "./key-maps/index.js";
 import type { LoadReport } from "./load-report.js";
@@ -22,6 +23,43 @@ export function matchRefusals({ misfits, ambiguous }: Match, path: string): stri
   const [twice] = ambiguous;
   if (twice) reasons.push(`${path} holds several tensors for ${twice.parameter}: ${some(twice.from)}.`);
   return reasons;
+}
+
+/**
+ * That a file's encoder is another one than the network's, though it holds all that the network asks for: it has blocks that
+ * the network lacks, or parts that the family never has. What was loaded of it would answer other than it does.
+ */
+export function otherEncoderRefusals(
+  { keyMap, unexpected, missing, fits, misfits }: Match,
+  path: string,
+  { spec }: Network,
+): string[] {
+  if (!("encoder" in spec)) return [];
+  for (const { name, means } of keyMap.foreign ?? []) {
+    const pattern = new RegExp(name);
+    const found = unexpected.filter(({ ours }) => pattern.test(ours)).map((tensor) => tensor.name);
+    if (found.length > 0)
+      return [
+        `${path} is of ${means}, which ${keyMap.family} does not have: ${some(found)}. Without them its encoder would answer ` +
+          "other than it was trained to. Export it as TorchScript (docs/encoders.md)",
+      ];
+  }
+  const { block } = architectureOf(spec.encoder).names;
+  const blockOf = (ours: string): string | null =>
+    block.exec(ours)?.[0] ?? block.exec(`encoder.${ours}`)?.[0] ?? null;
+  const own = [...missing, ...[...fits, ...misfits].map(({ parameter }) => parameter)];
+  const known = new Set(own.map(({ name }) => blockOf(name)));
+  const beyond = unexpected.filter(({ ours }) => {
+    const found = blockOf(ours);
+    return found !== null && !known.has(found);
+  });
+  if (beyond.length === 0) return [];
+  const blocks = new Set(beyond.map(({ ours }) => blockOf(ours)));
+  return [
+    `${path} holds ${blocks.size === 1 ? "a block" : `${blocks.size} blocks`} that the network lacks, such as ` +
+      `${beyond[0]?.name}: its encoder is larger than the one that is asked for. Expected the encoder that the file was made ` +
+      "from; inspect tells it.",
+  ];
 }
 
 /** Parameters that a file holds only as something that depends on a class that is not run. */

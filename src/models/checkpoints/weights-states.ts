@@ -10,6 +10,7 @@ const likely = [
   "model_state",
   "net",
   "network",
+  "network_weights",
   "weights",
   "teacher",
   "ema",
@@ -25,8 +26,16 @@ const neverWeights = /optim|scheduler|scaler|momentum|exp_avg/i;
 const sideBySide =
   /^(?:student|teacher|model|net|network|ema|model_ema|ema_model|net_ema|ema_net|teacher_model|averaged_model|swa_model)$/;
 
+/** Of a tensor, how large it is and where it lies: in a file, or in a storage that others may share. */
+interface Placed {
+  readonly shape: readonly number[];
+  readonly offset: number;
+  readonly path?: string;
+  readonly storage?: { readonly key: string };
+}
+
 /** Tensors by name, such as those of one network. */
-export interface TensorGroup<T extends { shape: readonly number[] }> {
+export interface TensorGroup<T extends Placed> {
   /** The keys that lead to it, joined by dots; empty where they are all that the file holds. */
   path: string;
   tensors: Map<string, T>;
@@ -43,7 +52,7 @@ export interface WeightsState {
 }
 
 /** The weights of a file, and what else could be taken for them. */
-export interface ChosenState<T extends { shape: readonly number[] }> {
+export interface ChosenState<T extends Placed> {
   chosen: TensorGroup<T>;
   how: WeightsChoice;
   /** Other sets that could be the weights: of at least half as many numbers, and not an optimiser's. */
@@ -60,7 +69,7 @@ export type WeightsChoice = "named" | "only" | "likeliest";
  *
  * @throws `BAD_INPUT` where there is none of that name
  */
-export function chooseState<T extends { shape: readonly number[] }>(
+export function chooseState<T extends Placed>(
   groups: readonly TensorGroup<T>[],
   path: string,
   named: string | undefined,
@@ -86,11 +95,17 @@ export function chooseState<T extends { shape: readonly number[] }>(
   return { chosen: chosen.group, how, alternatives, besides: others.map(words) };
 }
 
-const sizeOf = ({ tensors }: TensorGroup<{ shape: readonly number[] }>): number => {
+/** How many numbers a set has; a tensor of two names counts once. */
+function sizeOf({ tensors }: TensorGroup<Placed>): number {
+  const counted = new Set<string>();
   let sum = 0;
-  for (const { shape } of tensors.values()) sum += elementsOf(shape);
+  for (const { shape, offset, path, storage } of tensors.values()) {
+    const place = JSON.stringify([path ?? storage?.key, offset, shape]);
+    if (!counted.has(place)) sum += elementsOf(shape);
+    counted.add(place);
+  }
   return sum;
-};
+}
 
 /** How likely a set of tensors is the weights; above `likely.length` it is not. */
 function rankOf(path: string, elements: number, most: number): number {
@@ -122,7 +137,7 @@ function noSuchState(
  * Takes networks apart that one dictionary holds side by side, `student.…` and `teacher.…`: at least two of them share
  * half of their names. What belongs to neither is left with the first dictionary.
  */
-function takenApart<T extends { shape: readonly number[] }>(group: TensorGroup<T>): TensorGroup<T>[] {
+function takenApart<T extends Placed>(group: TensorGroup<T>): TensorGroup<T>[] {
   const parts = new Map<string, TensorGroup<T>>();
   const prefix = group.path === "" ? "" : `${group.path}.`;
   const placed = (name: string) => {
