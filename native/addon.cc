@@ -5,6 +5,7 @@
 #include "bridge/errors.h"
 #include "bridge/functions.h"
 #include "bridge/handles.h"
+#include "bridge/kept_memory.h"
 #include "bridge/memory_limit.h"
 #include "layers/numerics.h"
 #include "volumes/masks.h"
@@ -26,6 +27,7 @@ void add(Napi::Object exports, const char* name) {
 }
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
+  keep_tensor_memory();
   guarded(env, [] { limit_tensor_memory(); });
   settle_numerics();
   Environment::create(env);

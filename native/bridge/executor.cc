@@ -1,10 +1,19 @@
 #include "bridge/executor.h"
 
+#include <chrono>
 #include <map>
 #include <string>
 #include <thread>
 
+#include "bridge/kept_memory.h"
+
 namespace transfer_limits {
+namespace {
+
+// How long without anything to do.
+constexpr std::chrono::seconds kIdle(1);
+
+}  // namespace
 
 Executor& Executor::of(const torch::Device& device) {
   // Never destroyed: a thread that still works while the process ends must find its queue.
@@ -13,17 +22,19 @@ Executor& Executor::of(const torch::Device& device) {
   const std::lock_guard<std::mutex> lock(*mutex);
   Executor*& executor = (*executors)[device.str()];
   if (executor == nullptr) {
-    executor = new Executor(device.is_cpu() ? nullptr : std::make_unique<DeviceClock>(marks_on(device)));
+    executor = new Executor(device.is_cpu() ? nullptr : std::make_unique<DeviceClock>(marks_on(device)),
+                            /*keeps_memory=*/true);
   }
   return *executor;
 }
 
 Executor& Executor::of_files() {
-  static auto* executor = new Executor(nullptr);  // never destroyed, as above
+  static auto* executor = new Executor(nullptr, /*keeps_memory=*/false);  // never destroyed, as above
   return *executor;
 }
 
-Executor::Executor(std::unique_ptr<DeviceClock> clock) : clock_(std::move(clock)) {
+Executor::Executor(std::unique_ptr<DeviceClock> clock, bool keeps_memory)
+    : clock_(std::move(clock)), keeps_memory_(keeps_memory) {
   std::thread([this] { run(); }).detach();
 }
 
@@ -40,7 +51,13 @@ void Executor::run() {
     std::function<void()> task;
     {
       std::unique_lock<std::mutex> lock(mutex_);
-      wake_.wait(lock, [this] { return !tasks_.empty(); });
+      const auto asked = [this] { return !tasks_.empty(); };
+      if (keeps_memory_ && !wake_.wait_for(lock, kIdle, asked)) {
+        lock.unlock();
+        give_back_kept_memory();
+        lock.lock();
+      }
+      wake_.wait(lock, asked);
       task = std::move(tasks_.front());
       tasks_.pop_front();
     }

@@ -24,13 +24,14 @@ class Executor {
   DeviceClock* clock() { return clock_.get(); }
 
  private:
-  explicit Executor(std::unique_ptr<DeviceClock> clock);
+  Executor(std::unique_ptr<DeviceClock> clock, bool keeps_memory);
   void run();
 
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::function<void()>> tasks_;
   std::unique_ptr<DeviceClock> clock_;
+  bool keeps_memory_;  // between its tasks, for coming tensors: kept_memory.h
 };
 
 }  // namespace transfer_limits

@@ -13,6 +13,7 @@
 #include <fstream>
 #include <string>
 
+#include "bridge/kept_memory.h"
 #include "error.h"
 
 namespace transfer_limits {
@@ -20,12 +21,12 @@ namespace {
 
 constexpr const char* kLimitVariable = "TRANSFER_LIMITS_TENSOR_BYTES";
 
-// Hands requests on to LibTorch's own allocator as long as all that is held stays within a limit. There is one alone, and
+// Hands requests on to the allocator before it as long as all that is held stays within a limit. There is one alone, and
 // it is never destroyed: tensors may outlive everything else.
 class LimitedAllocator final : public c10::Allocator {
  public:
   static LimitedAllocator* create(int64_t limit) {
-    own_ = new LimitedAllocator(c10::GetDefaultCPUAllocator(), limit);
+    own_ = new LimitedAllocator(c10::GetCPUAllocator(), limit);
     c10::SetCPUAllocator(own_, /*priority=*/100);
     return own_;
   }
@@ -97,6 +98,7 @@ int64_t bytes_in_proc(const char* path, const std::string& key) {
 void limit_tensor_memory() { limited(); }
 
 int64_t free_cpu_memory() {
+  give_back_kept_memory();
   int64_t result = bytes_in_proc("/proc/meminfo", "MemAvailable:");
   rlimit limit{};
   if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {

@@ -10,7 +10,7 @@ namespace transfer_limits {
 void limit_tensor_memory();
 
 // Bytes that could still be had on the CPU: on the machine without swapping, within the process's own limit of
-// addresses, and within the one above.
+// addresses, and within the one above. What is kept for coming tensors is given back first.
 int64_t free_cpu_memory();
 
 }  // namespace transfer_limits
