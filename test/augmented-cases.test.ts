@@ -55,6 +55,8 @@ const diffusion = {
 } as const;
 const superResolution = {
   kind: "super-resolution",
+  axis: "depth",
+  factor: 2,
   downsampling: "average",
   channelFill,
   strategies: ["direct", "diffusion"],

@@ -215,7 +215,7 @@ describe("a study file", () => {
       "an odd depth for super-resolution",
       sound.replace("32, 16]", "32, 15]"),
       "cohort.voxels[2]",
-      "even depth",
+      "a depth that is a multiple of 2",
       "15",
     ],
     ["a depth too small for SSIM", sound.replace("32, 16]", "32, 10]"), "cohort.voxels[2]", "at least 11"],

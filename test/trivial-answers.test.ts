@@ -25,17 +25,17 @@ describe("interpolation of missing slices", () => {
     "is NumPy's linear and SciPy's natural cubic one, of $slices slices from $first on",
     ({ slices, first, coarse, ...expected }) => {
       for (const method of ["linear", "cubic"] as const) {
-        const fine = interpolateSlices(Float32Array.from(coarse), slices, first, method);
+        const fine = interpolateSlices(Float32Array.from(coarse), slices, 2, first, method);
         expect(largestDifference(fine, expected[method])).toBeLessThan(1e-6);
       }
     },
   );
 
   it("gives a ramp back between its slices, and repeats the only slice there is", () => {
-    const ramp = interpolateSlices(Float32Array.of(0.5, 2.5, 4.5, 6.5), 4, 0.5, "cubic");
+    const ramp = interpolateSlices(Float32Array.of(0.5, 2.5, 4.5, 6.5), 4, 2, 0.5, "cubic");
     expect(largestDifference(ramp, [0.5, 1, 2, 3, 4, 5, 6, 6.5])).toBeLessThan(1e-6);
     for (const method of ["linear", "cubic"] as const)
-      expect([...interpolateSlices(Float32Array.of(3, 5), 1, 0.5, method)]).toEqual([3, 5, 3, 5]);
+      expect([...interpolateSlices(Float32Array.of(3, 5), 1, 2, 0.5, method)]).toEqual([3, 5, 3, 5]);
   });
 });
 

@@ -1,26 +1,50 @@
 export type Interpolation = "linear" | "cubic";
 
 /**
- * Twice as many slices, by interpolation along the depth: `linear`, or by the natural cubic spline through all slices of a
- * voxel's column. Beyond the first and the last slice the value is theirs.
+ * `factor` times as many voxels along one axis of a volume, as `interpolateSlices` does along its first.
+ *
+ * @param first where the first voxel lies, in voxels of the result: (factor - 1) / 2 where each is the mean of `factor`
+ */
+export function interpolateAlong(
+  axis: number,
+  coarse: Float32Array,
+  shape: readonly number[],
+  factor: number,
+  first: number,
+  method: Interpolation,
+): Float32Array {
+  const count = shape[axis] as number;
+  const size = shape.slice(axis).reduce((product, extent) => product * extent, 1);
+  const fine = new Float32Array(factor * coarse.length);
+  for (let from = 0; from < coarse.length; from += size) {
+    const part = coarse.subarray(from, from + size);
+    fine.set(interpolateSlices(part, count, factor, first, method), factor * from);
+  }
+  return fine;
+}
+
+/**
+ * `factor` times as many slices, by interpolation along the depth: `linear`, or by the natural cubic spline through all slices
+ * of a voxel's column. Beyond the first and the last slice the value is theirs.
  *
  * Loops over voxels, as each of its few passes over a case takes less than the copies that a native call would need.
  *
  * @param coarse slices in row-major order
  * @param slices how many
- * @param first where the first of them lies, in slices of the result: 0.5 where each is the mean of two
+ * @param first where the first of them lies, in slices of the result
  */
 export function interpolateSlices(
   coarse: Float32Array,
   slices: number,
+  factor: number,
   first: number,
   method: Interpolation,
 ): Float32Array {
   const size = coarse.length / slices;
   const bends = method === "cubic" ? secondDerivatives(coarse, slices) : null;
-  const fine = new Float32Array(2 * coarse.length);
-  for (let slice = 0; slice < 2 * slices; slice++) {
-    const at = Math.min(Math.max((slice - first) / 2, 0), slices - 1);
+  const fine = new Float32Array(factor * coarse.length);
+  for (let slice = 0; slice < factor * slices; slice++) {
+    const at = Math.min(Math.max((slice - first) / factor, 0), slices - 1);
     const below = Math.min(Math.floor(at), Math.max(slices - 2, 0));
     const above = Math.min(below + 1, slices - 1);
     const u = at - below;
