@@ -14,6 +14,7 @@ const order = [
   "alignment",
   "statistics",
   "study",
+  "slurm",
   "report",
   "bench",
   "cli",

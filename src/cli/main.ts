@@ -5,8 +5,10 @@ import { ownCommand } from "../common/own-commands.js";
 import { reportFailure } from "./answer.js";
 import { addAlign } from "./commands/align.js";
 import { addBench } from "./commands/bench.js";
+import { addCancel } from "./commands/cancel.js";
 import { addCell } from "./commands/cell.js";
 import { addCheck } from "./commands/check.js";
+import { addCollect } from "./commands/collect.js";
 import { addDemo } from "./commands/demo.js";
 import { addDoctor } from "./commands/doctor.js";
 import { addEmbed } from "./commands/embed.js";
@@ -18,6 +20,7 @@ import { addPretrain } from "./commands/pretrain.js";
 import { addReport } from "./commands/report.js";
 import { addRun } from "./commands/run.js";
 import { addSimulate } from "./commands/simulate.js";
+import { addStatus } from "./commands/status.js";
 
 const { version, description } = JSON.parse(
   readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
@@ -36,6 +39,9 @@ for (const add of [
   addPlan,
   addPrepare,
   addCell,
+  addCollect,
+  addStatus,
+  addCancel,
   addCheck,
   addForecast,
   addReport,

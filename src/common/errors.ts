@@ -18,6 +18,7 @@
  * - `BUSY`: another process works in the same study folder.
  * - `TAKEN_OVER`: another process has taken this one's work over, as it gave no sign of life for too long.
  * - `NOT_READY`: what the work starts from is not there yet; the message says what to run first.
+ * - `SLURM`: Slurm is not here, does not answer, or refused a job; the message carries its own words.
  * - `WORKER_DIED`: a worker process ended without a result.
  * - `INTERNAL`: a mistake of ours, or of LibTorch; please report it.
  */
@@ -38,6 +39,7 @@ export type ErrorCode =
   | "BUSY"
   | "TAKEN_OVER"
   | "NOT_READY"
+  | "SLURM"
   | "WORKER_DIED"
   | "INTERNAL";
 

@@ -14,10 +14,13 @@ const installedAs = "transfer-limits";
  * projects do, and otherwise, as in a checkout, Node with the program's path.
  */
 export const ownCommand = (...words: string[]): string =>
-  [callFrom(workingFolder()), ...words.map(inShell)].join(" ");
+  [callFrom(workingFolder()), ...words.map(wordInShell)].join(" ");
 
 /** The call that this process was started by, to be made once more. */
 export const sameCommand = (): string => ownCommand(...process.argv.slice(2));
+
+/** The words that start this program from any folder: for scripts that run later, and on other machines. */
+export const ownProgram = (): string[] => [process.execPath, program];
 
 /** Builds the addon, for the CPU or with CUDA. */
 export const buildCommand = (flavour: "cpu" | "cuda" = "cpu"): string =>
@@ -29,7 +32,8 @@ function callFrom(folder: string | null): string {
   return nodeCall(program, folder);
 }
 
-const nodeCall = (file: string, folder: string | null): string => `node ${inShell(shortest(file, folder))}`;
+const nodeCall = (file: string, folder: string | null): string =>
+  `node ${wordInShell(shortest(file, folder))}`;
 
 /** The path from the folder, for files inside it; otherwise the absolute one. */
 function shortest(file: string, folder: string | null): string {
@@ -72,5 +76,6 @@ function workingFolder(): string | null {
   }
 }
 
-const inShell = (word: string): string =>
+/** A word as a shell takes it for that word. */
+export const wordInShell = (word: string): string =>
   /^[\w./:=,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;

@@ -5,7 +5,7 @@ import { freeMemoryOf, memoryWith, type Placeable } from "./devices.js";
 import type { Study } from "./schema.js";
 
 /** Estimates are right within about this factor: a cell estimated at so many times the memory cannot fit. */
-const uncertainty = 2;
+export const uncertainty = 2;
 
 /** A cell whose estimated memory is more than its device has. */
 export interface LargeCell {

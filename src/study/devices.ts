@@ -135,8 +135,14 @@ export function absentInWords(device: string): string {
 
 /** The study, on the devices that were asked for. @throws `BAD_CONFIG` where they are not there, or do not go together */
 export function withDevices(study: Study, asked: readonly string[] | undefined): Study {
+  const chosen = onDevices(study, asked);
+  checkDevices(chosen.execution.devices as string[]);
+  return chosen;
+}
+
+/** The same where the devices are another machine's. */
+export function onDevices(study: Study, asked?: readonly string[]): Study {
   const { device, devices = [device] } = study.execution;
   const chosen = asked ?? devices;
-  checkDevices(chosen);
   return { ...study, execution: { ...study.execution, device: chosen[0] as string, devices: [...chosen] } };
 }

@@ -90,8 +90,8 @@ export async function openJob(
   return { study, cell, cohort: divisionOf(cohort, cell.seed), threads: job.threads, weights: job.weights };
 }
 
-/** The study as it was prepared. */
-async function readStudy(folder: string): Promise<Study> {
+/** The study as it was prepared. @throws `NOT_READY`, `BAD_FILE` */
+export async function readStudy(folder: string): Promise<Study> {
   const path = studyPaths(folder).resolved;
   const read = await readPrepared(path);
   if (read === null) throw notPrepared(folder, "it has no study.resolved.json");

@@ -14,6 +14,8 @@ export interface RunCellOptions {
   /** Stops it after the present step; working on it again goes on from its last epoch. */
   signal: AbortSignal;
   onProgress(event: StudyEvent): void;
+  /** Where several cells are worked on one after the other: processes that start ahead, with the job's threads. */
+  workers?: WorkerPool;
 }
 
 /** What became of a cell. */
@@ -37,7 +39,7 @@ export interface CellAnswer {
 export async function runCell(
   folderGiven: string,
   id: string,
-  { device, signal, onProgress }: RunCellOptions,
+  { device, signal, onProgress, workers: shared }: RunCellOptions,
 ): Promise<CellAnswer> {
   const folder = resolve(folderGiven);
   return withCodedErrors(async () => {
@@ -45,7 +47,8 @@ export async function runCell(
     const place = device ?? job.device;
     checkDevices([place]);
     const { study, cell } = await openJob(folder, job, place);
-    using workers = new WorkerPool(job.threads, 1);
+    using own = shared === undefined ? new WorkerPool(job.threads, 1) : null;
+    const workers = shared ?? (own as WorkerPool);
     const label = labelOf(cell);
     const started = performance.now();
     const outcome = await attemptCell({ study, cell, device: place, workers, signal, tell: onProgress });

@@ -31,12 +31,12 @@ import { refuseChanges } from "./changes.js";
 import { refuseTooLarge } from "./check-memory.js";
 import { differingCases, preparedCases, readCohort, type StudyCohort, writeCohort } from "./cohort-file.js";
 import { ResultsCollector } from "./collect.js";
-import { DevicePool, withDevices } from "./devices.js";
+import { DevicePool, onDevices, withDevices } from "./devices.js";
 import { writeJobs } from "./job.js";
 import { checkStudy } from "./load.js";
 import { type PlannedCell, planStudy, type StudyPlan } from "./plan.js";
 import { prepareStudyCohort } from "./prepare.js";
-import { runSchedule, type Settled } from "./schedule.js";
+import { failedStart, runSchedule, type Settled } from "./schedule.js";
 import type { Study, StudyInput } from "./schema.js";
 import { SessionLog } from "./sessions.js";
 import { TimeLeft } from "./time-left.js";
@@ -55,8 +55,11 @@ export interface RunOptions {
   jobs?: number;
   /** Devices that cells are handed out to, instead of `execution.devices` or `execution.device`. */
   devices?: readonly string[];
-  /** Only these cells, or none: the rest stays pending, and can be worked on one by one (the command `cell`). */
-  only?: "pretraining" | "preparation";
+  /**
+   * Only these cells, or none: the rest stays pending, and can be worked on one by one (the command `cell`). `preparation`
+   * readies all of them to be tried, `collection` gathers what became of them; neither needs the study's devices.
+   */
+  only?: "pretraining" | "preparation" | "collection";
 }
 
 /**
@@ -76,12 +79,14 @@ export async function runStudy(study: Study | StudyInput, options: RunOptions = 
   if (options.onProgress !== undefined) requireCallback(options.onProgress, "onProgress");
   const listener = new Listener(options);
   if (options.devices !== undefined) requireList(options.devices, "devices", "an array of devices");
-  if (options.only !== undefined && options.only !== "pretraining" && options.only !== "preparation")
-    throw expected('"pretraining" or "preparation"', "only", options.only);
+  if (options.only !== undefined && !parts.includes(options.only))
+    throw expected('"pretraining", "preparation" or "collection"', "only", options.only);
+  const worksOnNone = options.only === "preparation" || options.only === "collection";
   if (options.jobs !== undefined && !(Number.isSafeInteger(options.jobs) && options.jobs >= 1)) {
     throw expected("a whole number of at least 1", "jobs", options.jobs);
   }
-  const checked = withDevices(await checkStudy(study), options.devices);
+  const sound = await checkStudy(study);
+  const checked = worksOnNone ? onDevices(sound, options.devices) : withDevices(sound, options.devices);
   const folder = checked.execution.output;
   const liveBefore = Tensor.live;
   try {
@@ -104,6 +109,8 @@ export async function runStudy(study: Study | StudyInput, options: RunOptions = 
     }
   }
 }
+
+const parts: readonly unknown[] = ["pretraining", "preparation", "collection"];
 
 async function runLocked(
   study: Study,
@@ -130,14 +137,16 @@ async function runLocked(
   const done = new Set(finished.keys());
   const basisOfEach = new Map([...finished].map(([id, { basis }]) => [id, basis]));
   const cells = plan.cells.filter(({ kind }) => only !== "pretraining" || kind === only);
-  refuseTooLarge(
-    study,
-    cells.filter(({ id }) => !done.has(id)),
-  );
+  // What is prepared here may run where there is more memory.
+  if (only !== "preparation" && only !== "collection")
+    refuseTooLarge(
+      study,
+      cells.filter(({ id }) => !done.has(id)),
+    );
   const alreadyDone = cells.filter(({ id }) => done.has(id)).length;
   const sessions = await SessionLog.open(folder, onDamage);
   const isUnfinished = alreadyDone < cells.length;
-  const isWork = isUnfinished && only !== "preparation";
+  const isWork = isUnfinished && only !== "preparation" && only !== "collection";
   if (isWork || damages.length > 0) sessions.begin({ devices, threads, jobs }, damages);
   await removeLeftovers(folder, study.execution.cache, done);
   using workers = new WorkerPool(threads, isWork ? cells.length - alreadyDone : 0);
@@ -152,13 +161,14 @@ async function runLocked(
   });
 
   await writeJobs(plan.cells, { study, cohort, threads, weights });
-  for (const { id } of cells) if (!done.has(id)) await removeFailure(folder, id);
+  if (only === "collection") await failWithoutStart(folder, cells, done);
+  else for (const { id } of cells) if (!done.has(id)) await removeFailure(folder, id);
   onProgress({ kind: "plan", cells: cells.map(labelOf), alreadyDone });
 
   const collector = new ResultsCollector(study, plan, cohort, threads, sessions);
   const results = isWork ? null : await collector.write(signal);
   if (isWork) await collector.writeSoFar();
-  if (results !== null && only === "preparation") return results;
+  if (results !== null && (only === "preparation" || only === "collection")) return results;
   const timeLeft = new TimeLeft(cells, done, jobs);
   /** Cells side by side may look at one encoder both. */
   const toldOf = new Set<string>();
@@ -220,6 +230,24 @@ async function runLocked(
     return runLocked(study, asked, lock, signal, onProgress);
   await lock.requireHeld();
   return results ?? (await collector.write(signal));
+}
+
+/** What starts from a cell that failed has failed too, without anybody having tried it. */
+async function failWithoutStart(
+  folder: string,
+  cells: readonly PlannedCell[],
+  done: ReadonlySet<string>,
+): Promise<void> {
+  for (const { id, dependsOn } of cells) {
+    if (done.has(id) || (await readFailure(folder, id)) !== null) continue;
+    for (const start of dependsOn) {
+      const failure = done.has(start) ? null : await readFailure(folder, start);
+      if (failure === null) continue;
+      const reason = failedStart(start, failure.reason);
+      await recordFailure(folder, { id, code: "WORKER_DIED", reason });
+      break;
+    }
+  }
 }
 
 /**

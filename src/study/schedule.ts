@@ -79,7 +79,7 @@ export async function runSchedule(cells: readonly PlannedCell[], schedule: Sched
       const broken = cell.dependsOn.find((id) => failed.has(id));
       if (broken === undefined) continue;
       waiting.delete(cell.id);
-      const reason = `It starts from ${broken}, which failed: ${failed.get(broken)}`;
+      const reason = failedStart(broken, failed.get(broken) as string);
       settle(cell, { kind: "failed", code: "WORKER_DIED", reason });
     }
     const ready = [...waiting.values()]
@@ -106,6 +106,10 @@ export async function runSchedule(cells: readonly PlannedCell[], schedule: Sched
     }
   }
 }
+
+/** Why a cell cannot be worked on whose start failed. */
+export const failedStart = (id: string, reason: string): string =>
+  `It starts from ${id}, which failed: ${reason}`;
 
 /** Of each cell, its own cost and that of the costliest chain of cells that wait for it. */
 function priorities(cells: readonly PlannedCell[]): Map<string, number> {

@@ -25,6 +25,7 @@ import { augmentationSchema } from "../tasks/augmentation.js";
 import { diffusionOptions } from "../tasks/by-diffusion.js";
 import type { TaskDefinition } from "../tasks/definition.js";
 import { type DefinitionOf, definitionOf, type TaskKind, taskKinds } from "../tasks/index.js";
+import { slurmSchema } from "./slurm-settings.js";
 
 const fileName = z
   .string()
@@ -358,6 +359,10 @@ export const studySchema = section({
       .array(z.string().regex(/^(cpu|cuda(:\d+)?)$/, 'expected "cpu", "cuda" or "cuda:N"'))
       .min(1)
       .optional(),
+    /** Who hands cells out with the command `run`: this machine, or Slurm. `runStudy` is always this machine. */
+    engine: z.enum(["local", "slurm"]).default("local"),
+    /** How Slurm is asked for jobs. */
+    slurm: slurmSchema.prefault({}),
     /** Cells that run side by side. */
     jobs: z.int().min(1).max(256).default(1),
     /** Threads of each; null: the machine's cores divided among the jobs, kept when the study is continued. */

@@ -44,6 +44,9 @@ process.on("message", (message: ToWorker) => {
 process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
 // Ctrl-C reaches the whole group of processes; whoever started this one decides what it means and says so.
 process.on("SIGINT", () => {});
+// So do those by which Slurm ends a job.
+process.on("SIGTERM", () => {});
+process.on("SIGUSR1", () => {});
 
 try {
   buildInfo();

@@ -17,12 +17,14 @@ export function addPrepare(program: Command): void {
       answer(options, async () => {
         const { loadStudy } = await import("../../study/load.js");
         const { planStudy } = await import("../../study/plan.js");
-        const { withDevices } = await import("../../study/devices.js");
+        const { onDevices, withDevices } = await import("../../study/devices.js");
         const { runStudy } = await import("../../study/run.js");
         const { abortOnInterrupt } = await import("../interrupt.js");
         const { createProgressView } = await import("../progress-view.js");
         const { plannedCells } = await import("../planned-cells.js");
-        const study = withDevices(await loadStudy(path), devices);
+        // A study's own devices may be another machine's.
+        const loaded = await loadStudy(path);
+        const study = devices === undefined ? onDevices(loaded) : withDevices(loaded, devices);
         const { signal, dispose } = abortOnInterrupt();
         const view = createProgressView(process.stderr);
         try {

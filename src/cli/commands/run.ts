@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { TransferLimitsError } from "../../common/errors.js";
 import { answer } from "../answer.js";
 import { devicesOption } from "../devices-option.js";
 import { examples } from "../examples.js";
@@ -18,19 +19,52 @@ export function addRun(program: Command): void {
       wholeNumber(1),
     )
     .addOption(devicesOption())
+    .option("--slurm", "submit what is missing to Slurm, and return; as execution.engine: slurm does")
+    .option("--no-slurm", "run it here, whatever execution.engine says")
+    .option("--dry-run", "with Slurm: write the scripts, and submit nothing")
     .option("--json", "write one JSON document to stdout")
-    .addHelpText("after", examples("run study.yaml"))
-    .action(
-      (path: string, { jobs, devices, ...options }: { jobs?: number; devices?: string[]; json?: boolean }) =>
-        answer(options, async () => {
-          const { loadStudy } = await import("../../study/load.js");
-          const { planStudy } = await import("../../study/plan.js");
-          const { planWarnings } = await import("../../study/plan-warnings.js");
-          const { withDevices } = await import("../../study/devices.js");
-          const study = withDevices(await loadStudy(path), devices);
-          for (const warning of planWarnings(study, planStudy(study), null))
-            process.stderr.write(`warning: ${printable(warning)}\n`);
-          return runWithProgress(study, jobs === undefined ? {} : { jobs });
-        }),
+    .addHelpText("after", examples("run study.yaml", "run study.yaml --slurm --dry-run"))
+    .action((path: string, { jobs, devices, slurm, dryRun, ...options }: Options) =>
+      answer(options, async () => {
+        const { loadStudy } = await import("../../study/load.js");
+        const { planStudy } = await import("../../study/plan.js");
+        const { planWarnings } = await import("../../study/plan-warnings.js");
+        const { onDevices, withDevices } = await import("../../study/devices.js");
+        const loaded = await loadStudy(path);
+        const onSlurm = slurm ?? loaded.execution.engine === "slurm";
+        refuseTogether({ jobs, devices, dryRun }, onSlurm);
+        const study = onSlurm ? onDevices(loaded) : withDevices(loaded, devices);
+        for (const warning of onSlurm ? [] : planWarnings(study, planStudy(study), null))
+          process.stderr.write(`warning: ${printable(warning)}\n`);
+        if (!onSlurm) return runWithProgress(study, jobs === undefined ? {} : { jobs });
+        const { submitWithSummary } = await import("../submit-summary.js");
+        return submitWithSummary(study, dryRun ?? false);
+      }),
+    );
+}
+
+interface Options {
+  jobs?: number;
+  devices?: string[];
+  slurm?: boolean;
+  dryRun?: boolean;
+  json?: boolean;
+}
+
+/** Slurm says how many jobs run, and on which devices. */
+function refuseTogether(
+  { jobs, devices, dryRun }: { jobs?: unknown; devices?: unknown; dryRun?: boolean | undefined },
+  onSlurm: boolean,
+): void {
+  const spare = jobs !== undefined ? "--jobs" : devices !== undefined ? "--devices" : null;
+  if (onSlurm && spare !== null)
+    throw new TransferLimitsError(
+      "BAD_CONFIG",
+      `Expected ${spare} without Slurm, which says itself how many jobs run and where: see execution.slurm, or add --no-slurm`,
+    );
+  if (!onSlurm && dryRun)
+    throw new TransferLimitsError(
+      "BAD_CONFIG",
+      "Expected --slurm, or execution.engine: slurm, beside --dry-run, which writes its scripts; `plan` lists what would run",
     );
 }

@@ -1,0 +1,451 @@
+import { execFile } from "node:child_process";
+import { mkdir, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { writeFileAtomically, writeJson } from "../common/atomic-file.js";
+import { describe, messageOf, TransferLimitsError } from "../common/errors.js";
+import { whileLocked } from "../common/lock.js";
+import { readSealedJson, writeSealedJson } from "../common/sealed-json.js";
+import { isThere } from "../common/set-aside.js";
+import { studyPaths } from "../results/paths.js";
+import { digest } from "../study/basis.js";
+import { readCell, readPretraining, removeFailure } from "../study/cell-folder.js";
+import { comparable } from "../study/changes.js";
+import { openJob, readJob } from "../study/job.js";
+import { type PlannedCell, planStudy } from "../study/plan.js";
+import type { Study } from "../study/schema.js";
+import { removeAttempts } from "./attempts.js";
+import { askSlurm } from "./client.js";
+import { isOnGpu, memoryMegabytesOf, minutesOf, packedSeconds, secondsOf } from "./estimates.js";
+import { type ArrayJob, layOut } from "./layout.js";
+import { type Limits, readLimits, usualLimits } from "./limits.js";
+import { jobName, jobPrefix, slurmPaths, submissionsOf } from "./paths.js";
+import { type QueuedTask, readQueue } from "./queue.js";
+import { noteJob, readSubmissions, type Submission } from "./record.js";
+import {
+  arrayScript,
+  collectScript,
+  type Dependency,
+  dependencyOption,
+  type JobToSubmit,
+  minutesOfTime,
+  prepareScript,
+  referenceTo,
+  type ScriptContext,
+  setupScript,
+  submitScript,
+} from "./scripts.js";
+
+/** A job that was submitted, or whose script was written. */
+export interface SubmittedJob {
+  script: string;
+  /** Its id in Slurm; null where its script was only written. */
+  job: string | null;
+  /** Null for a job that is no array. */
+  tasks: number | null;
+  cells: number;
+  memoryMegabytes: number | null;
+  minutes: number | null;
+  /** What it waits for, as Slurm is told; null: nothing. */
+  dependency: string | null;
+}
+
+/** What `run --slurm` did. */
+export interface SubmittedStudy {
+  /** Where the scripts lie; null where nothing is missing. */
+  folder: string | null;
+  jobs: SubmittedJob[];
+  /** So many cells are done, or wait and run already. */
+  done: number;
+  underWay: number;
+  /** Cells for which the queue has no room: they are submitted when this is called again. */
+  left: string[];
+  /** Why limits are not the cluster's. */
+  warnings: string[];
+}
+
+/**
+ * Submits what is missing of a study to Slurm: its preparation, its cells as arrays of tasks, and the job that gathers what
+ * they leave. What waits or runs already is not submitted again.
+ *
+ * @param dryRun writes the scripts alone
+ * @throws `SLURM`, `BAD_CONFIG`; `BUSY` where another process submits
+ */
+export async function submitStudy(
+  asked: Study,
+  { dryRun = false }: { dryRun?: boolean } = {},
+): Promise<SubmittedStudy> {
+  refuseFolder(asked.execution.output);
+  const paths = slurmPaths(asked.execution.output);
+  await mkdir(paths.all, { recursive: true });
+  const work = async () => new Submitting(await withThreads(asked), dryRun).submit();
+  return whileLocked(paths.lock, work, { what: paths.all });
+}
+
+/** What a cluster says of a study, as it is now. */
+interface Known {
+  limits: Limits;
+  queue: QueuedTask[];
+  earlier: Submission[];
+  warnings: string[];
+}
+
+class Submitting {
+  readonly #folder: string;
+  readonly #prefix: string;
+
+  constructor(
+    private readonly study: Study,
+    private readonly dryRun: boolean,
+  ) {
+    this.#folder = study.execution.output;
+    this.#prefix = jobPrefix(study.name, this.#folder);
+  }
+
+  async submit(): Promise<SubmittedStudy> {
+    const { cells } = planStudy(this.study);
+    const known = await this.#askCluster();
+    const live = cellsUnderWay(known.queue, known.earlier);
+    const done = await this.#done(cells);
+    const missing = cells.filter(({ id }) => !done.has(id) && !live.has(id));
+    const beside = (script: string) =>
+      known.queue.filter((one) => one.script === script && isLive(one, known));
+    const counts = {
+      done: done.size,
+      underWay: cells.filter(({ id }) => live.has(id) && !done.has(id)).length,
+      warnings: known.warnings,
+    };
+    const [collecting] = beside("collect");
+    const isGathered = missing.length === 0 && (collecting !== undefined || (await this.#isGathered()));
+    if (isGathered) return { folder: null, jobs: [], left: [], ...counts };
+
+    const sized = await this.#sized(missing, done, known.limits);
+    const { arrays, left } = layOut(sized, {
+      arraySize: known.limits.arraySize,
+      packedSeconds: packedSeconds(this.#mostMinutes(known.limits)),
+      // One place for preparing, one for gathering.
+      tasks: known.limits.jobs - known.queue.length - 2,
+      live,
+    });
+    const [preparing] = beside("prepare");
+    const prepare =
+      preparing === undefined && !(await this.#isPrepared(cells)) && missing.length > 0 ? "prepare" : null;
+    const waitsFor = prepare ?? preparing?.id;
+    const jobs: JobToSubmit[] = [
+      ...(prepare === null
+        ? []
+        : [
+            {
+              script: prepare,
+              after: { ok: [], any: collecting?.state === "RUNNING" ? [collecting.id] : [] },
+            },
+          ]),
+      ...arrays.map(({ name, after }) => ({
+        script: name,
+        after: {
+          ok: after.length > 0 ? after.map(referenceTo) : waitsFor === undefined ? [] : [waitsFor],
+          any: [],
+        },
+      })),
+      {
+        script: "collect",
+        after: {
+          ok: [],
+          any: [
+            ...(arrays.length === 0 && waitsFor !== undefined ? [waitsFor] : arrays.map(({ name }) => name)),
+            ...new Set(
+              [...live].filter(([id]) => !done.has(id)).map(([, job]) => job.split("_")[0] as string),
+            ),
+            ...(collecting?.state === "RUNNING" ? [collecting.id] : []),
+          ],
+        },
+      },
+    ];
+    const context = await this.#write(arrays, jobs, known.limits);
+    const described = jobs.map(({ script }) => this.#describe(script, arrays, known.limits));
+    if (this.dryRun) return { folder: context.paths.folder, jobs: described, left, ...counts };
+
+    for (const id of arrays.flatMap(({ tasks }) => tasks.flat())) {
+      await removeFailure(this.#folder, id);
+      await removeAttempts(this.#folder, id);
+    }
+    // What waits to gather is superseded: the new one waits for all that the old one waits for.
+    if (collecting?.state === "PENDING") await askSlurm("scancel", [collecting.id]);
+    const submitted = await this.#submit(jobs, context);
+    return {
+      folder: context.paths.folder,
+      jobs: described.map((job, index) => ({ ...job, ...submitted[index] })),
+      left,
+      ...counts,
+    };
+  }
+
+  /** Two questions on the first call of a day, one on each later one. */
+  async #askCluster(): Promise<Known> {
+    const earlier = await readSubmissions(this.#folder);
+    const { partition } = this.study.execution.slurm;
+    let limitsAreRead = false;
+    try {
+      const limits = await readLimits(this.#folder, partition);
+      limitsAreRead = true;
+      if (limits.arraySize === 0)
+        throw new TransferLimitsError(
+          "SLURM",
+          "This cluster has no arrays of jobs (MaxArraySize is 0), as which cells are submitted. Feed them one by one: " +
+            "`plan --json` has the command of each",
+        );
+      const isSubmitted = earlier.some(({ jobs }) => jobs.size > 0);
+      const queue = isSubmitted ? await readQueue(this.#prefix) : [];
+      return { limits, queue, earlier, warnings: [] };
+    } catch (error) {
+      if (!this.dryRun || limitsAreRead) throw error;
+      const [why] = messageOf(error).split("\n");
+      const warning =
+        `Slurm cannot be asked here: its usual limits are taken (arrays of ${usualLimits.arraySize}), and no job to wait ` +
+        `or run. ${why}`;
+      return { limits: usualLimits, queue: [], earlier, warnings: [warning] };
+    }
+  }
+
+  async #done(cells: readonly PlannedCell[]): Promise<Set<string>> {
+    const paths = studyPaths(this.#folder);
+    const done = new Set<string>();
+    for (const { id } of cells) if (await isThere(paths.cell(id))) done.add(id);
+    return done;
+  }
+
+  async #isGathered(): Promise<boolean> {
+    const paths = studyPaths(this.#folder);
+    const found = await readSealedJson<{ complete?: unknown }>(paths.results);
+    return found.state === "sound" && found.value.complete === true && (await isThere(paths.report));
+  }
+
+  /** Whether there is a job for each cell, for this very study. */
+  async #isPrepared(cells: readonly PlannedCell[]): Promise<boolean> {
+    const { device, threads } = this.study.execution;
+    try {
+      for (const { id } of cells) {
+        const job = await readJob(this.#folder, id);
+        if (id !== cells[0]?.id) continue;
+        const { study: prepared } = await openJob(this.#folder, job, device);
+        if (digest(comparable(prepared)) !== digest(comparable(this.study)) || job.threads !== threads)
+          return false;
+      }
+      return true;
+    } catch {
+      return false; // preparing again says what is wrong
+    }
+  }
+
+  async #sized(missing: readonly PlannedCell[], done: ReadonlySet<string>, limits: Limits) {
+    const threads = this.study.execution.threads as number;
+    const pace = await this.#pace(done);
+    const most = this.#mostMinutes(limits);
+    return missing.map((cell) => ({
+      id: cell.id,
+      dependsOn: cell.dependsOn.filter((id) => !done.has(id)),
+      seconds: Math.min(
+        secondsOf(cell, this.study, { threads, pace }),
+        most === null ? Number.POSITIVE_INFINITY : 60 * most,
+      ),
+      memoryMegabytes: memoryMegabytesOf(cell, this.study),
+    }));
+  }
+
+  /** Seconds that cells which are done took a unit of cost; null where none says. */
+  async #pace(done: ReadonlySet<string>): Promise<number | null> {
+    let [seconds, cost] = [0, 0];
+    for (const cell of planStudy(this.study).cells) {
+      if (!done.has(cell.id) || cell.cost === 0) continue;
+      const read = cell.kind === "pretraining" ? readPretraining : readCell;
+      const result = await read(this.#folder, cell.id).catch(() => null);
+      if (!result) continue;
+      seconds += result.cost.wallSeconds;
+      cost += cell.cost;
+    }
+    return cost === 0 ? null : seconds / cost;
+  }
+
+  #mostMinutes(limits: Limits): number | null {
+    const { time } = this.study.execution.slurm;
+    return time === null ? limits.minutes : minutesOfTime(time);
+  }
+
+  #context(folder: ReturnType<ReturnType<typeof slurmPaths>["submission"]>, limits: Limits, number: number) {
+    const { execution, name } = this.study;
+    const gpu = isOnGpu(this.study);
+    const context: ScriptContext = {
+      name,
+      output: this.#folder,
+      settings: execution.slurm,
+      cpus: execution.slurm.cpus ?? (execution.threads as number),
+      gres: execution.slurm.gres ?? (gpu ? "gpu:1" : null),
+      device: gpu ? "cuda:0" : null,
+      mostMinutes: limits.minutes,
+      paths: folder,
+      jobNameOf: (script) => jobName(this.#prefix, number, script),
+    };
+    return context;
+  }
+
+  /** Writes the scripts of a submission, in place of those of one that never was submitted. */
+  async #write(arrays: readonly ArrayJob[], jobs: readonly JobToSubmit[], limits: Limits) {
+    const before = await submissionsOf(this.#folder);
+    const last = before.at(-1) ?? 0;
+    const isUnused = last > 0 && !(await isThere(slurmPaths(this.#folder).submission(last).submitted));
+    const number = isUnused ? last : last + 1;
+    const paths = slurmPaths(this.#folder).submission(number);
+    if (isUnused) await rm(paths.folder, { recursive: true, force: true });
+    await mkdir(paths.logs, { recursive: true });
+    const context = this.#context(paths, limits, number);
+    const { execution } = this.study;
+    await writeJson(paths.study, { ...this.study, execution: { ...execution, engine: "slurm" } });
+    await writeFileAtomically(paths.setup, setupScript(execution.slurm));
+    const texts = new Map([
+      ["prepare", () => prepareScript(context)],
+      ["collect", () => collectScript(context)],
+      ...arrays.map(
+        (array) =>
+          [array.name, () => arrayScript(context, array, minutesOf(array.seconds, limits.minutes))] as const,
+      ),
+    ]);
+    for (const { script } of jobs)
+      await writeFileAtomically(paths.script(script), (texts.get(script) as () => string)());
+    await writeFileAtomically(paths.submitAll, submitScript(jobs, context));
+    await writeSealedJson(paths.layout, {
+      arrays: Object.fromEntries(arrays.map(({ name, tasks }) => [name, tasks])),
+    });
+    await refuseUnreadable(paths.setup, execution.slurm.setup);
+    return context;
+  }
+
+  #describe(script: string, arrays: readonly ArrayJob[], limits: Limits): SubmittedJob {
+    const array = arrays.find(({ name }) => name === script);
+    return {
+      script,
+      job: null,
+      tasks: array?.tasks.length ?? null,
+      cells: array?.tasks.flat().length ?? 0,
+      memoryMegabytes: array?.memoryMegabytes ?? null,
+      minutes: array === undefined ? null : minutesOf(array.seconds, this.#mostMinutes(limits)),
+      dependency: null,
+    };
+  }
+
+  async #submit(jobs: readonly JobToSubmit[], context: ScriptContext) {
+    const ids = new Map<string, string>();
+    const submitted: Pick<SubmittedJob, "job" | "dependency">[] = [];
+    for (const { script, after } of jobs) {
+      const dependency = dependencyOption(withIds(after, ids));
+      try {
+        const id = await submitScriptOf(context.paths.folder, script, dependency, this.study);
+        ids.set(script, id);
+        submitted.push({ job: id, dependency });
+      } catch (error) {
+        const words = [...ids].map(([name, id]) => `${name} (${id})`).join(", ");
+        throw new TransferLimitsError(
+          "SLURM",
+          `${messageOf(error)}. The script is ${context.paths.folder}/${script}.sh. ` +
+            (ids.size === 0
+              ? "Nothing was submitted"
+              : `Submitted are ${words}; calling this again submits the rest`),
+          { cause: error },
+        );
+      }
+    }
+    return submitted;
+  }
+}
+
+/** Runs one `sbatch`, and notes the job's id. */
+async function submitScriptOf(
+  folder: string,
+  script: string,
+  dependency: string | null,
+  { execution }: Study,
+): Promise<string> {
+  const words = ["--parsable", ...(dependency === null ? [] : [dependency]), `${folder}/${script}.sh`];
+  const printed = await askSlurm("sbatch", words, withoutOverrides(process.env, execution.slurm));
+  const [, id] = /^(\d+)(?:;.*)?$/m.exec(printed.trim()) ?? [];
+  if (id === undefined)
+    throw new TransferLimitsError("SLURM", `sbatch answered ${describe(printed)} where an id was expected`);
+  await noteJob(`${folder}/submitted.tsv`, script, id);
+  return id;
+}
+
+/** Variables of the environment go before what a script says: those that would speak against it are left out. */
+function withoutOverrides(environment: NodeJS.ProcessEnv, settings: Study["execution"]["slurm"]) {
+  const own = ["ARRAY_INX", "JOB_NAME", "NO_REQUEUE", "REQUEUE", "OPEN_MODE", "OUTPUT", "ERROR", "SIGNAL"];
+  const more = ["TIMELIMIT", "MEM_PER_NODE", "MEM_PER_CPU", "MEM_PER_GPU", "GRES", "CPUS_PER_TASK", "WAIT"];
+  const given = (["partition", "account", "qos"] as const).filter((field) => settings[field] !== null);
+  const names = [...own, ...more, ...given.map((field) => field.toUpperCase())];
+  const left = new Set(names.map((name) => `SBATCH_${name}`));
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !left.has(name)));
+}
+
+const withIds = ({ ok, any }: Dependency, ids: ReadonlyMap<string, string>): Dependency => {
+  const idOf = (one: string): string => {
+    const known = ids.get(one);
+    if (known !== undefined) return known;
+    const [, script = "", task = ""] = /^(.*)(_\d+)$/.exec(one) ?? [];
+    const array = ids.get(script);
+    return array === undefined ? one : `${array}${task}`;
+  };
+  return { ok: ok.map(idOf), any: any.map(idOf) };
+};
+
+/** One that was cancelled and has not ended yet is over. */
+const isLive = (one: QueuedTask, { earlier }: Pick<Known, "earlier">): boolean =>
+  !(
+    one.state === "COMPLETING" &&
+    earlier.some(({ number, cancelled }) => number === one.submission && cancelled.has(one.job))
+  );
+
+/** By cell, the job that works on it, or will. */
+function cellsUnderWay(queue: readonly QueuedTask[], earlier: Submission[]): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const one of queue) {
+    if (one.task === null || !isLive(one, { earlier })) continue;
+    const submission = earlier.find(({ number }) => number === one.submission);
+    for (const id of submission?.arrays.get(one.script)?.[one.task] ?? []) found.set(id, one.id);
+  }
+  return found;
+}
+
+/** The numbers of threads on which last bits depend must not be those of whichever machine prepares the study. */
+async function withThreads(study: Study): Promise<Study> {
+  const { execution } = study;
+  const found = await readSealedJson<{ execution?: { threads?: unknown } }>(
+    studyPaths(execution.output).resolved,
+  );
+  const before = found.state === "sound" ? found.value.execution?.threads : undefined;
+  const threads =
+    execution.threads ?? (typeof before === "number" ? before : null) ?? execution.slurm.cpus ?? usualThreads;
+  return { ...study, execution: { ...execution, threads } };
+}
+
+const usualThreads = 4;
+
+/** sbatch reads names of files as patterns, in which these have a meaning, or which they end. */
+function refuseFolder(folder: string): void {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  if (!/[\\\u0000-\u001f\u007f]/.test(folder)) return;
+  throw new TransferLimitsError(
+    "BAD_CONFIG",
+    `Expected a path without backslashes and control characters for execution.output, as Slurm reads it as a pattern, but ` +
+      `received ${describe(folder)}`,
+  );
+}
+
+/** Refuses lines that no shell understands, before jobs wait for hours to find that out. */
+async function refuseUnreadable(setup: string, lines: readonly string[]): Promise<void> {
+  if (lines.length === 0) return;
+  const words = await new Promise<string>((resolve) => {
+    execFile("bash", ["-n", setup], (error, _, stderr) => resolve(error === null ? "" : stderr.trim()));
+  });
+  if (words === "") return;
+  await rm(dirname(setup), { recursive: true, force: true });
+  throw new TransferLimitsError(
+    "BAD_CONFIG",
+    `Expected lines of the shell for execution.slurm.setup, but bash does not understand them: ${words}`,
+  );
+}
