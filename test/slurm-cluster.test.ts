@@ -1,0 +1,232 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { writePhantomCohort } from "../dist/cohort/phantom.js";
+import { planStudy } from "../dist/study/load.js";
+import type { StudyInput } from "../dist/study/schema.js";
+import { LoopbackSlurm, reasonAgainst } from "../scripts/loopback-slurm.mjs";
+import { type Finished, startCli } from "./cli-fixture.js";
+import { readResults, tinyStudy, withoutCost } from "./study-fixture.js";
+
+const against = reasonAgainst();
+const title = against === null ? "" : ` (skipped, as no Slurm can be started here: ${against})`;
+
+/** What a scheduler, an administrator and bad luck do to a study, on a real Slurm of this machine. */
+describe.skipIf(against !== null)(`A study of 42 cells on Slurm${title}`, () => {
+  let folder: string;
+  let slurm: LoopbackSlurm;
+  let environment: NodeJS.ProcessEnv;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "transfer-limits-slurm-"));
+    slurm = new LoopbackSlurm(join(folder, "slurm"), { port: 17_000 + (process.pid % 500) * 2 });
+    await slurm.start();
+    environment = { ...slurm.environment, PATH: `${countedPrograms(folder)}:${process.env.PATH}` };
+    await writePhantomCohort(join(folder, "cohort"), { cases: 6, seed: 3, voxels: [32, 32, 16] });
+  });
+  afterAll(async () => {
+    slurm?.stop();
+    await sleep(2000);
+    await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+  });
+
+  const studyOf = (output: string): StudyInput =>
+    tinyStudy(folder, output, {
+      tasks: ["super-resolution"],
+      seeds: [1, 2, 3, 4, 5, 6, 7, 8],
+      comparators: ["fine-tuned", "pretrained", "random-weights", "from-scratch", "specialised"],
+      training: { epochs: 6, learningRate: 1e-3 },
+      execution: {
+        threads: 1,
+        slurm: {
+          memory: "1G",
+          setup: ["export FROM_SETUP=1"],
+          options: ['--comment=he said "it\'s" \\ # 50 % $HOME'],
+        },
+      },
+    });
+  const fileOf = (output: string): string => {
+    const path = join(folder, `${output}.json`);
+    writeFileSync(path, JSON.stringify(studyOf(output)));
+    return path;
+  };
+  const call = async (...words: string[]): Promise<Finished> => startCli(words, environment).finished;
+  const json = async (...words: string[]) => {
+    const { status, stdout, stderr } = await call(...words, "--json");
+    expect(status, stderr + stdout).toBe(0);
+    return JSON.parse(stdout);
+  };
+  /** Asks Slurm without being counted. */
+  const ask = (program: string, ...words: string[]): string =>
+    execFileSync(`/usr/bin/${program}`, words, { env: slurm.environment, encoding: "utf8" });
+  const running = (array: string): string[] =>
+    ask("squeue", "--noheader", "--array", "--states=RUNNING", "--format=%i", `--jobs=${array}`)
+      .split("\n")
+      .filter((line) => line !== "");
+  const until = (what: () => unknown, seconds = 300) =>
+    expect.poll(what, { timeout: seconds * 1000, interval: 200 }).toBeTruthy();
+  /** Whether work on a cell is under way in a task. */
+  const isAtWork = (task: string) => workers().some(({ pid }) => jobOfProcess(pid) === task);
+
+  it("is done as run --jobs 1 does it, though tasks are requeued, run out of time and are cancelled, workers and Slurm's daemon killed", async () => {
+    const reference = startCli(["run", fileOf("reference"), "--jobs", "1", "--json"], process.env).finished;
+    const path = fileOf("out");
+    const output = join(folder, "out");
+
+    // Nothing starts before it was submitted twice.
+    const node = ask("sinfo", "--noheader", "--format=%n").trim();
+    ask("scontrol", "update", `NodeName=${node}`, "State=DRAIN", "Reason=test");
+    const first = await json("run", path, "--slurm");
+    const job = (script: string): string =>
+      first.jobs.find((one: { script: string }) => one.script === script).job;
+    expect(first.jobs.map((one: { script: string }) => one.script)).toEqual([
+      ...["prepare", "pretraining-1", "cells-1", "cells-2", "collect"],
+    ]);
+    const cells = planStudy(studyOf("out")).cells.length;
+    expect(cells).toBe(42);
+    expect(first.jobs.reduce((sum: number, one: { cells: number }) => sum + one.cells, 0)).toBe(cells);
+    // 25 cells of an estimated minute and more, packed to a quarter of an hour, and 16.
+    expect(first.jobs.map((one: { tasks: number }) => one.tasks)).toEqual([null, 1, 2, 2, null]);
+    expect(callsOf(folder, "sbatch")).toHaveLength(first.jobs.length);
+    expect(ask("squeue", "--noheader", "--format=%k", `--jobs=${job("cells-1")}`).trim()).toBe(
+      'he said "it\'s" \\ # 50 % $HOME',
+    );
+
+    // What waits or runs is not submitted again.
+    const again = await json("run", path, "--slurm");
+    expect(again).toMatchObject({ folder: null, jobs: [], underWay: cells });
+    expect(callsOf(folder, "sbatch")).toHaveLength(first.jobs.length);
+
+    ask("scontrol", "update", `NodeName=${node}`, "State=RESUME");
+
+    // A task is put back into the queue, as by preemption, and a worker of another is killed.
+    const [one, other] = [`${job("cells-1")}_0`, `${job("cells-1")}_1`];
+    const third = `${job("cells-2")}_0`;
+    await until(() => isAtWork(one) && isAtWork(other) && isAtWork(third));
+    ask("scontrol", "requeue", one);
+    process.kill(
+      (workers().find(({ pid }) => jobOfProcess(pid) === third) as { pid: number }).pid,
+      "SIGKILL",
+    );
+    // Another hears that its time is nearly over: it puts itself back.
+    ask("scontrol", "update", `JobId=${other}`, "TimeLimit=1");
+    await until(() => /goes back into the queue/.test(logOf(output, "cells-1.1")));
+    await until(() => !running(job("cells-1")).includes(other));
+    ask("scontrol", "update", `JobId=${other}`, "TimeLimit=30");
+
+    await until(() => /died after epoch \d+, and is tried again/.test(logOf(output, "cells-2.0")));
+
+    // The daemon of the node is killed, and its tasks run on.
+    process.kill(slurm.pidOf("slurmd") as number, "SIGKILL");
+    await sleep(1000);
+    slurm.startNode();
+    const midway = await json("status", output);
+    expect(midway.notAsked).toBeNull();
+    expect(midway.counts).toMatchObject({ failed: 0, pending: 0 });
+
+    // All is cancelled while the tasks that were put back run again, and what is missing is submitted again.
+    await until(() => running(job("cells-1")).length + running(job("cells-2")).length > 1);
+    await sleep(1000);
+    const stopped = running(job("cells-1")).length + running(job("cells-2")).length;
+    await json("cancel", output);
+    const after = await json("run", path, "--slurm");
+    expect(after.jobs.map((one: { script: string }) => one.script)).not.toContain("prepare");
+    expect(after.underWay).toBe(0);
+    expect(after.jobs.reduce((sum: number, one: { cells: number }) => sum + one.cells, 0)).toBe(
+      cells - after.done,
+    );
+    expect(callsOf(folder, "sbatch")).toHaveLength(first.jobs.length + after.jobs.length);
+
+    await until(() => ask("squeue", "--noheader").trim() === "", 600);
+    expect(existsSync(join(output, "report.html")), logOf(output, "collect", 2)).toBe(true);
+    expect((await reference).status).toBe(0);
+    const [here, there] = [await readResults(join(folder, "reference")), await readResults(output)];
+    expect(JSON.stringify(withoutCost(there))).toBe(JSON.stringify(withoutCost(here)));
+
+    // Each cell was finished once; of epochs, at most one was computed again for each time that a cell was stopped.
+    const lines = [1, 2].flatMap((number) => linesOf(output, number));
+    const done = lines
+      .filter((line) => / · .*: done in /.test(line))
+      .map((line) => line.replace(/: done in .*/, ""));
+    expect(done).toHaveLength(cells);
+    expect(new Set(done).size).toBe(cells);
+    const epochs = lines.flatMap((line) => /^.* · .*: epoch \d+ /.exec(line)?.[0] ?? []);
+    const lost = epochs.length - new Set(epochs).size;
+    expect(lost).toBeLessThanOrEqual(3 + stopped);
+    // Limits are read once, the queue once a command, and once by each task that Slurm ended.
+    const questions = callsOf(folder, "squeue").length + callsOf(folder, "scontrol show").length;
+    expect(questions).toBeLessThanOrEqual(2 + 4 + 1 + stopped + 1);
+    console.log(
+      JSON.stringify({ cells, lost, stopped, questions, sbatch: callsOf(folder, "sbatch").length }),
+    );
+
+    const last = await json("run", path, "--slurm");
+    expect(last).toMatchObject({ folder: null, jobs: [], done: cells });
+    const bare = startCli(["status", output, "--json"], { ...process.env, PATH: "/nowhere" });
+    const known = JSON.parse((await bare.finished).stdout);
+    expect(known.counts).toMatchObject({ done: cells });
+    expect(known.notAsked).toContain("There is no squeue");
+  }, 1_500_000);
+});
+
+/** Programs that note how they were called, and then are those of Slurm. */
+function countedPrograms(folder: string): string {
+  const programs = join(folder, "programs");
+  mkdirSync(programs);
+  for (const name of ["sbatch", "squeue", "scontrol", "scancel"])
+    writeFileSync(
+      join(programs, name),
+      `#!/bin/sh\necho "${name} $*" >> ${join(folder, "calls")}\nexec /usr/bin/${name} "$@"\n`,
+      { mode: 0o755 },
+    );
+  return programs;
+}
+
+const callsOf = (folder: string, beginning: string): string[] =>
+  readFileSync(join(folder, "calls"), "utf8")
+    .split("\n")
+    .filter((line) => line.startsWith(`${beginning} `));
+
+function logOf(output: string, name: string, submission = 1): string {
+  const path = join(output, "slurm", String(submission), "logs", `${name}.log`);
+  return existsSync(path) ? readFileSync(path, "utf8") : "";
+}
+
+/** The lines of the logs of a submission's cells. */
+function linesOf(output: string, submission: number): string[] {
+  const logs = join(output, "slurm", String(submission), "logs");
+  return readdirSync(logs)
+    .filter((name) => /^(cells|pretraining)-/.test(name))
+    .flatMap((name) => readFileSync(join(logs, name), "utf8").split("\n"));
+}
+
+/** The processes that work on a cell now, of whoever started them. */
+function workers(): { pid: number; command: string }[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => {
+      try {
+        const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+        return /^transfer-limits study\/worker\.js \S+--/.test(command)
+          ? [{ pid: Number(pid), command }]
+          : [];
+      } catch {
+        return []; // it ended in the meantime
+      }
+    });
+}
+
+/** The task of Slurm that a process belongs to. */
+function jobOfProcess(pid: number): string | null {
+  try {
+    const variables = readFileSync(`/proc/${pid}/environ`, "utf8");
+    const of = (name: string) => new RegExp(`(?:^|\\0)${name}=(\\d+)`).exec(variables)?.[1];
+    return `${of("SLURM_ARRAY_JOB_ID")}_${of("SLURM_ARRAY_TASK_ID")}`;
+  } catch {
+    return null;
+  }
+}
