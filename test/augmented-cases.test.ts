@@ -69,6 +69,7 @@ const distortionCorrection = {
   smoothness: 30,
   phaseEncoding: "anterior-posterior",
   source: "rectum",
+  withoutMask: "left-out",
   answers: "image",
   intensityBins: null,
   channelFill,

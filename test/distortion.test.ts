@@ -39,6 +39,7 @@ const defaults: DistortionCorrectionOptions = {
   smoothness: 30,
   phaseEncoding: "anterior-posterior",
   source: "rectum",
+  withoutMask: "left-out",
   answers: "image",
   intensityBins: null,
   channelFill: "repeat",

@@ -34,17 +34,20 @@ const options = {
   mask: z.string().min(1).optional(),
   /** The largest displacement, in mm. The paper gives none of these numbers. */
   maximumDisplacement: z.number().positive().default(6),
-  /** The distance from the rectum over which displacements fall to 1/e, in mm. */
+  /** The distance from there over which displacements fall to 1/e, in mm. */
   decay: z.number().positive().default(15),
   /** The distance between the coefficients of the random B-spline, in mm: how smooth the field is. */
   smoothness: z.number().min(1).default(30),
   /** The direction along which voxels move. */
   phaseEncoding: z.enum(["anterior-posterior", "left-right"]).default("anterior-posterior"),
   /**
-   * What fields decay from: `rectum` leaves out cases without a rectum mask (default); `rectum-or-behind-gland` lets
-   * the field start right behind the gland where there is none.
+   * What fields decay from: `rectum` leaves out cases without a rectum mask; `rectum-or-behind-gland` lets the field
+   * start right behind the gland where there is none; by `everywhere` it decays nowhere. Default: `rectum` where the cohort
+   * has that mask, otherwise `everywhere`.
    */
-  source: z.enum(["rectum", "rectum-or-behind-gland"]).default("rectum"),
+  source: z.enum(["rectum", "rectum-or-behind-gland", "everywhere"]).optional(),
+  /** A case whose `mask` or `source` shows nothing: it takes no part, or its field decays nowhere. */
+  withoutMask: z.enum(["left-out", "everywhere"]).default("left-out"),
   /**
    * Bins of the softmax over intensities that a foundation model answers with, as the paper builds this task; null: it
    * answers with the intensity itself. The paper gives no number.
@@ -65,23 +68,44 @@ export type DistortionCorrectionOptions = Omit<AllOptions, keyof typeof eitherWa
 const intensitiesOf = (answers: DistortionCorrectionOptions["answers"], bins: number): IntensityOutput =>
   answers === "image" ? { bins, low: 0, high: 1 } : { bins, low: -1, high: 1, addedToInput: true };
 
-/** What a user can do about a case whose rectum no mask shows. */
-const mend =
-  "give it one in the manifest's rectum column, or set the task's source to rectum-or-behind-gland, so that the field " +
-  "starts behind the gland";
+/** What a user can do about a case of which no mask shows what its field would decay from. */
+const mendOf = (column: string): string =>
+  `give it one in the manifest's ${column} column, or set the task's ` +
+  (column === "rectum"
+    ? "source to rectum-or-behind-gland, so that the field starts behind the gland, or its "
+    : "") +
+  "withoutMask to everywhere, so that the field decays nowhere";
 
-const needsOf = (options: Pick<DistortionCorrectionOptions, "source" | "image" | "mask">): Task["needs"] => [
-  { oneOf: [imageOf(options)] },
-  options.mask !== undefined
-    ? { oneOf: [options.mask], holds: "mask", shown: true, use: "lets its fields decay from" }
-    : options.source === "rectum"
-      ? { oneOf: ["rectum"], holds: "mask", shown: true, mend }
-      : { oneOf: ["rectum", "gland"], holds: "mask", shown: true },
-];
+/** Options of where fields decay from, as far as a study says them. */
+type Source = Pick<DistortionCorrectionOptions, "mask" | "source"> &
+  Partial<Pick<DistortionCorrectionOptions, "withoutMask">>;
+
+/** The masks that fields decay from, the first that shows anything; null: they decay nowhere. */
+function masksOf({ mask, source = "rectum" }: Source): [string, ...string[]] | null {
+  if (mask !== undefined) return [mask];
+  if (source === "everywhere") return null;
+  return source === "rectum" ? ["rectum"] : ["rectum", "gland"];
+}
+
+function needsOf(options: Source & Pick<DistortionCorrectionOptions, "image">): Task["needs"] {
+  const image = { oneOf: [imageOf(options)] } as const;
+  const masks = masksOf(options);
+  if (masks === null || options.withoutMask === "everywhere") return [image];
+  return [
+    image,
+    {
+      oneOf: masks,
+      holds: "mask",
+      shown: true,
+      ...(options.mask === undefined ? {} : { use: "lets its fields decay from" }),
+      ...(masks.length === 1 ? { mend: mendOf(masks[0]) } : {}),
+    },
+  ];
+}
 
 /**
- * Distortion correction (task 4 of the paper): T2W distorted by a random field that decays from the rectum to T2W as it
- * was. L1 loss; SSIM with a data range of 1, as T2W is normalised to [0, 1]. No field folds: see `distortionField`.
+ * Distortion correction (task 4 of the paper): T2W, or another image, distorted by a random field that decays from the
+ * rectum, from another mask, or nowhere, to the image as it was. L1 loss; SSIM with a data range of 1, as images are normalised to [0, 1]. No field folds: see `distortionField`.
  */
 export const distortionCorrection = (options: Named<DistortionCorrectionOptions>): Task => ({
   name: options.name ?? kind,
@@ -169,25 +193,26 @@ export async function drawField(
   return field;
 }
 
-/** The mask that distances are measured from. */
+/** The mask that distances are measured from: all of the crop where the field decays nowhere. */
 async function sourceOf(
   volumes: CaseVolumes,
-  { source, mask }: Pick<DistortionCorrectionOptions, "source" | "mask">,
+  options: Source & Pick<DistortionCorrectionOptions, "image">,
 ): Promise<Tensor> {
-  if (mask !== undefined) {
-    using labels = await volumes.load(mask, "cpu");
-    return await labels.threshold(foregroundAbove);
+  const masks = masksOf(options);
+  const shown = masks?.find((role) => shows(volumes, role));
+  if (shown === undefined) {
+    if (masks !== null && options.withoutMask !== "everywhere")
+      throw new TransferLimitsError(
+        "BAD_INPUT",
+        `Expected a ${masks.join(" or a ")} mask with at least one voxel in the crop of case ` +
+          `${volumes.case} but received none${masks.length === 1 ? `: ${mendOf(masks[0])}` : ""}`,
+      );
+    using image = await volumes.load(imageOf(options), "cpu");
+    return await image.threshold(Number.NEGATIVE_INFINITY);
   }
-  if (shows(volumes, "rectum")) return volumes.load("rectum", "cpu");
-  const usesGland = source === "rectum-or-behind-gland";
-  if (!usesGland || !shows(volumes, "gland"))
-    throw new TransferLimitsError(
-      "BAD_INPUT",
-      `Expected a ${usesGland ? "rectum or a gland" : "rectum"} mask with at least one voxel in the crop of case ` +
-        `${volumes.case} but received none${usesGland ? "" : `: ${mend}`}`,
-    );
-  using gland = await volumes.load("gland", "cpu");
-  return regionBehind(gland);
+  using mask = await volumes.load(shown, "cpu");
+  if (options.mask !== undefined) return await mask.threshold(foregroundAbove);
+  return shown === "gland" ? await regionBehind(mask) : mask.share();
 }
 
 /** The slice in which two volumes [D, H, W] differ most. */
@@ -210,15 +235,25 @@ export const distortionCorrectionTask = defineTask({
   options,
   metric: { name: judgedBySsim.metric, better: "higher", margin: 0.01, spread: spreadOfSsim },
   specialised: "vit-3d",
-  complete: onReference,
-  faults: ({ image, mask, answers, intensityBins, diffusion }, prepared) => {
+  complete: (given, columns) => {
+    const usual = "rectum" in columns.masks ? "rectum" : "everywhere";
+    const source = given.source ?? (given.mask === undefined ? usual : undefined);
+    return { ...onReference(given, columns), ...(source === undefined ? {} : { source }) };
+  },
+  faults: ({ image, mask, source, answers, intensityBins, diffusion }, prepared) => {
     const withoutBins = {
       of: "task" as const,
       path: ["answers"],
       message:
         'expected a number of "intensityBins" beside "difference", whose bins they are, but received null',
     };
+    const bothSources = {
+      of: "task" as const,
+      path: ["source"],
+      message: `expected none beside "mask", from which fields decay in its place, but received "${source}"`,
+    };
     return [
+      ...(mask !== undefined && source !== undefined ? [bothSources] : []),
       ...(answers === "difference" && intensityBins === null ? [withoutBins] : []),
       ...diffusionFaults(diffusion, ["diffusion"]),
       ...imageFault({ image }, prepared.columns),
