@@ -178,7 +178,7 @@ export interface JobToSubmit {
 }
 
 /** `submit.sh`: what `run --slurm` does, to be done by hand. */
-export function submitScript(jobs: readonly JobToSubmit[], context: ScriptContext): string {
+export function submitAllScript(jobs: readonly JobToSubmit[], context: ScriptContext): string {
   const scripts = new Set(jobs.map(({ script }) => script));
   const idOf = (one: string): string => {
     const [, name = one, task = ""] = /^(.*?)((?:_\d+)?)$/.exec(one) ?? [];
@@ -191,7 +191,9 @@ export function submitScript(jobs: readonly JobToSubmit[], context: ScriptContex
     "set -e",
     `cd ${wordInShell(context.paths.folder)}`,
     "submit() {",
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the shell's
     '  id=$(sbatch --parsable "${@:2}" "$1.sh")',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the shell's
     "  id=${id%%;*}",
     '  printf "%s\\t%s\\n" "$1" "$id" >> submitted.tsv',
     '  echo "$1: job $id"',

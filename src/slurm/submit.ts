@@ -1,8 +1,6 @@
-import { execFile } from "node:child_process";
 import { mkdir, rm } from "node:fs/promises";
-import { dirname } from "node:path";
 import { writeFileAtomically, writeJson } from "../common/atomic-file.js";
-import { describe, messageOf, TransferLimitsError } from "../common/errors.js";
+import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { whileLocked } from "../common/lock.js";
 import { readSealedJson, writeSealedJson } from "../common/sealed-json.js";
 import { isThere } from "../common/set-aside.js";
@@ -14,17 +12,18 @@ import { openJob, readJob } from "../study/job.js";
 import { type PlannedCell, planStudy } from "../study/plan.js";
 import type { Study } from "../study/schema.js";
 import { removeAttempts } from "./attempts.js";
+import { refuseFolder, refuseUnreadable } from "./checks.js";
 import { askSlurm } from "./client.js";
 import { isOnGpu, memoryMegabytesOf, minutesOf, packedSeconds, secondsOf } from "./estimates.js";
 import { type ArrayJob, layOut } from "./layout.js";
 import { type Limits, readLimits, usualLimits } from "./limits.js";
 import { jobName, jobPrefix, slurmPaths, submissionsOf } from "./paths.js";
 import { type QueuedTask, readQueue } from "./queue.js";
-import { noteJob, readSubmissions, type Submission } from "./record.js";
+import { readSubmissions, type Submission } from "./record.js";
+import { submitScript, withIds } from "./sbatch.js";
 import {
   arrayScript,
   collectScript,
-  type Dependency,
   dependencyOption,
   type JobToSubmit,
   minutesOfTime,
@@ -32,7 +31,7 @@ import {
   referenceTo,
   type ScriptContext,
   setupScript,
-  submitScript,
+  submitAllScript,
 } from "./scripts.js";
 
 /** A job that was submitted, or whose script was written. */
@@ -310,7 +309,7 @@ class Submitting {
     ]);
     for (const { script } of jobs)
       await writeFileAtomically(paths.script(script), (texts.get(script) as () => string)());
-    await writeFileAtomically(paths.submitAll, submitScript(jobs, context));
+    await writeFileAtomically(paths.submitAll, submitAllScript(jobs, context));
     await writeSealedJson(paths.layout, {
       arrays: Object.fromEntries(arrays.map(({ name, tasks }) => [name, tasks])),
     });
@@ -337,7 +336,7 @@ class Submitting {
     for (const { script, after } of jobs) {
       const dependency = dependencyOption(withIds(after, ids));
       try {
-        const id = await submitScriptOf(context.paths.folder, script, dependency, this.study);
+        const id = await submitScript(context.paths.folder, script, dependency, this.study.execution.slurm);
         ids.set(script, id);
         submitted.push({ job: id, dependency });
       } catch (error) {
@@ -355,43 +354,6 @@ class Submitting {
     return submitted;
   }
 }
-
-/** Runs one `sbatch`, and notes the job's id. */
-async function submitScriptOf(
-  folder: string,
-  script: string,
-  dependency: string | null,
-  { execution }: Study,
-): Promise<string> {
-  const words = ["--parsable", ...(dependency === null ? [] : [dependency]), `${folder}/${script}.sh`];
-  const printed = await askSlurm("sbatch", words, withoutOverrides(process.env, execution.slurm));
-  const [, id] = /^(\d+)(?:;.*)?$/m.exec(printed.trim()) ?? [];
-  if (id === undefined)
-    throw new TransferLimitsError("SLURM", `sbatch answered ${describe(printed)} where an id was expected`);
-  await noteJob(`${folder}/submitted.tsv`, script, id);
-  return id;
-}
-
-/** Variables of the environment go before what a script says: those that would speak against it are left out. */
-function withoutOverrides(environment: NodeJS.ProcessEnv, settings: Study["execution"]["slurm"]) {
-  const own = ["ARRAY_INX", "JOB_NAME", "NO_REQUEUE", "REQUEUE", "OPEN_MODE", "OUTPUT", "ERROR", "SIGNAL"];
-  const more = ["TIMELIMIT", "MEM_PER_NODE", "MEM_PER_CPU", "MEM_PER_GPU", "GRES", "CPUS_PER_TASK", "WAIT"];
-  const given = (["partition", "account", "qos"] as const).filter((field) => settings[field] !== null);
-  const names = [...own, ...more, ...given.map((field) => field.toUpperCase())];
-  const left = new Set(names.map((name) => `SBATCH_${name}`));
-  return Object.fromEntries(Object.entries(environment).filter(([name]) => !left.has(name)));
-}
-
-const withIds = ({ ok, any }: Dependency, ids: ReadonlyMap<string, string>): Dependency => {
-  const idOf = (one: string): string => {
-    const known = ids.get(one);
-    if (known !== undefined) return known;
-    const [, script = "", task = ""] = /^(.*)(_\d+)$/.exec(one) ?? [];
-    const array = ids.get(script);
-    return array === undefined ? one : `${array}${task}`;
-  };
-  return { ok: ok.map(idOf), any: any.map(idOf) };
-};
 
 /** One that was cancelled and has not ended yet is over. */
 const isLive = (one: QueuedTask, { earlier }: Pick<Known, "earlier">): boolean =>
@@ -424,28 +386,3 @@ async function withThreads(study: Study): Promise<Study> {
 }
 
 const usualThreads = 4;
-
-/** sbatch reads names of files as patterns, in which these have a meaning, or which they end. */
-function refuseFolder(folder: string): void {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  if (!/[\\\u0000-\u001f\u007f]/.test(folder)) return;
-  throw new TransferLimitsError(
-    "BAD_CONFIG",
-    `Expected a path without backslashes and control characters for execution.output, as Slurm reads it as a pattern, but ` +
-      `received ${describe(folder)}`,
-  );
-}
-
-/** Refuses lines that no shell understands, before jobs wait for hours to find that out. */
-async function refuseUnreadable(setup: string, lines: readonly string[]): Promise<void> {
-  if (lines.length === 0) return;
-  const words = await new Promise<string>((resolve) => {
-    execFile("bash", ["-n", setup], (error, _, stderr) => resolve(error === null ? "" : stderr.trim()));
-  });
-  if (words === "") return;
-  await rm(dirname(setup), { recursive: true, force: true });
-  throw new TransferLimitsError(
-    "BAD_CONFIG",
-    `Expected lines of the shell for execution.slurm.setup, but bash does not understand them: ${words}`,
-  );
-}
