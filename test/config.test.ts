@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { editDistance, nearest } from "../dist/common/validation.js";
-import { refuseChanges } from "../dist/study/changes.js";
-import { checkStudy, loadStudy } from "../dist/study/load.js";
+import { checkStudy, loadStudy, planStudy } from "../dist/study/load.js";
 import type { Study } from "../dist/study/schema.js";
+import { studyChanges } from "./study-changes.js";
 
 let folder: string;
 
@@ -355,29 +355,33 @@ describe("a study file", () => {
 });
 
 describe("going on in a folder with results", () => {
-  it("is refused for another study, naming the fields that changed", async () => {
+  it("concerns the cells whose numbers a change changes, and names it", async () => {
     const study = await load(sound);
-    const changed = structuredClone(study);
-    changed.tasks[0].training.epochs = 3;
-    changed.seeds = [1, 2];
-    expect(() => refuseChanges(study, changed)).toThrow(/tasks\[0\]\.training\.epochs: was 100, is 3/);
-    expect(() => refuseChanges(study, changed)).toThrow(/seeds\[1\]: was absent, is 2/);
+    const longer = structuredClone(study);
+    (longer.tasks[0] as Study["tasks"][number]).training.epochs = 3;
+    longer.seeds = [1, 2];
+    const changes = studyChanges(study, longer);
+    const ofTask = (id: string) => /--pirads-classification--.*--seed/.test(id);
+    const { cells } = planStudy(study);
+    const trained = cells.filter(({ id, trains }) => ofTask(id) && trains !== "nothing");
+    expect(changes).toEqual(Object.fromEntries(trained.map(({ id }) => [id, "training.epochs 100 -> 3"])));
+    expect(trained).toHaveLength(5);
   });
 
-  it("is refused where the precision changed, which a study of before there was one had as float32", async () => {
+  it("concerns all where the precision or the seed changed", async () => {
     const study = await load(sound);
     expect(study.execution).toMatchObject({ precision: "float32", checkpointing: false });
-    const { precision: _, ...before } = study.execution;
-    expect(() => refuseChanges({ ...study, execution: before } as Study, study)).not.toThrow();
     const rounded: Study = { ...study, execution: { ...study.execution, precision: "bfloat16" } };
-    expect(() => refuseChanges(study, rounded)).toThrow(/execution\.precision: was "float32", is "bfloat16"/);
+    const changes = studyChanges(study, rounded);
+    expect(Object.keys(changes)).toHaveLength(planStudy(study).cells.length);
+    expect(changes["profound--pretraining"]).toBe('execution.precision "float32" -> "bfloat16"');
+    const other = studyChanges(study, { ...study, seed: 2 });
+    expect(Object.keys(other)).toHaveLength(planStudy(study).cells.length);
   });
 
-  it("is allowed where only the execution changed", async () => {
+  it("concerns none where only the execution changed", async () => {
     const study = await load(sound);
-    expect(() =>
-      refuseChanges(study, { ...study, execution: { ...study.execution, jobs: 8 } }),
-    ).not.toThrow();
+    expect(studyChanges(study, { ...study, execution: { ...study.execution, jobs: 8 } })).toEqual({});
   });
 });
 
@@ -385,9 +389,8 @@ describe("CUDA graphs", () => {
   it("are recorded where a study says so, and may be given up from one run to the next", async () => {
     const study = await load(`${sound}execution: { cudaGraphs: true }\n`);
     expect(study.execution.cudaGraphs).toBe(true);
-    expect(() =>
-      refuseChanges(study, { ...study, execution: { ...study.execution, cudaGraphs: false } }),
-    ).not.toThrow();
+    const without = { ...study, execution: { ...study.execution, cudaGraphs: false } };
+    expect(studyChanges(study, without)).toEqual({});
   });
 
   it("are refused beside checkpointing", async () => {
@@ -438,15 +441,15 @@ describe("micro-batches", () => {
 describe("augmentation", () => {
   const inTraining = (augmentation: string) => `${sound}training: { augmentation: ${augmentation} }\n`;
 
-  it("is none by default, and an older study that does not name it is the same study", async () => {
+  it("is none by default, and changes what is trained", async () => {
     const study = await load(sound);
     expect(study.training.augmentation).toBeNull();
-    const before = JSON.parse(
-      JSON.stringify(study, (key, value) => (key === "augmentation" ? undefined : value)),
-    ) as Study;
-    expect(() => refuseChanges(before, study)).not.toThrow();
     const flipped = await load(inTraining("{ flip: [left-right] }"));
-    expect(() => refuseChanges(before, flipped)).toThrow(/training\.augmentation: was absent/);
+    const changes = studyChanges(study, flipped);
+    expect(changes["profound--super-resolution--fine-tuned--seed1"]).toMatch(
+      /training\.augmentation null -> /,
+    );
+    expect(changes["profound--pretraining"]).toBeUndefined();
   });
 
   it("gets the defaults of what it leaves out, and resolves to itself", async () => {

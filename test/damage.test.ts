@@ -140,6 +140,8 @@ describe("Damage to what a study's numbers rest on", () => {
           "cohort.json",
           "sessions.json",
           "weights/brought.json",
+          "fidelity/brought.json",
+          "fidelity/profound--pretraining.json",
         ].sort(),
       );
       expect(worked).toEqual(cells.sort());

@@ -31,7 +31,7 @@ describe("what killed processes left of files that they were writing", () => {
       ].map((parts) => put(join(folder, ...parts))),
     );
     const kept = await put(join(folder, "cache", "0123abcd.safetensors"));
-    await removeLeftovers(folder, join(folder, "cache"), new Set());
+    await removeLeftovers(folder, join(folder, "cache"));
     expect(left.filter(existsSync)).toEqual([]);
     expect(existsSync(kept)).toBe(true);
   });
@@ -65,7 +65,7 @@ describe("what killed processes left of files that they were writing", () => {
     const places = [folder, join(folder, "figures"), join(folder, "tables"), cache];
     const young = await Promise.all(places.map((place) => put(join(place, ofText), 55)));
     const old = await Promise.all(places.map((place) => put(join(place, ofTensors), 65)));
-    await removeLeftovers(folder, cache, new Set());
+    await removeLeftovers(folder, cache);
     expect(old.filter(existsSync)).toEqual([]);
     expect(young.filter(existsSync)).toEqual(young);
   });

@@ -202,14 +202,6 @@ describe("a study on phantoms", () => {
     expect(again.filter(({ kind }) => kind === "cell-started")).toEqual([]);
     expect(again.find(({ kind }) => kind === "plan")).toMatchObject({ alreadyDone: 13 });
   });
-
-  it("is refused where another study's results lie", async () => {
-    const other = tinyStudy(folder, "reference", { training: { epochs: 5 } });
-    await expect(runStudy(other)).rejects.toMatchObject({
-      code: "BAD_CONFIG",
-      message: expect.stringContaining("tasks[0].training.epochs: was 2, is 5"),
-    });
-  });
 });
 
 describe("a study that is interrupted", () => {

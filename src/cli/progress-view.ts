@@ -108,6 +108,10 @@ function plainView(stream: Writable): ProgressView {
       case "set-aside":
         line(setAsideWords(event));
         return;
+      case "cell-moved-away":
+      case "cell-moved-back":
+        line(movedWords(event));
+        return;
       case "cell-failed":
         line(`${names.of(event.cell)}: FAILED: ${printable(event.reason)}`);
         return;
@@ -208,6 +212,10 @@ function liveView(stream: Writable & { columns?: number }, colours: Colours): Pr
       case "set-aside":
         keep(`${colours.yellow("!")} ${setAsideWords(event)}`);
         return;
+      case "cell-moved-away":
+      case "cell-moved-back":
+        keep(`${colours.dim("…")} ${movedWords(event)}`);
+        return;
       case "study":
         heading = () => studyWords(event, times.secondsLeft());
         draw(true);
@@ -264,6 +272,11 @@ const exclusion = (event: Of<"case">): string =>
   `case ${printable(event.case)} is left out: ${printable(event.excluded ?? "")}`;
 
 const setAsideWords = (event: Of<"set-aside">): string => printable(wordsOfDamage(event));
+
+const movedWords = (event: Of<"cell-moved-away"> | Of<"cell-moved-back">): string =>
+  event.kind === "cell-moved-back"
+    ? `${printable(event.id)}: moved back, as the study asks for it again`
+    : `${printable(event.id)}: no longer belongs to the study (${printable(event.reason)}), moved to ${printable(event.keptAs)}`;
 
 const retriedWords = ({ reason, microBatch }: Of<"cell-retried">): string =>
   `tried once more, ${count(microBatch, "case")} at a time: ${printable(reason)}`;

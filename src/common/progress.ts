@@ -70,5 +70,9 @@ export type StudyEvent =
   | { kind: "cell-elsewhere"; cell: CellLabel; holder: string }
   /** A file, or a folder, that was found damaged was moved to `keptAs`; what rests on it is computed again. */
   | { kind: "set-aside"; file: string; reason: string; keptAs: string }
+  /** The study, as it was changed, asks for another cell under this id, or for none: the finished one was moved to `keptAs`. */
+  | { kind: "cell-moved-away"; id: string; reason: string; keptAs: string }
+  /** The study, changed back, asks again for a finished cell that had been moved away. */
+  | { kind: "cell-moved-back"; id: string }
   /** After every cell; `secondsLeft` of the study is never below that of a running cell. */
   | { kind: "study"; done: number; failed: number; total: number; secondsLeft: number | null };

@@ -152,22 +152,26 @@ const augmentationSchema: z.ZodType<Augmentation> = z.object({
 });
 
 const basisSchema = z.object({
-  /** SHA-256 of everything in the configuration that changes numbers. */
-  configuration: text,
-  /** SHA-256 of the cases: their sets, voxels, patients and labels. */
-  cohort: text,
-  /** The version of this package. */
-  package: text,
+  /** Raised with each version of this package that gives other numbers. */
+  numbers: whole,
+  /** Of the study, what changes the cell's numbers, by the names of fields. */
+  study: z.record(z.string(), z.unknown()),
+  /** By set, how many cases there are, and SHA-256 of what they are: voxels, patients and labels, in their order. */
+  cases: z.record(z.string(), z.object({ count: whole, sha256: text })),
+  /** SHA-256 of the file of weights that its model brings, or the `hash` of the pretraining that it starts from; null: neither. */
+  startsFrom: text.nullable(),
+  /** SHA-256 of all that stands above: of another one, the cell's numbers are others. */
+  hash: text,
   /** SHA-256 of the file of weights that the encoder started from; null where it started from drawn ones. */
   weights: text.nullable(),
 });
 
 /**
- * What a cell's numbers rest on. Every result and every state of training carries it, so that none is taken for part of
- * another study, whatever became of the files beside it.
+ * What a cell's numbers rest on, and nothing else. Every result carries it, so that none is taken for part of another study,
+ * whatever became of the files beside it, and each is kept where a study that has changed still asks for it.
  */
 export interface Basis extends z.infer<typeof basisSchema> {}
-const cellBasis: z.ZodType<Basis> = basisSchema;
+export const cellBasis: z.ZodType<Basis> = basisSchema;
 
 /** What a network is, and how large. */
 export const networkSchema = z.object({

@@ -15,8 +15,8 @@ const jobSchema = z.object({
   weights: text.nullable(),
   /** Estimated peak of the memory of its device, in bytes. */
   memoryBytes: number,
-  /** What it was prepared for, as in `Basis`: the study and the cohort that lie beside it must still be these. */
-  restsOn: z.object({ configuration: text, cohort: text, package: text }),
+  /** `hash` of what its numbers rest on, as in `Basis`: the study and the cohort that lie beside it must still give it. */
+  restsOn: text,
 });
 
 /**

@@ -16,7 +16,10 @@ export const studyPaths = (folder: string) => ({
   /** Held by whoever works on a cell, who also writes there what is not complete yet. */
   cellLock: (id: string) => join(folder, "locks", id),
   /** What there is to do for a cell. */
+  jobs: join(folder, "jobs"),
   job: (id: string) => join(folder, "jobs", `${id}.json`),
+  /** Finished cells that the study does not ask for any more, by what their numbers rest on. */
+  noLonger: join(folder, "no-longer-belongs"),
   failure: (id: string) => join(folder, "cells", `${id}.failed.json`),
   /** What happened to every tensor of the weights that a model brings. */
   weights: (model: string) => join(folder, "weights", `${model}.json`),

@@ -7,6 +7,7 @@ import { isThere } from "../common/set-aside.js";
 import { studyPaths } from "../results/paths.js";
 import { digest } from "../study/basis.js";
 import { readCell, readPretraining, removeFailure } from "../study/cell-folder.js";
+import { plannedStates } from "../study/cell-states.js";
 import { comparable } from "../study/changes.js";
 import { openJob, readJob } from "../study/job.js";
 import { type PlannedCell, planStudy } from "../study/plan.js";
@@ -104,7 +105,7 @@ class Submitting {
     const { cells } = planStudy(this.study);
     const known = await this.#askCluster();
     const live = cellsUnderWay(known.queue, known.earlier);
-    const done = await this.#done(cells);
+    const done = await this.#done();
     const missing = cells.filter(({ id }) => !done.has(id) && !live.has(id));
     const beside = (script: string) =>
       known.queue.filter((one) => one.script === script && isLive(one, known));
@@ -205,10 +206,15 @@ class Submitting {
     }
   }
 
-  async #done(cells: readonly PlannedCell[]): Promise<Set<string>> {
+  /** Cells that are finished, and rest on what the study is now; without LibTorch here, that they are finished. */
+  async #done(): Promise<Set<string>> {
     const paths = studyPaths(this.#folder);
+    const plan = planStudy(this.study);
+    const states = await plannedStates(this.study, plan);
     const done = new Set<string>();
-    for (const { id } of cells) if (await isThere(paths.cell(id))) done.add(id);
+    for (const { id } of plan.cells)
+      if (states === null ? await isThere(paths.cell(id)) : states.cells.get(id)?.kind === "kept")
+        done.add(id);
     return done;
   }
 

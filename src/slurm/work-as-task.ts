@@ -1,9 +1,9 @@
 import { resolve } from "node:path";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import type { StudyEvent } from "../common/progress.js";
-import { isThere } from "../common/set-aside.js";
 import { studyPaths } from "../results/paths.js";
 import { labelOf } from "../study/cell.js";
+import { basisIn } from "../study/cell-folder.js";
 import { readJob, readStudy } from "../study/job.js";
 import { planStudy } from "../study/plan.js";
 import { type CellAnswer, runCell } from "../study/run-cell.js";
@@ -90,7 +90,9 @@ class CellOfTask {
   async work(): Promise<CellAnswer | null> {
     const { folder, id } = this;
     // Nothing is loaded for what is done, as after the task was put back into the queue.
-    if (await isThere(studyPaths(folder).cell(id))) return { id, status: "done", seconds: 0 };
+    const { restsOn } = await readJob(folder, id);
+    const found = await basisIn(studyPaths(folder).cell(id));
+    if (found?.hash === restsOn) return { id, status: "done", seconds: 0 };
     for (;;) {
       const attempts = await beginAttempt(folder, id, this.by);
       if (attempts.deaths >= mostDeaths) return this.#fail(attempts.epochs, attempts.log, "");
@@ -135,7 +137,8 @@ class CellOfTask {
         return { id, status: "failed", seconds: seconds(started), code, reason: messageOf(error) };
     }
     this.options.say(`Another process works on ${id}: this one waits for what comes of it`);
-    const end = await untilReleased(folder, id, signal);
+    const { restsOn } = await readJob(folder, id);
+    const end = await untilReleased(folder, id, restsOn, signal);
     if (end.kind === "stopped" || end.kind === "free") return end.kind;
     const { kind: status, ...more } = end;
     return { id, status, seconds: seconds(started), ...more };

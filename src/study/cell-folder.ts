@@ -8,8 +8,10 @@ import { readRegularText } from "../common/regular-file.js";
 import { readSealedJson, writeSealedJson } from "../common/sealed-json.js";
 import { isThere, type OnDamage, setAside } from "../common/set-aside.js";
 import {
+  type Basis,
   type CellFailure,
   type CellResult,
+  cellBasis,
   cellFailureSchema,
   cellResult,
   type EpochRecord,
@@ -17,8 +19,10 @@ import {
   pretrainingResult,
 } from "../results/cell.js";
 import { checked, requireChecked } from "../results/checked.js";
-import { encoderFile, studyPaths } from "../results/paths.js";
+import { cellFiles, encoderFile, studyPaths } from "../results/paths.js";
+import type { CellBasis } from "./basis.js";
 import type { CellClaim } from "./cell-claim.js";
+import { moveAway } from "./no-longer.js";
 
 /**
  * Fills a cell's folder, adds the checksums of its files, and gives it its name in one step: it is complete or absent.
@@ -41,7 +45,7 @@ export async function completeCell(claim: CellClaim, fill: (partial: string) => 
 }
 
 /** Weights that a cell keeps for whoever wants them; no number of the study rests on them. */
-const keptWeights = /^(?:last|best|encoder-\d+)\.safetensors$/;
+export const keptWeights = /^(?:last|best|encoder-\d+)\.safetensors$/;
 
 /**
  * Whether a cell is finished, and all that numbers rest on is as it was written. One that is damaged is set aside, and
@@ -53,6 +57,53 @@ export async function isFinished(folder: string, id: string, onDamage: OnDamage)
   const reason = await damageOf(path, keptWeights);
   if (reason !== null) onDamage(await setAside(folder, path, reason));
   return reason === null;
+}
+
+/**
+ * What a finished cell rests on, by its own file; null where that says nothing that this version understands.
+ *
+ * @param cell the cell's folder
+ */
+export async function basisIn(cell: string): Promise<Basis | null> {
+  for (const name of [cellFiles.result, cellFiles.pretraining]) {
+    try {
+      const { basis } = JSON.parse(await readRegularText(join(cell, name))) as { basis?: unknown };
+      return checked(basis, cellBasis).value;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== "ENOENT" && code !== "ENOTDIR" && !(error instanceof SyntaxError)) throw error;
+    }
+  }
+  return null;
+}
+
+/** How many threads an operation of a finished cell had; null where there is none, or it is damaged. */
+export async function threadsOf(folder: string, id: string): Promise<number | null> {
+  const cell = studyPaths(folder).cell(id);
+  if ((await basisIn(cell)) === null || (await damageOf(cell, keptWeights)) !== null) return null;
+  const result = (await readCell(folder, id)) ?? (await readPretraining(folder, id));
+  return result?.cost.threads ?? null;
+}
+
+/**
+ * Whether a cell is finished that rests on what it is to rest on. One that does not is moved to where it is found again should
+ * the study ask for it; the claim says that nobody works on it.
+ *
+ * @param restsOn the hash of its basis
+ * @param onMoved told where it lies then
+ */
+export async function isFinishedAs(
+  claim: Pick<CellClaim, "folder" | "id">,
+  restsOn: string,
+  onDamage: OnDamage,
+  onMoved: (keptAs: string) => void,
+): Promise<boolean> {
+  const { folder, id } = claim;
+  if (!(await isFinished(folder, id, onDamage))) return false;
+  const basis = await basisIn(studyPaths(folder).cell(id));
+  if (basis?.hash === restsOn) return true;
+  onMoved(await moveAway(folder, id, basis));
+  return false;
 }
 
 /** SHA-256 of the encoder that a finished pretraining left; null where there is none. */
@@ -76,18 +127,19 @@ async function synchronise(folder: string): Promise<void> {
  * Removes what killed processes left behind, but for what belongs to cells: whoever claims one tidies up after those before.
  * Only the holder of the study's lock may call it.
  */
-export async function removeLeftovers(
-  folder: string,
-  cache: string,
-  done: ReadonlySet<string>,
-): Promise<void> {
+export async function removeLeftovers(folder: string, cache: string): Promise<void> {
   const paths = studyPaths(folder);
   const ownCache = cache.startsWith(join(folder, "/"));
   await removeTemporaries(cache, ownCache ? "none" : "others"); // several studies may share a cache
   // Whoever writes a report does not hold the lock.
   for (const written of [folder, paths.figures, paths.tables]) await removeTemporaries(written, "others");
-  for (const own of [dirname(paths.weights("")), dirname(paths.fidelity("")), dirname(paths.job(""))])
+  for (const own of [dirname(paths.weights("")), dirname(paths.fidelity("")), paths.jobs])
     await removeTemporaries(own, "none");
+}
+
+/** Removes what was kept of cells until they were finished. */
+export async function removeProgressOf(folder: string, done: ReadonlySet<string>): Promise<void> {
+  const paths = studyPaths(folder);
   for (const id of done) {
     await rm(paths.progress(id), { recursive: true, force: true });
     await rm(paths.failure(id), { force: true });
@@ -112,6 +164,14 @@ export const readCell = (folder: string, id: string): Promise<CellResult | null>
 
 export const readPretraining = (folder: string, id: string): Promise<PretrainingResult | null> =>
   readResult(studyPaths(folder).pretrainingResult(id), pretrainingResult);
+
+/** The result of a cell that rests on this; null where there is none. */
+export const readCellOf = async (folder: string, id: string, basis: CellBasis | undefined) =>
+  (await basisIn(studyPaths(folder).cell(id)))?.hash === basis?.hash ? readCell(folder, id) : null;
+
+/** The same of a pretraining. */
+export const readPretrainingOf = async (folder: string, id: string, basis: CellBasis | undefined) =>
+  (await basisIn(studyPaths(folder).cell(id)))?.hash === basis?.hash ? readPretraining(folder, id) : null;
 
 /**
  * A file of a finished cell; null where it is not there.

@@ -24,7 +24,7 @@ import type { TrainerOptions } from "../native/trainer.js";
 import type { CellResult, Cost, Retry } from "../results/cell.js";
 import { encoderFile, studyPaths } from "../results/paths.js";
 import { betterOf, taskOf } from "../tasks/index.js";
-import { basisOf, digest } from "./basis.js";
+import type { CellBasis } from "./basis.js";
 import type { CellClaim } from "./cell-claim.js";
 import { CheckpointFolder } from "./checkpoint.js";
 import type { StudyCohort } from "./cohort-file.js";
@@ -48,6 +48,8 @@ export interface CellJob {
   study: Study;
   cell: PlannedCell;
   cohort: StudyCohort;
+  /** What its numbers rest on. */
+  basis: CellBasis;
   threads: number;
   /** SHA-256 of the file of weights that the cell's model brings, as it was when the study began; null: it brings none. */
   weights: string | null;
@@ -59,7 +61,10 @@ export interface CellContext extends CellJob {
   claim: CellClaim;
   signal: AbortSignal;
   tell(
-    event: Extract<StudyEvent, { kind: "cell-started" | "epoch" | "set-aside" | "encoder-checked" }>,
+    event: Extract<
+      StudyEvent,
+      { kind: "cell-started" | "epoch" | "set-aside" | "encoder-checked" | "cell-moved-away" }
+    >,
   ): void;
 }
 
@@ -229,11 +234,11 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
     head: () => head,
     nothing: () => [],
   }[cell.trains];
-  const basis = { ...basisOf(study, cohort), weights };
+  const basis = { ...context.basis, weights };
   const onDamage = onDamageOf(context);
   const checkpoints = await CheckpointFolder.open(claim.progress, {
     study: folder,
-    restsOn: digest(basis),
+    restsOn: basis,
     onDamage,
     changing: trainable === null ? undefined : [...trainable(), ...bufferNames(network)],
   });

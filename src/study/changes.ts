@@ -1,55 +1,52 @@
-import { describe, TransferLimitsError } from "../common/errors.js";
+import { describe } from "../common/errors.js";
 import { pathName } from "../common/validation.js";
+import type { Basis } from "../results/cell.js";
+import type { CellBasis } from "./basis.js";
 import type { Study } from "./schema.js";
 
-/**
- * Refuses to go on with a study whose numbers would be other ones. How it is executed may change, but for the precision.
- *
- * @throws `BAD_CONFIG` naming the fields that differ from what stands in the folder
- */
-export function refuseChanges(before: Study, now: Study): void {
-  const changes = differences(comparable(before), comparable(now), []);
-  if (changes.length === 0) return;
-  const shown = changes.slice(0, 10).map((change) => `\n  ${change}`);
-  throw new TransferLimitsError(
-    "BAD_CONFIG",
-    `${now.execution.output} holds results of another study. It differs in:${shown.join("")}` +
-      `${changes.length > 10 ? `\n  and ${changes.length - 10} more` : ""}\n` +
-      "Choose another execution.output, or put the fields back as they were",
-  );
+/** So many changes are named; of the rest, how many there are. */
+const mostNamed = 3;
+
+/** Why a cell no longer is what a study asks for, such as `training.epochs 6 -> 8`; null where it is. */
+export function changesOf(before: Basis, now: CellBasis): string | null {
+  if (before.hash === now.hash) return null;
+  const sets = [...new Set([...Object.keys(before.cases), ...Object.keys(now.cases)])];
+  const changes = [
+    ...(before.numbers === now.numbers ? [] : ["this version of the package gives other numbers"]),
+    ...differences(before.study, now.study),
+    ...sets.flatMap((set) => {
+      const [was, is] = [before.cases[set], now.cases[set]];
+      if (was?.sha256 === is?.sha256) return [];
+      const counts = was?.count === is?.count ? "" : ` ${was?.count ?? 0} -> ${is?.count ?? 0} cases,`;
+      return [`the ${set} set:${counts} other voxels, labels, patients or order`];
+    }),
+  ];
+  // That of a pretraining follows from what stands with the pretraining itself.
+  if (before.startsFrom !== now.startsFrom || changes.length === 0)
+    changes.push("the weights that it starts from");
+  const more = changes.length - mostNamed;
+  return [...changes.slice(0, mostNamed), ...(more > 0 ? [`and ${more} more`] : [])].join("; ");
 }
 
-/** What of a study changes its numbers, as JSON holds it. */
+/** A study without how it is executed: of two that differ in it, one is to be prepared anew. */
 export const comparable = ({
-  execution: { precision = "float32" },
+  execution: { precision },
   cohort: { manifestLimits: _, ...cohort },
-  claims: { expected: __, ...claims } = {} as Study["claims"],
-  leftOut: ___,
-  models = [],
+  leftOut: __,
   ...rest
-}: Study): unknown =>
-  JSON.parse(
-    JSON.stringify({
-      ...rest,
-      models: models.map(({ expects: ____, ...model }) => model),
-      cohort,
-      claims,
-      execution: { precision },
-    }),
-  );
+}: Study): object => ({ ...rest, cohort, execution: { precision } });
 
-/** `field: was X, is Y` for every leaf that differs. */
-export function differences(before: unknown, now: unknown, path: PropertyKey[]): string[] {
+/** `field was -> is` for every leaf that differs. */
+export function differences(before: unknown, now: unknown, path: PropertyKey[] = []): string[] {
   if (isContainer(before) && isContainer(now) && Array.isArray(before) === Array.isArray(now)) {
     const keys = [...new Set([...Object.keys(before), ...Object.keys(now)])];
     return keys.flatMap((key) =>
       differences(before[key], now[key], [...path, Array.isArray(before) ? Number(key) : key]),
     );
   }
-  // A field that came later and is null says what its absence said.
-  if ((before ?? null) === (now ?? null)) return [];
+  if (before === now) return [];
   const words = (value: unknown) => (value === undefined ? "absent" : describe(value));
-  return [`${pathName(path)}: was ${words(before)}, is ${words(now)}`];
+  return [`${pathName(path)} ${words(before)} -> ${words(now)}`];
 }
 
 const isContainer = (value: unknown): value is Record<string, unknown> =>

@@ -4,8 +4,6 @@ import type { StudyEvent } from "../common/progress.js";
 import { isThere, type OnDamage } from "../common/set-aside.js";
 import type { EncoderFidelity } from "../results/fidelity.js";
 import { studyPaths } from "../results/paths.js";
-import { readOwn } from "./cell-folder.js";
-import { refuseChanges } from "./changes.js";
 import { divisionOf } from "./cohort-file.js";
 import { withDevices } from "./devices.js";
 import { encoderKey, fidelityOf, gatedEncoders } from "./fidelity.js";
@@ -26,7 +24,7 @@ export interface CheckedEncoder {
 /**
  * Looks at the pretrained encoders of a study as `run` does before their first training, and trains nothing.
  *
- * @throws `BAD_CONFIG` where the study is wrong, or where its folder holds another one's results; `BAD_MANIFEST`; `ABORTED`
+ * @throws `BAD_CONFIG` where the study is wrong; `BAD_MANIFEST`; `ABORTED`
  */
 export async function checkEncoders(
   given: Study | StudyInput,
@@ -40,8 +38,6 @@ export async function checkEncoders(
   const study = withDevices(await checkStudy(given), devices);
   const folder = study.execution.output;
   const onDamage: OnDamage = (damage) => onProgress({ kind: "set-aside", ...damage });
-  const before = await readOwn<Study>(folder, studyPaths(folder).resolved, onDamage);
-  if (before) refuseChanges(before, study);
   await mkdir(folder, { recursive: true });
   const plan = planStudy(study);
   const cohort = await prepareStudyCohort(study, { signal, onProgress, onDamage, trustCache: false });

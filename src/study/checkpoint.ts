@@ -10,7 +10,7 @@ import type { Network } from "../native/network.js";
 import { readSafetensors, writeSafetensors } from "../native/safetensors.js";
 import { disposeNamed } from "../native/tensor.js";
 import { type Trainer, writeTrainerState } from "../native/trainer.js";
-import type { EpochRecord, Retry } from "../results/cell.js";
+import type { Basis, EpochRecord, Retry } from "../results/cell.js";
 import { cellFiles, progressFiles } from "../results/paths.js";
 
 /** What a cell has spent so far, over every process that worked on it. */
@@ -85,14 +85,15 @@ export class CheckpointFolder {
    * removed: going on from it would give numbers of neither. What is damaged is set aside, and training begins anew.
    *
    * @param study the study's folder
-   * @param restsOn the hash of all that the training's numbers follow from
+   * @param restsOn what all the training's numbers follow from
    * @param changing the network's parameters and buffers that training changes; default: all
    */
   static async open(
     path: string,
-    where: { study: string; restsOn: string; onDamage: OnDamage; changing?: readonly string[] | undefined },
+    where: { study: string; restsOn: Basis; onDamage: OnDamage; changing?: readonly string[] | undefined },
   ): Promise<CheckpointFolder> {
-    const { study, restsOn, onDamage, changing } = where;
+    const { study, onDamage, changing } = where;
+    const restsOn = `${where.restsOn.hash} ${where.restsOn.weights ?? "drawn"}`;
     const folder = new CheckpointFolder(path, changing);
     const mark = await readSealedJson(join(path, progressFiles.mark));
     if (mark.state === "sound" && markSchema.safeParse(mark.value).data?.restsOn === restsOn) {
@@ -157,6 +158,13 @@ export class CheckpointFolder {
     const { files, ...state } = stateSchema.parse(found.value);
     this.#checksumsBefore = files;
     return state;
+  }
+
+  /** The same where the training rests on this. */
+  async readOf({ hash }: Pick<Basis, "hash">): Promise<TrainingState | null> {
+    const mark = await readSealedJson(join(this.path, progressFiles.mark));
+    const restsOn = mark.state === "sound" ? markSchema.safeParse(mark.value).data?.restsOn : undefined;
+    return restsOn?.split(" ")[0] === hash ? this.read() : null;
   }
 
   /** Brings network and optimiser to a state that was read. */

@@ -1,4 +1,3 @@
-import { basename } from "node:path";
 import type { PreparedCase } from "../cohort/preprocess.js";
 import { writeSealedJson } from "../common/sealed-json.js";
 import type { OnDamage } from "../common/set-aside.js";
@@ -100,44 +99,3 @@ export const writeCohort = (folder: string, cohort: StudyCohort): Promise<void> 
 /** The cohort that an earlier run of the study saw; null before the first. */
 export const readCohort = (folder: string, onDamage: OnDamage): Promise<StudyCohort | null> =>
   readOwn<StudyCohort>(folder, studyPaths(folder).cohort, onDamage, cohortSchema);
-
-/**
- * The ids of cases that differ between two cohorts: in one only, in another set, of another patient, with another label,
- * or with other voxels (a prepared file is named after what it was made from).
- */
-export function differingCases(one: StudyCohort, other: StudyCohort): string[] {
-  const [a, b] = [fingerprints(one), fingerprints(other)];
-  const ids = new Set([...a.keys(), ...b.keys()]);
-  return [...ids].filter((id) => a.get(id) !== b.get(id)).map((id) => id.slice(id.indexOf(":") + 1));
-}
-
-/** What there is to each case, under its id and what it is there for. */
-export function fingerprints(cohort: StudyCohort): Map<string, string> {
-  if (cohort.divisions === undefined) return fingerprintsOf(cohort);
-  return new Map(
-    Object.entries(cohort.divisions).flatMap(([seed, division]) =>
-      [...fingerprintsOf(division)].map(([name, contents]) => [`seed ${seed} ${name}`, contents] as const),
-    ),
-  );
-}
-
-function fingerprintsOf(cohort: Division): Map<string, string> {
-  const all = new Map<string, string>();
-  const add = (name: string, { split }: SplitCohort) => {
-    for (const [set, cases] of Object.entries(split)) {
-      for (const one of cases) all.set(`${name}:${one.id}`, `${set} ${contentsOf(one)}`);
-    }
-  };
-  add("", cohort);
-  // No model has a blank in its name.
-  for (const [task, own] of Object.entries(cohort.tasks)) add(`task ${task}`, own);
-  for (const [model, cases] of Object.entries(cohort.pretraining)) {
-    for (const one of cases) all.set(`${model}:${one.id}`, contentsOf(one));
-  }
-  return all;
-}
-
-/** Labels that follow from voxels stand in the name of the file. */
-const contentsOf = ({ file, patient, labels }: PreparedCase): string => {
-  return `${basename(file)} ${JSON.stringify(labels)} ${patient}`;
-};

@@ -20,7 +20,8 @@ import { computeIntervals } from "../statistics/metric-intervals.js";
 import { type SpecificationCurve, specificationCurve } from "../statistics/specification-curve.js";
 import { summariseResults } from "../statistics/study-summary.js";
 import { taskOf } from "../tasks/index.js";
-import { readCell, readFailure, readPretraining } from "./cell-folder.js";
+import type { CellBasis } from "./basis.js";
+import { readCellOf, readFailure, readPretrainingOf } from "./cell-folder.js";
 import { divisionOf, preparedCases, preparedCasesOf, type StudyCohort } from "./cohort-file.js";
 import { csvField } from "./csv-field.js";
 import { keptFidelity } from "./fidelity.js";
@@ -46,6 +47,7 @@ export class ResultsCollector {
   constructor(
     private readonly study: Study,
     private readonly plan: StudyPlan,
+    private readonly bases: ReadonlyMap<string, CellBasis>,
     private readonly cohort: StudyCohort,
     private readonly threads: number,
     private readonly sessions: SessionLog,
@@ -171,7 +173,7 @@ export class ResultsCollector {
     const known = this.#done.get(cell.id);
     if (known) return known;
     const folder = this.study.execution.output;
-    const result = await readCell(folder, cell.id);
+    const result = await readCellOf(folder, cell.id, this.bases.get(cell.id));
     const failure = result ? null : await readFailure(folder, cell.id);
     const summary: CellSummary = {
       id: cell.id,
@@ -191,7 +193,7 @@ export class ResultsCollector {
 
   private async pretraining({ id, model, seed }: PlannedCell): Promise<StudyResults["pretraining"][number]> {
     const folder = this.study.execution.output;
-    const result = await readPretraining(folder, id);
+    const result = await readPretrainingOf(folder, id, this.bases.get(id));
     const left = divisionOf(this.cohort, seed).pretrainingLeftOut?.[model];
     const known = { id, model, seed, ...(left === undefined ? {} : { patientsLeftOut: left }) };
     if (result) {

@@ -1,5 +1,5 @@
-import { mkdir } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { mkdir, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { openCase } from "../cohort/case-volumes.js";
 import { columnsOf } from "../cohort/own-columns.js";
 import type { PreparedCase } from "../cohort/preprocess.js";
@@ -18,10 +18,11 @@ import { Network } from "../native/network.js";
 import { type EncoderFidelity, fidelityWords, keptFidelitySchema } from "../results/fidelity.js";
 import { encoderFile, studyPaths } from "../results/paths.js";
 import { digest } from "./basis.js";
-import { readOwn } from "./cell-folder.js";
-import { cohortOf, type StudyCohort } from "./cohort-file.js";
+import { encoderChecksum, readOwn } from "./cell-folder.js";
+import { cohortOf, divisionOf, type StudyCohort } from "./cohort-file.js";
 import type { PlannedCell, StudyPlan } from "./plan.js";
 import type { ModelConfig, Study } from "./schema.js";
+import { seedsOf, varies } from "./seeds.js";
 import { readingOf } from "./weights.js";
 
 /** A pretrained encoder of a study: a model's own weights, or what a pretraining of the study left. */
@@ -62,10 +63,11 @@ export interface FidelityJob {
  */
 export async function fidelityOf(
   encoder: GatedEncoder,
-  { study, cohort, onDamage, signal }: FidelityJob,
+  job: FidelityJob,
 ): Promise<{ found: EncoderFidelity; isNew: boolean }> {
+  const { study, onDamage, signal } = job;
   const { output, device } = study.execution;
-  const model = study.models.find(({ name }) => name === encoder.model) as ModelConfig;
+  const model = modelOf(study, encoder);
   const spec = encoderOf(model.encoder);
   const own =
     encoder.pretraining === null ? null : join(studyPaths(output).cell(encoder.pretraining), encoderFile);
@@ -76,32 +78,16 @@ export async function fidelityOf(
     file === null && spec.family === "torchscript"
       ? spec.sha256.toLowerCase()
       : await (await openCheckpoint(file as string)).sha256();
-  const columns = columnsOf(study.cohort);
-  const { images } = seenOf(columns);
-  const chosen = evenly(trainingCases(study, cohort, images[0]), mostLookedAt);
-  const restsOn = digest({
-    weights,
-    encoder: { ...spec, file: undefined },
-    reading: readingOf(model),
-    expects: model.expects ?? null,
-    cases: chosen.map(({ file: prepared }) => prepared.slice(dirname(prepared).length)),
-    package: packageVersion,
-  });
-  const path = studyPaths(output).fidelity(encoderKey(encoder));
-  const kept = await readOwn<EncoderFidelity & { restsOn: string }>(
-    output,
-    path,
-    onDamage,
-    keptFidelitySchema,
-  );
+  const restsOn = basisOf(encoder, weights, job);
+  const kept = await keptOf(study, encoder, onDamage);
   if (kept?.restsOn === restsOn) return { found: withoutBasis(kept), isNew: false };
   const seed = seedFor(study.seed, "weights", encoder.model, "fidelity");
   using network = await Network.build({ encoder: spec }, { device, seed });
   const report =
     file === null ? null : await loadEncoder(network, file, { ...readingOf(model), fresh: true });
-  const cases = await Promise.all(chosen.map((one) => openCase(one, device)));
+  const cases = await Promise.all(casesShown(job).map((one) => openCase(one, device)));
   const checks = await measureFidelity({
-    ...{ network, report, cases, images, signal },
+    ...{ network, report, cases, images: imagesOf(study), signal },
     voxels: study.cohort.voxels,
     expects: model.expects,
   });
@@ -112,10 +98,90 @@ export async function fidelityOf(
     cases: cases.length,
     checks,
   };
+  const path = studyPaths(output).fidelity(encoderKey(encoder));
   await mkdir(dirname(path), { recursive: true });
   await writeSealedJson(path, { ...found, restsOn });
   return { found, isNew: true };
 }
+
+/**
+ * Brings what is kept of a study's encoders to what the study is now: one whose cells are finished nobody would look at again,
+ * although what is kept of it was measured when the study was another, or is damaged.
+ *
+ * @param done ids of the cells that are finished
+ * @param brought by model that brings weights, SHA-256 of their file
+ */
+export async function settleFidelity(
+  plan: StudyPlan,
+  done: ReadonlySet<string>,
+  brought: ReadonlyMap<string, string>,
+  job: FidelityJob,
+): Promise<void> {
+  const { study, onDamage } = job;
+  const { output, gate } = study.execution;
+  if (gate === "off") return;
+  for (const encoder of gatedEncoders(plan)) {
+    const kept = await keptOf(study, encoder, onDamage);
+    const { pretraining, model } = encoder;
+    const spec = encoderOf(modelOf(study, encoder).encoder);
+    const weights =
+      pretraining !== null
+        ? done.has(pretraining)
+          ? await encoderChecksum(output, pretraining)
+          : null
+        : (brought.get(model) ?? (spec.family === "torchscript" ? spec.sha256.toLowerCase() : null));
+    const ofSeed = plan.cells.find(({ id }) => id === pretraining)?.seed;
+    const shown = ofSeed === undefined ? job : { ...job, cohort: divisionOf(job.cohort, ofSeed) };
+    // What is still to be pretrained is looked at by whoever starts from it.
+    if (weights === null || kept?.restsOn === basisOf(encoder, weights, shown)) continue;
+    const isLookedAt = plan.cells.some(
+      (cell) => done.has(cell.id) && encoderKeyOf(cell) === encoderKey(encoder),
+    );
+    if (isLookedAt) await fidelityOf(encoder, shown);
+    else await rm(studyPaths(output).fidelity(encoderKey(encoder)), { force: true });
+  }
+}
+
+const encoderKeyOf = (cell: PlannedCell): string | null => {
+  const encoder = encoderOfCell(cell);
+  return encoder && encoderKey(encoder);
+};
+
+const modelOf = ({ models }: Study, encoder: GatedEncoder): ModelConfig =>
+  models.find(({ name }) => name === encoder.model) as ModelConfig;
+
+/** The hash of all that a measurement rests on. @param weights SHA-256 of the encoder's weights */
+function basisOf(encoder: GatedEncoder, weights: string, job: FidelityJob): string {
+  const model = modelOf(job.study, encoder);
+  return digest({
+    weights,
+    encoder: { ...encoderOf(model.encoder), file: undefined },
+    reading: readingOf(model),
+    expects: model.expects ?? null,
+    cases: casesShown(job).map(({ file: prepared }) => basename(prepared)),
+    package: packageVersion,
+  });
+}
+
+const imagesOf = ({ cohort }: Study) => seenOf(columnsOf(cohort)).images;
+
+/** A few training cases. Of an encoder that all seeds share the same are shown, whichever seed looks at it first. */
+function casesShown({ study, cohort }: FidelityJob): PreparedCase[] {
+  const shown = varies(study, "pretraining") ? cohort : divisionOf(cohort, seedsOf(study)[0] as number);
+  return evenly(trainingCases(study, shown, imagesOf(study)[0]), mostLookedAt);
+}
+
+type Kept = EncoderFidelity & { restsOn: string };
+
+const keptOf = (study: Study, encoder: GatedEncoder, onDamage: OnDamage): Promise<Kept | null> => {
+  const { output } = study.execution;
+  return readOwn<Kept>(
+    output,
+    studyPaths(output).fidelity(encoderKey(encoder)),
+    onDamage,
+    keptFidelitySchema,
+  );
+};
 
 const withoutBasis = ({ restsOn: _, ...found }: EncoderFidelity & { restsOn: string }): EncoderFidelity =>
   found;
@@ -130,17 +196,14 @@ function trainingCases(study: Study, cohort: StudyCohort, reference: string): Pr
 
 /** What was measured of the encoders of a study so far. */
 export async function keptFidelity(study: Study, plan: StudyPlan): Promise<EncoderFidelity[]> {
-  const { output } = study.execution;
   const found: EncoderFidelity[] = [];
   for (const encoder of gatedEncoders(plan)) {
-    const path = studyPaths(output).fidelity(encoderKey(encoder));
-    const kept = await readOwn<EncoderFidelity & { restsOn: string }>(
-      output,
-      path,
-      () => {},
-      keptFidelitySchema,
-    );
-    if (kept) found.push(withoutBasis(kept));
+    const kept = await keptOf(study, encoder, () => {});
+    if (kept === null) continue;
+    const { pretraining } = encoder;
+    const isOfNow =
+      pretraining === null || (await encoderChecksum(study.execution.output, pretraining)) === kept.weights;
+    if (isOfNow) found.push(withoutBasis(kept));
   }
   return found;
 }

@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { factsOf, openCase } from "../cohort/case-volumes.js";
 import { requireCallback, requireList, requireOptions, requireSignal } from "../common/arguments.js";
 import { messageOf, TransferLimitsError, throwIfAborted } from "../common/errors.js";
+import { packageVersion } from "../common/package-version.js";
 import type { StudyEvent } from "../common/progress.js";
 import { seedFor } from "../common/random.js";
 import { writeSealedJson } from "../common/sealed-json.js";
@@ -15,7 +16,6 @@ import { Network } from "../native/network.js";
 import type { CellResult, EpochRecord } from "../results/cell.js";
 import { keptScoresSchema } from "../results/cohort.js";
 import { encoderFile, studyPaths } from "../results/paths.js";
-import { resolvedStudySchema } from "../results/resolved-study.js";
 import { computeClaims } from "../statistics/claims.js";
 import { checkForecasts, type ForecastCheck, type ForecastPoint } from "../statistics/forecast-check.js";
 import {
@@ -30,10 +30,9 @@ import {
 } from "../statistics/transferability/index.js";
 import { betterOf, taskOf } from "../tasks/index.js";
 import type { Task } from "../tasks/task.js";
-import { basisOf, digest } from "./basis.js";
+import { basesOf, type CellBasis, digest, setOf, shownTo, taskPart } from "./basis.js";
 import { progressOf } from "./cell-claim.js";
-import { readCell, readOwn } from "./cell-folder.js";
-import { refuseChanges } from "./changes.js";
+import { readCellOf, readOwn } from "./cell-folder.js";
 import { CheckpointFolder } from "./checkpoint.js";
 import { cohortOf, type StudyCohort } from "./cohort-file.js";
 import { withDevices } from "./devices.js";
@@ -42,7 +41,7 @@ import { checkStudy } from "./load.js";
 import { type PlannedCell, planStudy, type StudyPlan } from "./plan.js";
 import { prepareStudyCohort } from "./prepare.js";
 import { type ModelConfig, marginsOf, type Study, type StudyInput, type TaskConfig } from "./schema.js";
-import { readingOf } from "./weights.js";
+import { checksumsOfWeights, readingOf } from "./weights.js";
 
 /** Scores of an encoder on a task, greater is better; null where a score is not for such a task. */
 export interface TransferScores {
@@ -134,7 +133,7 @@ const earlyShare = 0.05;
  * some are finished each forecast is itself scored beside the mean gain, leaving out the task and the model.
  *
  * @param given from `loadStudy`, or an object as a study file would hold it, with paths relative to the working folder
- * @throws `BAD_CONFIG` before any work where the study is wrong, or where its folder holds another one's results;
+ * @throws `BAD_CONFIG` before any work where the study is wrong;
  *   `BAD_MANIFEST`; `ABORTED`
  */
 export async function forecastStudy(
@@ -150,12 +149,11 @@ export async function forecastStudy(
   const study = withDevices(await checkStudy(given), devices);
   const folder = study.execution.output;
   const onDamage: OnDamage = (damage) => onProgress({ kind: "set-aside", ...damage });
-  const before = await readOwn<Study>(folder, studyPaths(folder).resolved, onDamage, resolvedStudySchema);
-  if (before) refuseChanges(before, study);
   await mkdir(folder, { recursive: true });
   const cohort = await prepareStudyCohort(study, { signal, onProgress, onDamage, trustCache: false });
   const plan = planStudy(study);
-  const done = await finishedCells(folder, plan);
+  const bases = basesOf(study, plan, cohort, await checksumsOfWeights(study, plan));
+  const done = await finishedCells(folder, plan, bases);
   const tasks: ForecastTask[] = [];
   for (const config of study.tasks) {
     const models: ForecastModel[] = [];
@@ -172,7 +170,7 @@ export async function forecastStudy(
         scores: scored?.scores ?? null,
         random: random?.scores ?? null,
         meanRank: null,
-        early: await earlyTraining(folder, plan, config, model.name),
+        early: await earlyTraining(folder, plan, bases, config, model.name),
         gain: gainOf(done, study, config.name, model.name),
         ...(reason === undefined ? {} : { reason }),
       });
@@ -252,7 +250,7 @@ async function scoresWith(
   model: ModelConfig,
   weights: string | typeof fromModule | null,
 ): Promise<KeptScores> {
-  const { study, cohort, config, task, signal, onDamage } = shown;
+  const { study, config, task, signal, onDamage } = shown;
   const { output, device } = study.execution;
   const seed = seedFor(study.seed, "weights", model.name, "forecast");
   const encoder = encoderOf(model.encoder);
@@ -265,7 +263,14 @@ async function scoresWith(
           ? encoder.sha256
           : null
         : (await loadEncoder(network, weights, { ...readingOf(model), fresh: true })).file.sha256;
-  const restsOn = digest({ ...basisOf(study, cohort), weights: sha256, task: config.name });
+  const shownCases = trainingCases(shown);
+  const restsOn = digest({
+    ...{ package: packageVersion, seed: study.seed, model: model.name, weights: sha256 },
+    encoder: { ...encoder, file: undefined },
+    reading: readingOf(model),
+    task: taskPart(config, ownStrategy(config.name)),
+    cases: setOf(shownCases.map((one) => shownTo(task, one))),
+  });
   const path = studyPaths(output).forecast(
     model.name,
     config.name,
@@ -273,7 +278,7 @@ async function scoresWith(
   );
   const kept = await readOwn<KeptScores>(output, path, onDamage, keptScoresSchema);
   if (kept?.restsOn === restsOn) return kept;
-  const cases = await Promise.all(trainingCases(shown).map((one) => openCase(one, device)));
+  const cases = await Promise.all(shownCases.map((one) => openCase(one, device)));
   if (cases.length < 2)
     throw new TransferLimitsError(
       "BAD_INPUT",
@@ -336,10 +341,15 @@ function ranked(models: readonly ForecastModel[]): ForecastModel[] {
 const wholeCells = (plan: StudyPlan): PlannedCell[] =>
   plan.cells.filter(({ kind, patients }) => kind === "cell" && patients === undefined);
 
-async function finishedCells(folder: string, plan: StudyPlan): Promise<CellResult[]> {
+/** Those that rest on what the study is now. */
+async function finishedCells(
+  folder: string,
+  plan: StudyPlan,
+  bases: ReadonlyMap<string, CellBasis>,
+): Promise<CellResult[]> {
   const cells: CellResult[] = [];
   for (const { id } of wholeCells(plan)) {
-    const result = await readCell(folder, id);
+    const result = await readCellOf(folder, id, bases.get(id));
     if (result) cells.push(result);
   }
   return cells;
@@ -360,6 +370,7 @@ function gainOf(done: readonly CellResult[], study: Study, task: TaskName, model
 async function earlyTraining(
   folder: string,
   plan: StudyPlan,
+  bases: ReadonlyMap<string, CellBasis>,
   config: TaskConfig,
   model: string,
 ): Promise<EarlyTraining | null> {
@@ -378,7 +389,9 @@ async function earlyTraining(
     ];
     if (!side || cell.task !== task || cell.model !== model || cell.strategy !== ownStrategy(task)) continue;
     const epoch = Math.max(1, Math.ceil(earlyShare * cell.epochs));
-    const curve = (await readCell(folder, cell.id))?.curve ?? (await curveSoFar(folder, cell.id));
+    const basis = bases.get(cell.id) as CellBasis;
+    const curve =
+      (await readCellOf(folder, cell.id, basis))?.curve ?? (await curveSoFar(folder, cell.id, basis));
     const until = curve.filter((record) => record.epoch <= epoch);
     const last = until.at(-1);
     if (last?.epoch !== epoch) continue;
@@ -404,8 +417,8 @@ async function earlyTraining(
 }
 
 /** Of a training that is not finished. */
-async function curveSoFar(folder: string, id: string): Promise<EpochRecord[]> {
-  const state = await new CheckpointFolder(await progressOf(folder, id)).read();
+async function curveSoFar(folder: string, id: string, basis: CellBasis): Promise<EpochRecord[]> {
+  const state = await new CheckpointFolder(await progressOf(folder, id)).readOf(basis);
   return state?.curve ?? [];
 }
 

@@ -6,7 +6,7 @@ import { requireChecked } from "../results/checked.js";
 import { cohortSchema } from "../results/cohort.js";
 import { type Job, jobFile } from "../results/job.js";
 import { studyPaths } from "../results/paths.js";
-import { basisOf } from "./basis.js";
+import { basesOf, type CellBasis } from "./basis.js";
 import type { CellJob } from "./cell.js";
 import { divisionOf, type StudyCohort } from "./cohort-file.js";
 import { type PlannedCell, planStudy } from "./plan.js";
@@ -16,17 +16,17 @@ import type { Study } from "./schema.js";
 /** What all jobs of a study have in common. */
 export interface Prepared {
   study: Study;
-  cohort: StudyCohort;
   threads: number;
   /** By model that brings weights, SHA-256 of their file. */
   weights: ReadonlyMap<string, string>;
+  /** By cell, what its numbers rest on. */
+  bases: ReadonlyMap<string, CellBasis>;
 }
 
 /** Writes what there is to do for each cell. */
 export async function writeJobs(cells: readonly PlannedCell[], prepared: Prepared): Promise<void> {
-  const { study, cohort, threads, weights } = prepared;
+  const { study, threads, weights, bases } = prepared;
   const paths = studyPaths(study.execution.output);
-  const restsOn = basisOf(study, cohort);
   for (const { id, dependsOn, model, memoryBytes } of cells) {
     const job: Job = {
       format: "transfer-limits/job@1",
@@ -36,7 +36,7 @@ export async function writeJobs(cells: readonly PlannedCell[], prepared: Prepare
       threads,
       weights: weights.get(model) ?? null,
       memoryBytes,
-      restsOn,
+      restsOn: (bases.get(id) as CellBasis).hash,
     };
     await writeSealedJson(paths.job(id), job);
   }
@@ -80,14 +80,17 @@ export async function openJob(
   if (read === null) throw notPrepared(folder, "it has no cohort.json");
   requireChecked(path, read, cohortSchema, { code: "BAD_FILE", mend: prepareAgain });
   const cohort = read as StudyCohort;
-  const cell = planStudy(study).cells.find((one) => one.id === job.id);
-  const now = basisOf(study, cohort);
-  const differs = (Object.keys(now) as (keyof typeof now)[]).filter(
-    (part) => now[part] !== job.restsOn[part],
-  );
-  if (cell === undefined || differs.length > 0)
-    throw notPrepared(folder, `the job of ${job.id} was prepared for another ${differs.join(" and ")}`);
-  return { study, cell, cohort: divisionOf(cohort, cell.seed), threads: job.threads, weights: job.weights };
+  const { cells } = planStudy(study);
+  const cell = cells.find((one) => one.id === job.id);
+  // Nothing but the cell itself, and what it starts from, is needed here; nor are the weights of other models known.
+  const itsOwn = cells.filter(({ id }) => id === job.id || cell?.dependsOn.includes(id));
+  const brought = new Map(cell && job.weights !== null ? [[cell.model, job.weights]] : []);
+  const bases = basesOf(study, { cells: itsOwn }, cohort, brought);
+  const basis = bases.get(job.id);
+  if (cell === undefined || basis === undefined || basis.hash !== job.restsOn)
+    throw notPrepared(folder, `the job of ${job.id} was prepared for another study, cohort or version`);
+  const { threads, weights } = job;
+  return { study, cell, basis, cohort: divisionOf(cohort, cell.seed), threads, weights };
 }
 
 /** The study as it was prepared. @throws `NOT_READY`, `BAD_FILE` */

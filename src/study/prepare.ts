@@ -95,13 +95,26 @@ export interface PretrainingCohort {
 }
 
 /**
- * Splits the study's cohort and those of single tasks, writes `splits.json`, and preprocesses every case that is used. A case whose files cannot
- * be used keeps its place in the split and is left out with its reason, so that the other cases stay where they are.
+ * Splits the study's cohort and those of single tasks, writes `splits.json`, and preprocesses every case that is used. A case
+ * whose files cannot be used keeps its place in the split and is left out with its reason, so that the other cases stay where
+ * they are.
  */
 export async function prepareStudyCohort(study: Study, options: PrepareOptions): Promise<StudyCohort> {
   const divisions = await divideCohorts(study);
-  const cohorts = divisions.flatMap((division) => division.cohorts);
   await writeSplits(study, divisions);
+  return dividedCohort(study, divisions, (manifest) => prepareCases(manifest, study, options));
+}
+
+/** Cases of a manifest that can be used, and those that cannot. */
+export type Preparation = (manifest: Manifest) => Promise<{ cases: PreparedCase[]; excluded: Exclusion[] }>;
+
+/** A study's cohort as it was divided, whoever prepares its cases. */
+export async function dividedCohort(
+  study: Study,
+  divisions: readonly SeedDivision[],
+  prepare: Preparation,
+): Promise<StudyCohort> {
+  const cohorts = divisions.flatMap((division) => division.cohorts);
   const pretrainingOf = (division: SeedDivision) =>
     Promise.all(
       study.models.flatMap(({ name, pretrain }) =>
@@ -127,7 +140,7 @@ export async function prepareStudyCohort(study: Study, options: PrepareOptions):
       ...pretraining.flatMap((one) => (one.manifest.path === path ? one.cases.map(({ id }) => id) : [])),
     ]);
     const cases = manifest.cases.filter(({ id }) => used.has(id));
-    const done = await prepareCases({ ...manifest, cases }, study, options);
+    const done = await prepare({ ...manifest, cases });
     excluded.push(...done.excluded);
     prepared.set(path, new Map(done.cases.map((one) => [one.id, one])));
   }

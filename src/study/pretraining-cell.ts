@@ -17,7 +17,7 @@ import { Network } from "../native/network.js";
 import { writeSafetensors } from "../native/safetensors.js";
 import type { PretrainingResult } from "../results/cell.js";
 import { cellFiles, encoderFile } from "../results/paths.js";
-import { basisOf, digest } from "./basis.js";
+import { withoutLabels } from "./basis.js";
 import { architectureOf, type CellContext, CostMeter, executionOf, listeners, onDamageOf } from "./cell.js";
 import { completeCell, curveCsv } from "./cell-folder.js";
 import { CheckpointFolder } from "./checkpoint.js";
@@ -37,7 +37,7 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
   if (spec === null || !("encoder" in spec))
     throw new TransferLimitsError("INTERNAL", `${cell.id} has no encoder`);
   const { encoder } = spec;
-  const prepared = pretrainingCases(cohort, cell.model);
+  const prepared = pretrainingCases(cohort, cell.model).map(withoutLabels);
   if (prepared.length === 0) {
     throw new TransferLimitsError(
       "BAD_MANIFEST",
@@ -73,10 +73,10 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
     ...originMetadata(origin),
     ...recordMetadata(await recordOf(network, method.cases, sees.images, study.cohort.voxels)),
   };
-  const basis = { ...basisOf(study, cohort), weights: null };
+  const basis = { ...context.basis, weights: null };
   const checkpoints = await CheckpointFolder.open(claim.progress, {
     study: folder,
-    restsOn: digest(basis),
+    restsOn: basis,
     onDamage: onDamageOf(context),
   });
   const name = ["pretraining", cell.model, ...ofSeed];

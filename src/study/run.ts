@@ -1,4 +1,4 @@
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { countMasks, masksInWords } from "../cohort/mask-counts.js";
 import { columnsOf } from "../cohort/own-columns.js";
@@ -7,31 +7,29 @@ import { expected, TransferLimitsError } from "../common/errors.js";
 import { type Lock, whileLocked } from "../common/lock.js";
 import type { StudyEvent } from "../common/progress.js";
 import { writeSealedJson } from "../common/sealed-json.js";
-import { type Damage, type OnDamage, setAside } from "../common/set-aside.js";
+import type { Damage, OnDamage } from "../common/set-aside.js";
 import { withCodedErrors } from "../common/system-errors.js";
 import { Tensor } from "../native/tensor.js";
-import type { Basis } from "../results/cell.js";
 import { studyPaths } from "../results/paths.js";
 import { resolvedStudySchema } from "../results/resolved-study.js";
 import type { StudyResults } from "../results/study.js";
 import { attemptCell } from "./attempt.js";
-import { basisOf, refuseOtherBasis } from "./basis.js";
+import { basesOf, type CellBasis } from "./basis.js";
 import { labelOf } from "./cell.js";
 import {
-  encoderChecksum,
   isFinished,
-  readCell,
   readFailure,
   readOwn,
-  readPretraining,
   removeFailure,
   removeLeftovers,
+  removeProgressOf,
+  threadsOf,
 } from "./cell-folder.js";
-import { refuseChanges } from "./changes.js";
 import { refuseTooLarge } from "./check-memory.js";
-import { differingCases, preparedCases, readCohort, type StudyCohort, writeCohort } from "./cohort-file.js";
+import { preparedCases, readCohort, writeCohort } from "./cohort-file.js";
 import { ResultsCollector } from "./collect.js";
 import { DevicePool, onDevices, withDevices } from "./devices.js";
+import { settleFidelity } from "./fidelity.js";
 import { writeJobs } from "./job.js";
 import { checkStudy } from "./load.js";
 import { type PlannedCell, planStudy, type StudyPlan } from "./plan.js";
@@ -39,6 +37,7 @@ import { prepareStudyCohort } from "./prepare.js";
 import { failedStart, runSchedule, type Settled } from "./schedule.js";
 import type { Study, StudyInput } from "./schema.js";
 import { SessionLog } from "./sessions.js";
+import { settleCells } from "./settle-cells.js";
 import { TimeLeft } from "./time-left.js";
 import { refuseUntestable } from "./usable-cases.js";
 import { checkWeights } from "./weights.js";
@@ -65,12 +64,13 @@ export interface RunOptions {
 /**
  * Runs a study, or goes on with one that was interrupted: prepares the cohort, hands every cell that is not there yet
  * to a worker process of its own, and gathers the results, also after each cell. A cell that fails does not stop the
- * others: it stands in the results with its reason, and the next run tries it again.
+ * others: it stands in the results with its reason, and the next run tries it again. Of a study that was changed since, what
+ * still holds is kept, and what no longer belongs is moved away, from where it comes back should the study be changed back.
  *
  * @param study from `loadStudy`, or an object as a study file would hold it, with paths relative to the working folder
  * @returns what `results.json` in the study's folder says
- * @throws what `onProgress` threw, once the study has stopped; `BAD_CONFIG` before any work where the study is wrong, or
- *   is not the one whose results lie in its folder; `BUSY` when another process works there; `ABORTED`, after which
+ * @throws what `onProgress` threw, once the study has stopped; `BAD_CONFIG` before any work where the study is wrong;
+ *   `BUSY` when another process works there; `ABORTED`, after which
  *   running it again goes on; `DISK_FULL`, `BAD_FILE`
  */
 export async function runStudy(study: Study | StudyInput, options: RunOptions = {}): Promise<StudyResults> {
@@ -131,41 +131,48 @@ async function runLocked(
   const onDamage = (damage: Damage) => tell({ kind: "set-aside", ...damage });
   const plan = planStudy(study);
   const before = await readOwn<Study>(folder, studyPaths(folder).resolved, onDamage, resolvedStudySchema);
-  if (before) refuseChanges(before, study);
-  const finished = await finishedCells(folder, plan, onDamage);
-  const threads = await settleThreads(study, jobs, before, finished);
-  const done = new Set(finished.keys());
-  const basisOfEach = new Map([...finished].map(([id, { basis }]) => [id, basis]));
+  const threads = await settleThreads(study, jobs, before, plan);
   const cells = plan.cells.filter(({ kind }) => only !== "pretraining" || kind === only);
+  // Whether what is there still belongs to the study is known once the cohort is.
+  const there = await soundCells(folder, plan, onDamage);
+  const absent = cells.filter(({ id }) => !there.has(id));
+  const isComputed = only !== "preparation" && only !== "collection";
   // What is prepared here may run where there is more memory.
-  if (only !== "preparation" && only !== "collection")
-    refuseTooLarge(
-      study,
-      cells.filter(({ id }) => !done.has(id)),
-    );
-  const alreadyDone = cells.filter(({ id }) => done.has(id)).length;
+  if (isComputed) refuseTooLarge(study, absent);
   const sessions = await SessionLog.open(folder, onDamage);
-  const isUnfinished = alreadyDone < cells.length;
-  const isWork = isUnfinished && only !== "preparation" && only !== "collection";
+  await removeLeftovers(folder, study.execution.cache);
+  using workers = new WorkerPool(threads, isComputed ? absent.length : 0);
+  const weights = await checkWeights(study, plan, onDamage);
+  const prepare = (trustCache: boolean) =>
+    prepareStudyCohort(study, { signal, onProgress, onDamage, trustCache });
+  let cohort = await prepare(absent.length === 0);
+  if (there.size === 0) refuseUntestable(study, cells, cohort);
+  const settled = (sound: ReadonlySet<string>): Promise<Set<string>> =>
+    settleCells(folder, plan, { bases: basesOf(study, plan, cohort, weights), sound, tell, onDamage });
+  const done = await settled(there);
+  const missing = cells.filter(({ id }) => !done.has(id));
+  if (missing.length > 0 && absent.length === 0) cohort = await prepare(false);
+  const bases = basesOf(study, plan, cohort, weights);
+  if (isComputed) refuseTooLarge(study, missing);
+  const alreadyDone = cells.length - missing.length;
+  const isWork = missing.length > 0 && isComputed;
   if (isWork || damages.length > 0) sessions.begin({ devices, threads, jobs }, damages);
-  await removeLeftovers(folder, study.execution.cache, done);
-  using workers = new WorkerPool(threads, isWork ? cells.length - alreadyDone : 0);
-  const weights = await checkWeights(study, plan, basisOfEach, onDamage);
-  const cohort = await prepareStudyCohort(study, { signal, onProgress, onDamage, trustCache: !isUnfinished });
-  if (done.size === 0) refuseUntestable(study, cells, cohort);
-  await settleCohort(folder, cohort, done.size > 0, onDamage);
-  refuseOtherBasis(folder, basisOfEach, basisOf(study, cohort));
+  if (isWork) workers.expect(missing.length);
+  await removeProgressOf(folder, done);
+  await settleFidelity(plan, done, weights, { study, cohort, onDamage, signal });
+  await readCohort(folder, onDamage); // what is damaged is set aside
+  await writeCohort(folder, cohort);
   onProgress({
     kind: "prepared",
     notes: masksInWords(countMasks(preparedCases(cohort), columnsOf(study.cohort))),
   });
 
-  await writeJobs(plan.cells, { study, cohort, threads, weights });
+  await writeJobs(plan.cells, { study, threads, weights, bases });
   if (only === "collection") await failWithoutStart(folder, cells, done);
   else for (const { id } of cells) if (!done.has(id)) await removeFailure(folder, id);
   onProgress({ kind: "plan", cells: cells.map(labelOf), alreadyDone });
 
-  const collector = new ResultsCollector(study, plan, cohort, threads, sessions);
+  const collector = new ResultsCollector(study, plan, bases, cohort, threads, sessions);
   const results = isWork ? null : await collector.write(signal);
   if (isWork) await collector.writeSoFar();
   if (results !== null && (only === "preparation" || only === "collection")) return results;
@@ -201,7 +208,7 @@ async function runLocked(
     released: async (cell, holder, over) => {
       onProgress({ kind: "cell-elsewhere", cell: labelOf(cell), holder });
       const waited = performance.now();
-      const end = await untilReleased(folder, cell.id, over);
+      const end = await untilReleased(folder, cell.id, (bases.get(cell.id) as CellBasis).hash, over);
       if (end.kind === "free") workers.expectAnother();
       if (end.kind !== "done") return end;
       return { ...end, seconds: (performance.now() - waited) / 1000, nativeSeconds: 0 };
@@ -226,8 +233,10 @@ async function runLocked(
     );
   }
   // A pretraining that was computed again on another machine may have given another encoder.
-  if (damages.length > 0 && (await finishedCells(folder, plan, onDamage)).size < done.size)
-    return runLocked(study, asked, lock, signal, onProgress);
+  if (damages.length > 0) {
+    const still = await settled(await soundCells(folder, plan, onDamage));
+    if ([...done].some((id) => !still.has(id))) return runLocked(study, asked, lock, signal, onProgress);
+  }
   await lock.requireHeld();
   return results ?? (await collector.write(signal));
 }
@@ -258,68 +267,30 @@ async function settleThreads(
   study: Study,
   jobs: number,
   before: Study | null,
-  finished: ReadonlyMap<string, FinishedCell>,
+  plan: StudyPlan,
 ): Promise<number> {
   const share = Math.max(1, Math.floor(availableParallelism() / jobs));
-  const [first] = finished.values();
-  const threads = study.execution.threads ?? before?.execution.threads ?? first?.threads ?? share;
+  const known = study.execution.threads ?? before?.execution.threads;
+  const threads = known ?? (await threadsOfCells(study.execution.output, plan)) ?? share;
   const settled: Study = { ...study, execution: { ...study.execution, threads } };
   await writeSealedJson(studyPaths(study.execution.output).resolved, settled);
   return threads;
 }
 
-/** Refuses to mix results of one cohort with those of another. */
-async function settleCohort(
-  folder: string,
-  cohort: StudyCohort,
-  hasResults: boolean,
-  onDamage: OnDamage,
-): Promise<void> {
-  const before = await readCohort(folder, onDamage);
-  const differing = before ? differingCases(before, cohort) : [];
-  if (hasResults && differing.length > 0) {
-    const shown = differing.slice(0, 5).join(", ") + (differing.length > 5 ? " and others" : "");
-    throw new TransferLimitsError(
-      "BAD_CONFIG",
-      `The cohort is not the one whose results lie in ${folder}: ${differing.length} cases differ (${shown}), because ` +
-        "their files or the manifest changed. Choose another execution.output, or put the files back as they were",
-    );
-  }
-  if (differing.length > 0) await rm(studyPaths(folder).allProgress, { recursive: true, force: true });
-  await writeCohort(folder, cohort);
+/** Cells of a plan that are there as they were written; what is damaged is set aside. */
+async function soundCells(folder: string, { cells }: StudyPlan, onDamage: OnDamage): Promise<Set<string>> {
+  const sound = new Set<string>();
+  for (const { id } of cells) if (await isFinished(folder, id, onDamage)) sound.add(id);
+  return sound;
 }
 
-/** What a run needs to know of a cell that an earlier one finished. */
-interface FinishedCell {
-  basis: Basis | undefined;
-  threads: number;
-}
-
-/**
- * The cells whose results lie in the folder, undamaged. Set aside is also what started from an encoder that is not the one
- * that its pretraining left: that was damaged, and computed again.
- */
-async function finishedCells(
-  folder: string,
-  { cells }: StudyPlan,
-  onDamage: OnDamage,
-): Promise<Map<string, FinishedCell>> {
-  const finished = new Map<string, FinishedCell>();
-  for (const { id, kind } of cells) {
-    if (!(await isFinished(folder, id, onDamage))) continue;
-    const result = await (kind === "pretraining" ? readPretraining(folder, id) : readCell(folder, id));
-    if (result) finished.set(id, { basis: result.basis, threads: result.cost.threads });
+/** How many threads a finished cell had; null where there is none. */
+async function threadsOfCells(folder: string, { cells }: StudyPlan): Promise<number | null> {
+  for (const { id } of cells) {
+    const threads = await threadsOf(folder, id);
+    if (threads !== null) return threads;
   }
-  for (const { id, dependsOn } of cells) {
-    const [pretraining] = dependsOn;
-    if (pretraining === undefined || !finished.has(pretraining)) continue;
-    const started = finished.get(id)?.basis?.weights ?? null;
-    if (started === null || started === (await encoderChecksum(folder, pretraining))) continue;
-    finished.delete(id);
-    const reason = `it started from another encoder than ${pretraining} holds now`;
-    onDamage(await setAside(folder, studyPaths(folder).cell(id), reason));
-  }
-  return finished;
+  return null;
 }
 
 /** Whoever is told of the study's progress. Where that fails, the study stops as on request, and ends with its error. */

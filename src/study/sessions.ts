@@ -16,6 +16,7 @@ import { readOwn } from "./cell-folder.js";
  */
 export class SessionLog {
   readonly #start = performance.now();
+  readonly #started = new Date().toISOString();
   readonly #folder: string;
   readonly #before: readonly Session[];
   #session: Session | null = null;
@@ -44,7 +45,14 @@ export class SessionLog {
    */
   begin(where: Pick<Session, "devices" | "threads" | "jobs">, damages: readonly Damage[]): void {
     const now = new Date().toISOString();
-    this.#session = { started: now, ended: now, seconds: 0, ...where, ...thisMachine(), ...thisBuild() };
+    this.#session = {
+      started: this.#started,
+      ended: now,
+      seconds: 0,
+      ...where,
+      ...thisMachine(),
+      ...thisBuild(),
+    };
     this.#damages = damages;
   }
 

@@ -9,6 +9,7 @@ import type { CellResult, TestMetric } from "../results/cell.js";
 import { cellFiles } from "../results/paths.js";
 import type { Better } from "../tasks/definition.js";
 import type { Picture, Task } from "../tasks/task.js";
+import { shownTo } from "./basis.js";
 import { cohortOf, type StudyCohort } from "./cohort-file.js";
 import type { Evaluation, Visit } from "./evaluate.js";
 import type { PlannedCell } from "./plan.js";
@@ -42,7 +43,7 @@ export async function openSets(
   bank?: VolumeBank,
 ): Promise<OpenSets> {
   const fitting = (cases: readonly PreparedCase[]) =>
-    cases.filter((prepared) => task.missing(factsOf(prepared)) === null);
+    cases.filter((prepared) => task.missing(factsOf(prepared)) === null).map((one) => shownTo(task, one));
   const {
     cohort: { voxels },
     execution: { device },

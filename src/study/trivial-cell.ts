@@ -3,7 +3,6 @@ import type { CellResult, TrivialChoice } from "../results/cell.js";
 import type { Better } from "../tasks/definition.js";
 import { betterOf, taskOf, trivialOf } from "../tasks/index.js";
 import type { TrivialAnswer } from "../tasks/trivial/trivial.js";
-import { basisOf } from "./basis.js";
 import { type CellContext, CostMeter, labelOf } from "./cell.js";
 import { type Answerer, evaluateAnswers, type Presentation } from "./evaluate.js";
 import type { TaskConfig } from "./schema.js";
@@ -45,7 +44,7 @@ export async function runTrivialCell(given: CellContext): Promise<{ metric: Meas
       curve: [],
       bestEpoch: null,
       cost: await meter.total(context, null),
-      basis: { ...basisOf(study, cohort), weights: null },
+      basis: { ...given.basis, weights: null },
     },
   );
 }

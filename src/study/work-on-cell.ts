@@ -6,9 +6,18 @@ import { isThere, type OnDamage } from "../common/set-aside.js";
 import { codedError } from "../common/system-errors.js";
 import type { CellFailure, Retry } from "../results/cell.js";
 import { studyPaths } from "../results/paths.js";
+import type { CellBasis } from "./basis.js";
 import { type CellContext, runTaskCell } from "./cell.js";
 import { CellClaim } from "./cell-claim.js";
-import { isFinished, readCell, readFailure, removeFailure, writeFailure } from "./cell-folder.js";
+import {
+  basisIn,
+  isFinished,
+  isFinishedAs,
+  readCell,
+  readFailure,
+  removeFailure,
+  writeFailure,
+} from "./cell-folder.js";
 import { openJob, readJob } from "./job.js";
 import { smallerMicroBatch } from "./micro-batch.js";
 import type { PlannedCell } from "./plan.js";
@@ -49,9 +58,12 @@ export async function workOnCell(folder: string, id: string, options: WorkOption
     if (!(found instanceof CellClaim)) return found;
     claim = found;
     const onDamage: OnDamage = (damage) => tell({ kind: "set-aside", ...damage });
-    if (await isFinished(folder, id, onDamage)) return { kind: "done", metric: await metricOf(folder, id) };
+    const onMoved = (keptAs: string) =>
+      tell({ kind: "cell-moved-away", id, reason: "it rests on what the study was before", keptAs });
+    if (await isFinishedAs(claim, job.restsOn, onDamage, onMoved))
+      return { kind: "done", metric: await metricOf(folder, id) };
     const opened = await openJob(folder, job, options.device);
-    const lacking = await firstLacking(folder, job.dependsOn);
+    const lacking = await firstLacking(folder, job.dependsOn, opened.basis);
     if (lacking !== null) return lacking;
     const retry = await retryAfter(folder, opened.study, opened.cell);
     if (retry === null) await removeFailure(folder, id);
@@ -98,11 +110,15 @@ async function claimCell(folder: string, id: string, signal: AbortSignal): Promi
 }
 
 /**
- * Waits until nobody works on a cell: it is done then, failed, or free, as whoever worked on it was stopped or died.
+ * Waits until nobody works on a cell: it is done then, failed, or free, as whoever worked on it was stopped or died, or did so
+ * for what the study was before.
+ *
+ * @param restsOn the hash of what it is to rest on
  */
 export async function untilReleased(
   folder: string,
   id: string,
+  restsOn: string,
   signal: AbortSignal,
 ): Promise<Extract<CellEnd, { kind: "done" | "failed" | "stopped" }> | { kind: "free" }> {
   const watch = new LockWatch(studyPaths(folder).cellLock(id));
@@ -113,7 +129,15 @@ export async function untilReleased(
     const claim = await CellClaim.take(folder, id, watch);
     if (!(claim instanceof CellClaim)) continue;
     try {
-      if (await isFinished(folder, id, () => {})) return { kind: "done", metric: await metricOf(folder, id) };
+      if (
+        await isFinishedAs(
+          claim,
+          restsOn,
+          () => {},
+          () => {},
+        )
+      )
+        return { kind: "done", metric: await metricOf(folder, id) };
       const failure = await readFailure(folder, id);
       return failure === null ? { kind: "free" } : { kind: "failed", ...withoutRetry(failure) };
     } finally {
@@ -157,9 +181,17 @@ export async function retryAfter(folder: string, study: Study, cell: PlannedCell
 }
 
 /** What a cell waits for, where that is not finished. */
-async function firstLacking(folder: string, dependsOn: readonly string[]): Promise<CellEnd | null> {
+async function firstLacking(
+  folder: string,
+  dependsOn: readonly string[],
+  { startsFrom }: CellBasis,
+): Promise<CellEnd | null> {
   for (const id of dependsOn) {
-    if (await isThere(studyPaths(folder).cell(id))) continue; // what is damaged of it, loading it says
+    const path = studyPaths(folder).cell(id);
+    const isFinished = await isThere(path);
+    // What is damaged of it, loading it says.
+    const before = isFinished ? await basisIn(path) : null;
+    if (isFinished && (before === null || before.hash === startsFrom)) continue;
     const failure = await readFailure(folder, id);
     const state = failure === null ? "is not finished" : `failed: ${failure.reason}`;
     const reason = `It starts from ${id}, which ${state}. Run that first`;

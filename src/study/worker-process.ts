@@ -52,6 +52,12 @@ export class WorkerPool {
     this.#cellsLeft++;
   }
 
+  /** So many cells will be run, which was not known for sure before. */
+  expect(cells: number): void {
+    this.#cellsLeft = cells;
+    this.#startAhead();
+  }
+
   /** It never rejects. */
   async run(place: CellPlace, signal: AbortSignal, onEvent: (event: StudyEvent) => void): Promise<WorkerEnd> {
     this.#cellsLeft--;

@@ -31,6 +31,7 @@ const what = ({ alpha, beta, prior, channelFill }: LesionSegmentationOptions): S
  */
 export const lesionSegmentation = (options: LesionSegmentationOptions): Task => ({
   ...segmenting(what(options)),
+  alsoReads: ["pirads"],
 
   assess(judgements, cases) {
     const gradeOf = (index: number) => piradsOf(cases[index]?.labels ?? {});

@@ -114,6 +114,8 @@ export interface Task {
   readonly pictures: "mask" | "image" | null;
   /** The columns of the manifest that a case must have to take part. */
   readonly needs: readonly Need[];
+  /** Labels that it looks at beside those that it needs: it is shown no others. */
+  readonly alsoReads?: readonly string[];
   /** Why a case cannot take part; null where it can. Follows from `needs`. */
   missing(one: CaseFacts): string | null;
   /**

@@ -1,7 +1,9 @@
 import type { Command } from "commander";
 import { masksInWords } from "../../cohort/mask-counts.js";
+import { seedsMayBeRaised } from "../../common/more-seeds.js";
 import { variantName } from "../../common/vocabulary.js";
 import type { Claim } from "../../results/claims.js";
+import type { CellState } from "../../study/cell-states.js";
 import { hoursInWords } from "../../study/estimate.js";
 import type { StudyPlan } from "../../study/plan.js";
 import type { OpenClaim, PlannedClaim } from "../../study/planned-claims.js";
@@ -12,6 +14,7 @@ import type { Augmentation } from "../../tasks/augmentation.js";
 import { answer } from "../answer.js";
 import { devicesOption } from "../devices-option.js";
 import { examples } from "../examples.js";
+import { folderLines, stateForPrograms, stateInWords, summaryOfFolder } from "../folder-states.js";
 import { bytes, count, number, printable, table } from "../format.js";
 import { plannedCells } from "../planned-cells.js";
 
@@ -57,6 +60,10 @@ export function addPlan(program: Command): void {
         if (probing) process.stderr.write("Timing a training step of each network; this can take minutes\n");
         const probe = probing ? await probePlan(study, plan) : null;
         const warnings = planWarnings(study, plan, probe && totalSeconds(probe) / 3600);
+        const { plannedStates } = await import("../../study/cell-states.js");
+        const states = await plannedStates(study, plan);
+        const inFolder = states === null ? [] : folderLines(states, study.execution.output);
+        const stateOf = (id: string) => states?.cells.get(id) as CellState;
         const total = plan.cells.reduce((sum, { cost }) => sum + cost, 0);
         const rows = plan.cells.map((cell) => [
           printable(cell.id),
@@ -66,11 +73,18 @@ export function addPlan(program: Command): void {
           `${((100 * cell.cost) / total).toFixed(1)} %`,
           bytes(memoryWith(cell, totalMemoryOf(study.execution.device) ?? Number.POSITIVE_INFINITY)),
           ...(probe ? [hours(probe.seconds[cell.id] ?? null)] : []),
+          ...(inFolder.length > 0 ? [stateInWords(stateOf(cell.id))] : []),
         ]);
+        const scheduled = plannedCells(plan.cells, study.execution.output, probe?.seconds ?? null);
         return {
           value: {
             ...(study.leftOut === undefined ? {} : { leftOut: study.leftOut }),
-            ...{ ...plan, cells: plannedCells(plan.cells, study.execution.output, probe?.seconds ?? null) },
+            ...plan,
+            cells: scheduled.map((cell) => ({
+              ...cell,
+              state: states && stateForPrograms(stateOf(cell.id)),
+            })),
+            inFolder: states && summaryOfFolder(states),
             ...{ cohorts, warnings, output: study.execution.output, claims },
             ...(open ? { earlier: { folder: earlier, open } } : {}),
             ...(probe ? { probe } : {}),
@@ -94,9 +108,11 @@ export function addPlan(program: Command): void {
                 "share of the work",
                 "memory (estimate)",
                 ...(probe ? ["hours (estimate)"] : []),
+                ...(inFolder.length > 0 ? ["state"] : []),
               ],
               rows,
             ),
+            ...inFolder,
             ...(probe ? probeLines(probe) : []),
             ...claimLines(claims),
             ...(open ? openLines(open) : []),
@@ -167,6 +183,7 @@ function claimLines(claims: readonly PlannedClaim[]): string[] {
       rows,
     ),
     ...reasons.map((reason) => `  – ${reason}`),
+    ...(reasons.some((reason) => /\bseeds?\b/.test(reason)) ? [`  ${seedsMayBeRaised}`] : []),
     ...(claims.some((claim) => claim.spreadFrom === "default")
       ? [
           "  a default is an order of magnitude: name your own in claims.expected, or an earlier study's folder with --earlier",
@@ -198,6 +215,7 @@ function openLines(open: readonly OpenClaim[]): string[] {
   return [
     "What would settle the claims that the earlier study left open, if each difference truly is the one it saw",
     table(["model", "task", "over", "difference", "would settle it"], rows),
+    ...(open.some(({ wouldSettle }) => wouldSettle?.seeds) ? [`  ${seedsMayBeRaised}`] : []),
   ];
 }
 

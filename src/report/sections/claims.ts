@@ -1,3 +1,4 @@
+import { seedsMayBeRaised } from "../../common/more-seeds.js";
 import type { Claim } from "../../results/claims.js";
 import type { StudyResults } from "../../results/study.js";
 import { difference, hasOneSeed, means } from "../claim-words.js";
@@ -25,7 +26,7 @@ export function claimsSection(summary: Summary, drift: StudyResults["drift"] = [
   return html`<section id="claims"><h2>Claims</h2>
 <p>Each says whether the fine-tuned model is better than a reference, from the same seeds and patients, all claims of the study
 considered.${rows.every(ofOneSeed) ? " This study has one seed, which settles none: three or more (seeds: [1, 2, 3]) would give each an interval and a verdict." : null}${ofAll.length > 0 ? ` On all of them, to be distrusted: ${ofAll.join("; ")}.` : null}
-${rows.some(endedEarly) ? "A model that was best at its last epoch might be better after a longer training. " : null}As JSON: <a href="claims.json">claims.json</a>.</p>
+${rows.some(wantsSeeds) ? `${seedsMayBeRaised} ` : null}${rows.some(endedEarly) ? "A model that was best at its last epoch might be better after a longer training. " : null}As JSON: <a href="claims.json">claims.json</a>.</p>
 <div class="claims">${shown.map((row) =>
     card(
       row,
@@ -133,6 +134,10 @@ function settling({ wouldSettle, seeds, patients }: Claim): string {
     ? "Neither 50 seeds nor 5,000 patients alone would settle it."
     : `Likely settled by ${ways.join(", or by ")}.`;
 }
+
+/** Whether more seeds would likely settle one of a card's claims. */
+const wantsSeeds = (row: TaskRow): boolean =>
+  ofOneSeed(row) || claimsOf(row).some(({ wouldSettle }) => wouldSettle?.seeds != null);
 
 /** Why there is no claim over a reference that the study has. */
 function why({ entries }: TaskRow, reference: Over): string {
