@@ -95,6 +95,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::kernel_depthwise_conv3d>(exports, "kernelDepthwiseConv3d");
   add<functions::kernel_linear>(exports, "kernelLinear");
   add<functions::kernel_grn_perceptron>(exports, "kernelGrnPerceptron");
+  add<functions::kernel_group_norm>(exports, "kernelGroupNorm");
 
   add<functions::volume_resample>(exports, "volumeResample");
   add<functions::volume_smooth>(exports, "volumeSmooth");

@@ -74,6 +74,7 @@ Napi::Value kernel_arrange(const Napi::CallbackInfo& info);
 Napi::Value kernel_depthwise_conv3d(const Napi::CallbackInfo& info);
 Napi::Value kernel_linear(const Napi::CallbackInfo& info);
 Napi::Value kernel_grn_perceptron(const Napi::CallbackInfo& info);
+Napi::Value kernel_group_norm(const Napi::CallbackInfo& info);
 
 // volumes.cc
 Napi::Value volume_resample(const Napi::CallbackInfo& info);

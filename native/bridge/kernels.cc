@@ -5,6 +5,7 @@
 #include "bridge/promise.h"
 #include "kernels/depthwise_conv3d.h"
 #include "layers/grn_perceptron.h"
+#include "layers/group_norm.h"
 #include "layers/linear.h"
 
 namespace transfer_limits::functions {
@@ -116,6 +117,37 @@ Napi::Value kernel_grn_perceptron(const Napi::CallbackInfo& info) {
         leaves.insert(leaves.begin(), input.detach().requires_grad_(gradient.defined()));
         const at::Tensor output = grn_perceptron(
             leaves[0], {leaves[1], leaves[2], leaves[3], leaves[4], leaves[5], leaves[6]}, keep);
+        if (!gradient.defined()) return std::vector<at::Tensor>{output};
+        return torch::autograd::grad({output}, leaves, {gradient});
+      },
+      &to_handles);
+}
+
+Napi::Value kernel_group_norm(const Napi::CallbackInfo& info) {
+  // An input, and beside it weight, bias and residual, each of which may be left out.
+  std::vector<at::Tensor> given;
+  for (size_t index = 0; index < 4; ++index) {
+    given.push_back(info[index].IsNull() ? at::Tensor() : TensorHandle::get(info[index], "tensor"));
+  }
+  const int64_t groups = integer(info[4], "groups");
+  const auto after = word<AfterNorm>(
+      info[5], "activation",
+      {{"none", AfterNorm::kNone}, {"leaky-relu", AfterNorm::kLeakyRelu}, {"silu", AfterNorm::kSilu}});
+  const at::Tensor gradient = info[6].IsNull() ? at::Tensor() : TensorHandle::get(info[6], "gradOutput");
+  require(given[0].dim() == 5 && groups > 0 && given[0].size(1) % groups == 0,
+          "Expected an input [N, C, D, H, W] of ", groups, " groups of channels but received ",
+          given[0].sizes());
+  return promise(
+      info.Env(), given[0].device(),
+      [given, groups, after, gradient] {
+        const torch::AutoGradMode mode(gradient.defined());
+        std::vector<at::Tensor> all(4), leaves;
+        for (size_t index = 0; index < all.size(); ++index) {
+          if (!given[index].defined()) continue;
+          all[index] = given[index].detach().requires_grad_(gradient.defined());
+          leaves.push_back(all[index]);
+        }
+        const at::Tensor output = group_norm(all[0], groups, all[1], all[2], after, all[3]);
         if (!gradient.defined()) return std::vector<at::Tensor>{output};
         return torch::autograd::grad({output}, leaves, {gradient});
       },

@@ -2,6 +2,8 @@
 
 #include "layers/container.h"
 #include "layers/conv3d.h"
+#include "layers/group_norm.h"
+#include "layers/transposed_conv3d.h"
 
 namespace transfer_limits {
 namespace {
@@ -12,13 +14,6 @@ torch::nn::Conv3d register_conv(torch::nn::Module& parent, const std::string& na
   return module->register_module(
       "conv", torch::nn::Conv3d(torch::nn::Conv3dOptions(in, out, kernel).padding(kernel / 2).bias(false)));
 }
-
-at::Tensor instance_norm(const at::Tensor& x) {
-  return at::instance_norm(x, {}, {}, {}, {}, /*use_input_stats=*/true, /*momentum=*/0.1, /*eps=*/1e-5,
-                           /*cudnn_enabled=*/true);
-}
-
-at::Tensor activate(const at::Tensor& x) { return at::leaky_relu(x, 0.01); }
 
 }  // namespace
 
@@ -44,9 +39,9 @@ ResidualBlockImpl::ResidualBlockImpl(int64_t in, int64_t out) {
 }
 
 at::Tensor ResidualBlockImpl::forward(const at::Tensor& x) {
-  at::Tensor y = activate(instance_norm(conv3d_same(x, conv1_->weight)));
-  y = instance_norm(conv3d_same(y, conv2_->weight));
-  return activate(y + (conv3_.is_empty() ? x : instance_norm(conv3_(x))));
+  const at::Tensor y = instance_norm(conv3d_same(x, conv1_->weight), {}, {}, AfterNorm::kLeakyRelu);
+  const at::Tensor skip = conv3_.is_empty() ? x : instance_norm(conv3_(x), {}, {}, AfterNorm::kNone);
+  return instance_norm(conv3d_same(y, conv2_->weight), {}, {}, AfterNorm::kLeakyRelu, skip);
 }
 
 UpBlockImpl::UpBlockImpl(int64_t in, int64_t out)
@@ -54,7 +49,7 @@ UpBlockImpl::UpBlockImpl(int64_t in, int64_t out)
       refine_(register_module("conv_block", ResidualBlock(2 * out, out))) {}
 
 at::Tensor UpBlockImpl::forward(const at::Tensor& x, const at::Tensor& skip) {
-  return refine_(at::cat({up_(x), skip}, 1));
+  return refine_(at::cat({spread_voxels(up_, x), skip}, 1));
 }
 
 }  // namespace transfer_limits

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "layers/conv3d.h"
+#include "layers/group_norm.h"
 #include "layers/padding.h"
 #include "models/families.h"
 
@@ -12,10 +13,14 @@ namespace transfer_limits {
 namespace {
 
 // 32 groups as published, fewer where they would hold less than four channels: a group of a single one forgets its mean.
-torch::nn::GroupNorm group_norm(int64_t channels) {
+torch::nn::GroupNorm norm_over_groups(int64_t channels) {
   int64_t groups = std::gcd(channels, int64_t(32));
   while (groups > 1 && channels / groups < 4) groups /= 2;
   return torch::nn::GroupNorm(torch::nn::GroupNormOptions(groups, channels));
+}
+
+at::Tensor normalised(torch::nn::GroupNorm& norm, const at::Tensor& x) {
+  return group_norm(x, norm->options.num_groups(), norm->weight, norm->bias, AfterNorm::kSilu);
 }
 
 torch::nn::Conv3d convolution(int64_t in, int64_t out, int64_t kernel) {
@@ -49,19 +54,19 @@ const ModelFamily diffusion_unet_family("diffusion-unet-3d", read_diffusion_unet
 }  // namespace
 
 TimedBlockImpl::TimedBlockImpl(int64_t in, int64_t out, int64_t time) {
-  norm1_ = register_module("norm1", group_norm(in));
+  norm1_ = register_module("norm1", norm_over_groups(in));
   conv1_ = register_module("conv1", convolution(in, out, 3));
   time_ = register_module("time", torch::nn::Linear(time, out));
-  norm2_ = register_module("norm2", group_norm(out));
+  norm2_ = register_module("norm2", norm_over_groups(out));
   conv2_ = register_module("conv2", convolution(out, out, 3));
   torch::nn::init::zeros_(conv2_->weight);  // as published: a fresh block changes nothing
   if (in != out) shortcut_ = register_module("shortcut", convolution(in, out, 1));
 }
 
 at::Tensor TimedBlockImpl::forward(const at::Tensor& x, const at::Tensor& time) {
-  at::Tensor y = conv3d_same(at::silu(norm1_(x)), conv1_->weight);
+  at::Tensor y = conv3d_same(normalised(norm1_, x), conv1_->weight);
   y = y + time_(at::silu(time)).view({y.size(0), y.size(1), 1, 1, 1});
-  y = conv3d_same(at::silu(norm2_(y)), conv2_->weight);
+  y = conv3d_same(normalised(norm2_, y), conv2_->weight);
   return y + (shortcut_.is_empty() ? x : shortcut_(x));
 }
 
@@ -92,7 +97,7 @@ DiffusionUNet::DiffusionUNet(const DiffusionUNetSpecification& specification)
     up_.push_back(register_module("up" + index, TimedBlock(2 * out, out, time)));
     width = out;
   }
-  norm_ = register_module("norm", group_norm(width));
+  norm_ = register_module("norm", norm_over_groups(width));
   out_ = register_module("out", torch::nn::Conv3d(torch::nn::Conv3dOptions(width, specification.outputs, 1)));
   torch::nn::init::zeros_(out_->weight);  // as published: a fresh network predicts no noise
   torch::nn::init::zeros_(out_->bias);
@@ -124,7 +129,7 @@ at::Tensor DiffusionUNet::forward(const at::Tensor& input) {
     x = conv3d_same(x, enlarge_[index]->weight);
     x = up_[index](at::cat({x, skip}, 1), time);
   }
-  return crop_to(out_(at::silu(norm_(x))), size);
+  return crop_to(out_(normalised(norm_, x)), size);
 }
 
 }  // namespace transfer_limits

@@ -4,6 +4,7 @@
 #include "layers/container.h"
 #include "layers/conv3d.h"
 #include "layers/deterministic.h"
+#include "layers/group_norm.h"
 #include "layers/padding.h"
 #include "models/families.h"
 #include "models/pyramid_encoder.h"
@@ -47,17 +48,14 @@ class ConvInstanceNorm {
     bias_ = norm->register_parameter("bias", torch::zeros({out}));
   }
 
-  at::Tensor operator()(const at::Tensor& x) {
-    return at::instance_norm(padded(conv_, x), weight_, bias_, {}, {}, /*use_input_stats=*/true,
-                             /*momentum=*/0.1, /*eps=*/1e-5, /*cudnn_enabled=*/true);
+  at::Tensor operator()(const at::Tensor& x, AfterNorm activation, const at::Tensor& residual = {}) {
+    return instance_norm(padded(conv_, x), weight_, bias_, activation, residual);
   }
 
  private:
   torch::nn::Conv3d conv_ = nullptr;
   at::Tensor weight_, bias_;
 };
-
-at::Tensor rectified(const at::Tensor& x) { return at::leaky_relu(x, 0.01); }
 
 // Two convolutions and a residual, which is averaged where the block strides (ResNet-D; He 2019).
 class ResidualDBlock {
@@ -75,13 +73,12 @@ class ResidualDBlock {
   }
 
   at::Tensor operator()(const at::Tensor& x) {
-    const at::Tensor y = layers_[1](rectified(layers_[0](x)));
     at::Tensor skip = x;
     if (strides()) {
       skip = box_means(skip, {x.size(2) / stride_[0], x.size(3) / stride_[1], x.size(4) / stride_[2]});
     }
-    if (!projection_.empty()) skip = projection_[0](skip);
-    return rectified(y + skip);
+    if (!projection_.empty()) skip = projection_[0](skip, AfterNorm::kNone);
+    return layers_[1](layers_[0](x, AfterNorm::kLeakyRelu), AfterNorm::kLeakyRelu, skip);
   }
 
  private:
@@ -133,7 +130,7 @@ class ResidualEncoder : public PyramidEncoder {
     at::Tensor x =
         keep.defined() ? input * at::upsample_nearest3d(keep, input.sizes().slice(2)) : at::Tensor(input);
     x = pad_to_multiple(x, stride()).contiguous(at::MemoryFormat::ChannelsLast3d);
-    x = rectified(stem_[0](x));
+    x = stem_[0](x, AfterNorm::kLeakyRelu);
     std::vector<at::Tensor> result;
     for (size_t stage = 0; stage < stages_.size(); ++stage) {
       for (ResidualDBlock& block : stages_[stage]) x = block(x);

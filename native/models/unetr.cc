@@ -5,6 +5,7 @@
 #include "layers/container.h"
 #include "layers/padding.h"
 #include "layers/resize.h"
+#include "layers/transposed_conv3d.h"
 
 namespace transfer_limits {
 namespace {
@@ -46,7 +47,7 @@ at::Tensor Unetr::predict(const std::vector<at::Tensor>& stages, const at::Tenso
   at::Tensor x = at_stride(encoder_->norm_features(stages[3]), kStride);
   for (size_t level = 0; level < 3; ++level) {
     const size_t stage = 2 - level;
-    x = up_[level](x, skip_[stage](norm_[stage](at_stride(stages[stage], kStride >> level))));
+    x = up_[level](x, spread_voxels(skip_[stage], norm_[stage](at_stride(stages[stage], kStride >> level))));
   }
   return out_(up_[3](x, skip1_(volume)));  // [N, outputs, D, H, W]
 }

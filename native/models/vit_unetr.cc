@@ -3,6 +3,7 @@
 #include <string>
 
 #include "layers/resize.h"
+#include "layers/transposed_conv3d.h"
 
 namespace transfer_limits {
 namespace {
@@ -49,12 +50,12 @@ at::Tensor VitUnetrHeadImpl::forward(const std::vector<at::Tensor>& tokens, cons
   const auto spread = [this, &tokens, &size_at](size_t depth, size_t level) {
     const at::Tensor grid =
         tokens[depth].movedim(2, 1).contiguous(at::MemoryFormat::ChannelsLast3d);  // [N, E, D, h, w]
-    return resize_to(spread_[depth](grid), size_at(level));
+    return resize_to(spread_voxels(spread_[depth], grid), size_at(level));
   };
 
   at::Tensor x = spread(kDepths - 1, 0);  // [N, 8 feature size, D, H / 8, W / 8]
   for (size_t level = 0; level < kLevels; ++level) {
-    if (level > 0) x = resize_to(up_[level - 1](x), size_at(level));
+    if (level > 0) x = resize_to(spread_voxels(up_[level - 1], x), size_at(level));
     const at::Tensor skip = level + 1 < kLevels ? spread(kDepths - 2 - level, level)
                                                 : skip_(slices.contiguous(at::MemoryFormat::ChannelsLast3d));
     x = refine_[level](at::cat({x, skip}, 1));

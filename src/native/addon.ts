@@ -203,6 +203,15 @@ export interface Addon {
     keep: TensorHandle | null,
     gradOutput: TensorHandle | null,
   ): Promise<TensorHandle[]>;
+  kernelGroupNorm(
+    input: TensorHandle,
+    weight: TensorHandle | null,
+    bias: TensorHandle | null,
+    residual: TensorHandle | null,
+    groups: number,
+    activation: AfterNorm,
+    gradOutput: TensorHandle | null,
+  ): Promise<TensorHandle[]>;
 
   cancelFlag(): CancelFlag;
   cancel(flag: CancelFlag): void;
@@ -288,6 +297,9 @@ export interface MatchedRows {
   deviationA: number | null;
   deviationB: number | null;
 }
+
+/** What may follow a norm; the leaky ReLU's slope is 0.01. */
+export type AfterNorm = "none" | "leaky-relu" | "silu";
 
 export interface OverlapCounts {
   intersection: number;

@@ -1,4 +1,4 @@
-import type { CancelFlag, OverlapCounts } from "./addon.js";
+import type { AfterNorm, CancelFlag, OverlapCounts, TensorHandle } from "./addon.js";
 import { addon, settle } from "./load.js";
 import { handleOf, Tensor } from "./tensor.js";
 import type { LossSpec } from "./trainer.js";
@@ -200,6 +200,37 @@ export async function grnPerceptron(
       keep?.handle ?? null,
       gradOutput?.handle ?? null,
     ),
+  );
+  return handles.map((handle) => new Tensor(handle));
+}
+
+/**
+ * Group norm of the networks (Wu and He 2018), with as many groups as channels instance norm, and what follows it.
+ *
+ * @param input [N, C, D, H, W]
+ * @param options.groups divides C
+ * @param options.weight [C], as `bias`; left out: neither scaled nor shifted
+ * @param options.residual of the input's shape, added before the activation
+ * @param options.gradOutput null for the forward pass; else of the input's shape
+ * @returns [output], or the gradients with respect to the input, and weight, bias and residual where they are given
+ */
+export async function groupNorm(
+  input: Tensor,
+  options: {
+    groups: number;
+    weight?: Tensor | null;
+    bias?: Tensor | null;
+    residual?: Tensor | null;
+    activation?: AfterNorm;
+    gradOutput?: Tensor | null;
+  },
+): Promise<Tensor[]> {
+  const { groups, weight, bias, residual, activation = "none", gradOutput } = options;
+  const [own, shift, beside, gradient] = [weight, bias, residual, gradOutput].map(
+    (tensor) => tensor?.handle ?? null,
+  ) as [TensorHandle | null, TensorHandle | null, TensorHandle | null, TensorHandle | null];
+  const handles = await settle(
+    addon().kernelGroupNorm(input.handle, own, shift, beside, groups, activation, gradient),
   );
   return handles.map((handle) => new Tensor(handle));
 }
