@@ -6,12 +6,11 @@
  */
 import { parseArgs } from "node:util";
 import { randomStream } from "../dist/common/random.js";
-import { ownStrategy } from "../dist/common/vocabulary.js";
 import { statistics } from "../dist/index.js";
 import { computeClaims } from "../dist/statistics/claims.js";
 import { specificityDifference, specificityInterval } from "../dist/statistics/classification-intervals.js";
 import { simulateClaims, simulateStudy } from "../dist/statistics/simulation.js";
-import { taskKinds } from "../dist/tasks/index.js";
+import { ownStrategy, taskKinds } from "../dist/tasks/index.js";
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,

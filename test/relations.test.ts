@@ -1,12 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { randomStream } from "../dist/common/random.js";
-import { ownStrategy, paperTasks, type TaskName } from "../dist/common/vocabulary.js";
+import { paperTasks, type TaskName } from "../dist/common/vocabulary.js";
 import type { CellResult } from "../dist/results/cell.js";
 import type { Distance } from "../dist/results/distances.js";
 import type { Relation } from "../dist/results/relations.js";
 import type { CellSummary } from "../dist/results/study.js";
 import { computeClaims } from "../dist/statistics/claims.js";
 import { computeRelations } from "../dist/statistics/relations.js";
+import { definitionOf, ownStrategy, taskKinds, variantName } from "../dist/tasks/index.js";
 import { studyResults } from "./report-fixture.js";
 
 interface Planted {
@@ -216,3 +217,13 @@ function orders(x: readonly number[], y: readonly number[]): number {
   const orders = all(y);
   return orders.filter((order) => Math.abs(correlation(x, order)) >= given).length / orders.length;
 }
+
+describe("a task's own strategy", () => {
+  it("is what its kind declares, and a task of a study's own name is learnt straight", () => {
+    for (const kind of taskKinds) expect(ownStrategy(kind)).toBe(definitionOf(kind).ownStrategy ?? "direct");
+    expect(taskKinds.filter((kind) => ownStrategy(kind) === "diffusion")).toEqual(["modality-translation"]);
+    expect(ownStrategy("my-own-task")).toBe("direct");
+    expect(variantName({ task: "modality-translation", strategy: "diffusion" })).toBe("modality-translation");
+    expect(variantName({ task: "my-own-task", strategy: "diffusion" })).toBe("my-own-task by diffusion");
+  });
+});

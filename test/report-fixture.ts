@@ -7,12 +7,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { randomStream } from "../dist/common/random.js";
 import type { Comparator, Strategy, TaskName } from "../dist/common/vocabulary.js";
-import { isShared, ownStrategy, variantName } from "../dist/common/vocabulary.js";
+import { isShared } from "../dist/common/vocabulary.js";
 import type { CellResult, Cost } from "../dist/results/cell.js";
 import type { Gain } from "../dist/results/claims.js";
 import type { Distance, KernelDistance } from "../dist/results/distances.js";
 import type { CellStatus } from "../dist/results/fields.js";
 import type { CellSummary, Exclusion, StudyResults } from "../dist/results/study.js";
+import { ownStrategy, variantName } from "../dist/tasks/index.js";
 
 export interface FixtureOptions {
   name?: string;

@@ -1,6 +1,6 @@
 import { PNG } from "pngjs";
 import { describe, expect, it } from "vitest";
-import { ownStrategy, paperTasks, type TaskName } from "../dist/common/vocabulary.js";
+import { paperTasks, type TaskName } from "../dist/common/vocabulary.js";
 import { outline } from "../dist/report/contours.js";
 import { csv } from "../dist/report/csv.js";
 import { alignmentFigure } from "../dist/report/figures/alignment.js";
@@ -16,6 +16,7 @@ import { type Summary, summarise } from "../dist/report/summary.js";
 import type { RelationPoint } from "../dist/results/relations.js";
 import { median } from "../dist/statistics/means.js";
 import { relate } from "../dist/statistics/relations.js";
+import { ownStrategy } from "../dist/tasks/index.js";
 import { studyResults } from "./report-fixture.js";
 
 describe("a template of HTML", () => {

@@ -1,5 +1,5 @@
 import { expected } from "../common/errors.js";
-import { type Comparator, variantName } from "../common/vocabulary.js";
+import type { Comparator } from "../common/vocabulary.js";
 import { compareMatchedRows, medianDistance } from "../native/kernels.js";
 import type { Tensor } from "../native/tensor.js";
 import type {
@@ -9,6 +9,7 @@ import type {
   UndefinedKernelDistance,
 } from "../results/distances.js";
 import { type DistanceFlag, distanceFlags } from "../results/distances.js";
+import { variantName } from "../tasks/index.js";
 import { kernelDistance } from "./depth-distances.js";
 import { warningOf } from "./distance-warning.js";
 import { sameFeatures } from "./flags.js";

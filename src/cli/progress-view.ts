@@ -5,7 +5,7 @@ import { createLogUpdate } from "log-update";
 import pc from "picocolors";
 import type { CellLabel, MeasuredMetric, StudyEvent } from "../common/progress.js";
 import { wordsOfDamage } from "../common/set-aside.js";
-import { variantName } from "../common/vocabulary.js";
+import { variantName } from "../tasks/index.js";
 import { count, duration, number, printable } from "./format.js";
 import { isLive, quietInterval } from "./terminal.js";
 

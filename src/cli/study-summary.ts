@@ -1,8 +1,9 @@
-import { type Comparator, comparators, isShared, variantName } from "../common/vocabulary.js";
+import { type Comparator, comparators, isShared } from "../common/vocabulary.js";
 import { fidelityNotices } from "../report/fidelity.js";
 import { leaks, modelAnswers } from "../report/sentences.js";
 import { summarise } from "../report/summary.js";
 import type { CellSummary, StudyResults } from "../results/study.js";
+import { variantName } from "../tasks/index.js";
 import { count, number, printable, table } from "./format.js";
 
 /**

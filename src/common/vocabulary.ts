@@ -54,11 +54,3 @@ export interface TaskVariant {
   task: TaskName;
   strategy: Strategy;
 }
-
-/** The strategy that the paper defines a task by, which its specialised model follows. */
-export const ownStrategy = (task: TaskName): Strategy =>
-  task === "modality-translation" ? "diffusion" : "direct";
-
-/** `super-resolution`, and for a strategy that is not the task's own `super-resolution by diffusion`. */
-export const variantName = ({ task, strategy }: TaskVariant, joint = " by "): string =>
-  strategy === ownStrategy(task) ? task : `${task}${joint}${strategy}`;

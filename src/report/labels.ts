@@ -1,7 +1,7 @@
-import { type Comparator, ownStrategy, type TaskName, type TaskVariant } from "../common/vocabulary.js";
+import type { Comparator, TaskName, TaskVariant } from "../common/vocabulary.js";
 import type { GainReference, Verdict } from "../results/claims.js";
 import type { DistanceName } from "../results/distances.js";
-import { labelOfTask } from "../tasks/index.js";
+import { labelOfTask, ownStrategy } from "../tasks/index.js";
 
 /** A task as a person writes it: `Lesion segmentation`, `Super-resolution by diffusion`. */
 export function taskLabel({ task, strategy }: TaskVariant): string {

@@ -1,8 +1,9 @@
 import { groupBy } from "../common/group-by.js";
-import { comparators, isShared, type TaskVariant, variantName } from "../common/vocabulary.js";
+import { comparators, isShared, type TaskVariant } from "../common/vocabulary.js";
 import type { Answer, Saturation, Tally } from "../results/answers.js";
 import type { StudyResults } from "../results/study.js";
 import { hardlyAnything } from "../statistics/direction.js";
+import { variantName } from "../tasks/index.js";
 import { movedInWords } from "./drift-words.js";
 import { findingsInWords } from "./findings.js";
 import { count, listing, names } from "./format.js";

@@ -4,6 +4,7 @@ import { randomStream } from "../common/random.js";
 import { paperTasks } from "../common/vocabulary.js";
 import type { CellResult } from "../results/cell.js";
 import type { Claim } from "../results/claims.js";
+import { ownStrategy } from "../tasks/index.js";
 import { computeClaims } from "./claims.js";
 
 /** What a simulated study is drawn from; spreads are standard deviations in the metric's unit. */
@@ -64,7 +65,7 @@ export function simulateStudy(settings: SimulatedStudy, seed: number, study = 0)
   const division = tested === undefined ? {} : { division: { patients, tested } };
   const cells: CellResult[] = [];
   for (const task of paperTasks.slice(0, tasks)) {
-    const strategy = task === "modality-translation" ? "diffusion" : "direct";
+    const strategy = ownStrategy(task);
     for (let m = 0; m < models; m++) {
       // Of either model by itself; the difference of two has twice the variance.
       const share = Math.SQRT1_2;

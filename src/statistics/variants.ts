@@ -1,6 +1,7 @@
 import { groupBy } from "../common/group-by.js";
-import { inTaskOrder, isShared, ownStrategy, strategies, type TaskVariant } from "../common/vocabulary.js";
+import { inTaskOrder, isShared, strategies, type TaskVariant } from "../common/vocabulary.js";
 import type { CellSummary } from "../results/study.js";
+import { ownStrategy } from "../tasks/index.js";
 
 /** The tasks of a study, in the order of the paper; one that is learnt in two ways stands there twice. */
 export function variantsOf(

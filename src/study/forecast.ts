@@ -8,7 +8,7 @@ import type { StudyEvent } from "../common/progress.js";
 import { seedFor } from "../common/random.js";
 import { writeSealedJson } from "../common/sealed-json.js";
 import { isThere, type OnDamage } from "../common/set-aside.js";
-import { ownStrategy, type TaskName } from "../common/vocabulary.js";
+import type { TaskName } from "../common/vocabulary.js";
 import { architectureOf, comesFromFile } from "../models/architectures/index.js";
 import { encoderOf } from "../models/specification.js";
 import { loadEncoder } from "../models/weights.js";
@@ -28,7 +28,7 @@ import {
   nearestNeighboursOfRegression,
   sfda,
 } from "../statistics/transferability/index.js";
-import { betterOf, taskOf } from "../tasks/index.js";
+import { betterOf, ownStrategy, taskOf } from "../tasks/index.js";
 import type { Task } from "../tasks/task.js";
 import { basesOf, type CellBasis, digest, setOf, shownTo, taskPart } from "./basis.js";
 import { progressOf } from "./cell-claim.js";

@@ -3,15 +3,13 @@ import {
   type Comparator,
   comparators,
   isShared,
-  ownStrategy,
   type SharedComparator,
   type Strategy,
-  variantName,
 } from "../common/vocabulary.js";
 import { architectureOf, batchNormStrideOf } from "../models/architectures/index.js";
 import { encoderOf, headOf, specialisedOf } from "../models/specification.js";
 import type { HeadSpec, NetworkSpec } from "../native/network-spec.js";
-import { strategiesOf, taskOf, trivialOf } from "../tasks/index.js";
+import { ownStrategy, strategiesOf, taskOf, trivialOf, variantName } from "../tasks/index.js";
 import { forwardCost } from "./estimate.js";
 import { baseBytes, peakBytes } from "./memory.js";
 import {

@@ -4,20 +4,22 @@ import { prostateColumns } from "../cohort/presets/prostate.js";
 import { completeCohort } from "../cohort/schema.js";
 import { describe, messageOf } from "../common/errors.js";
 import { type Fault, faultsOf, suggestion } from "../common/validation.js";
-import {
-  isPaperTask,
-  ownStrategy,
-  type PretrainMethod,
-  type Strategy,
-  type TaskName,
-  variantName,
-} from "../common/vocabulary.js";
+import { isPaperTask, type PretrainMethod, type Strategy, type TaskName } from "../common/vocabulary.js";
 import { architectureOf, batchNormStrideOf, comesFromFile } from "../models/architectures/index.js";
 import { keyMaps } from "../models/checkpoints/key-maps/index.js";
 import { encoderOf, publishedDecoder, specialisedOf } from "../models/specification.js";
 import type { EncoderSpec } from "../native/network-spec.js";
 import type { PreparedAs } from "../tasks/definition.js";
-import { completedTask, isKind, nameOf, strategiesOf, taskFaults, taskOf } from "../tasks/index.js";
+import {
+  completedTask,
+  isKind,
+  nameOf,
+  ownStrategy,
+  strategiesOf,
+  taskFaults,
+  taskOf,
+  variantName,
+} from "../tasks/index.js";
 import { smallestBatch } from "../tasks/task.js";
 import { augmentationFaults } from "./augmentation-faults.js";
 import { microBatchFaults } from "./micro-batch.js";

@@ -3,7 +3,6 @@ import { cohortSchema, splitSchema } from "../cohort/schema.js";
 import { section } from "../common/validation.js";
 import {
   comparators,
-  ownStrategy,
   type PretrainMethod,
   paperTasks,
   pretrainMethods,
@@ -24,7 +23,7 @@ import {
 import { augmentationSchema } from "../tasks/augmentation.js";
 import { diffusionOptions } from "../tasks/by-diffusion.js";
 import type { TaskDefinition } from "../tasks/definition.js";
-import { type DefinitionOf, definitionOf, type TaskKind, taskKinds } from "../tasks/index.js";
+import { type DefinitionOf, definitionOf, ownStrategy, type TaskKind, taskKinds } from "../tasks/index.js";
 import { slurmSchema } from "./slurm-settings.js";
 
 const fileName = z

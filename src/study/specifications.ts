@@ -2,13 +2,14 @@ import { comparatorOf } from "../alignment/distances.js";
 import { pairSums, squaredMmd } from "../alignment/mmd.js";
 import { normalisations, normalisedPair } from "../alignment/normalised.js";
 import { throwIfAborted } from "../common/errors.js";
-import { ownStrategy, type TaskName } from "../common/vocabulary.js";
+import type { TaskName } from "../common/vocabulary.js";
 import { compareMatchedRows, medianDistance } from "../native/kernels.js";
 import type { Tensor } from "../native/tensor.js";
 import type { CellResult } from "../results/cell.js";
 import type { Claim } from "../results/claims.js";
 import { type DistanceName, distanceNames } from "../results/distances.js";
 import type { Specification, SpecificationCurve } from "../statistics/specification-curve.js";
+import { ownStrategy } from "../tasks/index.js";
 import { csvField } from "./csv-field.js";
 import { type KeptFeatures, orUndefined } from "./kept-features.js";
 

@@ -52,6 +52,8 @@ export interface TaskDefinition<
     /** How much the difference of two models scatters, which a study is planned with that does not say it. */
     readonly spread: ExpectedSpread;
   };
+  /** The strategy that the task is defined by, which its specialised model follows; default: `direct`. */
+  readonly ownStrategy?: Strategy;
   /** The specialised model that the paper sets beside the foundation models. */
   readonly specialised: SpecialisedName;
   /** The options with what follows from the cohort's columns filled in. */

@@ -1,6 +1,12 @@
 import type { CohortColumns } from "../cohort/columns.js";
 import { expected } from "../common/errors.js";
-import { inTaskOrder, ownStrategy, type Strategy, strategies, type TaskName } from "../common/vocabulary.js";
+import {
+  inTaskOrder,
+  type Strategy,
+  strategies,
+  type TaskName,
+  type TaskVariant,
+} from "../common/vocabulary.js";
 import type { Better, OptionsOf, PreparedAs, TaskDefinition, TaskFault } from "./definition.js";
 import * as listed from "./kinds.js";
 import type { Task } from "./task.js";
@@ -26,6 +32,14 @@ export type TaskSpec = {
 
 /** What a task is, which is given no options of another. */
 export const definitionOf = (kind: TaskKind): TaskDefinition => byKind.get(kind) as unknown as TaskDefinition;
+
+/** The strategy that a task is defined by, which its specialised model follows: as its kind says, told by its name alone. */
+export const ownStrategy = (task: TaskName): Strategy =>
+  (isKind(task) ? definitionOf(task).ownStrategy : undefined) ?? "direct";
+
+/** `super-resolution`, and for a strategy that is not the task's own `super-resolution by diffusion`. */
+export const variantName = ({ task, strategy }: TaskVariant, joint = " by "): string =>
+  strategy === ownStrategy(task) ? task : `${task}${joint}${strategy}`;
 
 /** The strategies by which a task is to be learnt, always in the same order. */
 export const strategiesOf = (spec: TaskSpec): readonly Strategy[] =>

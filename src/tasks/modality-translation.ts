@@ -19,6 +19,7 @@ export const modalityTranslationTask = defineTask({
     margin: 0.01,
     spread: { seed: 0.01, patient: 0.02, interaction: 0.01 },
   },
+  ownStrategy: "diffusion",
   specialised: "ddpm-unet",
   faults: (options, prepared) => [
     ...diffusionFaults(options),

@@ -1,7 +1,6 @@
 import type { Command } from "commander";
 import { masksInWords } from "../../cohort/mask-counts.js";
 import { seedsMayBeRaised } from "../../common/more-seeds.js";
-import { variantName } from "../../common/vocabulary.js";
 import type { Claim } from "../../results/claims.js";
 import type { CellState } from "../../study/cell-states.js";
 import { hoursInWords } from "../../study/estimate.js";
@@ -11,6 +10,7 @@ import type { CohortPreview } from "../../study/preview.js";
 import type { Probe } from "../../study/probe.js";
 import type { Study } from "../../study/schema.js";
 import type { Augmentation } from "../../tasks/augmentation.js";
+import { variantName } from "../../tasks/index.js";
 import { answer } from "../answer.js";
 import { devicesOption } from "../devices-option.js";
 import { examples } from "../examples.js";

@@ -1,6 +1,7 @@
 import type { TopLevelSpec } from "vega-lite";
-import { type Comparator, comparators, type TaskVariant, variantName } from "../../common/vocabulary.js";
+import { type Comparator, comparators, type TaskVariant } from "../../common/vocabulary.js";
 import { largest } from "../../statistics/means.js";
+import { variantName } from "../../tasks/index.js";
 import { count, significant } from "../format.js";
 import { html } from "../html.js";
 import { comparatorLabel, metricLabel, metricWithDirection, taskInProse } from "../labels.js";

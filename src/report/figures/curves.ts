@@ -7,11 +7,11 @@ import {
   type Strategy,
   type TaskName,
   type TaskVariant,
-  variantName,
 } from "../../common/vocabulary.js";
 import type { EpochRecord } from "../../results/cell.js";
 import type { StudyResults } from "../../results/study.js";
 import { largest, smallest } from "../../statistics/means.js";
+import { variantName } from "../../tasks/index.js";
 import type { CsvRow } from "../csv.js";
 import { count, grouped, significant } from "../format.js";
 import { html } from "../html.js";

@@ -1,5 +1,6 @@
 import { groupBy } from "../../common/group-by.js";
-import { comparators, isShared, type TaskVariant, variantName } from "../../common/vocabulary.js";
+import { comparators, isShared, type TaskVariant } from "../../common/vocabulary.js";
+import { variantName } from "../../tasks/index.js";
 import type { Assets } from "../assets.js";
 import { fixed } from "../format.js";
 import { type Html, html } from "../html.js";

@@ -1,11 +1,6 @@
-import {
-  type Comparator,
-  comparators,
-  isShared,
-  type TaskVariant,
-  variantName,
-} from "../../common/vocabulary.js";
+import { type Comparator, comparators, isShared, type TaskVariant } from "../../common/vocabulary.js";
 import type { GainReference } from "../../results/claims.js";
+import { variantName } from "../../tasks/index.js";
 import type { Assets } from "../assets.js";
 import { casesFigure } from "../figures/cases.js";
 import { taskCurvesFigure } from "../figures/curves.js";
