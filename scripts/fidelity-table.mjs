@@ -192,16 +192,22 @@ async function spoil(network, draw) {
   );
 }
 
+/** Where a pretraining lies: of all families, or of the one that is asked for. */
+const pretrainingOf = (seed) =>
+  ["pretraining", seed, ...(options.family === undefined ? [] : [options.family.split(",")[0]])].join("-");
+
 async function pretrained() {
   for (const seed of seeds) {
-    const cohort = join(folder, `pretraining-${seed}`);
+    const cohort = join(folder, pretrainingOf(seed));
     if (existsSync(join(cohort, "results", "results.json"))) continue;
     await writePhantomCohort(cohort, { cases: 12, seed: 100 + seed, voxels: [48, 48, 24] });
     await runStudy({
       ...{ name: "pretraining", seed, tasks: [] },
       cohort: { manifest: join(cohort, "manifest.csv"), voxels },
       split: { train: 10, validation: 1, test: 1 },
-      models: Object.entries(families).map(([name, model]) => ({ name, ...model })),
+      models: Object.entries(families)
+        .filter(([name]) => options.family === undefined || options.family.startsWith(name))
+        .map(([name, model]) => ({ name, ...model })),
       execution: { jobs: 2, threads: 1, output: join(cohort, "results"), cache: join(cohort, "cache") },
     });
   }
@@ -214,7 +220,7 @@ function ofFamily(name, { stated }) {
   const fileOf = (draw) =>
     join(
       folder,
-      `pretraining-${seeds[draw.integer(0, 1)]}`,
+      pretrainingOf(seeds[draw.integer(0, 1)]),
       "results",
       "cells",
       `${name}--pretraining`,

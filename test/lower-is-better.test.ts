@@ -18,12 +18,14 @@ const settings = {
 };
 const higher = simulateStudy(settings, 7);
 
+const withoutFloor = ({ floor: _, ...metric }: CellResult["metric"]) => metric;
+
 /** The same results as errors: 1 less each value, so that whoever was better by a tenth errs by a tenth less. */
 const asErrors = (cells: readonly CellResult[]): CellResult[] =>
   cells.map((cell) => ({
     ...cell,
     metric: {
-      ...cell.metric,
+      ...withoutFloor(cell.metric),
       name: "Error",
       lowerIsBetter: true,
       mean: 1 - (cell.metric.mean as number),

@@ -267,6 +267,7 @@ function cellResult(key: CellKey, mean: number, cases: string[], epochs: number)
     },
     metric: {
       name: metricNames[key.task] ?? "ssim",
+      floor: key.task === "pirads-classification" ? 0.145 : 0.05,
       mean: average,
       standardDeviation: values.length < 2 ? 0 : Math.sqrt(squares / (values.length - 1)),
       cases: values,

@@ -7,7 +7,7 @@ import type {
   NothingLearnt,
   PretrainingNotFallen,
 } from "../results/findings.js";
-import { hardlyAnything, isHardlyAnything } from "../statistics/direction.js";
+import { belowFloor, isHardlyAnything } from "../statistics/direction.js";
 import { count, grouped, listing, significant } from "./format.js";
 import { comparatorLabel, metricLabel, taskInProse, taskLabel } from "./labels.js";
 import type { Summary } from "./summary.js";
@@ -33,7 +33,7 @@ function nothingLearnt(finding: NothingLearnt, seeds: number): string {
   const has = `The best of them (${network(finding)}) has ${metricLabel(metric)} ${significant(best)}`;
   const one = seeds === 1 ? " One seed cannot tell whether another training would." : "";
   if (isHardlyAnything(finding, best))
-    return `${taskLabel(finding)}: no network of this study has learnt it. ${has}, below ${hardlyAnything}: differences between them compare next to nothing with next to nothing.${one}`;
+    return `${taskLabel(finding)}: no network of this study has learnt it. ${has}, ${belowFloor(finding)}: differences between them compare next to nothing with next to nothing.${one}`;
   return `${taskLabel(finding)}: no network of this study beats what takes none. ${has} against ${significant(trivial)} of ${answer}.${one}`;
 }
 

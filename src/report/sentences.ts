@@ -2,7 +2,7 @@ import { groupBy } from "../common/group-by.js";
 import { comparators, isShared, type TaskVariant } from "../common/vocabulary.js";
 import type { Answer, Saturation, Tally } from "../results/answers.js";
 import type { StudyResults } from "../results/study.js";
-import { hardlyAnything } from "../statistics/direction.js";
+import { belowFloor, isHardlyAnything } from "../statistics/direction.js";
 import { variantName } from "../tasks/index.js";
 import { movedInWords } from "./drift-words.js";
 import { findingsInWords } from "./findings.js";
@@ -183,15 +183,14 @@ function unlearntTasks({ rows, findings }: Summary): string[] {
     const means = comparators
       .filter((name) => !isShared(name))
       .flatMap((name) => row.entries[name].score?.mean ?? []);
-    if (row.metric === null || !row.higherIsBetter || means.length < 2) return false;
-    return means.every((mean) => mean < hardlyAnything);
+    return means.length > 1 && means.every((mean) => isHardlyAnything(row, mean));
   });
   return [...groupBy(unlearnt, (row) => `${taskLabel(row)}: ${row.metric}`).values()].flatMap((alikes) => {
     const [row] = alikes;
     if (!row) return [];
     const [stay, their] = alikes.length === 1 ? ["stays", "It has"] : ["stay", "They have"];
     return [
-      `${taskLabel(row)}: ${names(alikes.map(({ model }) => model))} ${stay} below ${hardlyAnything} ` +
+      `${taskLabel(row)}: ${names(alikes.map(({ model }) => model))} ${stay} ${belowFloor(row)} ` +
         `${metricLabel(row.metric ?? "metric")} with every comparator. ${their} not learnt the task, and ` +
         `${alikes.length === 1 ? "its" : "their"} gains compare next to nothing with next to nothing.`,
     ];

@@ -8,6 +8,7 @@ import {
   type TaskVariant,
 } from "../common/vocabulary.js";
 import type { Answer, Counts } from "../results/answers.js";
+import type { TestMetric } from "../results/cell.js";
 import { type Claim, type GainReference, gainReferences } from "../results/claims.js";
 import { type Distance, type DistanceName, distanceNames, type MeanDistance } from "../results/distances.js";
 import type { Finding } from "../results/findings.js";
@@ -16,7 +17,7 @@ import type { Relation } from "../results/relations.js";
 import type { Score } from "../results/scores.js";
 import type { CellSummary, StudyResults } from "../results/study.js";
 import { answeredOver } from "../statistics/answers.js";
-import { hardlyAnything } from "../statistics/direction.js";
+import { directionSaid, isHardlyAnything } from "../statistics/direction.js";
 import { largest, smallest } from "../statistics/means.js";
 import { type SummarisedResults, summariseResults } from "../statistics/study-summary.js";
 import { countsFor, variantsOf } from "../statistics/variants.js";
@@ -47,6 +48,9 @@ export interface TaskRow extends TaskVariant {
   counts: boolean;
   metric: string | null;
   higherIsBetter: boolean;
+  lowerIsBetter?: true;
+  /** What a result must reach before it counts as learnt; absent where no value says so. */
+  floor?: number;
   entries: Record<Comparator, Entry>;
   /** What may be said of the fine-tuned model beside each reference. */
   claims: Partial<Record<GainReference, Claim>>;
@@ -222,6 +226,7 @@ function taskRow(index: Index, variant: TaskVariant, counts: boolean, model: str
     counts,
     metric,
     higherIsBetter: higher,
+    ...(measured && directionSaid(measured)),
     entries,
     claims: table(
       gainReferences,
@@ -231,7 +236,7 @@ function taskRow(index: Index, variant: TaskVariant, counts: boolean, model: str
       const [mean] = index.meanDistances.get(keyOf(variant, model, name)) ?? [];
       return mean ? { ...mean, bySeed: index.distances.get(keyOf(variant, model, name)) ?? [] } : null;
     }),
-    best: bestOf(means, higher),
+    best: bestOf(means, measured ?? {}),
   };
 }
 
@@ -239,11 +244,14 @@ function taskRow(index: Index, variant: TaskVariant, counts: boolean, model: str
  * The mean to be marked as best. Null where there is nothing to mark: fewer than two comparators, all of them alike to
  * the digits shown, or none that learnt anything.
  */
-function bestOf(means: readonly number[], higher: boolean): number | null {
+function bestOf(
+  means: readonly number[],
+  metric: Pick<TestMetric, "lowerIsBetter" | "floor">,
+): number | null {
   const [low, high] = [smallest(means), largest(means)];
   if (means.length < 2 || fixed(low, 3) === fixed(high, 3)) return null;
-  if (!higher) return low;
-  return high < hardlyAnything ? null : high;
+  if (metric.lowerIsBetter) return isHardlyAnything(metric, low) ? null : low;
+  return isHardlyAnything(metric, high) ? null : high;
 }
 
 function table<Key extends string, Value>(keys: readonly Key[], of: (key: Key) => Value | null) {

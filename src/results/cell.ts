@@ -101,6 +101,8 @@ const testMetricSchema = z.object({
   name: text,
   /** Of a metric of which lower values are the better ones, such as an error; absent where higher ones are. */
   lowerIsBetter: z.literal(true).exactOptional(),
+  /** A best result that does not reach it says that nobody has learnt the task; absent where no value says so. */
+  floor: number.exactOptional(),
   /** The mean over the cases that have it; for a metric that only a set has, such as specificity, its value. Null: undefined. */
   mean: numberOrNull,
   /** Why it is undefined, said of the test set, such as "it has no negative case"; only there. */

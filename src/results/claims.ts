@@ -62,6 +62,8 @@ const claimSchema = z.object({
   metric: text,
   /** Where lower values of it are the better ones; absent where higher ones are. */
   lowerIsBetter: z.literal(true).exactOptional(),
+  /** A best result that does not reach it says that nobody has learnt the task; absent where no value says so. */
+  floor: number.exactOptional(),
   verdict: z.enum(verdicts),
   /** Why, in words. */
   reason: text,

@@ -11,6 +11,8 @@ const nothingLearntSchema = z.object({
   metric: text,
   /** Where lower values of it are the better ones; absent where higher ones are. */
   lowerIsBetter: z.literal(true).exactOptional(),
+  /** A best result that does not reach it says that nobody has learnt the task; absent where no value says so. */
+  floor: number.exactOptional(),
   /** The best mean over seeds of a network that was trained on the task. */
   best: number,
   /** Whose it is. */

@@ -12,6 +12,8 @@ const scoreSchema = z.object({
   metric: text,
   /** Where lower values of it are the better ones; absent where higher ones are. */
   lowerIsBetter: z.literal(true).exactOptional(),
+  /** A best result that does not reach it says that nobody has learnt the task; absent where no value says so. */
+  floor: number.exactOptional(),
   /** Those that are done. */
   seeds: z.array(whole),
   /** Mean over seeds of the mean over cases; null where the test set leaves the metric undefined. */

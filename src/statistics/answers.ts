@@ -5,7 +5,7 @@ import { type Claim, type GainReference, gainReferences } from "../results/claim
 import { type Distance, distanceNames, type MeanDistance } from "../results/distances.js";
 import type { Finding } from "../results/findings.js";
 import type { CellSummary, StudyResults } from "../results/study.js";
-import { isHardlyAnything } from "./direction.js";
+import { betterOfTwo, isHardlyAnything } from "./direction.js";
 import { countsFor, variantsOf } from "./variants.js";
 
 /** What is said first is said over these: to be better than a network that never saw the task tells nothing. */
@@ -59,7 +59,7 @@ function tallyOf(
   });
   // Of two models that have learnt next to nothing neither is better.
   const learnt = ({ claim }: (typeof known)[number]) =>
-    reference !== "from-scratch" || !isHardlyAnything(claim, Math.max(claim.fineTuned, claim.referenceValue));
+    reference !== "from-scratch" || !isHardlyAnything(claim, betterOfTwo(claim));
   const compared = known.filter(learnt);
   const several = ({ claim }: (typeof known)[number]) => claim.seeds.length > 1;
   // Where one seed decides nothing, a verdict is none; over training from scratch every task is answered for.

@@ -9,9 +9,10 @@ import { cellsOf, patientsOf, requireCells, valuesByCase } from "./cells.js";
 import { type CrossedDifference, type CrossedPair, crossedDifference, crossedPair } from "./crossed.js";
 import {
   betterBy,
+  betterOfTwo,
   directionOf,
   directionSaid,
-  hardlyAnything,
+  floorSaid,
   isHardlyAnything,
   turned,
 } from "./direction.js";
@@ -189,8 +190,8 @@ function percentOf(
 function judge(claim: Judged): Pick<Claim, "verdict" | "reason"> {
   const { difference, equivalence, p, adjustedP, seeds, patients, cases } = claim;
   const undetermined = (reason: string) => ({ verdict: "undetermined" as const, reason });
-  if (isHardlyAnything(claim, Math.max(claim.fineTuned, claim.referenceValue)))
-    return undetermined(`neither reaches ${hardlyAnything}: the task was not learnt`);
+  if (isHardlyAnything(claim, betterOfTwo(claim)))
+    return undetermined(`neither reaches ${floorSaid(claim)}: the task was not learnt`);
   if (seeds.length < 2)
     return undetermined("one seed: how much the result moves from one training to the next is not known");
   if (patients === 0)

@@ -4,6 +4,7 @@ import { randomStream } from "../common/random.js";
 import { paperTasks } from "../common/vocabulary.js";
 import type { CellResult } from "../results/cell.js";
 import type { Claim } from "../results/claims.js";
+import { floorFromZero } from "../tasks/floors.js";
 import { ownStrategy } from "../tasks/index.js";
 import { computeClaims } from "./claims.js";
 
@@ -110,7 +111,7 @@ function cellOf({
     ...of,
     id: [of.model, of.task, of.comparator, of.seed].join("--"),
     network: { architecture: "simulated", parameters: 0, trainable: 0 },
-    metric: { name: "SSIM", mean, standardDeviation: 0, cases, secondary: {} },
+    metric: { name: "SSIM", floor: floorFromZero, mean, standardDeviation: 0, cases, secondary: {} },
     curve: [],
     bestEpoch: null,
     cost: {

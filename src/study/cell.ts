@@ -314,7 +314,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
         ...(cell.startsFrom === "random" ? howDrawn(network) : {}),
       },
       ...(state && training.augmentation ? { augmentation: training.augmentation } : {}),
-      metric: testMetricOf(task, betterOf(config), tested.evaluation),
+      metric: testMetricOf(task, config, tested.evaluation),
       curve: state?.curve ?? [],
       bestEpoch: state?.best?.epoch ?? null,
       cost: await meter.total(context, trained),

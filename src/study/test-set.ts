@@ -7,7 +7,7 @@ import { writeSafetensors } from "../native/safetensors.js";
 import { Tensor } from "../native/tensor.js";
 import type { CellResult, TestMetric } from "../results/cell.js";
 import { cellFiles } from "../results/paths.js";
-import type { Better } from "../tasks/definition.js";
+import { betterOf, floorOf, type TaskSpec } from "../tasks/index.js";
 import type { Picture, Task } from "../tasks/task.js";
 import { shownTo } from "./basis.js";
 import { cohortOf, type StudyCohort } from "./cohort-file.js";
@@ -120,7 +120,11 @@ export async function test(
 }
 
 /** The metric over the test set, as results hold it. @throws `NOT_FINITE` where that of a case is no number */
-export function testMetricOf(task: Task, better: Better, { assessment, cases }: Evaluation): TestMetric {
+export function testMetricOf(
+  task: Task,
+  config: Pick<TaskSpec, "kind">,
+  { assessment, cases }: Evaluation,
+): TestMetric {
   const wrong = cases.find(({ value }) => value !== null && !Number.isFinite(value));
   if (wrong) {
     throw new TransferLimitsError(
@@ -128,9 +132,11 @@ export function testMetricOf(task: Task, better: Better, { assessment, cases }: 
       `${task.metric} of test case ${wrong.case} became ${wrong.value}`,
     );
   }
+  const floor = floorOf(config, task);
   return {
     name: task.metric,
-    ...(better === "lower" ? { lowerIsBetter: true } : {}),
+    ...(betterOf(config) === "lower" ? { lowerIsBetter: true } : {}),
+    ...(floor === null ? {} : { floor }),
     mean: assessment.value,
     ...(assessment.reason === undefined ? {} : { reason: assessment.reason }),
     standardDeviation: assessment.standardDeviation,

@@ -40,7 +40,7 @@ export async function runTrivialCell(given: CellContext): Promise<{ metric: Meas
     {
       network: { architecture: "none", parameters: 0, trainable: 0 },
       trivial,
-      metric: testMetricOf(task, better, tested.evaluation),
+      metric: testMetricOf(task, config, tested.evaluation),
       curve: [],
       bestEpoch: null,
       cost: await meter.total(context, null),

@@ -3,6 +3,7 @@ import { Tensor } from "../native/tensor.js";
 import { type Classifying, classIn } from "./classes.js";
 import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
 import { spreadOfAuc, spreadOfKappa, spreadOfSpecificity } from "./expected-spreads.js";
+import { floorFromZero, floorOfAuc, floorOfSpecificity } from "./floors.js";
 import { auc, confusionMatrix, quadraticWeightedKappa, specificityAtSensitivity } from "./metrics.js";
 import { imageFault, imageOption, onReference } from "./own-image.js";
 import { aucName, kappaName, specificityName } from "./set-metrics.js";
@@ -68,6 +69,9 @@ export function classifying(what: Classifying): Task {
     }),
     metric,
     ...(what.metric === "specificity" ? {} : { spread: what.metric === "auc" ? spreadOfAuc : spreadOfKappa }),
+    floor: { specificity: floorOfSpecificity(sensitivity), auc: floorOfAuc, kappa: floorFromZero }[
+      what.metric
+    ],
     pictures: null,
     chance: "none",
     needs: needs.needs,
@@ -205,6 +209,7 @@ export const classificationTask = defineTask({
   metric: {
     name: "Specificity at sensitivity 0.9",
     better: "higher",
+    floor: floorOfSpecificity(0.9),
     margin: 0.05,
     spread: spreadOfSpecificity,
   },

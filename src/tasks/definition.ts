@@ -47,6 +47,8 @@ export interface TaskDefinition<
   readonly metric: {
     readonly name: string;
     readonly better: Better;
+    /** A best result of all networks that does not reach it says that nobody has learnt the task; null: no value says so. */
+    readonly floor: number | null;
     /** The difference that does not matter in practice, where a study does not say otherwise. */
     readonly margin: number;
     /** How much the difference of two models scatters, which a study is planned with that does not say it. */

@@ -6,6 +6,7 @@ import { Tensor } from "../native/tensor.js";
 import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
 import { sensitivityAtFalsePositives } from "./drawn-metrics.js";
 import { spreadOfPiCai } from "./expected-spreads.js";
+import { floorFromZero, floorOfPiCai } from "./floors.js";
 import { matchLesions } from "./lesion-matching.js";
 import { loadClasses, segmentationOptions } from "./segmentation-classes.js";
 import { aucName, averagePrecisionName, piCaiName, valueOverSet } from "./set-metrics.js";
@@ -82,6 +83,7 @@ export function detecting(what: Detecting): Task {
     loss: () => ({ kind: "tversky", alpha: loss.alpha, beta: loss.beta }),
     ...(loss.prior === null ? {} : { prior: loss.prior }),
     metric,
+    floor: metric === piCaiName ? floorOfPiCai : floorFromZero,
     pictures: "mask",
     chance: "none",
     ...needing(...images.map((image) => ({ oneOf: [image] as const })), { oneOf: [mask], holds: "mask" }),
@@ -207,6 +209,7 @@ export const detectionTask = defineTask({
   metric: {
     name: piCaiName,
     better: "higher",
+    floor: floorOfPiCai,
     margin: 0.05,
     spread: spreadOfPiCai,
   },

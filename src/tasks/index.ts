@@ -89,3 +89,7 @@ export const isKind = (name: TaskName): name is TaskKind => byKind.has(name);
 
 /** Which values of a task's metric are the better ones. */
 export const betterOf = ({ kind }: Pick<TaskSpec, "kind">): Better => definitionOf(kind).metric.better;
+
+/** What a task's metric must reach before anything counts as learnt; null: no value says so. */
+export const floorOf = ({ kind }: Pick<TaskSpec, "kind">, { floor }: Pick<Task, "floor">): number | null =>
+  floor ?? definitionOf(kind).metric.floor;

@@ -1,6 +1,7 @@
 import { mean } from "simple-statistics";
 import { defineTask, type OptionsOf } from "./definition.js";
 import { spreadOfDice } from "./expected-spreads.js";
+import { floorFromZero } from "./floors.js";
 import { piradsOf } from "./pirads-classes.js";
 import { segmenting, valuesOf } from "./segmentation.js";
 import { type Segmenting, segmentationOptions } from "./segmentation-classes.js";
@@ -56,7 +57,7 @@ export const lesionSegmentationTask = defineTask({
   kind,
   label: "Lesion segmentation",
   options: segmentationOptions,
-  metric: { name: "Dice", better: "higher", margin: 0.02, spread: spreadOfDice },
+  metric: { name: "Dice", better: "higher", floor: floorFromZero, margin: 0.02, spread: spreadOfDice },
   specialised: "unet-3d",
   create: lesionSegmentation,
   trivial: (options) => trivialSegmentation(what(options), "lesion in"),

@@ -1,5 +1,6 @@
 import { byDiffusion, diffusionFaults, diffusionOptions } from "./by-diffusion.js";
 import { defineTask } from "./definition.js";
+import { floorFromZero } from "./floors.js";
 import { channelFill, intensityFaults, judgedBySsim, ssimFaults } from "./task.js";
 import { type Translating, translatedImages } from "./translation.js";
 import { trivialTranslation } from "./trivial/translation.js";
@@ -16,6 +17,7 @@ export const modalityTranslationTask = defineTask({
   metric: {
     name: judgedBySsim.metric,
     better: "higher",
+    floor: floorFromZero,
     margin: 0.01,
     spread: { seed: 0.01, patient: 0.02, interaction: 0.01 },
   },

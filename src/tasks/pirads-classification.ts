@@ -4,6 +4,7 @@ import type { Classifying } from "./classes.js";
 import { balancedWeights, classifying } from "./classification.js";
 import { defineTask, type OptionsOf } from "./definition.js";
 import { spreadOfSpecificity } from "./expected-spreads.js";
+import { floorOfSpecificity } from "./floors.js";
 import { classOf, piradsClasses, piradsOf } from "./pirads-classes.js";
 import { channelFill, type Task } from "./task.js";
 import { trivialClassification } from "./trivial/classification.js";
@@ -60,6 +61,7 @@ export const piradsClassificationTask = defineTask({
   metric: {
     name: `Specificity at sensitivity ${sensitivity}`,
     better: "higher",
+    floor: floorOfSpecificity(sensitivity),
     margin: 0.05,
     spread: spreadOfSpecificity,
   },

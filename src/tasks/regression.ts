@@ -3,6 +3,7 @@ import { z } from "zod";
 import { TransferLimitsError } from "../common/errors.js";
 import { Tensor } from "../native/tensor.js";
 import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
+import { floorFromZero } from "./floors.js";
 import { type NumberScale, numberIn, type Regressing, scaleOf } from "./number-scale.js";
 import { imageFault, imageOption, onReference } from "./own-image.js";
 import {
@@ -121,6 +122,7 @@ export const regressionTask = defineTask({
   metric: {
     name: metric,
     better: "higher",
+    floor: floorFromZero,
     margin: 0.05,
     spread: { seed: 0.05, patient: 0.5, interaction: 0.2 },
   },

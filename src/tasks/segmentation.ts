@@ -6,6 +6,7 @@ import { overlap } from "../native/kernels.js";
 import { Tensor } from "../native/tensor.js";
 import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
 import { spreadOfDice } from "./expected-spreads.js";
+import { floorFromZero } from "./floors.js";
 import { diceFrom } from "./metrics.js";
 import { imageFault, imageOption, onReference } from "./own-image.js";
 import { loadClasses, type Segmenting, segmentationOptions } from "./segmentation-classes.js";
@@ -208,7 +209,7 @@ export const segmentationTask = defineTask({
   kind: "segmentation",
   label: "Segmentation",
   options,
-  metric: { name: "Dice", better: "higher", margin: 0.02, spread: spreadOfDice },
+  metric: { name: "Dice", better: "higher", floor: floorFromZero, margin: 0.02, spread: spreadOfDice },
   specialised: "unet-3d",
   complete: (given, { reference, masks }) => {
     const labels = Object.entries(masks[given.mask]?.labels ?? {});

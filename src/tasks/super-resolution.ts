@@ -12,6 +12,7 @@ import {
 } from "./coarse-grid.js";
 import { defineTask, type Named, type OptionsOf } from "./definition.js";
 import { spreadOfSsim } from "./expected-spreads.js";
+import { floorFromZero } from "./floors.js";
 import { imageFault, imageOf, imageOption, onReference } from "./own-image.js";
 import {
   channelFill,
@@ -107,7 +108,13 @@ export const superResolutionTask = defineTask({
   kind,
   label: "Super-resolution",
   options,
-  metric: { name: judgedBySsim.metric, better: "higher", margin: 0.01, spread: spreadOfSsim },
+  metric: {
+    name: judgedBySsim.metric,
+    better: "higher",
+    floor: floorFromZero,
+    margin: 0.01,
+    spread: spreadOfSsim,
+  },
   specialised: "transunet-3d",
   complete: onReference,
   faults: ({ image, diffusion, ...grid }, prepared) => [

@@ -110,6 +110,8 @@ export interface Task {
   readonly metric: string;
   /** How much the difference of two models in it scatters, where that is not as of the kind's own metric. */
   readonly spread?: ExpectedSpread;
+  /** What must be reached before anything counts as learnt, where that is not as of the kind's own metric. */
+  readonly floor?: number;
   /** What target and prediction are in pictures; null for a task without any. */
   readonly pictures: "mask" | "image" | null;
   /** The columns of the manifest that a case must have to take part. */

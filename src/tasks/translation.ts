@@ -2,6 +2,7 @@ import { z } from "zod";
 import { byDiffusion, diffusionFaults, eitherWay, type ImageTask, imagePair } from "./by-diffusion.js";
 import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
 import { spreadOfSsim } from "./expected-spreads.js";
+import { floorFromZero } from "./floors.js";
 import { imageOption } from "./own-image.js";
 import {
   channelFill,
@@ -69,7 +70,13 @@ export const translationTask = defineTask({
   kind,
   label: "Translation",
   options,
-  metric: { name: judgedBySsim.metric, better: "higher", margin: 0.01, spread: spreadOfSsim },
+  metric: {
+    name: judgedBySsim.metric,
+    better: "higher",
+    floor: floorFromZero,
+    margin: 0.01,
+    spread: spreadOfSsim,
+  },
   specialised: "unet-3d",
   complete: (given, { reference }) => ({ ...given, from: given.from ?? reference }),
   faults: ({ from = "", to, diffusion }, prepared) => {
