@@ -4,6 +4,7 @@ import { seedsMayBeRaised } from "../../common/more-seeds.js";
 import type { Claim } from "../../results/claims.js";
 import type { CellState } from "../../study/cell-states.js";
 import { hoursInWords } from "../../study/estimate.js";
+import type { PlannedFidelity } from "../../study/fidelity-ahead.js";
 import type { StudyPlan } from "../../study/plan.js";
 import type { OpenClaim, PlannedClaim } from "../../study/planned-claims.js";
 import type { CohortPreview } from "../../study/preview.js";
@@ -59,6 +60,8 @@ export function addPlan(program: Command): void {
         const { probePlan } = await import("../../study/probe.js");
         if (probing) process.stderr.write("Timing a training step of each network; this can take minutes\n");
         const probe = probing ? await probePlan(study, plan) : null;
+        const { plannedFidelity } = await import("../../study/fidelity-ahead.js");
+        const fidelity = await plannedFidelity(study, plan);
         const warnings = planWarnings(study, plan, probe && totalSeconds(probe) / 3600);
         const { plannedStates } = await import("../../study/cell-states.js");
         const states = await plannedStates(study, plan);
@@ -85,7 +88,7 @@ export function addPlan(program: Command): void {
               state: states && stateForPrograms(stateOf(cell.id)),
             })),
             inFolder: states && summaryOfFolder(states),
-            ...{ cohorts, warnings, output: study.execution.output, claims },
+            ...{ cohorts, warnings, output: study.execution.output, claims, fidelity },
             ...(open ? { earlier: { folder: earlier, open } } : {}),
             ...(probe ? { probe } : {}),
           },
@@ -114,6 +117,7 @@ export function addPlan(program: Command): void {
             ),
             ...inFolder,
             ...(probe ? probeLines(probe) : []),
+            ...fidelityLines(fidelity),
             ...claimLines(claims),
             ...(open ? openLines(open) : []),
             ...warnings.map((warning) => `warning: ${printable(warning)}`),
@@ -132,6 +136,26 @@ function augmentationLines({ cells }: StudyPlan, wordsOf: (settings: Augmentatio
     const trained = settings.filter((other) => other === words).length;
     return `training cases of ${count(trained, "cell")} augmented: ${words}`;
   });
+}
+
+/** What the gate will check of each pretrained encoder, by what, and what it cannot and why. */
+function fidelityLines(planned: readonly PlannedFidelity[]): string[] {
+  const [first] = planned;
+  if (first === undefined) return [];
+  const rows = planned.map(({ encoder, checks }) => [
+    printable(encoder),
+    ...checks.map(({ by }) => (by === null ? "–" : by === "itself" ? "yes" : `by ${by}`)),
+  ]);
+  const untold = planned.flatMap(({ encoder, checks }) =>
+    checks.flatMap(({ check, by, words }) =>
+      by === null ? [`  – ${printable(encoder)}, ${check}: not measurable. ${words}`] : [],
+    ),
+  );
+  return [
+    "What is checked of each pretrained encoder before the first training (check does so by itself)",
+    table(["encoder", ...first.checks.map(({ check }) => check)], rows),
+    ...untold,
+  ];
 }
 
 /** The claims of another study, under this one's margins. */

@@ -30,7 +30,7 @@ export function evenly<Item>(items: readonly Item[], most: number): Item[] {
 }
 
 /** The columns that the channels of an encoder show where each shows another, as far as there are so many. */
-export function channelsOf(network: Network, images: readonly string[]): string[] {
+export function channelsOf(network: Pick<Network, "spec">, images: readonly string[]): string[] {
   if (!("encoder" in network.spec)) return [];
   const { encoder } = network.spec;
   // Slice by slice, its channels hold neighbours of one image.

@@ -90,7 +90,7 @@ export function checkIntensities(shown: Shown, { record, expects, stem }: Known)
       );
     if (stem.fits) return sound(name, `${stemWords} fit what it is shown.`, measured);
   }
-  return notMeasurable(name, untold("the scale of its images", "intensities"));
+  return notMeasurable(name, untold("intensities"));
 }
 
 function checkStated(shown: Shown, stated: NonNullable<Expectation["intensities"]>): FidelityCheck {
@@ -121,6 +121,11 @@ function checkStated(shown: Shown, stated: NonNullable<Expectation["intensities"
     ? flagged(name, `${words}: normalise them so (normalise), or mend expects.intensities.`, measured)
     : sound(name, `${words}.`, measured);
 }
+
+/** Why the channels cannot be told apart. */
+export const oneImageAlone = "It is shown one image alone.";
+export const tooFewInCommon =
+  "The study and its pretraining have fewer than two columns of images in common.";
 
 /** All orders of more columns than these are too many. */
 const mostColumns = 6;
@@ -158,11 +163,7 @@ export function checkChannels(shown: Shown, { record, expects, stem }: Known): F
     const same = Object.keys(shown.images)
       .filter((column) => Object.hasOwn(record.images, column))
       .slice(0, mostColumns);
-    if (same.length < 2)
-      return notMeasurable(
-        name,
-        "The study and its pretraining have fewer than two columns of images in common.",
-      );
+    if (same.length < 2) return notMeasurable(name, tooFewInCommon);
     const apart = same.map((one) =>
       same.map((other) =>
         unlike(shown.images[one] as ImageStatistics, record.images[other] as ImageStatistics),
@@ -192,7 +193,7 @@ export function checkChannels(shown: Shown, { record, expects, stem }: Known): F
       measured,
     );
   }
-  if (new Set(ours).size < 2) return notMeasurable(name, "It is shown one image alone.");
+  if (new Set(ours).size < 2) return notMeasurable(name, oneImageAlone);
   if (stem?.channels) {
     const { order, improved, off } = stem.channels;
     const measured = { improvement: improved };
@@ -205,7 +206,7 @@ export function checkChannels(shown: Shown, { record, expects, stem }: Known): F
     if (stem.channels.told)
       return sound(name, `${stemWords} fit no other order of the channels as well.`, measured);
   }
-  return notMeasurable(name, untold("which image each of its channels is for", "channels"));
+  return notMeasurable(name, untold("channels"));
 }
 
 /** Another turn must fit so much better, and must then fit. */
@@ -283,8 +284,16 @@ export function checkAxes(shown: Shown, { record, expects, stem }: Known): Fidel
         measured,
       );
   }
-  return notMeasurable(name, untold("how its volumes lay", "axes"));
+  return notMeasurable(name, untold("axes"));
 }
 
-const untold = (what: string, field: string): string =>
-  `Its weights do not say ${what}. State it as models[].expects.${field} of the study, and it is checked.`;
+const unknownOf = {
+  intensities: "the scale of its images",
+  channels: "which image each of its channels is for",
+  axes: "how its volumes lay",
+  voxels: "at which size its position embedding was trained",
+};
+
+/** Why a check has nothing to go by, and what a study can state for it. */
+export const untold = (field: keyof typeof unknownOf): string =>
+  `Its weights do not say ${unknownOf[field]}. State it as models[].expects.${field} of the study, and it is checked.`;

@@ -1,7 +1,7 @@
 import type { ParameterInfo } from "../../native/network.js";
 import type { EncoderSpec } from "../../native/network-spec.js";
 import { type FidelityCheck, flagged, notMeasurable, sound } from "./check.js";
-import type { Known } from "./input.js";
+import { type Known, untold } from "./input.js";
 import { short } from "./numbers.js";
 
 /** A grid may be so many times as large as the one that positions were learnt on. */
@@ -10,13 +10,18 @@ const ratioLimit = 1.25;
 type Extents = readonly [height: number, width: number, depth?: number];
 
 /** How an encoder knows where a patch lies: by positions that were learnt for one size, or in no way that a size could spoil. */
-function learntPositions(encoder: EncoderSpec, parameters: readonly ParameterInfo[]): boolean {
+export function learntPositions(
+  encoder: EncoderSpec,
+  parameters: readonly Pick<ParameterInfo, "name">[],
+): boolean {
   if (encoder.family === "dino-vit") return true;
   return (
     encoder.family === "torchscript" &&
     parameters.some(({ name }) => /(?:^|[._])pos(?:ition(?:al|s)?)?_?(?:emb|enc)/i.test(name))
   );
 }
+
+export const noPositions = "It has no position embedding that was learnt for one size.";
 
 /** A position embedding that is used at another size than it was trained at. */
 export function checkPositions(
@@ -26,14 +31,9 @@ export function checkPositions(
   { record, expects }: Pick<Known, "record" | "expects">,
 ): FidelityCheck {
   const name = "positions";
-  if (!learntPositions(encoder, parameters))
-    return sound(name, "It has no position embedding that was learnt for one size.");
+  if (!learntPositions(encoder, parameters)) return sound(name, noPositions);
   const trained = (record?.voxels ?? expects?.voxels) as Extents | undefined;
-  if (trained === undefined)
-    return notMeasurable(
-      name,
-      "Its weights do not say at which size its position embedding was trained. State it as models[].expects.voxels of the study, and it is checked.",
-    );
+  if (trained === undefined) return notMeasurable(name, untold("voxels"));
   // Slices go one by one: their number is none of the embedding's.
   const flat =
     encoder.family === "dino-vit" || (encoder.family === "torchscript" && encoder.input === "slices");

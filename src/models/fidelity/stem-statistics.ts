@@ -1,4 +1,4 @@
-import type { Network } from "../../native/network.js";
+import type { Network, ParameterInfo } from "../../native/network.js";
 import { disposeNamed } from "../../native/tensor.js";
 import { mean, permutations } from "./numbers.js";
 
@@ -54,11 +54,13 @@ const orderFactor = 2;
 const scaleLimit = 1.8;
 const offsetLimit = 2;
 
-/** The first convolution that takes the input's channels, and the batch norm after it; null where a network has none such. */
-export async function stemOf(network: Network): Promise<Stem | null> {
-  if (!("encoder" in network.spec)) return null;
-  const { channels } = network.spec.encoder;
-  const parameters = network.parameters;
+/** What the first convolution and the batch norm after it are called; null where a network has none such. */
+export function stemNamesOf({
+  spec,
+  parameters,
+}: Pick<Network, "spec" | "parameters">): { kernel: ParameterInfo; mean: string; variance: string } | null {
+  if (!("encoder" in spec)) return null;
+  const { channels } = spec.encoder;
   const first = parameters.findIndex(({ shape, buffer }) => !buffer && shape.length >= 4);
   const kernel = parameters[first];
   if (kernel === undefined || kernel.shape.length !== 5 || kernel.shape[1] !== channels) return null;
@@ -71,8 +73,18 @@ export async function stemOf(network: Network): Promise<Stem | null> {
   const between = until < 0 ? after : after.slice(0, until);
   const named = (end: string) =>
     between.find(({ name, shape }) => name.endsWith(end) && shape.length === 1 && shape[0] === filters)?.name;
-  const names = { mean: named(".running_mean"), variance: named(".running_var") };
-  if (names.mean === undefined || names.variance === undefined) return null;
+  const [ofMean, ofVariance] = [named(".running_mean"), named(".running_var")];
+  return ofMean === undefined || ofVariance === undefined
+    ? null
+    : { kernel, mean: ofMean, variance: ofVariance };
+}
+
+/** The first convolution that takes the input's channels, and the batch norm after it; null where a network has none such. */
+export async function stemOf(network: Network): Promise<Stem | null> {
+  const found = stemNamesOf(network);
+  if (found === null) return null;
+  const { kernel, ...names } = found;
+  const { parameters } = network;
   const bias = parameters.find(({ name }) => name === kernel.name.replace(/weight$/, "bias"))?.name;
   const state = await network.state([kernel.name, names.mean, names.variance, ...(bias ? [bias] : [])]);
   try {
