@@ -48,7 +48,7 @@ describe("What a task's metric must reach before anything counts as learnt", () 
   });
 
   it("is beyond what scores reach that know nothing of the labels, and far from what those reach that know all", () => {
-    const between = (spec: TaskSpec, unknowing: number, knowing: number) => {
+    const between = (spec: TaskSpec, unknowing: number | null, knowing: number | null) => {
       expect(unknowing).toBeLessThan(floorsOf(spec));
       expect(unknowing).toBeGreaterThan(floorsOf(spec) - 0.07);
       expect(knowing).toBe(1);
