@@ -76,6 +76,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
 
   add<functions::trainer_create>(exports, "trainerCreate");
   add<functions::trainer_step>(exports, "trainerStep");
+  add<functions::trainer_settle>(exports, "trainerSettle");
   add<functions::trainer_distil>(exports, "trainerDistil");
   add<functions::trainer_state>(exports, "trainerState");
   add<functions::trainer_assign>(exports, "trainerAssign");

@@ -132,7 +132,7 @@ describe("an encoder with batch norm that stays as it was drawn", () => {
     );
   });
 
-  it("takes the memory of steps through the whole encoder, where one with pretrained weights takes the head's", () => {
+  it("takes no more memory than one with pretrained weights, as its statistics need no gradient", () => {
     const resolved = resolveStudy(
       {
         name: "small",
@@ -147,7 +147,7 @@ describe("an encoder with batch norm that stays as it was drawn", () => {
     const bytes = Object.fromEntries(
       planStudy(resolved.study).cells.map(({ comparator, memoryBytes }) => [comparator, memoryBytes]),
     );
-    expect(bytes["random-weights"]).toBeGreaterThan(bytes.pretrained as number);
-    expect(bytes["random-weights"]).toBeLessThanOrEqual(bytes["from-scratch"] as number);
+    expect((bytes["random-weights"] as number) / (bytes.pretrained as number)).toBeCloseTo(1, 2);
+    expect(bytes["random-weights"]).toBeLessThan(bytes["from-scratch"] as number);
   });
 });

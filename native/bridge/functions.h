@@ -53,6 +53,7 @@ Napi::Value network_project(const Napi::CallbackInfo& info);
 // training.cc
 Napi::Value trainer_create(const Napi::CallbackInfo& info);
 Napi::Value trainer_step(const Napi::CallbackInfo& info);
+Napi::Value trainer_settle(const Napi::CallbackInfo& info);
 Napi::Value trainer_distil(const Napi::CallbackInfo& info);
 Napi::Value trainer_state(const Napi::CallbackInfo& info);
 Napi::Value trainer_assign(const Napi::CallbackInfo& info);

@@ -90,6 +90,22 @@ Napi::Value trainer_step(const Napi::CallbackInfo& info) {
       &TensorHandle::create);
 }
 
+Napi::Value trainer_settle(const Napi::CallbackInfo& info) {
+  const auto placed = trainer_of(info[0]);
+  const at::Tensor input = TensorHandle::get(info[1], "input");
+  const at::Tensor target = TensorHandle::get(info[2], "target");
+  const auto seed = uint64_t(integer(info[3], "seed"));
+  require(input.dim() == 5 && input.scalar_type() == at::kFloat,
+          "Expected a float32 input [N, C, D, H, W] but received ", input.sizes());
+  return promise(
+      info.Env(), placed->device,
+      [placed, input, target, seed] {
+        placed->trainer->settle(moved_to(input, placed->device), moved_to(target, placed->device), seed);
+        return Nothing{};
+      },
+      &to_undefined);
+}
+
 Napi::Value trainer_distil(const Napi::CallbackInfo& info) {
   const auto placed = trainer_of(info[0]);
   const Napi::Object object = transfer_limits::object(info[1], "views");

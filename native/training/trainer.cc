@@ -162,6 +162,13 @@ at::Tensor Trainer::step(const at::Tensor& input, const at::Tensor& target,
   return result;
 }
 
+void Trainer::settle(const at::Tensor& input, const at::Tensor& target, uint64_t seed) {
+  const Tf32 tf32(options_.precision);
+  begin(seed);
+  const torch::NoGradGuard no_grad;
+  loss_of(input, target, std::nullopt);
+}
+
 at::Tensor Trainer::whole_step(const at::Tensor& input, const at::Tensor& target,
                                const std::optional<Features>& features, double learning_rate) {
   return descend(accumulate(input, target, features), learning_rate, {});

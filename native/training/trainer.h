@@ -52,6 +52,9 @@ class Trainer {
   at::Tensor step(const at::Tensor& input, const at::Tensor& target, const std::optional<Features>& features,
                   double learning_rate, uint64_t seed);
 
+  // The pass forward of a step alone, without a gradient: batch norm takes its statistics, nothing else changes.
+  void settle(const at::Tensor& input, const at::Tensor& target, uint64_t seed);
+
   // A step of self-distillation: both networks see the views, the network takes a step, the teacher follows. Throws
   // BAD_INPUT for a trainer without a teacher.
   at::Tensor distil(const SliceViews& views, const DistillationStep& distillation, double learning_rate,

@@ -131,6 +131,12 @@ export interface Addon {
     learningRate: number,
     seed: number,
   ): Promise<TensorHandle>;
+  trainerSettle(
+    trainer: TrainerHandle,
+    input: TensorHandle,
+    target: TensorHandle,
+    seed: number,
+  ): Promise<void>;
   trainerDistil(
     trainer: TrainerHandle,
     views: object,

@@ -187,6 +187,18 @@ export class Trainer implements Disposable {
   }
 
   /**
+   * The pass forward of a step alone, without a gradient: batch norms of which something is trained take their statistics
+   * from the batch, and nothing else changes.
+   *
+   * @param seed of what is drawn inside
+   */
+  async settle(input: Tensor, target: Tensor, seed: number): Promise<void> {
+    await settle(
+      addon().trainerSettle(this.handle, handleOf(input, "input"), handleOf(target, "target"), seed),
+    );
+  }
+
+  /**
    * As `step`, without a wait for its numbers: a GPU has the next step in its queue before this one is done. Input and
    * target may lie on another device. A step whose loss is not finite changes nothing.
    *

@@ -2,18 +2,19 @@ import { throwIfAborted } from "../common/errors.js";
 import { encoderParameters } from "../models/weights.js";
 import type { Network } from "../native/network.js";
 import { Trainer, type TrainerOptions } from "../native/trainer.js";
+import { batchesOfStatistics } from "./plan.js";
 import type { Batch } from "./train.js";
 
-/** After so many batches a thousandth is left of what a batch norm's statistics were: each keeps nine tenths of them. */
-const batchesSeen = 66;
-
-/** The names of the encoder's parameters that are learnt, where it has a batch norm; empty where it has none. */
-function normedEncoder(network: Network): string[] {
+/** The names of what the encoder's batch norms learn; empty where it has none. */
+function ofBatchNorms(network: Network): string[] {
   const own = new Set(encoderParameters(network));
-  const ofEncoder = network.parameters.filter(({ name }) => own.has(name));
-  return ofEncoder.some(({ name, buffer }) => buffer && name.endsWith(".running_mean"))
-    ? ofEncoder.filter(({ buffer }) => !buffer).map(({ name }) => name)
-    : [];
+  const mean = ".running_mean";
+  const norms = network.parameters
+    .filter(({ name, buffer }) => own.has(name) && buffer && name.endsWith(mean))
+    .map(({ name }) => name.slice(0, -mean.length));
+  return network.parameters
+    .filter(({ name, buffer }) => !buffer && norms.some((norm) => name.startsWith(`${norm}.`)))
+    .map(({ name }) => name);
 }
 
 /**
@@ -29,15 +30,14 @@ export async function settleNormStatistics(
   batch: (index: number) => Promise<Batch>,
   signal: AbortSignal,
 ): Promise<void> {
-  const trainable = normedEncoder(network);
+  const trainable = ofBatchNorms(network);
   if (trainable.length === 0) return;
-  // Steps at a rate of 0: the pass forward of a training is what moves the statistics.
   using trainer = await Trainer.create(network, { loss, trainable, weightDecay: 0 });
-  for (let index = 0; index < batchesSeen; index++) {
+  for (let index = 0; index < batchesOfStatistics; index++) {
     throwIfAborted(signal);
     const { input, target } = await batch(index);
     try {
-      await trainer.step(input, target, { learningRate: 0, seed: index });
+      await trainer.settle(input, target, index);
     } finally {
       input.dispose();
       target.dispose();

@@ -243,6 +243,12 @@ function planComparator(
   };
 }
 
+/**
+ * Batches that give the batch norms of an encoder that stays as it was drawn their statistics: each keeps nine tenths of
+ * what they were, and of so many a thousandth is left.
+ */
+export const batchesOfStatistics = 66;
+
 /** Whether a cell's encoder stays as it was drawn: its batch norms, where it has any, then know no case yet. */
 export const isDrawnAndKept = ({ startsFrom, trains }: Pick<PlannedCell, "startsFrom" | "trains">): boolean =>
   startsFrom === "random" && (trains === "head" || trains === "nothing");
@@ -339,13 +345,14 @@ function effort(
   const trainings = keptDraws === null ? epochs * step * train : (keptDraws + 0.5 * epochs) * train;
   const questions = task.questions ?? 1;
   const validations = (questions * validation) / training.validateEvery;
-  // Statistics of a batch norm come from steps through the whole encoder.
-  const wholeEncoder = trains === "everything" || (isDrawnAndKept(learnt) && hasBatchNorm(network));
-  const encoder = wholeEncoder ? 1 : Math.min(1, trainedBlocks / blocksOf(network));
+  const encoder = trains === "everything" ? 1 : Math.min(1, trainedBlocks / blocksOf(network));
+  // Batches that only pass forward, for the statistics of batch norms.
+  const settling =
+    isDrawnAndKept(learnt) && hasBatchNorm(network) ? batchesOfStatistics * training.batchSize : 0;
   return {
     training,
     epochs,
-    cost: forward * (trainings + epochs * validations + (questions + 1) * test),
+    cost: forward * (settling + trainings + epochs * validations + (questions + 1) * test),
     ...keptOnGpu(study, train + validation + test, new Set(task.needs.flatMap(({ oneOf }) => oneOf)).size),
     memoryBytes: peakBytes(
       network,
