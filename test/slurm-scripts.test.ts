@@ -78,6 +78,7 @@ describe("The scripts of run --slurm", () => {
       expect(options).toContain(option);
     expect(options.find((option) => option.startsWith("--array="))).toMatch(/^--array=0-\d+%5$/);
     expect(text("cells-1.sh")).toMatch(/^exec .* cell .* "\$\{cells\[@\]\}" --slurm --device cuda:0$/m);
+    for (const job of submitted.jobs) expect(job).toMatchObject({ memoryMegabytes: 32_768, minutes: 1800 });
     // Preparing and gathering take no GPU.
     expect(text("prepare.sh")).not.toContain("gres");
     expect(text("collect.sh")).not.toContain("gres");

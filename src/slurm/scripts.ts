@@ -211,6 +211,10 @@ const inComment = (name: string): string => `the study ${JSON.stringify(name)}`;
 
 export const referenceTo = (one: TaskOf): string => ("job" in one ? one.job : `${one.array}_${one.task}`);
 
+/** Megabytes of a memory as the schema takes it. */
+export const megabytesOfMemory = (memory: string): number =>
+  Number(memory.slice(0, -1)) * ({ M: 1, G: 1024, T: 1024 ** 2 }[memory.slice(-1)] ?? 1);
+
 /** Minutes of a time as the schema takes it. */
 export function minutesOfTime(time: number | string): number {
   if (typeof time === "number") return time;

@@ -27,6 +27,7 @@ import {
   collectScript,
   dependencyOption,
   type JobToSubmit,
+  megabytesOfMemory,
   minutesOfTime,
   prepareScript,
   referenceTo,
@@ -325,13 +326,19 @@ class Submitting {
 
   #describe(script: string, arrays: readonly ArrayJob[], limits: Limits): SubmittedJob {
     const array = arrays.find(({ name }) => name === script);
+    const { memory, time } = this.study.execution.slurm;
     return {
       script,
       job: null,
       tasks: array?.tasks.length ?? null,
       cells: array?.tasks.flat().length ?? 0,
-      memoryMegabytes: array?.memoryMegabytes ?? null,
-      minutes: array === undefined ? null : minutesOf(array.seconds, this.#mostMinutes(limits)),
+      memoryMegabytes: memory === null ? (array?.memoryMegabytes ?? null) : megabytesOfMemory(memory),
+      minutes:
+        time !== null
+          ? minutesOfTime(time)
+          : array === undefined
+            ? null
+            : minutesOf(array.seconds, limits.minutes),
       dependency: null,
     };
   }
