@@ -52,7 +52,8 @@ void Executor::run() {
     {
       std::unique_lock<std::mutex> lock(mutex_);
       const auto asked = [this] { return !tasks_.empty(); };
-      if (keeps_memory_ && !wake_.wait_for(lock, kIdle, asked)) {
+      // By the system's clock: waiting by another one asks for a newer C library.
+      if (keeps_memory_ && !wake_.wait_until(lock, std::chrono::system_clock::now() + kIdle, asked)) {
         lock.unlock();
         give_back_kept_memory();
         lock.lock();

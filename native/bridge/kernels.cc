@@ -125,9 +125,9 @@ Napi::Value kernel_grn_perceptron(const Napi::CallbackInfo& info) {
 
 Napi::Value kernel_group_norm(const Napi::CallbackInfo& info) {
   // An input, and beside it weight, bias and residual, each of which may be left out.
-  std::vector<at::Tensor> given;
-  for (size_t index = 0; index < 4; ++index) {
-    given.push_back(info[index].IsNull() ? at::Tensor() : TensorHandle::get(info[index], "tensor"));
+  std::vector<at::Tensor> given(4);
+  for (size_t index = 0; index < given.size(); ++index) {
+    if (!info[index].IsNull()) given[index] = TensorHandle::get(info[index], "tensor");
   }
   const int64_t groups = integer(info[4], "groups");
   const auto after = word<AfterNorm>(

@@ -244,6 +244,7 @@ std::vector<InLanes> lanes_of_samples(const Layout& layout, const float* means, 
 at::Tensor statistics_of(const Layout& layout, const float* x, const at::TensorOptions& options) {
   // Squares of what is far from 0 would lose digits: moments are about the first voxel.
   std::vector<std::vector<float>> pivots;
+  pivots.reserve(layout.samples);
   for (int64_t sample = 0; sample < layout.samples; ++sample)
     pivots.push_back(in_lanes(layout, x + sample * layout.voxels * layout.channels));
   const auto [sums, squares] =
