@@ -140,6 +140,4 @@ void keep_tensor_memory() {
 
 void give_back_kept_memory() { KeepingAllocator::own()->shrink_to(0); }
 
-int64_t kept_memory() { return int64_t(KeepingAllocator::own()->kept_bytes()); }
-
 }  // namespace transfer_limits

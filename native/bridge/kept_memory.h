@@ -1,7 +1,5 @@
 #pragma once
 
-#include <cstdint>
-
 namespace transfer_limits {
 
 // From now on the memory of large CPU tensors is kept for the next ones of about their size. The C library gives what is
@@ -12,7 +10,5 @@ void keep_tensor_memory();
 
 // Gives back what is kept. Executors do so when they have had nothing to do for a while.
 void give_back_kept_memory();
-
-int64_t kept_memory();
 
 }  // namespace transfer_limits

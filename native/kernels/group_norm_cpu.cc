@@ -100,6 +100,10 @@ std::pair<std::vector<double>, std::vector<double>> summed(const Layout& layout,
   return result;
 }
 
+void refuse_silu_after_residual(AfterNorm activation, bool with_residual) {
+  require(activation != AfterNorm::kSilu || !with_residual, "A SiLU after a residual is not implemented");
+}
+
 // The logistic function, to 2e-7.
 TRANSFER_LIMITS_INLINE float logistic(float x) {
   const float fall = exp_of_negative(x < 0.0f ? x : -x);
@@ -159,8 +163,6 @@ void normalise_block(AfterNorm activation, const float* x, const float* residual
       normalise<AfterNorm::kNone, false>(x, residual, mean, scale, shift, values, lanes, y);
   } else if (leaky) {
     normalise<AfterNorm::kLeakyRelu, true>(x, residual, mean, scale, shift, values, lanes, y);
-  } else if (silu) {
-    normalise<AfterNorm::kSilu, true>(x, residual, mean, scale, shift, values, lanes, y);
   } else {
     normalise<AfterNorm::kNone, true>(x, residual, mean, scale, shift, values, lanes, y);
   }
@@ -281,6 +283,7 @@ at::Tensor statistics_of(const Layout& layout, const float* x, const at::TensorO
 std::pair<at::Tensor, at::Tensor> group_norm_activated(const at::Tensor& x, int64_t groups,
                                                        const at::Tensor& weight, const at::Tensor& bias,
                                                        const at::Tensor& residual, AfterNorm activation) {
+  refuse_silu_after_residual(activation, residual.defined());
   const Layout layout = layout_of(x, groups);
   const float* in = x.const_data_ptr<float>();
   const float* beside = residual.defined() ? values_beside(x, residual) : nullptr;
@@ -302,8 +305,7 @@ std::pair<at::Tensor, at::Tensor> group_norm_activated(const at::Tensor& x, int6
 GroupNormGradients group_norm_backward(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& y,
                                        const at::Tensor& statistics, int64_t groups, const at::Tensor& weight,
                                        const at::Tensor& bias, bool with_residual, AfterNorm activation) {
-  require(activation != AfterNorm::kSilu || !with_residual,
-          "The gradient of a SiLU after a residual is not implemented");
+  refuse_silu_after_residual(activation, with_residual);
   const Layout layout = layout_of(x, groups);
   const float* in = x.const_data_ptr<float>();
   const float* incoming = values_beside(x, gradient);

@@ -3,6 +3,7 @@ import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { removeTemporaries } from "../common/atomic-file.js";
 import { type Holder, Lock, type LockWatch } from "../common/lock.js";
+import { namesIn } from "../common/names-in.js";
 import { studyPaths } from "../results/paths.js";
 
 /*
@@ -104,21 +105,11 @@ export const progressOf = async (folder: string, id: string): Promise<string> =>
 
 /** The numbers of claims that have a state of training, the last first. */
 const turnsOf = async (folder: string, id: string): Promise<number[]> =>
-  (await list(studyPaths(folder).progress(id)))
+  (await namesIn(studyPaths(folder).progress(id)))
     .filter((name) => /^\d{1,15}$/.test(name))
     .map(Number)
     .sort((a, b) => b - a);
 
 const orAbsent = (error: NodeJS.ErrnoException): void => {
   if (error.code !== "ENOENT") throw error;
-};
-
-const list = async (folder: string): Promise<string[]> => {
-  try {
-    return await readdir(folder);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ENOTDIR") return [];
-    throw error;
-  }
 };

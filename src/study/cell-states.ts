@@ -1,12 +1,13 @@
 import { damageOf } from "../common/checksums.js";
 import { TransferLimitsError } from "../common/errors.js";
+import { namesIn } from "../common/names-in.js";
 import { isThere } from "../common/set-aside.js";
 import { studyPaths } from "../results/paths.js";
 import { basesOf, type CellBasis } from "./basis.js";
 import { basisIn, keptWeights } from "./cell-folder.js";
 import { changesOf } from "./changes.js";
 import { expectedCohort } from "./expected-cohort.js";
-import { movedAway, namesIn, placesOf } from "./no-longer.js";
+import { movedAway, placesOf } from "./no-longer.js";
 import type { StudyPlan } from "./plan.js";
 import type { Study } from "./schema.js";
 import { checksumsOfWeights } from "./weights.js";

@@ -1,5 +1,6 @@
-import { mkdir, readdir, rename, rmdir } from "node:fs/promises";
+import { mkdir, rename, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { namesIn } from "../common/names-in.js";
 import { isThere } from "../common/set-aside.js";
 import type { Basis } from "../results/cell.js";
 import { studyPaths } from "../results/paths.js";
@@ -44,15 +45,4 @@ export async function movedAway(folder: string): Promise<Map<string, number>> {
     if (length > 0) counts.set(id, length);
   }
   return counts;
-}
-
-/** None where there is no such folder. */
-export async function namesIn(folder: string): Promise<string[]> {
-  try {
-    return await readdir(folder);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ENOTDIR") return [];
-    throw error;
-  }
 }

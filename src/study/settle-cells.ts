@@ -1,5 +1,6 @@
 import { rm } from "node:fs/promises";
 import { LockWatch } from "../common/lock.js";
+import { namesIn } from "../common/names-in.js";
 import type { StudyEvent } from "../common/progress.js";
 import { type OnDamage, setAside } from "../common/set-aside.js";
 import { studyPaths } from "../results/paths.js";
@@ -7,7 +8,7 @@ import type { CellBasis } from "./basis.js";
 import { CellClaim } from "./cell-claim.js";
 import { basisIn, encoderChecksum } from "./cell-folder.js";
 import { type CellState, statesOf } from "./cell-states.js";
-import { moveAway, moveBack, namesIn } from "./no-longer.js";
+import { moveAway, moveBack } from "./no-longer.js";
 import type { StudyPlan } from "./plan.js";
 
 export interface SettleOptions {

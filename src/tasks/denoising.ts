@@ -5,8 +5,6 @@ import { Tensor } from "../native/tensor.js";
 import { smooth } from "../native/volumes.js";
 import { byDiffusion, diffusionFaults, eitherWay, imagePair } from "./by-diffusion.js";
 import { defineTask, type Named, type OptionsOf } from "./definition.js";
-import { spreadOfSsim } from "./expected-spreads.js";
-import { floorFromZero } from "./floors.js";
 import { imageFault, imageOf, imageOption, onReference } from "./own-image.js";
 import {
   channelFill,
@@ -16,6 +14,7 @@ import {
   needing,
   sampleOf,
   ssimFaults,
+  ssimMetric,
   stackChannels,
   type Task,
 } from "./task.js";
@@ -103,13 +102,7 @@ export const denoisingTask = defineTask({
     "every sample; a test case has the same one for every network. L1 loss; SSIM with a data range of 1. What takes no network is " +
     "the noisy image as it is, or smoothed by the best of four Gaussians.",
   options,
-  metric: {
-    name: judgedBySsim.metric,
-    better: "higher",
-    floor: floorFromZero,
-    margin: 0.01,
-    spread: spreadOfSsim,
-  },
+  metric: ssimMetric,
   specialised: "unet-3d",
   complete: onReference,
   faults: ({ image, diffusion }, prepared) => [

@@ -10,8 +10,6 @@ import { Tensor } from "../native/tensor.js";
 import { distortionField, regionBehind, warp } from "../native/volumes.js";
 import { byDiffusion, diffusionFaults, eitherWay, type ImageTask, imagePair } from "./by-diffusion.js";
 import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
-import { spreadOfSsim } from "./expected-spreads.js";
-import { floorFromZero } from "./floors.js";
 import { imageFault, imageOf, imageOption, onReference } from "./own-image.js";
 import {
   channelFill,
@@ -21,6 +19,7 @@ import {
   needing,
   sampleOf,
   ssimFaults,
+  ssimMetric,
   stackChannels,
   type Task,
 } from "./task.js";
@@ -234,13 +233,7 @@ export const distortionCorrectionTask = defineTask({
   kind,
   label: "Distortion correction",
   options,
-  metric: {
-    name: judgedBySsim.metric,
-    better: "higher",
-    floor: floorFromZero,
-    margin: 0.01,
-    spread: spreadOfSsim,
-  },
+  metric: ssimMetric,
   specialised: "vit-3d",
   complete: (given, columns) => {
     const usual = "rectum" in columns.masks ? "rectum" : "everywhere";

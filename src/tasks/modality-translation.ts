@@ -1,7 +1,6 @@
 import { byDiffusion, diffusionFaults, diffusionOptions } from "./by-diffusion.js";
 import { defineTask } from "./definition.js";
-import { floorFromZero } from "./floors.js";
-import { channelFill, intensityFaults, judgedBySsim, ssimFaults } from "./task.js";
+import { channelFill, intensityFaults, ssimFaults, ssimMetric } from "./task.js";
 import { type Translating, translatedImages } from "./translation.js";
 import { trivialTranslation } from "./trivial/translation.js";
 
@@ -14,13 +13,7 @@ export const modalityTranslationTask = defineTask({
   kind,
   label: "Modality translation",
   options: { ...diffusionOptions, channelFill },
-  metric: {
-    name: judgedBySsim.metric,
-    better: "higher",
-    floor: floorFromZero,
-    margin: 0.01,
-    spread: { seed: 0.01, patient: 0.02, interaction: 0.01 },
-  },
+  metric: { ...ssimMetric, spread: { seed: 0.01, patient: 0.02, interaction: 0.01 } },
   ownStrategy: "diffusion",
   specialised: "ddpm-unet",
   faults: (options, prepared) => [

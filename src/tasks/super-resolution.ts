@@ -11,8 +11,6 @@ import {
   onFineGrid,
 } from "./coarse-grid.js";
 import { defineTask, type Named, type OptionsOf } from "./definition.js";
-import { spreadOfSsim } from "./expected-spreads.js";
-import { floorFromZero } from "./floors.js";
 import { imageFault, imageOf, imageOption, onReference } from "./own-image.js";
 import {
   channelFill,
@@ -22,6 +20,7 @@ import {
   needing,
   sampleOf,
   ssimFaults,
+  ssimMetric,
   stackChannels,
   type Task,
 } from "./task.js";
@@ -108,13 +107,7 @@ export const superResolutionTask = defineTask({
   kind,
   label: "Super-resolution",
   options,
-  metric: {
-    name: judgedBySsim.metric,
-    better: "higher",
-    floor: floorFromZero,
-    margin: 0.01,
-    spread: spreadOfSsim,
-  },
+  metric: ssimMetric,
   specialised: "transunet-3d",
   complete: onReference,
   faults: ({ image, diffusion, ...grid }, prepared) => [

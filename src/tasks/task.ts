@@ -11,7 +11,8 @@ import { Tensor } from "../native/tensor.js";
 import type { LossSpec } from "../native/trainer.js";
 import type { PreparedAs, TaskFault } from "./definition.js";
 import type { FoundInCase } from "./drawn-metrics.js";
-import type { ExpectedSpread } from "./expected-spreads.js";
+import { type ExpectedSpread, spreadOfSsim } from "./expected-spreads.js";
+import { floorFromZero } from "./floors.js";
 
 /** Channels of the input that the task has by itself, channels of the output, and slices out for each slice in. */
 export interface TaskShape {
@@ -187,6 +188,15 @@ export const judgedBySsim = {
   },
   assess: (judgements) => meanOverCases(judgements),
 } as const satisfies Pick<Task, "metric" | "pictures" | "judge" | "assess">;
+
+/** What such a task declares of its metric. */
+export const ssimMetric = {
+  name: judgedBySsim.metric,
+  better: "higher",
+  floor: floorFromZero,
+  margin: 0.01,
+  spread: spreadOfSsim,
+} as const;
 
 /** SSIM looks through windows of this edge. */
 const ssimWindow = 11;

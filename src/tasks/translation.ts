@@ -1,8 +1,6 @@
 import { z } from "zod";
 import { byDiffusion, diffusionFaults, eitherWay, type ImageTask, imagePair } from "./by-diffusion.js";
 import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
-import { spreadOfSsim } from "./expected-spreads.js";
-import { floorFromZero } from "./floors.js";
 import { imageOption } from "./own-image.js";
 import {
   channelFill,
@@ -13,6 +11,7 @@ import {
   needing,
   sampleOf,
   ssimFaults,
+  ssimMetric,
   stackChannels,
   type Task,
 } from "./task.js";
@@ -70,13 +69,7 @@ export const translationTask = defineTask({
   kind,
   label: "Translation",
   options,
-  metric: {
-    name: judgedBySsim.metric,
-    better: "higher",
-    floor: floorFromZero,
-    margin: 0.01,
-    spread: spreadOfSsim,
-  },
+  metric: ssimMetric,
   specialised: "unet-3d",
   complete: (given, { reference }) => ({ ...given, from: given.from ?? reference }),
   faults: ({ from = "", to, diffusion }, prepared) => {
