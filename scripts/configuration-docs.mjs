@@ -12,9 +12,9 @@ import {
 } from "../dist/cohort/own-columns.js";
 import { paperTasks } from "../dist/common/vocabulary.js";
 import { contrastNeeds } from "../dist/models/pretraining/patch-contrast.js";
-import { paperSchema } from "../dist/study/presets.js";
-import { profoundTasksSchema } from "../dist/study/profound-tasks.js";
-import { studySchema, taskSchema } from "../dist/study/schema.js";
+import { paperSchema } from "../dist/study/config/presets.js";
+import { profoundTasksSchema } from "../dist/study/config/profound-tasks.js";
+import { studySchema, taskSchema } from "../dist/study/config/schema.js";
 import { augmentationSchema } from "../dist/tasks/augmentation.js";
 import { completedTask, definitionOf, taskOf } from "../dist/tasks/index.js";
 

@@ -27,8 +27,8 @@ const options = (() => {
 })();
 
 const { prepareDemo } = await import("../dist/cli/demo-study.js");
-const { loadStudy } = await import("../dist/study/load.js");
-const { runStudy } = await import("../dist/study/run.js");
+const { loadStudy } = await import("../dist/study/plan/load.js");
+const { runStudy } = await import("../dist/study/run/run.js");
 
 const started = performance.now();
 const say = (text) => console.error(`${Math.round((performance.now() - started) / 1000)} s: ${text}`);

@@ -19,7 +19,7 @@ import { Network } from "../dist/models/network.js";
 import { loadEncoder } from "../dist/models/weights.js";
 import { readSafetensors, writeSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
-import { runStudy } from "../dist/study/run.js";
+import { runStudy } from "../dist/study/run/run.js";
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,

@@ -13,8 +13,8 @@ import { Network, Tensor } from "../dist/index.js";
 import { headParameters, lastBlocksAndNorms } from "../dist/models/weights.js";
 import { peakMemory, setThreads } from "../dist/native/runtime.js";
 import { Trainer } from "../dist/native/trainer.js";
-import { planStudy } from "../dist/study/plan.js";
-import { resolveStudy } from "../dist/study/resolve.js";
+import { resolveStudy } from "../dist/study/config/resolve.js";
+import { planStudy } from "../dist/study/plan/plan.js";
 import { taskOf } from "../dist/tasks/index.js";
 
 const { values } = parseArgs({

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { encoderArchitectures } from "../dist/models/architectures/index.js";
 import { parameterCount } from "../dist/models/weights.js";
 import { Network } from "../dist/native/network.js";
-import { forwardCost } from "../dist/study/estimate.js";
+import { forwardCost } from "../dist/study/plan/estimate.js";
 
 const paperSize = [96, 200, 200];
 const significant = (number) => {

@@ -154,6 +154,9 @@ export type {
 export type { ForecastCheck } from "./statistics/forecast-check.js";
 /** Means, intervals, correlations and gains, as the report computes them. */
 export * as statistics from "./statistics/index.js";
+export { type Study, type StudyInput, studySchema, type TrainingSettings } from "./study/config/schema.js";
+export { loadStudy, planStudy } from "./study/plan/load.js";
+export type { PlannedCell, StudyPlan, Trains } from "./study/plan/plan.js";
 export {
   type EarlyTraining,
   type Forecast,
@@ -163,11 +166,8 @@ export {
   forecastStudy,
   type PredictorName,
   type TransferScores,
-} from "./study/forecast.js";
-export { loadStudy, planStudy } from "./study/load.js";
-export type { PlannedCell, StudyPlan, Trains } from "./study/plan.js";
-export { type RunOptions, runStudy } from "./study/run.js";
-export { type Study, type StudyInput, studySchema, type TrainingSettings } from "./study/schema.js";
+} from "./study/run/forecast.js";
+export { type RunOptions, runStudy } from "./study/run/run.js";
 export type { Augmentation } from "./tasks/augmentation.js";
 export type { TaskKind } from "./tasks/index.js";
 /** What the tasks are judged by: SSIM, Dice, specificity at a sensitivity, and what stands beside them. */

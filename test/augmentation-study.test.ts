@@ -5,10 +5,10 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import type { CellResult } from "../dist/results/cell.js";
 import type { StudyResults } from "../dist/results/study.js";
-import { planStudy } from "../dist/study/plan.js";
-import { resolveStudy } from "../dist/study/resolve.js";
-import { runStudy } from "../dist/study/run.js";
-import type { StudyInput } from "../dist/study/schema.js";
+import { resolveStudy } from "../dist/study/config/resolve.js";
+import type { StudyInput } from "../dist/study/config/schema.js";
+import { planStudy } from "../dist/study/plan/plan.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { readResults, spawnStudy, tinyStudy, withoutCost } from "./study-fixture.js";
 
 const augmentation = { flip: ["left-right" as const], shift: 2, intensity: { scale: 0.2, offset: 0.1 } };

@@ -6,9 +6,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import type { StudyEvent } from "../dist/common/progress.js";
 import { studyPaths } from "../dist/results/paths.js";
-import { planStudy } from "../dist/study/load.js";
-import { runStudy } from "../dist/study/run.js";
-import type { StudyInput } from "../dist/study/schema.js";
+import type { StudyInput } from "../dist/study/config/schema.js";
+import { planStudy } from "../dist/study/plan/load.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { cli, startCli } from "./cli-fixture.js";
 import { readResults, tinyStudy, withoutCost } from "./study-fixture.js";
 

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import type { StudyResults } from "../dist/results/study.js";
 import { summariseResults } from "../dist/statistics/study-summary.js";
-import { runStudy } from "../dist/study/run.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { tinyStudy } from "./study-fixture.js";
 
 /** What follows from all cells together. */

@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { editDistance, nearest } from "../dist/common/validation.js";
-import { checkStudy, loadStudy, planStudy } from "../dist/study/load.js";
-import type { Study } from "../dist/study/schema.js";
+import type { Study } from "../dist/study/config/schema.js";
+import { checkStudy, loadStudy, planStudy } from "../dist/study/plan/load.js";
 import { studyChanges } from "./study-changes.js";
 
 let folder: string;

@@ -10,8 +10,8 @@ import { loadWeights } from "../dist/models/checkpoints/load.js";
 import { Network } from "../dist/models/network.js";
 import { writeReport } from "../dist/report/index.js";
 import type { StudyResults } from "../dist/results/study.js";
-import { runStudy } from "../dist/study/run.js";
-import type { StudyInput } from "../dist/study/schema.js";
+import type { StudyInput } from "../dist/study/config/schema.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { readResults, tinyStudy, withoutCost } from "./study-fixture.js";
 
 type SetAside = Extract<StudyEvent, { kind: "set-aside" }>;

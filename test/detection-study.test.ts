@@ -6,8 +6,8 @@ import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { writeReport } from "../dist/report/index.js";
 import type { StudyResults } from "../dist/results/study.js";
 import { computeClaims, computeIntervals } from "../dist/statistics/index.js";
-import { resolveStudy } from "../dist/study/resolve.js";
-import { runStudy } from "../dist/study/run.js";
+import { resolveStudy } from "../dist/study/config/resolve.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { setMetricOf, valueOverSet } from "../dist/tasks/set-metrics.js";
 import { readResults, tinyStudy } from "./study-fixture.js";
 

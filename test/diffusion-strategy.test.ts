@@ -19,8 +19,8 @@ import { Tensor } from "../dist/native/tensor.js";
 import { Trainer } from "../dist/native/trainer.js";
 import { writeReport } from "../dist/report/index.js";
 import type { CellSummary, StudyResults } from "../dist/results/study.js";
-import { runStudy } from "../dist/study/run.js";
-import { taskSchema } from "../dist/study/schema.js";
+import { taskSchema } from "../dist/study/config/schema.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { type TaskSpec, taskOf } from "../dist/tasks/index.js";
 import { tinyStudy } from "./study-fixture.js";
 

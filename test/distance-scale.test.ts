@@ -12,7 +12,7 @@ import { Tensor } from "../dist/native/tensor.js";
 import { writeReport } from "../dist/report/index.js";
 import type { Distance } from "../dist/results/distances.js";
 import type { StudyResults } from "../dist/results/study.js";
-import { runStudy } from "../dist/study/run.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { tinyStudy } from "./study-fixture.js";
 
 let folder: string;

@@ -6,7 +6,7 @@ import { Network } from "../dist/models/network.js";
 import type { EncoderSpec } from "../dist/native/network-spec.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { Tensor } from "../dist/native/tensor.js";
-import { batchNormOf } from "../dist/study/micro-batch.js";
+import { batchNormOf } from "../dist/study/plan/micro-batch.js";
 import { stateOf, writeForeign } from "./foreign-weights.js";
 import { temporaryFolder } from "./temporary-folder.js";
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { Network } from "../dist/native/network.js";
 import type { NetworkSpec } from "../dist/native/network-spec.js";
 import { Tensor } from "../dist/native/tensor.js";
-import { depthNames } from "../dist/study/pooled-features.js";
+import { depthNames } from "../dist/study/cell/pooled-features.js";
 import { hashFill } from "./hash-fill.js";
 
 const convNext: NetworkSpec = {

@@ -12,7 +12,7 @@ import { Network } from "../dist/models/network.js";
 import { loadEncoder } from "../dist/models/weights.js";
 import type { ConvNeXtSpec } from "../dist/native/network-spec.js";
 import { Tensor } from "../dist/native/tensor.js";
-import { runStudy } from "../dist/study/run.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { phantomCases, planted, turnOf } from "./fidelity-fixture.js";
 import { tinyStudy } from "./study-fixture.js";
 

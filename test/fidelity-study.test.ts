@@ -7,9 +7,9 @@ import type { StudyEvent } from "../dist/common/progress.js";
 import { Network } from "../dist/models/network.js";
 import type { EncoderChoice } from "../dist/models/specification.js";
 import { writeReport } from "../dist/report/index.js";
-import { checkEncoders } from "../dist/study/check-encoders.js";
-import { runStudy } from "../dist/study/run.js";
-import type { StudyInput } from "../dist/study/schema.js";
+import type { StudyInput } from "../dist/study/config/schema.js";
+import { checkEncoders } from "../dist/study/run/check-encoders.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { readResults, tinyStudy } from "./study-fixture.js";
 
 let folder: string;

@@ -6,9 +6,9 @@ import { writeSealedJson } from "../dist/common/sealed-json.js";
 import type { Damage } from "../dist/common/set-aside.js";
 import type { CellResult } from "../dist/results/cell.js";
 import { cellFiles, studyPaths } from "../dist/results/paths.js";
-import { readCell, readFailure, readPretraining } from "../dist/study/cell-folder.js";
-import { readCohort } from "../dist/study/cohort-file.js";
-import { SessionLog } from "../dist/study/sessions.js";
+import { readCell, readFailure, readPretraining } from "../dist/study/cell/cell-folder.js";
+import { readCohort } from "../dist/study/plan/cohort-file.js";
+import { SessionLog } from "../dist/study/run/sessions.js";
 import { studyResults } from "./report-fixture.js";
 
 let folder: string;

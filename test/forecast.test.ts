@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Network, runStudy, type StudyEvent, Tensor, writePhantomCohort } from "../dist/index.js";
-import { type Forecast, forecastStudy } from "../dist/study/forecast.js";
-import { loadStudy } from "../dist/study/load.js";
-import type { StudyInput } from "../dist/study/schema.js";
+import type { StudyInput } from "../dist/study/config/schema.js";
+import { loadStudy } from "../dist/study/plan/load.js";
+import { type Forecast, forecastStudy } from "../dist/study/run/forecast.js";
 import { cli } from "./cli-fixture.js";
 
 const convolutional = {

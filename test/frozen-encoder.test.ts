@@ -12,8 +12,8 @@ import { readSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { Trainer } from "../dist/native/trainer.js";
 import type { StudyResults } from "../dist/results/study.js";
-import { progressOf } from "../dist/study/cell-claim.js";
-import { runStudy } from "../dist/study/run.js";
+import { progressOf } from "../dist/study/cell/cell-claim.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { readResults, tinyStudy, withoutCost } from "./study-fixture.js";
 
 const convNeXt = {

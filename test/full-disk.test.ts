@@ -9,7 +9,7 @@ import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { linkOrCopy, writeFileAtomically } from "../dist/common/atomic-file.js";
 import { writeSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
-import { runStudy } from "../dist/study/run.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { readResults, tinyStudy } from "./study-fixture.js";
 
 /** A disk of its own, in memory. */

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { largeCells } from "../dist/study/check-memory.js";
-import { DevicePool, freeMemoryOf, memoryWith } from "../dist/study/devices.js";
-import { planStudy } from "../dist/study/plan.js";
-import { resolveStudy } from "../dist/study/resolve.js";
-import type { Study } from "../dist/study/schema.js";
+import { resolveStudy } from "../dist/study/config/resolve.js";
+import type { Study } from "../dist/study/config/schema.js";
+import { largeCells } from "../dist/study/plan/check-memory.js";
+import { DevicePool, freeMemoryOf, memoryWith } from "../dist/study/plan/devices.js";
+import { planStudy } from "../dist/study/plan/plan.js";
 
 const paperOn = (device: string): Study => {
   const answer = resolveStudy(

@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { Network, Tensor } from "../dist/index.js";
 import { deviceSeconds, nativeSeconds } from "../dist/native/runtime.js";
 import { Trainer } from "../dist/native/trainer.js";
-import { resolveStudy } from "../dist/study/resolve.js";
-import type { Study } from "../dist/study/schema.js";
+import { resolveStudy } from "../dist/study/config/resolve.js";
+import type { Study } from "../dist/study/config/schema.js";
 import { studyChanges } from "./study-changes.js";
 import { tinyStudy } from "./study-fixture.js";
 

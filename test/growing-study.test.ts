@@ -6,10 +6,10 @@ import { stateInWords } from "../dist/cli/folder-states.js";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import type { StudyEvent } from "../dist/common/progress.js";
 import type { StudyResults } from "../dist/results/study.js";
-import { plannedStates } from "../dist/study/cell-states.js";
-import { checkStudy, planStudy } from "../dist/study/load.js";
-import { runStudy } from "../dist/study/run.js";
-import type { StudyInput } from "../dist/study/schema.js";
+import type { StudyInput } from "../dist/study/config/schema.js";
+import { checkStudy, planStudy } from "../dist/study/plan/load.js";
+import { plannedStates } from "../dist/study/run/cell-states.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { cli } from "./cli-fixture.js";
 import { readResults, tinyStudy, withoutCost } from "./study-fixture.js";
 

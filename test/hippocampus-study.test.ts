@@ -6,8 +6,8 @@ import { parse } from "yaml";
 import { readImage } from "../dist/cohort/image.js";
 import { writeReport } from "../dist/report/index.js";
 import type { StudyResults } from "../dist/results/study.js";
-import { runStudy } from "../dist/study/run.js";
-import type { StudyInput } from "../dist/study/schema.js";
+import type { StudyInput } from "../dist/study/config/schema.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { shared, sharedMissing } from "./shared.js";
 import { readResults } from "./study-fixture.js";
 

@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { nearest, suggestion } from "../dist/common/validation.js";
-import { loadStudy } from "../dist/study/load.js";
-import { resolveStudy } from "../dist/study/resolve.js";
+import { resolveStudy } from "../dist/study/config/resolve.js";
+import { loadStudy } from "../dist/study/plan/load.js";
 
 let folder: string;
 beforeAll(async () => {

@@ -7,8 +7,8 @@ import { promisify } from "node:util";
 import { deflateSync, gzipSync } from "node:zlib";
 import { afterAll, describe, expect, test } from "vitest";
 import { readImage } from "../dist/cohort/image.js";
-import { checkStudy } from "../dist/study/load.js";
-import type { StudyInput } from "../dist/study/schema.js";
+import type { StudyInput } from "../dist/study/config/schema.js";
+import { checkStudy } from "../dist/study/plan/load.js";
 import { refusal } from "./image-refusal.js";
 
 const folder = mkdtempSync(join(tmpdir(), "transfer-limits-limits-"));

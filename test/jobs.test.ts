@@ -5,12 +5,12 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { encoderOf } from "../dist/models/specification.js";
 import { setThreads } from "../dist/native/runtime.js";
-import { checkDevices, DevicePool } from "../dist/study/devices.js";
-import { baseBytes, peakBytes } from "../dist/study/memory.js";
-import { type PlannedCell, planStudy } from "../dist/study/plan.js";
-import { resolveStudy } from "../dist/study/resolve.js";
-import { runStudy } from "../dist/study/run.js";
-import { runSchedule } from "../dist/study/schedule.js";
+import { resolveStudy } from "../dist/study/config/resolve.js";
+import { checkDevices, DevicePool } from "../dist/study/plan/devices.js";
+import { baseBytes, peakBytes } from "../dist/study/plan/memory.js";
+import { type PlannedCell, planStudy } from "../dist/study/plan/plan.js";
+import { runStudy } from "../dist/study/run/run.js";
+import { runSchedule } from "../dist/study/run/schedule.js";
 import { killWorkers, readResults, tinyStudy, withoutCost, workers } from "./study-fixture.js";
 
 const cell = (id: string, memoryBytes: number, cost = 1): PlannedCell => ({

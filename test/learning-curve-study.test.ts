@@ -6,11 +6,11 @@ import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import type { PreparedCase } from "../dist/cohort/preprocess.js";
 import { writeReport } from "../dist/report/index.js";
 import type { StudyResults } from "../dist/results/study.js";
-import { planStudy } from "../dist/study/plan.js";
-import { resolveStudy } from "../dist/study/resolve.js";
-import { runStudy } from "../dist/study/run.js";
-import type { StudyInput } from "../dist/study/schema.js";
-import { trainingPart } from "../dist/study/training-part.js";
+import { trainingPart } from "../dist/study/cell/training-part.js";
+import { resolveStudy } from "../dist/study/config/resolve.js";
+import type { StudyInput } from "../dist/study/config/schema.js";
+import { planStudy } from "../dist/study/plan/plan.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { readResults, tinyStudy } from "./study-fixture.js";
 
 let folder: string;

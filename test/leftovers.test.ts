@@ -4,8 +4,8 @@ import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { LockWatch } from "../dist/common/lock.js";
 import { studyPaths } from "../dist/results/paths.js";
-import { CellClaim } from "../dist/study/cell-claim.js";
-import { removeLeftovers } from "../dist/study/cell-folder.js";
+import { CellClaim } from "../dist/study/cell/cell-claim.js";
+import { removeLeftovers } from "../dist/study/cell/cell-folder.js";
 import { temporaryFolder } from "./temporary-folder.js";
 
 const uuid = "7e5e7c1c-9f0a-4f43-8c39-0c8b2d0a9d11";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { planStudy } from "../dist/study/plan.js";
-import { resolveStudy } from "../dist/study/resolve.js";
+import { resolveStudy } from "../dist/study/config/resolve.js";
+import { planStudy } from "../dist/study/plan/plan.js";
 
 /**
  * Peaks in GB of a process that takes a step as the cell does and then answers a case, at half of the paper's size,

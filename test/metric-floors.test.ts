@@ -4,7 +4,7 @@ import { metrics } from "../dist/index.js";
 import { computeClaims } from "../dist/statistics/claims.js";
 import { computeFindings } from "../dist/statistics/findings.js";
 import { simulateStudy } from "../dist/statistics/simulation.js";
-import { testMetricOf } from "../dist/study/test-set.js";
+import { testMetricOf } from "../dist/study/cell/test-set.js";
 import { definitionOf, floorOf, type TaskSpec, taskKinds, taskOf } from "../dist/tasks/index.js";
 import { valueOverSet } from "../dist/tasks/set-metrics.js";
 

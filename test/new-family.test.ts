@@ -61,9 +61,9 @@ const { encoderNames } = await import("../dist/models/catalogue.js");
 const { encoderSchema } = await import("../dist/models/specification.js");
 const { keyMapNames, keyMaps } = await import("../dist/models/checkpoints/key-maps/index.js");
 const { guessArchitecture } = await import("../dist/models/checkpoints/architecture.js");
-const { resolveStudy } = await import("../dist/study/resolve.js");
-const { planStudy } = await import("../dist/study/plan.js");
-const { studySchema } = await import("../dist/study/schema.js");
+const { resolveStudy } = await import("../dist/study/config/resolve.js");
+const { planStudy } = await import("../dist/study/plan/plan.js");
+const { studySchema } = await import("../dist/study/config/schema.js");
 
 const study = (model: object, tasks = ["pirads-classification", "lesion-segmentation"]) =>
   resolveStudy(

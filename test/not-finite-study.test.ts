@@ -6,8 +6,8 @@ import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { Network } from "../dist/models/network.js";
 import type { ConvNeXtSpec } from "../dist/native/network-spec.js";
 import { writeReport } from "../dist/report/index.js";
-import { runStudy } from "../dist/study/run.js";
-import type { StudyInput } from "../dist/study/schema.js";
+import type { StudyInput } from "../dist/study/config/schema.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { stateOf, writeForeign } from "./foreign-weights.js";
 import { tinyStudy } from "./study-fixture.js";
 

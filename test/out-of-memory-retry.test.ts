@@ -6,11 +6,11 @@ import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import type { StudyEvent } from "../dist/common/progress.js";
 import { writeReport } from "../dist/report/index.js";
 import type { StudyResults } from "../dist/results/study.js";
-import { checkStudy } from "../dist/study/load.js";
-import { smallerMicroBatch } from "../dist/study/micro-batch.js";
-import { planStudy } from "../dist/study/plan.js";
-import { runStudy } from "../dist/study/run.js";
-import type { StudyInput } from "../dist/study/schema.js";
+import type { StudyInput } from "../dist/study/config/schema.js";
+import { checkStudy } from "../dist/study/plan/load.js";
+import { smallerMicroBatch } from "../dist/study/plan/micro-batch.js";
+import { planStudy } from "../dist/study/plan/plan.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { tinyStudy, withoutCost } from "./study-fixture.js";
 
 /** Read by the addon of each worker alone: what its tensors may hold. */

@@ -5,8 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { codedError } from "../dist/common/system-errors.js";
 import { Tensor } from "../dist/native/tensor.js";
-import { readFailure } from "../dist/study/cell-folder.js";
-import { runStudy } from "../dist/study/run.js";
+import { readFailure } from "../dist/study/cell/cell-folder.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { tinyStudy } from "./study-fixture.js";
 
 const outOfMemory = {

@@ -8,9 +8,9 @@ import { columnsOf } from "../dist/cohort/own-columns.js";
 import { prepareCohort } from "../dist/cohort/preprocess.js";
 import { makeSplits } from "../dist/cohort/splits.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
-import { preprocessOptions } from "../dist/study/prepare.js";
-import { resolveStudy } from "../dist/study/resolve.js";
-import type { StudyInput } from "../dist/study/schema.js";
+import { resolveStudy } from "../dist/study/config/resolve.js";
+import type { StudyInput } from "../dist/study/config/schema.js";
+import { preprocessOptions } from "../dist/study/plan/prepare.js";
 import { nrrdOf } from "./nrrd-fixture.js";
 
 let folder: string;

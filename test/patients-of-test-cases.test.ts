@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
-import { runStudy } from "../dist/study/run.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { readResults, tinyStudy } from "./study-fixture.js";
 
 let folder: string;

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { comparators, paperTasks } from "../dist/common/vocabulary.js";
 import { writeReport } from "../dist/report/index.js";
 import type { StudyResults } from "../dist/results/study.js";
-import { runStudy } from "../dist/study/run.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { shared, sharedMissing } from "./shared.js";
 
 describe.skipIf(sharedMissing)("three patients (needs the shared folder beside the checkout)", () => {

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { DevicePool } from "../dist/study/devices.js";
-import { type PlannedCell, planStudy } from "../dist/study/plan.js";
-import { planWarnings } from "../dist/study/plan-warnings.js";
-import { resolveStudy } from "../dist/study/resolve.js";
-import { type Outcome, runSchedule, type Schedule } from "../dist/study/schedule.js";
-import type { Study, StudyInput } from "../dist/study/schema.js";
+import { resolveStudy } from "../dist/study/config/resolve.js";
+import type { Study, StudyInput } from "../dist/study/config/schema.js";
+import { DevicePool } from "../dist/study/plan/devices.js";
+import { type PlannedCell, planStudy } from "../dist/study/plan/plan.js";
+import { planWarnings } from "../dist/study/plan/plan-warnings.js";
+import { type Outcome, runSchedule, type Schedule } from "../dist/study/run/schedule.js";
 
 const studyOf = (changes: Partial<StudyInput> = {}): Study => {
   const input: StudyInput = {

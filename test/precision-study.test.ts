@@ -6,8 +6,8 @@ import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { setThreads } from "../dist/native/runtime.js";
 import type { CellResult } from "../dist/results/cell.js";
 import type { StudyResults } from "../dist/results/study.js";
-import { runStudy } from "../dist/study/run.js";
-import type { StudyInput } from "../dist/study/schema.js";
+import type { StudyInput } from "../dist/study/config/schema.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { tinyStudy, withoutCost } from "./study-fixture.js";
 
 let folder: string;

@@ -3,10 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { comparators, paperTasks } from "../dist/common/vocabulary.js";
-import { loadStudy } from "../dist/study/load.js";
-import { planStudy } from "../dist/study/plan.js";
-import { previewCohorts } from "../dist/study/preview.js";
-import { resolveStudy } from "../dist/study/resolve.js";
+import { resolveStudy } from "../dist/study/config/resolve.js";
+import { loadStudy } from "../dist/study/plan/load.js";
+import { planStudy } from "../dist/study/plan/plan.js";
+import { previewCohorts } from "../dist/study/plan/preview.js";
 import { cli } from "./cli-fixture.js";
 
 let folder: string;

@@ -1,9 +1,9 @@
 import { expect, it } from "vitest";
 import type { NetworkSpec } from "../dist/native/network-spec.js";
 import { Tensor } from "../dist/native/tensor.js";
-import { planStudy } from "../dist/study/plan.js";
-import { probePlan } from "../dist/study/probe.js";
-import { resolveStudy } from "../dist/study/resolve.js";
+import { probePlan } from "../dist/study/cell/probe.js";
+import { resolveStudy } from "../dist/study/config/resolve.js";
+import { planStudy } from "../dist/study/plan/plan.js";
 import { tinyStudy } from "./study-fixture.js";
 
 it("a probe estimates every cell of a plan from steps of its own network, in proportion to its work", async () => {

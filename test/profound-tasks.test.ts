@@ -3,10 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
-import { loadStudy } from "../dist/study/load.js";
-import { profoundTasks } from "../dist/study/profound-tasks.js";
-import { resolveStudy } from "../dist/study/resolve.js";
-import { runStudy } from "../dist/study/run.js";
+import { profoundTasks } from "../dist/study/config/profound-tasks.js";
+import { resolveStudy } from "../dist/study/config/resolve.js";
+import { loadStudy } from "../dist/study/plan/load.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { cli } from "./cli-fixture.js";
 import { readResults, tinyStudy } from "./study-fixture.js";
 

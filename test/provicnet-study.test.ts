@@ -6,8 +6,8 @@ import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { paperTasks } from "../dist/common/vocabulary.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
 import type { StudyResults } from "../dist/results/study.js";
-import { runStudy } from "../dist/study/run.js";
-import type { StudyInput } from "../dist/study/schema.js";
+import type { StudyInput } from "../dist/study/config/schema.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { readResults, tinyStudy } from "./study-fixture.js";
 
 let folder: string;

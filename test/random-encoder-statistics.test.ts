@@ -7,9 +7,9 @@ import { Network } from "../dist/native/network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
-import { settleNormStatistics } from "../dist/study/norm-statistics.js";
-import { planStudy } from "../dist/study/plan.js";
-import { resolveStudy } from "../dist/study/resolve.js";
+import { settleNormStatistics } from "../dist/study/cell/norm-statistics.js";
+import { resolveStudy } from "../dist/study/config/resolve.js";
+import { planStudy } from "../dist/study/plan/plan.js";
 
 let folder: string;
 const edge = 16;

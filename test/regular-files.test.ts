@@ -12,11 +12,11 @@ import { readSafetensors } from "../dist/native/safetensors.js";
 import { readStored } from "../dist/native/stored-tensor.js";
 import { decodeVolume } from "../dist/native/volumes.js";
 import { writeReport } from "../dist/report/index.js";
-import { progressOf } from "../dist/study/cell-claim.js";
-import { readCell, readFailure, readPretraining } from "../dist/study/cell-folder.js";
-import { CheckpointFolder } from "../dist/study/checkpoint.js";
-import { readCohort } from "../dist/study/cohort-file.js";
-import { loadStudy } from "../dist/study/load.js";
+import { progressOf } from "../dist/study/cell/cell-claim.js";
+import { readCell, readFailure, readPretraining } from "../dist/study/cell/cell-folder.js";
+import { CheckpointFolder } from "../dist/study/cell/checkpoint.js";
+import { readCohort } from "../dist/study/plan/cohort-file.js";
+import { loadStudy } from "../dist/study/plan/load.js";
 import { temporaryFolder } from "./temporary-folder.js";
 
 /** A pipe that nobody writes to: whoever opens it as a file waits for ever. */

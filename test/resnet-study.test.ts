@@ -7,10 +7,10 @@ import { paperTasks } from "../dist/common/vocabulary.js";
 import { openCheckpoint } from "../dist/models/checkpoints/checkpoint-file.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
 import type { StudyResults } from "../dist/results/study.js";
-import { planStudy } from "../dist/study/plan.js";
-import { resolveStudy } from "../dist/study/resolve.js";
-import { runStudy } from "../dist/study/run.js";
-import type { StudyInput } from "../dist/study/schema.js";
+import { resolveStudy } from "../dist/study/config/resolve.js";
+import type { StudyInput } from "../dist/study/config/schema.js";
+import { planStudy } from "../dist/study/plan/plan.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { readResults, tinyStudy } from "./study-fixture.js";
 
 let folder: string;

@@ -5,10 +5,10 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { writeReport } from "../dist/report/index.js";
 import type { StudyResults } from "../dist/results/study.js";
-import { apartFrom, divideCohorts, pretrainingCohort } from "../dist/study/prepare.js";
-import { resolveStudy } from "../dist/study/resolve.js";
-import { runStudy } from "../dist/study/run.js";
-import type { Study } from "../dist/study/schema.js";
+import { resolveStudy } from "../dist/study/config/resolve.js";
+import type { Study } from "../dist/study/config/schema.js";
+import { apartFrom, divideCohorts, pretrainingCohort } from "../dist/study/plan/prepare.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { readResults, tinyStudy } from "./study-fixture.js";
 
 let folder: string;

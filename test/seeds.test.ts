@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { planStudy } from "../dist/study/plan.js";
-import { resolveStudy } from "../dist/study/resolve.js";
-import type { StudyInput } from "../dist/study/schema.js";
+import { resolveStudy } from "../dist/study/config/resolve.js";
+import type { StudyInput } from "../dist/study/config/schema.js";
+import { planStudy } from "../dist/study/plan/plan.js";
 
 const resolved = (changes: Partial<StudyInput>) =>
   resolveStudy(

@@ -12,7 +12,7 @@ import { timeTaken } from "../dist/report/sections/cost.js";
 import { summarise } from "../dist/report/summary.js";
 import type { CellResult } from "../dist/results/cell.js";
 import type { Session, StudyResults } from "../dist/results/study.js";
-import { runStudy } from "../dist/study/run.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { studyResults } from "./report-fixture.js";
 import { readResults, tinyStudy } from "./study-fixture.js";
 

@@ -3,7 +3,7 @@ import { memoryMegabytesOf, minutesOf, packedSeconds, secondsOf } from "../dist/
 import { type LayoutOptions, layOut, type SizedCell } from "../dist/slurm/layout.js";
 import { limitsIn, mostMinutesIn, mostSubmitted } from "../dist/slurm/limits.js";
 import { queuedIn } from "../dist/slurm/queue.js";
-import type { Study } from "../dist/study/schema.js";
+import type { Study } from "../dist/study/config/schema.js";
 
 const options: LayoutOptions = { arraySize: 1001, packedSeconds: 900, tasks: 10_000, live: new Map() };
 const cell = (id: string, seconds: number, changes: Partial<SizedCell> = {}): SizedCell => ({

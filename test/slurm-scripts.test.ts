@@ -3,9 +3,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { submitStudy } from "../dist/slurm/submit.js";
-import { checkStudy } from "../dist/study/load.js";
-import { resolveStudy } from "../dist/study/resolve.js";
-import type { StudyInput } from "../dist/study/schema.js";
+import { resolveStudy } from "../dist/study/config/resolve.js";
+import type { StudyInput } from "../dist/study/config/schema.js";
+import { checkStudy } from "../dist/study/plan/load.js";
 import { cli, smallStudy } from "./cli-fixture.js";
 import { tinyStudy } from "./study-fixture.js";
 import { temporaryFolder } from "./temporary-folder.js";

@@ -9,9 +9,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { readAttempts } from "../dist/slurm/attempts.js";
 import { statusOf } from "../dist/slurm/status.js";
-import { readFailure } from "../dist/study/cell-folder.js";
-import { runStudy } from "../dist/study/run.js";
-import type { StudyInput } from "../dist/study/schema.js";
+import { readFailure } from "../dist/study/cell/cell-folder.js";
+import type { StudyInput } from "../dist/study/config/schema.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { cli, startCli } from "./cli-fixture.js";
 import { tinyStudy } from "./study-fixture.js";
 

@@ -11,7 +11,7 @@ import {
 import { parameterCount } from "../dist/models/weights.js";
 import { Network } from "../dist/native/network.js";
 import { setThreads } from "../dist/native/runtime.js";
-import { forwardCost } from "../dist/study/estimate.js";
+import { forwardCost } from "../dist/study/plan/estimate.js";
 
 setThreads(1);
 

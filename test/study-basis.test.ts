@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { writeChecksums } from "../dist/common/checksums.js";
-import { runStudy } from "../dist/study/run.js";
-import type { StudyInput } from "../dist/study/schema.js";
+import type { StudyInput } from "../dist/study/config/schema.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { readResults, tinyStudy, withoutCost } from "./study-fixture.js";
 
 /** A finished study of two cells that train nothing, and one pretraining. */

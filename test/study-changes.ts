@@ -1,9 +1,9 @@
 import type { Basis } from "../dist/results/cell.js";
-import { basesOf } from "../dist/study/basis.js";
-import { changesOf } from "../dist/study/changes.js";
-import type { StudyCohort } from "../dist/study/cohort-file.js";
-import { planStudy } from "../dist/study/plan.js";
-import type { Study } from "../dist/study/schema.js";
+import type { Study } from "../dist/study/config/schema.js";
+import { basesOf } from "../dist/study/plan/basis.js";
+import { changesOf } from "../dist/study/plan/changes.js";
+import type { StudyCohort } from "../dist/study/plan/cohort-file.js";
+import { planStudy } from "../dist/study/plan/plan.js";
 
 const nobody: StudyCohort = {
   ...{ manifest: "", cases: 0, patients: 0, tasks: {}, pretraining: {}, excluded: [] },

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
 import type { StudyEvent } from "../dist/common/progress.js";
 import type { StudyResults } from "../dist/results/study.js";
-import type { StudyInput } from "../dist/study/schema.js";
+import type { StudyInput } from "../dist/study/config/schema.js";
 
 /** A study of seconds: an encoder of a few thousand parameters on six phantoms of 32 x 32 x 16 voxels. */
 export const tinyStudy = (folder: string, output: string, changes: Partial<StudyInput> = {}): StudyInput => ({
@@ -60,7 +60,7 @@ export function spawnStudy(
   environment: NodeJS.ProcessEnv = {},
 ) {
   const program = `
-    const { runStudy } = await import(${JSON.stringify(new URL("../dist/study/run.js", import.meta.url).href)});
+    const { runStudy } = await import(${JSON.stringify(new URL("../dist/study/run/run.js", import.meta.url).href)});
     const onProgress = (event) => process.stdout.write(JSON.stringify(event) + "\\n");
     await runStudy(JSON.parse(process.argv[1]), { onProgress });
   `;
@@ -91,7 +91,7 @@ export function workers(): { pid: number; command: string }[] {
       const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
       const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
       const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-      if (parent === process.pid && command.includes("study/worker.js"))
+      if (parent === process.pid && command.includes("study/run/worker.js"))
         found.push({ pid: Number(pid), command });
     } catch {
       // It ended in the meantime.

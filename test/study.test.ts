@@ -10,7 +10,7 @@ import { readSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
 import type { CellResult } from "../dist/results/cell.js";
 import type { CellSummary, StudyResults } from "../dist/results/study.js";
-import { runStudy } from "../dist/study/run.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { isHeld } from "./lock-contender.js";
 import { killWorkers, readResults, spawnStudy, tinyStudy, withoutCost } from "./study-fixture.js";
 

@@ -9,10 +9,10 @@ import { Network } from "../dist/native/network.js";
 import type { NetworkSpec } from "../dist/native/network-spec.js";
 import { writeSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
-import { planStudy } from "../dist/study/plan.js";
-import { resolveStudy } from "../dist/study/resolve.js";
-import { runStudy } from "../dist/study/run.js";
-import type { StudyInput } from "../dist/study/schema.js";
+import { resolveStudy } from "../dist/study/config/resolve.js";
+import type { StudyInput } from "../dist/study/config/schema.js";
+import { planStudy } from "../dist/study/plan/plan.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { type TaskSpec, taskOf, trivialOf } from "../dist/tasks/index.js";
 import { readResults, tinyStudy } from "./study-fixture.js";
 

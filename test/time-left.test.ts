@@ -3,7 +3,7 @@ import { stripVTControlCharacters } from "node:util";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createProgressView } from "../dist/cli/progress-view.js";
 import type { CellLabel, StudyEvent } from "../dist/common/progress.js";
-import { TimeLeft } from "../dist/study/time-left.js";
+import { TimeLeft } from "../dist/study/run/time-left.js";
 
 const cell = (id: string): CellLabel => ({
   id,

@@ -2,8 +2,8 @@ import { afterEach, expect, it } from "vitest";
 import { batchNormStrideOf } from "../dist/models/architectures/index.js";
 import { Network } from "../dist/models/network.js";
 import { Tensor } from "../dist/native/tensor.js";
-import { batchNormOf } from "../dist/study/micro-batch.js";
-import { smallestBatchOf } from "../dist/study/smallest-batch.js";
+import { smallestBatchOf } from "../dist/study/config/smallest-batch.js";
+import { batchNormOf } from "../dist/study/plan/micro-batch.js";
 import { moduleFile, modules, pyramidStages, scriptEncoder } from "./torchscript-fixture.js";
 
 afterEach(() => expect(Tensor.live).toBe(0));

@@ -8,10 +8,10 @@ import { readSafetensors } from "../dist/native/safetensors.js";
 import { methodsText } from "../dist/report/methods-text.js";
 import { summarise } from "../dist/report/summary.js";
 import type { StudyResults } from "../dist/results/study.js";
-import { faultsOfFiles } from "../dist/study/check-files.js";
-import { resolveStudy } from "../dist/study/resolve.js";
-import { runStudy } from "../dist/study/run.js";
-import type { Study, StudyInput } from "../dist/study/schema.js";
+import { resolveStudy } from "../dist/study/config/resolve.js";
+import type { Study, StudyInput } from "../dist/study/config/schema.js";
+import { faultsOfFiles } from "../dist/study/plan/check-files.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { readResults, tinyStudy } from "./study-fixture.js";
 import { pyramidStages, scriptEncoder } from "./torchscript-fixture.js";
 

@@ -12,12 +12,12 @@ import type { NetworkSpec } from "../dist/native/network-spec.js";
 import { setThreads } from "../dist/native/runtime.js";
 import type { CellResult, EpochRecord } from "../dist/results/cell.js";
 import type { StudyResults } from "../dist/results/study.js";
-import { readCohort, type StudyCohort } from "../dist/study/cohort-file.js";
-import { evaluate } from "../dist/study/evaluate.js";
-import { checkStudy } from "../dist/study/load.js";
-import { type PlannedCell, planStudy } from "../dist/study/plan.js";
-import { runStudy } from "../dist/study/run.js";
-import type { Study, StudyInput, TaskConfig } from "../dist/study/schema.js";
+import { evaluate } from "../dist/study/cell/evaluate.js";
+import type { Study, StudyInput, TaskConfig } from "../dist/study/config/schema.js";
+import { readCohort, type StudyCohort } from "../dist/study/plan/cohort-file.js";
+import { checkStudy } from "../dist/study/plan/load.js";
+import { type PlannedCell, planStudy } from "../dist/study/plan/plan.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { taskOf } from "../dist/tasks/index.js";
 
 /** The demo's specialised models on small phantoms: enough training to tell, at about the demo's settings. */

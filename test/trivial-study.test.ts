@@ -7,8 +7,8 @@ import { paperTasks, type TaskName } from "../dist/common/vocabulary.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
 import type { CellResult } from "../dist/results/cell.js";
 import type { StudyResults } from "../dist/results/study.js";
-import { runStudy } from "../dist/study/run.js";
-import type { StudyInput } from "../dist/study/schema.js";
+import type { StudyInput } from "../dist/study/config/schema.js";
+import { runStudy } from "../dist/study/run/run.js";
 import * as metrics from "../dist/tasks/metrics.js";
 import { readResults, tinyStudy } from "./study-fixture.js";
 

@@ -10,7 +10,7 @@ import { readSafetensors } from "../dist/native/safetensors.js";
 import { writeReport } from "../dist/report/index.js";
 import type { StudyResults } from "../dist/results/study.js";
 import { correlationOf } from "../dist/statistics/correlation.js";
-import { runStudy } from "../dist/study/run.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { readResults, tinyStudy, withoutCost } from "./study-fixture.js";
 
 let folder: string;

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { linkOrCopy } from "../dist/common/atomic-file.js";
-import { runStudy } from "../dist/study/run.js";
+import { runStudy } from "../dist/study/run/run.js";
 import { readResults, spawnStudy, tinyStudy, withoutCost } from "./study-fixture.js";
 import { temporaryFolder } from "./temporary-folder.js";
 

@@ -6,8 +6,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { writeChecksums } from "../../dist/common/checksums.js";
 import { LockWatch } from "../../dist/common/lock.js";
 import { studyPaths } from "../../dist/results/paths.js";
-import { CellClaim } from "../../dist/study/cell-claim.js";
-import { completeCell, isFinished } from "../../dist/study/cell-folder.js";
+import { CellClaim } from "../../dist/study/cell/cell-claim.js";
+import { completeCell, isFinished } from "../../dist/study/cell/cell-folder.js";
 
 /** Of how many files, written one after the other, a cell's result consists. */
 const parts = 5;

@@ -3,7 +3,7 @@
 // keeps the pretrained encoders, a visit on the GPU.
 import { copyFileSync, mkdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { readCell } from "../../dist/study/cell-folder.js";
+import { readCell } from "../../dist/study/cell/cell-folder.js";
 import { comparable, encoderFile, smallStudy } from "./study.mjs";
 import { runStudy } from "./surface.mjs";
 

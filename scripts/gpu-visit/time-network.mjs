@@ -5,7 +5,7 @@
 
 import { patchGrid } from "../../dist/models/pretraining/masked-autoencoder.js";
 import { deviceSeconds, peakMemory, setDeterministic, setThreads } from "../../dist/native/runtime.js";
-import { forwardCost } from "../../dist/study/estimate.js";
+import { forwardCost } from "../../dist/study/plan/estimate.js";
 import { paperNetworks } from "./networks.mjs";
 import { Network, Tensor, Trainer } from "./surface.mjs";
 

@@ -1,4 +1,4 @@
-import type { CellState, FolderStates } from "../study/cell-states.js";
+import type { CellState, FolderStates } from "../study/run/cell-states.js";
 import { count, printable } from "./format.js";
 
 /** What a plan says of the cells that lie in a study's folder, for a program. */

@@ -1,5 +1,5 @@
 import { ownCommand } from "../common/own-commands.js";
-import type { PlannedCell } from "../study/plan.js";
+import type { PlannedCell } from "../study/plan/plan.js";
 
 /** A cell with what a scheduler of jobs needs to know of it, beside `dependsOn` and `memoryBytes`. */
 export interface ScheduledCell extends PlannedCell {

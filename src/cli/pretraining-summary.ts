@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { cellFiles, encoderFile, studyPaths } from "../results/paths.js";
 import type { StudyResults } from "../results/study.js";
-import { pretrainingId } from "../study/plan.js";
+import { pretrainingId } from "../study/plan/plan.js";
 import { count, number, printable } from "./format.js";
 
 /** An encoder that a study pretrained, and where it lies. */

@@ -1,6 +1,6 @@
 import type { StudyResults } from "../results/study.js";
-import type { RunOptions } from "../study/run.js";
-import type { Study } from "../study/schema.js";
+import type { Study } from "../study/config/schema.js";
+import type { RunOptions } from "../study/run/run.js";
 import type { Answer } from "./answer.js";
 import { abortOnInterrupt } from "./interrupt.js";
 import { pretrainedEncoders, pretrainingSummary } from "./pretraining-summary.js";
@@ -12,7 +12,7 @@ export async function runWithProgress(
   study: Study,
   options: Pick<RunOptions, "only" | "jobs" | "devices"> = {},
 ): Promise<Answer> {
-  const { runStudy } = await import("../study/run.js");
+  const { runStudy } = await import("../study/run/run.js");
   const { writeReport } = await import("../report/index.js");
   const { signal, dispose } = abortOnInterrupt();
   const view = createProgressView(process.stderr);

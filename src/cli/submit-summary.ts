@@ -1,6 +1,6 @@
 import { ownCommand } from "../common/own-commands.js";
 import type { SubmittedJob, SubmittedStudy } from "../slurm/submit.js";
-import type { Study } from "../study/schema.js";
+import type { Study } from "../study/config/schema.js";
 import type { Answer } from "./answer.js";
 import { count, printable, table } from "./format.js";
 

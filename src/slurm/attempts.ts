@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { readSealedJson, writeSealedJson } from "../common/sealed-json.js";
 import { progressFiles } from "../results/paths.js";
-import { progressOf } from "../study/cell-claim.js";
+import { progressOf } from "../study/cell/cell-claim.js";
 import { slurmPaths } from "./paths.js";
 
 /** A cell that died so often at one place, without an epoch between, is not tried again. */

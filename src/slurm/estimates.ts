@@ -1,6 +1,6 @@
-import { uncertainty } from "../study/check-memory.js";
-import type { PlannedCell } from "../study/plan.js";
-import type { Study } from "../study/schema.js";
+import type { Study } from "../study/config/schema.js";
+import { uncertainty } from "../study/plan/check-memory.js";
+import type { PlannedCell } from "../study/plan/plan.js";
 
 /*
  * What Slurm is asked for. Too little time costs nothing but a turn in the queue, as a cell that runs into its limit goes on

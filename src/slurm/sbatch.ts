@@ -1,5 +1,5 @@
 import { describe, TransferLimitsError } from "../common/errors.js";
-import type { SlurmSettings } from "../study/slurm-settings.js";
+import type { SlurmSettings } from "../study/config/slurm-settings.js";
 import { askSlurm } from "./client.js";
 import { noteJob } from "./record.js";
 import type { Dependency } from "./scripts.js";

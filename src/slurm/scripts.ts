@@ -1,5 +1,5 @@
 import { ownProgram, wordInShell } from "../common/own-commands.js";
-import type { SlurmSettings } from "../study/slurm-settings.js";
+import type { SlurmSettings } from "../study/config/slurm-settings.js";
 import type { ArrayJob, TaskOf } from "./layout.js";
 
 /** What all scripts of a submission have in common. */

@@ -2,13 +2,13 @@ import { resolve } from "node:path";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import type { StudyEvent } from "../common/progress.js";
 import { studyPaths } from "../results/paths.js";
-import { labelOf } from "../study/cell.js";
-import { basisIn } from "../study/cell-folder.js";
-import { readJob, readStudy } from "../study/job.js";
-import { planStudy } from "../study/plan.js";
-import { type CellAnswer, runCell } from "../study/run-cell.js";
-import { recordFailure, untilReleased } from "../study/work-on-cell.js";
-import { WorkerPool } from "../study/worker-process.js";
+import { labelOf } from "../study/cell/cell.js";
+import { basisIn } from "../study/cell/cell-folder.js";
+import { readJob, readStudy } from "../study/cell/job.js";
+import { recordFailure, untilReleased } from "../study/cell/work-on-cell.js";
+import { planStudy } from "../study/plan/plan.js";
+import { type CellAnswer, runCell } from "../study/run/run-cell.js";
+import { WorkerPool } from "../study/run/worker-process.js";
 import {
   afterDeath,
   beginAttempt,

@@ -1,6 +1,6 @@
 // The least that work can take on a device: its operations, or the bytes that must be moved, at the device's measured rates.
 import { encoders } from "../../../dist/models/catalogue.js";
-import { forwardCost } from "../../../dist/study/estimate.js";
+import { forwardCost } from "../../../dist/study/plan/estimate.js";
 
 const product = (sizes) => sizes.reduce((all, size) => all * size, 1);
 

@@ -2,8 +2,8 @@ import { join } from "node:path";
 import { writePhantomCohort } from "../../cohort/phantom.js";
 import { TransferLimitsError, throwIfAborted } from "../../common/errors.js";
 import { nativeSeconds } from "../../native/runtime.js";
-import { runStudy } from "../../study/run.js";
-import type { StudyInput } from "../../study/schema.js";
+import type { StudyInput } from "../../study/config/schema.js";
+import { runStudy } from "../../study/run/run.js";
 import type { BenchCase, BenchSettings } from "../case.js";
 import { quantile, ratioOf, timingOf } from "../summary.js";
 

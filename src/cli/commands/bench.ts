@@ -63,7 +63,7 @@ async function bench(names: string[], options: Options): Promise<Answer> {
   const { runBench } = await import("../../bench/run.js");
   const { markdownOf } = await import("../../bench/report.js");
   const { writeFileAtomically } = await import("../../common/atomic-file.js");
-  const { checkDevices } = await import("../../study/devices.js");
+  const { checkDevices } = await import("../../study/plan/devices.js");
   checkDevices([options.device]);
   const { signal, dispose } = abortOnInterrupt();
   try {

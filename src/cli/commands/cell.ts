@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { StopReason } from "../../slurm/work-as-task.js";
-import type { CellAnswer } from "../../study/run-cell.js";
+import type { CellAnswer } from "../../study/run/run-cell.js";
 import { type Answer, answer } from "../answer.js";
 import { examples } from "../examples.js";
 import { duration, number, printable } from "../format.js";
@@ -35,7 +35,7 @@ interface Options {
 }
 
 async function workOn(folder: string, ids: readonly string[], { device }: Options): Promise<Answer> {
-  const { runCell } = await import("../../study/run-cell.js");
+  const { runCell } = await import("../../study/run/run-cell.js");
   const { signal, dispose } = abortOnInterrupt();
   const view = createProgressView(process.stderr);
   const results: CellAnswer[] = [];

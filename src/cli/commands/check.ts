@@ -20,8 +20,8 @@ export function addCheck(program: Command): void {
     .addHelpText("after", "\nAn encoder that run would refuse: exit status 1.")
     .action((path: string, { devices, ...options }: { devices?: string[]; json?: boolean }) =>
       answer(options, async () => {
-        const { loadStudy } = await import("../../study/load.js");
-        const { checkEncoders } = await import("../../study/check-encoders.js");
+        const { loadStudy } = await import("../../study/plan/load.js");
+        const { checkEncoders } = await import("../../study/run/check-encoders.js");
         const study = await loadStudy(path);
         const { signal, dispose } = abortOnInterrupt();
         const view = createProgressView(process.stderr);

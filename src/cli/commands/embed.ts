@@ -92,7 +92,7 @@ export function addEmbed(program: Command): void {
 
 async function embed(images: string[], options: Options): Promise<Answer> {
   const { embedImages } = await import("../../alignment/embed-images.js");
-  const { checkDevices } = await import("../../study/devices.js");
+  const { checkDevices } = await import("../../study/plan/devices.js");
   const { encoderNames } = await import("../../models/catalogue.js");
   const { encoder, weights, keyMap, weightsState, device, seed, cache, out } = options;
   checkDevices([device]);
@@ -146,7 +146,7 @@ const ofProstate = ["t2w", "adc", "hbv"];
 async function preparationOf({ study, voxels, fieldOfView, root }: Options): Promise<PreparedAs> {
   if (study === undefined)
     return { known: ofProstate, ...given({ voxels }), crop: given({ fieldOfView }), images: given({ root }) };
-  const { loadStudy } = await import("../../study/load.js");
+  const { loadStudy } = await import("../../study/plan/load.js");
   const { voxels: grid, crop, normalise, masks, images, columns } = (await loadStudy(study)).cohort;
   const { around, fieldOfView: field } = crop;
   const grids = { voxels: grid, masks, images, crop: { ...given({ around }), fieldOfView: field } };

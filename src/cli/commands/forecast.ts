@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { ForecastCheck } from "../../statistics/forecast-check.js";
-import type { Forecast, ForecastModel, PredictorName } from "../../study/forecast.js";
+import type { Forecast, ForecastModel, PredictorName } from "../../study/run/forecast.js";
 import { answer } from "../answer.js";
 import { devicesOption } from "../devices-option.js";
 import { examples } from "../examples.js";
@@ -26,8 +26,8 @@ export function addForecast(program: Command): void {
     .addHelpText("after", examples("forecast study.yaml"))
     .action((path: string, { devices, ...options }: Options) =>
       answer(options, async () => {
-        const { loadStudy } = await import("../../study/load.js");
-        const { forecastStudy } = await import("../../study/forecast.js");
+        const { loadStudy } = await import("../../study/plan/load.js");
+        const { forecastStudy } = await import("../../study/run/forecast.js");
         const study = await loadStudy(path);
         const { signal, dispose } = abortOnInterrupt();
         const view = createProgressView(process.stderr);

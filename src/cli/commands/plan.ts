@@ -2,14 +2,14 @@ import type { Command } from "commander";
 import { masksInWords } from "../../cohort/mask-counts.js";
 import { seedsMayBeRaised } from "../../common/more-seeds.js";
 import type { Claim } from "../../results/claims.js";
-import type { CellState } from "../../study/cell-states.js";
-import { hoursInWords } from "../../study/estimate.js";
-import type { PlannedFidelity } from "../../study/fidelity-ahead.js";
-import type { StudyPlan } from "../../study/plan.js";
-import type { OpenClaim, PlannedClaim } from "../../study/planned-claims.js";
-import type { CohortPreview } from "../../study/preview.js";
-import type { Probe } from "../../study/probe.js";
-import type { Study } from "../../study/schema.js";
+import type { Probe } from "../../study/cell/probe.js";
+import type { Study } from "../../study/config/schema.js";
+import { hoursInWords } from "../../study/plan/estimate.js";
+import type { PlannedFidelity } from "../../study/plan/fidelity-ahead.js";
+import type { StudyPlan } from "../../study/plan/plan.js";
+import type { OpenClaim, PlannedClaim } from "../../study/plan/planned-claims.js";
+import type { CohortPreview } from "../../study/plan/preview.js";
+import type { CellState } from "../../study/run/cell-states.js";
 import type { Augmentation } from "../../tasks/augmentation.js";
 import { variantName } from "../../tasks/index.js";
 import { answer } from "../answer.js";
@@ -39,31 +39,31 @@ export function addPlan(program: Command): void {
     .addHelpText("after", examples("plan study.yaml", "plan study.yaml --earlier earlier-results"))
     .action((path: string, { probe: probing, devices, earlier, ...options }: Options) =>
       answer(options, async () => {
-        const { loadStudy } = await import("../../study/load.js");
-        const { planStudy } = await import("../../study/plan.js");
-        const { previewCohorts } = await import("../../study/preview.js");
-        const { memoryWith, withDevices } = await import("../../study/devices.js");
+        const { loadStudy } = await import("../../study/plan/load.js");
+        const { planStudy } = await import("../../study/plan/plan.js");
+        const { previewCohorts } = await import("../../study/plan/preview.js");
+        const { memoryWith, withDevices } = await import("../../study/plan/devices.js");
         const loaded = await loadStudy(path);
         // A study's own devices may be another machine's; those that are named here are meant here.
         const study = devices === undefined ? loaded : withDevices(loaded, devices);
         const plan = planStudy(study);
-        const { refuseTooLarge, totalMemoryOf } = await import("../../study/check-memory.js");
+        const { refuseTooLarge, totalMemoryOf } = await import("../../study/plan/check-memory.js");
         refuseTooLarge(study, plan.cells);
-        const { varies } = await import("../../study/seeds.js");
-        const { planWarnings } = await import("../../study/plan-warnings.js");
+        const { varies } = await import("../../study/config/seeds.js");
+        const { planWarnings } = await import("../../study/plan/plan-warnings.js");
         const cohorts = await previewCohorts(study);
-        const { openClaims, plannedClaims } = await import("../../study/planned-claims.js");
+        const { openClaims, plannedClaims } = await import("../../study/plan/planned-claims.js");
         const before = earlier === undefined ? [] : await claimsOf(earlier, study);
         const claims = plannedClaims(study, plan, cohorts, before);
         const open = earlier === undefined ? null : openClaims(before);
         const { augmentationInWords } = await import("../../tasks/augmentation.js");
-        const { probePlan } = await import("../../study/probe.js");
+        const { probePlan } = await import("../../study/cell/probe.js");
         if (probing) process.stderr.write("Timing a training step of each network; this can take minutes\n");
         const probe = probing ? await probePlan(study, plan) : null;
-        const { plannedFidelity } = await import("../../study/fidelity-ahead.js");
+        const { plannedFidelity } = await import("../../study/plan/fidelity-ahead.js");
         const fidelity = await plannedFidelity(study, plan);
         const warnings = planWarnings(study, plan, probe && totalSeconds(probe) / 3600);
-        const { plannedStates } = await import("../../study/cell-states.js");
+        const { plannedStates } = await import("../../study/run/cell-states.js");
         const states = await plannedStates(study, plan);
         const inFolder = states === null ? [] : folderLines(states, study.execution.output);
         const stateOf = (id: string) => states?.cells.get(id) as CellState;
@@ -162,7 +162,7 @@ function fidelityLines(planned: readonly PlannedFidelity[]): string[] {
 async function claimsOf(folder: string, study: Study): Promise<Claim[]> {
   const { readStudyFolder } = await import("../../results/read-study.js");
   const { computeClaims } = await import("../../statistics/claims.js");
-  const { marginsOf } = await import("../../study/schema.js");
+  const { marginsOf } = await import("../../study/config/schema.js");
   const { cells, claims = [] } = (await readStudyFolder(folder)).results;
   // Of tasks that this study does not have, its own.
   const own = Object.fromEntries(claims.map(({ task, equivalence }) => [task, equivalence.margin]));

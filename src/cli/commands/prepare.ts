@@ -15,10 +15,10 @@ export function addPrepare(program: Command): void {
     .addHelpText("after", examples("prepare study.yaml"))
     .action((path: string, { devices, ...options }: { devices?: string[]; json?: boolean }) =>
       answer(options, async () => {
-        const { loadStudy } = await import("../../study/load.js");
-        const { planStudy } = await import("../../study/plan.js");
-        const { onDevices, withDevices } = await import("../../study/devices.js");
-        const { runStudy } = await import("../../study/run.js");
+        const { loadStudy } = await import("../../study/plan/load.js");
+        const { planStudy } = await import("../../study/plan/plan.js");
+        const { onDevices, withDevices } = await import("../../study/plan/devices.js");
+        const { runStudy } = await import("../../study/run/run.js");
         const { abortOnInterrupt } = await import("../interrupt.js");
         const { createProgressView } = await import("../progress-view.js");
         const { plannedCells } = await import("../planned-cells.js");

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { TransferLimitsError } from "../../common/errors.js";
-import type { Study, StudyInput } from "../../study/schema.js";
+import type { Study, StudyInput } from "../../study/config/schema.js";
 import { answer } from "../answer.js";
 import { examples } from "../examples.js";
 import { positiveNumber, voxelCounts, wholeNumber } from "../numbers.js";
@@ -79,7 +79,7 @@ export function addPretrain(program: Command): void {
 /** A study that pretrains one encoder on every case of a manifest, and does nothing else. */
 async function ofManifest(path: string, options: Options): Promise<Study> {
   const { readManifest } = await import("../../cohort/manifest.js");
-  const { checkStudy } = await import("../../study/load.js");
+  const { checkStudy } = await import("../../study/plan/load.js");
   const { cases } = await readManifest(path);
   const {
     encoder = "profound-tiny",
@@ -113,8 +113,8 @@ async function ofStudy(path: string, { checkpointEvery: _, json: __, ...options 
         "so that `run` goes on from the same pretraining. Its validation and test patients are left out in any case",
     );
   }
-  const { loadStudy } = await import("../../study/load.js");
-  const { planStudy } = await import("../../study/plan.js");
+  const { loadStudy } = await import("../../study/plan/load.js");
+  const { planStudy } = await import("../../study/plan/plan.js");
   const study = await loadStudy(path);
   if (planStudy(study).cells.some(({ kind }) => kind === "pretraining")) return study;
   throw new TransferLimitsError(

@@ -26,10 +26,10 @@ export function addRun(program: Command): void {
     .addHelpText("after", examples("run study.yaml", "run study.yaml --slurm --dry-run"))
     .action((path: string, { jobs, devices, slurm, dryRun, ...options }: Options) =>
       answer(options, async () => {
-        const { loadStudy } = await import("../../study/load.js");
-        const { planStudy } = await import("../../study/plan.js");
-        const { planWarnings } = await import("../../study/plan-warnings.js");
-        const { onDevices, withDevices } = await import("../../study/devices.js");
+        const { loadStudy } = await import("../../study/plan/load.js");
+        const { planStudy } = await import("../../study/plan/plan.js");
+        const { planWarnings } = await import("../../study/plan/plan-warnings.js");
+        const { onDevices, withDevices } = await import("../../study/plan/devices.js");
         const loaded = await loadStudy(path);
         const onSlurm = slurm ?? loaded.execution.engine === "slurm";
         refuseTogether({ jobs, devices, dryRun }, onSlurm);

@@ -1,0 +1,255 @@
+import { readExclusionList } from "../../cohort/exclusion-list.js";
+import { caseFacts } from "../../cohort/manifest.js";
+import type { CaseFacts } from "../../cohort/needs.js";
+import { columnsOf } from "../../cohort/own-columns.js";
+import { makeSplits } from "../../cohort/splits.js";
+import { messageOf, TransferLimitsError } from "../../common/errors.js";
+import { tryFolder } from "../../common/folder-trial.js";
+import { ownCommand } from "../../common/own-commands.js";
+import type { Fault } from "../../common/validation.js";
+import { comesFromFile } from "../../models/architectures/index.js";
+import { openCheckpoint } from "../../models/checkpoints/checkpoint-file.js";
+import { contrastNeedsOf } from "../../models/pretraining/patch-contrast.js";
+import { seenOf } from "../../models/pretraining/sees.js";
+import { encoderOf } from "../../models/specification.js";
+import { weightsFit } from "../../models/weights.js";
+import { Network } from "../../native/network.js";
+import { Tensor } from "../../native/tensor.js";
+import { strategiesOf, taskOf } from "../../tasks/index.js";
+import type { Study } from "../config/schema.js";
+import { exposureOf, leak } from "./exposure.js";
+import { type PlannedCell, planStudy } from "./plan.js";
+import {
+  apartFrom,
+  type DividedCohort,
+  type DividedCohorts,
+  divideCohorts,
+  judgedOn,
+  pretrainingCohort,
+  readCohortManifest,
+  type SeedDivision,
+} from "./prepare.js";
+import { leastCases, neverMet, tooFewCases } from "./usable-cases.js";
+import { readingOf } from "./weights.js";
+
+type Report = (path: PropertyKey[], message: string) => void;
+
+/**
+ * What is wrong with the files that a sound study points at: manifests and how they are divided, columns that tasks and
+ * pretraining need, files of weights, whether they fit their encoder and whose images they saw. No image is opened, and no
+ * tensor is loaded, but for an encoder that is a trusted module, which is run once: whatever can be known before any work is said here, to `plan` as to `run`.
+ *
+ * @throws `BAD_MANIFEST`, `DISK_FULL`, and `BAD_CONFIG` for a list of patients that cannot be read
+ */
+export async function faultsOfFiles(study: Study): Promise<Fault[]> {
+  const faults: Fault[] = [];
+  const fault: Report = (path, message) => faults.push({ path, message, unknownKey: null });
+  await checkSplits(study, fault);
+  await checkPresent(study, fault);
+  await checkFolders(study, fault);
+  if (faults.length > 0) return faults;
+  const divisions = await divideCohorts(study);
+  await checkLeaks(
+    study,
+    divisions.flatMap(({ cohorts }) => cohorts),
+    fault,
+  );
+  const once = withoutRepetition(fault);
+  for (const division of divisions) {
+    checkTasks(study, division, once);
+    await checkPretraining(study, apartFrom(study, divisions, division), once);
+  }
+  await checkFit(study, fault);
+  return faults;
+}
+
+/** Tells what is wrong with one division of the patients, and not again with each other. */
+function withoutRepetition(fault: Report): Report {
+  const told = new Set<string>();
+  return (path, message) => {
+    const key = JSON.stringify([path, message]);
+    if (!told.has(key)) fault(path, message);
+    told.add(key);
+  };
+}
+
+async function checkSplits(study: Study, fault: Report): Promise<void> {
+  const check = async (path: PropertyKey[], manifest: string, split: Study["split"]) => {
+    const { cases } = await readCohortManifest(manifest, study.cohort);
+    try {
+      makeSplits(cases, split, study.seed, columnsOf(study.cohort));
+    } catch (error) {
+      fault(path, messageOf(error));
+    }
+  };
+  await check(["split"], study.cohort.manifest, study.split);
+  for (const [index, { cohort }] of study.tasks.entries()) {
+    if (cohort) await check(["tasks", index, "cohort", "split"], cohort.manifest, cohort.split);
+  }
+}
+
+/** Files that models name must be there, and be what they are taken for. */
+async function checkPresent(study: Study, fault: Report): Promise<void> {
+  for (const [index, model] of study.models.entries()) {
+    if (model.pretrain?.manifest) await readCohortManifest(model.pretrain.manifest, study.cohort);
+    if (model.pretrain?.exclude) await readExclusionList(model.pretrain.exclude);
+    if (model.weights === undefined) continue;
+    try {
+      await openCheckpoint(model.weights, model);
+    } catch (error) {
+      if (error instanceof TransferLimitsError && error.code === "BAD_INPUT") {
+        fault(["models", index, "weightsState"], error.message);
+        continue;
+      }
+      fault(["models", index, "weights"], `expected a file of weights but received: ${messageOf(error)}`);
+    }
+  }
+}
+
+/** Where the study writes to, files can be written, renamed and listed. @throws `DISK_FULL` */
+async function checkFolders({ execution }: Study, fault: Report): Promise<void> {
+  for (const name of ["output", "cache"] as const) {
+    const trial = await tryFolder(execution[name]);
+    if (trial.usable) continue;
+    if (trial.error instanceof TransferLimitsError && trial.error.code === "DISK_FULL") throw trial.error;
+    fault(
+      ["execution", name],
+      `expected a folder that can be written to but received ${execution[name]}: ${trial.reason}`,
+    );
+  }
+}
+
+/** Weights must not have seen patients that the study judges on, unless a model allows it. */
+async function checkLeaks(study: Study, cohorts: readonly DividedCohort[], fault: Report): Promise<void> {
+  if (study.models.every(({ weights }) => weights === undefined)) return;
+  const exposures = await exposureOf(study, judgedOn(cohorts));
+  for (const [index, { name, weights, allowOverlap }] of study.models.entries()) {
+    const exposure = exposures.find(({ model }) => model === name);
+    if (weights === undefined || exposure === undefined || allowOverlap) continue;
+    const message = leak(exposure, weights);
+    if (message !== null) fault(["models", index, "weights"], message);
+  }
+}
+
+/** Each task needs cases with its columns, to train and to test on. */
+function checkTasks(study: Study, { seed, cohorts }: SeedDivision, fault: Report): void {
+  const cells = planStudy(study).cells.filter((cell) => seed === null || cell.seed === seed);
+  for (const [index, config] of study.tasks.entries()) {
+    const { cases, splits, manifest } = cohorts.find(({ tasks }) =>
+      tasks.includes(config.name),
+    ) as DividedCohort;
+    const facts = new Map(cases.map((one) => [one.id, caseFacts(one)]));
+    const instead = `take ${config.name} out of the study's tasks`;
+    const never = neverMet(config.name, taskOf(config).needs, [...facts.values()], manifest, instead);
+    if (never !== null) {
+      fault(["tasks", index], never);
+      continue;
+    }
+    const faults = cells.flatMap((cell) => {
+      if (cell.task !== config.name) return [];
+      const task = taskOf(config, cell.strategy ?? undefined);
+      const least = leastCases(cell, task, study.cohort.voxels);
+      return (["train", "test"] as const).flatMap(
+        (set) =>
+          tooFewCases(
+            config.name,
+            set,
+            task.needs,
+            splits[set].map((id) => facts.get(id) as CaseFacts),
+            least[set],
+          ) ?? [],
+      );
+    });
+    for (const message of new Set(faults)) fault(["tasks", index], message);
+  }
+}
+
+/** A model that is pretrained needs patients to see whom nothing is judged on, with what its method looks at. */
+async function checkPretraining(study: Study, cohorts: DividedCohorts, fault: Report): Promise<void> {
+  const isPlanned = new Set(
+    planStudy(study).cells.flatMap(({ kind, model }) => (kind === "pretraining" ? [model] : [])),
+  );
+  for (const [index, { name, pretrain }] of study.models.entries()) {
+    if (!pretrain || !isPlanned.has(name)) continue;
+    try {
+      const { cases, manifest } = await pretrainingCohort(name, pretrain, cohorts, study.cohort);
+      if (pretrain.method !== "patch-contrast") continue;
+      const facts = cases.map(caseFacts);
+      const instead = "choose another method, or weights";
+      const sees = seenOf(columnsOf(study.cohort), pretrain.mask);
+      if (sees.mask === null) {
+        const message =
+          "expected a mask among the cohort's columns, whose foreground patch-contrast tells apart";
+        fault(["models", index, "pretrain", "method"], `${message}, but there is none: ${instead}`);
+        continue;
+      }
+      const lacking = neverMet(pretrain.method, contrastNeedsOf(sees), facts, manifest.path, instead);
+      if (lacking !== null) fault(["models", index, "pretrain", "method"], lacking);
+    } catch (error) {
+      if (!(error instanceof TransferLimitsError) || error.code !== "BAD_CONFIG") throw error;
+      fault(["models", index, "pretrain"], error.message);
+    }
+  }
+}
+
+/** Names and shapes of a file of weights must be those of its encoder. */
+async function checkFit(study: Study, fault: Report): Promise<void> {
+  const { cells } = planStudy(study);
+  const starts = ({ model, startsFrom, kind }: PlannedCell, name: string) =>
+    kind === "cell" && model === name && startsFrom === "pretrained";
+  for (const [index, { name, encoder, weights, ...reading }] of study.models.entries()) {
+    if (comesFromFile(encoderOf(encoder))) {
+      const refusal = await refusalOfModule(study, index);
+      if (refusal !== null) {
+        fault(["models", index, "encoder"], refusal);
+        continue;
+      }
+    }
+    if (weights === undefined || !cells.some((cell) => starts(cell, name))) continue;
+    try {
+      using network = await Network.build({ encoder: encoderOf(encoder) });
+      const refusals = await weightsFit(network, weights, readingOf(reading));
+      if (refusals.length === 0) continue;
+      const mend = `${ownCommand("inspect", weights)} says which encoder they are of`;
+      fault(["models", index, "weights"], `${refusals.join(" ")} ${mend}`);
+    } catch (error) {
+      // Without LibTorch nothing can run, and a plan is still worth having.
+      if (!(error instanceof TransferLimitsError) || error.code !== "LIBTORCH_MISSING") throw error;
+      return;
+    }
+  }
+}
+
+/** Values a voxel of the volumes that a module from a file is tried with: they differ, and are as intensities are. */
+const tried = (index: number): number => (index % 97) / 97;
+
+/**
+ * Why a module from a file cannot be this study's encoder, in words; null where it can. It is trusted, so it is run: on two
+ * volumes of each size that a task shows, as a batch of training has them.
+ */
+async function refusalOfModule(
+  { models, cohort, tasks, execution: { device } }: Study,
+  index: number,
+): Promise<string | null> {
+  const { encoder: chosen } = models[index] as Study["models"][number];
+  const encoder = encoderOf(chosen);
+  const [height, width, depth] = cohort.voxels;
+  const shown = tasks.flatMap((task) =>
+    strategiesOf(task).map((strategy) => depth / taskOf(task, strategy).shape.depthScale),
+  );
+  try {
+    using network = await Network.build({ encoder }, { device });
+    for (const slices of new Set(shown)) {
+      const shape = [2, encoder.channels, slices, height, width];
+      const count = shape.reduce((product, extent) => product * extent, 1);
+      const values = Float32Array.from({ length: count }, (_, at) => tried(at));
+      using volumes = Tensor.from(values, shape, device);
+      (await network.embed(volumes))[Symbol.dispose]();
+    }
+    return null;
+  } catch (error) {
+    if (!(error instanceof TransferLimitsError)) throw error;
+    // Without LibTorch nothing can run, and a plan is still worth having; what memory is short of, a run sees to itself.
+    return error.code === "LIBTORCH_MISSING" || error.code === "OUT_OF_MEMORY" ? null : error.message;
+  }
+}

@@ -1,0 +1,19 @@
+import type { StudyEvent } from "../../common/progress.js";
+import type { CellEnd } from "../cell/work-on-cell.js";
+
+/** Which cell a worker works on: all else that it needs to know lies in the study's folder. */
+export interface CellPlace {
+  folder: string;
+  id: string;
+  device: string;
+}
+
+/** What a worker is told. */
+export type ToWorker = { kind: "run"; place: CellPlace } | { kind: "stop" };
+
+/** What a worker tells. `ended` is its last word. */
+export type FromWorker =
+  /** The first word: it heard of its cell, and whatever ends it from here on is the cell's fate. */
+  | { kind: "taken-up" }
+  | { kind: "event"; event: StudyEvent }
+  | { kind: "ended"; end: CellEnd; nativeSeconds: number; liveTensors: number };

@@ -1,0 +1,55 @@
+/**
+ * The program of a worker process: loads LibTorch, waits to be told a cell, works on it, and ends. It knows its study by the
+ * study's folder alone, and dies with whoever started it, so that no orphan goes on writing.
+ */
+import { buildInfo, nativeSeconds, setDeterministic, setThreads } from "../../native/runtime.js";
+import { Tensor } from "../../native/tensor.js";
+import { workOnCell } from "../cell/work-on-cell.js";
+import type { CellPlace, FromWorker, ToWorker } from "./messages.js";
+
+const controller = new AbortController();
+
+const say = (message: FromWorker): Promise<void> =>
+  new Promise((resolve) => {
+    if (process.send) process.send(message, undefined, undefined, () => resolve());
+    else resolve();
+  });
+
+async function work({ folder, id, device }: CellPlace): Promise<FromWorker> {
+  process.title = `transfer-limits study/run/worker.js ${id}`;
+  void say({ kind: "taken-up" });
+  const end = await workOnCell(folder, id, {
+    device,
+    signal: controller.signal,
+    tell: (event) => void say({ kind: "event", event }),
+    begin: ({ execution }, threads) => {
+      setThreads(threads);
+      if (device !== "cpu") setDeterministic(execution.deterministic);
+    },
+  });
+  return end.kind === "done"
+    ? { kind: "ended", end, nativeSeconds: nativeSeconds(), liveTensors: Tensor.live }
+    : { kind: "ended", end, nativeSeconds: 0, liveTensors: 0 };
+}
+
+process.on("message", (message: ToWorker) => {
+  if (message.kind === "stop") controller.abort();
+  else
+    void work(message.place).then(async (last) => {
+      await say(last);
+      // All is written and said. An orderly exit would only run LibTorch's destructors, for longer than the rest took.
+      process.kill(process.pid, "SIGKILL");
+    });
+});
+process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
+// Ctrl-C reaches the whole group of processes; whoever started this one decides what it means and says so.
+process.on("SIGINT", () => {});
+// So do those by which Slurm ends a job.
+process.on("SIGTERM", () => {});
+process.on("SIGUSR1", () => {});
+
+try {
+  buildInfo();
+} catch {
+  // The cell meets the error again and tells it.
+}
