@@ -84,7 +84,8 @@ export type {
   UNetSpec,
   VitSpec,
 } from "./native/network-spec.js";
-export type { StoredTensor, StoredType } from "./native/stored-tensor.js";
+export type { StoredType } from "./native/number-formats.js";
+export type { StoredTensor } from "./native/stored-tensor.js";
 export type { ShapedArray } from "./native/temporary.js";
 export { type DType, Tensor, type TypedArray } from "./native/tensor.js";
 export type {

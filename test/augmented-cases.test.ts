@@ -8,7 +8,7 @@ import type { Motion } from "../dist/native/augmentation.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { writeSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
-import { collate } from "../dist/study/cell/evaluate.js";
+import { collate } from "../dist/study/cell/batch.js";
 import { type TrainingBatches, trainingBatch } from "../dist/study/cell/training-batch.js";
 import { augmentationSchema, drawIntensities, movedCase } from "../dist/tasks/augmentation.js";
 import { type TaskSpec, taskOf } from "../dist/tasks/index.js";

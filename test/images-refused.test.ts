@@ -3,8 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { deflateSync, gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { checkCovers, type Image, readImage } from "../dist/cohort/image.js";
+import { type Image, readImage } from "../dist/cohort/image.js";
 import { inspectImage } from "../dist/cohort/inspect-image.js";
+import { checkCovers } from "../dist/cohort/mask-coverage.js";
 import { shared, sharedMissing } from "./shared.js";
 
 let folder = "";

@@ -61,12 +61,11 @@ const { encoderNames } = await import("../dist/models/catalogue.js");
 const { encoderSchema } = await import("../dist/models/specification.js");
 const { keyMapNames, keyMaps } = await import("../dist/models/checkpoints/key-maps/index.js");
 const { guessArchitecture } = await import("../dist/models/checkpoints/architecture.js");
-const { resolveStudy } = await import("../dist/study/config/resolve.js");
-const { planStudy } = await import("../dist/study/plan/plan.js");
+const { laidOut } = await import("../dist/study/plan/load.js");
 const { studySchema } = await import("../dist/study/config/schema.js");
 
 const study = (model: object, tasks = ["pirads-classification", "lesion-segmentation"]) =>
-  resolveStudy(
+  laidOut(
     {
       name: "of-a-new-family",
       cohort: { manifest: "promis.csv", voxels: [32, 32, 16] },
@@ -79,7 +78,7 @@ const study = (model: object, tasks = ["pirads-classification", "lesion-segmenta
 const planned = (model: object) => {
   const answer = study(model);
   if ("faults" in answer) throw new Error(JSON.stringify(answer.faults));
-  return { study: answer.study, cells: planStudy(answer.study).cells };
+  return { study: answer.study, cells: answer.plan.cells };
 };
 const faultsOf = (model: object): string => {
   const answer = study(model);

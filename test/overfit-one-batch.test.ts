@@ -15,7 +15,7 @@ import type { NetworkSpec } from "../dist/native/network-spec.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { Trainer } from "../dist/native/trainer.js";
-import { collate } from "../dist/study/cell/evaluate.js";
+import { collate } from "../dist/study/cell/batch.js";
 import { taskSchema } from "../dist/study/config/schema.js";
 import { taskOf } from "../dist/tasks/index.js";
 import type { Task } from "../dist/tasks/task.js";

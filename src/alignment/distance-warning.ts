@@ -1,5 +1,12 @@
-import type { DistanceFlag, KernelDistance } from "../results/distances.js";
-import type { MeasuredDistance } from "./distances.js";
+import type { Distance, DistanceFlag, FeatureComparison, KernelDistance } from "../results/distances.js";
+
+/** A distance whose numbers are all there; unbiased ones want two rows. */
+export interface MeasuredDistance extends Distance {
+  paper: KernelDistance;
+  medianHeuristic: KernelDistance;
+  multiBandwidth: { biased: number; unbiased: number | null; flags: DistanceFlag[] };
+  withoutKernel: FeatureComparison;
+}
 
 const short = (value: number, digits = 3) => Number(value.toPrecision(digits));
 

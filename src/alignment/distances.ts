@@ -2,26 +2,17 @@ import { expected } from "../common/errors.js";
 import type { Comparator } from "../common/vocabulary.js";
 import { compareMatchedRows, medianDistance } from "../native/kernels.js";
 import type { Tensor } from "../native/tensor.js";
-import type {
-  Distance,
-  FeatureComparison,
-  KernelDistance,
-  UndefinedKernelDistance,
+import {
+  type Distance,
+  type DistanceFlag,
+  distanceFlags,
+  type UndefinedKernelDistance,
 } from "../results/distances.js";
-import { type DistanceFlag, distanceFlags } from "../results/distances.js";
 import { variantName } from "../tasks/index.js";
 import { kernelDistance } from "./depth-distances.js";
-import { warningOf } from "./distance-warning.js";
+import { type MeasuredDistance, warningOf } from "./distance-warning.js";
 import { sameFeatures } from "./flags.js";
 import { type PairSums, pairSums, requireSigma, type SquaredMmd, squaredMmd } from "./mmd.js";
-
-/** A distance whose numbers are all there; unbiased ones want two rows. */
-export interface MeasuredDistance extends Distance {
-  paper: KernelDistance;
-  medianHeuristic: KernelDistance;
-  multiBandwidth: { biased: number; unbiased: number | null; flags: DistanceFlag[] };
-  withoutKernel: FeatureComparison;
-}
 
 /** The scale of features, which gives the bandwidths beside the paper's. */
 export interface FeatureScale {

@@ -20,8 +20,9 @@ import {
   type Triple,
   type VoxelGrid,
 } from "./geometry.js";
-import { checkCovers, type Image, type OpenImageOptions, readImage } from "./image.js";
+import { type Image, type OpenImageOptions, readImage } from "./image.js";
 import { type LabelVolumes, measuredMasks } from "./labels.js";
+import { checkCovers } from "./mask-coverage.js";
 import { labelled } from "./mask-values.js";
 import { prostateColumns } from "./presets/prostate.js";
 

@@ -7,7 +7,6 @@ import type { CheckedVolume, ImageFormat, OpenedImage } from "./formats/opened-i
 import { axisLength, permutations, spacingOf } from "./geometry.js";
 
 export type { ImageFormat } from "./formats/opened-image.js";
-export { checkCovers } from "./mask-coverage.js";
 
 /** One volume of an image file. */
 export interface Image {

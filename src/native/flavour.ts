@@ -1,7 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { expected } from "../common/errors.js";
-import type { LibTorch } from "./libtorch.js";
 
 /** With or without CUDA kernels: two builds of the same addon. */
 export type Flavour = "cpu" | "cuda";
@@ -21,7 +20,7 @@ export const hasDriver = (): boolean => ["/dev/nvidiactl", "/dev/dxg"].some((pat
  */
 export function chooseFlavour(
   folder: string,
-  { cudaLibraries }: Pick<LibTorch, "cudaLibraries">,
+  { cudaLibraries }: { cudaLibraries: readonly string[] },
   environment: NodeJS.ProcessEnv = process.env,
 ): Flavour {
   const wish = environment.TRANSFER_LIMITS_FLAVOUR;

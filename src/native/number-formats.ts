@@ -1,5 +1,31 @@
 import type { TypedArray } from "./addon.js";
-import type { StoredType } from "./stored-tensor.js";
+
+/** The types that tensors are stored as, by PyTorch's names, with the bytes of an element. */
+export const storedTypes = {
+  float64: 8,
+  float32: 4,
+  float16: 2,
+  bfloat16: 2,
+  float8_e4m3fn: 1,
+  float8_e4m3fnuz: 1,
+  float8_e5m2: 1,
+  float8_e5m2fnuz: 1,
+  float8_e8m0fnu: 1,
+  int64: 8,
+  int32: 4,
+  int16: 2,
+  int8: 1,
+  uint64: 8,
+  uint32: 4,
+  uint16: 2,
+  uint8: 1,
+  bool: 1,
+  complex128: 16,
+  complex64: 8,
+} as const;
+
+/** What the elements of a tensor in a file are, by PyTorch's names. @useDeclaredType */
+export type StoredType = keyof typeof storedTypes;
 
 /** Turns stored numbers of one type into an array that a tensor can be made from. */
 export interface Decoder {

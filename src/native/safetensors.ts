@@ -3,15 +3,8 @@ import { describe, expected, messageOf, TransferLimitsError } from "../common/er
 import { type OpenFile, openRegularFile } from "../common/regular-file.js";
 import { countKeys } from "./json-keys.js";
 import { addon, settle } from "./load.js";
-import {
-  elementsOf,
-  loadStored,
-  readBytes,
-  rowMajor,
-  type StoredTensor,
-  type StoredType,
-  storedTypes,
-} from "./stored-tensor.js";
+import { type StoredType, storedTypes } from "./number-formats.js";
+import { elementsOf, loadStored, readBytes, rowMajor, type StoredTensor } from "./stored-tensor.js";
 import type { Tensor } from "./tensor.js";
 
 /**

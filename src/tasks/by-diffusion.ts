@@ -8,7 +8,8 @@ import { type Prediction, predictions, targetOf } from "../diffusion/prediction.
 import { sample } from "../diffusion/sample.js";
 import { noiseSchedule } from "../diffusion/schedule.js";
 import { Tensor } from "../native/tensor.js";
-import type { OptionsOf, TaskFault } from "./definition.js";
+import type { OptionsOf } from "./definition.js";
+import type { TaskFault } from "./faults.js";
 import {
   type ChannelFill,
   disposable,

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { Tensor } from "../native/tensor.js";
-import type { PreparedAs, TaskFault } from "./definition.js";
+import type { PreparedAs, TaskFault } from "./faults.js";
 import { voxelsOf } from "./trivial/voxels.js";
 
 /** The axes of a volume [D, H, W], in this order. */

@@ -5,23 +5,9 @@ import { nearest } from "../common/validation.js";
 import type { Strategy } from "../common/vocabulary.js";
 import type { SpecialisedName } from "../models/catalogue.js";
 import type { ExpectedSpread } from "./expected-spreads.js";
+import type { PreparedAs, TaskFault } from "./faults.js";
 import type { Task } from "./task.js";
 import type { Trivial } from "./trivial/trivial.js";
-
-/** A field that contradicts others: of the task's own options, or of the study's `cohort`. */
-export interface TaskFault {
-  of: "task" | "cohort";
-  path: PropertyKey[];
-  message: string;
-}
-
-/** What a study says of every image, as far as tasks care. */
-export interface PreparedAs {
-  voxels: readonly [number, number, number];
-  columns: CohortColumns;
-  /** By image. */
-  normalise: Readonly<Record<string, { kind: "percentiles" | "range" | "z-score" }>>;
-}
 
 /** A task's options, complete. */
 export type OptionsOf<Shape extends z.core.$ZodLooseShape> = z.infer<z.ZodObject<Shape>>;

@@ -7,7 +7,8 @@ import {
   type TaskName,
   type TaskVariant,
 } from "../common/vocabulary.js";
-import type { Better, OptionsOf, PreparedAs, TaskDefinition, TaskFault } from "./definition.js";
+import type { Better, OptionsOf, TaskDefinition } from "./definition.js";
+import type { PreparedAs, TaskFault } from "./faults.js";
 import * as listed from "./kinds.js";
 import type { Task } from "./task.js";
 import type { Trivial } from "./trivial/trivial.js";

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { CohortColumns } from "../cohort/columns.js";
-import { columnFault, type TaskFault } from "./definition.js";
+import { columnFault } from "./definition.js";
+import type { TaskFault } from "./faults.js";
 
 /** In a study file: the one image of the cohort that a task is about; default: the cohort's reference. */
 export const imageOption = z.string().min(1).optional();

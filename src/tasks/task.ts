@@ -9,9 +9,9 @@ import { ssim3d } from "../native/kernels.js";
 import type { IntensityOutput } from "../native/network-spec.js";
 import { Tensor } from "../native/tensor.js";
 import type { LossSpec } from "../native/trainer.js";
-import type { PreparedAs, TaskFault } from "./definition.js";
 import type { FoundInCase } from "./drawn-metrics.js";
 import { type ExpectedSpread, spreadOfSsim } from "./expected-spreads.js";
+import type { PreparedAs, TaskFault } from "./faults.js";
 import { floorFromZero } from "./floors.js";
 
 /** Channels of the input that the task has by itself, channels of the output, and slices out for each slice in. */

@@ -3,7 +3,13 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { mmd2 } from "../../alignment/mmd.js";
 import { peakMemory, setThreads } from "../../native/runtime.js";
 import { Tensor } from "../../native/tensor.js";
-import type { MemoryAnswer } from "./mmd-memory.js";
+
+/** What the process says. */
+export interface MemoryAnswer {
+  seconds: number;
+  /** The most memory beyond what was held when the inputs were there. */
+  extraBytes: number;
+}
 
 const [rows = 0, features = 0, threads = 1] = process.argv.slice(2, 5).map(Number);
 const device = process.argv[5] ?? "cpu";

@@ -3,16 +3,10 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { BenchCase } from "../case.js";
 import { timingOf } from "../summary.js";
+import type { MemoryAnswer } from "./mmd-memory-process.js";
 
 const execute = promisify(execFile);
 const program = fileURLToPath(new URL("./mmd-memory-process.js", import.meta.url));
-
-/** What the process says. */
-export interface MemoryAnswer {
-  seconds: number;
-  /** The most memory beyond what was held when the inputs were there. */
-  extraBytes: number;
-}
 
 /** The memory that MMD² takes beyond its inputs. In a process of its own, whose peak nothing else has raised. */
 export const mmdMemory: BenchCase = {

@@ -65,7 +65,8 @@ async function inspectAsImage(file: string, { of, root }: { of?: string; root?: 
   const { inspectImage } = await import("../../cohort/inspect-image.js");
   const image = await inspectImage(file, where);
   if (of !== undefined) {
-    const { checkCovers, readImage } = await import("../../cohort/image.js");
+    const { readImage } = await import("../../cohort/image.js");
+    const { checkCovers } = await import("../../cohort/mask-coverage.js");
     const { labelled } = await import("../../cohort/mask-values.js");
     const mask = await labelled(await readImage(file, where), null);
     checkCovers(mask.image, await readImage(of, where));

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { requirePath } from "../../common/arguments.js";
 import { describe, messageOf, TransferLimitsError } from "../../common/errors.js";
+import { type StoredType, storedTypes } from "../../native/number-formats.js";
 import { readSafetensors } from "../../native/safetensors.js";
-import { loadStored, type StoredTensor, type StoredType, storedTypes } from "../../native/stored-tensor.js";
+import { loadStored, type StoredTensor } from "../../native/stored-tensor.js";
 import type { Tensor } from "../../native/tensor.js";
 import { OpenedFile } from "./opened-file.js";
 import type { PickleTensor } from "./pickle-values.js";

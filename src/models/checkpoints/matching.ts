@@ -1,5 +1,6 @@
 import type { ParameterInfo } from "../../native/network.js";
-import { elementsOf, type StoredTensor, type StoredType } from "../../native/stored-tensor.js";
+import type { StoredType } from "../../native/number-formats.js";
+import { elementsOf, type StoredTensor } from "../../native/stored-tensor.js";
 import type { CheckpointFile } from "./checkpoint-file.js";
 import { again, type KeyMap, type Rule } from "./key-map.js";
 import { type Reading, readingOf, sameShape } from "./layouts.js";

@@ -1,4 +1,4 @@
-import type { StoredType } from "../../native/stored-tensor.js";
+import type { StoredType } from "../../native/number-formats.js";
 
 /** A value of a pickle. Dictionaries are maps, whatever their keys, so that no key means anything to JavaScript. */
 export type PickleValue =

@@ -1,6 +1,6 @@
 import { inflateRawSync } from "node:zlib";
 import { sha256OfFile } from "../../common/checksums.js";
-import type { StoredType } from "../../native/stored-tensor.js";
+import type { StoredType } from "../../native/number-formats.js";
 import { PickleFault } from "./known-values.js";
 import { OpenedFile } from "./opened-file.js";
 import { PickleObject, PickleTensor, PickleTuple, type PickleValue } from "./pickle-values.js";

@@ -1,4 +1,4 @@
-import { storedTypes } from "../../native/stored-tensor.js";
+import { storedTypes } from "../../native/number-formats.js";
 import { PickleFault } from "./known-values.js";
 import type { OpenedFile } from "./opened-file.js";
 import type { PickleStorage, PickleValue } from "./pickle-values.js";

@@ -1,4 +1,5 @@
-import { elementsOf, type StoredType, spanOf, storedTypes } from "../../native/stored-tensor.js";
+import { type StoredType, storedTypes } from "../../native/number-formats.js";
+import { elementsOf, spanOf } from "../../native/stored-tensor.js";
 import {
   type Call,
   DependsOnUnknown,

@@ -6,7 +6,6 @@ import { Tensor } from "../../native/tensor.js";
 import type { CaseScore } from "../../results/cell.js";
 import type { Assessment, Judgement, Sample, Task } from "../../tasks/task.js";
 import type { FeatureStore } from "./features.js";
-import type { Batch } from "./train.js";
 
 /** A task, for whoever answers: what is needed to show a case. */
 export interface Presentation {
@@ -30,31 +29,6 @@ export interface NetworkPresentation extends Presentation {
  */
 const evaluationDraw = (seed: number, task: Task, caseId: string): RandomStream =>
   randomStream(seed, "evaluation", task.name, caseId);
-
-/** Stacks samples to a batch [N, C, D, H, W] and disposes of them. */
-export async function collate(samples: readonly Sample[]): Promise<Batch> {
-  const indices = samples.map((_, index) => index);
-  try {
-    const input = await Tensor.gather(
-      samples.map((sample) => sample.input),
-      indices,
-    );
-    try {
-      return {
-        input,
-        target: await Tensor.gather(
-          samples.map((sample) => sample.target),
-          indices,
-        ),
-      };
-    } catch (error) {
-      input.dispose();
-      throw error;
-    }
-  } finally {
-    for (const sample of samples) sample[Symbol.dispose]();
-  }
-}
 
 /** The metric of a set, and how each case was answered. */
 export interface Evaluation {

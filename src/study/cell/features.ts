@@ -7,8 +7,7 @@ import { type Network, type VolumeFeatures, volumeFeatures } from "../../native/
 import { readSafetensors, type SafetensorsFile, writeSafetensors } from "../../native/safetensors.js";
 import { Tensor } from "../../native/tensor.js";
 import type { Sample } from "../../tasks/task.js";
-import { collate } from "./evaluate.js";
-import type { Batch } from "./train.js";
+import { type Batch, collate } from "./batch.js";
 
 /**
  * A batch of cases with what the frozen encoder makes of them. Of each case there are `draws` samples, which epochs

@@ -17,34 +17,15 @@ import { loadEncoder } from "../../models/weights.js";
 import { Network } from "../../native/network.js";
 import { type EncoderFidelity, fidelityWords, keptFidelitySchema } from "../../results/fidelity.js";
 import { encoderFile, studyPaths } from "../../results/paths.js";
+import { readOwn } from "../../results/read-own.js";
 import type { ModelConfig, Study } from "../config/schema.js";
 import { seedsOf, varies } from "../config/seeds.js";
 import { digest } from "../plan/basis.js";
 import { cohortOf, divisionOf, type StudyCohort } from "../plan/cohort-file.js";
 import type { PlannedCell, StudyPlan } from "../plan/plan.js";
+import { encoderKey, encoderOfCell, type GatedEncoder, gatedEncoders } from "../plan/pretrained-encoders.js";
 import { readingOf } from "../plan/weights.js";
-import { encoderChecksum, readOwn } from "./cell-folder.js";
-
-/** A pretrained encoder of a study: a model's own weights, or what a pretraining of the study left. */
-export interface GatedEncoder {
-  model: string;
-  /** The cell that pretrains it; null where its weights come from elsewhere. */
-  pretraining: string | null;
-}
-
-/** What the kept measurements of an encoder are called. */
-export const encoderKey = ({ model, pretraining }: GatedEncoder): string => pretraining ?? model;
-
-/** The pretrained encoder that a cell starts from; null where it starts from none. */
-export const encoderOfCell = ({ kind, startsFrom, model, dependsOn }: PlannedCell): GatedEncoder | null =>
-  kind === "cell" && startsFrom === "pretrained" ? { model, pretraining: dependsOn[0] ?? null } : null;
-
-/** Every pretrained encoder that cells of a plan start from, each once. */
-export const gatedEncoders = ({ cells }: Pick<StudyPlan, "cells">): GatedEncoder[] => [
-  ...new Map(
-    cells.flatMap((cell) => encoderOfCell(cell) ?? []).map((one) => [encoderKey(one), one]),
-  ).values(),
-];
+import { encoderChecksum } from "./cell-folder.js";
 
 /** What is measured of, and with what. */
 export interface FidelityJob {

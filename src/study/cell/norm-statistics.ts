@@ -3,7 +3,7 @@ import { encoderParameters } from "../../models/weights.js";
 import type { Network } from "../../native/network.js";
 import { Trainer, type TrainerOptions } from "../../native/trainer.js";
 import { batchesOfStatistics } from "../plan/plan.js";
-import type { Batch } from "./train.js";
+import type { Batch } from "./batch.js";
 
 /** The names of what the encoder's batch norms learn; empty where it has none. */
 function ofBatchNorms(network: Network): string[] {

@@ -19,7 +19,8 @@ import type { EncoderSpec } from "../../native/network-spec.js";
 import type { LossSpec } from "../../native/trainer.js";
 import type { EpochRecord } from "../../results/cell.js";
 import type { PretrainSettings } from "../config/schema.js";
-import type { Batch, ViewsBatch } from "./train.js";
+import type { Batch } from "./batch.js";
+import type { ViewsBatch } from "./train.js";
 
 /** How an encoder is pretrained: on which of the cases, by which loss, and what a step sees. */
 export interface PretrainingMethod {

@@ -1,6 +1,6 @@
 import { TransferLimitsError, throwIfAborted } from "../../common/errors.js";
 import { randomStream, seedFor } from "../../common/random.js";
-import type { Network, VolumeFeatures } from "../../native/network.js";
+import type { Network } from "../../native/network.js";
 import { deviceSeconds, peakMemory } from "../../native/runtime.js";
 import { Tensor } from "../../native/tensor.js";
 import {
@@ -12,14 +12,8 @@ import {
 } from "../../native/trainer.js";
 import type { EpochRecord, Retry } from "../../results/cell.js";
 import type { Better } from "../../tasks/definition.js";
+import type { Batch } from "./batch.js";
 import type { CheckpointFolder, Spent, TrainingState } from "./checkpoint.js";
-
-export interface Batch {
-  input: Tensor;
-  target: Tensor;
-  /** The encoder's features of the input, where it is frozen and they are known. */
-  features?: VolumeFeatures;
-}
 
 /** What a step of self-distillation sees, and its schedule. */
 export interface ViewsBatch {

@@ -3,9 +3,8 @@ import type { RandomStream } from "../../common/random.js";
 import { changeIntensities } from "../../native/augmentation.js";
 import { type Augmentation, drawIntensities, drawMotion, movedCase } from "../../tasks/augmentation.js";
 import type { Task } from "../../tasks/task.js";
-import { collate } from "./evaluate.js";
+import { type Batch, collate } from "./batch.js";
 import { type FeatureStore, keptBatch } from "./features.js";
-import type { Batch } from "./train.js";
 
 /** How training cases of a task become batches. */
 export interface TrainingBatches {

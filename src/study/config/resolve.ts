@@ -9,7 +9,7 @@ import { architectureOf, batchNormStrideOf, comesFromFile } from "../../models/a
 import { keyMaps } from "../../models/checkpoints/key-maps/index.js";
 import { encoderOf, publishedDecoder, specialisedOf } from "../../models/specification.js";
 import type { EncoderSpec } from "../../native/network-spec.js";
-import type { PreparedAs } from "../../tasks/definition.js";
+import type { PreparedAs } from "../../tasks/faults.js";
 import {
   completedTask,
   isKind,
@@ -21,8 +21,6 @@ import {
   variantName,
 } from "../../tasks/index.js";
 import { smallestBatch } from "../../tasks/task.js";
-import { augmentationFaults } from "../plan/augmentation-faults.js";
-import { microBatchFaults } from "../plan/micro-batch.js";
 import { expandPreset } from "./presets.js";
 import {
   type ModelConfig,
@@ -37,10 +35,19 @@ import {
 import { smallestBatchOf } from "./smallest-batch.js";
 
 /**
- * Checks a study, fills in every default and makes every path absolute, relative to `base`. What it returns resolves
- * to itself.
+ * Checks what a study says by itself, fills in every default and makes every path absolute, relative to `base`. What it
+ * returns resolves to itself.
  */
 export function resolveStudy(input: unknown, base: string): { study: Study } | { faults: Fault[] } {
+  const found = resolveSaid(input, base);
+  return "faults" in found ? found : { study: found.study };
+}
+
+/** The same with what was said: the study before its defaults, with what a preset says. */
+export function resolveSaid(
+  input: unknown,
+  base: string,
+): { study: Study; said: StudyConfig } | { faults: Fault[] } {
   const expanded = expandPreset(input, base);
   if ("faults" in expanded) return expanded;
   const parsed = studySchema.safeParse(expanded.input);
@@ -48,9 +55,7 @@ export function resolveStudy(input: unknown, base: string): { study: Study } | {
   const config = parsed.data;
   const faults = contradictionsOf(config);
   if (faults.length > 0) return { faults };
-  const study = complete(config, base);
-  const ofTrainings = [...microBatchFaults(config, study), ...augmentationFaults(config, study)];
-  return ofTrainings.length > 0 ? { faults: ofTrainings } : { study };
+  return { study: complete(config, base), said: config };
 }
 
 function complete(config: StudyConfig, base: string): Study {

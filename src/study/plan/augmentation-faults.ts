@@ -1,15 +1,15 @@
 import type { Fault } from "../../common/validation.js";
 import { patientAxes, shiftsOf } from "../../tasks/augmentation.js";
 import type { Study, StudyConfig } from "../config/schema.js";
-import { planStudy } from "./plan.js";
+import type { StudyPlan } from "./plan.js";
 import { placeOf } from "./training-field.js";
 
 /** Faults of a study whose training cases would be shifted out of sight: one for each field and axis. */
-export function augmentationFaults(config: StudyConfig, study: Study): Fault[] {
+export function augmentationFaults(config: StudyConfig, study: Study, { cells }: StudyPlan): Fault[] {
   const [height, width, depth] = study.cohort.voxels;
   const extents = [depth, height, width];
   const faults = new Map<string, Fault>();
-  for (const cell of planStudy(study).cells) {
+  for (const cell of cells) {
     const augmentation = cell.training?.augmentation ?? null;
     if (augmentation === null) continue;
     const field = [...placeOf(cell, "augmentation", config), "shift"];

@@ -4,8 +4,8 @@ import type { OnDamage } from "../../common/set-aside.js";
 import type { TaskName } from "../../common/vocabulary.js";
 import { cohortSchema } from "../../results/cohort.js";
 import { studyPaths } from "../../results/paths.js";
+import { readOwn } from "../../results/read-own.js";
 import type { Exclusion, PatientExposure } from "../../results/study.js";
-import { readOwn } from "../cell/cell-folder.js";
 import type { Study } from "../config/schema.js";
 
 /** The cases of one manifest, divided. */

@@ -5,9 +5,9 @@ import { recordIn } from "../../models/fidelity/record.js";
 import { seenOf } from "../../models/pretraining/sees.js";
 import { encoderOf } from "../../models/specification.js";
 import { Network } from "../../native/network.js";
-import { encoderKey, gatedEncoders } from "../cell/fidelity.js";
 import type { ModelConfig, Study } from "../config/schema.js";
 import type { StudyPlan } from "./plan.js";
+import { encoderKey, gatedEncoders } from "./pretrained-encoders.js";
 import { readingOf } from "./weights.js";
 
 /** What the gate can check of one pretrained encoder of a study. */

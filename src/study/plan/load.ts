@@ -6,9 +6,11 @@ import { readRegularText } from "../../common/regular-file.js";
 import { type Fault, pathName } from "../../common/validation.js";
 import { mostStudyBytes, parseStudy } from "../config/parse-study.js";
 import { whereSaid } from "../config/presets.js";
-import { resolveStudy } from "../config/resolve.js";
+import { resolveSaid } from "../config/resolve.js";
 import type { Study, StudyInput } from "../config/schema.js";
+import { augmentationFaults } from "./augmentation-faults.js";
 import { faultsOfFiles } from "./check-files.js";
+import { microBatchFaults } from "./micro-batch.js";
 import { planStudy as layOut, type StudyPlan } from "./plan.js";
 
 /**
@@ -21,7 +23,7 @@ export async function loadStudy(path: string): Promise<Study> {
   requirePath(path, "path");
   const file = resolve(path);
   const { document, lines, input } = parseStudy(await readText(file, path), path);
-  const result = resolveStudy(input, dirname(file));
+  const result = laidOut(input, dirname(file));
   if ("faults" in result)
     throw badStudy(basename(path), result.faults, (fault) => lineOf(document, lines, fault));
   const faults = await faultsOfFiles(result.study);
@@ -40,7 +42,7 @@ export async function loadStudy(path: string): Promise<Study> {
  * @throws `BAD_CONFIG` naming every wrong field; `BAD_MANIFEST`
  */
 export async function checkStudy(input: StudyInput | Study, base = process.cwd()): Promise<Study> {
-  const study = soundStudy(input, base);
+  const { study } = soundStudy(input, base);
   const faults = await faultsOfFiles(study);
   if (faults.length > 0)
     throw badStudy(
@@ -50,11 +52,25 @@ export async function checkStudy(input: StudyInput | Study, base = process.cwd()
   return study;
 }
 
-/** A study by itself: what it says is checked and filled in, and none of the files that it names is looked at. */
-function soundStudy(input: StudyInput | Study, base = process.cwd()): Study {
-  const result = resolveStudy(input, base);
+/**
+ * A study by itself and its cells: what it says is checked and filled in, and none of the files that it names is looked at.
+ */
+export function laidOut(
+  input: unknown,
+  base: string,
+): { study: Study; plan: StudyPlan } | { faults: Fault[] } {
+  const resolved = resolveSaid(input, base);
+  if ("faults" in resolved) return resolved;
+  const { study, said } = resolved;
+  const plan = layOut(study);
+  const faults = [...microBatchFaults(said, study, plan), ...augmentationFaults(said, study, plan)];
+  return faults.length > 0 ? { faults } : { study, plan };
+}
+
+function soundStudy(input: StudyInput | Study, base = process.cwd()): { study: Study; plan: StudyPlan } {
+  const result = laidOut(input, base);
   if ("faults" in result) throw badStudy("the study", result.faults);
-  return result.study;
+  return result;
 }
 
 /**
@@ -63,7 +79,7 @@ function soundStudy(input: StudyInput | Study, base = process.cwd()): Study {
  * @param study from `loadStudy`, or an object as a study file would hold it
  * @throws `BAD_CONFIG` naming every wrong field
  */
-export const planStudy = (study: Study | StudyInput): StudyPlan => layOut(soundStudy(study));
+export const planStudy = (study: Study | StudyInput): StudyPlan => soundStudy(study).plan;
 
 async function readText(file: string, path: string): Promise<string> {
   try {

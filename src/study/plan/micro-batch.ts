@@ -4,7 +4,7 @@ import { batchNormStrideOf, specialisedArchitectureOf } from "../../models/archi
 import { headHasBatchNorm } from "../../models/heads/index.js";
 import type { NetworkSpec } from "../../native/network-spec.js";
 import type { Study, StudyConfig } from "../config/schema.js";
-import { type PlannedCell, planStudy, type Trains } from "./plan.js";
+import type { PlannedCell, StudyPlan, Trains } from "./plan.js";
 import { placeOf } from "./training-field.js";
 
 /**
@@ -36,7 +36,7 @@ export function smallerMicroBatch(study: Pick<Study, "models">, cell: PlannedCel
 }
 
 /** Faults of a study that asks for micro-batches where a batch has no parts: one for each field that says so. */
-export function microBatchFaults(config: StudyConfig, study: Study): Fault[] {
+export function microBatchFaults(config: StudyConfig, study: Study, { cells }: StudyPlan): Fault[] {
   const faults = new Map<string, Fault>();
   const refuse = (path: PropertyKey[], value: number, why: string) => {
     const message = `expected null, ${why}, but received ${describe(value)}`;
@@ -49,7 +49,7 @@ export function microBatchFaults(config: StudyConfig, study: Study): Fault[] {
       refuse(path, pretrain.microBatch, `as ${pretrain.method} compares the cases of a whole batch`);
     }
   });
-  for (const cell of planStudy(study).cells) {
+  for (const cell of cells) {
     const { microBatch = null, batchSize = 1 } =
       cell.training ?? study.models.find(({ name }) => name === cell.model)?.pretrain ?? {};
     const normed = batchNormOf(cell.network, cell.trains);

@@ -10,7 +10,7 @@ import { encoderOf } from "../../models/specification.js";
 import { loadEncoder } from "../../models/weights.js";
 import { Network } from "../../native/network.js";
 import { studyPaths } from "../../results/paths.js";
-import { readOwn } from "../cell/cell-folder.js";
+import { readOwn } from "../../results/read-own.js";
 import type { ModelConfig, Study } from "../config/schema.js";
 import type { StudyPlan } from "./plan.js";
 

@@ -4,13 +4,14 @@ import type { StudyEvent } from "../../common/progress.js";
 import { isThere, type OnDamage } from "../../common/set-aside.js";
 import type { EncoderFidelity } from "../../results/fidelity.js";
 import { studyPaths } from "../../results/paths.js";
-import { encoderKey, fidelityOf, gatedEncoders } from "../cell/fidelity.js";
+import { fidelityOf } from "../cell/fidelity.js";
 import type { Study, StudyInput } from "../config/schema.js";
 import { divisionOf } from "../plan/cohort-file.js";
 import { withDevices } from "../plan/devices.js";
 import { checkStudy } from "../plan/load.js";
 import { planStudy } from "../plan/plan.js";
 import { prepareStudyCohort } from "../plan/prepare.js";
+import { encoderKey, gatedEncoders } from "../plan/pretrained-encoders.js";
 
 /** An encoder of a study with what it was found to be, or why it was not looked at. */
 export interface CheckedEncoder {

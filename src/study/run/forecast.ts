@@ -16,6 +16,7 @@ import { Network } from "../../native/network.js";
 import type { CellResult, EpochRecord } from "../../results/cell.js";
 import { keptScoresSchema } from "../../results/cohort.js";
 import { encoderFile, studyPaths } from "../../results/paths.js";
+import { readOwn } from "../../results/read-own.js";
 import { computeClaims } from "../../statistics/claims.js";
 import { checkForecasts, type ForecastCheck, type ForecastPoint } from "../../statistics/forecast-check.js";
 import {
@@ -31,7 +32,7 @@ import {
 import { betterOf, ownStrategy, taskOf } from "../../tasks/index.js";
 import type { Task } from "../../tasks/task.js";
 import { progressOf } from "../cell/cell-claim.js";
-import { readCellOf, readOwn } from "../cell/cell-folder.js";
+import { readCellOf } from "../cell/cell-folder.js";
 import { CheckpointFolder } from "../cell/checkpoint.js";
 import {
   type ModelConfig,

@@ -11,13 +11,13 @@ import type { Damage, OnDamage } from "../../common/set-aside.js";
 import { withCodedErrors } from "../../common/system-errors.js";
 import { Tensor } from "../../native/tensor.js";
 import { studyPaths } from "../../results/paths.js";
+import { readOwn } from "../../results/read-own.js";
 import { resolvedStudySchema } from "../../results/resolved-study.js";
 import type { StudyResults } from "../../results/study.js";
 import { labelOf } from "../cell/cell.js";
 import {
   isFinished,
   readFailure,
-  readOwn,
   removeFailure,
   removeLeftovers,
   removeProgressOf,

@@ -7,8 +7,8 @@ import type { Damage, OnDamage } from "../../common/set-aside.js";
 import { addonHash } from "../../native/build-hash.js";
 import { buildInfo } from "../../native/runtime.js";
 import { studyPaths } from "../../results/paths.js";
+import { readOwn } from "../../results/read-own.js";
 import { type Session, sessionsSchema } from "../../results/study.js";
-import { readOwn } from "../cell/cell-folder.js";
 
 /**
  * The sessions of work on a study, each from its real start to its real end, in `sessions.json`: cells run side by side,

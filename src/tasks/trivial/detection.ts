@@ -1,6 +1,5 @@
 import { throwIfAborted } from "../../common/errors.js";
 import { Tensor } from "../../native/tensor.js";
-import type { Detecting } from "../detection.js";
 import { loadClasses } from "../segmentation-classes.js";
 import { statisticsOfCase } from "./intensity-statistics.js";
 import { logisticRegression, standardiser } from "./logistic-regression.js";
@@ -12,7 +11,11 @@ import { requireTraining, voxelsOf } from "./voxels.js";
  * Lesions without a network: how often the training cases have one at each voxel of the crop's grid; and the same moved up or
  * down for a case by what its intensities say of whether it has any.
  */
-export const trivialDetection = (what: Pick<Detecting, "name" | "images" | "mask">): Trivial => ({
+export const trivialDetection = (what: {
+  name: string;
+  images: readonly [string, ...string[]];
+  mask: string;
+}): Trivial => ({
   name: "mean-mask",
   async fit(training, signal) {
     requireTraining(what.name, training);

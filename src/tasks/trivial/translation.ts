@@ -1,12 +1,11 @@
 import { throwIfAborted } from "../../common/errors.js";
 import { Tensor } from "../../native/tensor.js";
-import type { Translating } from "../translation.js";
 import { addPairs, binOf, fitMonotoneMap, noPairs } from "./monotone-map.js";
 import type { Trivial } from "./trivial.js";
 import { requireTraining, shownImage, voxelsOf } from "./voxels.js";
 
 /** One image to another by the best monotone map of the one's intensities to the other's. */
-export const trivialTranslation = ({ name, from, to }: Translating): Trivial => ({
+export const trivialTranslation = ({ name, from, to }: Record<"name" | "from" | "to", string>): Trivial => ({
   name: "intensity-map",
   async fit(training, signal) {
     requireTraining(name, training);

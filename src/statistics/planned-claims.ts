@@ -1,16 +1,16 @@
-import { groupBy } from "../../common/group-by.js";
-import type { Strategy, TaskName } from "../../common/vocabulary.js";
-import type { GainReference, WouldSettle } from "../../results/claims.js";
-import { type Claim, gainReferences } from "../../results/claims.js";
-import { expectedOfDivisions } from "../../statistics/divided.js";
-import { detectableDifference, expectedHalfWidth } from "../../statistics/planning.js";
-import type { ExpectedSpread } from "../../tasks/expected-spreads.js";
-import { definitionOf, taskOf } from "../../tasks/index.js";
-import { setMetricOf } from "../../tasks/set-metrics.js";
-import type { Study } from "../config/schema.js";
-import { varies } from "../config/seeds.js";
-import type { StudyPlan } from "./plan.js";
-import type { CohortPreview } from "./preview.js";
+import { groupBy } from "../common/group-by.js";
+import type { Strategy, TaskName } from "../common/vocabulary.js";
+import type { GainReference, WouldSettle } from "../results/claims.js";
+import { type Claim, gainReferences } from "../results/claims.js";
+import type { Study } from "../study/config/schema.js";
+import { varies } from "../study/config/seeds.js";
+import type { StudyPlan } from "../study/plan/plan.js";
+import type { CohortPreview } from "../study/plan/preview.js";
+import type { ExpectedSpread } from "../tasks/expected-spreads.js";
+import { definitionOf, taskOf } from "../tasks/index.js";
+import { setMetricOf } from "../tasks/set-metrics.js";
+import { expectedOfDivisions } from "./divided.js";
+import { detectableDifference, expectedHalfWidth } from "./planning.js";
 
 /** What a study can tell about a task over a reference, before it is run. */
 export interface PlannedClaim {
