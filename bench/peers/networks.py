@@ -3,6 +3,7 @@
 import torch
 
 from convnext_v2 import ConvNeXtV2
+from diffusion_unet import DiffusionUNet
 from dino_vit import DinoVit
 from hash_fill import fill_module, filled, sample
 from training_step import Step
@@ -27,6 +28,35 @@ def vit(options, dtype):
     target = torch.from_numpy(filled("bench.vit.target", (slices, options["embedDim"])))
     device = options["device"]
     return model.to(device, dtype), (x.to(device, dtype), position.to(device, dtype)), target.to(device, dtype)
+
+
+def of_volumes(work, network):
+    """A network that answers a volume with a volume of as many voxels; `network` makes it of the options."""
+
+    def build(options, dtype):
+        model = network(options)
+        fill_module(model)
+        x = torch.from_numpy(filled(f"bench.{work}.input", options["shape"], 2.0))
+        target = torch.from_numpy(filled(f"bench.{work}.target", (options["shape"][0], 1, *options["shape"][2:])))
+        return model.to(options["device"], dtype), (x.to(options["device"], dtype),), target.to(options["device"], dtype)
+
+    return build
+
+
+def unet(options):
+    from unets import UNet  # MONAI is wanted for these alone
+
+    return UNet(options["shape"][1], 1, options["features"], options["levels"])
+
+
+def unetr(options):
+    from unets import Unetr
+
+    return Unetr(options["shape"][1], options["depths"], options["dims"], options["featureSize"], 1)
+
+
+def diffusion_unet(options):
+    return DiffusionUNet(options["shape"][1], 1, options["features"], options["levels"])
 
 
 class Forward:
@@ -66,8 +96,13 @@ def reference(build):
     return compute
 
 
-PEERS = {
-    "convnext": peers(convnext, {"channels-last": torch.channels_last_3d, "contiguous": None}),
-    "vit": peers(vit, {"channels-last": torch.channels_last, "contiguous": None}),
+VOLUMES = {"channels-last": torch.channels_last_3d, "contiguous": None}
+BUILDS = {
+    "convnext": (convnext, VOLUMES),
+    "vit": (vit, {"channels-last": torch.channels_last, "contiguous": None}),
+    "unetr": (of_volumes("unetr", unetr), VOLUMES),
+    "unet-3d": (of_volumes("unet-3d", unet), VOLUMES),
+    "ddpm-unet": (of_volumes("ddpm-unet", diffusion_unet), VOLUMES),
 }
-REFERENCES = {"convnext": reference(convnext), "vit": reference(vit)}
+PEERS = {work: peers(build, layouts) for work, (build, layouts) in BUILDS.items()}
+REFERENCES = {work: reference(build) for work, (build, _) in BUILDS.items()}

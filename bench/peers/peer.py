@@ -23,6 +23,9 @@ WORKS = {
     "ssim": "ssim",
     "convnext": "networks",
     "vit": "networks",
+    "unetr": "networks",
+    "unet-3d": "networks",
+    "ddpm-unet": "networks",
     "reading": "reading",
     "echo": "echo",
 }
@@ -70,7 +73,7 @@ class Session:
 
 
 def versions():
-    names = ("torch", "numpy", "sklearn", "skimage", "nibabel", "pykeops")
+    names = ("torch", "numpy", "monai", "sklearn", "skimage", "nibabel", "pykeops")
     found = {name: getattr(sys.modules[name], "__version__", "?") for name in names if name in sys.modules}
     return {"python": sys.version.split()[0], **found}
 

@@ -1,8 +1,9 @@
 import type { BenchCase } from "../case.js";
 import { depthwise, mmd, ssim } from "./kernels.js";
 import { mmdMemory } from "./mmd-memory.js";
-import { convNeXt, specialised, vit } from "./networks.js";
+import { convNeXt, vit } from "./networks.js";
 import { reading } from "./reading.js";
+import { specialised, unetr } from "./specialised.js";
 import { frozen, overhead } from "./study.js";
 
 /** Everything that `bench` times, in the order of its table. */
@@ -16,5 +17,6 @@ export const benchCases: readonly BenchCase[] = [
   reading,
   frozen,
   overhead,
+  ...unetr,
   ...specialised,
 ];

@@ -1,89 +1,20 @@
 import { architectureOf } from "../../models/architectures/index.js";
-import { encoders, specialisedModels } from "../../models/catalogue.js";
+import { encoders } from "../../models/catalogue.js";
 import { Network } from "../../native/network.js";
-import type { DinoVitSpec, EncoderSpec, ModelSpec } from "../../native/network-spec.js";
+import type { DinoVitSpec, EncoderSpec } from "../../native/network-spec.js";
 import { Tensor } from "../../native/tensor.js";
-import { Trainer } from "../../native/trainer.js";
-import { alternate, type PeerWish, type Work } from "../alternate.js";
+import { alternate, type Work } from "../alternate.js";
 import type { BenchCase, BenchSettings, Floor } from "../case.js";
-import { filled, parameter, productOf } from "../hash-fill.js";
-import { sample } from "../summary.js";
-import { disposeAll } from "./kernels.js";
-
-const learningRate = 1e-4;
-
-/** A network's input, what it should answer, and the slices' positions where it takes slices. */
-interface Material {
-  input: Tensor;
-  target: Tensor;
-  position?: Tensor;
-}
-
-const material = (
-  work: string,
-  shape: readonly number[],
-  answer: readonly number[],
-  device: string,
-): Material => ({
-  input: Tensor.from(filled(`bench.${work}.input`, shape, 2), shape, device),
-  target: Tensor.from(filled(`bench.${work}.target`, answer), answer, device),
-});
-
-/** Gives every parameter the value that follows from its name: the peers' are the same. */
-async function fill(network: Network, device: string): Promise<void> {
-  for (const { name, shape, dtype } of network.parameters) {
-    if (dtype !== "float32" || name.includes("running_")) continue;
-    using values = Tensor.from(parameter(name, shape), shape, device);
-    await network.assign({ [name]: values });
-  }
-}
-
-async function forwardWork(network: Network, { input, target, position }: Material): Promise<Work> {
-  let output: Tensor | null = null;
-  return {
-    run: async () => {
-      output?.dispose();
-      output = await network.forward(input, position ? { position } : {});
-    },
-    answer: async () => sample(output ? await output.toArray() : []),
-    [Symbol.dispose]: () => {
-      network.dispose();
-      disposeAll([input, target, ...(position ? [position] : []), ...(output ? [output] : [])]);
-    },
-  };
-}
-
-async function stepWork(network: Network, { input, target }: Material): Promise<Work> {
-  const trainer = await Trainer.create(network, { loss: { kind: "l1" }, weightDecay: 0.01, gradientClip: 1 });
-  let last: number[] = [];
-  return {
-    run: async () => {
-      const { loss, gradientNorm } = await trainer.step(input, target, { learningRate, seed: 0 });
-      last = [loss, gradientNorm];
-    },
-    answer: async () => last,
-    [Symbol.dispose]: () => {
-      trainer.dispose();
-      network.dispose();
-      disposeAll([input, target]);
-    },
-  };
-}
-
-/** Eager and compiled, channels-last and contiguous: of each mode the faster layout counts. */
-const torchPeers = (eager?: number, compiled?: number): PeerWish[] =>
-  (
-    [
-      ["PyTorch eager", eager],
-      ["torch.compile", compiled],
-    ] as const
-  ).flatMap(([mode, atLeast]) =>
-    ["channels-last", "contiguous"].map((layout) => ({
-      peer: `${mode}, ${layout}`,
-      group: mode,
-      ...(atLeast !== undefined && { atLeast }),
-    })),
-  );
+import { productOf } from "../hash-fill.js";
+import {
+  fill,
+  forwardWork,
+  learningRate,
+  material,
+  stepFloor,
+  stepWork,
+  torchPeers,
+} from "./network-work.js";
 
 type ConvNeXt = Extract<EncoderSpec, { family: "convnext-v2-3d" }>;
 
@@ -106,9 +37,6 @@ function convNeXtFloor({ channels, depths, dims }: ConvNeXt, shape: readonly num
   }
   return { operations, bytes: 4 * (parameters + productOf(shape)) };
 }
-
-/** A step goes forward and back twice (input and weight), and reads and writes the weights and both moments. */
-const stepFloor = ({ operations, bytes }: Floor): Floor => ({ operations: 3 * operations, bytes: 8 * bytes });
 
 export const convNeXt: BenchCase[] = [false, true].map((train) => {
   const name = train ? "convnext-step" : "convnext-forward";
@@ -210,55 +138,4 @@ async function networkWork(
   const slices = shape[0] as number;
   const positions = Float32Array.from({ length: 2 * slices }, (_, i) => (i % 2 === 0 ? i / 2 : slices));
   return forwardWork(network, { ...made, position: Tensor.from(positions, [slices, 2], device) });
-}
-
-const whole = {
-  "resnet-50": { ...specialisedModels["resnet-50"], channels: 1, classes: 4 },
-  "unet-3d": { ...specialisedModels["unet-3d"], channels: 1, outputs: 1 },
-  "transunet-3d": { ...specialisedModels["transunet-3d"], channels: 1, outputs: 1 },
-  "vit-3d": { ...specialisedModels["vit-3d"], channels: 1, outputs: 1 },
-  "ddpm-unet": { ...specialisedModels["ddpm-unet"], channels: 2, outputs: 1 },
-} as const;
-
-/** The specialised models, at a size that takes about a second: no peer is named for them. */
-export const specialised: BenchCase[] = (Object.keys(whole) as (keyof typeof whole)[]).flatMap((model) =>
-  [false, true].map((train) => {
-    const name = `${model}-${train ? "step" : "forward"}`;
-    return {
-      name,
-      summary: `${model} at ${train ? "2" : "1"} x 32x64x64, ${train ? "training step" : "forward"}`,
-      measure: (settings) => {
-        const spec = whole[model] as unknown as ModelSpec;
-        const samples = train && "classes" in spec ? 2 : 1;
-        const extent = settings.quick ? [16, 32, 32] : [32, 64, 64];
-        const shape = [samples, spec.channels, ...extent];
-        return alternate(
-          {
-            name,
-            title: `${model} ${train ? "training step" : "forward"}, ${shape.join("x")}`,
-            work: model,
-            options: {},
-            ours: () => specialisedWork(model, spec, shape, train, settings),
-            peers: [],
-            floor: null,
-          },
-          settings,
-        );
-      },
-    };
-  }),
-);
-
-async function specialisedWork(
-  name: string,
-  model: ModelSpec,
-  shape: readonly number[],
-  train: boolean,
-  { device }: BenchSettings,
-): Promise<Work> {
-  const network = await Network.build({ model }, { device });
-  const [samples = 1, , ...extent] = shape;
-  const answer = "classes" in model ? [samples, model.classes] : [samples, model.outputs, ...extent];
-  const made = material(name, shape, answer, device);
-  return train ? stepWork(network, made) : forwardWork(network, made);
 }
