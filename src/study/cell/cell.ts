@@ -29,7 +29,7 @@ import { seedOf } from "../config/seeds.js";
 import { smallestBatchOf } from "../config/smallest-batch.js";
 import type { CellBasis } from "../plan/basis.js";
 import type { StudyCohort } from "../plan/cohort-file.js";
-import { isDrawnAndKept, type PlannedCell } from "../plan/plan.js";
+import { batchesOfStatistics, isDrawnAndKept, type PlannedCell } from "../plan/plan.js";
 import { encoderOfCell } from "../plan/pretrained-encoders.js";
 import { readingOf } from "../plan/weights.js";
 import type { CellClaim } from "./cell-claim.js";
@@ -223,6 +223,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
     await settleNormStatistics(
       network,
       { loss: task.loss(sets.train) },
+      batchesOfStatistics(sets.train.length, training.batchSize),
       (index) => trainingBatch(unchanged, turnOf(order, index, training.batchSize), index + 1),
       signal,
     );

@@ -243,11 +243,9 @@ function planComparator(
   };
 }
 
-/**
- * Batches that give the batch norms of an encoder that stays as it was drawn their statistics: each keeps nine tenths of
- * what they were, and of so many a thousandth is left.
- */
-export const batchesOfStatistics = 66;
+/** How many batches give the batch norms of an encoder that stays as drawn their statistics: the training set once, at most 66. */
+export const batchesOfStatistics = (cases: number, batchSize: number): number =>
+  Math.min(66, Math.ceil(cases / batchSize));
 
 /** Whether a cell's encoder stays as it was drawn: its batch norms, where it has any, then know no case yet. */
 export const isDrawnAndKept = ({ startsFrom, trains }: Pick<PlannedCell, "startsFrom" | "trains">): boolean =>
@@ -346,9 +344,11 @@ function effort(
   const questions = task.questions ?? 1;
   const validations = (questions * validation) / training.validateEvery;
   const encoder = trains === "everything" ? 1 : Math.min(1, trainedBlocks / blocksOf(network));
-  // Batches that only pass forward, for the statistics of batch norms.
+  // Batches that only pass forward, for the statistics of batch norms; the first of them twice.
   const settling =
-    isDrawnAndKept(learnt) && hasBatchNorm(network) ? batchesOfStatistics * training.batchSize : 0;
+    isDrawnAndKept(learnt) && hasBatchNorm(network)
+      ? (batchesOfStatistics(train, training.batchSize) + 1) * training.batchSize
+      : 0;
   return {
     training,
     epochs,
