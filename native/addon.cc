@@ -36,6 +36,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   environment->network_class = Napi::Persistent(NetworkHandle::define(env, "NetworkHandle"));
   environment->trainer_class = Napi::Persistent(TrainerHandle::define(env, "TrainerHandle"));
   environment->cancel_class = Napi::Persistent(CancelHandle::define(env, "CancelHandle"));
+  environment->ranks_class = Napi::Persistent(RanksHandle::define(env, "RanksHandle"));
 
   add<functions::build_info>(exports, "buildInfo");
   add<functions::set_threads>(exports, "setThreads");
@@ -74,6 +75,10 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::network_embedded>(exports, "networkEmbedded");
   add<functions::network_project>(exports, "networkProject");
 
+  add<functions::ranks_join>(exports, "ranksJoin");
+  add<functions::ranks_leave_text>(exports, "ranksLeaveText");
+  add<functions::ranks_text>(exports, "ranksText");
+  add<functions::ranks_sum>(exports, "ranksSum");
   add<functions::trainer_create>(exports, "trainerCreate");
   add<functions::trainer_step>(exports, "trainerStep");
   add<functions::trainer_settle>(exports, "trainerSettle");

@@ -24,6 +24,7 @@ class Environment {
   Napi::FunctionReference network_class;
   Napi::FunctionReference trainer_class;
   Napi::FunctionReference cancel_class;
+  Napi::FunctionReference ranks_class;
 
  private:
   explicit Environment(Napi::Env env);

@@ -50,6 +50,12 @@ Napi::Value network_decode(const Napi::CallbackInfo& info);
 Napi::Value network_embedded(const Napi::CallbackInfo& info);
 Napi::Value network_project(const Napi::CallbackInfo& info);
 
+// ranks.cc
+Napi::Value ranks_join(const Napi::CallbackInfo& info);
+Napi::Value ranks_leave_text(const Napi::CallbackInfo& info);
+Napi::Value ranks_text(const Napi::CallbackInfo& info);
+Napi::Value ranks_sum(const Napi::CallbackInfo& info);
+
 // training.cc
 Napi::Value trainer_create(const Napi::CallbackInfo& info);
 Napi::Value trainer_step(const Napi::CallbackInfo& info);

@@ -102,5 +102,6 @@ using CancelFlag = std::atomic<bool>;
 using NetworkHandle = SharedHandle<PlacedNetwork>;
 using TrainerHandle = SharedHandle<PlacedTrainer>;
 using CancelHandle = SharedHandle<CancelFlag>;
+using RanksHandle = SharedHandle<RankGroup>;
 
 }  // namespace transfer_limits

@@ -27,6 +27,14 @@ at::Tensor read_views(const Napi::Object& object, const char* key, const torch::
   return tensor;
 }
 
+// Which part of the batch of all ranks a step's input is; null: there are no ranks.
+std::optional<OwnPart> read_own_part(const Napi::Value& value) {
+  if (value.IsNull() || value.IsUndefined()) return std::nullopt;
+  const Napi::Object object = transfer_limits::object(value, "part");
+  return OwnPart{integer(object.Get("start"), "part.start"), integer(object.Get("total"), "part.total"),
+                 boolean_or(object, "counts", true)};
+}
+
 struct LossAndGradient {
   double value;
   at::Tensor gradient;
@@ -53,6 +61,8 @@ Napi::Value gradient_object(Napi::Env env, const LossAndGradient& computed) {
 Napi::Value trainer_create(const Napi::CallbackInfo& info) {
   const auto placed = NetworkHandle::get(Environment::of(info.Env())->network_class, info[0], "network");
   TrainerOptions options = read_trainer_options(info[1]);
+  if (!info[3].IsNull() && !info[3].IsUndefined())
+    options.ranks = RanksHandle::get(Environment::of(info.Env())->ranks_class, info[3], "ranks");
   if (!info[2].IsNull() && !info[2].IsUndefined()) {
     const auto teacher = NetworkHandle::get(Environment::of(info.Env())->network_class, info[2], "teacher");
     require(teacher->device == placed->device, "Expected a teacher on ", placed->device.str(),
@@ -78,14 +88,15 @@ Napi::Value trainer_step(const Napi::CallbackInfo& info) {
   const std::optional<Features> features = read_features(info[3]);
   const double learning_rate = number(info[4], "learningRate");
   const auto seed = uint64_t(integer(info[5], "seed"));
+  const std::optional<OwnPart> own = read_own_part(info[6]);
   require(input.dim() == 5 && input.scalar_type() == at::kFloat,
           "Expected a float32 input [N, C, D, H, W] but received ", input.sizes());
   require(learning_rate >= 0.0, "Expected a number >= 0 for learningRate but received ", learning_rate);
   return promise(
       info.Env(), placed->device,
-      [placed, input, target, features, learning_rate, seed] {
+      [placed, input, target, features, learning_rate, seed, own] {
         return placed->trainer->step(moved_to(input, placed->device), moved_to(target, placed->device),
-                                     features, learning_rate, seed);
+                                     features, learning_rate, seed, own);
       },
       &TensorHandle::create);
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "layers/batch_part.h"
 #include "layers/precision.h"
 
 namespace transfer_limits {
@@ -34,6 +35,8 @@ struct Recomputation : torch::CustomClassHolder {
   std::vector<at::Tensor> parameters;
   at::Tensor random;
   Precision precision = Precision::kFloat32;
+  std::optional<BatchPart> part;
+  size_t draws = 0;  // of the part's batch, before the block
 };
 
 class CheckpointedFunction : public torch::autograd::Function<CheckpointedFunction> {
@@ -46,6 +49,10 @@ class CheckpointedFunction : public torch::autograd::Function<CheckpointedFuncti
     again->parameters = parameters.vec();
     again->random = random_state(x.device());
     again->precision = precision_on(x.device());
+    if (const BatchPart* part = InBatchPart::present()) {
+      again->part = *part;
+      again->draws = part->draws->next;
+    }
     context->save_for_backward({x});
     context->saved_data["recomputation"] = c10::IValue::make_capsule(again);
     return block(x);
@@ -68,6 +75,8 @@ class CheckpointedFunction : public torch::autograd::Function<CheckpointedFuncti
       set_random_state(device, again.random);
       const Autocast autocast(again.precision, device);
       const torch::AutoGradMode grad_mode(true);
+      const InBatchPart in_part(again.part ? &*again.part : nullptr);
+      if (again.part) again.part->draws->next = again.draws;
       answer = again.block(x);
       set_random_state(device, present);
     }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "layers/batch_part.h"
 #include "modules.h"
 
 namespace transfer_limits {
@@ -11,8 +12,10 @@ inline at::Tensor drop_path(const at::Tensor& branch, double rate, bool training
   std::vector<int64_t> shape(branch.dim(), 1);
   shape[0] = branch.size(0);
   // Drawn in float32 whatever the branch is in: numbers of lower precision would keep it with another probability.
-  const at::Tensor keep =
-      at::rand(shape, branch.options().dtype(at::kFloat)).ge(rate).to(branch.scalar_type());
+  const at::Tensor keep = rand_of_samples(branch.size(0), branch.options().dtype(at::kFloat))
+                              .view(shape)
+                              .ge(rate)
+                              .to(branch.scalar_type());
   return branch * keep / (1.0 - rate);
 }
 

@@ -1,5 +1,7 @@
 #include "models/classifier.h"
 
+#include "layers/batch_norm.h"
+
 namespace transfer_limits {
 
 Classifier::Classifier(std::shared_ptr<PyramidEncoder> encoder, const ClassifierSpecification& head)
@@ -12,11 +14,11 @@ Classifier::Classifier(std::shared_ptr<PyramidEncoder> encoder, const Classifier
 }
 
 at::Tensor Classifier::decode(const Features& features, const at::Tensor& input) {
-  require(!is_training() || input.size(0) > 1,
+  require(!is_training() || samples_of_norms(input) > 1,
           "Expected at least 2 samples a batch for training a classifier, whose batch norm needs them, but "
           "received ",
           input.size(0));
-  return classes_(at::relu(norm_(bottleneck_(features.pooled))));
+  return classes_(at::relu(batch_norm(norm_, bottleneck_(features.pooled))));
 }
 
 }  // namespace transfer_limits

@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "layers/batch_norm.h"
 #include "layers/container.h"
 #include "layers/conv3d.h"
 #include "layers/deterministic.h"
@@ -42,8 +43,8 @@ class DenseLayerImpl : public torch::nn::Module {
 
   // [N, in, D, H, W] -> [N, in + growth, D, H, W]
   at::Tensor forward(const at::Tensor& x) {
-    const at::Tensor few = conv3d_same(at::relu(norm1_(x)), conv1_->weight);
-    return at::cat({x, conv3d_same(at::relu(norm2_(few)), conv2_->weight)}, 1);
+    const at::Tensor few = conv3d_same(at::relu(batch_norm(norm1_, x)), conv1_->weight);
+    return at::cat({x, conv3d_same(at::relu(batch_norm(norm2_, few)), conv2_->weight)}, 1);
   }
 
  private:
@@ -60,7 +61,7 @@ class DenseTransitionImpl : public torch::nn::Module {
         conv_(register_module("conv", dense_conv(in, in / 2, 1, 1))) {}
 
   at::Tensor forward(const at::Tensor& x) {
-    at::Tensor y = conv3d_same(at::relu(norm_(x)), conv_->weight);
+    at::Tensor y = conv3d_same(at::relu(batch_norm(norm_, x)), conv_->weight);
     // A last voxel that has no other beside it is left out, as in the package.
     for (int64_t axis = 2; axis < 5; ++axis) y = y.narrow(axis, 0, y.size(axis) / 2 * 2);
     return box_means(y, {y.size(2) / 2, y.size(3) / 2, y.size(4) / 2});
@@ -109,15 +110,18 @@ class DenseNetEncoder : public PyramidEncoder {
     const at::Tensor shown =
         keep.defined() ? input * at::upsample_nearest3d(keep, input.sizes().slice(2)) : at::Tensor(input);
     at::Tensor x = pad_to_minimum(shown, kStride).contiguous(at::MemoryFormat::ChannelsLast3d);
-    require(!is_training() || x.size(0) > 1 || x.numel() / x.size(1) >= 2 * kStride * kStride * kStride,
-            "Expected at least 2 samples a batch, or at least ", 2 * kStride,
-            " voxels along an axis, for training a DenseNet, whose batch norm needs them, but received ",
-            input.sizes());
-    x = window_maxima(at::relu(norm0_(padded(conv0_, x))), {3, 2, 1});  // [N, features, D / 4, ..]
+    require(
+        !is_training() || samples_of_norms(x) > 1 || x.numel() / x.size(1) >= 2 * kStride * kStride * kStride,
+        "Expected at least 2 samples a batch, or at least ", 2 * kStride,
+        " voxels along an axis, for training a DenseNet, whose batch norm needs them, but received ",
+        input.sizes());
+    x = window_maxima(at::relu(batch_norm(norm0_, padded(conv0_, x))),
+                      {3, 2, 1});  // [N, features, D / 4, ..]
     std::vector<at::Tensor> result;
     for (size_t stage = 0; stage < 4; ++stage) {
       for (DenseLayer& layer : layers_[stage]) x = layer(x);
-      result.push_back(stage == 3 ? at::relu(norm5_(x)) : x);  // [N, widths[stage], D / 4, ..], then halved
+      result.push_back(stage == 3 ? at::relu(batch_norm(norm5_, x))
+                                  : x);  // [N, widths[stage], D / 4, ..], then halved
       if (stage < 3) x = transitions_[stage](x);
     }
     return result;

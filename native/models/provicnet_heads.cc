@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "layers/batch_norm.h"
 #include "layers/precision.h"
 
 namespace transfer_limits {
@@ -26,9 +27,9 @@ ConvHeadImpl::ConvHeadImpl(int64_t features, int64_t outputs, int64_t width) {
 }
 
 at::Tensor ConvHeadImpl::forward(const at::Tensor& x) {
-  at::Tensor y = at::relu(norm1_(conv1_(doubled(x))));  // [N, 8 width, 2 h, 2 w]
-  y = at::relu(norm2_(conv2_(doubled(y))));             // [N, 4 width, 4 h, 4 w]
-  return conv3_(doubled(y));                            // [N, outputs, 8 h, 8 w]
+  at::Tensor y = at::relu(batch_norm(norm1_, conv1_(doubled(x))));  // [N, 8 width, 2 h, 2 w]
+  y = at::relu(batch_norm(norm2_, conv2_(doubled(y))));             // [N, 4 width, 4 h, 4 w]
+  return conv3_(doubled(y));                                        // [N, outputs, 8 h, 8 w]
 }
 
 ContrastiveHeadImpl::ContrastiveHeadImpl(int64_t features, const ContrastiveSpecification& head) {

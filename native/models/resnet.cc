@@ -4,6 +4,7 @@
 #include <string>
 #include <tuple>
 
+#include "layers/batch_norm.h"
 #include "layers/container.h"
 #include "layers/conv3d.h"
 #include "layers/deterministic.h"
@@ -95,7 +96,7 @@ Edges ResNetShape::strides() const {
 }
 
 at::Tensor ConvAndNorm::operator()(const at::Tensor& x) {
-  return norm(keeps_size(conv) ? conv3d_same(x, conv->weight) : padded(conv, x));
+  return batch_norm(norm, keeps_size(conv) ? conv3d_same(x, conv->weight) : padded(conv, x));
 }
 
 ResNetBlockImpl::ResNetBlockImpl(const ResNetShape& shape, int64_t in, int64_t width, int64_t stride)
@@ -160,7 +161,7 @@ std::vector<at::Tensor> ResNetTrunk::stages(const at::Tensor& input, bool traini
   require(input.dim() == 5 && input.size(1) == shape_.channels && input.numel() > 0, "Expected an input [N, ",
           shape_.channels, ", D, H, W] for the ResNet but received ", input.sizes());
   const Edges strides = shape_.strides();
-  require(!training || input.size(0) * deepest_voxels(input, strides) > 1,
+  require(!training || samples_of_norms(input) * deepest_voxels(input, strides) > 1,
           "Expected at least 2 samples a batch, or more than ", strides[0], " x ", strides[1], " x ",
           strides[2],
           " voxels along an axis, for training a ResNet, whose batch norm needs them, but received ",

@@ -76,13 +76,43 @@ Trainer::Trainer(std::shared_ptr<Network> network, TrainerOptions options)
   }
   if (options_.micro_batch) check_micro_batches();
   if (options_.teacher) distillation_.emplace(network_, options_.teacher);
+  if (options_.ranks) join_ranks();
   if (options_.cuda_graphs) prepare_recording();
+}
+
+void Trainer::join_ranks() {
+  require(!distillation_,
+          "Expected one rank for self-distillation, which compares the views of a whole batch, but received ",
+          options_.ranks->ranks());
+  loss_weight(options_.loss, at::ones({1}, at::kLong));  // throws for a loss that has no parts
+  std::vector<at::Tensor> trained;
+  for (const auto& parameter : network_->parameters()) {
+    if (parameter.requires_grad()) trained.push_back(parameter);
+  }
+  buckets_ = std::make_unique<GradientBuckets>(options_.ranks, trained);
+  sum_over_ranks_ = std::make_shared<const std::function<void(at::Tensor&)>>(
+      [ranks = options_.ranks](at::Tensor& tensor) { ranks->sum(tensor); });
+  take_from_first();
+}
+
+void Trainer::take_from_first() {
+  std::vector<at::Tensor> all = network_->parameters();
+  const std::vector<at::Tensor> buffers = network_->buffers();
+  all.insert(all.end(), buffers.begin(), buffers.end());
+  for (const Group& group : groups_) {
+    for (const auto* list : {&group.first, &group.second, &group.steps})
+      all.insert(all.end(), list->begin(), list->end());
+  }
+  const at::Tensor steps = at::full({1}, steps_, at::kLong);
+  all.push_back(steps);
+  options_.ranks->take_from_first(all);
+  steps_ = steps.item<int64_t>();
 }
 
 void Trainer::prepare_recording() {
   require(!options_.checkpointing, "Expected either checkpointing or CUDA graphs but received both");
   const at::Device device = groups_[0].parameters[0].device();
-  if (!device.is_cuda() || distillation_) return;  // self-distillation takes plain steps
+  if (!device.is_cuda() || distillation_ || options_.ranks) return;  // these take plain steps
   recorder_ = cuda::step_recorder(device);
   for (Group& group : groups_) {
     group.learning_rate = at::zeros({}, at::TensorOptions(device).dtype(at::kFloat));
@@ -122,42 +152,65 @@ void Trainer::begin(uint64_t seed) {
 }
 
 at::Tensor Trainer::loss_of(const at::Tensor& input, const at::Tensor& target,
-                            const std::optional<Features>& features) {
+                            const std::optional<Features>& features, const BatchPart* part) {
   const Autocast autocast(options_.precision, input.device());
   const Checkpointing checkpointing(options_.checkpointing);
+  const InBatchPart in_part(part);
+  std::optional<BatchNormOverRanks> over_ranks;
+  if (part != nullptr && part->sum_over_ranks) over_ranks.emplace();
   return network_loss(*network_, input, target, features, options_.loss, options_.auxiliary_weight);
 }
 
 at::Tensor Trainer::accumulate(const at::Tensor& input, const at::Tensor& target,
-                               const std::optional<Features>& features) {
+                               const std::optional<Features>& features, const std::optional<OwnPart>& own) {
   const int64_t samples = input.size(0);
-  const int64_t part = options_.micro_batch.value_or(samples);
-  if (part >= samples) {
+  const int64_t size = options_.micro_batch.value_or(samples);
+  if (size >= samples && !own) {
     const at::Tensor loss = loss_of(input, target, features);
     loss.backward();
     return loss.detach();
   }
   require(target.dim() > 0 && target.size(0) == samples, "Expected a target of the input's ", samples,
           " samples but received ", target.sizes());
-  const at::Tensor whole = loss_weight(options_.loss, target);
+  const double counts = own && !own->counts ? 0.0 : 1.0;
+  at::Tensor whole = loss_weight(options_.loss, target) * counts;
+  if (own) options_.ranks->sum(whole);
+  BatchPart part{own ? own->start : 0, own ? own->total : samples, counts == 1.0,
+                 std::make_shared<BatchDraws>(), sum_over_ranks_};
   at::Tensor total = at::zeros({}, whole.options());
-  for (int64_t start = 0; start < samples; start += part) {
-    const int64_t end = std::min(samples, start + part);
+  for (int64_t start = 0; start < samples; start += size) {
+    const int64_t end = std::min(samples, start + size);
     const at::Tensor own_target = target.slice(0, start, end);
-    const at::Tensor loss = loss_of(input.slice(0, start, end), own_target, part_of(features, start, end)) *
-                            (loss_weight(options_.loss, own_target) / whole);
+    part.draws->next = 0;
+    const at::Tensor loss =
+        loss_of(input.slice(0, start, end), own_target, part_of(features, start, end), &part) *
+        (loss_weight(options_.loss, own_target) * counts / whole);
+    if (own && end == samples) buckets_->begin();
     loss.backward();
     total = total + loss.detach();
+    part.start += end - start;
   }
+  if (!own) return total;
+  buckets_->finish();
+  options_.ranks->sum(total);
   return total;
 }
 
 at::Tensor Trainer::step(const at::Tensor& input, const at::Tensor& target,
-                         const std::optional<Features>& features, double learning_rate, uint64_t seed) {
+                         const std::optional<Features>& features, double learning_rate, uint64_t seed,
+                         const std::optional<OwnPart>& own) {
+  require(own.has_value() == (options_.ranks != nullptr),
+          "Expected the part of a batch that a rank is given with ranks, and none without, but received ",
+          own ? "one" : "none");
+  require(!own || (own->start >= 0 && own->total >= 1 &&
+                   (own->counts ? own->start + input.size(0) <= own->total : input.size(0) == 1)),
+          "Expected a part that lies in the batch of all ranks, or one sample that does not count, but "
+          "received ",
+          input.size(0), " samples");
   const Tf32 tf32(options_.precision);
   begin(seed);
   const at::Tensor result = recorder_ ? recorded_step(input, target, features, learning_rate)
-                                      : whole_step(input, target, features, learning_rate);
+                                      : whole_step(input, target, features, learning_rate, own);
   ++steps_;
   return result;
 }
@@ -170,8 +223,9 @@ void Trainer::settle(const at::Tensor& input, const at::Tensor& target, uint64_t
 }
 
 at::Tensor Trainer::whole_step(const at::Tensor& input, const at::Tensor& target,
-                               const std::optional<Features>& features, double learning_rate) {
-  return descend(accumulate(input, target, features), learning_rate, {});
+                               const std::optional<Features>& features, double learning_rate,
+                               const std::optional<OwnPart>& own) {
+  return descend(accumulate(input, target, features, own), learning_rate, {});
 }
 
 at::Tensor Trainer::recorded_step(const at::Tensor& input, const at::Tensor& target,
@@ -316,6 +370,7 @@ void Trainer::assign(int64_t steps, const std::vector<std::string>& names,
     for (const auto& [name, tensor] : distillation_->state()) restore(name, tensor);
   }
   steps_ = steps;
+  if (options_.ranks) take_from_first();
 }
 
 }  // namespace transfer_limits

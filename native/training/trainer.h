@@ -7,10 +7,13 @@
 #include <utility>
 #include <vector>
 
+#include "layers/batch_part.h"
 #include "layers/precision.h"
 #include "models/network.h"
 #include "modules.h"
+#include "training/gradient_buckets.h"
 #include "training/losses.h"
+#include "training/rank_group.h"
 #include "training/self_distillation.h"
 #include "training/step_recorder.h"
 
@@ -37,6 +40,17 @@ struct TrainerOptions {
   // the generator inside of a step.
   bool cuda_graphs = false;
   std::shared_ptr<Network> teacher;  // for self-distillation, which needs one; it becomes the network's copy
+  // The processes that train together, each on its part of every batch. Not by self-distillation and patch contrast,
+  // which compare the samples of a batch with each other; steps are not recorded.
+  std::shared_ptr<RankGroup> ranks;
+};
+
+// Which samples of the batch of all ranks a rank is given: as many as its input has, from `start`. A rank for which none
+// is left is given any one of them, which then does not count.
+struct OwnPart {
+  int64_t start = 0;
+  int64_t total = 0;
+  bool counts = true;
 };
 
 // AdamW (Loshchilov 2019) on a network, one call a step. Weight decay acts on matrices and kernels only: norms,
@@ -49,8 +63,10 @@ class Trainer {
   // Forward in training mode, loss, backward, clipping, update. What is drawn inside comes from `seed`. Where the
   // encoder's features of the input are given, the encoder isn't run. Answers [2] on the device: the loss before the
   // step and the gradient's norm before clipping. Where the loss is not finite, nothing is updated.
+  // With ranks, `own` says which part of the batch of all ranks the input is; loss and norm are those of all, and the
+  // step is the one that one process takes on the whole batch, up to rounding.
   at::Tensor step(const at::Tensor& input, const at::Tensor& target, const std::optional<Features>& features,
-                  double learning_rate, uint64_t seed);
+                  double learning_rate, uint64_t seed, const std::optional<OwnPart>& own = std::nullopt);
 
   // The pass forward of a step alone, without a gradient: batch norm takes its statistics, nothing else changes.
   void settle(const at::Tensor& input, const at::Tensor& target, uint64_t seed);
@@ -79,18 +95,22 @@ class Trainer {
 
   Group& group_of(double weight_decay, double rate);
   void check_micro_batches() const;
+  void join_ranks();
+  // Rank 0's network, moments and number of steps become every rank's.
+  void take_from_first();
   void prepare_recording();
   // What comes before a loss: draws, mode and gradients are as at the start of a step.
   void begin(uint64_t seed);
-  // The loss of a batch or a part of it.
+  // The loss of a batch, or of a part of one.
   at::Tensor loss_of(const at::Tensor& input, const at::Tensor& target,
-                     const std::optional<Features>& features);
+                     const std::optional<Features>& features, const BatchPart* part = nullptr);
   // The gradient of a batch's loss, part by part, added to the parameters'; the loss.
   at::Tensor accumulate(const at::Tensor& input, const at::Tensor& target,
-                        const std::optional<Features>& features);
+                        const std::optional<Features>& features, const std::optional<OwnPart>& own);
   // The whole of a step, once its draws and its learning rate are set.
   at::Tensor whole_step(const at::Tensor& input, const at::Tensor& target,
-                        const std::optional<Features>& features, double learning_rate);
+                        const std::optional<Features>& features, double learning_rate,
+                        const std::optional<OwnPart>& own = std::nullopt);
   at::Tensor recorded_step(const at::Tensor& input, const at::Tensor& target,
                            const std::optional<Features>& features, double learning_rate);
   // What comes after backward: clipping, update. Parameters of these names stay as they are.
@@ -104,6 +124,8 @@ class Trainer {
   int64_t steps_ = 0;
   std::optional<SelfDistillation> distillation_;
   std::unique_ptr<StepRecorder> recorder_;
+  std::unique_ptr<GradientBuckets> buckets_;
+  std::shared_ptr<const std::function<void(at::Tensor&)>> sum_over_ranks_;
   bool embeds_ = false;  // whether steps on volumes run an encoder
 };
 

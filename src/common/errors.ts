@@ -19,6 +19,8 @@
  * - `TAKEN_OVER`: another process has taken this one's work over, as it gave no sign of life for too long.
  * - `NOT_READY`: what the work starts from is not there yet; the message says what to run first.
  * - `SLURM`: Slurm is not here, does not answer, or refused a job; the message carries its own words.
+ * - `RANK_DIED`: of several processes that train one network together, one ended or could not be reached. Running again goes
+ *   on from the last epoch.
  * - `WORKER_DIED`: a worker process ended without a result.
  * - `INTERNAL`: a mistake of ours, or of LibTorch; please report it.
  */
@@ -40,6 +42,7 @@ export type ErrorCode =
   | "TAKEN_OVER"
   | "NOT_READY"
   | "SLURM"
+  | "RANK_DIED"
   | "WORKER_DIED"
   | "INTERNAL";
 

@@ -23,6 +23,20 @@ export interface TrainerHandle {
   readonly disposed: boolean;
   dispose(): void;
 }
+export interface RanksHandle {
+  readonly disposed: boolean;
+  dispose(): void;
+}
+
+/** Which part of the batch of all ranks a rank's input is. */
+export interface OwnPart {
+  /** Of the input's first sample in that batch. */
+  start: number;
+  /** Samples of that batch. */
+  total: number;
+  /** False for a rank without a part of its own: the one sample that it is given does not count. */
+  counts: boolean;
+}
 
 export interface BuildInfo {
   libtorch: string;
@@ -118,10 +132,16 @@ export interface Addon {
   networkEmbedded(network: NetworkHandle): number;
   networkProject(network: NetworkHandle, features: TensorHandle): Promise<TensorHandle>;
 
+  ranksJoin(options: object): Promise<RanksHandle>;
+  ranksLeaveText(ranks: RanksHandle, name: string, text: string): Promise<void>;
+  ranksText(ranks: RanksHandle, name: string): Promise<string>;
+  ranksSum(ranks: RanksHandle, device: string, numbers: number[]): Promise<number[]>;
+
   trainerCreate(
     network: NetworkHandle,
     options: object,
     teacher: NetworkHandle | null,
+    ranks: RanksHandle | null,
   ): Promise<TrainerHandle>;
   trainerStep(
     trainer: TrainerHandle,
@@ -130,6 +150,7 @@ export interface Addon {
     features: FeatureHandles | null,
     learningRate: number,
     seed: number,
+    part: OwnPart | null,
   ): Promise<TensorHandle>;
   trainerSettle(
     trainer: TrainerHandle,

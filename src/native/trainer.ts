@@ -1,8 +1,9 @@
 import { requireOptions, requirePath, requireTexts } from "../common/arguments.js";
 import { TransferLimitsError } from "../common/errors.js";
-import type { Precision, TrainerHandle } from "./addon.js";
+import type { OwnPart, Precision, TrainerHandle } from "./addon.js";
 import { addon, settle } from "./load.js";
 import { featureHandles, type Network, networkHandle, type VolumeFeatures } from "./network.js";
+import type { Ranks } from "./ranks.js";
 import { readSafetensors, writeSafetensors } from "./safetensors.js";
 import { disposeNamed, handleOf, handleOrNull, Tensor } from "./tensor.js";
 
@@ -148,6 +149,12 @@ export interface StepSettings {
   learningRate: number;
   /** A whole number >= 0: another one each step. */
   seed: number;
+  /**
+   * With ranks: which part of the batch of all of them the input is.
+   *
+   * @internal
+   */
+  part?: OwnPart;
 }
 
 /** Trains a network step by step with AdamW. The schedule is the caller's: each step names its learning rate. */
@@ -165,10 +172,28 @@ export class Trainer implements Disposable {
    * @param teacher for the loss `self-distillation`: a network built as `network`, whose weights become a copy of the
    * network's and follow them from then on. The trainer saves and restores them with its own state.
    */
-  static async create(network: Network, options: TrainerOptions, teacher?: Network): Promise<Trainer> {
+  static create(network: Network, options: TrainerOptions, teacher?: Network): Promise<Trainer> {
+    return Trainer.createOfRanks(network, options, teacher, null);
+  }
+
+  /**
+   * As `create`.
+   *
+   * @internal
+   * @param ranks the processes that train together: every step then says which part of their batch its input is, and is the
+   * step that one process takes on the whole batch, up to rounding. All begin with the network of rank 0.
+   */
+  static async createOfRanks(
+    network: Network,
+    options: TrainerOptions,
+    teacher: Network | undefined,
+    ranks: Ranks | null,
+  ): Promise<Trainer> {
     const handle = networkHandle(network, "network");
     const ofTeacher = teacher === undefined || teacher === null ? null : networkHandle(teacher, "teacher");
-    return new Trainer(await settle(addon().trainerCreate(handle, options, ofTeacher)));
+    return new Trainer(
+      await settle(addon().trainerCreate(handle, options, ofTeacher, ranks?.handle ?? null)),
+    );
   }
 
   /**
@@ -218,6 +243,7 @@ export class Trainer implements Disposable {
         step.features ? featureHandles(step.features) : null,
         step.learningRate,
         step.seed,
+        step.part ?? null,
       ),
     );
     return new Tensor(handle);
@@ -238,7 +264,7 @@ export class Trainer implements Disposable {
     requireOptions(views, "views");
     requireOptions(step, "step");
     const { slices, global, lesion, local, globalPosition, localPosition } = views;
-    const { learningRate, seed, ...schedule } = step;
+    const { learningRate, seed, part: _, ...schedule } = step;
     const handles = {
       slices,
       global: handleOf(global, "views.global"),

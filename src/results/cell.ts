@@ -88,6 +88,8 @@ const costSchema = z.object({
   device: text,
   /** Of an operation on the CPU. */
   threads: number,
+  /** Processes that trained it together; the device's seconds of training are those of all. Absent where it was one. */
+  ranks: whole.exactOptional(),
   /** Absent where it was done at the first try. */
   retry: retry.exactOptional(),
 });

@@ -23,7 +23,7 @@ interface ManifestOptions {
   out?: string;
   cache?: string;
 }
-type Options = ManifestOptions & { checkpointEvery?: number; json?: boolean };
+type Options = ManifestOptions & { checkpointEvery?: number; ranks?: number; json?: boolean };
 
 /** `pretrain STUDY`: only the pretraining cells of a study; `pretrain MANIFEST`: one encoder on a whole cohort. */
 export function addPretrain(program: Command): void {
@@ -37,6 +37,11 @@ export function addPretrain(program: Command): void {
     .option(
       "--checkpoint-every <epochs>",
       "keep the encoder of every so many epochs beside the last one",
+      wholeNumber(1),
+    )
+    .option(
+      "--ranks <number>",
+      "processes that train it together, each on its part of every batch; on GPUs each has its own (masked-autoencoder)",
       wholeNumber(1),
     )
     .option("--json", "write one JSON document to stdout");
@@ -71,7 +76,7 @@ export function addPretrain(program: Command): void {
     .action((path: string, options: Options) =>
       answer(options, async () => {
         const study = /\.csv$/i.test(path) ? await ofManifest(path, options) : await ofStudy(path, options);
-        return runWithProgress(withCheckpoints(study, options), { only: "pretraining" });
+        return runWithProgress(asAsked(study, options), { only: "pretraining" });
       }),
     );
 }
@@ -103,7 +108,10 @@ async function ofManifest(path: string, options: Options): Promise<Study> {
   return checkStudy(input as StudyInput);
 }
 
-async function ofStudy(path: string, { checkpointEvery: _, json: __, ...options }: Options): Promise<Study> {
+async function ofStudy(
+  path: string,
+  { checkpointEvery: _, ranks: __, json: ___, ...options }: Options,
+): Promise<Study> {
   const [misplaced] = Object.keys(options);
   if (misplaced !== undefined) {
     const flag = `--${misplaced.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
@@ -124,8 +132,10 @@ async function ofStudy(path: string, { checkpointEvery: _, json: __, ...options 
   );
 }
 
-const withCheckpoints = (study: Study, { checkpointEvery }: Options): Study =>
-  checkpointEvery === undefined ? study : { ...study, execution: { ...study.execution, checkpointEvery } };
+const asAsked = (study: Study, { checkpointEvery, ranks }: Options): Study => ({
+  ...study,
+  execution: { ...study.execution, ...given({ checkpointEvery, ranks }) },
+});
 
 /** Without what was not given, for which the defaults of a study stand. */
 const given = <T extends object>(options: T) =>

@@ -19,6 +19,7 @@ import {
 } from "../../models/weights.js";
 import { Network } from "../../native/network.js";
 import type { NetworkSpec } from "../../native/network-spec.js";
+import type { Ranks } from "../../native/ranks.js";
 import { deviceSeconds, peakMemory } from "../../native/runtime.js";
 import type { TrainerOptions } from "../../native/trainer.js";
 import type { CellResult, Cost, Retry } from "../../results/cell.js";
@@ -59,7 +60,12 @@ export interface CellJob {
 }
 
 export interface CellContext extends CellJob {
-  claim: CellClaim;
+  /** Null in a process that only trains along with the one that holds it. */
+  claim: CellClaim | null;
+  /** Where the state of the cell's training is kept. */
+  progress: string;
+  /** The processes that train the cell together; null where there is one. */
+  ranks: Ranks | null;
   signal: AbortSignal;
   tell(
     event: Extract<
@@ -143,7 +149,7 @@ export class CostMeter {
     return new CostMeter(await deviceSeconds(execution.device));
   }
 
-  async total({ study, threads }: CellJob, trained: Trained | null): Promise<Cost> {
+  async total({ study, threads, ranks }: CellContext, trained: Trained | null): Promise<Cost> {
     const { state, here } = trained ?? {
       state: { cost: nothingSpent(), retry: undefined },
       here: nothingSpent(),
@@ -162,6 +168,7 @@ export class CostMeter {
       epochEmbedded: state.cost.epochEmbedded,
       device,
       threads,
+      ...(ranks ? { ranks: ranks.ranks } : {}),
       ...(state.retry ? { retry: state.retry } : {}),
     };
   }
@@ -175,7 +182,7 @@ export class CostMeter {
 async function passGate(context: CellContext): Promise<void> {
   const { study, cell, cohort, signal } = context;
   const encoder = encoderOfCell(cell);
-  if (encoder === null || study.execution.gate === "off") return;
+  if (context.claim === null || encoder === null || study.execution.gate === "off") return;
   const { found, isNew } = await fidelityOf(encoder, {
     study,
     cohort,
@@ -190,9 +197,11 @@ async function passGate(context: CellContext): Promise<void> {
  * Works on a cell that belongs to a task: builds its network, trains what its comparator trains, tests the best epoch
  * on the test set, and writes the cell's folder. Every comparator of a model and a seed starts from the same drawn
  * weights, and sees the same cases in the same order with the same draws.
+ *
+ * A process that trains along with another is done once the training is: its metric is null.
  */
-export async function runTaskCell(context: CellContext): Promise<{ metric: MeasuredMetric }> {
-  const { study, cell, cohort, claim, signal } = context;
+export async function runTaskCell(context: CellContext): Promise<{ metric: MeasuredMetric | null }> {
+  const { study, cell, cohort, claim, ranks, signal } = context;
   const { device, output: folder } = study.execution;
   const spec = cell.network as NetworkSpec;
   const config = study.tasks.find(({ name }) => name === cell.task) as TaskConfig;
@@ -238,16 +247,15 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
   }[cell.trains];
   const basis = { ...context.basis, weights };
   const onDamage = onDamageOf(context);
-  const checkpoints = await CheckpointFolder.open(claim.progress, {
-    study: folder,
-    restsOn: basis,
-    onDamage,
-    changing: trainable === null ? undefined : [...trainable(), ...bufferNames(network)],
-  });
+  const changing = trainable === null ? undefined : [...trainable(), ...bufferNames(network)];
+  const checkpoints =
+    claim === null
+      ? new CheckpointFolder(context.progress, changing)
+      : await CheckpointFolder.open(context.progress, { study: folder, restsOn: basis, onDamage, changing });
   const features =
     cell.keptDraws === null
       ? null
-      : new FeatureStore(network, checkpoints.features, {
+      : new FeatureStore(network, featuresOf(checkpoints, ranks), {
           keepStages: task.shape.answers === "voxels",
           setAsideIn: folder,
           onDamage,
@@ -263,6 +271,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
       ? null
       : await train({
           network,
+          ranks,
           optimiser: {
             loss: task.loss(sets.train),
             weightDecay: training.weightDecay,
@@ -291,6 +300,7 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
           signal,
           ...listeners(context, task.metric),
         });
+  if (claim === null) return { metric: null };
   const state = trained?.state ?? null;
   if (state === null) context.tell({ kind: "cell-started", cell: labelOf(cell), epochs: 0, startEpoch: 0 });
   if (state?.best && state.best.epoch !== state.epoch) {
@@ -327,6 +337,10 @@ export async function runTaskCell(context: CellContext): Promise<{ metric: Measu
     },
   );
 }
+
+/** Ranks see other cases each: each keeps its own. */
+const featuresOf = ({ features }: CheckpointFolder, ranks: Ranks | null): string =>
+  ranks === null || ranks.rank === 0 ? features : join(features, `rank-${ranks.rank}`);
 
 /** The cases of batch `index` of `size`, going round and round. */
 const turnOf = <Item>(items: readonly Item[], index: number, size: number): Item[] =>

@@ -30,7 +30,7 @@ import { train } from "./train.js";
 
 /** Pretrains the encoder of a model by its method, and writes its weights into the cell's folder. */
 export async function runPretrainingCell(context: CellContext): Promise<{ metric: null }> {
-  const { study, cell, cohort, claim, signal } = context;
+  const { study, cell, cohort, claim, ranks, signal } = context;
   const { device, output: folder, checkpointEvery } = study.execution;
   const settings = study.models.find(({ name }) => name === cell.model)?.pretrain as PretrainSettings;
   const { network: spec } = cell;
@@ -74,15 +74,19 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
     ...recordMetadata(await recordOf(network, method.cases, sees.images, study.cohort.voxels)),
   };
   const basis = { ...context.basis, weights: null };
-  const checkpoints = await CheckpointFolder.open(claim.progress, {
-    study: folder,
-    restsOn: basis,
-    onDamage: onDamageOf(context),
-  });
+  const checkpoints =
+    claim === null
+      ? new CheckpointFolder(context.progress)
+      : await CheckpointFolder.open(context.progress, {
+          study: folder,
+          restsOn: basis,
+          onDamage: onDamageOf(context),
+        });
   const name = ["pretraining", cell.model, ...ofSeed];
   const told = listeners(context, null);
   const trained = await train({
     network,
+    ranks,
     ...(teacher ? { teacher } : {}),
     optimiser: {
       loss: method.loss,
@@ -117,6 +121,7 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
     },
   });
 
+  if (claim === null) return { metric: null };
   const { state } = trained;
   const parameters = parameterCount(network);
   await completeCell(claim, async (partial) => {

@@ -1,6 +1,7 @@
 import { TransferLimitsError, throwIfAborted } from "../../common/errors.js";
 import { randomStream, seedFor } from "../../common/random.js";
 import type { Network } from "../../native/network.js";
+import type { OwnPart, Ranks } from "../../native/ranks.js";
 import { deviceSeconds, peakMemory } from "../../native/runtime.js";
 import { Tensor } from "../../native/tensor.js";
 import {
@@ -37,6 +38,11 @@ export interface Training {
   network: Network;
   /** Of self-distillation. */
   teacher?: Network;
+  /**
+   * The processes that train together: each calls this with the same training, and takes its part of every batch. Only rank
+   * 0 validates and writes.
+   */
+  ranks?: Ranks | null;
   optimiser: TrainerOptions;
   schedule: TrainingSchedule;
   /** Cases of the training set. */
@@ -85,14 +91,17 @@ const stepsRead = 64;
  * the epoch, so that a training that was interrupted ends in the same bits as one that was not.
  */
 export async function train(training: Training): Promise<Trained> {
-  const { network, schedule, checkpoints, signal } = training;
+  const { network, schedule, checkpoints, signal, ranks = null } = training;
+  await ranks?.meet(network.device); // rank 0 has the folder of checkpoints in order
+  const leads = ranks === null || ranks.rank === 0;
   const resumed = await checkpoints.read();
   const state: TrainingState = resumed ?? { epoch: 0, best: null, curve: [], cost: nothingSpent() };
   state.retry ??= training.retry ?? undefined;
-  using trainer = await Trainer.create(
+  using trainer = await Trainer.createOfRanks(
     network,
     { ...training.optimiser, ...(state.retry ? { microBatch: state.retry.microBatch } : {}) },
     training.teacher,
+    ranks,
   );
   if (resumed) await checkpoints.restore(resumed, network, trainer);
   training.onStart(state.epoch);
@@ -112,7 +121,7 @@ export async function train(training: Training): Promise<Trained> {
       const epoch = state.epoch + 1;
       const trainingLoss = await trainEpoch(training, trainer, epoch);
       const due = epoch % schedule.validateEvery === 0 || epoch === schedule.epochs;
-      const metric = training.validate && due ? await training.validate() : null;
+      const metric = training.validate && due && leads ? await training.validate() : null;
       throwIfAborted(signal);
 
       state.epoch = epoch;
@@ -126,14 +135,17 @@ export async function train(training: Training): Promise<Trained> {
       if (isBest(state.best, metric, due, training.better)) state.best = { epoch, metric };
 
       const now = await spent();
-      state.cost.epochEmbedded.push(now.embedded - before.embedded);
+      // What ranks waited for each other counts: their devices were taken.
+      const own = [now.device - before.device, now.embedded - before.embedded];
+      const [device = 0, embedded = 0] = ranks ? await ranks.sum(own, network.device) : own;
+      state.cost.epochEmbedded.push(embedded);
       state.cost.epochSeconds.push((now.wall - before.wall) / 1000);
-      for (const total of [state.cost, here]) {
-        total.wallSeconds += (now.wall - before.wall) / 1000;
-        total.deviceSeconds += now.device - before.device;
-      }
+      for (const total of [state.cost, here]) total.wallSeconds += (now.wall - before.wall) / 1000;
+      state.cost.deviceSeconds += device;
+      here.deviceSeconds += own[0] as number;
       state.cost.peakMemoryBytes = Math.max(state.cost.peakMemoryBytes, peakMemory(network.device));
       before = now;
+      if (!leads) continue;
       await saving;
       await training.keep?.(epoch);
       const write = await checkpoints.take(state, network, trainer);
@@ -187,7 +199,7 @@ export function batchesOf(order: readonly number[], batchSize: number, smallest 
 
 /** One pass over the training set; the mean loss, each case weighing the same. */
 async function trainEpoch(training: Training, trainer: Trainer, epoch: number): Promise<number> {
-  const { schedule, random, signal } = training;
+  const { schedule, random, signal, ranks } = training;
   const indices = Array.from({ length: training.cases }, (_, index) => index);
   const order = randomStream(random.seed, ...random.name, "order", epoch).shuffle(indices);
   const batches = batchesOf(order, schedule.batchSize, training.smallestBatch);
@@ -200,13 +212,14 @@ async function trainEpoch(training: Training, trainer: Trainer, epoch: number): 
   const prepare = (step: number): Promise<AnyBatch> | undefined => {
     const cases = batches[step];
     const progress = ((epoch - 1) * steps + step) / (schedule.epochs * steps);
-    return cases && handled(training.batch(cases, epoch, progress));
+    return cases && handled(training.batch(ranks ? ranks.share(cases).cases : cases, epoch, progress));
   };
+  const partOf = (step: number) => ranks?.share(batches[step] as number[]).part;
   const step = async (batch: AnyBatch, index: number): Promise<void> => {
     try {
       const learningRate = learningRateAt(schedule, (epoch - 1) * steps + index, steps);
       const seed = seedFor(random.seed, ...random.name, "step", epoch, index);
-      unread.push({ index, reading: await takeStep(trainer, batch, { learningRate, seed }) });
+      unread.push({ index, reading: await takeStep(trainer, batch, { learningRate, seed }, partOf(index)) });
     } finally {
       disposeBatch(batch);
     }
@@ -253,10 +266,15 @@ async function trainEpoch(training: Training, trainer: Trainer, epoch: number): 
 }
 
 /** Its loss and its gradient's norm, on the device. */
-function takeStep(trainer: Trainer, batch: AnyBatch, how: StepSettings): Promise<Tensor> {
+function takeStep(
+  trainer: Trainer,
+  batch: AnyBatch,
+  how: StepSettings,
+  part: OwnPart | undefined,
+): Promise<Tensor> {
   if ("views" in batch) return trainer.enqueueDistillation(batch.views, { ...how, ...batch.schedule });
   const { input, target, ...known } = batch;
-  return trainer.enqueue(input, target, { ...how, ...known });
+  return trainer.enqueue(input, target, { ...how, ...known, ...(part ? { part } : {}) });
 }
 
 function disposeBatch(batch: AnyBatch): void {

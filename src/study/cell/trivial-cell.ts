@@ -5,6 +5,7 @@ import { betterOf, taskOf, trivialOf } from "../../tasks/index.js";
 import type { TrivialAnswer } from "../../tasks/trivial/trivial.js";
 import type { TaskConfig } from "../config/schema.js";
 import { type CellContext, CostMeter, labelOf } from "./cell.js";
+import type { CellClaim } from "./cell-claim.js";
 import { type Answerer, evaluateAnswers, type Presentation } from "./evaluate.js";
 import { type OpenSets, openSets, test, testMetricOf } from "./test-set.js";
 import { completeTestedCell } from "./tested-cell.js";
@@ -34,7 +35,7 @@ export async function runTrivialCell(given: CellContext): Promise<{ metric: Meas
   );
   // Awaited, for what testing gave lives until this function ends.
   return await completeTestedCell(
-    context.claim,
+    context.claim as CellClaim,
     cell,
     { ...sets, tested },
     {

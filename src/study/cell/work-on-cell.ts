@@ -4,12 +4,14 @@ import { holderInWords, LockWatch, lockTiming } from "../../common/lock.js";
 import type { MeasuredMetric } from "../../common/progress.js";
 import { isThere, type OnDamage } from "../../common/set-aside.js";
 import { codedError } from "../../common/system-errors.js";
+import type { Ranks } from "../../native/ranks.js";
 import type { CellFailure, Retry } from "../../results/cell.js";
 import { studyPaths } from "../../results/paths.js";
 import type { Study } from "../config/schema.js";
 import type { CellBasis } from "../plan/basis.js";
 import { smallerMicroBatch } from "../plan/micro-batch.js";
 import type { PlannedCell } from "../plan/plan.js";
+import { ranksOf } from "../plan/ranks.js";
 import { type CellContext, runTaskCell } from "./cell.js";
 import { CellClaim } from "./cell-claim.js";
 import {
@@ -43,6 +45,26 @@ export interface WorkOptions {
   tell: CellContext["tell"];
   /** Called once it is known how many threads an operation on the CPU has. */
   begin(study: Study, threads: number): void;
+  /** Starts those that train a cell together with this process. */
+  startRanks(start: RanksStart): Promise<StartedRanks>;
+}
+
+/** What processes that train a cell along with the one that holds it need to know beyond the study's folder. */
+export interface RanksStart {
+  id: string;
+  /** Of the cell on this process. */
+  device: string;
+  ranks: number;
+  /** Where the state of the cell's training is kept. */
+  progress: string;
+  retry: Retry | null;
+}
+
+/** Those that train together, this process being rank 0. */
+export interface StartedRanks extends AsyncDisposable {
+  ranks: Ranks;
+  /** Rejects with `RANK_DIED` as soon as one of the others has ended before its time, and says which and how. */
+  died: Promise<never>;
 }
 
 /**
@@ -68,7 +90,8 @@ export async function workOnCell(folder: string, id: string, options: WorkOption
     const retry = await retryAfter(folder, opened.study, opened.cell);
     if (retry === null) await removeFailure(folder, id);
     options.begin(opened.study, opened.threads);
-    return await work({ ...opened, retry, claim, tell, signal: AbortSignal.any([signal, claim.lock.lost]) });
+    const context = { ...opened, retry, claim, tell, signal: AbortSignal.any([signal, claim.lock.lost]) };
+    return await work({ ...context, progress: claim.progress, ranks: null }, claim, options);
   } catch (error) {
     if (claim?.lock.lost.aborted || isTakenOver(error))
       return { kind: "elsewhere", holder: "Another process" };
@@ -79,12 +102,24 @@ export async function workOnCell(folder: string, id: string, options: WorkOption
   }
 }
 
-async function work(context: CellContext): Promise<CellEnd> {
-  const { cell, claim, retry, signal } = context;
-  const run =
-    cell.kind === "pretraining" ? runPretrainingCell : cell.network === null ? runTrivialCell : runTaskCell;
+/** What is done for a cell of that kind. */
+export const workOf = (cell: PlannedCell) =>
+  cell.kind === "pretraining" ? runPretrainingCell : cell.network === null ? runTrivialCell : runTaskCell;
+
+async function work(context: CellContext, claim: CellClaim, options: WorkOptions): Promise<CellEnd> {
+  const { study, cell, retry, signal, progress } = context;
+  const run = workOf(cell);
   try {
-    const { metric } = await run(context);
+    const ranks = ranksOf(study, cell);
+    if (ranks === 1) return { kind: "done", ...(await run(context)) };
+    await using together = await options.startRanks({
+      ...{ id: cell.id, device: options.device },
+      ...{ ranks, progress, retry },
+    });
+    const result = run({ ...context, ranks: together.ranks });
+    // What the connection to one that ended says is less than what is known of its end.
+    result.catch(() => {});
+    const { metric } = await Promise.race([together.died, result.catch(afterDeath(together))]);
     return { kind: "done", metric };
   } catch (error) {
     if (signal.aborted || isTakenOver(error)) throw error;
@@ -199,6 +234,18 @@ async function firstLacking(
   }
   return null;
 }
+
+/** How long the end of a process may take to be known after its connections broke. */
+const patience = 10_000;
+
+/** Waits for the reason where a connection to another process broke; other errors are as they are. */
+const afterDeath =
+  ({ died }: StartedRanks) =>
+  async (error: unknown): Promise<never> => {
+    if (error instanceof TransferLimitsError && error.code === "RANK_DIED")
+      await Promise.race([died, sleep(patience, undefined, { ref: false })]);
+    throw error;
+  };
 
 /** Null for pretraining. */
 async function metricOf(folder: string, id: string): Promise<MeasuredMetric | null> {

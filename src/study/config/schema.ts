@@ -367,6 +367,11 @@ export const studySchema = section({
     /** Threads of each; null: the machine's cores divided among the jobs, kept when the study is continued. */
     threads: z.int().min(1).max(1024).nullable().default(null),
     /**
+     * Processes that train a cell together, each on its part of every batch; on GPUs each has its own: the cell's, and those
+     * that follow it. The same numbers up to rounding.
+     */
+    ranks: z.int().min(1).max(256).default(1),
+    /**
      * What training and validation compute products and convolutions in; parameters, gradients, losses and metrics, and
      * all of testing, are float32. Other than the rest of this section it changes the numbers.
      */

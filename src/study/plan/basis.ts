@@ -18,7 +18,7 @@ import { readingOf } from "./weights.js";
  * To be raised whenever the same study would give other numbers than before, in the last bit too: what was computed until
  * then is set aside, and computed anew.
  */
-const numbersVersion = 3;
+const numbersVersion = 4;
 
 /** What a cell rests on, as far as it is known before the cell is worked on. */
 export type CellBasis = Omit<Basis, "weights">;

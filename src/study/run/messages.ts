@@ -1,5 +1,6 @@
 import type { StudyEvent } from "../../common/progress.js";
-import type { CellEnd } from "../cell/work-on-cell.js";
+import type { JoinOptions } from "../../native/ranks.js";
+import type { CellEnd, RanksStart } from "../cell/work-on-cell.js";
 
 /** Which cell a worker works on: all else that it needs to know lies in the study's folder. */
 export interface CellPlace {
@@ -17,3 +18,12 @@ export type FromWorker =
   | { kind: "taken-up" }
   | { kind: "event"; event: StudyEvent }
   | { kind: "ended"; end: CellEnd; nativeSeconds: number; liveTensors: number };
+
+/** What a process that trains along with a worker is told. */
+export interface ToRank extends RanksStart {
+  folder: string;
+  join: JoinOptions;
+}
+
+/** What it tells: its last word. */
+export type FromRank = { kind: "done" } | { kind: "failed"; code: string; reason: string };

@@ -5,6 +5,7 @@ import { withCodedErrors } from "../../common/system-errors.js";
 import { labelOf } from "../cell/cell.js";
 import { openJob, readJob } from "../cell/job.js";
 import { checkDevices } from "../plan/devices.js";
+import { checkDevicesOfRanks, ranksOf } from "../plan/ranks.js";
 import { attemptCell } from "./attempt.js";
 import { WorkerPool } from "./worker-process.js";
 
@@ -47,6 +48,7 @@ export async function runCell(
     const place = device ?? job.device;
     checkDevices([place]);
     const { study, cell } = await openJob(folder, job, place);
+    checkDevicesOfRanks(ranksOf(study, cell), [place]);
     using own = shared === undefined ? new WorkerPool(job.threads, 1) : null;
     const workers = shared ?? (own as WorkerPool);
     const label = labelOf(cell);

@@ -34,6 +34,7 @@ import { DevicePool, onDevices, withDevices } from "../plan/devices.js";
 import { checkStudy } from "../plan/load.js";
 import { type PlannedCell, planStudy, type StudyPlan } from "../plan/plan.js";
 import { prepareStudyCohort } from "../plan/prepare.js";
+import { checkDevicesOfRanks } from "../plan/ranks.js";
 import { refuseUntestable } from "../plan/usable-cases.js";
 import { checkWeights } from "../plan/weights.js";
 import { attemptCell } from "./attempt.js";
@@ -87,7 +88,8 @@ export async function runStudy(study: Study | StudyInput, options: RunOptions = 
   }
   const sound = await checkStudy(study);
   const checked = worksOnNone ? onDevices(sound, options.devices) : withDevices(sound, options.devices);
-  const folder = checked.execution.output;
+  const { output: folder, ranks, devices = [] } = checked.execution;
+  if (!worksOnNone) checkDevicesOfRanks(ranks, devices);
   const liveBefore = Tensor.live;
   try {
     return await withCodedErrors(async () => {
@@ -269,7 +271,7 @@ async function settleThreads(
   before: Study | null,
   plan: StudyPlan,
 ): Promise<number> {
-  const share = Math.max(1, Math.floor(availableParallelism() / jobs));
+  const share = Math.max(1, Math.floor(availableParallelism() / (jobs * study.execution.ranks)));
   const known = study.execution.threads ?? before?.execution.threads;
   const threads = known ?? (await threadsOfCells(study.execution.output, plan)) ?? share;
   const settled: Study = { ...study, execution: { ...study.execution, threads } };

@@ -5,6 +5,7 @@
 import { buildInfo, nativeSeconds, setDeterministic, setThreads } from "../../native/runtime.js";
 import { Tensor } from "../../native/tensor.js";
 import { workOnCell } from "../cell/work-on-cell.js";
+import { launchRanks } from "./launch-ranks.js";
 import type { CellPlace, FromWorker, ToWorker } from "./messages.js";
 
 const controller = new AbortController();
@@ -22,6 +23,7 @@ async function work({ folder, id, device }: CellPlace): Promise<FromWorker> {
     device,
     signal: controller.signal,
     tell: (event) => void say({ kind: "event", event }),
+    startRanks: (start) => launchRanks(folder, start),
     begin: ({ execution }, threads) => {
       setThreads(threads);
       if (device !== "cpu") setDeterministic(execution.deterministic);

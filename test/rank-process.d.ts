@@ -1,0 +1,4 @@
+import type { Ranks } from "../dist/native/ranks.js";
+import type { Setting, Trained } from "./ranks-fixture.js";
+
+export function trainedOn(setting: Setting, ranks?: Ranks | null, device?: string): Promise<Trained>;
