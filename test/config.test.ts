@@ -84,7 +84,7 @@ describe("a study file", () => {
 
   it("resolves to itself once it is resolved", async () => {
     const study = await load(sound);
-    expect(await checkStudy(study, "/nowhere")).toEqual(study);
+    expect((await checkStudy(study, "/nowhere")).study).toEqual(study);
   });
 
   it("takes a task's own training settings over the study's", async () => {
@@ -119,7 +119,7 @@ describe("a study file", () => {
       },
       { strategies: ["direct"], diffusion: { samplingSteps: 50, training: { epochs: 7, batchSize: 3 } } },
     ]);
-    expect(await checkStudy(study)).toEqual(study);
+    expect((await checkStudy(study)).study).toEqual(study);
   });
 
   const cases: [name: string, text: string, ...parts: string[]][] = [

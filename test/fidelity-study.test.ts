@@ -8,6 +8,7 @@ import { Network } from "../dist/models/network.js";
 import type { EncoderChoice } from "../dist/models/specification.js";
 import { writeReport } from "../dist/report/index.js";
 import type { StudyInput } from "../dist/study/config/schema.js";
+import { checkStudy } from "../dist/study/plan/load.js";
 import { checkEncoders } from "../dist/study/run/check-encoders.js";
 import { runStudy } from "../dist/study/run/run.js";
 import { readResults, tinyStudy } from "./study-fixture.js";
@@ -102,13 +103,13 @@ describe("a study that pretrains its encoder", () => {
   }, 60_000);
 
   it("is looked at by the command check too, which takes what was measured before", async () => {
-    const [checked] = await checkEncoders(study("own"));
+    const [checked] = await checkEncoders(await checkStudy(study("own")));
     const { fidelity } = await readResults(join(folder, "own"));
     expect(checked).toEqual({
       ...{ encoder: "profound--pretraining", status: "checked", reason: null },
       found: fidelity?.[0],
     });
-    const [pending] = await checkEncoders(study("new"));
+    const [pending] = await checkEncoders(await checkStudy(study("new")));
     expect(pending).toMatchObject({ status: "pending", found: null });
   }, 60_000);
 

@@ -7,7 +7,7 @@ import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import type { StudyEvent } from "../dist/common/progress.js";
 import type { StudyResults } from "../dist/results/study.js";
 import type { StudyInput } from "../dist/study/config/schema.js";
-import { checkStudy, planStudy } from "../dist/study/plan/load.js";
+import { checkStudy } from "../dist/study/plan/load.js";
 import { plannedStates } from "../dist/study/run/cell-states.js";
 import { runStudy } from "../dist/study/run/run.js";
 import { cli } from "./cli-fixture.js";
@@ -210,7 +210,7 @@ describe("The plan of a study that was changed", () => {
     };
     const stated = async () => {
       const checked = await checkStudy(study("cases", changes));
-      const states = await plannedStates(checked, planStudy(checked));
+      const states = await plannedStates(checked);
       return new Set([...(states?.cells.values() ?? [])].map(stateInWords));
     };
     const others = join(folder, "others");

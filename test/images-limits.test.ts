@@ -128,8 +128,8 @@ describe("A small file that would become a large one", () => {
         } as StudyInput,
         folder,
       );
-    expect((await study({})).cohort.images).toEqual({ root: null, voxels: 2 ** 27, expansion: 200 });
-    expect((await study({ root: "..", voxels: 1000 })).cohort.images).toEqual({
+    expect((await study({})).study.cohort.images).toEqual({ root: null, voxels: 2 ** 27, expansion: 200 });
+    expect((await study({ root: "..", voxels: 1000 })).study.cohort.images).toEqual({
       root: join(folder, ".."),
       voxels: 1000,
       expansion: 200,

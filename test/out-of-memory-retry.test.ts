@@ -130,7 +130,7 @@ describe("a cell whose memory is exhausted", () => {
 
 describe("parts of a batch at a second try", () => {
   it("are of one case, where a network's batches have parts and more than one case", async () => {
-    const checked = await checkStudy(study("planned"));
+    const { study: checked } = await checkStudy(study("planned"));
     const parts = (
       task: string | null,
       change: (settings: { batchSize: number; microBatch: number | null }) => object,

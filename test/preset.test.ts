@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { comparators, paperTasks } from "../dist/common/vocabulary.js";
 import { resolveStudy } from "../dist/study/config/resolve.js";
-import { loadStudy } from "../dist/study/plan/load.js";
+import { checkStudy, loadStudy } from "../dist/study/plan/load.js";
 import { planStudy } from "../dist/study/plan/plan.js";
 import { previewCohorts } from "../dist/study/plan/preview.js";
 import { cli } from "./cli-fixture.js";
@@ -126,7 +126,7 @@ describe("the preset of the paper", () => {
       cohort: { manifest: join(folder, "promis.csv"), voxels: [64, 64, 32] },
       tasks: [{ kind: "super-resolution", training: { epochs: 3, learningRate: 1e-4 } }],
     });
-    expect(await previewCohorts(study)).toMatchObject([
+    expect(await previewCohorts(await checkStudy(study))).toMatchObject([
       { split: { train: 10, validation: 2, test: 5, unused: 723 }, missing: { length: 5 * 17 } },
     ]);
     expect(planStudy(study).cells.filter(({ kind }) => kind === "cell")).toHaveLength(10);

@@ -2,12 +2,13 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ManifestFiles } from "../dist/cohort/manifest-files.js";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { writeReport } from "../dist/report/index.js";
 import type { StudyResults } from "../dist/results/study.js";
 import { resolveStudy } from "../dist/study/config/resolve.js";
 import type { Study } from "../dist/study/config/schema.js";
-import { apartFrom, divideCohorts, pretrainingCohort } from "../dist/study/plan/prepare.js";
+import { apartFrom, divideCohorts, pretrainingCohort, readManifests } from "../dist/study/plan/divisions.js";
 import { runStudy } from "../dist/study/run/run.js";
 import { readResults, tinyStudy } from "./study-fixture.js";
 
@@ -124,12 +125,13 @@ describe("a study whose seeds vary", () => {
       return found.study;
     };
     const seenIn = async (of: Study) => {
-      const divisions = await divideCohorts(of);
+      const manifests = await readManifests(of, new ManifestFiles());
+      const divisions = divideCohorts(of, manifests);
       const settings = of.models[0]?.pretrain as never;
       const seen = await Promise.all(
         divisions.map(async (division) => {
           const cohorts = apartFrom(of, divisions, division);
-          const { cases } = await pretrainingCohort("profound", settings, cohorts, of.cohort);
+          const { cases } = await pretrainingCohort("profound", settings, cohorts, manifests);
           return cases.map(({ patient }) => patient).sort();
         }),
       );

@@ -27,13 +27,13 @@ async function cohortFolder(): Promise<string> {
 /** The scripts of a study by their names, with what was said of them; nothing is submitted. */
 async function scriptsOf(slurm: Slurm, output = "out", more: Partial<StudyInput> = {}) {
   const folder = await cohortFolder();
-  const study = await checkStudy(
+  const checked = await checkStudy(
     tinyStudy(folder, output, { ...more, execution: { ...more.execution, slurm } }),
   );
-  const submitted = await submitStudy(study, { dryRun: true });
+  const submitted = await submitStudy(checked, { dryRun: true });
   const at = submitted.folder as string;
   const text = (name: string) => readFileSync(join(at, name), "utf8");
-  return { submitted, at, text, folder, study };
+  return { submitted, at, text, folder, checked };
 }
 
 const faultsOf = (slurm: unknown): string => {
@@ -92,7 +92,7 @@ describe("The scripts of run --slurm", () => {
   });
 
   it("take one GPU and the threads of the study where nothing is said", async () => {
-    const { text, study } = await scriptsOf({}, "out", { execution: { device: "cuda", threads: 3 } });
+    const { text, checked } = await scriptsOf({}, "out", { execution: { device: "cuda", threads: 3 } });
     expect(optionsIn(text("cells-1.sh"))).toEqual(
       expect.arrayContaining(["--gres=gpu:1", "--cpus-per-task=3"]),
     );
@@ -101,7 +101,7 @@ describe("The scripts of run --slurm", () => {
     expect(onCpu("cells-1.sh")).not.toContain("gres");
     // Otherwise whichever machine prepares the study would say how many.
     expect(JSON.parse(readFileSync(join(at, "study.json"), "utf8")).execution.threads).toBe(6);
-    expect(study.execution.threads).toBe(3);
+    expect(checked.study.execution.threads).toBe(3);
   });
 
   it("warn a task two minutes before its end, or after two thirds of a short one", async () => {
@@ -144,11 +144,11 @@ describe("The scripts of run --slurm", () => {
   });
 
   it("are written anew in their place as long as none was submitted", async () => {
-    const { at, study } = await scriptsOf({});
-    const again = await submitStudy(study, { dryRun: true });
+    const { at, checked } = await scriptsOf({});
+    const again = await submitStudy(checked, { dryRun: true });
     expect(again.folder).toBe(at);
     writeFileSync(join(at, "submitted.tsv"), "");
-    expect((await submitStudy(study, { dryRun: true })).folder).not.toBe(at);
+    expect((await submitStudy(checked, { dryRun: true })).folder).not.toBe(at);
   });
 
   it("keep blanks, quotes, dollars and percent signs of the study's folder as they are", async () => {
@@ -161,8 +161,8 @@ describe("The scripts of run --slurm", () => {
       .trim()
       .split("\n");
     expect(words.at(-1)).toBe(at.replace(/\/slurm\/1$/, ""));
-    const study = await checkStudy(tinyStudy(await cohortFolder(), "back\\slash"));
-    await expect(submitStudy(study, { dryRun: true })).rejects.toMatchObject({
+    const checked = await checkStudy(tinyStudy(await cohortFolder(), "back\\slash"));
+    await expect(submitStudy(checked, { dryRun: true })).rejects.toMatchObject({
       code: "BAD_CONFIG",
       message: expect.stringContaining("without backslashes"),
     });

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ManifestFiles } from "../dist/cohort/manifest-files.js";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { comparators } from "../dist/common/vocabulary.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
@@ -10,7 +11,8 @@ import { summarise } from "../dist/report/summary.js";
 import type { StudyResults } from "../dist/results/study.js";
 import { resolveStudy } from "../dist/study/config/resolve.js";
 import type { Study, StudyInput } from "../dist/study/config/schema.js";
-import { faultsOfFiles } from "../dist/study/plan/check-files.js";
+import { checkFiles } from "../dist/study/plan/check-files.js";
+import { planStudy } from "../dist/study/plan/plan.js";
 import { runStudy } from "../dist/study/run/run.js";
 import { readResults, tinyStudy } from "./study-fixture.js";
 import { pyramidStages, scriptEncoder } from "./torchscript-fixture.js";
@@ -181,12 +183,14 @@ describe("a plan with a TorchScript encoder", () => {
       /none\.pt but there is none/,
     ],
   ])("refuses %s after trying the module once", async (_, encoder, message) => {
-    const resolved = planned(encoder(), ["pirads-classification"]) as { study: Study };
-    expect(await faultsOfFiles(resolved.study)).toEqual([
-      expect.objectContaining({
-        path: ["models", 0, "encoder"],
-        message: expect.stringMatching(message),
-      }),
-    ]);
+    const { study } = planned(encoder(), ["pirads-classification"]) as { study: Study };
+    expect(await checkFiles(study, planStudy(study), new ManifestFiles())).toEqual({
+      faults: [
+        expect.objectContaining({
+          path: ["models", 0, "encoder"],
+          message: expect.stringMatching(message),
+        }),
+      ],
+    });
   });
 });

@@ -78,7 +78,7 @@ describe("each specialised model, trained by a study", () => {
         output: join(folder, input.name),
         cache: join(folder, "cache"),
       };
-      const study = await checkStudy({ ...input, execution });
+      const { study } = await checkStudy({ ...input, execution });
       const results = await runStudy(study);
       expect(results.complete).toBe(true);
       trained.push({ study, results });

@@ -1,5 +1,5 @@
 import type { StudyResults } from "../results/study.js";
-import type { Study } from "../study/config/schema.js";
+import type { CheckedStudy } from "../study/plan/checked-study.js";
 import type { RunOptions } from "../study/run/run.js";
 import type { Answer } from "./answer.js";
 import { abortOnInterrupt } from "./interrupt.js";
@@ -9,21 +9,21 @@ import { studySummary } from "./study-summary.js";
 
 /** Runs a study with progress on stderr, stopping cleanly at Ctrl-C, and writes its report. */
 export async function runWithProgress(
-  study: Study,
+  checked: CheckedStudy,
   options: Pick<RunOptions, "only" | "jobs" | "devices"> = {},
 ): Promise<Answer> {
-  const { runStudy } = await import("../study/run/run.js");
+  const { runChecked } = await import("../study/run/run.js");
   const { writeReport } = await import("../report/index.js");
   const { signal, dispose } = abortOnInterrupt();
   const view = createProgressView(process.stderr);
   let results: StudyResults;
   try {
-    results = await runStudy(study, { ...options, signal, onProgress: view.show });
+    results = await runChecked(checked, { ...options, signal, onProgress: view.show });
   } finally {
     view.close();
     dispose();
   }
-  const folder = study.execution.output;
+  const folder = checked.study.execution.output;
   const parts = results.learningCurves?.cells ?? [];
   const failed = [...results.cells, ...parts, ...results.pretraining].some(
     ({ status }) => status === "failed",

@@ -1,13 +1,15 @@
 import { ownCommand } from "../common/own-commands.js";
 import type { SubmittedJob, SubmittedStudy } from "../slurm/submit.js";
 import type { Study } from "../study/config/schema.js";
+import type { CheckedStudy } from "../study/plan/checked-study.js";
 import type { Answer } from "./answer.js";
 import { count, printable, table } from "./format.js";
 
 /** Submits a study to Slurm, or writes its scripts, and says what was done. */
-export async function submitWithSummary(study: Study, dryRun: boolean): Promise<Answer> {
+export async function submitWithSummary(checked: CheckedStudy, dryRun: boolean): Promise<Answer> {
   const { submitStudy } = await import("../slurm/submit.js");
-  const submitted = await submitStudy(study, { dryRun });
+  const submitted = await submitStudy(checked, { dryRun });
+  const { study } = checked;
   const { output } = study.execution;
   return { value: { output, dryRun, ...submitted }, text: summaryOf(study, submitted, dryRun) };
 }

@@ -3,7 +3,7 @@ import { CsvError } from "csv-parse";
 import { parse } from "csv-parse/sync";
 import { z } from "zod";
 import { describe, messageOf, TransferLimitsError } from "../common/errors.js";
-import { readRegularFile, readRegularFileSync } from "../common/regular-file.js";
+import { readRegularFile } from "../common/regular-file.js";
 import {
   type CaseLabels,
   type CohortColumns,
@@ -105,7 +105,17 @@ export async function readManifest(
   ofCohort: CohortColumns = prostateColumns,
 ): Promise<Manifest> {
   const file = resolve(path);
-  const [header, ...rows] = parseRecords(file, await readText(file, limits.bytes), limits.cases);
+  return parseManifest(file, await readBytes(file, limits.bytes), limits, ofCohort);
+}
+
+/** The same of what a file holds. @param file its absolute path */
+export function parseManifest(
+  file: string,
+  bytes: Uint8Array,
+  limits: Readonly<ManifestLimits> = defaultManifestLimits,
+  ofCohort: CohortColumns = prostateColumns,
+): Manifest {
+  const [header, ...rows] = parseRecords(file, textOf(file, bytes), limits.cases);
   if (header === undefined)
     throw badManifest(file, ["it is empty: expected a line of column names, then a line a case"]);
   const columns = header.fields;
@@ -147,20 +157,10 @@ export async function readManifest(
   return { path: file, columns, cases };
 }
 
-/** Columns that have a value in any line of a manifest; null where it cannot be read as a table. */
-export function filledColumns(
-  path: string,
-  limits: Readonly<ManifestLimits> = defaultManifestLimits,
-): string[] | null {
-  try {
-    const text = readRegularFileSync(path, limits.bytes).toString("utf8");
-    const [header, ...rows] = parseRecords(path, text, limits.cases);
-    return (header?.fields ?? []).filter((_, index) =>
-      rows.some(({ fields }) => (fields[index] ?? "") !== ""),
-    );
-  } catch {
-    return null;
-  }
+/** Columns that have a value in any line of a manifest. @throws `BAD_MANIFEST` where its text is no table */
+export function filledColumns(file: string, text: string): string[] {
+  const [header, ...rows] = parseRecords(file, text, defaultManifestLimits.cases);
+  return (header?.fields ?? []).filter((_, index) => rows.some(({ fields }) => (fields[index] ?? "") !== ""));
 }
 
 /** The first of any number of faults, and how many there are: a file of a million wrong lines has as many. */
@@ -190,13 +190,15 @@ function refuse(path: string, found: readonly string[]): void {
   if (faults.count > 0) throw badManifest(path, faults.listed());
 }
 
-async function readText(path: string, mostBytes: number): Promise<string> {
-  let bytes: Buffer;
+async function readBytes(path: string, mostBytes: number): Promise<Buffer> {
   try {
-    bytes = await readRegularFile(path, mostBytes, raised("bytes"));
+    return await readRegularFile(path, mostBytes, raised("bytes"));
   } catch (error) {
     throw badManifest(path, [`it cannot be read: ${messageOf(error)}`], error);
   }
+}
+
+function textOf(path: string, bytes: Uint8Array): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (error) {

@@ -10,7 +10,8 @@ import { openJob, readJob } from "../study/cell/job.js";
 import type { Study } from "../study/config/schema.js";
 import { digest } from "../study/plan/basis.js";
 import { comparable } from "../study/plan/changes.js";
-import { type PlannedCell, planStudy } from "../study/plan/plan.js";
+import { type CheckedStudy, withExecution } from "../study/plan/checked-study.js";
+import type { PlannedCell } from "../study/plan/plan.js";
 import { plannedStates } from "../study/run/cell-states.js";
 import { removeAttempts } from "./attempts.js";
 import { refuseFolder, refuseUnreadable } from "./checks.js";
@@ -72,11 +73,12 @@ export interface SubmittedStudy {
  * @throws `SLURM`, `BAD_CONFIG`; `BUSY` where another process submits
  */
 export async function submitStudy(
-  asked: Study,
+  asked: CheckedStudy,
   { dryRun = false }: { dryRun?: boolean } = {},
 ): Promise<SubmittedStudy> {
-  refuseFolder(asked.execution.output);
-  const paths = slurmPaths(asked.execution.output);
+  const { output } = asked.study.execution;
+  refuseFolder(output);
+  const paths = slurmPaths(output);
   await mkdir(paths.all, { recursive: true });
   const work = async () => new Submitting(await withThreads(asked), dryRun).submit();
   return whileLocked(paths.lock, work, { what: paths.all });
@@ -93,17 +95,20 @@ interface Known {
 class Submitting {
   readonly #folder: string;
   readonly #prefix: string;
+  private readonly study: Study;
 
   constructor(
-    private readonly study: Study,
+    private readonly checked: CheckedStudy,
     private readonly dryRun: boolean,
   ) {
+    const { study } = checked;
+    this.study = study;
     this.#folder = study.execution.output;
     this.#prefix = jobPrefix(study.name, this.#folder);
   }
 
   async submit(): Promise<SubmittedStudy> {
-    const { cells } = planStudy(this.study);
+    const { cells } = this.checked.plan;
     const known = await this.#askCluster();
     const live = cellsUnderWay(known.queue, known.earlier);
     const done = await this.#done();
@@ -210,8 +215,8 @@ class Submitting {
   /** Cells that are finished, and rest on what the study is now; without LibTorch here, that they are finished. */
   async #done(): Promise<Set<string>> {
     const paths = studyPaths(this.#folder);
-    const plan = planStudy(this.study);
-    const states = await plannedStates(this.study, plan);
+    const { plan } = this.checked;
+    const states = await plannedStates(this.checked);
     const done = new Set<string>();
     for (const { id } of plan.cells)
       if (states === null ? await isThere(paths.cell(id)) : states.cells.get(id)?.kind === "kept")
@@ -260,7 +265,7 @@ class Submitting {
   /** Seconds that cells which are done took a unit of cost; null where none says. */
   async #pace(done: ReadonlySet<string>): Promise<number | null> {
     let [seconds, cost] = [0, 0];
-    for (const cell of planStudy(this.study).cells) {
+    for (const cell of this.checked.plan.cells) {
       if (!done.has(cell.id) || cell.cost === 0) continue;
       const read = cell.kind === "pretraining" ? readPretraining : readCell;
       const result = await read(this.#folder, cell.id).catch(() => null);
@@ -387,15 +392,15 @@ function cellsUnderWay(queue: readonly QueuedTask[], earlier: Submission[]): Map
 }
 
 /** The numbers of threads on which last bits depend must not be those of whichever machine prepares the study. */
-async function withThreads(study: Study): Promise<Study> {
-  const { execution } = study;
+async function withThreads(checked: CheckedStudy): Promise<CheckedStudy> {
+  const { execution } = checked.study;
   const found = await readSealedJson<{ execution?: { threads?: unknown } }>(
     studyPaths(execution.output).resolved,
   );
   const before = found.state === "sound" ? found.value.execution?.threads : undefined;
   const threads =
     execution.threads ?? (typeof before === "number" ? before : null) ?? execution.slurm.cpus ?? usualThreads;
-  return { ...study, execution: { ...execution, threads } };
+  return withExecution(checked, { threads });
 }
 
 const usualThreads = 4;

@@ -13,8 +13,8 @@ export function addCollect(program: Command): void {
     .addHelpText("after", examples("collect study.yaml"))
     .action((path: string, options: { json?: boolean }) =>
       answer(options, async () => {
-        const { loadStudy } = await import("../../study/plan/load.js");
-        return runWithProgress(await loadStudy(path), { only: "collection" });
+        const { loadChecked } = await import("../../study/plan/load.js");
+        return runWithProgress(await loadChecked(path), { only: "collection" });
       }),
     );
 }

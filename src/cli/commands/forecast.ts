@@ -26,13 +26,13 @@ export function addForecast(program: Command): void {
     .addHelpText("after", examples("forecast study.yaml"))
     .action((path: string, { devices, ...options }: Options) =>
       answer(options, async () => {
-        const { loadStudy } = await import("../../study/plan/load.js");
-        const { forecastStudy } = await import("../../study/run/forecast.js");
-        const study = await loadStudy(path);
+        const { loadChecked } = await import("../../study/plan/load.js");
+        const { forecastChecked } = await import("../../study/run/forecast.js");
+        const study = await loadChecked(path);
         const { signal, dispose } = abortOnInterrupt();
         const view = createProgressView(process.stderr);
         try {
-          const value = await forecastStudy(study, {
+          const value = await forecastChecked(study, {
             signal,
             devices,
             onProgress: view.show,

@@ -39,19 +39,18 @@ export function addPlan(program: Command): void {
     .addHelpText("after", examples("plan study.yaml", "plan study.yaml --earlier earlier-results"))
     .action((path: string, { probe: probing, devices, earlier, ...options }: Options) =>
       answer(options, async () => {
-        const { loadStudy } = await import("../../study/plan/load.js");
-        const { planStudy } = await import("../../study/plan/plan.js");
+        const { loadChecked } = await import("../../study/plan/load.js");
         const { previewCohorts } = await import("../../study/plan/preview.js");
         const { memoryWith, withDevices } = await import("../../study/plan/devices.js");
-        const loaded = await loadStudy(path);
+        const loaded = await loadChecked(path);
         // A study's own devices may be another machine's; those that are named here are meant here.
-        const study = devices === undefined ? loaded : withDevices(loaded, devices);
-        const plan = planStudy(study);
+        const checked = devices === undefined ? loaded : withDevices(loaded, devices);
+        const { study, plan } = checked;
         const { refuseTooLarge, totalMemoryOf } = await import("../../study/plan/check-memory.js");
         refuseTooLarge(study, plan.cells);
         const { varies } = await import("../../study/config/seeds.js");
         const { planWarnings } = await import("../../study/plan/plan-warnings.js");
-        const cohorts = await previewCohorts(study);
+        const cohorts = await previewCohorts(checked);
         const { openClaims, plannedClaims } = await import("../../statistics/planned-claims.js");
         const before = earlier === undefined ? [] : await claimsOf(earlier, study);
         const claims = plannedClaims(study, plan, cohorts, before);
@@ -64,7 +63,7 @@ export function addPlan(program: Command): void {
         const fidelity = await plannedFidelity(study, plan);
         const warnings = planWarnings(study, plan, probe && totalSeconds(probe) / 3600);
         const { plannedStates } = await import("../../study/run/cell-states.js");
-        const states = await plannedStates(study, plan);
+        const states = await plannedStates(checked);
         const inFolder = states === null ? [] : folderLines(states, study.execution.output);
         const stateOf = (id: string) => states?.cells.get(id) as CellState;
         const total = plan.cells.reduce((sum, { cost }) => sum + cost, 0);

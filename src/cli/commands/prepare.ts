@@ -15,26 +15,26 @@ export function addPrepare(program: Command): void {
     .addHelpText("after", examples("prepare study.yaml"))
     .action((path: string, { devices, ...options }: { devices?: string[]; json?: boolean }) =>
       answer(options, async () => {
-        const { loadStudy } = await import("../../study/plan/load.js");
-        const { planStudy } = await import("../../study/plan/plan.js");
+        const { loadChecked } = await import("../../study/plan/load.js");
         const { onDevices, withDevices } = await import("../../study/plan/devices.js");
-        const { runStudy } = await import("../../study/run/run.js");
+        const { runChecked } = await import("../../study/run/run.js");
         const { abortOnInterrupt } = await import("../interrupt.js");
         const { createProgressView } = await import("../progress-view.js");
         const { plannedCells } = await import("../planned-cells.js");
         // A study's own devices may be another machine's.
-        const loaded = await loadStudy(path);
-        const study = devices === undefined ? onDevices(loaded) : withDevices(loaded, devices);
+        const loaded = await loadChecked(path);
+        const checked = devices === undefined ? onDevices(loaded) : withDevices(loaded, devices);
         const { signal, dispose } = abortOnInterrupt();
         const view = createProgressView(process.stderr);
         try {
-          await runStudy(study, { only: "preparation", signal, onProgress: view.show });
+          await runChecked(checked, { only: "preparation", signal, onProgress: view.show });
         } finally {
           view.close();
           dispose();
         }
+        const { study, plan } = checked;
         const { output } = study.execution;
-        const cells = plannedCells(planStudy(study).cells, output, null);
+        const cells = plannedCells(plan.cells, output, null);
         return {
           value: { output, cells },
           text: [

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { TransferLimitsError } from "../../common/errors.js";
-import type { Study, StudyInput } from "../../study/config/schema.js";
+import type { StudyInput } from "../../study/config/schema.js";
+import type { CheckedStudy } from "../../study/plan/checked-study.js";
 import { answer } from "../answer.js";
 import { examples } from "../examples.js";
 import { positiveNumber, voxelCounts, wholeNumber } from "../numbers.js";
@@ -76,16 +77,20 @@ export function addPretrain(program: Command): void {
     .action((path: string, options: Options) =>
       answer(options, async () => {
         const study = /\.csv$/i.test(path) ? await ofManifest(path, options) : await ofStudy(path, options);
-        return runWithProgress(asAsked(study, options), { only: "pretraining" });
+        const { withExecution } = await import("../../study/plan/checked-study.js");
+        const { checkpointEvery, ranks } = options;
+        const asked = withExecution(study, given({ checkpointEvery, ranks }));
+        return runWithProgress(asked, { only: "pretraining" });
       }),
     );
 }
 
 /** A study that pretrains one encoder on every case of a manifest, and does nothing else. */
-async function ofManifest(path: string, options: Options): Promise<Study> {
-  const { readManifest } = await import("../../cohort/manifest.js");
+async function ofManifest(path: string, options: Options): Promise<CheckedStudy> {
+  const { ManifestFiles } = await import("../../cohort/manifest-files.js");
   const { checkStudy } = await import("../../study/plan/load.js");
-  const { cases } = await readManifest(path);
+  const files = new ManifestFiles();
+  const { cases } = await files.read(path);
   const {
     encoder = "profound-tiny",
     name = "encoder",
@@ -105,13 +110,13 @@ async function ofManifest(path: string, options: Options): Promise<Study> {
     tasks: [],
     execution: { output: out, ...given({ device, threads, cache }) },
   };
-  return checkStudy(input as StudyInput);
+  return checkStudy(input as StudyInput, process.cwd(), files);
 }
 
 async function ofStudy(
   path: string,
   { checkpointEvery: _, ranks: __, json: ___, ...options }: Options,
-): Promise<Study> {
+): Promise<CheckedStudy> {
   const [misplaced] = Object.keys(options);
   if (misplaced !== undefined) {
     const flag = `--${misplaced.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
@@ -121,21 +126,15 @@ async function ofStudy(
         "so that `run` goes on from the same pretraining. Its validation and test patients are left out in any case",
     );
   }
-  const { loadStudy } = await import("../../study/plan/load.js");
-  const { planStudy } = await import("../../study/plan/plan.js");
-  const study = await loadStudy(path);
-  if (planStudy(study).cells.some(({ kind }) => kind === "pretraining")) return study;
+  const { loadChecked } = await import("../../study/plan/load.js");
+  const checked = await loadChecked(path);
+  if (checked.plan.cells.some(({ kind }) => kind === "pretraining")) return checked;
   throw new TransferLimitsError(
     "BAD_CONFIG",
     `Expected a model with "pretrain" in ${path}, and a comparator that starts from it (fine-tuned or pretrained), but ` +
       "found none: there is nothing to pretrain.",
   );
 }
-
-const asAsked = (study: Study, { checkpointEvery, ranks }: Options): Study => ({
-  ...study,
-  execution: { ...study.execution, ...given({ checkpointEvery, ranks }) },
-});
 
 /** Without what was not given, for which the defaults of a study stand. */
 const given = <T extends object>(options: T) =>

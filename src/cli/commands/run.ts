@@ -26,19 +26,18 @@ export function addRun(program: Command): void {
     .addHelpText("after", examples("run study.yaml", "run study.yaml --slurm --dry-run"))
     .action((path: string, { jobs, devices, slurm, dryRun, ...options }: Options) =>
       answer(options, async () => {
-        const { loadStudy } = await import("../../study/plan/load.js");
-        const { planStudy } = await import("../../study/plan/plan.js");
+        const { loadChecked } = await import("../../study/plan/load.js");
         const { planWarnings } = await import("../../study/plan/plan-warnings.js");
         const { onDevices, withDevices } = await import("../../study/plan/devices.js");
-        const loaded = await loadStudy(path);
-        const onSlurm = slurm ?? loaded.execution.engine === "slurm";
+        const loaded = await loadChecked(path);
+        const onSlurm = slurm ?? loaded.study.execution.engine === "slurm";
         refuseTogether({ jobs, devices, dryRun }, onSlurm);
-        const study = onSlurm ? onDevices(loaded) : withDevices(loaded, devices);
-        for (const warning of onSlurm ? [] : planWarnings(study, planStudy(study), null))
+        const checked = onSlurm ? onDevices(loaded) : withDevices(loaded, devices);
+        for (const warning of onSlurm ? [] : planWarnings(checked.study, checked.plan, null))
           process.stderr.write(`warning: ${printable(warning)}\n`);
-        if (!onSlurm) return runWithProgress(study, jobs === undefined ? {} : { jobs });
+        if (!onSlurm) return runWithProgress(checked, jobs === undefined ? {} : { jobs });
         const { submitWithSummary } = await import("../submit-summary.js");
-        return submitWithSummary(study, dryRun ?? false);
+        return submitWithSummary(checked, dryRun ?? false);
       }),
     );
 }

@@ -1,10 +1,9 @@
 import { realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
-import { defaultManifestLimits } from "../../cohort/manifest.js";
+import type { ManifestFiles } from "../../cohort/manifest-files.js";
 import { splitSchema } from "../../cohort/schema.js";
 import { describe } from "../../common/errors.js";
-import { readRegularFileSync } from "../../common/regular-file.js";
 import { type Fault, faultsOf, section, suggestion } from "../../common/validation.js";
 import { comparators, paperTasks } from "../../common/vocabulary.js";
 import { profoundTasksSchema, profoundTasksStudy } from "./profound-tasks.js";
@@ -64,9 +63,9 @@ function paper({ manifests, weights, fewShotSplit: split = fewShotSplit }: Paper
 type Expanded = { study: StudyInput } | { faults: Fault[] };
 
 /** The paper's, from what a study file says of it. */
-function paperStudy(said: PaperInput, base: string): Expanded {
+function paperStudy(said: PaperInput, base: string, files: ManifestFiles): Expanded {
   const { promis, fewShot } = said.manifests;
-  if (fewShot === null || !sameManifest(resolve(base, promis), resolve(base, fewShot)))
+  if (fewShot === null || !sameManifest(resolve(base, promis), resolve(base, fewShot), files))
     return { study: paper(said) };
   const message =
     `expected the manifest of another cohort than promis has, but received the same, ${describe(fewShot)}: the preset ` +
@@ -77,12 +76,12 @@ function paperStudy(said: PaperInput, base: string): Expanded {
 
 const presetOf = <Schema extends z.ZodObject>(
   schema: Schema,
-  study: (said: z.output<Schema>, base: string) => Expanded,
+  study: (said: z.output<Schema>, base: string, files: ManifestFiles) => Expanded,
 ) => ({
   fields: Object.keys(schema.shape),
-  expand: (own: unknown, base: string): Expanded => {
+  expand: (own: unknown, base: string, files: ManifestFiles): Expanded => {
     const parsed = schema.safeParse(own);
-    return parsed.success ? study(parsed.data, base) : { faults: faultsOf(parsed.error, own) };
+    return parsed.success ? study(parsed.data, base, files) : { faults: faultsOf(parsed.error, own) };
   },
 });
 
@@ -96,7 +95,11 @@ const presetNames = Object.keys(presets) as (keyof typeof presets)[];
  * A study file that names a preset becomes the study that the preset stands for, with what else the file says in
  * place of the preset's: sections are merged field by field, lists are replaced. Any other input stays as it is.
  */
-export function expandPreset(input: unknown, base: string): { input: unknown } | { faults: Fault[] } {
+export function expandPreset(
+  input: unknown,
+  base: string,
+  files: ManifestFiles,
+): { input: unknown } | { faults: Fault[] } {
   if (!isRecord(input) || input.preset === undefined) return { input };
   const { preset, ...said } = input;
   const name = presetNames.find((known) => known === preset);
@@ -109,7 +112,7 @@ export function expandPreset(input: unknown, base: string): { input: unknown } |
   const [own, changes] = [true, false].map((ofPreset) =>
     Object.fromEntries(Object.entries(said).filter(([field]) => fields.includes(field) === ofPreset)),
   ) as [Record<string, unknown>, Record<string, unknown>];
-  const expanded = expand(own, base);
+  const expanded = expand(own, base, files);
   if ("faults" in expanded) return expanded;
   const { leftOut, ...study } = expanded.study;
   // Whoever lists the tasks leaves nothing out.
@@ -118,12 +121,11 @@ export function expandPreset(input: unknown, base: string): { input: unknown } |
 }
 
 /** Whether two paths lead to one file, or to two of the same contents. */
-function sameManifest(one: string, other: string): boolean {
+function sameManifest(one: string, other: string, files: ManifestFiles): boolean {
   if (one === other) return true;
   try {
     if (realpathSync(one) === realpathSync(other)) return true;
-    const bytes = (path: string) => readRegularFileSync(path, defaultManifestLimits.bytes);
-    return bytes(one).equals(bytes(other));
+    return files.bytes(one).equals(files.bytes(other));
   } catch {
     return false; // whatever is wrong with a file, reading it as a manifest says so
   }

@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { z } from "zod";
-import { filledColumns } from "../../cohort/manifest.js";
+import type { ManifestFiles } from "../../cohort/manifest-files.js";
 import { type Need, unmetNeed } from "../../cohort/needs.js";
 import { columnsOf, columnsSchema } from "../../cohort/own-columns.js";
 import { type Fault, section } from "../../common/validation.js";
@@ -101,8 +101,9 @@ function columnsFor(task: TaskInput): Need[] {
 export function profoundTasksStudy(
   { manifest, weights }: z.output<typeof profoundTasksSchema>,
   base: string,
+  files: ManifestFiles,
 ): { study: StudyInput } | { faults: Fault[] } {
-  const there = filledColumns(resolve(base, manifest));
+  const there = files.filledColumns(resolve(base, manifest));
   const left: { task: string; reason: string }[] = [];
   const tasks: TaskInput[] = [];
   for (const task of profoundTasks) {

@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import { ManifestFiles } from "../../cohort/manifest-files.js";
 import { columnsOf, normalisationOf } from "../../cohort/own-columns.js";
 import { prostateColumns } from "../../cohort/presets/prostate.js";
 import { completeCohort } from "../../cohort/schema.js";
@@ -39,16 +40,17 @@ import { smallestBatchOf } from "./smallest-batch.js";
  * returns resolves to itself.
  */
 export function resolveStudy(input: unknown, base: string): { study: Study } | { faults: Fault[] } {
-  const found = resolveSaid(input, base);
+  const found = resolveSaid(input, base, new ManifestFiles());
   return "faults" in found ? found : { study: found.study };
 }
 
-/** The same with what was said: the study before its defaults, with what a preset says. */
+/** The same with what was said: the study before its defaults, with what a preset says, which may look into manifests. */
 export function resolveSaid(
   input: unknown,
   base: string,
+  files: ManifestFiles,
 ): { study: Study; said: StudyConfig } | { faults: Fault[] } {
-  const expanded = expandPreset(input, base);
+  const expanded = expandPreset(input, base, files);
   if ("faults" in expanded) return expanded;
   const parsed = studySchema.safeParse(expanded.input);
   if (!parsed.success) return { faults: faultsOf(parsed.error, expanded.input) };

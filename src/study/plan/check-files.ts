@@ -1,5 +1,6 @@
 import { readExclusionList } from "../../cohort/exclusion-list.js";
 import { caseFacts } from "../../cohort/manifest.js";
+import type { ManifestFiles } from "../../cohort/manifest-files.js";
 import type { CaseFacts } from "../../cohort/needs.js";
 import { columnsOf } from "../../cohort/own-columns.js";
 import { makeSplits } from "../../cohort/splits.js";
@@ -17,50 +18,56 @@ import { Network } from "../../native/network.js";
 import { Tensor } from "../../native/tensor.js";
 import { strategiesOf, taskOf } from "../../tasks/index.js";
 import type { Study } from "../config/schema.js";
-import { exposureOf, leak } from "./exposure.js";
-import { type PlannedCell, planStudy } from "./plan.js";
+import type { CheckedStudy } from "./checked-study.js";
 import {
   apartFrom,
   type DividedCohort,
   type DividedCohorts,
   divideCohorts,
   judgedOn,
+  type Manifests,
+  manifestOf,
   pretrainingCohort,
-  readCohortManifest,
+  readManifests,
   type SeedDivision,
-} from "./prepare.js";
+} from "./divisions.js";
+import { exposureOf, leak } from "./exposure.js";
+import type { PlannedCell, StudyPlan } from "./plan.js";
 import { leastCases, neverMet, tooFewCases } from "./usable-cases.js";
 import { readingOf } from "./weights.js";
 
 type Report = (path: PropertyKey[], message: string) => void;
 
 /**
- * What is wrong with the files that a sound study points at: manifests and how they are divided, columns that tasks and
+ * Looks at the files that a sound study points at, and says what is wrong with them: manifests and how they are divided, columns that tasks and
  * pretraining need, files of weights, whether they fit their encoder and whose images they saw. No image is opened, and no
  * tensor is loaded, but for an encoder that is a trusted module, which is run once: whatever can be known before any work is said here, to `plan` as to `run`.
  *
  * @throws `BAD_MANIFEST`, `DISK_FULL`, and `BAD_CONFIG` for a list of patients that cannot be read
  */
-export async function faultsOfFiles(study: Study): Promise<Fault[]> {
+export async function checkFiles(
+  study: Study,
+  plan: StudyPlan,
+  files: ManifestFiles,
+): Promise<CheckedStudy | { faults: Fault[] }> {
   const faults: Fault[] = [];
   const fault: Report = (path, message) => faults.push({ path, message, unknownKey: null });
-  await checkSplits(study, fault);
+  const manifests = await readManifests(study, files);
+  checkSplits(study, manifests, fault);
   await checkPresent(study, fault);
   await checkFolders(study, fault);
-  if (faults.length > 0) return faults;
-  const divisions = await divideCohorts(study);
-  await checkLeaks(
-    study,
-    divisions.flatMap(({ cohorts }) => cohorts),
-    fault,
-  );
+  if (faults.length > 0) return { faults };
+  const divisions = divideCohorts(study, manifests);
+  const exposure = await exposureOf(study, judgedOn(divisions.flatMap(({ cohorts }) => cohorts)));
+  checkLeaks(study, exposure, fault);
+  const checked: CheckedStudy = { study, plan, manifests, divisions, exposure };
   const once = withoutRepetition(fault);
   for (const division of divisions) {
-    checkTasks(study, division, once);
-    await checkPretraining(study, apartFrom(study, divisions, division), once);
+    checkTasks(checked, division, once);
+    await checkPretraining(checked, apartFrom(study, divisions, division), once);
   }
-  await checkFit(study, fault);
-  return faults;
+  await checkFit(checked, fault);
+  return faults.length > 0 ? { faults } : checked;
 }
 
 /** Tells what is wrong with one division of the patients, and not again with each other. */
@@ -73,25 +80,24 @@ function withoutRepetition(fault: Report): Report {
   };
 }
 
-async function checkSplits(study: Study, fault: Report): Promise<void> {
-  const check = async (path: PropertyKey[], manifest: string, split: Study["split"]) => {
-    const { cases } = await readCohortManifest(manifest, study.cohort);
+function checkSplits(study: Study, manifests: Manifests, fault: Report): void {
+  const check = (path: PropertyKey[], manifest: string, split: Study["split"]) => {
+    const { cases } = manifestOf(manifests, manifest);
     try {
       makeSplits(cases, split, study.seed, columnsOf(study.cohort));
     } catch (error) {
       fault(path, messageOf(error));
     }
   };
-  await check(["split"], study.cohort.manifest, study.split);
+  check(["split"], study.cohort.manifest, study.split);
   for (const [index, { cohort }] of study.tasks.entries()) {
-    if (cohort) await check(["tasks", index, "cohort", "split"], cohort.manifest, cohort.split);
+    if (cohort) check(["tasks", index, "cohort", "split"], cohort.manifest, cohort.split);
   }
 }
 
 /** Files that models name must be there, and be what they are taken for. */
 async function checkPresent(study: Study, fault: Report): Promise<void> {
   for (const [index, model] of study.models.entries()) {
-    if (model.pretrain?.manifest) await readCohortManifest(model.pretrain.manifest, study.cohort);
     if (model.pretrain?.exclude) await readExclusionList(model.pretrain.exclude);
     if (model.weights === undefined) continue;
     try {
@@ -120,9 +126,7 @@ async function checkFolders({ execution }: Study, fault: Report): Promise<void> 
 }
 
 /** Weights must not have seen patients that the study judges on, unless a model allows it. */
-async function checkLeaks(study: Study, cohorts: readonly DividedCohort[], fault: Report): Promise<void> {
-  if (study.models.every(({ weights }) => weights === undefined)) return;
-  const exposures = await exposureOf(study, judgedOn(cohorts));
+function checkLeaks(study: Study, exposures: CheckedStudy["exposure"], fault: Report): void {
   for (const [index, { name, weights, allowOverlap }] of study.models.entries()) {
     const exposure = exposures.find(({ model }) => model === name);
     if (weights === undefined || exposure === undefined || allowOverlap) continue;
@@ -132,8 +136,8 @@ async function checkLeaks(study: Study, cohorts: readonly DividedCohort[], fault
 }
 
 /** Each task needs cases with its columns, to train and to test on. */
-function checkTasks(study: Study, { seed, cohorts }: SeedDivision, fault: Report): void {
-  const cells = planStudy(study).cells.filter((cell) => seed === null || cell.seed === seed);
+function checkTasks({ study, plan }: CheckedStudy, { seed, cohorts }: SeedDivision, fault: Report): void {
+  const cells = plan.cells.filter((cell) => seed === null || cell.seed === seed);
   for (const [index, config] of study.tasks.entries()) {
     const { cases, splits, manifest } = cohorts.find(({ tasks }) =>
       tasks.includes(config.name),
@@ -165,14 +169,16 @@ function checkTasks(study: Study, { seed, cohorts }: SeedDivision, fault: Report
 }
 
 /** A model that is pretrained needs patients to see whom nothing is judged on, with what its method looks at. */
-async function checkPretraining(study: Study, cohorts: DividedCohorts, fault: Report): Promise<void> {
-  const isPlanned = new Set(
-    planStudy(study).cells.flatMap(({ kind, model }) => (kind === "pretraining" ? [model] : [])),
-  );
+async function checkPretraining(
+  { study, plan, manifests }: CheckedStudy,
+  cohorts: DividedCohorts,
+  fault: Report,
+): Promise<void> {
+  const isPlanned = new Set(plan.cells.flatMap(({ kind, model }) => (kind === "pretraining" ? [model] : [])));
   for (const [index, { name, pretrain }] of study.models.entries()) {
     if (!pretrain || !isPlanned.has(name)) continue;
     try {
-      const { cases, manifest } = await pretrainingCohort(name, pretrain, cohorts, study.cohort);
+      const { cases, manifest } = await pretrainingCohort(name, pretrain, cohorts, manifests);
       if (pretrain.method !== "patch-contrast") continue;
       const facts = cases.map(caseFacts);
       const instead = "choose another method, or weights";
@@ -193,8 +199,7 @@ async function checkPretraining(study: Study, cohorts: DividedCohorts, fault: Re
 }
 
 /** Names and shapes of a file of weights must be those of its encoder. */
-async function checkFit(study: Study, fault: Report): Promise<void> {
-  const { cells } = planStudy(study);
+async function checkFit({ study, plan: { cells } }: CheckedStudy, fault: Report): Promise<void> {
   const starts = ({ model, startsFrom, kind }: PlannedCell, name: string) =>
     kind === "cell" && model === name && startsFrom === "pretrained";
   for (const [index, { name, encoder, weights, ...reading }] of study.models.entries()) {

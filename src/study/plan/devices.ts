@@ -3,7 +3,7 @@ import { roomForVolumes } from "../../cohort/volume-bank.js";
 import { TransferLimitsError } from "../../common/errors.js";
 import { buildCommand, ownCommand } from "../../common/own-commands.js";
 import { buildInfo, freeMemory } from "../../native/runtime.js";
-import type { Study } from "../config/schema.js";
+import { type CheckedStudy, withExecution } from "./checked-study.js";
 
 /** Part of the memory that is free that estimates may fill: they are rough. */
 const usable = 0.9;
@@ -134,15 +134,15 @@ export function absentInWords(device: string): string {
 }
 
 /** The study, on the devices that were asked for. @throws `BAD_CONFIG` where they are not there, or do not go together */
-export function withDevices(study: Study, asked: readonly string[] | undefined): Study {
-  const chosen = onDevices(study, asked);
-  checkDevices(chosen.execution.devices as string[]);
+export function withDevices(checked: CheckedStudy, asked: readonly string[] | undefined): CheckedStudy {
+  const chosen = onDevices(checked, asked);
+  checkDevices(chosen.study.execution.devices as string[]);
   return chosen;
 }
 
 /** The same where the devices are another machine's. */
-export function onDevices(study: Study, asked?: readonly string[]): Study {
-  const { device, devices = [device] } = study.execution;
+export function onDevices(checked: CheckedStudy, asked?: readonly string[]): CheckedStudy {
+  const { device, devices = [device] } = checked.study.execution;
   const chosen = asked ?? devices;
-  return { ...study, execution: { ...study.execution, device: chosen[0] as string, devices: [...chosen] } };
+  return withExecution(checked, { device: chosen[0] as string, devices: [...chosen] });
 }

@@ -6,10 +6,10 @@ import { readSealedJson } from "../../common/sealed-json.js";
 import { checked } from "../../results/checked.js";
 import { cohortSchema } from "../../results/cohort.js";
 import { studyPaths } from "../../results/paths.js";
-import type { Study } from "../config/schema.js";
 import { digest } from "./basis.js";
+import type { CheckedStudy } from "./checked-study.js";
 import type { StudyCohort } from "./cohort-file.js";
-import { divideCohorts, dividedCohort, preprocessOptions } from "./prepare.js";
+import { dividedCohort, preprocessOptions } from "./prepare.js";
 
 /**
  * The cohort as `run` would prepare it, as far as the cache tells: no image is opened, and nothing is written. A case that
@@ -18,7 +18,8 @@ import { divideCohorts, dividedCohort, preprocessOptions } from "./prepare.js";
  *
  * @throws `LIBTORCH_MISSING`, as it reads the cache
  */
-export async function expectedCohort(study: Study): Promise<StudyCohort> {
+export async function expectedCohort(of: CheckedStudy): Promise<StudyCohort> {
+  const { study } = of;
   const { output, cache } = study.execution;
   const found = await readSealedJson(studyPaths(output).cohort);
   const before = found.state === "sound" && checked(found.value, cohortSchema).value ? found.value : null;
@@ -37,7 +38,7 @@ export async function expectedCohort(study: Study): Promise<StudyCohort> {
     const cases = manifest.cases.filter(({ id }) => !without.has(id));
     return { cases: cases.map((one) => prepared.get(one.id) ?? notPrepared(one)), excluded };
   };
-  return dividedCohort(study, await divideCohorts(study), prepare);
+  return dividedCohort(of, prepare);
 }
 
 /** When a file got its contents or its name; 0 where there is none. */

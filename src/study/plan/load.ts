@@ -1,5 +1,6 @@
 import { basename, dirname, resolve } from "node:path";
 import { type Document, isMap, isNode, isPair, type LineCounter } from "yaml";
+import { ManifestFiles } from "../../cohort/manifest-files.js";
 import { requirePath } from "../../common/arguments.js";
 import { messageOf, TransferLimitsError } from "../../common/errors.js";
 import { readRegularText } from "../../common/regular-file.js";
@@ -9,7 +10,8 @@ import { whereSaid } from "../config/presets.js";
 import { resolveSaid } from "../config/resolve.js";
 import type { Study, StudyInput } from "../config/schema.js";
 import { augmentationFaults } from "./augmentation-faults.js";
-import { faultsOfFiles } from "./check-files.js";
+import { checkFiles } from "./check-files.js";
+import type { CheckedStudy } from "./checked-study.js";
 import { microBatchFaults } from "./micro-batch.js";
 import { planStudy as layOut, type StudyPlan } from "./plan.js";
 
@@ -20,20 +22,17 @@ import { planStudy as layOut, type StudyPlan } from "./plan.js";
  * @throws `BAD_CONFIG` naming every wrong field, its line, what was expected and what came; `BAD_MANIFEST`
  */
 export async function loadStudy(path: string): Promise<Study> {
+  return (await loadChecked(path)).study;
+}
+
+/** The same with what its files say. */
+export async function loadChecked(path: string): Promise<CheckedStudy> {
   requirePath(path, "path");
   const file = resolve(path);
   const { document, lines, input } = parseStudy(await readText(file, path), path);
-  const result = laidOut(input, dirname(file));
-  if ("faults" in result)
-    throw badStudy(basename(path), result.faults, (fault) => lineOf(document, lines, fault));
-  const faults = await faultsOfFiles(result.study);
-  if (faults.length > 0)
-    throw badStudy(
-      basename(path),
-      faults.map((fault) => whereSaid(input, fault)),
-      (fault) => lineOf(document, lines, fault),
-    );
-  return result.study;
+  return checkInput(input, dirname(file), new ManifestFiles(), basename(path), (fault) =>
+    lineOf(document, lines, fault),
+  );
 }
 
 /**
@@ -41,15 +40,28 @@ export async function loadStudy(path: string): Promise<Study> {
  *
  * @throws `BAD_CONFIG` naming every wrong field; `BAD_MANIFEST`
  */
-export async function checkStudy(input: StudyInput | Study, base = process.cwd()): Promise<Study> {
-  const { study } = soundStudy(input, base);
-  const faults = await faultsOfFiles(study);
-  if (faults.length > 0)
-    throw badStudy(
-      "the study",
-      faults.map((fault) => whereSaid(input, fault)),
-    );
-  return study;
+export const checkStudy = (
+  input: StudyInput | Study,
+  base = process.cwd(),
+  files = new ManifestFiles(),
+): Promise<CheckedStudy> => checkInput(input, base, files, inScript);
+
+/** What a study is called that has no file. */
+const inScript = "the study";
+
+async function checkInput(
+  input: unknown,
+  base: string,
+  files: ManifestFiles,
+  name: string,
+  lineOf: (fault: Fault) => number | null = () => null,
+): Promise<CheckedStudy> {
+  const found = laidOut(input, base, files);
+  if ("faults" in found) throw badStudy(name, found.faults, lineOf);
+  const checked = await checkFiles(found.study, found.plan, files);
+  if (!("faults" in checked)) return checked;
+  const faults = checked.faults.map((fault) => whereSaid(input, fault));
+  throw badStudy(name, faults, lineOf);
 }
 
 /**
@@ -58,19 +70,14 @@ export async function checkStudy(input: StudyInput | Study, base = process.cwd()
 export function laidOut(
   input: unknown,
   base: string,
+  files = new ManifestFiles(),
 ): { study: Study; plan: StudyPlan } | { faults: Fault[] } {
-  const resolved = resolveSaid(input, base);
+  const resolved = resolveSaid(input, base, files);
   if ("faults" in resolved) return resolved;
   const { study, said } = resolved;
   const plan = layOut(study);
   const faults = [...microBatchFaults(said, study, plan), ...augmentationFaults(said, study, plan)];
   return faults.length > 0 ? { faults } : { study, plan };
-}
-
-function soundStudy(input: StudyInput | Study, base = process.cwd()): { study: Study; plan: StudyPlan } {
-  const result = laidOut(input, base);
-  if ("faults" in result) throw badStudy("the study", result.faults);
-  return result;
 }
 
 /**
@@ -79,7 +86,11 @@ function soundStudy(input: StudyInput | Study, base = process.cwd()): { study: S
  * @param study from `loadStudy`, or an object as a study file would hold it
  * @throws `BAD_CONFIG` naming every wrong field
  */
-export const planStudy = (study: Study | StudyInput): StudyPlan => soundStudy(study).plan;
+export function planStudy(study: Study | StudyInput): StudyPlan {
+  const found = laidOut(study, process.cwd());
+  if ("faults" in found) throw badStudy(inScript, found.faults);
+  return found.plan;
+}
 
 async function readText(file: string, path: string): Promise<string> {
   try {

@@ -5,14 +5,13 @@ import { countMasks, type MaskCount } from "../../cohort/mask-counts.js";
 import { type CaseFacts, lackOf, wordsOfColumn } from "../../cohort/needs.js";
 import { columnsOf } from "../../cohort/own-columns.js";
 import { type PreparedCase, preparedBefore } from "../../cohort/preprocess.js";
-import { makeSplits } from "../../cohort/splits.js";
 import { TransferLimitsError } from "../../common/errors.js";
 import type { TaskName } from "../../common/vocabulary.js";
 import { taskOf } from "../../tasks/index.js";
 import type { Study, TaskConfig } from "../config/schema.js";
-import { seedsOf, varies } from "../config/seeds.js";
-import { cohortRequests } from "./cohort-file.js";
-import { preprocessOptions, readCohortManifest, splitSeed } from "./prepare.js";
+import type { CheckedStudy } from "./checked-study.js";
+import { manifestOf } from "./divisions.js";
+import { preprocessOptions } from "./prepare.js";
 
 /** A cohort of a study as its manifest describes it. */
 export interface CohortPreview {
@@ -40,18 +39,21 @@ export interface CohortPreview {
   lacking: { task: TaskName; set: "train" | "validation" | "test"; cases: number; reason: string }[];
 }
 
-/** Splits the cohorts of a study as `run` will. It reads manifests, looks whether images exist, and what the cache has of them; it opens none. */
-export async function previewCohorts(study: Study): Promise<CohortPreview[]> {
+/** The cohorts of a study as `run` will take them. It looks whether images exist, and what the cache has of them; it opens none. */
+export async function previewCohorts({
+  study,
+  manifests,
+  divisions: [shown],
+}: CheckedStudy): Promise<CohortPreview[]> {
   const previews: CohortPreview[] = [];
   const { crop } = study.cohort;
   const ofCohort = columnsOf(study.cohort);
   const { around = ofCohort.around } = crop;
   // Where each seed divides the patients anew, the first stands for all.
-  const shown = varies(study, "split") ? (seedsOf(study)[0] as number) : null;
-  for (const { manifest: path, split, tasks } of cohortRequests(study)) {
-    const manifest = await readCohortManifest(path, study.cohort);
+  for (const { manifest: path, tasks, splits } of shown.cohorts) {
+    const manifest = manifestOf(manifests, path);
     const { cases, columns } = manifest;
-    const { train, validation, test, unused } = makeSplits(cases, split, splitSeed(study, shown), ofCohort);
+    const { train, validation, test, unused } = splits;
     const left = new Set(unused);
     const missing: CohortPreview["missing"] = [];
     for (const { id, volumes } of cases) {

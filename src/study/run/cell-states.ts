@@ -5,9 +5,9 @@ import { isThere } from "../../common/set-aside.js";
 import { studyPaths } from "../../results/paths.js";
 import { basisIn, keptWeights } from "../cell/cell-folder.js";
 import { movedAway, placesOf } from "../cell/no-longer.js";
-import type { Study } from "../config/schema.js";
 import { basesOf, type CellBasis } from "../plan/basis.js";
 import { changesOf } from "../plan/changes.js";
+import type { CheckedStudy } from "../plan/checked-study.js";
 import { expectedCohort } from "../plan/expected-cohort.js";
 import type { StudyPlan } from "../plan/plan.js";
 import { checksumsOfWeights } from "../plan/weights.js";
@@ -37,7 +37,8 @@ export interface FolderStates {
  * What `run` would find in a study's folder, and nothing is written. Null where it cannot be told, as there is no LibTorch to
  * read the cache with.
  */
-export async function plannedStates(study: Study, plan: StudyPlan): Promise<FolderStates | null> {
+export async function plannedStates(checked: CheckedStudy): Promise<FolderStates | null> {
+  const { study, plan } = checked;
   const folder = study.execution.output;
   const { cells, noLonger } = studyPaths(folder);
   if ([...(await namesIn(cells)), ...(await namesIn(noLonger))].length === 0)
@@ -47,7 +48,7 @@ export async function plannedStates(study: Study, plan: StudyPlan): Promise<Fold
       movedAway: new Map(),
     };
   try {
-    const cohort = await expectedCohort(study);
+    const cohort = await expectedCohort(checked);
     return await statesOf(folder, plan, basesOf(study, plan, cohort, await checksumsOfWeights(study, plan)));
   } catch (error) {
     if (error instanceof TransferLimitsError && error.code === "LIBTORCH_MISSING") return null;

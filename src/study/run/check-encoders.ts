@@ -5,11 +5,9 @@ import { isThere, type OnDamage } from "../../common/set-aside.js";
 import type { EncoderFidelity } from "../../results/fidelity.js";
 import { studyPaths } from "../../results/paths.js";
 import { fidelityOf } from "../cell/fidelity.js";
-import type { Study, StudyInput } from "../config/schema.js";
+import type { CheckedStudy } from "../plan/checked-study.js";
 import { divisionOf } from "../plan/cohort-file.js";
 import { withDevices } from "../plan/devices.js";
-import { checkStudy } from "../plan/load.js";
-import { planStudy } from "../plan/plan.js";
 import { prepareStudyCohort } from "../plan/prepare.js";
 import { encoderKey, gatedEncoders } from "../plan/pretrained-encoders.js";
 
@@ -25,10 +23,10 @@ export interface CheckedEncoder {
 /**
  * Looks at the pretrained encoders of a study as `run` does before their first training, and trains nothing.
  *
- * @throws `BAD_CONFIG` where the study is wrong; `BAD_MANIFEST`; `ABORTED`
+ * @throws `BAD_CONFIG` where a device is not there; `ABORTED`
  */
 export async function checkEncoders(
-  given: Study | StudyInput,
+  asked: CheckedStudy,
   options: {
     signal?: AbortSignal | undefined;
     onProgress?: (event: StudyEvent) => void;
@@ -36,12 +34,12 @@ export async function checkEncoders(
   } = {},
 ): Promise<CheckedEncoder[]> {
   const { signal, onProgress = () => {}, devices } = options;
-  const study = withDevices(await checkStudy(given), devices);
+  const checkedStudy = withDevices(asked, devices);
+  const { study, plan } = checkedStudy;
   const folder = study.execution.output;
   const onDamage: OnDamage = (damage) => onProgress({ kind: "set-aside", ...damage });
   await mkdir(folder, { recursive: true });
-  const plan = planStudy(study);
-  const cohort = await prepareStudyCohort(study, { signal, onProgress, onDamage, trustCache: false });
+  const cohort = await prepareStudyCohort(checkedStudy, { signal, onProgress, onDamage, trustCache: false });
   const checked: CheckedEncoder[] = [];
   for (const encoder of gatedEncoders(plan)) {
     throwIfAborted(signal);

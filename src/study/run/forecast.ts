@@ -42,10 +42,11 @@ import {
   type TaskConfig,
 } from "../config/schema.js";
 import { basesOf, type CellBasis, digest, setOf, shownTo, taskPart } from "../plan/basis.js";
+import type { CheckedStudy } from "../plan/checked-study.js";
 import { cohortOf, type StudyCohort } from "../plan/cohort-file.js";
 import { withDevices } from "../plan/devices.js";
 import { checkStudy } from "../plan/load.js";
-import { type PlannedCell, planStudy, type StudyPlan } from "../plan/plan.js";
+import type { PlannedCell, StudyPlan } from "../plan/plan.js";
 import { prepareStudyCohort } from "../plan/prepare.js";
 import { checksumsOfWeights, readingOf } from "../plan/weights.js";
 import { type ForecastRows, forecastRows } from "./forecast-rows.js";
@@ -153,12 +154,20 @@ export async function forecastStudy(
   requireCallback(onProgress, "onProgress");
   requireCallback(onModel, "onModel");
   if (devices !== undefined) requireList(devices, "devices", "an array of devices");
-  const study = withDevices(await checkStudy(given), devices);
+  return forecastChecked(await checkStudy(given), options);
+}
+
+/** The same of a study that was checked. */
+export async function forecastChecked(
+  asked: CheckedStudy,
+  { signal, onProgress = () => {}, onModel = () => {}, devices }: ForecastOptions = {},
+): Promise<Forecast> {
+  const checked = withDevices(asked, devices);
+  const { study, plan } = checked;
   const folder = study.execution.output;
   const onDamage: OnDamage = (damage) => onProgress({ kind: "set-aside", ...damage });
   await mkdir(folder, { recursive: true });
-  const cohort = await prepareStudyCohort(study, { signal, onProgress, onDamage, trustCache: false });
-  const plan = planStudy(study);
+  const cohort = await prepareStudyCohort(checked, { signal, onProgress, onDamage, trustCache: false });
   const bases = basesOf(study, plan, cohort, await checksumsOfWeights(study, plan));
   const done = await finishedCells(folder, plan, bases);
   const tasks: ForecastTask[] = [];

@@ -29,10 +29,11 @@ import { recordFailure, untilReleased } from "../cell/work-on-cell.js";
 import type { Study, StudyInput } from "../config/schema.js";
 import { basesOf, type CellBasis } from "../plan/basis.js";
 import { refuseTooLarge } from "../plan/check-memory.js";
+import type { CheckedStudy } from "../plan/checked-study.js";
 import { preparedCases, readCohort, writeCohort } from "../plan/cohort-file.js";
 import { DevicePool, onDevices, withDevices } from "../plan/devices.js";
 import { checkStudy } from "../plan/load.js";
-import { type PlannedCell, planStudy, type StudyPlan } from "../plan/plan.js";
+import type { PlannedCell, StudyPlan } from "../plan/plan.js";
 import { prepareStudyCohort } from "../plan/prepare.js";
 import { checkDevicesOfRanks } from "../plan/ranks.js";
 import { refuseUntestable } from "../plan/usable-cases.js";
@@ -78,17 +79,21 @@ export async function runStudy(study: Study | StudyInput, options: RunOptions = 
   requireOptions(options);
   requireSignal(options.signal);
   if (options.onProgress !== undefined) requireCallback(options.onProgress, "onProgress");
-  const listener = new Listener(options);
   if (options.devices !== undefined) requireList(options.devices, "devices", "an array of devices");
   if (options.only !== undefined && !parts.includes(options.only))
     throw expected('"pretraining", "preparation" or "collection"', "only", options.only);
-  const worksOnNone = options.only === "preparation" || options.only === "collection";
   if (options.jobs !== undefined && !(Number.isSafeInteger(options.jobs) && options.jobs >= 1)) {
     throw expected("a whole number of at least 1", "jobs", options.jobs);
   }
-  const sound = await checkStudy(study);
-  const checked = worksOnNone ? onDevices(sound, options.devices) : withDevices(sound, options.devices);
-  const { output: folder, ranks, devices = [] } = checked.execution;
+  return runChecked(await checkStudy(study), options);
+}
+
+/** The same of a study that was checked. */
+export async function runChecked(asked: CheckedStudy, options: RunOptions = {}): Promise<StudyResults> {
+  const listener = new Listener(options);
+  const worksOnNone = options.only === "preparation" || options.only === "collection";
+  const checked = worksOnNone ? onDevices(asked, options.devices) : withDevices(asked, options.devices);
+  const { output: folder, ranks, devices = [] } = checked.study.execution;
   if (!worksOnNone) checkDevicesOfRanks(ranks, devices);
   const liveBefore = Tensor.live;
   try {
@@ -115,13 +120,14 @@ export async function runStudy(study: Study | StudyInput, options: RunOptions = 
 const parts: readonly unknown[] = ["pretraining", "preparation", "collection"];
 
 async function runLocked(
-  study: Study,
+  checked: CheckedStudy,
   asked: Pick<RunOptions, "jobs" | "only">,
   lock: Lock,
   signal: AbortSignal,
   onProgress: (event: StudyEvent) => void,
 ): Promise<StudyResults> {
   const { only } = asked;
+  const { study, plan } = checked;
   const folder = study.execution.output;
   const devices = study.execution.devices ?? [study.execution.device];
   const jobs = asked.jobs ?? Math.max(study.execution.jobs, devices.length);
@@ -131,7 +137,6 @@ async function runLocked(
     onProgress(event);
   };
   const onDamage = (damage: Damage) => tell({ kind: "set-aside", ...damage });
-  const plan = planStudy(study);
   const before = await readOwn<Study>(folder, studyPaths(folder).resolved, onDamage, resolvedStudySchema);
   const threads = await settleThreads(study, jobs, before, plan);
   const cells = plan.cells.filter(({ kind }) => only !== "pretraining" || kind === only);
@@ -146,7 +151,7 @@ async function runLocked(
   using workers = new WorkerPool(threads, isComputed ? absent.length : 0);
   const weights = await checkWeights(study, plan, onDamage);
   const prepare = (trustCache: boolean) =>
-    prepareStudyCohort(study, { signal, onProgress, onDamage, trustCache });
+    prepareStudyCohort(checked, { signal, onProgress, onDamage, trustCache });
   let cohort = await prepare(absent.length === 0);
   if (there.size === 0) refuseUntestable(study, cells, cohort);
   const settled = (sound: ReadonlySet<string>): Promise<Set<string>> =>
@@ -237,7 +242,7 @@ async function runLocked(
   // A pretraining that was computed again on another machine may have given another encoder.
   if (damages.length > 0) {
     const still = await settled(await soundCells(folder, plan, onDamage));
-    if ([...done].some((id) => !still.has(id))) return runLocked(study, asked, lock, signal, onProgress);
+    if ([...done].some((id) => !still.has(id))) return runLocked(checked, asked, lock, signal, onProgress);
   }
   await lock.requireHeld();
   return results ?? (await collector.write(signal));
