@@ -67,7 +67,7 @@ function targetOf({ kind, shape, classes }, samples) {
 
 /** The steps of a setting: loss and norm of the gradient of each, and the network's state and answer after the last. */
 export async function trainedOn(setting, ranks = null, device = "cpu") {
-  const { spec, trained, input, target, batches, options, kept } = setting;
+  const { spec, trained, input, target, batches, options, kept, learningRate = 1e-3 } = setting;
   const network = await Network.build(spec, { device, seed: 3 });
   const steps = [];
   const made = [network];
@@ -92,7 +92,7 @@ export async function trainedOn(setting, ranks = null, device = "cpu") {
       const x = Tensor.from(stacked(input, cases, "input"), [cases.length, ...input]);
       const y = targetOf(target, cases);
       const features = kept ? await network.embed(x) : undefined;
-      const how = { learningRate: 1e-3, seed: 100 + index, ...(part ? { part } : {}) };
+      const how = { learningRate, seed: 100 + index, ...(part ? { part } : {}) };
       steps.push(await trainer.step(x, y, { ...how, ...(features ? { features } : {}) }));
       features?.[Symbol.dispose]();
       x.dispose();
@@ -130,7 +130,9 @@ if (process.argv[2] === "rank") {
       for (const setting of settings) {
         const result = await trainedOn(setting, ranks, device);
         const checksum = checksumOf(result);
-        process.send(join.rank === 0 ? { result, checksum } : { checksum });
+        await new Promise((sent) =>
+          process.send(join.rank === 0 ? { result, checksum } : { checksum }, sent),
+        );
       }
       await ranks.meet("cpu");
     } catch (error) {

@@ -19,6 +19,8 @@ export interface Setting {
   /** Samples of each step, over all ranks. */
   batches: number[];
   options: TrainerOptions;
+  /** Default: 1e-3. */
+  learningRate?: number;
   /** Of a frozen encoder: whether its features are given. */
   kept?: boolean;
 }
@@ -31,12 +33,15 @@ export interface Trained {
 
 const program = fileURLToPath(new URL("rank-process.js", import.meta.url));
 
-/** Processes that train together, by a file store. */
-export async function startRanks(count: number, settings: Setting[], device = "cpu"): Promise<RankProcess[]> {
+/** Processes that train together; they find each other by a file, or at that port, where rank 0 listens. */
+export async function startRanks(count: number, settings: Setting[], port?: number): Promise<RankProcess[]> {
   const file = join(await temporaryFolder(), "store");
+  const storeOf = (rank: number) =>
+    port === undefined ? { file } : { host: "127.0.0.1", port, serves: rank === 0 };
   return Array.from({ length: count }, (_, rank) => {
     const child = fork(program, ["rank"], { serialization: "advanced", execArgv: [] });
-    child.send({ join: { rank, ranks: count, file, address: "127.0.0.1", nccl: false }, settings, device });
+    const meeting = { rank, ranks: count, ...storeOf(rank), address: "127.0.0.1" };
+    child.send({ join: meeting, settings });
     return new RankProcess(child);
   });
 }

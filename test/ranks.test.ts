@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { expect, it } from "vitest";
 import { setThreads } from "../dist/native/runtime.js";
 import { trainedOn } from "./rank-process.js";
@@ -59,6 +61,18 @@ it("two processes that train together take the steps of one, up to rounding", as
     for (const [what, distance] of Object.entries(report))
       expect(distance, `${setting.name}: ${what}`).toBeLessThan(1e-6);
   }
+}, 120_000);
+
+it("processes find each other by a server that rank 0 is, too", async () => {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  const setting = { ...segmentation, batches: [2] };
+  const told = await Promise.all((await startRanks(3, [setting], port)).map((rank) => rank.told()));
+  expect(told.flat().map(({ error }) => error)).toEqual([undefined, undefined, undefined]);
+  expect(new Set(told.flat().map(({ checksum }) => checksum)).size).toBe(1);
 }, 120_000);
 
 it("micro-batches of one process drop the paths that stochastic depth drops of the whole batch", async () => {
