@@ -43,6 +43,13 @@ function findProgram(name) {
   return null;
 }
 
+/** Whether it came true in time. */
+async function untilTrue(isTrue, seconds) {
+  for (const end = performance.now() + 1000 * seconds; performance.now() < end; await sleep(200))
+    if (isTrue()) return true;
+  return false;
+}
+
 /** How a loopback Slurm is reached, and what the daemons of it are. */
 export class LoopbackSlurm {
   /** @param folder absolute, as the daemons change their working folder */
@@ -68,13 +75,13 @@ export class LoopbackSlurm {
     this.#munge();
     this.#daemon("slurmctld");
     this.startNode();
-    for (let tries = 0; tries < 120; tries++) {
+    const isIdle = () => {
       const { stdout } = spawnSync("sinfo", ["-h", "-o", "%T"], { env: this.environment, encoding: "utf8" });
-      if (stdout?.trim() === "idle") return;
-      await sleep(500);
-    }
+      return stdout?.trim() === "idle";
+    };
+    if (await untilTrue(isIdle, 240)) return;
     const log = readFileSync(join(folder, "log", "slurmctld"), "utf8").slice(-2000);
-    this.stop();
+    await this.stop();
     throw new Error(`Slurm's node did not become idle: ${log}`);
   }
 
@@ -98,19 +105,26 @@ export class LoopbackSlurm {
   pidOf(name) {
     try {
       const pid = Number(readFileSync(join(this.folder, `${name}.pid`), "utf8"));
-      const command = readFileSync(`/proc/${pid}/comm`, "utf8").trim();
-      return name.startsWith(command) ? pid : null;
+      const status = readFileSync(`/proc/${pid}/status`, "utf8");
+      const [, command, state] = /^Name:\s*(\S+)[\s\S]*?^State:\s*(\S)/m.exec(status) ?? [];
+      // A dead one may lie there for as long as nobody asks what became of it.
+      return command !== undefined && name.startsWith(command) && state !== "Z" ? pid : null;
     } catch {
       return null;
     }
   }
 
-  /** Ends all jobs, and the daemons. */
-  stop() {
-    spawnSync("scancel", ["--user", String(process.getuid())], { env: this.environment, timeout: 10_000 });
+  /** Ends all jobs, and then the daemons: without them nobody would end a job. */
+  async stop() {
+    const ask = (program, ...words) =>
+      spawnSync(program, words, { env: this.environment, timeout: 10_000, encoding: "utf8" });
+    ask("scancel", "--user", String(process.getuid()));
+    await untilTrue(() => ask("squeue", "--noheader").stdout?.trim() === "", 60);
     for (const name of ["slurmd", "slurmctld", "munged"]) {
       const pid = this.pidOf(name);
-      if (pid !== null) process.kill(pid, "SIGTERM");
+      if (pid === null) continue;
+      process.kill(pid, "SIGTERM");
+      if (!(await untilTrue(() => this.pidOf(name) === null, 30))) process.kill(pid, "SIGKILL");
     }
   }
 
@@ -138,7 +152,8 @@ export class LoopbackSlurm {
       "JobAcctGatherType=jobacct_gather/none",
       "MpiDefault=none",
       "MailProg=/bin/true",
-      "SchedulerParameters=sched_min_interval=0,batch_sched_delay=0",
+      // A task that goes back into the queue is looked at again within seconds, not within sched_interval's minute.
+      "SchedulerParameters=sched_interval=2,bf_interval=2,sched_min_interval=0,batch_sched_delay=0",
       "KillWait=10",
       "MinJobAge=300",
       "ReturnToService=2",
@@ -162,7 +177,7 @@ if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.a
     process.exit(2);
   }
   const slurm = new LoopbackSlurm(folder, { port: Number(values.port) });
-  if (verb === "stop") slurm.stop();
+  if (verb === "stop") await slurm.stop();
   else {
     await slurm.start();
     console.log(`export SLURM_CONF=${slurm.configuration}`);

@@ -3,7 +3,6 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import type { StudyInput } from "../dist/study/config/schema.js";
@@ -30,11 +29,10 @@ describe.skipIf(against !== null)(`A study of 42 cells on Slurm${title}`, () => 
     slurm = new LoopbackSlurm(join(folder, "slurm"), { port: 17_000 + (process.pid % 500) * 2 });
     await slurm.start();
     environment = { ...slurm.environment, PATH: `${countedPrograms(folder)}:${process.env.PATH}` };
-    await writePhantomCohort(join(folder, "cohort"), { cases: 6, seed: 3, voxels: [32, 32, 16] });
+    await writePhantomCohort(join(folder, "cohort"), { cases: 6, seed: 3, voxels: [16, 16, 16] });
   });
   afterAll(async () => {
-    slurm?.stop();
-    await sleep(2000);
+    await slurm?.stop();
     await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   });
 
@@ -43,7 +41,8 @@ describe.skipIf(against !== null)(`A study of 42 cells on Slurm${title}`, () => 
       tasks: ["super-resolution"],
       seeds: [1, 2, 3, 4, 5, 6, 7, 8],
       comparators: ["fine-tuned", "pretrained", "random-weights", "from-scratch", "specialised"],
-      training: { epochs: 6, learningRate: 1e-3 },
+      training: { epochs: 4, learningRate: 1e-3 },
+      cohort: { manifest: join(folder, "cohort", "manifest.csv"), voxels: [16, 16, 16] },
       execution: {
         threads: 1,
         slurm: {
@@ -67,14 +66,36 @@ describe.skipIf(against !== null)(`A study of 42 cells on Slurm${title}`, () => 
   /** Asks Slurm without being counted. */
   const ask = (program: string, ...words: string[]): string =>
     execFileSync(`/usr/bin/${program}`, words, { env: slurm.environment, encoding: "utf8" });
-  const running = (array: string): string[] =>
-    ask("squeue", "--noheader", "--array", "--states=RUNNING", "--format=%i", `--jobs=${array}`)
-      .split("\n")
-      .filter((line) => line !== "");
-  const until = (what: () => unknown, seconds = 300) =>
+  const isRunning = (task: string): boolean =>
+    ask("squeue", "--noheader", "--states=RUNNING", "--format=%i", `--jobs=${task}`).trim() === task;
+  /** Whole minutes that a task has run. */
+  const minutesRun = (task: string): number => {
+    const [, minutes = 0, hours = 0] = ask("squeue", "--noheader", "--format=%M", `--jobs=${task}`)
+      .trim()
+      .split(":")
+      .map(Number)
+      .reverse();
+    return 60 * hours + minutes;
+  };
+  const stateOfNode = (): string => ask("sinfo", "--noheader", "--format=%T").trim();
+  const until = (what: () => unknown, seconds = 1800) =>
     expect.poll(what, { timeout: seconds * 1000, interval: 200 }).toBeTruthy();
-  /** Whether work on a cell is under way in a task. */
-  const isAtWork = (task: string) => workers().some(({ pid }) => jobOfProcess(pid) === task);
+  /** The worker of a task, stopped while its cell still is to be finished. */
+  const frozenWorker = async (task: string): Promise<number> => {
+    let found = 0;
+    await until(() => {
+      const worker = workerOf(task);
+      if (worker === null) return false;
+      process.kill(worker.pid, "SIGSTOP");
+      if (!existsSync(join(folder, "out", "cells", worker.cell))) {
+        found = worker.pid;
+        return true;
+      }
+      process.kill(worker.pid, "SIGCONT");
+      return false;
+    });
+    return found;
+  };
 
   it("is done as run --jobs 1 does it, though tasks are requeued, run out of time and are cancelled, workers and Slurm's daemon killed", async () => {
     const reference = startCli(["run", fileOf("reference"), "--jobs", "1", "--json"], process.env).finished;
@@ -107,36 +128,41 @@ describe.skipIf(against !== null)(`A study of 42 cells on Slurm${title}`, () => 
 
     ask("scontrol", "update", `NodeName=${node}`, "State=RESUME");
 
-    // A task is put back into the queue, as by preemption, and a worker of another is killed.
+    // A task is put back into the queue, as by preemption.
     const [one, other] = [`${job("cells-1")}_0`, `${job("cells-1")}_1`];
     const third = `${job("cells-2")}_0`;
-    await until(() => isAtWork(one) && isAtWork(other) && isAtWork(third));
+    await until(() => workerOf(one) !== null);
     ask("scontrol", "requeue", one);
-    process.kill(
-      (workers().find(({ pid }) => jobOfProcess(pid) === third) as { pid: number }).pid,
-      "SIGKILL",
-    );
-    // Another hears that its time is nearly over: it puts itself back.
-    ask("scontrol", "update", `JobId=${other}`, "TimeLimit=1");
-    await until(() => /goes back into the queue/.test(logOf(output, "cells-1.1")));
-    await until(() => !running(job("cells-1")).includes(other));
-    ask("scontrol", "update", `JobId=${other}`, "TimeLimit=30");
 
+    // Another is held at one of its first cells until its turn comes below.
+    const held = await frozenWorker(other);
+
+    // The worker of a third is killed.
+    process.kill(await frozenWorker(third), "SIGKILL");
     await until(() => /died after epoch \d+, and is tried again/.test(logOf(output, "cells-2.0")));
 
     // The daemon of the node is killed, and its tasks run on.
-    process.kill(slurm.pidOf("slurmd") as number, "SIGKILL");
-    await sleep(1000);
+    const daemon = slurm.pidOf("slurmd") as number;
+    process.kill(daemon, "SIGKILL");
+    await until(() => slurm.pidOf("slurmd") === null);
     slurm.startNode();
     const midway = await json("status", output);
     expect(midway.notAsked).toBeNull();
     expect(midway.counts).toMatchObject({ failed: 0, pending: 0 });
+    expect(isRunning(other)).toBe(true);
+    await until(() => slurm.pidOf("slurmd") !== null && /^(idle|mixed|allocated)$/.test(stateOfNode()));
 
-    // All is cancelled while the tasks that were put back run again, and what is missing is submitted again.
-    await until(() => running(job("cells-1")).length + running(job("cells-2")).length > 1);
-    await sleep(1000);
-    const stopped = running(job("cells-1")).length + running(job("cells-2")).length;
+    // The one that is held hears that its time is nearly over, and puts itself back.
+    ask("scontrol", "update", `JobId=${other}`, `TimeLimit=${minutesRun(other) + 2}`);
+    await until(() => /time of this task is nearly over/.test(logOf(output, "cells-1.1")));
+    ask("scontrol", "update", `JobId=${other}`, "TimeLimit=30");
+    process.kill(held, "SIGCONT");
+    await until(() => /goes back into the queue/.test(logOf(output, "cells-1.1")));
+
+    // All is cancelled while it runs for the second time, and what is missing is submitted again.
+    await until(() => workerOf(other, 1) !== null);
     await json("cancel", output);
+    const stopped = startedOf(ask("squeue", "--noheader", "--array", "--states=CANCELLED", "--format=%i %M"));
     const after = await json("run", path, "--slurm");
     expect(after.jobs.map((one: { script: string }) => one.script)).not.toContain("prepare");
     expect(after.underWay).toBe(0);
@@ -145,7 +171,7 @@ describe.skipIf(against !== null)(`A study of 42 cells on Slurm${title}`, () => 
     );
     expect(callsOf(folder, "sbatch")).toHaveLength(first.jobs.length + after.jobs.length);
 
-    await until(() => ask("squeue", "--noheader").trim() === "", 600);
+    await until(() => ask("squeue", "--noheader").trim() === "");
     expect(existsSync(join(output, "report.html")), logOf(output, "collect", 2)).toBe(true);
     expect((await reference).status).toBe(0);
     const [here, there] = [await readResults(join(folder, "reference")), await readResults(output)];
@@ -174,7 +200,7 @@ describe.skipIf(against !== null)(`A study of 42 cells on Slurm${title}`, () => 
     const known = JSON.parse((await bare.finished).stdout);
     expect(known.counts).toMatchObject({ done: cells });
     expect(known.notAsked).toContain("There is no squeue");
-  }, 1_500_000);
+  }, 7_200_000);
 });
 
 /** Programs that note how they were called, and then are those of Slurm. */
@@ -200,6 +226,10 @@ function logOf(output: string, name: string, submission = 1): string {
   return existsSync(path) ? readFileSync(path, "utf8") : "";
 }
 
+/** How many of squeue's tasks have run for a second or more. */
+const startedOf = (lines: string): number =>
+  lines.split("\n").filter((line) => /^\S+ (?!0:00$)\S/.test(line.trim())).length;
+
 /** The lines of the logs of a submission's cells. */
 function linesOf(output: string, submission: number): string[] {
   const logs = join(output, "slurm", String(submission), "logs");
@@ -208,29 +238,23 @@ function linesOf(output: string, submission: number): string[] {
     .flatMap((name) => readFileSync(join(logs, name), "utf8").split("\n"));
 }
 
-/** The processes that work on a cell now, of whoever started them. */
-function workers(): { pid: number; command: string }[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((pid) => {
-      try {
-        const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-        return /^transfer-limits study\/worker\.js \S+--/.test(command)
-          ? [{ pid: Number(pid), command }]
-          : [];
-      } catch {
-        return []; // it ended in the meantime
-      }
-    });
-}
-
-/** The task of Slurm that a process belongs to. */
-function jobOfProcess(pid: number): string | null {
-  try {
-    const variables = readFileSync(`/proc/${pid}/environ`, "utf8");
-    const of = (name: string) => new RegExp(`(?:^|\\0)${name}=(\\d+)`).exec(variables)?.[1];
-    return `${of("SLURM_ARRAY_JOB_ID")}_${of("SLURM_ARRAY_TASK_ID")}`;
-  } catch {
-    return null;
-  }
+/**
+ * The process that works on a cell in a task of Slurm; null where none does.
+ *
+ * @param restarts so many times the task was put back into the queue before
+ */
+function workerOf(task: string, restarts = 0): { pid: number; cell: string } | null {
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name)))
+    try {
+      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+      const [, cell] = /^transfer-limits study\/run\/worker\.js ([^\s\0]+--[^\s\0]+)/.exec(command) ?? [];
+      if (cell === undefined) continue;
+      const variables = readFileSync(`/proc/${pid}/environ`, "utf8");
+      const of = (name: string) => new RegExp(`(?:^|\\0)${name}=(\\d+)`).exec(variables)?.[1];
+      const isOfTask = `${of("SLURM_ARRAY_JOB_ID")}_${of("SLURM_ARRAY_TASK_ID")}` === task;
+      if (isOfTask && Number(of("SLURM_RESTART_COUNT") ?? 0) === restarts) return { pid: Number(pid), cell };
+    } catch {
+      // It ended in the meantime.
+    }
+  return null;
 }

@@ -36,6 +36,7 @@ import {
   setupScript,
   submitAllScript,
 } from "./scripts.js";
+import { cellsUnderWay, isLive } from "./under-way.js";
 
 /** A job that was submitted, or whose script was written. */
 export interface SubmittedJob {
@@ -114,7 +115,7 @@ class Submitting {
     const done = await this.#done();
     const missing = cells.filter(({ id }) => !done.has(id) && !live.has(id));
     const beside = (script: string) =>
-      known.queue.filter((one) => one.script === script && isLive(one, known));
+      known.queue.filter((one) => one.script === script && isLive(one, known.earlier));
     const counts = {
       done: done.size,
       underWay: cells.filter(({ id }) => live.has(id) && !done.has(id)).length,
@@ -371,24 +372,6 @@ class Submitting {
     }
     return submitted;
   }
-}
-
-/** One that was cancelled and has not ended yet is over. */
-const isLive = (one: QueuedTask, { earlier }: Pick<Known, "earlier">): boolean =>
-  !(
-    one.state === "COMPLETING" &&
-    earlier.some(({ number, cancelled }) => number === one.submission && cancelled.has(one.job))
-  );
-
-/** By cell, the job that works on it, or will. */
-function cellsUnderWay(queue: readonly QueuedTask[], earlier: Submission[]): Map<string, string> {
-  const found = new Map<string, string>();
-  for (const one of queue) {
-    if (one.task === null || !isLive(one, { earlier })) continue;
-    const submission = earlier.find(({ number }) => number === one.submission);
-    for (const id of submission?.arrays.get(one.script)?.[one.task] ?? []) found.set(id, one.id);
-  }
-  return found;
 }
 
 /** The numbers of threads on which last bits depend must not be those of whichever machine prepares the study. */

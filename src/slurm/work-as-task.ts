@@ -23,6 +23,11 @@ import { askSlurm } from "./client.js";
 /** Why a task was asked to stop: its time is nearly over, or Slurm ends it. */
 export type StopReason = "time" | "ended";
 
+const heard: Record<StopReason, string> = {
+  time: "The time of this task is nearly over",
+  ended: "This task is being ended",
+};
+
 export interface TaskOptions {
   device?: string;
   /** Aborted, with a `StopReason`, where the task is to stop. */
@@ -52,6 +57,13 @@ export async function workAsTask(
 ): Promise<TaskAnswer> {
   const folder = resolve(folderGiven);
   const { signal, say } = options;
+  signal.addEventListener(
+    "abort",
+    () => say(`${heard[signal.reason as StopReason]}: it stops after the present step`),
+    {
+      once: true,
+    },
+  );
   await announce(folder, ids, options);
   const by = { job: jobOf(process.env) ?? String(process.pid), log: await ownLog() };
   const [first] = ids;
