@@ -11,5 +11,5 @@ export class LoopbackSlurm {
   /** Starts the daemon of the node, also after it was killed. */
   startNode(): void;
   pidOf(daemon: "slurmd" | "slurmctld" | "munged"): number | null;
-  stop(): void;
+  stop(): Promise<void>;
 }

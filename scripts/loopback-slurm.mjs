@@ -119,7 +119,7 @@ export class LoopbackSlurm {
     const ask = (program, ...words) =>
       spawnSync(program, words, { env: this.environment, timeout: 10_000, encoding: "utf8" });
     ask("scancel", "--user", String(process.getuid()));
-    await untilTrue(() => ask("squeue", "--noheader").stdout?.trim() === "", 60);
+    await untilTrue(() => ask("squeue", "--noheader").stdout?.trim() === "", 120);
     for (const name of ["slurmd", "slurmctld", "munged"]) {
       const pid = this.pidOf(name);
       if (pid === null) continue;
@@ -154,7 +154,7 @@ export class LoopbackSlurm {
       "MailProg=/bin/true",
       // A task that goes back into the queue is looked at again within seconds, not within sched_interval's minute.
       "SchedulerParameters=sched_interval=2,bf_interval=2,sched_min_interval=0,batch_sched_delay=0",
-      "KillWait=10",
+      "KillWait=30",
       "MinJobAge=300",
       "ReturnToService=2",
       "GresTypes=gpu",

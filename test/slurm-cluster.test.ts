@@ -27,7 +27,8 @@ describe.skipIf(against !== null)(`A study of 42 cells on Slurm${title}`, () => 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "transfer-limits-slurm-"));
     slurm = new LoopbackSlurm(join(folder, "slurm"), { port: 17_000 + (process.pid % 500) * 2 });
-    await slurm.start();
+    // What has used up its time is warned, and not ended before this test has seen that, however busy the machine is.
+    await slurm.start({ more: ["OverTimeLimit=20"] });
     environment = { ...slurm.environment, PATH: `${countedPrograms(folder)}:${process.env.PATH}` };
     await writePhantomCohort(join(folder, "cohort"), { cases: 6, seed: 3, voxels: [16, 16, 16] });
   });
@@ -162,7 +163,6 @@ describe.skipIf(against !== null)(`A study of 42 cells on Slurm${title}`, () => 
     // All is cancelled while it runs for the second time, and what is missing is submitted again.
     await until(() => workerOf(other, 1) !== null);
     await json("cancel", output);
-    const stopped = startedOf(ask("squeue", "--noheader", "--array", "--states=CANCELLED", "--format=%i %M"));
     const after = await json("run", path, "--slurm");
     expect(after.jobs.map((one: { script: string }) => one.script)).not.toContain("prepare");
     expect(after.underWay).toBe(0);
@@ -186,13 +186,14 @@ describe.skipIf(against !== null)(`A study of 42 cells on Slurm${title}`, () => 
     expect(new Set(done).size).toBe(cells);
     const epochs = lines.flatMap((line) => /^.* · .*: epoch \d+ /.exec(line)?.[0] ?? []);
     const lost = epochs.length - new Set(epochs).size;
-    expect(lost).toBeLessThanOrEqual(3 + stopped);
-    // Limits are read once, the queue once a command, and once by each task that Slurm ended.
+    // Slurm ended one to requeue it, and those that were cancelled; one ran out of its time; one worker was killed.
+    const ended = lines.filter((line) => line.startsWith("This task is being ended")).length;
+    expect(ended).toBeGreaterThanOrEqual(2);
+    expect(lost).toBeLessThanOrEqual(ended + 2);
+    // Limits are read once by two questions, the queue once a command, and once by each task that Slurm ended.
     const questions = callsOf(folder, "squeue").length + callsOf(folder, "scontrol show").length;
-    expect(questions).toBeLessThanOrEqual(2 + 4 + 1 + stopped + 1);
-    console.log(
-      JSON.stringify({ cells, lost, stopped, questions, sbatch: callsOf(folder, "sbatch").length }),
-    );
+    expect(questions).toBeLessThanOrEqual(2 + 4 + ended);
+    console.log(JSON.stringify({ cells, lost, ended, questions, sbatch: callsOf(folder, "sbatch").length }));
 
     const last = await json("run", path, "--slurm");
     expect(last).toMatchObject({ folder: null, jobs: [], done: cells });
@@ -225,10 +226,6 @@ function logOf(output: string, name: string, submission = 1): string {
   const path = join(output, "slurm", String(submission), "logs", `${name}.log`);
   return existsSync(path) ? readFileSync(path, "utf8") : "";
 }
-
-/** How many of squeue's tasks have run for a second or more. */
-const startedOf = (lines: string): number =>
-  lines.split("\n").filter((line) => /^\S+ (?!0:00$)\S/.test(line.trim())).length;
 
 /** The lines of the logs of a submission's cells. */
 function linesOf(output: string, submission: number): string[] {

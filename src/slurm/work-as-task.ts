@@ -57,13 +57,9 @@ export async function workAsTask(
 ): Promise<TaskAnswer> {
   const folder = resolve(folderGiven);
   const { signal, say } = options;
-  signal.addEventListener(
-    "abort",
-    () => say(`${heard[signal.reason as StopReason]}: it stops after the present step`),
-    {
-      once: true,
-    },
-  );
+  const tellWhy = () => say(`${heard[signal.reason as StopReason]}: it stops after the present step`);
+  if (signal.aborted) tellWhy();
+  else signal.addEventListener("abort", tellWhy, { once: true });
   await announce(folder, ids, options);
   const by = { job: jobOf(process.env) ?? String(process.pid), log: await ownLog() };
   const [first] = ids;
