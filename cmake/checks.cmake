@@ -7,7 +7,7 @@ compile_as_networks(checks)
 file(GLOB EMULATED_SOURCES CONFIGURE_DEPENDS native/kernels/*_cuda.cu native/kernels/*_cuda.cc)
 list(FILTER EMULATED_SOURCES EXCLUDE REGEX "/cuda_devices_cuda.cc$")
 add_library(emulated_cuda OBJECT ${EMULATED_SOURCES} native/checks/cuda_emulator.cc
-  native/training/step_recorder_absent.cc)
+  native/training/rank_group_absent.cc native/training/step_recorder_absent.cc)
 set_source_files_properties(${EMULATED_SOURCES} PROPERTIES LANGUAGE CXX)
 list(FILTER EMULATED_SOURCES INCLUDE REGEX "\\.cu$")
 set_source_files_properties(${EMULATED_SOURCES} PROPERTIES COMPILE_OPTIONS "-x;c++;-Wno-unknown-pragmas")
