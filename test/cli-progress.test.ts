@@ -69,6 +69,13 @@ describe("progress without a terminal", () => {
     );
   });
 
+  it("says of a cell that stopped after its last epoch that it is trained", () => {
+    const started: StudyEvent = { kind: "cell-started", cell, epochs: 3, startEpoch: 3 };
+    expect(shown({ interactive: false }, [started])).toBe(
+      "super-resolution · profound · fine-tuned: started, trained already\n",
+    );
+  });
+
   it("names the seed where the plan has several", () => {
     const plan: StudyEvent = { kind: "plan", cells: [cell, { ...cell, seed: 2 }], alreadyDone: 0 };
     const started: StudyEvent = { kind: "cell-started", cell, epochs: 1, startEpoch: 0 };

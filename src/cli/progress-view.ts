@@ -288,7 +288,11 @@ const planned = ({ cells, alreadyDone }: Of<"plan">): string =>
   `${count(cells.length, "cell")}${alreadyDone > 0 ? `, of which ${alreadyDone} are done already` : ""}`;
 
 const startedAt = ({ startEpoch, epochs }: Of<"cell-started">): string =>
-  startEpoch > 0 ? `, goes on at epoch ${startEpoch + 1} of ${epochs}` : "";
+  startEpoch >= epochs && epochs > 0
+    ? ", trained already"
+    : startEpoch > 0
+      ? `, goes on at epoch ${startEpoch + 1} of ${epochs}`
+      : "";
 
 function epochWords({ epoch, epochs, loss, metric, secondsLeft }: Of<"epoch">): string {
   return `epoch ${epoch} of ${epochs}, loss ${number(loss)}${metricWords(metric)}, ${duration(secondsLeft)} left`;
