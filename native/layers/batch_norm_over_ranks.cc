@@ -5,6 +5,7 @@
 #include <torch/custom_class.h>
 #include <torch/library.h>
 
+#include "error.h"
 #include "layers/batch_part.h"
 
 namespace transfer_limits {
@@ -123,16 +124,28 @@ at::Tensor batch_norm_over_ranks(const at::Tensor& input, const std::optional<at
   return answers[0];
 }
 
-TORCH_LIBRARY_IMPL(_, TESTING_ONLY_GenericMode, library) {
-  library.fallback(torch::CppFunction::makeFallthrough());
-}
-TORCH_LIBRARY_IMPL(aten, TESTING_ONLY_GenericMode, library) {
-  library.impl("batch_norm", batch_norm_over_ranks);
-}
+// Held for the rest of the process, from the first training over several ranks on: whoever trains alone finds LibTorch's
+// dispatcher as it was.
+struct Registration {
+  Registration() {
+    // LibTorch lets a process have one, and `batch_norm_over_ranks` knows of its own copy's parts of batches alone.
+    if (c10::Dispatcher::singleton().hasBackendFallbackForDispatchKey(kMode))
+      throw Error("BAD_INPUT",
+                  "Expected one copy of transfer-limits to train over several ranks in a process, but "
+                  "another copy does "
+                  "so already: use that one, or a process for each.");
+    fallback.fallback(torch::CppFunction::makeFallthrough());
+    operators.impl("batch_norm", batch_norm_over_ranks);
+  }
+
+  torch::Library fallback{torch::Library::IMPL, "_", kMode, __FILE__, __LINE__};
+  torch::Library operators{torch::Library::IMPL, "aten", kMode, __FILE__, __LINE__};
+};
 
 }  // namespace
 
 BatchNormOverRanks::BatchNormOverRanks() : before_(c10::impl::tls_is_dispatch_key_included(kMode)) {
+  static const Registration registration;
   c10::impl::tls_set_dispatch_key_included(kMode, true);
 }
 
