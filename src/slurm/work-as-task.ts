@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import type { StudyEvent } from "../common/progress.js";
 import { studyPaths } from "../results/paths.js";
-import { labelOf } from "../study/cell/cell.js";
+import { labelOf } from "../study/cell/cell-context.js";
 import { basisIn } from "../study/cell/cell-folder.js";
 import { readJob, readStudy } from "../study/cell/job.js";
 import { recordFailure, untilReleased } from "../study/cell/work-on-cell.js";

@@ -11,7 +11,7 @@ import type { Study } from "../config/schema.js";
 import { basesOf, type CellBasis } from "../plan/basis.js";
 import { divisionOf, type StudyCohort } from "../plan/cohort-file.js";
 import { type PlannedCell, planStudy } from "../plan/plan.js";
-import type { CellJob } from "./cell.js";
+import type { CellJob } from "./cell-context.js";
 
 /** What all jobs of a study have in common. */
 export interface Prepared {

@@ -22,9 +22,11 @@ import { varies } from "../config/seeds.js";
 import { smallestBatchOf } from "../config/smallest-batch.js";
 import { withoutLabels } from "../plan/basis.js";
 import { pretrainingCases } from "../plan/cohort-file.js";
-import { architectureOf, type CellContext, CostMeter, executionOf, listeners, onDamageOf } from "./cell.js";
+import { type CellContext, executionOf, listeners, onDamageOf } from "./cell-context.js";
 import { completeCell, curveCsv } from "./cell-folder.js";
 import { CheckpointFolder } from "./checkpoint.js";
+import { CostMeter } from "./cost-meter.js";
+import { networkInWords } from "./network-in-words.js";
 import { pretrainingMethod } from "./pretraining-method.js";
 import { train } from "./train.js";
 
@@ -134,7 +136,7 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
       id: cell.id,
       model: cell.model,
       seed: cell.seed,
-      network: { architecture: architectureOf(spec), parameters, trainable: parameters },
+      network: { architecture: networkInWords(spec), parameters, trainable: parameters },
       patients: patients.length,
       curve: state.curve,
       cost: await meter.total(context, trained),

@@ -9,7 +9,7 @@ import { taskOf } from "../../tasks/index.js";
 import type { Study } from "../config/schema.js";
 import { forwardCost } from "../plan/estimate.js";
 import type { PlannedCell, StudyPlan } from "../plan/plan.js";
-import { executionOf } from "./cell.js";
+import { executionOf } from "./cell-context.js";
 
 type Triple = readonly [number, number, number];
 

@@ -12,8 +12,8 @@ import type { CellBasis } from "../plan/basis.js";
 import { smallerMicroBatch } from "../plan/micro-batch.js";
 import type { PlannedCell } from "../plan/plan.js";
 import { ranksOf } from "../plan/ranks.js";
-import { type CellContext, runTaskCell } from "./cell.js";
 import { CellClaim } from "./cell-claim.js";
+import type { CellContext } from "./cell-context.js";
 import {
   basisIn,
   isFinished,
@@ -25,6 +25,7 @@ import {
 } from "./cell-folder.js";
 import { openJob, readJob } from "./job.js";
 import { runPretrainingCell } from "./pretraining-cell.js";
+import { runTaskCell } from "./task-cell.js";
 import { runTrivialCell } from "./trivial-cell.js";
 
 /** How working on a cell ended. */

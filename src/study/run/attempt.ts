@@ -1,7 +1,7 @@
 import { TransferLimitsError } from "../../common/errors.js";
 import type { StudyEvent } from "../../common/progress.js";
 import type { Retry } from "../../results/cell.js";
-import { labelOf } from "../cell/cell.js";
+import { labelOf } from "../cell/cell-context.js";
 import { failureOf, recordFailure, retryAfter } from "../cell/work-on-cell.js";
 import type { Study } from "../config/schema.js";
 import type { PlannedCell } from "../plan/plan.js";

@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { TransferLimitsError } from "../../common/errors.js";
 import type { MeasuredMetric, StudyEvent } from "../../common/progress.js";
 import { withCodedErrors } from "../../common/system-errors.js";
-import { labelOf } from "../cell/cell.js";
+import { labelOf } from "../cell/cell-context.js";
 import { openJob, readJob } from "../cell/job.js";
 import { checkDevices } from "../plan/devices.js";
 import { checkDevicesOfRanks, ranksOf } from "../plan/ranks.js";

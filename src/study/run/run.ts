@@ -14,7 +14,7 @@ import { studyPaths } from "../../results/paths.js";
 import { readOwn } from "../../results/read-own.js";
 import { resolvedStudySchema } from "../../results/resolved-study.js";
 import type { StudyResults } from "../../results/study.js";
-import { labelOf } from "../cell/cell.js";
+import { labelOf } from "../cell/cell-context.js";
 import {
   isFinished,
   readFailure,

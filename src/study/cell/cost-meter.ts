@@ -1,0 +1,39 @@
+import { deviceSeconds, peakMemory } from "../../native/runtime.js";
+import type { Cost } from "../../results/cell.js";
+import type { CellContext, CellJob } from "./cell-context.js";
+import { nothingSpent, type Trained } from "./train.js";
+
+/** Adds what a process spent outside of training to what training spent, over all processes. */
+export class CostMeter {
+  readonly #started = performance.now();
+
+  private constructor(private readonly deviceBefore: number) {}
+
+  static async start({ study: { execution } }: Pick<CellJob, "study">): Promise<CostMeter> {
+    return new CostMeter(await deviceSeconds(execution.device));
+  }
+
+  async total({ study, threads, ranks }: CellContext, trained: Trained | null): Promise<Cost> {
+    const { state, here } = trained ?? {
+      state: { cost: nothingSpent(), retry: undefined },
+      here: nothingSpent(),
+    };
+    const { device } = study.execution;
+    const now = await deviceSeconds(device);
+    const outside = {
+      wallSeconds: (performance.now() - this.#started) / 1000 - here.wallSeconds,
+      deviceSeconds: now - this.deviceBefore - here.deviceSeconds,
+    };
+    return {
+      wallSeconds: state.cost.wallSeconds + outside.wallSeconds,
+      deviceSeconds: state.cost.deviceSeconds + outside.deviceSeconds,
+      peakMemoryBytes: Math.max(state.cost.peakMemoryBytes, peakMemory(device)),
+      epochSeconds: state.cost.epochSeconds,
+      epochEmbedded: state.cost.epochEmbedded,
+      device,
+      threads,
+      ...(ranks ? { ranks: ranks.ranks } : {}),
+      ...(state.retry ? { retry: state.retry } : {}),
+    };
+  }
+}
