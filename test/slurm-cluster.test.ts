@@ -86,13 +86,12 @@ describe.skipIf(against !== null)(`A study of 42 cells on Slurm${title}`, () => 
     let found = 0;
     await until(() => {
       const worker = workerOf(task);
-      if (worker === null) return false;
-      process.kill(worker.pid, "SIGSTOP");
+      if (worker === null || !signalled(worker.pid, "SIGSTOP")) return false;
       if (!existsSync(join(folder, "out", "cells", worker.cell))) {
         found = worker.pid;
         return true;
       }
-      process.kill(worker.pid, "SIGCONT");
+      signalled(worker.pid, "SIGCONT");
       return false;
     });
     return found;
@@ -233,6 +232,16 @@ function linesOf(output: string, submission: number): string[] {
   return readdirSync(logs)
     .filter((name) => /^(cells|pretraining)-/.test(name))
     .flatMap((name) => readFileSync(join(logs, name), "utf8").split("\n"));
+}
+
+/** Sends a process a signal; false where it has ended in the meantime. */
+function signalled(pid: number, signal: NodeJS.Signals): boolean {
+  try {
+    return process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
+    throw error;
+  }
 }
 
 /**
