@@ -14,7 +14,7 @@ import { looks } from "../dist/report/palette.js";
 import { differencePicture, greyPicture, percentileWindow, shownSize } from "../dist/report/pictures.js";
 import { type Summary, summarise } from "../dist/report/summary.js";
 import type { RelationPoint } from "../dist/results/relations.js";
-import { median } from "../dist/statistics/means.js";
+import { median } from "../dist/common/numbers.js";
 import { relate } from "../dist/statistics/relations.js";
 import { ownStrategy } from "../dist/tasks/index.js";
 import { studyResults } from "./report-fixture.js";

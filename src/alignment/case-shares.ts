@@ -1,3 +1,4 @@
+import { sumOf } from "../common/numbers.js";
 import { permutedKernelSums } from "../native/kernels.js";
 import { Tensor } from "../native/tensor.js";
 
@@ -43,6 +44,6 @@ export async function sharesOfCases(
     2 * (sums.sumAB[division] as number);
   const given = total(0);
   const withOthers = Array.from({ length: cases }, (_, i) => (given - total(i + 1)) / 4);
-  const itself = cases * biased - withOthers.reduce((sum, value) => sum + value, 0) / cases;
+  const itself = cases * biased - sumOf(withOthers) / cases;
   return withOthers.map((value) => (value + itself) / cases);
 }

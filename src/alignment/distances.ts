@@ -1,4 +1,5 @@
 import { expected } from "../common/errors.js";
+import { sumOf } from "../common/numbers.js";
 import type { Comparator } from "../common/vocabulary.js";
 import { compareMatchedRows, medianDistance } from "../native/kernels.js";
 import type { Tensor } from "../native/tensor.js";
@@ -81,9 +82,7 @@ export async function measureDistance(
     ...(scale === null ? {} : { bandwidthFrom: scale.of }),
     multiBandwidth: {
       biased: bandwidths.reduce((sum, distance) => sum + distance.biased, 0),
-      unbiased: unbiased.every((value) => value !== null)
-        ? unbiased.reduce((sum, value) => sum + value, 0)
-        : null,
+      unbiased: unbiased.every((value) => value !== null) ? sumOf(unbiased) : null,
       flags: distanceFlags.filter((flag) => bandwidths.every(({ flags }) => flags.includes(flag))),
     },
     withoutKernel,

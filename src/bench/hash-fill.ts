@@ -1,3 +1,4 @@
+import { productOf } from "../common/numbers.js";
 /**
  * The hash that fills inputs and weights on both sides, exact in every language (bench/peers/hash_fill.py): `u(name, i)`
  * lies in [-1, 1).
@@ -15,8 +16,6 @@ export function hashFill(name: string, count: number): Float64Array {
   }
   return values;
 }
-
-export const productOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
 /** An input: scale * u, float32, row-major. */
 export function filled(name: string, shape: readonly number[], scale = 1): Float32Array {

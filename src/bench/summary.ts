@@ -1,4 +1,4 @@
-import { expected } from "../common/errors.js";
+import { quantile } from "../statistics/summary.js";
 
 /** What a series of timed runs says. */
 export interface Timing {
@@ -8,23 +8,6 @@ export interface Timing {
   minimum: number;
   lowerQuartile: number;
   upperQuartile: number;
-}
-
-/**
- * The value below which the share `p` of `values` lies: linear between the two nearest in order (Hyndman and Fan's type
- * 7, as NumPy and R have it).
- *
- * @throws `BAD_INPUT` for no values, one that is not a number, or a share outside of [0, 1]
- */
-export function quantile(values: readonly number[], p: number): number {
-  if (values.length === 0 || values.some(Number.isNaN))
-    throw expected("at least one number", "values", values);
-  if (!(p >= 0 && p <= 1)) throw expected("a share from 0 to 1", "p", p);
-  const sorted = [...values].sort((a, b) => a - b);
-  const position = (sorted.length - 1) * p;
-  const below = sorted[Math.floor(position)] as number;
-  const above = sorted[Math.ceil(position)] as number;
-  return below + (above - below) * (position - Math.floor(position));
 }
 
 export const timingOf = (seconds: readonly number[]): Timing => ({

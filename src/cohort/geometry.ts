@@ -1,4 +1,5 @@
 import { expected } from "../common/errors.js";
+import { productOf } from "../common/numbers.js";
 
 /**
  * Affine maps as row-major 4x4 matrices. Voxel indices stand in the order of the tensor, (k, j, i, 1); patient positions
@@ -43,7 +44,7 @@ export function invertAffine(matrix: Affine): number[] {
   };
   const determinant = [0, 1, 2].reduce((sum, column) => sum + at(matrix, 0, column) * cofactor(0, column), 0);
   const lengths = [0, 1, 2].map((column) => axisLength(matrix, column));
-  const box = lengths.reduce((product, length) => product * length, 1);
+  const box = productOf(lengths);
   if (!(Math.abs(determinant) > 1e-9 * box))
     throw expected("an affine map whose axes span space", "matrix", matrix);
   const inverse: number[] = [];

@@ -1,4 +1,5 @@
 import { TransferLimitsError } from "../common/errors.js";
+import { sumOf } from "../common/numbers.js";
 import { type RandomStream, randomStream } from "../common/random.js";
 import type { CohortColumns } from "./columns.js";
 import { stratumOf } from "./labels.js";
@@ -66,7 +67,7 @@ function cohortWords({ patients, cases }: { patients: number; cases: number }): 
 
 /** Numbers that add up to 100 were meant as percents. */
 function asFractions(shares: readonly number[]): string {
-  const arePercents = shares.reduce((sum, share) => sum + share, 0) === 100;
+  const arePercents = sumOf(shares) === 100;
   const fractions = arePercents ? shares.map((share) => share / 100) : [0.75, 0.05, 0.2];
   return askedParts.map((part, index) => `${part} ${fractions[index]}`).join(", ");
 }
@@ -78,7 +79,7 @@ function countsOf(request: SplitRequest, cohort: { patients: number; cases: numb
   const text = askedParts.map((part) => `${part} ${request[part]}`).join(", ");
   if (!shares.every((share) => Number.isFinite(share) && share >= 0))
     throw badSplit(`expected numbers of at least 0 but received ${text}`);
-  const asked = shares.reduce((sum, share) => sum + share, 0);
+  const asked = sumOf(shares);
   if (asked === 0) throw badSplit(`expected at least one part above 0 but received ${text}`);
 
   if (shares.every(Number.isInteger)) {
@@ -187,7 +188,7 @@ function drawPart(quota: Counts, stream: RandomStream): Part {
  * through a network whose capacities are whole, so a whole flow exists too. It is found by augmenting paths.
  */
 function roundTable(sizes: readonly number[], wanted: Counts): Counts[] {
-  const total = sizes.reduce((sum, size) => sum + size, 0);
+  const total = sumOf(sizes);
   const columns = parts.map((part) => wanted[part]);
   // Floor and remainder from whole numbers, so that no rounding blurs which shares are whole.
   const floors = sizes.map((size) => columns.map((column) => Math.floor((size * column) / total)));

@@ -1,3 +1,4 @@
+import { productOf } from "../common/numbers.js";
 import { freeMemory } from "../native/runtime.js";
 import type { Tensor } from "../native/tensor.js";
 
@@ -35,7 +36,7 @@ export class VolumeBank implements Disposable {
     const held = this.#held.get(name);
     if (held) return held.share();
     const made = await make();
-    const bytes = 4 * made.shape.reduce((product, size) => product * size, 1);
+    const bytes = 4 * productOf(made.shape);
     // Whoever asked for it at the same time may have had it put here meanwhile.
     if (bytes <= this.#room && !this.#held.has(name) && !this.#disposed) {
       this.#room -= bytes;

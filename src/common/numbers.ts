@@ -12,10 +12,17 @@ export function largest(values: Iterable<number>): number {
   return most;
 }
 
-/** NaN for no values. */
-export function average(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
+export function sumOf(values: Iterable<number>): number {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
 }
+
+export const productOf = (values: readonly number[]): number =>
+  values.reduce((total, value) => total * value, 1);
+
+/** NaN for no values. */
+export const average = (values: readonly number[]): number => sumOf(values) / values.length;
 
 /** Sample standard deviation; null for fewer than 2 values. */
 export function deviation(values: readonly number[]): number | null {

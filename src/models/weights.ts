@@ -1,4 +1,5 @@
 import { expected } from "../common/errors.js";
+import { productOf } from "../common/numbers.js";
 import type { Network, ParameterInfo } from "../native/network.js";
 import { disposeNamed, Tensor } from "../native/tensor.js";
 import type { ParameterNames } from "./architectures/architecture.js";
@@ -7,7 +8,7 @@ import { type LoadOptions, loadWeights, misfitsOf } from "./checkpoints/load.js"
 import type { LoadReport } from "./checkpoints/load-report.js";
 import { ofEncoder } from "./encoder-names.js";
 
-const elements = ({ shape }: ParameterInfo): number => shape.reduce((product, extent) => product * extent, 1);
+const elements = ({ shape }: ParameterInfo): number => productOf(shape);
 
 /** How many parameters a network has, buffers not counted. */
 export const parameterCount = (network: Network): number =>

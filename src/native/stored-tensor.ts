@@ -1,4 +1,5 @@
 import { TransferLimitsError } from "../common/errors.js";
+import { productOf } from "../common/numbers.js";
 import { openRegularFile } from "../common/regular-file.js";
 import type { TensorLocation, TypedArray } from "./addon.js";
 import { addon, settle } from "./load.js";
@@ -34,8 +35,7 @@ export function rowMajor(shape: readonly number[]): number[] {
   return strides;
 }
 
-export const elementsOf = (shape: readonly number[]): number =>
-  shape.reduce((product, extent) => product * extent, 1);
+export const elementsOf = (shape: readonly number[]): number => productOf(shape);
 
 /** Elements from the first to the last that a tensor touches, both counted; 0 for an empty one. */
 export function spanOf({ shape, strides }: Pick<StoredTensor, "shape" | "strides">): number {

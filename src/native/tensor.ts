@@ -1,6 +1,7 @@
 import { totalmem } from "node:os";
 import { requireList, requireShape } from "../common/arguments.js";
 import { describe, expected } from "../common/errors.js";
+import { productOf } from "../common/numbers.js";
 import { outOfMemory } from "../common/system-errors.js";
 import type { DType, TensorHandle, TypedArray } from "./addon.js";
 import { addon, call, settle } from "./load.js";
@@ -53,7 +54,7 @@ export class Tensor implements Disposable {
     );
     if (!known) throw expected("a Float32Array, Float64Array, BigInt64Array or Uint8Array", "data", data);
     requireShape(shape);
-    const count = shape.reduce((product, size) => product * size, 1);
+    const count = productOf(shape);
     if (count !== data.length) {
       throw expected(
         `${count} elements, the product of the shape [${shape.join(", ")}],`,
@@ -81,7 +82,7 @@ export class Tensor implements Disposable {
   /** Draws from the standard normal distribution, float32: the same numbers for a seed on every device. */
   static async normal(shape: readonly number[], seed: number, device = "cpu"): Promise<Tensor> {
     requireShape(shape);
-    const bytes = 4 * shape.reduce((product, size) => product * size, 1);
+    const bytes = 4 * productOf(shape);
     if (bytes > totalmem())
       throw outOfMemory(
         `Expected a tensor of at most the machine's memory, ${totalmem()} bytes, for shape but received ${describe(shape)}`,

@@ -1,4 +1,5 @@
 import { groupBy } from "../common/group-by.js";
+import { largest, smallest } from "../common/numbers.js";
 import {
   type Comparator,
   comparators,
@@ -18,7 +19,6 @@ import type { Score } from "../results/scores.js";
 import type { CellSummary, StudyResults } from "../results/study.js";
 import { answeredOver } from "../statistics/answers.js";
 import { directionSaid, isHardlyAnything } from "../statistics/direction.js";
-import { largest, smallest } from "../statistics/means.js";
 import { type SummarisedResults, summariseResults } from "../statistics/study-summary.js";
 import { countsFor, variantsOf } from "../statistics/variants.js";
 import { fixed } from "./format.js";

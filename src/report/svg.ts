@@ -1,7 +1,7 @@
 import type { Loader } from "vega";
 import type { TopLevelSpec } from "vega-lite";
 import { TransferLimitsError } from "../common/errors.js";
-import { largest } from "../statistics/means.js";
+import { largest } from "../common/numbers.js";
 import { escapeText, type Html, trusted } from "./html.js";
 import { looks, roles } from "./palette.js";
 import { shrink } from "./shrink.js";

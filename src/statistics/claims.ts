@@ -1,6 +1,7 @@
 import { requireOptions } from "../common/arguments.js";
 import { describe, expected } from "../common/errors.js";
 import { groupBy } from "../common/group-by.js";
+import { average } from "../common/numbers.js";
 import type { TaskName } from "../common/vocabulary.js";
 import type { CellResult } from "../results/cell.js";
 import { type Claim, type GainReference, gainReferences } from "../results/claims.js";
@@ -20,7 +21,6 @@ import type { DividedDifference } from "./divided.js";
 import { dividedClaim } from "./divided-claim.js";
 import { type Circumstances, costOf, doubtsAbout, requireCircumstances } from "./doubts.js";
 import { holm } from "./holm.js";
-import { average } from "./means.js";
 import { detectableDifference, fewSeeds, whatSettles } from "./planning.js";
 import { type DifferenceOfSet, differenceOfSet } from "./set-claim.js";
 import { setDifference } from "./set-difference.js";

@@ -1,8 +1,8 @@
 import { requireList, requireOptions } from "../common/arguments.js";
 import { expected, TransferLimitsError } from "../common/errors.js";
+import { average } from "../common/numbers.js";
 import { specificityOfDrawn } from "../tasks/drawn-specificity.js";
 import { auc, quadraticWeightedKappa } from "../tasks/metrics.js";
-import { average } from "./means.js";
 import { normal975, normalTwoSided } from "./normal.js";
 import {
   bootstrapped,

@@ -1,5 +1,6 @@
 import { requireNumbers, requireOptions } from "../common/arguments.js";
 import { expected, TransferLimitsError } from "../common/errors.js";
+import { average } from "../common/numbers.js";
 import { normal975 } from "./normal.js";
 import {
   absoluteProduct,
@@ -129,7 +130,7 @@ function correlate(
     const reason = `${which} constant: a correlation with what does not vary is undefined`;
     return { n, r: null, p: null, method: null, interval: null, reason };
   }
-  const product = productOf(unitX, unitY);
+  const product = innerProduct(unitX, unitY);
   const r = withinOne(product);
   const permuted = (order: readonly number[]) => absoluteProduct(unitX, unitY, order);
   const [p, method] =
@@ -144,7 +145,7 @@ function correlate(
 }
 
 /** Of two columns of deviations of length 1, which is r but for rounding. */
-const productOf = (unitX: readonly number[], unitY: readonly number[]): number =>
+const innerProduct = (unitX: readonly number[], unitY: readonly number[]): number =>
   unitX.reduce((sum, value, i) => sum + value * (unitY[i] as number), 0);
 
 const withinOne = (product: number): number => Math.max(-1, Math.min(1, product));
@@ -153,7 +154,7 @@ const withinOne = (product: number): number => Math.max(-1, Math.min(1, product)
 export function correlationOf(x: readonly number[], y: readonly number[]): number | null {
   if (x.length < 3) return null;
   const [unitX, unitY] = [centredUnit([...x]), centredUnit([...y])];
-  return unitX && unitY ? withinOne(productOf(unitX, unitY)) : null;
+  return unitX && unitY ? withinOne(innerProduct(unitX, unitY)) : null;
 }
 
 /** By Fisher's z. */
@@ -174,7 +175,7 @@ export function centredUnit(values: number[]): number[] | null {
   const largest = Math.max(...values.map(Math.abs));
   if (largest === 0) return null;
   const scaled = values.map((value) => value / largest);
-  const mean = scaled.reduce((sum, value) => sum + value, 0) / scaled.length;
+  const mean = average(scaled);
   const deviations = scaled.map((value) => value - mean);
   const length = Math.sqrt(deviations.reduce((sum, value) => sum + value ** 2, 0));
   if (length <= roundingSpread * Math.abs(mean)) return null;

@@ -1,6 +1,6 @@
 import { requireList } from "../common/arguments.js";
 import { expected } from "../common/errors.js";
-import { average } from "./means.js";
+import { average } from "../common/numbers.js";
 import { type MeanSquare, uncertainSpread } from "./uncertain-spread.js";
 
 /*

@@ -1,9 +1,9 @@
 import { groupBy } from "../common/group-by.js";
+import { average } from "../common/numbers.js";
 import type { CellResult } from "../results/cell.js";
 import { patientsOf, valuesByCase } from "./cells.js";
 import { turned } from "./direction.js";
 import { type DividedDifference, dividedDifference } from "./divided.js";
-import { average } from "./means.js";
 
 /** What a claim says of a study whose seeds divide the patients anew. */
 export interface DividedClaim {

@@ -1,8 +1,8 @@
 import { gammaln } from "simple-statistics";
 import { requireFinite, requireList } from "../common/arguments.js";
 import { expected } from "../common/errors.js";
+import { average } from "../common/numbers.js";
 import { type Form, fieller } from "./crossed.js";
-import { average } from "./means.js";
 import { normal80 } from "./normal.js";
 import type { Spreads } from "./planning.js";
 import { studentQuantile, studentTwoSided } from "./student-t.js";

@@ -1,9 +1,9 @@
 import { requireList, requireOptions } from "../common/arguments.js";
+import { average } from "../common/numbers.js";
 import type { Comparator } from "../common/vocabulary.js";
 import type { CellResult } from "../results/cell.js";
 import type { GainReference } from "../results/claims.js";
 import type { StudyResults } from "../results/study.js";
-import { average } from "./means.js";
 import { notFallen } from "./pretraining-loss.js";
 
 /** What is known of the models of a study besides their cells. */

@@ -1,6 +1,6 @@
 import { groupBy } from "../common/group-by.js";
+import { average, largest, smallest } from "../common/numbers.js";
 import type { Distance, DriftBetweenSeeds, KernelDistance, Range } from "../results/distances.js";
-import { average, largest, smallest } from "./means.js";
 
 /** How far the encoders of two trainings of one cell kind lie apart, that differ in their seed alone. */
 export interface SeedPair {

@@ -1,5 +1,6 @@
 import { comparatorOf } from "../alignment/distances.js";
 import { groupBy } from "../common/group-by.js";
+import { average } from "../common/numbers.js";
 import type { Comparator } from "../common/vocabulary.js";
 import type { CellResult } from "../results/cell.js";
 import type { Distance } from "../results/distances.js";
@@ -7,7 +8,6 @@ import type { Finding, NothingLearnt, PretrainingNotFallen } from "../results/fi
 import type { CellSummary, StudyResults } from "../results/study.js";
 import { resultsOf } from "./cells.js";
 import { directionOf, directionSaid, isHardlyAnything } from "./direction.js";
-import { average } from "./means.js";
 import { notFallen } from "./pretraining-loss.js";
 
 /** Every finding that a study's results allow, each once. */

@@ -1,3 +1,4 @@
+import { average } from "../common/numbers.js";
 import { randomStream } from "../common/random.js";
 import { holm } from "./holm.js";
 
@@ -77,7 +78,7 @@ function errorOf(points: readonly ForecastPoint[]): number | null {
     const others = points.filter(({ task, model }) => task !== point.task && model !== point.model);
     return others.length === 0 ? [] : [Math.abs(lineThrough(others)(point.score) - point.gain)];
   });
-  return errors.length === 0 ? null : errors.reduce((sum, error) => sum + error, 0) / errors.length;
+  return errors.length === 0 ? null : average(errors);
 }
 
 /** By least squares; level where the scores do not differ, or two points would decide. */

@@ -1,6 +1,7 @@
 import { requireFinite, requireOptions } from "../common/arguments.js";
 import { expected } from "../common/errors.js";
 import { groupBy } from "../common/group-by.js";
+import { average } from "../common/numbers.js";
 import type { CellResult } from "../results/cell.js";
 import { type CurvePoint, curveComparators, type LearningCurve } from "../results/learning-curves.js";
 import {
@@ -15,7 +16,6 @@ import { patientsOf, requireCells, valuesByCase } from "./cells.js";
 import { crossedDifference, crossedPair } from "./crossed.js";
 import { directionOf, turned } from "./direction.js";
 import { dividedDifference } from "./divided.js";
-import { average } from "./means.js";
 import { computeIntervals } from "./metric-intervals.js";
 import { fewestSeeds } from "./set-claim.js";
 import { setTables } from "./set-curve.js";

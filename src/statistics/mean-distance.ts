@@ -1,6 +1,6 @@
 import { groupBy } from "../common/group-by.js";
+import { average, averageOrNull, largest, smallest } from "../common/numbers.js";
 import type { Distance, FeatureComparison, MeanDistance } from "../results/distances.js";
-import { average, averageOrNull, largest, smallest } from "./means.js";
 
 /** Every distance of a study over its seeds; none of those that no seed has. */
 export function computeMeanDistances(distances: readonly Distance[]): MeanDistance[] {

@@ -1,12 +1,12 @@
 import { requireOptions } from "../common/arguments.js";
 import { groupBy } from "../common/group-by.js";
+import { average } from "../common/numbers.js";
 import type { CellResult } from "../results/cell.js";
 import type { MetricInterval } from "../results/intervals.js";
 import type { OfDrawn } from "../tasks/drawn-specificity.js";
 import { aucName, averagePrecisionName, kappaName, setMetricOf } from "../tasks/set-metrics.js";
 import { requireCells } from "./cells.js";
 import { aucInterval, kappaInterval } from "./classification-intervals.js";
-import { average } from "./means.js";
 import { normal975 } from "./normal.js";
 import { drawnInterval, type IntervalEstimate, type ResamplingOptions } from "./patient-bootstrap.js";
 import { methodOf, metricOfCells } from "./set-claim.js";

@@ -1,9 +1,9 @@
 import { requireWhole } from "../common/arguments.js";
 import { expected } from "../common/errors.js";
 import { groupBy } from "../common/group-by.js";
+import { deviation } from "../common/numbers.js";
 import { randomStream } from "../common/random.js";
 import type { OfDrawn } from "../tasks/drawn-specificity.js";
-import { deviation } from "./means.js";
 import { quantile } from "./summary.js";
 
 /** Fewer positive or negative patients than these, and a specificity at a sensitivity says almost nothing. */

@@ -1,5 +1,6 @@
 import { requireOptions, requireWhole } from "../common/arguments.js";
 import { expected } from "../common/errors.js";
+import { average } from "../common/numbers.js";
 import type { WouldSettle } from "../results/claims.js";
 import { chiSquaredQuantile } from "./chi-squared.js";
 import { normal80 } from "./normal.js";
@@ -35,7 +36,7 @@ export function expectedHalfWidth(
   // What a study sees of the spread between seeds is itself chance, and few seeds mostly see less than there is.
   const seen = seenShares(seedDegrees(seeds, models));
   const widths = seen.map((share) => spreadOf(spreads, seeds, patients, models, share).quantile(alpha));
-  return widths.reduce((sum, width) => sum + width, 0) / widths.length;
+  return average(widths);
 }
 
 /**

@@ -1,4 +1,5 @@
 import { groupBy } from "../common/group-by.js";
+import { average } from "../common/numbers.js";
 import { randomStream } from "../common/random.js";
 import type { TaskName, TaskVariant } from "../common/vocabulary.js";
 import type { CellResult } from "../results/cell.js";
@@ -10,7 +11,6 @@ import { cellsOf } from "./cells.js";
 import { correlationOf } from "./correlation.js";
 import { directionOf, turned } from "./direction.js";
 import { relativePerformanceGain } from "./gains.js";
-import { average } from "./means.js";
 import { normal975 } from "./normal.js";
 import { studentQuantile } from "./student-t.js";
 import { quantile } from "./summary.js";

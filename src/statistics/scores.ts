@@ -1,11 +1,11 @@
 import { groupBy } from "../common/group-by.js";
+import { average, averageOrNull, deviation, largest, median, smallest, sumOf } from "../common/numbers.js";
 import { isShared } from "../common/vocabulary.js";
 import type { CellResult, EpochRecord } from "../results/cell.js";
 import type { Score } from "../results/scores.js";
 import type { CellSummary } from "../results/study.js";
 import { resultsOf } from "./cells.js";
 import { directionSaid } from "./direction.js";
-import { average, averageOrNull, deviation, largest, median, smallest } from "./means.js";
 
 /** What each comparator of a study came to on each task, over seeds and test cases; none of what is not done. */
 export function computeScores(cells: readonly CellSummary[]): Score[] {
@@ -114,7 +114,7 @@ export function convergence(result: CellResult, higher: boolean): Score["converg
   const upTo = result.curve.findIndex(({ epoch }) => epoch === first.epoch) + 1;
   const times = result.cost.epochSeconds.slice(0, upTo);
   const known = times.length === upTo && times.every(Number.isFinite);
-  const seconds = known ? times.reduce((sum, time) => sum + time, 0) : null;
+  const seconds = known ? sumOf(times) : null;
   return { seed: result.seed, best, epoch: first.epoch, cost: { seconds } };
 }
 

@@ -1,7 +1,7 @@
+import { average } from "../common/numbers.js";
 import type { CellResult } from "../results/cell.js";
 import type { OfDrawn } from "../tasks/drawn-specificity.js";
 import { type ScoredCase, type SetMetric, setMetricOf } from "../tasks/set-metrics.js";
-import { average } from "./means.js";
 import { drawnDifferences, type PatientsToDraw } from "./patient-bootstrap.js";
 import { type SetPair, type SetSpread, setSpread, varianceOf } from "./set-difference.js";
 

@@ -1,6 +1,6 @@
+import { average } from "../common/numbers.js";
 import type { CellResult } from "../results/cell.js";
 import type { DifferenceTest, Table } from "./break-even.js";
-import { average } from "./means.js";
 import { drawnTables } from "./patient-bootstrap.js";
 import { fewestSeeds, metricOfCells } from "./set-claim.js";
 import { type SetSpread, setDifference, setSpread } from "./set-difference.js";

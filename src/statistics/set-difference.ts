@@ -1,5 +1,5 @@
+import { average, deviation } from "../common/numbers.js";
 import { at, fieller, scaledTo } from "./crossed.js";
-import { average, deviation } from "./means.js";
 import { type MeanSquare, uncertainSpread } from "./uncertain-spread.js";
 
 /*

@@ -1,5 +1,6 @@
 import { requireFinite, requireOptions, requireWhole } from "../common/arguments.js";
 import { expected } from "../common/errors.js";
+import { average } from "../common/numbers.js";
 import { randomStream } from "../common/random.js";
 import { paperTasks } from "../common/vocabulary.js";
 import type { CellResult } from "../results/cell.js";
@@ -106,7 +107,7 @@ function cellOf({
   cases: CellResult["metric"]["cases"];
 }): CellResult {
   const values = cases.map(({ value }) => value as number);
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const mean = average(values);
   return {
     ...of,
     id: [of.model, of.task, of.comparator, of.seed].join("--"),

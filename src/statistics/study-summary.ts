@@ -1,4 +1,5 @@
 import { groupBy } from "../common/group-by.js";
+import { largest } from "../common/numbers.js";
 import type { CellResult } from "../results/cell.js";
 import type { StudyResults, TimeTaken } from "../results/study.js";
 import { computeAnswers, computeCounts } from "./answers.js";
@@ -8,7 +9,6 @@ import { driftBandsOf } from "./drift.js";
 import { computeFindings } from "./findings.js";
 import { computeLearningCurves } from "./learning-curves.js";
 import { computeMeanDistances } from "./mean-distance.js";
-import { largest } from "./means.js";
 import { computeRelations } from "./relations.js";
 import { computeScores, paceOf } from "./scores.js";
 

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { sumOf } from "../common/numbers.js";
 import { Tensor } from "../native/tensor.js";
 import { type Classifying, classIn } from "./classes.js";
 import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
@@ -168,7 +169,7 @@ export function kappa(
   const cases = truth.length;
   const agreed = matrix.reduce((sum, row, index) => sum + (row[index] as number), 0) / cases;
   const byChance = matrix.reduce((sum, row, index) => {
-    const ofTruth = row.reduce((total, one) => total + one, 0);
+    const ofTruth = sumOf(row);
     const ofAnswers = matrix.reduce((total, other) => total + (other[index] as number), 0);
     return sum + (ofTruth * ofAnswers) / cases ** 2;
   }, 0);
@@ -178,7 +179,7 @@ export function kappa(
 function softmax(logits: readonly number[]): number[] {
   const highest = Math.max(...logits);
   const powers = logits.map((logit) => Math.exp(logit - highest));
-  const sum = powers.reduce((total, power) => total + power, 0);
+  const sum = sumOf(powers);
   return powers.map((power) => power / sum);
 }
 

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { shows } from "../cohort/needs.js";
 import { foregroundAbove } from "../common/foreground.js";
+import { sumOf } from "../common/numbers.js";
 import { type CandidateThreshold, detect } from "../native/detections.js";
 import { Tensor } from "../native/tensor.js";
 import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
@@ -173,8 +174,6 @@ async function volumeOf(tensor: Tensor, row: number | null): Promise<Tensor> {
   using one = await tensor.select(0, row);
   return one.select(0, 0);
 }
-
-const sumOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0);
 
 type Options = Named<OptionsOf<typeof options>>;
 

@@ -3,6 +3,7 @@ import type { CaseVolumes } from "../cohort/case-volumes.js";
 import { shows } from "../cohort/needs.js";
 import { TransferLimitsError } from "../common/errors.js";
 import { foregroundAbove } from "../common/foreground.js";
+import { productOf } from "../common/numbers.js";
 import type { RandomStream } from "../common/random.js";
 import { moveVolume } from "../native/augmentation.js";
 import type { IntensityOutput } from "../native/network-spec.js";
@@ -179,7 +180,7 @@ export async function drawField(
     const extent = (size - 1) * (volumes.spacing[axis] as number);
     return 3 + Math.max(1, Math.round(extent / options.smoothness));
   });
-  const count = shape.reduce((product, size) => product * size, 1);
+  const count = productOf(shape);
   using control = Tensor.from(
     Float32Array.from({ length: count }, () => draw.normal()),
     shape,

@@ -1,6 +1,7 @@
 import { requireArrayLike, requireFinite, requireNumbers, requireOptions } from "../common/arguments.js";
 import { expected, TransferLimitsError } from "../common/errors.js";
 import { foregroundAbove } from "../common/foreground.js";
+import { average, sumOf } from "../common/numbers.js";
 import { ssim3d as nativeSsim3d, overlap } from "../native/kernels.js";
 import { type ShapedArray, withTensors } from "../native/temporary.js";
 import type { Tensor } from "../native/tensor.js";
@@ -24,7 +25,7 @@ export async function ssim3d(
   if (!(Number.isFinite(dataRange) && dataRange > 0))
     throw expected("a positive number", "dataRange", dataRange);
   const samples = await withTensors({ a, b }, (x, y) => nativeSsim3d(x as Tensor, y as Tensor, dataRange));
-  const mean = samples.reduce((sum, value) => sum + value, 0) / samples.length;
+  const mean = average(samples);
   if (Number.isFinite(mean)) return mean;
   throw new TransferLimitsError("BAD_INPUT", "Expected finite voxels for SSIM but received NaN or infinity");
 }
@@ -190,7 +191,7 @@ export function quadraticWeightedKappa(
 ): number | null {
   const matrix = confusionMatrix(truth, predicted, classes);
   if (truth.length === 0) throw expected("at least one case", "truth", truth);
-  const rows = matrix.map((row) => row.reduce((sum, count) => sum + count, 0));
+  const rows = matrix.map((row) => sumOf(row));
   const columns = rows.map((_, j) => matrix.reduce((sum, row) => sum + (row[j] as number), 0));
   let observed = 0;
   let byChance = 0;

@@ -1,9 +1,10 @@
 import { mmd2 } from "../../alignment/mmd.js";
+import { productOf } from "../../common/numbers.js";
 import { arrange, depthwiseConv3d, lossGradient, ssim3d } from "../../native/kernels.js";
 import { Tensor } from "../../native/tensor.js";
 import { alternate, type Work } from "../alternate.js";
 import type { BenchCase } from "../case.js";
-import { filled, hashFill, productOf } from "../hash-fill.js";
+import { filled, hashFill } from "../hash-fill.js";
 import { sample } from "../summary.js";
 
 /** Two sets of rows: the second has its values shifted and widened, so that the distance isn't near 0. */

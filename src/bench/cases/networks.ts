@@ -1,3 +1,4 @@
+import { productOf } from "../../common/numbers.js";
 import { architectureOf } from "../../models/architectures/index.js";
 import { encoders } from "../../models/catalogue.js";
 import { Network } from "../../native/network.js";
@@ -5,7 +6,6 @@ import type { DinoVitSpec, EncoderSpec } from "../../native/network-spec.js";
 import { Tensor } from "../../native/tensor.js";
 import { alternate, type Work } from "../alternate.js";
 import type { BenchCase, BenchSettings, Floor } from "../case.js";
-import { productOf } from "../hash-fill.js";
 import {
   fill,
   forwardWork,

@@ -4,10 +4,11 @@ import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import { niftiFile } from "../../cohort/formats/nifti-file.js";
 import { type Image, readImage } from "../../cohort/image.js";
+import { productOf } from "../../common/numbers.js";
 import { Tensor } from "../../native/tensor.js";
 import { alternate } from "../alternate.js";
 import type { BenchCase } from "../case.js";
-import { hashFill, productOf } from "../hash-fill.js";
+import { hashFill } from "../hash-fill.js";
 import { sample } from "../summary.js";
 
 const compress = promisify(gzip);

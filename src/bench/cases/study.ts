@@ -5,7 +5,8 @@ import { nativeSeconds } from "../../native/runtime.js";
 import type { StudyInput } from "../../study/config/schema.js";
 import { runStudy } from "../../study/run/run.js";
 import type { BenchCase, BenchSettings } from "../case.js";
-import { quantile, ratioOf, timingOf } from "../summary.js";
+import { quantile } from "../../statistics/summary.js";
+import { ratioOf, timingOf } from "../summary.js";
 
 const split = { train: 6, validation: 2, test: 2 } as const;
 

@@ -1,3 +1,4 @@
+import { productOf } from "../../common/numbers.js";
 import { badImage } from "./bad-image.js";
 import type { ByteLocation } from "./byte-source.js";
 
@@ -37,7 +38,7 @@ export function requireSize(
   const text = size.join(" x ");
   if (!size.every((length) => Number.isSafeInteger(length) && length >= 1))
     throw badImage(path, `its header gives a size of ${text}; expected whole numbers of at least 1`);
-  if (size.reduce((product, length) => product * length, 1) > limits.voxels)
+  if (productOf(size) > limits.voxels)
     throw badImage(
       path,
       `its header gives a size of ${text}, more than ${grouped(limits.voxels)} voxels; ${raised("voxels")}`,

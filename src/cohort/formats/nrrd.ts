@@ -1,4 +1,5 @@
 import { describe } from "../../common/errors.js";
+import { productOf } from "../../common/numbers.js";
 import { locateDataFile, readPrefix } from "./attached-data.js";
 import { badImage } from "./bad-image.js";
 import type { ByteLocation } from "./byte-source.js";
@@ -113,7 +114,7 @@ export async function openNrrd(
   const size = sizes.filter((_, axis) => axis !== volumeAxis) as [number, number, number];
   const volumes = volumeAxis === undefined ? 1 : (sizes[volumeAxis] as number);
   requireSize(path, size, volumes, limits);
-  const [voxels, run] = [product(size), product(sizes.slice(0, volumeAxis))];
+  const [voxels, run] = [productOf(size), productOf(sizes.slice(0, volumeAxis))];
   const layout = { voxels, volumes, run };
   requireInterleaved(path, layout, limits);
 
@@ -138,8 +139,6 @@ export async function openNrrd(
 }
 
 type Fields = ReadonlyMap<string, string>;
-
-const product = (lengths: readonly number[]) => lengths.reduce((all, length) => all * length, 1);
 
 function isLittleEndian(path: string, endian: string): boolean {
   const order = endian.toLowerCase();

@@ -1,8 +1,8 @@
 import { z } from "zod";
+import { sumOf } from "../../common/numbers.js";
 import { section } from "../../common/validation.js";
 import type { ConvNeXtSpec } from "../../native/network-spec.js";
 import { countFrom, type EncoderArchitecture, encoderOfVolumes } from "./architecture.js";
-import { sum } from "./size.js";
 import { four, size } from "./sizes.js";
 
 /** Positions of stage `index`: the stem divides each axis by 4, then twice by 2, then not at all. */
@@ -71,14 +71,14 @@ export const convNeXtV2 = {
       ],
     },
   ],
-  blocks: ({ depths }) => sum(depths),
+  blocks: ({ depths }) => sumOf(depths),
   widths: ({ dims }) => dims,
-  parameters: (spec) => downsampling(spec) + sum(ofStages(spec, ofBlock)),
+  parameters: (spec) => downsampling(spec) + sumOf(ofStages(spec, ofBlock)),
   cost: (spec, voxels) =>
     voxels * spec.channels * spec.dims[0] +
-    sum(ofStages(spec, (dim, stage) => positions(voxels, stage) * ofBlock(dim))),
+    sumOf(ofStages(spec, (dim, stage) => positions(voxels, stage) * ofBlock(dim))),
   size(spec, voxels) {
-    const kept = sum(ofStages(spec, keptByBlock(voxels)));
+    const kept = sumOf(ofStages(spec, keptByBlock(voxels)));
     return {
       parameters: this.parameters(spec),
       kept,

@@ -1,7 +1,8 @@
 import { z } from "zod";
+import { sumOf } from "../../common/numbers.js";
 import { section } from "../../common/validation.js";
 import { countFrom, type EncoderArchitecture, encoderOfVolumes } from "./architecture.js";
-import { nothing, type Size, sum } from "./size.js";
+import { nothing, type Size } from "./size.js";
 import { four, size } from "./sizes.js";
 
 /**
@@ -58,7 +59,7 @@ const ofStages = (
   spec: DenseNetSpec,
   of: (weights: number, stage: number) => number = (weights) => weights,
 ): number =>
-  sum(
+  sumOf(
     blocksOf(spec).map((block, stage) => {
       const { layers, transition } = weightsOf(spec, block);
       return of(layers + (stage < 3 ? transition : 0), stage);
@@ -77,7 +78,7 @@ function sizeOf(spec: DenseNetSpec, voxels: number): Size {
     ({ into, out, layers }, stage) =>
       positions(voxels, stage) * layers * (3 * ((into + out) / 2) + 4 * bottleneck * spec.growth),
   );
-  return { ...nothing, parameters: parameters(spec), kept: stem + sum(stages), transient: stem };
+  return { ...nothing, parameters: parameters(spec), kept: stem + sumOf(stages), transient: stem };
 }
 
 export const denseNet = {
@@ -137,7 +138,7 @@ export const denseNet = {
       ],
     },
   ],
-  blocks: ({ blocks }) => sum(blocks),
+  blocks: ({ blocks }) => sumOf(blocks),
   widths: (spec) => blocksOf(spec).map(({ out }) => out),
   parameters,
   cost,

@@ -1,14 +1,14 @@
 import { z } from "zod";
+import { productOf, sumOf } from "../../common/numbers.js";
 import { section } from "../../common/validation.js";
 import type { ResidualEncoderSpec } from "../../native/network-spec.js";
 import { nnunetResidualEncoder } from "../checkpoints/key-maps/residual-encoder.js";
 import { countFrom, type EncoderArchitecture, encoderOfVolumes, type Shapes } from "./architecture.js";
-import { nothing, type Size, sum } from "./size.js";
+import { nothing, type Size } from "./size.js";
 import { size } from "./sizes.js";
 
 type Triple = readonly [number, number, number];
 
-const product = ([depth, height, width]: Triple): number => depth * height * width;
 const tripleOf = (entry: number | Triple): Triple =>
   typeof entry === "number" ? [entry, entry, entry] : entry;
 const kernelOf = ({ kernels }: ResidualEncoderSpec, stage: number): Triple =>
@@ -18,14 +18,14 @@ const kernelOf = ({ kernels }: ResidualEncoderSpec, stage: number): Triple =>
 function stagesOf(spec: ResidualEncoderSpec) {
   let voxels = 1;
   return spec.features.map((out, stage) => {
-    const strides = product(tripleOf(spec.strides[stage] as number | Triple));
+    const strides = productOf(tripleOf(spec.strides[stage] as number | Triple));
     voxels *= strides;
     const into = spec.features[Math.max(0, stage - 1)] as number;
     return {
       into,
       out,
       blocks: spec.blocks[stage] as number,
-      kernel: product(kernelOf(spec, stage)),
+      kernel: productOf(kernelOf(spec, stage)),
       voxels,
     };
   });
@@ -37,21 +37,21 @@ const weightsOf = ({ into, out, blocks, kernel }: ReturnType<typeof stagesOf>[nu
 
 function parameters(spec: ResidualEncoderSpec): number {
   return (
-    product(kernelOf(spec, 0)) * spec.channels * (spec.features[0] as number) +
-    sum(stagesOf(spec).map(weightsOf))
+    productOf(kernelOf(spec, 0)) * spec.channels * (spec.features[0] as number) +
+    sumOf(stagesOf(spec).map(weightsOf))
   );
 }
 
 function cost(spec: ResidualEncoderSpec, voxels: number): number {
-  const stem = product(kernelOf(spec, 0)) * spec.channels * (spec.features[0] as number) * voxels;
-  return stem + sum(stagesOf(spec).map((stage) => (weightsOf(stage) * voxels) / stage.voxels));
+  const stem = productOf(kernelOf(spec, 0)) * spec.channels * (spec.features[0] as number) * voxels;
+  return stem + sumOf(stagesOf(spec).map((stage) => (weightsOf(stage) * voxels) / stage.voxels));
 }
 
 /** Each convolution keeps what it gives, and its norm and activation what they give. */
 function sizeOf(spec: ResidualEncoderSpec, voxels: number): Size {
   const stem = 3 * (spec.features[0] as number) * voxels;
   const stages = stagesOf(spec).map(({ out, blocks, voxels: each }) => (blocks * 6 * out * voxels) / each);
-  return { ...nothing, parameters: parameters(spec), kept: stem + sum(stages), transient: stem };
+  return { ...nothing, parameters: parameters(spec), kept: stem + sumOf(stages), transient: stem };
 }
 
 const perStage = <Item extends z.ZodType>(item: Item) => z.array(item).min(4).max(12);
@@ -106,7 +106,7 @@ export const residualEncoder = {
     norm: /\.norm\.(?:weight|bias)$/,
   },
   keyMaps: [nnunetResidualEncoder],
-  blocks: ({ blocks }) => sum(blocks),
+  blocks: ({ blocks }) => sumOf(blocks),
   widths: ({ features }) => features.slice(-4),
   parameters,
   cost,

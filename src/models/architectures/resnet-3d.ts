@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { productOf, sumOf } from "../../common/numbers.js";
 import { section } from "../../common/validation.js";
 import type { ResNetEncoderSpec, ResNetSpec } from "../../native/network-spec.js";
 import {
@@ -7,13 +8,11 @@ import {
   encoderOfVolumes,
   type SpecialisedArchitecture,
 } from "./architecture.js";
-import { nothing, type Size, sum } from "./size.js";
+import { nothing, type Size } from "./size.js";
 import { four, size } from "./sizes.js";
 
 type Trunk = Pick<ResNetEncoderSpec, "channels" | "features" | "blocks" | "block" | "shortcut" | "stem">;
-type Edges = readonly [number, number, number];
 
-const product = ([depth, height, width]: Edges): number => depth * height * width;
 const usualStem = { kernel: [7, 7, 7], stride: [2, 2, 2], pool: true } as const;
 const stemOf = ({ stem }: Trunk) => ({ ...usualStem, ...stem });
 
@@ -44,13 +43,13 @@ function trunkParameters(trunk: Trunk): number {
     (count, stage) =>
       (ofFirstBlock(trunk, stage).weights + (count - 1) * ofLaterBlock(trunk)) * inner(features, stage) ** 2,
   );
-  return product(stemOf(trunk).kernel) * channels * features + sum(stages);
+  return productOf(stemOf(trunk).kernel) * channels * features + sumOf(stages);
 }
 
 /** Positions of a stage, of an input of so many voxels. */
 function positions(trunk: Trunk, voxels: number, stage: number): number {
   const { stride, pool } = stemOf(trunk);
-  return voxels / product(stride) / (pool ? 8 : 1) / 8 ** stage;
+  return voxels / productOf(stride) / (pool ? 8 : 1) / 8 ** stage;
 }
 
 /** The stem; then bottlenecks: 1x1x1 to a quarter of the channels, 3x3x3, and 1x1x1 back; or 3x3x3 twice. */
@@ -63,18 +62,18 @@ function trunkCost(trunk: Trunk, voxels: number): number {
       inner(features, stage) ** 2 *
       positions(trunk, voxels, stage),
   );
-  return (product(kernel) * channels * features * voxels) / product(stride) + sum(stages);
+  return (productOf(kernel) * channels * features * voxels) / productOf(stride) + sumOf(stages);
 }
 
 /** Each convolution keeps what norm and activation take and give; those that leave a bottleneck at the full width. */
 function trunkSize(trunk: Trunk, voxels: number): Size {
   const { features, blocks } = trunk;
-  const stem = (3 * features * voxels) / product(stemOf(trunk).stride);
+  const stem = (3 * features * voxels) / productOf(stemOf(trunk).stride);
   const kept = trunk.block === "basic" ? 6 : 18;
   const stages = blocks.map(
     (count, stage) => count * kept * inner(features, stage) * positions(trunk, voxels, stage),
   );
-  return { ...nothing, parameters: trunkParameters(trunk), kept: stem + sum(stages), transient: stem };
+  return { ...nothing, parameters: trunkParameters(trunk), kept: stem + sumOf(stages), transient: stem };
 }
 
 const edges = z.tuple([size.max(63), size.max(63), size.max(63)]);
@@ -147,7 +146,7 @@ export const resNetEncoder = {
       rules: [],
     },
   ],
-  blocks: ({ blocks }) => sum(blocks),
+  blocks: ({ blocks }) => sumOf(blocks),
   widths: (spec) => spec.blocks.map((_, stage) => expansionOf(spec) * inner(spec.features, stage)),
   parameters: trunkParameters,
   cost: trunkCost,

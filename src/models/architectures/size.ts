@@ -21,5 +21,3 @@ export const together = (one: Size, other: Size): Size => ({
   narrowed: one.narrowed + other.narrowed,
   transient: Math.max(one.transient, other.transient),
 });
-
-export const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);

@@ -1,9 +1,10 @@
 import { z } from "zod";
+import { sumOf } from "../../common/numbers.js";
 import { section } from "../../common/validation.js";
 import type { SwinUnetrSpec } from "../../native/network-spec.js";
 import { swinUnetrEncoder } from "../checkpoints/key-maps/swin-unetr.js";
 import { countFrom, type EncoderArchitecture, encoderOfVolumes } from "./architecture.js";
-import { nothing, type Size, sum } from "./size.js";
+import { nothing, type Size } from "./size.js";
 import { four, size } from "./sizes.js";
 
 /** Tokens of a stage: patches of 2x2x2, of which eight are merged after each stage. */
@@ -25,7 +26,7 @@ function parameters(spec: SwinUnetrSpec): number {
       ofMerging(spec, stage) +
       depth * biasTable(spec) * (spec.heads[stage] as number),
   );
-  return 8 * spec.channels * spec.features + sum(stages);
+  return 8 * spec.channels * spec.features + sumOf(stages);
 }
 
 /** Attention takes each token's products with all of its window twice. */
@@ -36,7 +37,7 @@ function cost(spec: SwinUnetrSpec, voxels: number): number {
       (ofBlocks(spec, stage) + ofMerging(spec, stage) / 8 + depth * 2 * seen * dimOf(spec, stage)) *
       tokens(voxels, stage),
   );
-  return spec.channels * spec.features * voxels + sum(stages);
+  return spec.channels * spec.features * voxels + sumOf(stages);
 }
 
 /** A block keeps some 20 times its tokens, and the attention of each head twice. */
@@ -49,7 +50,7 @@ function sizeOf(spec: SwinUnetrSpec, voxels: number): Size {
   return {
     ...nothing,
     parameters: parameters(spec),
-    kept: sum(stages),
+    kept: sumOf(stages),
     transient: (stages[0] as number) / 2,
   };
 }
@@ -102,7 +103,7 @@ export const swinUnetr = {
     last: /^encoder\.layers4\.0\.downsample\./,
   },
   keyMaps: [swinUnetrEncoder],
-  blocks: ({ depths }) => sum(depths),
+  blocks: ({ depths }) => sumOf(depths),
   widths: (spec) => spec.depths.map((_, stage) => 2 * dimOf(spec, stage)),
   parameters,
   cost,

@@ -1,11 +1,12 @@
 import { statSync } from "node:fs";
 import { z } from "zod";
 import { describe } from "../../common/errors.js";
+import { sumOf } from "../../common/numbers.js";
 import { section } from "../../common/validation.js";
 import type { ScriptStage, TorchScriptSpec } from "../../native/network-spec.js";
 import { hasModuleOf } from "../checkpoints/script-modules.js";
 import { type EncoderArchitecture, encoderOfVolumes } from "./architecture.js";
-import { nothing, sum } from "./size.js";
+import { nothing } from "./size.js";
 import { size } from "./sizes.js";
 
 const edge = size.max(256);
@@ -68,7 +69,7 @@ function parametersOf({ file }: TorchScriptSpec): number {
 /** The parameters of each stage: those of a layer grow with the square of its channels. */
 function perStage(spec: TorchScriptSpec) {
   const stages = stagesOf(spec);
-  const squares = sum(stages.map(({ channels }) => channels ** 2));
+  const squares = sumOf(stages.map(({ channels }) => channels ** 2));
   return stages.map(({ channels, volume }) => {
     const parameters = (parametersOf(spec) * channels ** 2) / squares;
     return { channels, volume, parameters };
@@ -148,12 +149,13 @@ export const torchScript = {
   blocks: (spec) =>
     Math.max(
       1,
-      Math.round(sum(perStage(spec).map(({ parameters, channels }) => parameters / (8 * channels ** 2)))),
+      Math.round(sumOf(perStage(spec).map(({ parameters, channels }) => parameters / (8 * channels ** 2)))),
     ),
   widths: (spec) => (spec.stages ? chosenStages(spec).map(({ channels }) => channels) : [spec.features]),
   parameters: parametersOf,
   /** Each parameter works once at each position of its stage. */
-  cost: (spec, voxels) => sum(perStage(spec).map(({ parameters, volume }) => (parameters * voxels) / volume)),
+  cost: (spec, voxels) =>
+    sumOf(perStage(spec).map(({ parameters, volume }) => (parameters * voxels) / volume)),
   /** As a convolution 3x3x3 with norm and activation for each 27 squares of the channels, or a transformer's for each 12. */
   size(spec, voxels) {
     const kept = perStage(spec).map(({ channels, volume, parameters }) => {
@@ -163,7 +165,7 @@ export const torchScript = {
     return {
       ...nothing,
       parameters: parametersOf(spec),
-      kept: sum(kept) + spec.channels * voxels,
+      kept: sumOf(kept) + spec.channels * voxels,
       transient: Math.max(...kept) / 2,
     };
   },

@@ -1,8 +1,9 @@
 import { z } from "zod";
+import { sumOf } from "../../common/numbers.js";
 import { section } from "../../common/validation.js";
 import type { UNetSpec } from "../../native/network-spec.js";
 import type { SpecialisedArchitecture } from "./architecture.js";
-import { nothing, type Size, sum } from "./size.js";
+import { nothing, type Size } from "./size.js";
 import { levels, size } from "./sizes.js";
 
 type Levels = Pick<UNetSpec, "channels" | "features" | "levels">;
@@ -24,9 +25,9 @@ export function uNetSize({ channels, features, levels }: Levels, voxels: number)
   const widths = Array.from({ length: levels }, (_, level) => features * 2 ** level);
   return {
     ...nothing,
-    parameters: 27 * sum(widths.map((width) => 6 * width ** 2)),
+    parameters: 27 * sumOf(widths.map((width) => 6 * width ** 2)),
     // Two convolutions down and two up, each with its norm and activation, and the joined features.
-    kept: sum(widths.map((width, level) => (14 * width * voxels) / 8 ** level)) + channels * voxels,
+    kept: sumOf(widths.map((width, level) => (14 * width * voxels) / 8 ** level)) + channels * voxels,
     transient: 4 * features * voxels,
   };
 }

@@ -1,3 +1,4 @@
+import { productOf, sumOf } from "../../common/numbers.js";
 /**
  * Which of three axes depthwise kernels differ along from the other two. A network that was trained on volumes of thick
  * slices has kernels that are rougher or smoother along the slices' axis than in their plane; kernels that were turned
@@ -20,9 +21,9 @@ const mostKernels = 256;
 
 /** The mean square of a kernel's differences along an axis, over twice its mean square: 1 for white noise. */
 function roughness(kernels: Float32Array, first: number, edges: readonly number[], axis: number): number {
-  const size = edges.reduce((product, extent) => product * extent, 1);
+  const size = productOf(edges);
   const extent = edges[axis] as number;
-  const step = edges.slice(axis + 1).reduce((product, other) => product * other, 1);
+  const step = productOf(edges.slice(axis + 1));
   let square = 0;
   let differences = 0;
   for (let at = 0; at < size; at++) {
@@ -37,7 +38,7 @@ function roughness(kernels: Float32Array, first: number, edges: readonly number[
 
 /** For each axis: how many standard errors the kernels of one layer [C, edges...] are rougher along it than along the others. */
 function layerScores(kernels: Float32Array, edges: readonly number[]): number[] {
-  const size = edges.reduce((product, extent) => product * extent, 1);
+  const size = productOf(edges);
   const count = Math.min(mostKernels, Math.floor(kernels.length / size));
   const rough = Array.from({ length: count }, (_, kernel) =>
     [0, 1, 2].map((axis) => roughness(kernels, kernel * size, edges, axis)),
@@ -51,7 +52,7 @@ function layerScores(kernels: Float32Array, edges: readonly number[]): number[] 
       ];
       return own - (others[0] + (others[1] as number)) / 2;
     });
-    const mean = excess.reduce((sum, value) => sum + value, 0) / count;
+    const mean = sumOf(excess) / count;
     const variance = excess.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (count - 1);
     return variance === 0 ? 0 : mean / Math.sqrt(variance / count);
   });
@@ -62,7 +63,7 @@ export function oddAxis(
   layers: readonly { kernels: Float32Array; edges: readonly number[] }[],
 ): OddAxis | null {
   const scores = layers
-    .filter(({ kernels, edges }) => kernels.length >= fewestKernels * edges.reduce((a, b) => a * b, 1))
+    .filter(({ kernels, edges }) => kernels.length >= fewestKernels * productOf(edges))
     .map(({ kernels, edges }) => layerScores(kernels, edges));
   if (scores.length === 0) return null;
   const sums = [0, 1, 2].map(

@@ -1,3 +1,4 @@
+import { sumOf } from "../../common/numbers.js";
 /**
  * The position embedding of a vision transformer on a grid of patches of another size: bicubic with antialiasing and
  * without an offset, as DINOv2 with registers resizes its own at other input sizes, timm any, and as our network does, whose
@@ -38,7 +39,7 @@ function weightsOf({ from, to }: Grids): { first: number; weights: number[] }[] 
     const first = Math.max(0, Math.trunc(centre - 2 * wide + 0.5));
     const end = Math.min(from, Math.trunc(centre + 2 * wide + 0.5));
     const weights = Array.from({ length: end - first }, (_, at) => cubic((first + at - centre + 0.5) / wide));
-    const sum = weights.reduce((total, weight) => total + weight, 0);
+    const sum = sumOf(weights);
     return { first, weights: weights.map((weight) => weight / sum) };
   });
 }

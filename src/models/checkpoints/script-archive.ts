@@ -1,5 +1,6 @@
 import { inflateRawSync } from "node:zlib";
 import { sha256OfFile } from "../../common/checksums.js";
+import { productOf } from "../../common/numbers.js";
 import type { StoredType } from "../../native/number-formats.js";
 import { PickleFault } from "./known-values.js";
 import { OpenedFile } from "./opened-file.js";
@@ -72,9 +73,7 @@ export async function inspectScript(path: string): Promise<ScriptInspection | nu
     made: example === null || example.length === 0 ? "scripted" : "traced",
     example: example === null || example.length === 0 ? null : example,
     methods: methodsIn(await archive.code(root)),
-    parameters: tensors
-      .filter(({ buffer }) => !buffer)
-      .reduce((sum, { shape }) => sum + shape.reduce((product, extent) => product * extent, 1), 0),
+    parameters: tensors.filter(({ buffer }) => !buffer).reduce((sum, { shape }) => sum + productOf(shape), 0),
     tensors,
   };
 }

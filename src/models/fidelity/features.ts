@@ -1,8 +1,9 @@
 import { TransferLimitsError } from "../../common/errors.js";
+import { average } from "../../common/numbers.js";
 import type { Network } from "../../native/network.js";
 import { Tensor } from "../../native/tensor.js";
 import { type FidelityCheck, flagged, sound } from "./check.js";
-import { lengthOf, mean, short } from "./numbers.js";
+import { lengthOf, short } from "./numbers.js";
 
 /** Features of a root mean square above this exploded, and maxima over positions of one ten times as large. */
 const largest = 100;
@@ -98,17 +99,17 @@ async function measured(
       true,
     );
   const blank = await embed(network, blankOf(inputs[0] as ShownInput));
-  const scale = mean(embedded.map(({ pooled }) => lengthOf(pooled)));
+  const scale = average(embedded.map(({ pooled }) => lengthOf(pooled)));
   const response = scale === 0 ? 0 : distance(first.pooled, blank.pooled) / scale;
   const centre = first.pooled.map((_, feature) =>
-    mean(embedded.map(({ pooled }) => pooled[feature] as number)),
+    average(embedded.map(({ pooled }) => pooled[feature] as number)),
   );
   const between =
     embedded.length < 2
       ? null
       : scale === 0
         ? 0
-        : Math.sqrt(mean(embedded.map(({ pooled }) => distance(pooled, centre) ** 2))) / scale;
+        : Math.sqrt(average(embedded.map(({ pooled }) => distance(pooled, centre) ** 2))) / scale;
   const numbers = { size, response, between };
   if (!(response >= leastResponse) || (between !== null && !(between >= leastSpread)))
     return flagged(

@@ -1,4 +1,5 @@
-import { correlation, mean } from "./numbers.js";
+import { average } from "../../common/numbers.js";
+import { correlation } from "./numbers.js";
 
 /** Shares of the voxels below a quantile, as the quantiles of an image are kept. */
 export const quantileShares = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99] as const;
@@ -69,23 +70,25 @@ function layoutOf(values: Float32Array, [depth, height, width]: readonly [number
 
 /** With mean 0 and variance 1; all 0 where every value is the same. */
 function standardised(values: readonly number[]): number[] {
-  const centre = mean(values);
-  const deviation = Math.sqrt(mean(values.map((value) => (value - centre) ** 2)));
+  const centre = average(values);
+  const deviation = Math.sqrt(average(values.map((value) => (value - centre) ** 2)));
   return values.map((value) => (deviation > 0 ? (value - centre) / deviation : 0));
 }
 
 /** What several images of one column have in common. */
 export function statisticsOf(measures: readonly ImageMeasure[]): ImageStatistics {
   const over = (of: (one: ImageMeasure) => readonly number[]): number[] =>
-    of(measures[0] as ImageMeasure).map((_, index) => mean(measures.map((one) => of(one)[index] as number)));
+    of(measures[0] as ImageMeasure).map((_, index) =>
+      average(measures.map((one) => of(one)[index] as number)),
+    );
   const spreads = measures.map(({ quantiles }) => Math.log(Math.max(spreadOf(quantiles), 1e-30)));
-  const centre = mean(spreads);
+  const centre = average(spreads);
   return {
     cases: measures.length,
     quantiles: over(({ quantiles }) => quantiles),
-    mean: mean(measures.map((one) => one.mean)),
-    deviation: mean(measures.map((one) => one.deviation)),
-    spreadVaries: Math.sqrt(mean(spreads.map((spread) => (spread - centre) ** 2))),
+    mean: average(measures.map((one) => one.mean)),
+    deviation: average(measures.map((one) => one.deviation)),
+    spreadVaries: Math.sqrt(average(spreads.map((spread) => (spread - centre) ** 2))),
     layout: over(({ layout }) => layout),
   };
 }
@@ -110,7 +113,9 @@ export function unlike(one: ImageStatistics, other: ImageStatistics): number {
   const shape = ({ quantiles }: ImageStatistics) =>
     quantiles.map((value) => (value - centreOf(quantiles)) / Math.max(spreadOf(quantiles), 1e-30));
   const otherShape = shape(other);
-  const histograms = mean(shape(one).map((value, index) => Math.abs(value - (otherShape[index] as number))));
+  const histograms = average(
+    shape(one).map((value, index) => Math.abs(value - (otherShape[index] as number))),
+  );
   return histograms + (1 - correlation(one.layout, other.layout)) / 2;
 }
 

@@ -1,3 +1,4 @@
+import { average } from "../../common/numbers.js";
 import { type FidelityCheck, flagged, notMeasurable, sound } from "./check.js";
 import { type Expectation, ourAxes } from "./expectation.js";
 import {
@@ -10,7 +11,7 @@ import {
   turns,
   unlike,
 } from "./images.js";
-import { correlation, mean, permutations, short } from "./numbers.js";
+import { correlation, permutations, short } from "./numbers.js";
 import type { FidelityRecord } from "./record.js";
 import { type StemFit, stemWords } from "./stem-statistics.js";
 
@@ -226,10 +227,10 @@ export function checkAxes(shown: Shown, { record, expects, stem }: Known): Fidel
     if (pairs.length === 0)
       return notMeasurable(name, "No column of the study stands for an image that it was pretrained on.");
     const likeness = turns.map((turn) =>
-      mean(pairs.map(([one, other]) => correlation(turnedLayout(one.layout, turn), other.layout))),
+      average(pairs.map(([one, other]) => correlation(turnedLayout(one.layout, turn), other.layout))),
     );
     const own = turns.map((turn) =>
-      mean(pairs.map(([, other]) => correlation(turnedLayout(other.layout, turn), other.layout))),
+      average(pairs.map(([, other]) => correlation(turnedLayout(other.layout, turn), other.layout))),
     );
     const best = likeness.indexOf(Math.max(...likeness));
     const asTheyAre = likeness[0] as number;

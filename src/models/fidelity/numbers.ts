@@ -1,9 +1,7 @@
-export const mean = (values: readonly number[]): number =>
-  values.reduce((sum, value) => sum + value, 0) / values.length;
-
+import { average } from "../../common/numbers.js";
 /** Pearson's; 0 where one of both does not vary. */
 export function correlation(a: readonly number[], b: readonly number[]): number {
-  const [centreA, centreB] = [mean(a), mean(b)];
+  const [centreA, centreB] = [average(a), average(b)];
   let [both, squareA, squareB] = [0, 0, 0];
   for (let index = 0; index < a.length; index++) {
     const [x, y] = [(a[index] as number) - centreA, (b[index] as number) - centreB];

@@ -1,6 +1,7 @@
+import { average, productOf, sumOf } from "../../common/numbers.js";
 import type { Network, ParameterInfo } from "../../native/network.js";
 import { disposeNamed } from "../../native/tensor.js";
-import { mean, permutations } from "./numbers.js";
+import { permutations } from "./numbers.js";
 
 /** What a batch norm after the first convolution saw in training, with that convolution. */
 interface Stem {
@@ -65,8 +66,7 @@ export function stemNamesOf({
   const kernel = parameters[first];
   if (kernel === undefined || kernel.shape.length !== 5 || kernel.shape[1] !== channels) return null;
   const [filters = 0, , ...edges] = kernel.shape;
-  if (channels * edges.reduce((product, edge) => product * edge, 1) > mostTaps || channels > mostChannels)
-    return null;
+  if (channels * productOf(edges) > mostTaps || channels > mostChannels) return null;
   const after = parameters.slice(first + 1);
   // Before the next kernel: what stands there belongs to the first.
   const until = after.findIndex(({ shape, buffer }) => !buffer && shape.length >= 4);
@@ -192,14 +192,14 @@ export function fitOfStem(
   const step = Math.max(1, Math.floor(alive.length / mostFilters));
   const chosen = alive.filter((_, index) => index % step === 0);
   if (chosen.length < 4) return null;
-  const taps = channels * edges.reduce((product, edge) => product * edge, 1);
+  const taps = channels * productOf(edges);
   const kernels = chosen.map((filter) => stem.kernels.subarray(filter * taps, (filter + 1) * taps));
   const wanted = chosen.map((filter) => ({
     mean: (stem.mean[filter] as number) - (stem.bias?.[filter] ?? 0),
     variance: stem.variance[filter] as number,
   }));
   const misfit = (answers: readonly { mean: number; variance: number }[]) =>
-    mean(
+    average(
       answers.map((answer, index) => {
         const { mean: centre, variance } = wanted[index] as (typeof wanted)[number];
         const spread = Math.log(Math.max(answer.variance, 1e-30) / variance);
@@ -219,7 +219,7 @@ export function fitOfStem(
     )
     .sort((a, b) => a - b);
   const scale = Math.exp(logs[logs.length >> 1] as number);
-  const sums = kernels.map((kernel) => kernel.reduce((sum, value) => sum + value, 0));
+  const sums = kernels.map((kernel) => sumOf(kernel));
   let [both, square] = [0, 0];
   asShown.forEach((answer, index) => {
     const { mean: centre, variance } = wanted[index] as (typeof wanted)[number];

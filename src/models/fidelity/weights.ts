@@ -1,3 +1,4 @@
+import { productOf } from "../../common/numbers.js";
 import type { Network, ParameterInfo } from "../../native/network.js";
 import { disposeNamed } from "../../native/tensor.js";
 import type { LoadReport } from "../checkpoints/load-report.js";
@@ -65,7 +66,7 @@ async function count(
 
 /** Whether numbers fill the range that PyTorch draws a kernel from to its very end, and none has left it. */
 function withinBound(values: Float32Array, [, ...rest]: readonly number[]): boolean {
-  const bound = 1 / Math.sqrt(rest.reduce((product, extent) => product * extent, 1));
+  const bound = 1 / Math.sqrt(productOf(rest));
   let largest = 0;
   for (const value of values) largest = Math.max(largest, Math.abs(value));
   return values.length >= 100 && largest <= bound * (1 + 1e-6) && largest >= bound * (1 - 20 / values.length);

@@ -1,8 +1,9 @@
 import { z } from "zod";
+import { sumOf } from "../../common/numbers.js";
 import { section } from "../../common/validation.js";
 import type { HeadSpec } from "../../native/network-spec.js";
 import { architectureOf } from "../architectures/index.js";
-import { nothing, sum } from "../architectures/size.js";
+import { nothing } from "../architectures/size.js";
 import { size } from "../architectures/sizes.js";
 import type { HeadKind } from "./head.js";
 
@@ -13,7 +14,7 @@ export const classifier = {
   batchNorm: (slices) => !slices,
   cost: () => 0,
   size: (_head, encoder) => {
-    const width = sum(architectureOf(encoder).widths(encoder));
+    const width = sumOf(architectureOf(encoder).widths(encoder));
     return { ...nothing, parameters: 1000 * width, kept: width, transient: width };
   },
 } as const satisfies HeadKind<Extract<HeadSpec, { kind: "classifier" }>>;

@@ -1,8 +1,8 @@
 import { z } from "zod";
+import { sumOf } from "../../common/numbers.js";
 import { section } from "../../common/validation.js";
 import type { HeadSpec } from "../../native/network-spec.js";
 import { architectureOf } from "../architectures/index.js";
-import { sum } from "../architectures/size.js";
 import { size } from "../architectures/sizes.js";
 import { upsamplingCost, upsamplingSize } from "./conv1.js";
 import type { HeadKind } from "./head.js";
@@ -23,7 +23,7 @@ export const contrastive = {
   cost: ({ outputs }, encoder, voxels) => upsamplingCost(outputs, encoder, voxels),
   size(head, encoder, voxels) {
     const { hidden, bottleneck, prototypes } = { ...published, ...head };
-    const features = sum(architectureOf(encoder).widths(encoder));
+    const features = sumOf(architectureOf(encoder).widths(encoder));
     const beside = upsamplingSize(head.outputs, encoder, voxels);
     const projection = hidden * (features + hidden + bottleneck) + bottleneck * prototypes;
     return { ...beside, parameters: beside.parameters + projection };

@@ -1,8 +1,9 @@
 import { z } from "zod";
+import { sumOf } from "../../common/numbers.js";
 import { section } from "../../common/validation.js";
 import type { EncoderSpec, HeadSpec } from "../../native/network-spec.js";
 import { architectureOf } from "../architectures/index.js";
-import { nothing, type Size, sum } from "../architectures/size.js";
+import { nothing, type Size } from "../architectures/size.js";
 import { size } from "../architectures/sizes.js";
 import { type HeadKind, patchesOf } from "./head.js";
 
@@ -15,7 +16,7 @@ export function upsamplingCost(
   voxels: number,
   width = publishedWidth,
 ): number {
-  const features = sum(architectureOf(encoder).widths(encoder));
+  const features = sumOf(architectureOf(encoder).widths(encoder));
   return patchesOf(encoder, voxels) * 9 * (32 * width * features + 512 * width ** 2 + 256 * width * outputs);
 }
 
@@ -26,7 +27,7 @@ export function upsamplingSize(
   voxels: number,
   width = publishedWidth,
 ): Size {
-  const features = sum(architectureOf(encoder).widths(encoder));
+  const features = sumOf(architectureOf(encoder).widths(encoder));
   const kept = patchesOf(encoder, voxels) * (96 * width + 64 * outputs) * 4 + 3 * outputs * voxels;
   return {
     ...nothing,

@@ -1,8 +1,9 @@
 import { z } from "zod";
+import { sumOf } from "../../common/numbers.js";
 import { section } from "../../common/validation.js";
 import type { EncoderSpec, HeadSpec } from "../../native/network-spec.js";
 import { architectureOf } from "../architectures/index.js";
-import { nothing, type Size, sum } from "../architectures/size.js";
+import { nothing, type Size } from "../architectures/size.js";
 import { size } from "../architectures/sizes.js";
 import type { HeadKind } from "./head.js";
 
@@ -14,7 +15,7 @@ export const fullSizeCost = (voxels: number, width = publishedFeatures): number 
 
 export const fullSizeSize = (encoder: EncoderSpec, voxels: number, width = publishedFeatures): Size => ({
   ...nothing,
-  parameters: 27 * width * sum(architectureOf(encoder).widths(encoder)) * 8,
+  parameters: 27 * width * sumOf(architectureOf(encoder).widths(encoder)) * 8,
   // Four residual blocks at full size, and as much again at all coarser ones.
   kept: 40 * width * voxels,
   transient: 6 * width * voxels,
@@ -29,7 +30,7 @@ export const unetr = {
     const { slices, widths } = architectureOf(encoder);
     if (!slices) return fullSizeCost(voxels, featureSize);
     // Slice by slice the coarser levels keep the depth, and tokens are spread over each of them.
-    return voxels * featureSize * (27 * 13 * featureSize + sum(widths(encoder)));
+    return voxels * featureSize * (27 * 13 * featureSize + sumOf(widths(encoder)));
   },
   size: ({ featureSize }, encoder, voxels) => fullSizeSize(encoder, voxels, featureSize),
 } as const satisfies HeadKind<Extract<HeadSpec, { kind: "unetr" }>>;

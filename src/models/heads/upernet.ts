@@ -1,8 +1,9 @@
 import { z } from "zod";
+import { sumOf } from "../../common/numbers.js";
 import { section } from "../../common/validation.js";
 import type { HeadSpec } from "../../native/network-spec.js";
 import { architectureOf } from "../architectures/index.js";
-import { nothing, sum } from "../architectures/size.js";
+import { nothing } from "../architectures/size.js";
 import { size } from "../architectures/sizes.js";
 import { finestPositions, type HeadKind } from "./head.js";
 
@@ -26,7 +27,7 @@ export const upernet = {
     return {
       ...nothing,
       // The pyramid's 3x3x3 over the last stage and its four poolings, one a lateral level, the fusion of four levels.
-      parameters: 27 * hidden * (11 * hidden + (widths.at(-1) as number)) + hidden * sum(widths),
+      parameters: 27 * hidden * (11 * hidden + (widths.at(-1) as number)) + hidden * sumOf(widths),
       kept: 20 * hidden * finest + 3 * outputs * voxels,
       transient: Math.max(4 * hidden * finest, outputs * voxels),
     };

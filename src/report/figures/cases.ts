@@ -1,6 +1,6 @@
 import type { TopLevelSpec } from "vega-lite";
+import { largest } from "../../common/numbers.js";
 import { type Comparator, comparators, type TaskVariant } from "../../common/vocabulary.js";
-import { largest } from "../../statistics/means.js";
 import { variantName } from "../../tasks/index.js";
 import { count, significant } from "../format.js";
 import { html } from "../html.js";

@@ -1,5 +1,6 @@
 import type { TopLevelSpec } from "vega-lite";
 import { groupBy } from "../../common/group-by.js";
+import { largest, smallest } from "../../common/numbers.js";
 import {
   type Comparator,
   comparators,
@@ -10,7 +11,6 @@ import {
 } from "../../common/vocabulary.js";
 import type { EpochRecord } from "../../results/cell.js";
 import type { StudyResults } from "../../results/study.js";
-import { largest, smallest } from "../../statistics/means.js";
 import { variantName } from "../../tasks/index.js";
 import type { CsvRow } from "../csv.js";
 import { count, grouped, significant } from "../format.js";

@@ -1,4 +1,5 @@
 import type { TopLevelSpec } from "vega-lite";
+import { largest } from "../../common/numbers.js";
 import {
   type DepthDistance,
   type Distance,
@@ -6,7 +7,6 @@ import {
   type DriftBetweenSeeds,
   distanceNames,
 } from "../../results/distances.js";
-import { largest } from "../../statistics/means.js";
 import { fixed } from "../format.js";
 import { html } from "../html.js";
 import { taskLabel } from "../labels.js";

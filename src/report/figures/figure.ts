@@ -1,6 +1,6 @@
 import type { TopLevelSpec } from "vega-lite";
+import { largest, smallest } from "../../common/numbers.js";
 import { type Comparator, comparators } from "../../common/vocabulary.js";
-import { largest, smallest } from "../../statistics/means.js";
 import { type CsvRow, csv } from "../csv.js";
 import type { Embed } from "../data-uri.js";
 import { escapeText, type Html, html } from "../html.js";

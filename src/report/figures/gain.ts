@@ -1,8 +1,8 @@
 import type { TopLevelSpec } from "vega-lite";
 import { groupBy } from "../../common/group-by.js";
+import { largest, smallest } from "../../common/numbers.js";
 import type { Strategy, TaskName } from "../../common/vocabulary.js";
 import type { Claim, GainReference, Verdict } from "../../results/claims.js";
-import { largest, smallest } from "../../statistics/means.js";
 import { difference, hasOneSeed } from "../claim-words.js";
 import { listing } from "../format.js";
 import { html } from "../html.js";

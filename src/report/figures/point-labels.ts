@@ -1,5 +1,5 @@
 import type { TopLevelSpec } from "vega-lite";
-import { largest } from "../../statistics/means.js";
+import { largest } from "../../common/numbers.js";
 import { plain } from "../html.js";
 import { roles } from "../palette.js";
 import { type Box, boxAround, crosses, type Line, shared, touches } from "./geometry.js";

@@ -1,3 +1,4 @@
+import { average } from "../../common/numbers.js";
 import type { Classes } from "./rows.js";
 
 /** The mean over classes of the share of their rows that were answered right. */
@@ -9,7 +10,7 @@ export function balancedAccuracy(answered: ArrayLike<number>, { count, of, sizes
 
 /** 1 less the squared error over that of the targets' mean; NaN where all targets are the same. */
 export function explained(answered: ArrayLike<number>, targets: readonly number[]): number {
-  const mean = targets.reduce((sum, target) => sum + target, 0) / targets.length;
+  const mean = average(targets);
   let [error, spread] = [0, 0];
   for (const [row, target] of targets.entries()) {
     error += ((answered[row] as number) - target) ** 2;

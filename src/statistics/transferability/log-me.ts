@@ -1,3 +1,4 @@
+import { sumOf } from "../../common/numbers.js";
 import { classesOf, type FeatureRows, type Matrix, matrixOf, principalAxes, requireTargets } from "./rows.js";
 
 /**
@@ -46,7 +47,7 @@ function evidenceOn(features: Matrix): (target: Float64Array) => number {
       z2[axis] = sum ** 2 / (squares[axis] as number);
     }
     const total = target.reduce((sum, value) => sum + value ** 2, 0);
-    const outside = Math.max(0, total - z2.reduce((sum, value) => sum + value, 0));
+    const outside = Math.max(0, total - sumOf(z2));
     let [alpha, beta] = [1, 1];
     for (let step = 0; step < mostSteps; step++) {
       let [effective, weights, residual] = [0, 0, outside];

@@ -1,5 +1,6 @@
 import type { CaseVolumes } from "../../cohort/case-volumes.js";
 import { TransferLimitsError, throwIfAborted } from "../../common/errors.js";
+import { productOf } from "../../common/numbers.js";
 import { type RandomStream, randomStream } from "../../common/random.js";
 import type { FeaturesAlong, Network, VolumeFeatures } from "../../native/network.js";
 import { Tensor } from "../../native/tensor.js";
@@ -116,7 +117,7 @@ export const evaluate = (
 async function refuseNotFinite(what: "answer" | "embedding", tensor: Tensor, id: string): Promise<void> {
   const wrong = await tensor.countNotFinite();
   if (wrong === 0) return;
-  const all = tensor.shape.reduce((product, size) => product * size, 1);
+  const all = productOf(tensor.shape);
   throw new TransferLimitsError(
     "NOT_FINITE",
     `Expected finite numbers, but of the network's ${what} to case ${id} ${wrong} of ${all} values are NaN or infinite. Look ` +

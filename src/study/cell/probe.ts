@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import { messageOf, throwIfAborted } from "../../common/errors.js";
+import { average, productOf } from "../../common/numbers.js";
 import { Network } from "../../native/network.js";
 import type { NetworkSpec } from "../../native/network-spec.js";
 import { setThreads } from "../../native/runtime.js";
@@ -61,7 +62,7 @@ export async function probePlan(study: Study, plan: StudyPlan, signal?: AbortSig
       const other = JSON.parse(key) as NetworkSpec;
       return "encoder" in other && JSON.stringify(other.encoder) === encoder ? [pace] : [];
     });
-    return alike.length === 0 ? null : alike.reduce((sum, pace) => sum + pace, 0) / alike.length;
+    return alike.length === 0 ? null : average(alike);
   };
   const seconds = Object.fromEntries(
     plan.cells.map(({ id, kind, network, cost }) => {
@@ -131,7 +132,7 @@ async function timeStep(
 
 /** Values that differ from voxel to voxel, between 0 and 1. */
 function filled(shape: number[], device: string): Tensor {
-  const count = shape.reduce((product, extent) => product * extent, 1);
+  const count = productOf(shape);
   return Tensor.from(
     Float32Array.from({ length: count }, (_, index) => (index % 97) / 97),
     shape,

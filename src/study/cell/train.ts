@@ -1,4 +1,5 @@
 import { TransferLimitsError, throwIfAborted } from "../../common/errors.js";
+import { average } from "../../common/numbers.js";
 import { randomStream, seedFor } from "../../common/random.js";
 import type { Network } from "../../native/network.js";
 import type { OwnPart, Ranks } from "../../native/ranks.js";
@@ -151,7 +152,7 @@ export async function train(training: Training): Promise<Trained> {
       const write = await checkpoints.take(state, network, trainer);
 
       const recent = state.cost.epochSeconds.slice(-5);
-      const pace = recent.reduce((sum, seconds) => sum + seconds, 0) / recent.length;
+      const pace = average(recent);
       const record = state.curve.at(-1) as EpochRecord;
       saving = handled(write().then(() => training.onEpoch(record, pace * (schedule.epochs - epoch))));
     }

@@ -6,6 +6,7 @@ import { columnsOf } from "../../cohort/own-columns.js";
 import { makeSplits } from "../../cohort/splits.js";
 import { messageOf, TransferLimitsError } from "../../common/errors.js";
 import { tryFolder } from "../../common/folder-trial.js";
+import { productOf } from "../../common/numbers.js";
 import { ownCommand } from "../../common/own-commands.js";
 import type { Fault } from "../../common/validation.js";
 import { comesFromFile } from "../../models/architectures/index.js";
@@ -246,7 +247,7 @@ async function refusalOfModule(
     using network = await Network.build({ encoder }, { device });
     for (const slices of new Set(shown)) {
       const shape = [2, encoder.channels, slices, height, width];
-      const count = shape.reduce((product, extent) => product * extent, 1);
+      const count = productOf(shape);
       const values = Float32Array.from({ length: count }, (_, at) => tried(at));
       using volumes = Tensor.from(values, shape, device);
       (await network.embed(volumes))[Symbol.dispose]();

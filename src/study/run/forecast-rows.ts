@@ -1,5 +1,6 @@
 import type { CaseVolumes } from "../../cohort/case-volumes.js";
 import { TransferLimitsError, throwIfAborted } from "../../common/errors.js";
+import { average } from "../../common/numbers.js";
 import { type RandomStream, randomStream } from "../../common/random.js";
 import { architectureOf } from "../../models/architectures/index.js";
 import { channelsShown } from "../../models/specification.js";
@@ -188,7 +189,7 @@ function standardised(rows: readonly Float64Array[]): Float64Array[] {
 }
 
 function standardisedValues(values: readonly number[]): number[] {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const mean = average(values);
   const deviation = Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length);
   // What float32 leaves of a feature that is the same everywhere is no spread.
   const spread = deviation > 1e-7 * Math.abs(mean) ? deviation : Number.POSITIVE_INFINITY;

@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { factsOf, openCase } from "../../cohort/case-volumes.js";
 import { requireCallback, requireList, requireOptions, requireSignal } from "../../common/arguments.js";
 import { messageOf, TransferLimitsError, throwIfAborted } from "../../common/errors.js";
+import { average } from "../../common/numbers.js";
 import { packageVersion } from "../../common/package-version.js";
 import type { StudyEvent } from "../../common/progress.js";
 import { seedFor } from "../../common/random.js";
@@ -421,7 +422,7 @@ async function earlyTraining(
     const own = found
       .filter((one) => one.side === side)
       .map(({ metric, loss }) => (validated ? turn * (metric as number) : -loss));
-    return own.length === 0 ? null : own.reduce((sum, value) => sum + value, 0) / own.length;
+    return own.length === 0 ? null : average(own);
   };
   return {
     of: validated ? "validation metric" : "training loss",

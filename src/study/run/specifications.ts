@@ -2,6 +2,7 @@ import { comparatorOf } from "../../alignment/distances.js";
 import { pairSums, squaredMmd } from "../../alignment/mmd.js";
 import { normalisations, normalisedPair } from "../../alignment/normalised.js";
 import { throwIfAborted } from "../../common/errors.js";
+import { average } from "../../common/numbers.js";
 import type { TaskName } from "../../common/vocabulary.js";
 import { compareMatchedRows, medianDistance } from "../../native/kernels.js";
 import type { Tensor } from "../../native/tensor.js";
@@ -182,7 +183,7 @@ async function measuresOf(
 function meanOf(values: readonly (number | null)[] | undefined): number | null {
   const known = (values ?? []).flatMap((value) => value ?? []);
   if (known.length === 0 || known.length < (values ?? []).length) return null;
-  return known.reduce((sum, value) => sum + value, 0) / known.length;
+  return average(known);
 }
 
 /** Every specification with what it came to: one row each, in the order of r. */

@@ -1,3 +1,4 @@
+import { average, sumOf } from "../../common/numbers.js";
 /** The probability of each class, given the features of a case. */
 export type ClassProbabilities = (features: readonly number[]) => number[];
 
@@ -15,7 +16,7 @@ export function standardiser(rows: readonly (readonly number[])[]): (row: readon
   const features = rows[0]?.length ?? 0;
   const moments = Array.from({ length: features }, (_, feature) => {
     const values = rows.map((row) => row[feature] as number);
-    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+    const mean = average(values);
     const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
     // What rounding leaves of a feature that is the same in all cases is no spread.
     const isConstant = Math.sqrt(variance) <= 1e-12 * Math.abs(mean);
@@ -89,7 +90,7 @@ function probabilities(
   );
   const highest = Math.max(...logits);
   const powers = logits.map((logit) => Math.exp(logit - highest));
-  const total = powers.reduce((sum, power) => sum + power, 0);
+  const total = sumOf(powers);
   return powers.map((power) => power / total);
 }
 

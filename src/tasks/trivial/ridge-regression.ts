@@ -1,3 +1,4 @@
+import { average } from "../../common/numbers.js";
 /**
  * Ridge regression with an intercept that is not penalised: minimises the sum of squared errors plus the sum of squared
  * weights (scikit-learn's default, alpha = 1), which also settles features that say the same.
@@ -10,11 +11,10 @@ export function ridgeRegression(
   targets: readonly number[],
 ): (row: readonly number[]) => number {
   const width = rows[0]?.length ?? 0;
-  const meanOf = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const means = Array.from({ length: width }, (_, feature) =>
-    meanOf(rows.map((row) => row[feature] as number)),
+    average(rows.map((row) => row[feature] as number)),
   );
-  const middle = meanOf(targets);
+  const middle = average(targets);
   const centred = rows.map((row) => row.map((value, feature) => value - (means[feature] as number)));
   // (X'X + 1) w = X'y, by elimination: symmetric and positive definite, so that no pivot is 0.
   const system = means.map((_, i) => [

@@ -1,3 +1,4 @@
+import { productOf } from "../../common/numbers.js";
 export type Interpolation = "linear" | "cubic";
 
 /**
@@ -14,7 +15,7 @@ export function interpolateAlong(
   method: Interpolation,
 ): Float32Array {
   const count = shape[axis] as number;
-  const size = shape.slice(axis).reduce((product, extent) => product * extent, 1);
+  const size = productOf(shape.slice(axis));
   const fine = new Float32Array(factor * coarse.length);
   for (let from = 0; from < coarse.length; from += size) {
     const part = coarse.subarray(from, from + size);
