@@ -158,17 +158,17 @@ export * as statistics from "./statistics/index.js";
 export { type Study, type StudyInput, studySchema, type TrainingSettings } from "./study/config/schema.js";
 export { loadStudy, planStudy } from "./study/plan/load.js";
 export type { PlannedCell, StudyPlan, Trains } from "./study/plan/plan.js";
+export type { EarlyTraining } from "./study/run/early-training.js";
 export {
-  type EarlyTraining,
   type Forecast,
   type ForecastModel,
   type ForecastOptions,
   type ForecastTask,
   forecastStudy,
   type PredictorName,
-  type TransferScores,
 } from "./study/run/forecast.js";
 export { type RunOptions, runStudy } from "./study/run/run.js";
+export type { TransferScores } from "./study/run/transfer-scores.js";
 export type { Augmentation } from "./tasks/augmentation.js";
 export type { TaskKind } from "./tasks/index.js";
 /** What the tasks are judged by: SSIM, Dice, specificity at a sensitivity, and what stands beside them. */
