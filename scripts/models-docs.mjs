@@ -26,10 +26,8 @@ async function encoderRows() {
       const network = await Network.build({ encoder });
       const parameters = parameterCount(network);
       network.dispose();
-      const cost = forwardCost(
-        { encoder },
-        paperSize.reduce((a, b) => a * b),
-      );
+      const [depth, height, width] = paperSize;
+      const cost = forwardCost({ encoder }, [height, width, depth]);
       rows.push(
         `| \`${name}\` | \`${family}\` | ${[encoder.channels, ...paperSize].join(" x ")} | ` +
           `${significant(parameters / 1e6)} | ${significant(cost / 1e9)} |`,

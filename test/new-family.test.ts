@@ -3,6 +3,7 @@ import { expect, it } from "vitest";
 import { z } from "zod";
 import type { Shapes } from "../dist/models/architectures/architecture.js";
 import { encoderArchitectures } from "../dist/models/architectures/index.js";
+import { convolution, type Extents, volumeOf } from "../dist/models/architectures/work.js";
 
 /** A family that is nowhere but here: one convolution a stage. */
 interface PlainSpec {
@@ -39,7 +40,7 @@ const plain = {
   blocks: () => 4,
   widths: ({ features }: PlainSpec) => stages.map((times) => times * features),
   parameters: weights,
-  cost: (spec: PlainSpec, voxels: number) => (weights(spec) * voxels) / 64,
+  work: (spec: PlainSpec, extents: Extents) => [convolution(volumeOf(extents) / 64, 1, weights(spec), 1)],
   size: (spec: PlainSpec, voxels: number) => ({
     parameters: weights(spec),
     kept: spec.features * voxels,

@@ -32,10 +32,8 @@ describe("the catalogue of encoders", () => {
     expect(channels).toBe(encoder.channels);
     using network = await Network.build({ encoder });
     expect(Number(parameters)).toBe(Number((parameterCount(network) / 1e6).toPrecision(3)));
-    const cost = forwardCost(
-      { encoder },
-      extents.reduce((a, b) => a * b, 1),
-    );
+    const [depth, height, width] = extents as [number, number, number];
+    const cost = forwardCost({ encoder }, [height, width, depth]);
     expect(Number(multiplications)).toBe(Number((cost / 1e9).toPrecision(3)));
   });
 
@@ -68,7 +66,7 @@ describe("the catalogue of specialised models", () => {
     const model = specialisedOf(name, { ...taskFor(name), channels: channels as number, depthScale });
     using network = await Network.build({ model });
     expect(Number(parameters)).toBe(Number((parameterCount(network) / 1e6).toPrecision(3)));
-    const cost = forwardCost({ model }, (depth as number) * (height as number) * (width as number));
+    const cost = forwardCost({ model }, [height, width, depth] as [number, number, number]);
     expect(Number(multiplications)).toBe(Number((cost / 1e9).toPrecision(3)));
   });
 
@@ -146,7 +144,7 @@ describe("the estimated multiplications of a specialised model", () => {
       if (model.family === "vit-3d") wanted += 2 * model.depth * (voxels / 256) ** 2 * model.embedDim;
       if (model.family === "transunet-3d")
         wanted += 2 * model.depth * (voxels / 8 ** (levels - 1)) ** 2 * (model.features * 2 ** (levels - 1));
-      const estimate = forwardCost({ model }, voxels);
+      const estimate = forwardCost({ model }, [64, 64, 64]);
       expect(estimate / wanted).toBeGreaterThan(0.97);
       expect(estimate / wanted).toBeLessThan(1.03);
     },

@@ -79,6 +79,11 @@ const costSchema = z.object({
    */
   deviceSeconds: number,
   /** Of its process on a CPU; what LibTorch held on a GPU. */
+  /**
+   * Seconds of processor time, of all threads: what the machine did for the cell, whatever else it did. Absent where the
+   * cell was worked on by several processes, one after the other or together.
+   */
+  processorSeconds: number.exactOptional(),
   peakMemoryBytes: number,
   /** Wall seconds of each epoch, its validation included. */
   epochSeconds: z.array(number),

@@ -9,6 +9,7 @@ import { hoursInWords } from "../../study/plan/estimate.js";
 import type { PlannedFidelity } from "../../study/plan/fidelity-ahead.js";
 import type { StudyPlan } from "../../study/plan/plan.js";
 import type { CohortPreview } from "../../study/plan/preview.js";
+import type { StudyTime } from "../../study/plan/time-model.js";
 import type { CellState } from "../../study/run/cell-states.js";
 import type { Augmentation } from "../../tasks/augmentation.js";
 import { variantName } from "../../tasks/index.js";
@@ -18,6 +19,7 @@ import { examples } from "../examples.js";
 import { folderLines, stateForPrograms, stateInWords, summaryOfFolder } from "../folder-states.js";
 import { bytes, count, number, printable, table } from "../format.js";
 import { plannedCells } from "../planned-cells.js";
+import { bindingInWords, timeLines } from "../time-lines.js";
 
 interface Options {
   probe?: boolean;
@@ -61,9 +63,11 @@ export function addPlan(program: Command): void {
         const probe = probing ? await probePlan(study, plan) : null;
         const { plannedFidelity } = await import("../../study/plan/fidelity-ahead.js");
         const fidelity = await plannedFidelity(study, plan);
-        const warnings = planWarnings(study, plan, probe && totalSeconds(probe) / 3600);
         const { plannedStates } = await import("../../study/run/cell-states.js");
         const states = await plannedStates(checked);
+        const { plannedTime } = await import("../../study/run/planned-time.js");
+        const time = await plannedTime(checked, states, probe);
+        const warnings = planWarnings(study, plan, totalSeconds(time) / 3600);
         const inFolder = states === null ? [] : folderLines(states, study.execution.output);
         const stateOf = (id: string) => states?.cells.get(id) as CellState;
         const total = plan.cells.reduce((sum, { cost }) => sum + cost, 0);
@@ -74,10 +78,11 @@ export function addPlan(program: Command): void {
           String(cell.epochs),
           `${((100 * cell.cost) / total).toFixed(1)} %`,
           bytes(memoryWith(cell, totalMemoryOf(study.execution.device) ?? Number.POSITIVE_INFINITY)),
-          ...(probe ? [hours(probe.seconds[cell.id] ?? null)] : []),
+          hours(time.cells[cell.id]?.seconds ?? 0),
+          bindingInWords[time.cells[cell.id]?.binds ?? "fixed"],
           ...(inFolder.length > 0 ? [stateInWords(stateOf(cell.id))] : []),
         ]);
-        const scheduled = plannedCells(plan.cells, study.execution.output, probe?.seconds ?? null);
+        const scheduled = plannedCells(plan.cells, study.execution.output, time.cells);
         return {
           value: {
             ...(study.leftOut === undefined ? {} : { leftOut: study.leftOut }),
@@ -90,6 +95,7 @@ export function addPlan(program: Command): void {
             ...{ cohorts, warnings, output: study.execution.output, claims, fidelity },
             ...(open ? { earlier: { folder: earlier, open } } : {}),
             ...(probe ? { probe } : {}),
+            time,
           },
           text: [
             `${printable(plan.name)}: ${count(plan.cells.length, "cell")}, to ${printable(study.execution.output)}`,
@@ -109,12 +115,13 @@ export function addPlan(program: Command): void {
                 "epochs",
                 "share of the work",
                 "memory (estimate)",
-                ...(probe ? ["hours (estimate)"] : []),
+                ...["hours (estimate)", "bound by"],
                 ...(inFolder.length > 0 ? ["state"] : []),
               ],
               rows,
             ),
             ...inFolder,
+            ...timeLines(time),
             ...(probe ? probeLines(probe) : []),
             ...fidelityLines(fidelity),
             ...claimLines(claims),
@@ -242,17 +249,17 @@ function openLines(open: readonly OpenClaim[]): string[] {
   ];
 }
 
-const hours = (seconds: number | null): string => (seconds === null ? "–" : hoursInWords(seconds / 3600));
+const hours = (seconds: number): string => (seconds === 0 ? "–" : hoursInWords(seconds / 3600));
 
-const totalSeconds = ({ seconds }: Probe): number =>
-  Object.values(seconds).reduce<number>((sum, one) => sum + (one ?? 0), 0);
+const totalSeconds = ({ cells }: Pick<StudyTime, "cells">): number =>
+  Object.values(cells).reduce((sum, { seconds }) => sum + seconds, 0);
 
 function probeLines(probe: Probe): string[] {
   const { device, threads, faults } = probe;
   const where = device === "cpu" ? `the CPU with ${count(threads, "thread")}` : device;
   return [
-    `Estimated from short steps at a reduced size on ${where}: ${hours(totalSeconds(probe))} hours in all, one cell after the other. ` +
-      "Reading volumes and sampling from diffusion models come on top.",
+    `Cells take as long as short steps of their networks at a reduced size on ${where} say, and the start of their processes. ` +
+      "Sampling from diffusion models comes on top.",
     ...faults.map((fault) => `  not timed: ${printable(fault)}`),
   ];
 }

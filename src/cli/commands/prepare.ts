@@ -34,7 +34,10 @@ export function addPrepare(program: Command): void {
         }
         const { study, plan } = checked;
         const { output } = study.execution;
-        const cells = plannedCells(plan.cells, output, null);
+        const { plannedStates } = await import("../../study/run/cell-states.js");
+        const { plannedTime } = await import("../../study/run/planned-time.js");
+        const time = await plannedTime(checked, await plannedStates(checked));
+        const cells = plannedCells(plan.cells, output, time.cells);
         return {
           value: { output, cells },
           text: [

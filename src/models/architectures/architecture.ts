@@ -3,6 +3,7 @@ import type { PretrainMethod } from "../../common/vocabulary.js";
 import type { EncoderSpec, HeadSpec, ModelSpec } from "../../native/network-spec.js";
 import type { KeyMap } from "../checkpoints/key-map.js";
 import type { Size } from "./size.js";
+import type { Extents, Work } from "./work.js";
 
 /** The shapes of a file's tensors, under our names. */
 export type Shapes = ReadonlyMap<string, readonly number[]>;
@@ -50,6 +51,8 @@ export interface EncoderArchitecture<Spec extends EncoderSpec = EncoderSpec> {
    * is left out: it has no batch norm.
    */
   batchNormStride?(spec: Spec): number | null;
+  /** Voxels from one position of its deepest map to the next, along an axis, where those are not 32. */
+  readonly deepestStride?: number;
   readonly names: ParameterNames;
   /** Sources of weights that are known, of which the first that fits a file is taken: our own names last. */
   readonly keyMaps: readonly KeyMap[];
@@ -69,8 +72,8 @@ export interface EncoderArchitecture<Spec extends EncoderSpec = EncoderSpec> {
   widths(spec: Spec): readonly number[];
   /** About how many parameters it has. */
   parameters(spec: Spec): number;
-  /** Roughly how many multiplications its features of one input of `voxels` take. */
-  cost(spec: Spec, voxels: number): number;
+  /** What its features of one input take to compute. */
+  work(spec: Spec, extents: Extents): Work;
   /** What training it takes in memory, for each case at once. */
   size(spec: Spec, voxels: number): Size;
   /** Tells it from the shapes of a file's tensors; null where they are not its. */
@@ -103,8 +106,8 @@ export interface SpecialisedArchitecture<Spec extends ModelSpec = ModelSpec> {
   readonly batchNorm: boolean;
   /** The sizes that a study names, completed by what a task asks for. */
   complete(sizes: never, task: NetworkTask): Spec;
-  /** Roughly how many multiplications an answer to one input of `voxels` takes: convolutions, linear layers, attention. */
-  cost(spec: Spec, voxels: number): number;
+  /** What an answer to one input takes to compute. */
+  work(spec: Spec, extents: Extents): Work;
   /** What training it takes in memory, for each case at once. */
   size(spec: Spec, voxels: number): Size;
 }

@@ -4,6 +4,16 @@ import { section } from "../../common/validation.js";
 import type { ConvNeXtSpec } from "../../native/network-spec.js";
 import { countFrom, type EncoderArchitecture, encoderOfVolumes } from "./architecture.js";
 import { four, size } from "./sizes.js";
+import {
+  convNeXtBlock,
+  convolution,
+  type Extents,
+  norm,
+  times,
+  volumeOf,
+  type Work,
+  wholeSteps,
+} from "./work.js";
 
 /** Positions of stage `index`: the stem divides each axis by 4, then twice by 2, then not at all. */
 const positions = (voxels: number, index: number): number => voxels / 64 / 8 ** Math.min(index, 2);
@@ -18,6 +28,20 @@ function downsampling({ channels, dims: [first, second, third, fourth] }: ConvNe
 
 const ofStages = ({ depths, dims }: ConvNeXtSpec, of: (dim: number, stage: number) => number): number[] =>
   depths.map((depth, stage) => depth * of(dims[stage] as number, stage));
+
+/** A convolution to each stage with a norm before or behind it, and the stage's blocks. */
+function workOf({ channels, depths, dims }: ConvNeXtSpec, extents: Extents): Work {
+  let [from, into] = [extents, channels];
+  return dims.flatMap((dim, stage) => {
+    const stride = [4, 2, 2, 1][stage] as number;
+    const to = wholeSteps(from, stride);
+    const [fine, coarse] = [volumeOf(from), volumeOf(to)];
+    const down = convolution(coarse, into, dim, stride ** 3, fine);
+    const normed = stage === 0 ? norm(coarse, dim) : norm(fine, into);
+    [from, into] = [to, dim];
+    return [down, normed, ...times(depths[stage] as number, convNeXtBlock(coarse, dim))];
+  });
+}
 
 /** A block keeps its input, the depthwise convolution, the norm, and three times the fourfold width. */
 const keptByBlock = (voxels: number) => (dim: number, stage: number) => positions(voxels, stage) * dim * 15;
@@ -49,6 +73,7 @@ export const convNeXtV2 = {
     },
   },
   ...encoderOfVolumes,
+  deepestStride: 16,
   names: {
     encoder: ["encoder."],
     block: /^encoder\.stages\.\d+\.\d+\./,
@@ -74,9 +99,7 @@ export const convNeXtV2 = {
   blocks: ({ depths }) => sumOf(depths),
   widths: ({ dims }) => dims,
   parameters: (spec) => downsampling(spec) + sumOf(ofStages(spec, ofBlock)),
-  cost: (spec, voxels) =>
-    voxels * spec.channels * spec.dims[0] +
-    sumOf(ofStages(spec, (dim, stage) => positions(voxels, stage) * ofBlock(dim))),
+  work: workOf,
   size(spec, voxels) {
     const kept = sumOf(ofStages(spec, keptByBlock(voxels)));
     return {

@@ -4,6 +4,7 @@ import { section } from "../../common/validation.js";
 import { countFrom, type EncoderArchitecture, encoderOfVolumes } from "./architecture.js";
 import { nothing, type Size } from "./size.js";
 import { four, size } from "./sizes.js";
+import { coarser, convolution, type Extents, type Operation, pass, volumeOf, type Work } from "./work.js";
 
 /**
  * The encoder of a 3D DenseNet (Huang et al. 2017), as MONAI has it: each layer sees all that came before it in its block.
@@ -68,8 +69,37 @@ const ofStages = (
 
 const parameters = (spec: DenseNetSpec): number => stemOf(spec) + ofStages(spec);
 
-const cost = (spec: DenseNetSpec, voxels: number): number =>
-  (stemOf(spec) * voxels) / 8 + ofStages(spec, (weights, stage) => weights * positions(voxels, stage));
+/** Norm and activation, in two passes of LibTorch's. */
+const normed = (positions: number, features: number): Operation => pass(5 * positions * features, 2);
+
+/** Each layer's norm goes over all that came before it in the block, and what it adds is joined to that. */
+function work(spec: DenseNetSpec, extents: Extents): Work {
+  const { channels, features, growth } = spec;
+  const half = coarser(extents, 2);
+  const at = (stage: number) => volumeOf(coarser(extents, 4 * 2 ** stage));
+  const wide = bottleneck * growth;
+  return [
+    convolution(volumeOf(half), channels, features, 7 ** 3, volumeOf(extents)),
+    normed(volumeOf(half), features),
+    pass((volumeOf(half) + at(0)) * features),
+    ...blocksOf(spec).flatMap(({ into, out, layers }, stage) => [
+      ...Array.from({ length: layers }, (_, layer) => into + layer * growth).flatMap((seen) => [
+        pass(2 * at(stage) * seen),
+        normed(at(stage), seen),
+        convolution(at(stage), seen, wide, 1),
+        normed(at(stage), wide),
+        convolution(at(stage), wide, growth, 27),
+      ]),
+      ...(stage < 3
+        ? [
+            normed(at(stage), out),
+            convolution(at(stage), out, Math.floor(out / 2), 1),
+            pass((1.125 * at(stage) * out) / 2),
+          ]
+        : [normed(at(stage), out)]),
+    ]),
+  ];
+}
 
 /** Each layer keeps norm and activation of all that came before it, and of its few features, and joins it anew. */
 function sizeOf(spec: DenseNetSpec, voxels: number): Size {
@@ -141,7 +171,7 @@ export const denseNet = {
   blocks: ({ blocks }) => sumOf(blocks),
   widths: (spec) => blocksOf(spec).map(({ out }) => out),
   parameters,
-  cost,
+  work,
   size: sizeOf,
   guess(shapes) {
     const [features, channels, ...kernel] = shapes.get("encoder.conv0.weight") ?? [];

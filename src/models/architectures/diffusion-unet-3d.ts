@@ -5,6 +5,19 @@ import type { SpecialisedArchitecture } from "./architecture.js";
 import { together } from "./size.js";
 import { levels, size } from "./sizes.js";
 import { uNetSize } from "./unet-3d.js";
+import { coarser, convolution, norm, paddedTo, pass, product, volumeOf, type Work } from "./work.js";
+
+/** A residual block whose norms come first, and which is told the time between its convolutions. */
+const timedBlock = (positions: number, into: number, out: number, time: number): Work => [
+  norm(positions, into),
+  convolution(positions, into, out, 27),
+  product(1, time, out),
+  pass(2 * positions * out, 2),
+  norm(positions, out),
+  convolution(positions, out, out, 27),
+  ...(into === out ? [] : [convolution(positions, into, out, 1)]),
+  pass(3 * positions * out),
+];
 
 /** The U-Net of denoising diffusion (Ho et al. 2020) in 3D. */
 export const diffusionUNet = {
@@ -28,17 +41,38 @@ export const diffusionUNet = {
     channels,
     outputs,
   }),
-  cost({ channels, features, levels }, voxels) {
-    let cost = 27 * voxels * (channels - 1) * features;
-    for (let level = 0; level < levels; level++) {
-      // As of a U-Net. Down: the convolution that shrinks (from half the features to as many), one from half with its
-      // shortcut, one. Up, but at the coarsest: one from twice the features, one from the two joined with its shortcut,
-      // one. At the coarsest: two.
-      const down = level === 0 ? 2 * 27 : 27 / 4 + 28 / 2 + 27;
-      const up = level === levels - 1 ? 2 * 27 : 2 * 27 + 28 * 2 + 27;
-      cost += (voxels / 8 ** level) * (features * 2 ** level) ** 2 * (down + up);
-    }
-    return cost;
+  work({ channels, outputs, features, levels }, extents) {
+    const finest = paddedTo(extents, 2 ** (levels - 1));
+    const at = (level: number) => volumeOf(coarser(finest, 2 ** level));
+    const width = (level: number) => features * 2 ** level;
+    const timed = (level: number, into: number) => timedBlock(at(level), into, width(level), 4 * features);
+    const all = Array.from({ length: levels }, (_, level) => level);
+    return [
+      product(1, features, 4 * features),
+      product(1, 4 * features, 4 * features),
+      pass(2 * at(0) * (channels - 1)),
+      convolution(at(0), channels - 1, features, 27),
+      ...all.flatMap((level) =>
+        level === 0
+          ? timed(0, features)
+          : [
+              convolution(at(level), width(level - 1), width(level - 1), 27, at(level - 1)),
+              ...timed(level, width(level - 1)),
+            ],
+      ),
+      ...timed(levels - 1, width(levels - 1)),
+      ...all
+        .slice(0, -1)
+        .flatMap((level) => [
+          pass(1.125 * at(level) * width(level + 1)),
+          convolution(at(level), width(level + 1), width(level), 27),
+          pass(4 * at(level) * width(level)),
+          ...timed(level, 2 * width(level)),
+        ]),
+      norm(at(0), features),
+      convolution(at(0), features, outputs, 1),
+      pass(2 * at(0) * outputs),
+    ];
   },
   /** Two residual blocks where the U-Net has two convolutions, each with its embedding of the time. */
   size: (spec, voxels) => together(uNetSize(spec, voxels), uNetSize(spec, voxels)),

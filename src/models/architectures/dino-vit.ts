@@ -5,7 +5,8 @@ import { positionsOfAnyGrid } from "../checkpoints/key-maps/vision-rules.js";
 import { countFrom, type EncoderArchitecture } from "./architecture.js";
 import { nothing, together } from "./size.js";
 import { size } from "./sizes.js";
-import { linearCost, transformerSize } from "./transformer-blocks.js";
+import { transformerSize, transformerWork } from "./transformer-blocks.js";
+import { norm, pass, product } from "./work.js";
 
 /** Features that an attention head usually has. */
 const usualHead = 64;
@@ -86,9 +87,20 @@ export const dinoVit = {
   widths: ({ embedDim }) => [embedDim],
   parameters: ({ embedDim, depth, channels, patch, registers }) =>
     depth * 12 * embedDim ** 2 + embedDim * (channels * patch ** 2 + publishedPositions + registers),
-  /** Every slice's patches through the embedding and the linear layers; attention between them is left out. */
-  cost: ({ channels, patch, embedDim, depth }, voxels) =>
-    voxels * channels * embedDim + linearCost(voxels / patch ** 2, embedDim, depth),
+  /** Slices of whole patches through the embedding and the blocks, each slice's tokens by themselves. */
+  work({ channels, patch, embedDim, depth, heads, registers, axisTokens }, [height, width, slices]) {
+    const patches = Math.ceil(height / patch) * Math.ceil(width / patch);
+    const pixels = slices * patches * patch ** 2;
+    const tokens = patches + 1 + registers + axisTokens;
+    return [
+      pass(3 * pixels * channels, 4),
+      { ...product(slices * patches, patch ** 2 * channels, embedDim), kind: "convolution" },
+      pass(6 * slices * tokens * embedDim, 6),
+      ...transformerWork({ sequences: slices, tokens, width: embedDim, heads }, depth),
+      norm(slices * tokens, embedDim),
+      pass(4 * slices * tokens * embedDim, 4),
+    ];
+  },
   size({ channels, patch, embedDim, depth }, voxels) {
     const embedding = {
       ...nothing,

@@ -6,6 +6,17 @@ import { nnunetResidualEncoder } from "../checkpoints/key-maps/residual-encoder.
 import { countFrom, type EncoderArchitecture, encoderOfVolumes, type Shapes } from "./architecture.js";
 import { nothing, type Size } from "./size.js";
 import { size } from "./sizes.js";
+import {
+  coarser,
+  convolution,
+  type Extents,
+  norm,
+  paddedTo,
+  pass,
+  times,
+  volumeOf,
+  type Work,
+} from "./work.js";
 
 type Triple = readonly [number, number, number];
 
@@ -42,9 +53,38 @@ function parameters(spec: ResidualEncoderSpec): number {
   );
 }
 
-function cost(spec: ResidualEncoderSpec, voxels: number): number {
-  const stem = productOf(kernelOf(spec, 0)) * spec.channels * (spec.features[0] as number) * voxels;
-  return stem + sumOf(stagesOf(spec).map((stage) => (weightsOf(stage) * voxels) / stage.voxels));
+/** Residual blocks with instance norms, of which a stage's first strides; their shortcut is averaged where it does. */
+function work(spec: ResidualEncoderSpec, extents: Extents): Work {
+  const strides = spec.strides.map((entry): Extents => {
+    const [depth, height, width] = tripleOf(entry);
+    return [height, width, depth];
+  });
+  const whole = strides.reduce<Extents>(
+    ([h, w, d], stride) => [h * stride[0], w * stride[1], d * stride[2]],
+    [1, 1, 1],
+  );
+  let from = paddedTo(extents, whole);
+  const first = spec.features[0] as number;
+  const stem = volumeOf(from);
+  return [
+    pass(2 * stem * spec.channels),
+    convolution(stem, spec.channels, first, productOf(kernelOf(spec, 0))),
+    norm(stem, first),
+    ...stagesOf(spec).flatMap(({ into, out, blocks, kernel }, stage) => {
+      const to = coarser(from, strides[stage] as Extents);
+      const [fine, at] = [volumeOf(from), volumeOf(to)];
+      from = to;
+      const block = (before: number, width: number): Work => [
+        convolution(at, width, out, kernel, before),
+        norm(at, out),
+        convolution(at, out, out, kernel),
+        ...(before === at ? [] : [pass((before + at) * width)]),
+        ...(width === out ? [] : [convolution(at, width, out, 1), norm(at, out)]),
+        pass(4 * at * out),
+      ];
+      return [...block(fine, into), ...times(blocks - 1, block(at, out))];
+    }),
+  ];
 }
 
 /** Each convolution keeps what it gives, and its norm and activation what they give. */
@@ -109,7 +149,7 @@ export const residualEncoder = {
   blocks: ({ blocks }) => sumOf(blocks),
   widths: ({ features }) => features.slice(-4),
   parameters,
-  cost,
+  work,
   size: sizeOf,
   guess(shapes) {
     const stages = countFrom(shapes, (stage) => `encoder.stages.${stage}.blocks.0.conv1.conv.weight`);

@@ -10,6 +10,7 @@ import {
 } from "./architecture.js";
 import { nothing, type Size } from "./size.js";
 import { four, size } from "./sizes.js";
+import { coarser, convolution, type Extents, type Operation, pass, volumeOf, type Work } from "./work.js";
 
 type Trunk = Pick<ResNetEncoderSpec, "channels" | "features" | "blocks" | "block" | "shortcut" | "stem">;
 
@@ -20,19 +21,13 @@ const stemOf = ({ stem }: Trunk) => ({ ...usualStem, ...stem });
 const inner = (features: number, stage: number): number => features * 2 ** stage;
 const expansionOf = ({ block }: Trunk): number => (block === "basic" ? 1 : 4);
 
-/** Multiplications at a position of the stage's first block, in squares of its inner width, with those at the finer positions before it. */
-function ofFirstBlock({ block, shortcut }: Trunk, stage: number): { weights: number; products: number } {
+/** Weights of the stage's first block, in squares of its inner width. */
+function ofFirstBlock({ block, shortcut }: Trunk, stage: number): number {
   const convolved = shortcut !== "padding";
-  if (block === "basic") {
-    // The first stage comes from the stem, which is as wide.
-    const beside = stage > 0 && convolved ? 1 / 2 : 0;
-    const weights = (stage === 0 ? 27 : 27 / 2) + 27 + beside;
-    return { weights, products: weights };
-  }
-  // A later stage comes from one of half the width, whose first layer still works at the finer size, and has a shortcut.
+  // The first stage of basic blocks comes from the stem, which is as wide; a later one from one of half the width.
+  if (block === "basic") return (stage === 0 ? 27 : 27 / 2) + 27 + (stage > 0 && convolved ? 1 / 2 : 0);
   const [before, beside] = stage === 0 ? [1, 4] : [2, 8];
-  const later = 27 + 4 + (convolved ? beside : 0);
-  return { weights: before + later, products: (stage === 0 ? 1 : 8) * before + later };
+  return before + 27 + 4 + (convolved ? beside : 0);
 }
 
 const ofLaterBlock = ({ block }: Trunk): number => (block === "basic" ? 2 * 27 : 4 + 27 + 4);
@@ -41,7 +36,7 @@ function trunkParameters(trunk: Trunk): number {
   const { channels, features, blocks } = trunk;
   const stages = blocks.map(
     (count, stage) =>
-      (ofFirstBlock(trunk, stage).weights + (count - 1) * ofLaterBlock(trunk)) * inner(features, stage) ** 2,
+      (ofFirstBlock(trunk, stage) + (count - 1) * ofLaterBlock(trunk)) * inner(features, stage) ** 2,
   );
   return productOf(stemOf(trunk).kernel) * channels * features + sumOf(stages);
 }
@@ -52,17 +47,52 @@ function positions(trunk: Trunk, voxels: number, stage: number): number {
   return voxels / productOf(stride) / (pool ? 8 : 1) / 8 ** stage;
 }
 
+/** Batch norm and ReLU, in two passes of LibTorch's. */
+const normed = (positions: number, features: number): Operation => pass(5 * positions * features, 2);
+
+/** A convolution, from so many positions, with its batch norm. */
+const layer = (to: number, into: number, out: number, kernel: number, from = to): Work => [
+  convolution(to, into, out, kernel, from),
+  normed(to, out),
+];
+
 /** The stem; then bottlenecks: 1x1x1 to a quarter of the channels, 3x3x3, and 1x1x1 back; or 3x3x3 twice. */
-function trunkCost(trunk: Trunk, voxels: number): number {
-  const { channels, features, blocks } = trunk;
-  const { kernel, stride } = stemOf(trunk);
-  const stages = blocks.map(
-    (count, stage) =>
-      (ofFirstBlock(trunk, stage).products + (count - 1) * ofLaterBlock(trunk)) *
-      inner(features, stage) ** 2 *
-      positions(trunk, voxels, stage),
-  );
-  return (productOf(kernel) * channels * features * voxels) / productOf(stride) + sumOf(stages);
+function trunkWork(trunk: Trunk, extents: Extents): Work {
+  const { channels, features, blocks, shortcut } = trunk;
+  const { kernel, stride, pool } = stemOf(trunk);
+  const [depth, height, width] = stride;
+  const stemmed = coarser(extents, [height, width, depth]);
+  const first = pool ? coarser(stemmed, 2) : stemmed;
+  const at = (stage: number) => volumeOf(coarser(first, 2 ** stage));
+  let into: number = features;
+  return [
+    ...layer(volumeOf(stemmed), channels, features, productOf(kernel), volumeOf(extents)),
+    ...(pool ? [pass((volumeOf(stemmed) + at(0)) * features)] : []),
+    ...blocks.flatMap((count, stage) =>
+      Array.from({ length: count }, (_, index) => {
+        const narrow = inner(features, stage);
+        const out = expansionOf(trunk) * narrow;
+        const from = at(index === 0 ? Math.max(0, stage - 1) : stage);
+        const to = at(stage);
+        const block =
+          trunk.block === "basic"
+            ? [...layer(to, into, narrow, 27, from), ...layer(to, narrow, narrow, 27)]
+            : [
+                ...layer(from, into, narrow, 1),
+                ...layer(to, narrow, narrow, 27, from),
+                ...layer(to, narrow, out, 1),
+              ];
+        const beside =
+          into === out && from === to
+            ? []
+            : shortcut === "padding"
+              ? [pass(2 * to * out)]
+              : layer(to, into, out, 1, from);
+        into = out;
+        return [...block, ...beside, pass(3 * to * out)];
+      }).flat(),
+    ),
+  ];
 }
 
 /** Each convolution keeps what norm and activation take and give; those that leave a bottleneck at the full width. */
@@ -149,7 +179,7 @@ export const resNetEncoder = {
   blocks: ({ blocks }) => sumOf(blocks),
   widths: (spec) => spec.blocks.map((_, stage) => expansionOf(spec) * inner(spec.features, stage)),
   parameters: trunkParameters,
-  cost: trunkCost,
+  work: trunkWork,
   size: trunkSize,
   guess(shapes) {
     const [features, channels, ...kernel] = shapes.get("encoder.conv1.weight") ?? [];
@@ -198,6 +228,6 @@ export const resNetClassifier = {
     channels,
     classes: outputs,
   }),
-  cost: trunkCost,
+  work: trunkWork,
   size: trunkSize,
 } as const satisfies SpecialisedArchitecture<ResNetSpec>;

@@ -6,6 +6,18 @@ import { swinUnetrEncoder } from "../checkpoints/key-maps/swin-unetr.js";
 import { countFrom, type EncoderArchitecture, encoderOfVolumes } from "./architecture.js";
 import { nothing, type Size } from "./size.js";
 import { four, size } from "./sizes.js";
+import { transformerWork } from "./transformer-blocks.js";
+import {
+  coarser,
+  convolution,
+  type Extents,
+  norm,
+  pass,
+  product,
+  times,
+  volumeOf,
+  type Work,
+} from "./work.js";
 
 /** Tokens of a stage: patches of 2x2x2, of which eight are merged after each stage. */
 const tokens = (voxels: number, stage: number): number => voxels / 8 ** (stage + 1);
@@ -29,15 +41,35 @@ function parameters(spec: SwinUnetrSpec): number {
   return 8 * spec.channels * spec.features + sumOf(stages);
 }
 
-/** Attention takes each token's products with all of its window twice. */
-function cost(spec: SwinUnetrSpec, voxels: number): number {
-  const seen = (spec.window ?? 7) ** 3;
-  const stages = spec.depths.map(
-    (depth, stage) =>
-      (ofBlocks(spec, stage) + ofMerging(spec, stage) / 8 + depth * 2 * seen * dimOf(spec, stage)) *
-      tokens(voxels, stage),
-  );
-  return spec.channels * spec.features * voxels + sumOf(stages);
+/** The tokens of a grid in windows: it is padded to whole ones, and one that is no longer than a window is one. */
+function windowsOf(grid: Extents, window: number): { windows: number; tokens: number } {
+  const edges = grid.map((extent) => Math.min(extent, window)) as unknown as Extents;
+  return { windows: volumeOf(coarser(grid, edges)), tokens: volumeOf(edges) };
+}
+
+/** Blocks of attention in windows, each stage with the merging of eight tokens, and a norm of what leaves it. */
+function work(spec: SwinUnetrSpec, extents: Extents): Work {
+  const { channels, features, depths, heads, window = 7 } = spec;
+  let grid = coarser(extents, 2);
+  const embed = convolution(volumeOf(grid), channels, features, 8, volumeOf(extents));
+  const stages = depths.flatMap((depth, stage) => {
+    const width = dimOf(spec, stage);
+    const { windows, tokens: seen } = windowsOf(grid, window);
+    const of = { sequences: windows, tokens: seen, width, heads: heads[stage] as number };
+    const scores = windows * seen ** 2 * of.heads;
+    grid = coarser(grid, 2);
+    const merged = volumeOf(grid);
+    return [
+      // Cut into windows and back; scores are held, with a bias of each offset.
+      ...transformerWork(of, depth),
+      ...times(depth, [pass(6 * windows * seen * width, 4), pass(6 * scores, 3)]),
+      pass(16 * merged * width, 8),
+      norm(merged, 8 * width),
+      product(merged, 8 * width, 2 * width),
+      norm(merged, 2 * width),
+    ];
+  });
+  return [embed, pass(2 * volumeOf(extents) * channels), ...stages];
 }
 
 /** A block keeps some 20 times its tokens, and the attention of each head twice. */
@@ -106,7 +138,7 @@ export const swinUnetr = {
   blocks: ({ depths }) => sumOf(depths),
   widths: (spec) => spec.depths.map((_, stage) => 2 * dimOf(spec, stage)),
   parameters,
-  cost,
+  work,
   size: sizeOf,
   guess(shapes) {
     const [features, channels, ...patch] = shapes.get("encoder.patch_embed.proj.weight") ?? [];

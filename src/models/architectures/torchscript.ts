@@ -8,6 +8,7 @@ import { hasModuleOf } from "../checkpoints/script-modules.js";
 import { type EncoderArchitecture, encoderOfVolumes } from "./architecture.js";
 import { nothing } from "./size.js";
 import { size } from "./sizes.js";
+import { convolution, pass, times, volumeOf } from "./work.js";
 
 const edge = size.max(256);
 
@@ -36,7 +37,7 @@ const stridesOf = ({ stride }: ScriptStage, input: TorchScriptSpec["input"]): re
   typeof stride === "number" ? [input === "slices" ? 1 : stride, stride, stride] : stride;
 
 /** Voxels of the input for each position of a stage. */
-const volumeOf = (stage: ScriptStage, input: TorchScriptSpec["input"]): number =>
+const voxelsPerPosition = (stage: ScriptStage, input: TorchScriptSpec["input"]): number =>
   stridesOf(stage, input).reduce((product, stride) => product * stride, 1);
 
 /**
@@ -54,8 +55,13 @@ const assumedStride = 16;
 
 const stagesOf = ({ stages, features, input }: TorchScriptSpec): { channels: number; volume: number }[] =>
   stages
-    ? stages.map((stage) => ({ channels: stage.channels, volume: volumeOf(stage, input) }))
-    : [{ channels: features, volume: volumeOf({ channels: features, stride: assumedStride }, input) }];
+    ? stages.map((stage) => ({ channels: stage.channels, volume: voxelsPerPosition(stage, input) }))
+    : [
+        {
+          channels: features,
+          volume: voxelsPerPosition({ channels: features, stride: assumedStride }, input),
+        },
+      ];
 
 /** Parameters as the file's size tells, which holds little else; where it cannot be looked at, those of a small ResNet. */
 function parametersOf({ file }: TorchScriptSpec): number {
@@ -153,9 +159,16 @@ export const torchScript = {
     ),
   widths: (spec) => (spec.stages ? chosenStages(spec).map(({ channels }) => channels) : [spec.features]),
   parameters: parametersOf,
-  /** Each parameter works once at each position of its stage. */
-  cost: (spec, voxels) =>
-    sumOf(perStage(spec).map(({ parameters, volume }) => (parameters * voxels) / volume)),
+  /** Each parameter works once at each position of its stage, as in layers of a transformer, or convolutions. */
+  work: (spec, extents) =>
+    perStage(spec).flatMap(({ parameters, channels, volume }) => {
+      const positions = volumeOf(extents) / volume;
+      const layers = Math.max(2, parameters / (12 * channels ** 2));
+      return times(layers, [
+        convolution(positions, channels, channels, parameters / layers / channels ** 2),
+        pass(10 * positions * channels, 3),
+      ]);
+    }),
   /** As a convolution 3x3x3 with norm and activation for each 27 squares of the channels, or a transformer's for each 12. */
   size(spec, voxels) {
     const kept = perStage(spec).map(({ channels, volume, parameters }) => {

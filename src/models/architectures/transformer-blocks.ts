@@ -1,12 +1,30 @@
 import type { Size } from "./size.js";
+import { norm, pass, product, times, type Work } from "./work.js";
 
-/** Multiplications of the linear layers of each block, 4 of attention and 8 of the perceptron. */
-export const linearCost = (tokens: number, width: number, depth: number): number =>
-  depth * 12 * tokens * width ** 2;
-
-/** The same, and the attention between all tokens. */
-export const transformerCost = (tokens: number, width: number, depth: number): number =>
-  linearCost(tokens, width, depth) + depth * 2 * tokens ** 2 * width;
+/**
+ * Blocks over sequences of tokens: linear layers, attention between all tokens of a sequence, which are looked at in
+ * tiles, and norms, sums and rearrangements.
+ */
+export function transformerWork(
+  { sequences, tokens, width, heads }: { sequences: number; tokens: number; width: number; heads: number },
+  depth: number,
+): Work {
+  const rows = sequences * tokens;
+  const between = product(rows, width / heads, heads * tokens);
+  return times(depth, [
+    norm(rows, width),
+    product(rows, width, 3 * width),
+    // Scores and their use, and an exponential for each: they stay in the caches.
+    { ...between, multiplyAdds: 2 * between.multiplyAdds, values: 8 * rows * width, weights: 0 },
+    pass(rows * heads * tokens),
+    product(rows, width, width),
+    pass(9 * rows * width, 3),
+    norm(rows, width),
+    product(rows, width, 4 * width),
+    product(rows, 4 * width, width),
+    pass(3 * rows * width),
+  ]);
+}
 
 /**
  * What a block keeps at a token, in multiples of its width: its input, both norms and both sums, queries, keys and values

@@ -4,8 +4,9 @@ import type { TransUNetSpec } from "../../native/network-spec.js";
 import type { SpecialisedArchitecture } from "./architecture.js";
 import { together } from "./size.js";
 import { levels, size } from "./sizes.js";
-import { transformerCost, transformerSize } from "./transformer-blocks.js";
-import { uNetCost, uNetSize } from "./unet-3d.js";
+import { transformerSize, transformerWork } from "./transformer-blocks.js";
+import { uNetSize, uNetWork } from "./unet-3d.js";
+import { norm, pass, product, residualBlock, volumeOf } from "./work.js";
 
 /** Features of the coarsest level, which are those of a token; and how many tokens there are. */
 const coarsest = ({ features, levels }: TransUNetSpec, voxels: number) => ({
@@ -39,12 +40,17 @@ export const transUNet = {
     sizes: Omit<TransUNetSpec, "channels" | "outputs" | "depthScale">,
     { channels, outputs, depthScale },
   ) => ({ ...sizes, channels, outputs, depthScale }),
-  cost(spec, voxels) {
-    const { width, tokens } = coarsest(spec, voxels);
-    // Beside the transformer, the tokens' embedding and two convolutions on the way to the decoder.
-    const around = tokens * (1 + 2 * 27) * width ** 2;
-    return uNetCost(spec, voxels) + around + transformerCost(tokens, width, spec.depth);
-  },
+  work: ({ depthScale = 1, depth, heads, ...spec }, extents) =>
+    uNetWork({ ...spec, outputs: depthScale * spec.outputs }, extents, (coarsest, width) => {
+      const tokens = volumeOf(coarsest);
+      return [
+        product(tokens, width, width),
+        pass(4 * tokens * width, 2),
+        ...transformerWork({ sequences: 1, tokens, width, heads }, depth),
+        norm(tokens, width),
+        ...residualBlock(tokens, width, width),
+      ];
+    }),
   size(spec, voxels) {
     const { width, tokens } = coarsest(spec, voxels);
     return together(uNetSize(spec, voxels), transformerSize(tokens, width, spec.depth));

@@ -5,20 +5,46 @@ import type { UNetSpec } from "../../native/network-spec.js";
 import type { SpecialisedArchitecture } from "./architecture.js";
 import { nothing, type Size } from "./size.js";
 import { levels, size } from "./sizes.js";
+import {
+  coarser,
+  convolution,
+  type Extents,
+  paddedTo,
+  pass,
+  residualBlock,
+  upBlock,
+  volumeOf,
+  type Work,
+} from "./work.js";
 
 type Levels = Pick<UNetSpec, "channels" | "features" | "levels">;
 
-export function uNetCost({ channels, features, levels }: Levels, voxels: number): number {
-  let cost = 28 * channels * features * voxels;
-  for (let level = 0; level < levels; level++) {
-    // In products of a level's features with themselves, 27 of them a convolution 3x3x3. Down: one convolution from half
-    // the features (but at the finest), with its shortcut, and one. Up, but at the coarsest: the transposed convolution
-    // from twice the features, one convolution from the two joined (twice) with its shortcut, and one.
-    const down = (level === 0 ? 0 : 28 / 2) + 27;
-    const up = level === levels - 1 ? 0 : 2 + 28 * 2 + 27;
-    cost += (voxels / 8 ** level) * (features * 2 ** level) ** 2 * (down + up);
-  }
-  return cost;
+/** What every network of this shape has; `atCoarsest` adds what stands below. */
+export function uNetWork(
+  { channels, outputs, features, levels }: Levels & { outputs: number },
+  extents: Extents,
+  atCoarsest: (coarsest: Extents, width: number) => Work = () => [],
+): Work {
+  const finest = paddedTo(extents, 2 ** (levels - 1));
+  const grid = (level: number) => coarser(finest, 2 ** level);
+  const at = (level: number) => volumeOf(grid(level));
+  const width = (level: number) => features * 2 ** level;
+  const all = Array.from({ length: levels }, (_, level) => level);
+  return [
+    pass(2 * at(0) * channels),
+    ...all.flatMap((level) =>
+      level === 0
+        ? residualBlock(at(0), channels, features)
+        : [
+            pass((at(level - 1) + at(level)) * width(level - 1)),
+            ...residualBlock(at(level), width(level - 1), width(level)),
+          ],
+    ),
+    ...atCoarsest(grid(levels - 1), width(levels - 1)),
+    ...all.slice(0, -1).flatMap((level) => upBlock(at(level), width(level + 1), width(level))),
+    convolution(at(0), features, outputs, 1),
+    pass(2 * at(0) * outputs),
+  ];
 }
 
 export function uNetSize({ channels, features, levels }: Levels, voxels: number): Size {
@@ -51,6 +77,7 @@ export const uNet = {
     outputs,
     depthScale,
   }),
-  cost: uNetCost,
+  work: ({ depthScale = 1, ...spec }, extents) =>
+    uNetWork({ ...spec, outputs: depthScale * spec.outputs }, extents),
   size: uNetSize,
 } as const satisfies SpecialisedArchitecture<UNetSpec>;

@@ -4,7 +4,8 @@ import type { VitSpec } from "../../native/network-spec.js";
 import type { SpecialisedArchitecture } from "./architecture.js";
 import { nothing, together } from "./size.js";
 import { size } from "./sizes.js";
-import { transformerCost, transformerSize } from "./transformer-blocks.js";
+import { transformerSize, transformerWork } from "./transformer-blocks.js";
+import { coarser, norm, paddedTo, pass, product, volumeOf } from "./work.js";
 
 const edge = z.int().min(1).max(256);
 
@@ -37,10 +38,20 @@ export const vit = {
     sizes: Omit<VitSpec, "channels" | "outputs" | "patch"> & { patch: readonly [number, number, number] },
     { channels, outputs },
   ) => ({ ...sizes, patch: [...sizes.patch] as VitSpec["patch"], channels, outputs }),
-  cost(spec, voxels) {
-    const { channels, outputs, embedDim, depth } = spec;
-    const tokens = voxels / voxelsOfPatch(spec);
-    return voxels * (channels + outputs) * embedDim + transformerCost(tokens, embedDim, depth);
+  work({ patch, channels, outputs, embedDim, depth, heads }, extents) {
+    const [patchDepth, patchHeight, patchWidth] = patch;
+    const edges = [patchHeight, patchWidth, patchDepth] as const;
+    const [tokens, voxels] = [volumeOf(coarser(extents, edges)), volumeOf(paddedTo(extents, edges))];
+    const inPatch = volumeOf(edges);
+    return [
+      pass(3 * voxels * channels, 2),
+      product(tokens, inPatch * channels, embedDim),
+      pass(4 * tokens * embedDim, 2),
+      ...transformerWork({ sequences: 1, tokens, width: embedDim, heads }, depth),
+      norm(tokens, embedDim),
+      product(tokens, embedDim, inPatch * outputs),
+      pass(5 * voxels * outputs, 2),
+    ];
   },
   size(spec, voxels) {
     const { channels, outputs, embedDim, depth } = spec;

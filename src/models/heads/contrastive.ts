@@ -4,8 +4,9 @@ import { section } from "../../common/validation.js";
 import type { HeadSpec } from "../../native/network-spec.js";
 import { architectureOf } from "../architectures/index.js";
 import { size } from "../architectures/sizes.js";
-import { upsamplingCost, upsamplingSize } from "./conv1.js";
-import type { HeadKind } from "./head.js";
+import { pass, product, volumeOf } from "../architectures/work.js";
+import { upsamplingSize } from "./conv1.js";
+import { type HeadKind, patchesOf } from "./head.js";
 
 const published = { hidden: 2048, bottleneck: 256, prototypes: 65_536 };
 
@@ -20,7 +21,19 @@ export const contrastive = {
     prototypes: size.optional(),
   }),
   batchNorm: () => true,
-  cost: ({ outputs }, encoder, voxels) => upsamplingCost(outputs, encoder, voxels),
+  /** Of every patch: pretraining projects those that it draws. */
+  work(head, encoder, extents) {
+    const { hidden, bottleneck, prototypes } = { ...published, ...head };
+    const features = sumOf(architectureOf(encoder).widths(encoder));
+    const patches = patchesOf(encoder, volumeOf(extents));
+    return [
+      product(patches, features, hidden),
+      product(patches, hidden, hidden),
+      product(patches, hidden, bottleneck),
+      product(patches, bottleneck, prototypes),
+      pass(patches * (6 * hidden + 4 * bottleneck + 2 * prototypes), 6),
+    ];
+  },
   size(head, encoder, voxels) {
     const { hidden, bottleneck, prototypes } = { ...published, ...head };
     const features = sumOf(architectureOf(encoder).widths(encoder));

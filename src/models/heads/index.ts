@@ -1,6 +1,7 @@
 import type { EncoderSpec, HeadSpec } from "../../native/network-spec.js";
 import { architectureOf } from "../architectures/index.js";
 import { nothing, type Size } from "../architectures/size.js";
+import { type Extents, paddedTo, type Work } from "../architectures/work.js";
 import { classifier } from "./classifier.js";
 import { contrastive } from "./contrastive.js";
 import { conv1 } from "./conv1.js";
@@ -27,9 +28,13 @@ const kindOf = ({ kind }: HeadSpec): HeadKind => heads[kind];
 export const headHasBatchNorm = (head: HeadSpec, encoder: EncoderSpec): boolean =>
   kindOf(head).batchNorm(architectureOf(encoder).slices);
 
-/** Roughly how many multiplications a head takes; none where there is none. */
-export const headCost = (head: HeadSpec | undefined, encoder: EncoderSpec, voxels: number): number =>
-  head ? kindOf(head).cost(head, encoder, voxels) : 0;
+/** A volume as the encoder under a head sees it. */
+export const seenUnder = (head: HeadSpec | undefined, encoder: EncoderSpec, extents: Extents): Extents =>
+  head && !architectureOf(encoder).slices ? paddedTo(extents, kindOf(head).padsTo ?? 1) : extents;
+
+/** What a head takes to compute; nothing where there is none. */
+export const headWork = (head: HeadSpec | undefined, encoder: EncoderSpec, extents: Extents): Work =>
+  head ? kindOf(head).work(head, encoder, extents) : [];
 
 /** What training a head takes in memory, for each case at once. */
 export const headSize = (head: HeadSpec | undefined, encoder: EncoderSpec, voxels: number): Size =>

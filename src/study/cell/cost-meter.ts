@@ -6,6 +6,7 @@ import { nothingSpent, type Trained } from "./train.js";
 /** Adds what a process spent outside of training to what training spent, over all processes. */
 export class CostMeter {
   readonly #started = performance.now();
+  readonly #processor = process.cpuUsage();
 
   private constructor(private readonly deviceBefore: number) {}
 
@@ -20,6 +21,8 @@ export class CostMeter {
     };
     const { device } = study.execution;
     const now = await deviceSeconds(device);
+    const { user, system } = process.cpuUsage(this.#processor);
+    const isWhole = ranks === null && state.cost.wallSeconds === here.wallSeconds;
     const outside = {
       wallSeconds: (performance.now() - this.#started) / 1000 - here.wallSeconds,
       deviceSeconds: now - this.deviceBefore - here.deviceSeconds,
@@ -27,6 +30,7 @@ export class CostMeter {
     return {
       wallSeconds: state.cost.wallSeconds + outside.wallSeconds,
       deviceSeconds: state.cost.deviceSeconds + outside.deviceSeconds,
+      ...(isWhole ? { processorSeconds: (user + system) / 1e6 } : {}),
       peakMemoryBytes: Math.max(state.cost.peakMemoryBytes, peakMemory(device)),
       epochSeconds: state.cost.epochSeconds,
       epochEmbedded: state.cost.epochEmbedded,

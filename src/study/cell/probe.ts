@@ -80,7 +80,7 @@ async function paceOf(study: Study, cell: PlannedCell, spec: NetworkSpec, device
   if (config === undefined) throw new Error(`no task of the study is ${cell.task}`);
   const { depthScale, answers } = taskOf(config, cell.strategy ?? undefined).shape;
   const batch = answers === "classes" ? 2 : 1;
-  const costAt = (size: Triple) => forwardCost(spec, (size[0] * size[1] * size[2]) / depthScale);
+  const costAt = (size: Triple) => forwardCost(spec, [size[0], size[1], size[2] / depthScale]);
   const { voxels } = study.cohort;
   const sizes = probeSizes.map((size) =>
     size.map((extent, axis) => Math.min(extent, voxels[axis] as number)),

@@ -1,5 +1,6 @@
 import { architectureOf, specialisedArchitectureOf } from "../../models/architectures/index.js";
-import { headCost } from "../../models/heads/index.js";
+import { type Extents, multiplyAddsOf, type Work } from "../../models/architectures/work.js";
+import { headWork, seenUnder } from "../../models/heads/index.js";
 import type { NetworkSpec } from "../../native/network-spec.js";
 
 /** Hours as a person reads them: `0.42`, `57,723`. */
@@ -12,11 +13,24 @@ const mostPerCore = 1e11;
 /** Hours that work of this cost takes at the least on so many cores; what it really takes is several times as much. */
 export const leastHours = (cost: number, cores: number): number => cost / (mostPerCore * cores) / 3600;
 
-/**
- * Roughly how many multiplications a network's answer to one input of `voxels` (height x width x depth, after the
- * task) takes. It orders cells, estimates the time left and says what is work for a GPU, nothing else.
- */
-export function forwardCost(spec: NetworkSpec, voxels: number): number {
-  if ("model" in spec) return specialisedArchitectureOf(spec.model).cost(spec.model, voxels);
-  return architectureOf(spec.encoder).cost(spec.encoder, voxels) + headCost(spec.head, spec.encoder, voxels);
+/** What a network's answer to one input, after the task, takes to compute: its encoder, and the rest. */
+export function forwardWork(spec: NetworkSpec, extents: Extents): { encoder: Work; rest: Work } {
+  const bins = spec.output?.bins ?? 1;
+  if ("model" in spec) {
+    const { model } = spec;
+    return { encoder: [], rest: specialisedArchitectureOf(model).work(model, extents) };
+  }
+  const { encoder, head } = spec;
+  // Intensities are an expectation over bins, of which each voxel has as many outputs.
+  const answered = head && "outputs" in head ? { ...head, outputs: bins * head.outputs } : head;
+  return {
+    encoder: architectureOf(encoder).work(encoder, seenUnder(head, encoder, extents)),
+    rest: headWork(answered, encoder, extents),
+  };
+}
+
+/** How many multiplications a network's answer to one input takes. It orders cells and says what is work for a GPU. */
+export function forwardCost(spec: NetworkSpec, extents: Extents): number {
+  const { encoder, rest } = forwardWork(spec, extents);
+  return multiplyAddsOf(encoder) + multiplyAddsOf(rest);
 }

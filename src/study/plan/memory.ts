@@ -59,6 +59,12 @@ export function peakBytes(
   return baseBytes + bytesPerValue * values + (narrow ? bfloat16Bytes * weights : 0);
 }
 
+/** Parameters of a network's encoder, and of the rest. */
+export function parametersOf(network: NetworkSpec): { encoder: number; rest: number } {
+  const { encoder, rest } = sizesOf(network, 1);
+  return { encoder: encoder.parameters, rest: rest.parameters };
+}
+
 function sizesOf(
   network: NetworkSpec,
   volume: number | readonly [number, number, number],

@@ -141,7 +141,7 @@ function pretrainingHead(settings: PretrainSettings): HeadSpec {
 }
 
 /** How many voxels of a case an encoder is trained on in a step, and how many the teacher sees beside. */
-function voxelsSeen(study: Study, settings: PretrainSettings): { trained: number; taught: number } {
+export function voxelsSeen(study: Study, settings: PretrainSettings): { trained: number; taught: number } {
   if (settings.method !== "self-distillation") return { trained: voxelsOf(study), taught: 0 };
   const { slices, localViews } = settings.distillation;
   const global = (2 * slices * voxelsOf(study)) / study.cohort.voxels[2];
@@ -167,7 +167,10 @@ function planPretraining(study: Study, model: ModelConfig, seed: number | null):
   const settings = model.pretrain as NonNullable<ModelConfig["pretrain"]>;
   const network: NetworkSpec = { encoder: encoderOf(model.encoder), head: pretrainingHead(settings) };
   const { trained, taught } = voxelsSeen(study, settings);
-  const forward = 3 * forwardCost(network, trained) + (taught > 0 ? forwardCost(network, taught) : 0);
+  const [height, width, depth] = study.cohort.voxels;
+  // Views are smaller than slices, and there are as many as make up so many voxels.
+  const at = (voxels: number) => forwardCost(network, [height, width, (depth * voxels) / voxelsOf(study)]);
+  const forward = 3 * at(trained) + (taught > 0 ? at(taught) : 0);
   return {
     id: pretrainingId(model.name, seed),
     kind: "pretraining",
@@ -332,8 +335,7 @@ function effort(
   const { trains, trainedBlocks, keptDraws } = learnt;
   const task = taskOf(by.task, by.strategy);
   const [height, width, depth] = study.cohort.voxels;
-  const voxels = voxelsOf(study) / task.shape.depthScale;
-  const forward = forwardCost(network, voxels);
+  const forward = forwardCost(network, [height, width, depth / task.shape.depthScale]);
   const { train: all, validation, test } = cases(by.task.cohort?.split ?? study.split);
   const { patients = 1 } = by;
   const train = by.patients === undefined ? all : patients < 1 ? patients * all : Math.min(patients, all);

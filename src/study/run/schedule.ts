@@ -1,6 +1,7 @@
 import type { MeasuredMetric } from "../../common/progress.js";
 import type { DevicePool } from "../plan/devices.js";
 import type { PlannedCell } from "../plan/plan.js";
+import { priorities } from "../plan/time-schedule.js";
 
 /** What became of a cell. */
 export type Outcome =
@@ -43,7 +44,7 @@ export async function runSchedule(cells: readonly PlannedCell[], schedule: Sched
   const { jobs, signal, devices } = schedule;
   const done = new Set(schedule.done);
   const waiting = new Map(cells.filter(({ id }) => !done.has(id)).map((cell) => [cell.id, cell]));
-  const priority = priorities(cells);
+  const priority = priorities(cells, ({ cost }) => cost);
   const running = new Map<string, Promise<void>>();
   const elsewhere = new Map<string, Promise<void>>();
   const ending = new AbortController();
@@ -110,18 +111,3 @@ export async function runSchedule(cells: readonly PlannedCell[], schedule: Sched
 /** Why a cell cannot be worked on whose start failed. */
 export const failedStart = (id: string, reason: string): string =>
   `It starts from ${id}, which failed: ${reason}`;
-
-/** Of each cell, its own cost and that of the costliest chain of cells that wait for it. */
-function priorities(cells: readonly PlannedCell[]): Map<string, number> {
-  const known = new Map<string, number>();
-  const of = (cell: PlannedCell): number => {
-    const before = known.get(cell.id);
-    if (before !== undefined) return before;
-    const dependents = cells.filter(({ dependsOn }) => dependsOn.includes(cell.id));
-    const value = cell.cost + Math.max(0, ...dependents.map(of));
-    known.set(cell.id, value);
-    return value;
-  };
-  for (const cell of cells) of(cell);
-  return known;
-}

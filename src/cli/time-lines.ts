@@ -1,0 +1,46 @@
+import { hoursInWords } from "../study/plan/estimate.js";
+import type { Binding, StudyTime } from "../study/plan/time-model.js";
+import { count, printable } from "./format.js";
+
+/** What a cell's time is spent on. */
+export const bindingInWords: Record<Binding, string> = {
+  arithmetic: "arithmetic",
+  memory: "memory traffic",
+  fixed: "fixed costs",
+};
+
+const sourceInWords: Record<StudyTime["rates"]["source"], string> = {
+  measured: "rates measured on this machine",
+  published: "published rates and an assumed utilisation, not measured",
+  assumed: "assumed rates, as nothing could be measured here",
+};
+
+/** How long a study takes, on what, and what would make it faster. */
+export function timeLines({ cells, rates, corrected, schedule, withAnother }: StudyTime): string[] {
+  const seconds = Object.values(cells).reduce((sum, one) => sum + one.seconds, 0);
+  if (seconds === 0) return [];
+  const hours = (of: number) => hoursInWords(of / 3600);
+  const share = (binding: Binding) =>
+    Object.values(cells).reduce((sum, one) => sum + (one.binds === binding ? one.seconds : 0), 0) / seconds;
+  const bound = (["arithmetic", "memory", "fixed"] as const)
+    .filter((binding) => share(binding) >= 0.005)
+    .map((binding) => `${(100 * share(binding)).toFixed(0)} % in cells bound by ${bindingInWords[binding]}`);
+  const devices = schedule.devices
+    .filter(({ workSeconds }) => workSeconds > 0)
+    .map(
+      ({ device, workSeconds, busySeconds }) =>
+        `${printable(device)} ${hours(busySeconds)} hours for ${hours(workSeconds)} hours of cells`,
+    );
+  const gained = schedule.seconds - withAnother.seconds;
+  return [
+    `About ${hours(schedule.seconds)} hours until the study is done (${devices.join("; ")}): ${bound.join(", ")}`,
+    `  by ${sourceInWords[rates.source]}: ${printable(rates.device)}` +
+      (corrected === null
+        ? ""
+        : `; times ${corrected.factor.toPrecision(2)}, as ${count(corrected.cells, "cell")} that are done took`),
+    gained < 0.01 * schedule.seconds
+      ? `  ${withAnother.device} would make it no faster: the longest chain of cells takes ${hours(schedule.chainSeconds)} hours`
+      : `  with ${withAnother.device}: ${hours(withAnother.seconds)} hours`,
+    "  estimates: cells side by side share a memory's bandwidth, and what else a machine does makes them longer",
+  ];
+}
