@@ -1,5 +1,6 @@
 import { PNG } from "pngjs";
 import { describe, expect, it } from "vitest";
+import { median } from "../dist/common/numbers.js";
 import { paperTasks, type TaskName } from "../dist/common/vocabulary.js";
 import { outline } from "../dist/report/contours.js";
 import { csv } from "../dist/report/csv.js";
@@ -14,7 +15,6 @@ import { looks } from "../dist/report/palette.js";
 import { differencePicture, greyPicture, percentileWindow, shownSize } from "../dist/report/pictures.js";
 import { type Summary, summarise } from "../dist/report/summary.js";
 import type { RelationPoint } from "../dist/results/relations.js";
-import { median } from "../dist/common/numbers.js";
 import { relate } from "../dist/statistics/relations.js";
 import { ownStrategy } from "../dist/tasks/index.js";
 import { studyResults } from "./report-fixture.js";
