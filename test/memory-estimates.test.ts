@@ -78,3 +78,36 @@ describe("the estimates of memory for the paper's networks at half size", () => 
     },
   );
 });
+
+describe("the estimate of a cell that several processes train", () => {
+  const planned = (execution: object, batchSize: number) => {
+    const answer = resolveStudy(
+      {
+        preset: "paper",
+        manifests: { promis: "promis.csv", fewShot: null },
+        cohort: { voxels: [100, 100, 48] },
+        training: { batchSize },
+        execution,
+      },
+      "/nowhere",
+    );
+    if ("faults" in answer) throw new Error(JSON.stringify(answer.faults));
+    const pick = (id: string) => planStudy(answer.study).cells.find((cell) => cell.id === id)?.memoryBytes;
+    return {
+      trained: pick("profound--lesion-segmentation--fine-tuned--seed1") as number,
+      untrained: pick("unet-3d--lesion-segmentation--trivial"),
+    };
+  };
+
+  it("is as many times that of one with its part of a batch, where they share a CPU's memory", () => {
+    const one = planned({ ranks: 1 }, 2).trained;
+    expect(planned({ ranks: 3 }, 6).trained).toBe(3 * one);
+    // The first of them has a case more than the others.
+    expect(planned({ ranks: 3 }, 4).trained).toBe(3 * one);
+    expect(planned({ ranks: 3 }, 6).untrained).toBe(planned({ ranks: 1 }, 6).untrained);
+  });
+
+  it("is that of one, where each has a GPU", () => {
+    expect(planned({ ranks: 3, device: "cuda" }, 6).trained).toBe(planned({ device: "cuda" }, 2).trained);
+  });
+});

@@ -114,7 +114,7 @@ describe("The layout of what is submitted", () => {
 });
 
 describe("What a job is asked for", () => {
-  const on = (device: string) => ({ execution: { device, ranks: 1 } }) as unknown as Study;
+  const on = (device: string) => ({ execution: { device } }) as unknown as Study;
 
   it("is twice the planner's memory and a gigabyte on a CPU, and 8 GB more than that on the host of a GPU", () => {
     expect(memoryMegabytesOf({ memoryBytes: 3e9 }, on("cpu"))).toBe(7168); // 7e9 bytes are 6,676 MiB

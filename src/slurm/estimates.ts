@@ -52,7 +52,7 @@ export function memoryMegabytesOf(
   { memoryBytes }: Pick<PlannedCell, "memoryBytes">,
   study: Pick<Study, "execution">,
 ): number {
-  const bytes = besideCell + (isOnGpu(study) ? besideGpu : study.execution.ranks * uncertainty * memoryBytes);
+  const bytes = besideCell + (isOnGpu(study) ? besideGpu : uncertainty * memoryBytes);
   return 512 * Math.ceil(bytes / megabyte / 512);
 }
 

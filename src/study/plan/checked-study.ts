@@ -23,6 +23,7 @@ export function withExecution(
   changes: Partial<Pick<Study["execution"], "device" | "devices" | "threads" | "ranks" | "checkpointEvery">>,
 ): CheckedStudy {
   const study = { ...checked.study, execution: { ...checked.study.execution, ...changes } };
-  const isElsewhere = study.execution.device !== checked.study.execution.device;
-  return { ...checked, study, plan: isElsewhere ? planStudy(study) : checked.plan };
+  const { device, ranks } = checked.study.execution;
+  const isSame = study.execution.device === device && study.execution.ranks === ranks;
+  return { ...checked, study, plan: isSame ? checked.plan : planStudy(study) };
 }

@@ -133,6 +133,32 @@ export function absentInWords(device: string): string {
   );
 }
 
+/** The device of a rank, where rank 0 has that one: the GPU that lies so many after it. */
+export function deviceOfRank(device: string, rank: number): string {
+  if (device === "cpu") return device;
+  const [, first = "0"] = /^cuda:(\d+)$/.exec(device) ?? [];
+  return `cuda:${Number(first) + rank}`;
+}
+
+/**
+ * @param devices of rank 0 of each cell
+ * @throws `BAD_CONFIG` where those that follow are not there, or belong to two cells
+ */
+export function checkDevicesOfRanks(ranks: number, devices: readonly string[]): void {
+  const all = devices.flatMap((device) =>
+    Array.from({ length: ranks }, (_, rank) => deviceOfRank(device, rank)),
+  );
+  if (ranks === 1 || devices.includes("cpu")) return;
+  const twice = all.find((device, index) => all.indexOf(device) < index);
+  const absent = absentDevice(all);
+  if (twice === undefined && absent === null) return;
+  const why = twice === undefined ? `this machine has no ${absent}` : `${twice} would belong to two of them`;
+  throw new TransferLimitsError(
+    "BAD_CONFIG",
+    `Expected ${ranks} GPUs (execution.ranks) from each of the devices ${devices.join(", ")} on, but ${why}`,
+  );
+}
+
 /** The study, on the devices that were asked for. @throws `BAD_CONFIG` where they are not there, or do not go together */
 export function withDevices(checked: CheckedStudy, asked: readonly string[] | undefined): CheckedStudy {
   const chosen = onDevices(checked, asked);

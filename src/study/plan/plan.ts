@@ -22,6 +22,7 @@ import { seedsOf, varies } from "../config/seeds.js";
 import { smallestBatchOf } from "../config/smallest-batch.js";
 import { forwardCost } from "./estimate.js";
 import { baseBytes, peakBytes } from "./memory.js";
+import { memoryOf } from "./ranks.js";
 
 /** What of a cell's network is trained. */
 export type Trains = "everything" | "partial" | "head" | "nothing";
@@ -185,12 +186,18 @@ function planPretraining(study: Study, model: ModelConfig, seed: number | null):
     training: null,
     epochs: settings.epochs,
     cost: settings.epochs * cases(study.split).train * forward,
-    memoryBytes: peakBytes(
-      network,
-      settings.method === "self-distillation" ? trained : study.cohort.voxels,
-      atOnce(settings),
-      { encoder: 1, head: true },
-      study.execution,
+    memoryBytes: memoryOf(
+      study,
+      { kind: "pretraining", model: model.name, ...fromNothing, network },
+      settings,
+      (cases) =>
+        peakBytes(
+          network,
+          settings.method === "self-distillation" ? trained : study.cohort.voxels,
+          cases,
+          { encoder: 1, head: true },
+          study.execution,
+        ),
     ),
     ...keptOnGpu(study, cases(study.split).train, pretrainingVolumes),
   };
@@ -356,13 +363,15 @@ function effort(
     epochs,
     cost: forward * (settling + trainings + epochs * validations + (questions + 1) * test),
     ...keptOnGpu(study, train + validation + test, new Set(task.needs.flatMap(({ oneOf }) => oneOf)).size),
-    memoryBytes: peakBytes(
-      network,
-      [height, width, depth / task.shape.depthScale],
-      atOnce(training),
-      // Norms of all blocks are trained with the last blocks.
-      { encoder, head: trains !== "nothing", ...(trains === "partial" ? { kept: 1 } : {}) },
-      study.execution,
+    memoryBytes: memoryOf(study, { kind: "cell", model: "", trains, network }, training, (cases) =>
+      peakBytes(
+        network,
+        [height, width, depth / task.shape.depthScale],
+        cases,
+        // Norms of all blocks are trained with the last blocks.
+        { encoder, head: trains !== "nothing", ...(trains === "partial" ? { kept: 1 } : {}) },
+        study.execution,
+      ),
     ),
   };
 }
@@ -376,10 +385,6 @@ const pretrainingVolumes = 4;
 /** What stays on a GPU of so many cases, with so many float32 volumes each; nothing on a CPU, where files are mapped. */
 const keptOnGpu = (study: Study, count: number, volumes: number): Pick<PlannedCell, "volumeBytes"> =>
   study.execution.device === "cpu" ? {} : { volumeBytes: 4 * count * volumes * voxelsOf(study) };
-
-/** Cases that go through the network at once. */
-const atOnce = ({ batchSize, microBatch }: { batchSize: number; microBatch: number | null }): number =>
-  Math.min(batchSize, microBatch ?? batchSize);
 
 /** Blocks of the encoder; 1 for a specialised model, which is trained as a whole. */
 function blocksOf(network: NetworkSpec): number {

@@ -1,7 +1,13 @@
-import { TransferLimitsError } from "../../common/errors.js";
+import type { NetworkSpec } from "../../native/network-spec.js";
 import type { Study } from "../config/schema.js";
-import { absentDevice } from "./devices.js";
-import type { PlannedCell } from "./plan.js";
+
+/** What of a cell says by how many processes it is trained. */
+interface Trained {
+  kind: string;
+  model: string;
+  trains: string;
+  network: NetworkSpec | null;
+}
 
 /**
  * How many processes train a cell together: as the study says, or one, where nothing is trained, or by a method that compares
@@ -9,35 +15,26 @@ import type { PlannedCell } from "./plan.js";
  */
 export function ranksOf(
   { execution, models }: Pick<Study, "execution" | "models">,
-  cell: PlannedCell,
+  { kind, model, trains, network }: Trained,
 ): number {
-  if (cell.trains === "nothing" || cell.network === null) return 1;
-  const method = models.find(({ name }) => name === cell.model)?.pretrain?.method;
-  return cell.kind === "pretraining" && method !== "masked-autoencoder" ? 1 : execution.ranks;
-}
-
-/** The device of a rank, where rank 0 has that one: the GPU that lies so many after it. */
-export function deviceOfRank(device: string, rank: number): string {
-  if (device === "cpu") return device;
-  const [, first = "0"] = /^cuda:(\d+)$/.exec(device) ?? [];
-  return `cuda:${Number(first) + rank}`;
+  if (trains === "nothing" || network === null) return 1;
+  const method = models.find(({ name }) => name === model)?.pretrain?.method;
+  return kind === "pretraining" && method !== "masked-autoencoder" ? 1 : execution.ranks;
 }
 
 /**
- * @param devices of rank 0 of each cell
- * @throws `BAD_CONFIG` where those that follow are not there, or belong to two cells
+ * What a cell takes of its device's memory: on a CPU all of the processes that train it together, which share it; a GPU has
+ * one of them.
+ *
+ * @param ofOne what a process takes through whose network so many cases go at once
  */
-export function checkDevicesOfRanks(ranks: number, devices: readonly string[]): void {
-  const all = devices.flatMap((device) =>
-    Array.from({ length: ranks }, (_, rank) => deviceOfRank(device, rank)),
-  );
-  if (ranks === 1 || devices.includes("cpu")) return;
-  const twice = all.find((device, index) => all.indexOf(device) < index);
-  const absent = absentDevice(all);
-  if (twice === undefined && absent === null) return;
-  const why = twice === undefined ? `this machine has no ${absent}` : `${twice} would belong to two of them`;
-  throw new TransferLimitsError(
-    "BAD_CONFIG",
-    `Expected ${ranks} GPUs (execution.ranks) from each of the devices ${devices.join(", ")} on, but ${why}`,
-  );
+export function memoryOf(
+  study: Pick<Study, "execution" | "models">,
+  cell: Trained,
+  { batchSize, microBatch }: { batchSize: number; microBatch: number | null },
+  ofOne: (cases: number) => number,
+): number {
+  const ranks = ranksOf(study, cell);
+  const own = Math.ceil(batchSize / ranks);
+  return (study.execution.device === "cpu" ? ranks : 1) * ofOne(Math.min(own, microBatch ?? own));
 }

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { TransferLimitsError } from "../../common/errors.js";
 import { type JoinOptions, Ranks } from "../../native/ranks.js";
 import type { RanksStart, StartedRanks } from "../cell/work-on-cell.js";
-import { deviceOfRank } from "../plan/ranks.js";
+import { deviceOfRank } from "../plan/devices.js";
 import type { FromRank, ToRank } from "./messages.js";
 
 const program = fileURLToPath(new URL("./rank.js", import.meta.url));

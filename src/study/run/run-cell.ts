@@ -4,8 +4,8 @@ import type { MeasuredMetric, StudyEvent } from "../../common/progress.js";
 import { withCodedErrors } from "../../common/system-errors.js";
 import { labelOf } from "../cell/cell-context.js";
 import { openJob, readJob } from "../cell/job.js";
-import { checkDevices } from "../plan/devices.js";
-import { checkDevicesOfRanks, ranksOf } from "../plan/ranks.js";
+import { checkDevices, checkDevicesOfRanks } from "../plan/devices.js";
+import { ranksOf } from "../plan/ranks.js";
 import { attemptCell } from "./attempt.js";
 import { WorkerPool } from "./worker-process.js";
 
