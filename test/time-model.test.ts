@@ -6,6 +6,7 @@ import { Network } from "../dist/models/network.js";
 import type { HeadSpec, NetworkSpec } from "../dist/native/network-spec.js";
 import type { StudyInput } from "../dist/study/config/schema.js";
 import { DevicePool } from "../dist/study/plan/devices.js";
+import { diskUseOf } from "../dist/study/plan/disk.js";
 import { forwardWork } from "../dist/study/plan/estimate.js";
 import { checkStudy } from "../dist/study/plan/load.js";
 import { ratesFor } from "../dist/study/plan/time-calibration.js";
@@ -124,6 +125,21 @@ describe("The time of a study", () => {
     for (const { hours } of cells) expect(hours).toBeGreaterThan(0);
     expect(time.rates).toMatchObject({ source: "measured" });
   }, 120_000);
+});
+
+describe("The disk that a study takes", () => {
+  it("holds the prepared volumes of every case, weights twice, and the states of what runs at once", async () => {
+    const diskOf = async (changes: Partial<StudyInput> = {}) =>
+      diskUseOf(await checkStudy(await studyOf(20, changes)));
+    const all = await diskOf();
+    expect(all.cacheBytes).toBe(20 * 2 * 4 * 32 * 32 * 16);
+    const untrained = await diskOf({ comparators: ["random-weights"] });
+    expect(untrained.progressBytes).toBe(0);
+    expect(untrained.resultsBytes).toBeLessThan(all.resultsBytes);
+    const one = await diskOf({ execution: { jobs: 1 } });
+    expect(one.progressBytes).toBeLessThan(all.progressBytes);
+    expect(one.progressBytes).toBeGreaterThanOrEqual(all.progressBytes / 2);
+  });
 });
 
 describe("Rates", () => {

@@ -1,6 +1,7 @@
+import type { DiskUse } from "../study/plan/disk.js";
 import { hoursInWords } from "../study/plan/estimate.js";
 import type { Binding, StudyTime } from "../study/plan/time-model.js";
-import { count, printable } from "./format.js";
+import { bytes, count, printable } from "./format.js";
 
 /** What a cell's time is spent on. */
 export const bindingInWords: Record<Binding, string> = {
@@ -44,3 +45,8 @@ export function timeLines({ cells, rates, corrected, schedule, withAnother }: St
     "  estimates: cells side by side share a memory's bandwidth, and what else a machine does makes them longer",
   ];
 }
+
+/** What a study takes on the disk in all. */
+export const diskLine = ({ cacheBytes, resultsBytes, progressBytes }: DiskUse): string =>
+  `Disk (estimate): ${bytes(cacheBytes)} of prepared volumes, ${bytes(resultsBytes)} of results, and while it runs up to ` +
+  `${bytes(progressBytes)} of trainings' states and kept features`;

@@ -1,17 +1,14 @@
 import type { Study } from "../study/config/schema.js";
 import { uncertainty } from "../study/plan/check-memory.js";
 import type { PlannedCell } from "../study/plan/plan.js";
+import type { CellTime } from "../study/plan/time-model.js";
 
 /*
  * What Slurm is asked for. Too little time costs nothing but a turn in the queue, as a cell that runs into its limit goes on
  * from its last epoch; too little memory ends it. So memory has the margin within which estimates are right.
  */
 
-/** Multiplications a second that a cell is expected to get out of a core, or a GPU: a tenth of what new ones can do, or less. */
-const perCore = 1e10;
-const perGpu = 1e12;
-
-/** Of each cell: starting a process, loading LibTorch, reading volumes. */
+/** Of each cell, beside what is planned: waiting for a shared disk, loading LibTorch from it, reading volumes. */
 const startSeconds = 60;
 
 /** A job is asked so many times the time for that it is estimated at, and at least so many minutes. */
@@ -33,19 +30,8 @@ export const packedSeconds = (mostMinutes: number | null): number =>
 export const isOnGpu = ({ execution }: Pick<Study, "execution">): boolean =>
   (execution.devices?.[0] ?? execution.device) !== "cpu";
 
-/**
- * About how long a cell takes.
- *
- * @param pace seconds a unit of cost, of cells that are done; null where none is
- */
-export function secondsOf(
-  { cost }: Pick<PlannedCell, "cost">,
-  study: Pick<Study, "execution">,
-  { threads, pace }: { threads: number; pace: number | null },
-): number {
-  const estimate = 1 / (isOnGpu(study) ? perGpu : perCore * threads);
-  return startSeconds + cost * (pace ?? estimate);
-}
+/** About how long a cell takes on a node. */
+export const secondsOf = ({ seconds }: Pick<CellTime, "seconds">): number => startSeconds + seconds;
 
 /** Main memory that a cell is asked for. */
 export function memoryMegabytesOf(

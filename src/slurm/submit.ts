@@ -5,14 +5,16 @@ import { whileLocked } from "../common/lock.js";
 import { readSealedJson, writeSealedJson } from "../common/sealed-json.js";
 import { isThere } from "../common/set-aside.js";
 import { studyPaths } from "../results/paths.js";
-import { readCell, readPretraining, removeFailure } from "../study/cell/cell-folder.js";
+import { removeFailure } from "../study/cell/cell-folder.js";
 import { openJob, readJob } from "../study/cell/job.js";
 import type { Study } from "../study/config/schema.js";
 import { digest } from "../study/plan/basis.js";
 import { comparable } from "../study/plan/changes.js";
 import { type CheckedStudy, withExecution } from "../study/plan/checked-study.js";
 import type { PlannedCell } from "../study/plan/plan.js";
+import type { CellTime } from "../study/plan/time-model.js";
 import { plannedStates } from "../study/run/cell-states.js";
+import { plannedTime } from "../study/run/planned-time.js";
 import { removeAttempts } from "./attempts.js";
 import { refuseFolder, refuseUnreadable } from "./checks.js";
 import { askSlurm } from "./client.js";
@@ -249,32 +251,18 @@ class Submitting {
   }
 
   async #sized(missing: readonly PlannedCell[], done: ReadonlySet<string>, limits: Limits) {
-    const threads = this.study.execution.threads as number;
-    const pace = await this.#pace(done);
+    // By the rates of this machine, until cells are done on a node.
+    const { cells } = await plannedTime(this.checked, done);
     const most = this.#mostMinutes(limits);
     return missing.map((cell) => ({
       id: cell.id,
       dependsOn: cell.dependsOn.filter((id) => !done.has(id)),
       seconds: Math.min(
-        secondsOf(cell, this.study, { threads, pace }),
+        secondsOf(cells[cell.id] as CellTime),
         most === null ? Number.POSITIVE_INFINITY : 60 * most,
       ),
       memoryMegabytes: memoryMegabytesOf(cell, this.study),
     }));
-  }
-
-  /** Seconds that cells which are done took a unit of cost; null where none says. */
-  async #pace(done: ReadonlySet<string>): Promise<number | null> {
-    let [seconds, cost] = [0, 0];
-    for (const cell of this.checked.plan.cells) {
-      if (!done.has(cell.id) || cell.cost === 0) continue;
-      const read = cell.kind === "pretraining" ? readPretraining : readCell;
-      const result = await read(this.#folder, cell.id).catch(() => null);
-      if (!result) continue;
-      seconds += result.cost.wallSeconds;
-      cost += cell.cost;
-    }
-    return cost === 0 ? null : seconds / cost;
   }
 
   #mostMinutes(limits: Limits): number | null {

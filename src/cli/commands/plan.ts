@@ -19,7 +19,7 @@ import { examples } from "../examples.js";
 import { folderLines, stateForPrograms, stateInWords, summaryOfFolder } from "../folder-states.js";
 import { bytes, count, number, printable, table } from "../format.js";
 import { plannedCells } from "../planned-cells.js";
-import { bindingInWords, timeLines } from "../time-lines.js";
+import { bindingInWords, diskLine, timeLines } from "../time-lines.js";
 
 interface Options {
   probe?: boolean;
@@ -65,8 +65,10 @@ export function addPlan(program: Command): void {
         const fidelity = await plannedFidelity(study, plan);
         const { plannedStates } = await import("../../study/run/cell-states.js");
         const states = await plannedStates(checked);
-        const { plannedTime } = await import("../../study/run/planned-time.js");
-        const time = await plannedTime(checked, states, probe);
+        const { finishedIn, plannedTime } = await import("../../study/run/planned-time.js");
+        const time = await plannedTime(checked, finishedIn(states), probe);
+        const { diskUseOf } = await import("../../study/plan/disk.js");
+        const disk = diskUseOf(checked);
         const warnings = planWarnings(study, plan, totalSeconds(time) / 3600);
         const inFolder = states === null ? [] : folderLines(states, study.execution.output);
         const stateOf = (id: string) => states?.cells.get(id) as CellState;
@@ -95,7 +97,7 @@ export function addPlan(program: Command): void {
             ...{ cohorts, warnings, output: study.execution.output, claims, fidelity },
             ...(open ? { earlier: { folder: earlier, open } } : {}),
             ...(probe ? { probe } : {}),
-            time,
+            ...{ time, disk },
           },
           text: [
             `${printable(plan.name)}: ${count(plan.cells.length, "cell")}, to ${printable(study.execution.output)}`,
@@ -122,6 +124,7 @@ export function addPlan(program: Command): void {
             ),
             ...inFolder,
             ...timeLines(time),
+            diskLine(disk),
             ...(probe ? probeLines(probe) : []),
             ...fidelityLines(fidelity),
             ...claimLines(claims),

@@ -35,8 +35,8 @@ export function addPrepare(program: Command): void {
         const { study, plan } = checked;
         const { output } = study.execution;
         const { plannedStates } = await import("../../study/run/cell-states.js");
-        const { plannedTime } = await import("../../study/run/planned-time.js");
-        const time = await plannedTime(checked, await plannedStates(checked));
+        const { finishedIn, plannedTime } = await import("../../study/run/planned-time.js");
+        const time = await plannedTime(checked, finishedIn(await plannedStates(checked)));
         const cells = plannedCells(plan.cells, output, time.cells);
         return {
           value: { output, cells },
