@@ -1,5 +1,5 @@
 import { architectureOf, specialisedArchitectureOf } from "../../models/architectures/index.js";
-import { type Extents, multiplyAddsOf, type Work } from "../../models/architectures/work.js";
+import { type Extents, multiplyAddsOf, pass, volumeOf, type Work } from "../../models/architectures/work.js";
 import { headWork, seenUnder } from "../../models/heads/index.js";
 import type { NetworkSpec } from "../../native/network-spec.js";
 
@@ -13,6 +13,9 @@ const mostPerCore = 1e11;
 /** Hours that work of this cost takes at the least on so many cores; what it really takes is several times as much. */
 export const leastHours = (cost: number, cores: number): number => cost / (mostPerCore * cores) / 3600;
 
+/** An exponential for each voxel and bin, and what is blended of the logits around, take about as long as passing so many values. */
+const valuesOfBin = 6;
+
 /** What a network's answer to one input, after the task, takes to compute: its encoder, and the rest. */
 export function forwardWork(spec: NetworkSpec, extents: Extents): { encoder: Work; rest: Work } {
   const bins = spec.output?.bins ?? 1;
@@ -23,9 +26,10 @@ export function forwardWork(spec: NetworkSpec, extents: Extents): { encoder: Wor
   const { encoder, head } = spec;
   // Intensities are an expectation over bins, of which each voxel has as many outputs.
   const answered = head && "outputs" in head ? { ...head, outputs: bins * head.outputs } : head;
+  const expectation = spec.output ? [pass(valuesOfBin * bins * volumeOf(extents))] : [];
   return {
     encoder: architectureOf(encoder).work(encoder, seenUnder(head, encoder, extents)),
-    rest: headWork(answered, encoder, extents),
+    rest: [...headWork(answered, encoder, extents), ...expectation],
   };
 }
 

@@ -68,6 +68,7 @@ export interface Passing {
 export const forwardOnly = (cases = 1): Passing => ({ cases, inputs: 0, weights: 0 });
 
 const bytesPerValue = 4;
+const reorderings = 3;
 
 /** What a work takes at these rates. */
 export function secondsOf(work: Work, passing: Passing, rates: Rates): Spent {
@@ -75,8 +76,10 @@ export function secondsOf(work: Work, passing: Passing, rates: Rates): Spent {
 }
 
 function ofOperation(one: Operation, { cases, inputs, weights }: Passing, rates: Rates): Spent {
-  const bytes = bytesPerValue * (cases * one.values + one.weights);
-  const memory = at(rates.pass, bytes / one.calls);
+  // A convolution brings its weights into the order that it works in, each time anew: they are read, written and read.
+  const reordered = one.kind === "convolution" ? reorderings * bytesPerValue * one.weights : 0;
+  const bytes = bytesPerValue * (cases * one.values + (reordered > 0 ? 0 : one.weights));
+  const memory = at(rates.pass, (bytes + reordered) / one.calls);
   const products = one.kind === "pass" ? null : of(one, rates);
   const arithmetic = cases * one.multiplyAdds;
   const fixed = one.calls * (rates.call.forward + rates.call.backward * Math.max(inputs, weights));
@@ -91,6 +94,10 @@ function ofOperation(one: Operation, { cases, inputs, weights }: Passing, rates:
   ];
   return add(
     { ...nothingSpent, fixed },
+    {
+      ...nothingSpent,
+      memory: reordered / memory.forward + ((inputs + weights) * reordered) / memory.backward,
+    },
     ...parts.map(({ share, computed, moved }) =>
       computed > moved
         ? { ...nothingSpent, arithmetic: share * computed }
