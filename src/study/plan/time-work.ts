@@ -132,7 +132,10 @@ export function partsOf(study: Study, cell: PlannedCell, cases: CellCases, rates
     ),
     training: scaled(
       cell.epochs,
-      epochOf(cases.train, training, stepOf, of(optimiserWork(cell), forwardOnly())),
+      add(
+        epochOf(cases.train, training, stepOf, of(optimiserWork(learntBy(cell), false), forwardOnly())),
+        of(stateWork(learntBy(cell)), forwardOnly()),
+      ),
     ),
     validation: scaled(
       Math.ceil(cell.epochs / training.validateEvery) * cases.validation,
@@ -177,15 +180,21 @@ function epochOf(
   );
 }
 
-/** AdamW goes through what it trains, its gradient and both moments; the gradient's norm before that. */
-function optimiserWork(cell: PlannedCell): Work {
-  const { network } = cell;
-  if (network === null) return [];
+/** Parameters that are trained. */
+function learntBy(cell: PlannedCell): number {
+  const { network, trains } = cell;
+  if (network === null || trains === "nothing") return 0;
   const { encoder, rest } = parametersOf(network);
-  const share =
-    cell.trains === "everything" ? 1 : cell.trains === "partial" ? encoderPassing(cell).weights : 0;
-  return [pass(11 * (share * encoder + rest), 4)];
+  return (
+    rest + (trains === "everything" ? 1 : trains === "partial" ? encoderPassing(cell).weights : 0) * encoder
+  );
 }
+
+/** AdamW goes through what it trains, its gradient and both moments; the gradient's norm before that. A teacher follows. */
+const optimiserWork = (learnt: number, teacher: boolean): Work => [pass((teacher ? 14 : 11) * learnt, 4)];
+
+/** After each epoch what is learnt and both moments are copied, written, and read for their checksum. */
+const stateWork = (learnt: number): Work => [pass(3 * 8 * learnt, 4)];
 
 /** Features that were kept are read in place of the encoder's run: those of its last maps. */
 function keptRead(encoder: Work, count: number, rates: Rates): Spent {
@@ -235,11 +244,14 @@ function ofPretraining(study: Study, cell: PlannedCell, cases: CellCases, rates:
         : secondsOf([...teacher.encoder, ...teacher.rest], forwardOnly(count), rates),
       scaled(count, sampling),
     );
-  const parameters = parametersOf(network);
-  const updated = (teacher === null ? 11 : 14) * (parameters.encoder + parameters.rest);
+  const learnt = learntBy(cell);
+  const optimiser = secondsOf(optimiserWork(learnt, teacher !== null), forwardOnly(), rates);
   return scaled(
     cell.epochs,
-    epochOf(cases.train, settings, stepOf, secondsOf([pass(updated, 4)], forwardOnly(), rates)),
+    add(
+      epochOf(cases.train, settings, stepOf, optimiser),
+      secondsOf(stateWork(learnt), forwardOnly(), rates),
+    ),
   );
 }
 
