@@ -1,10 +1,8 @@
-#include <ATen/CPUGeneratorImpl.h>
-
 #include "bridge/arguments.h"
 #include "bridge/functions.h"
 #include "bridge/handles.h"
 #include "bridge/promise.h"
-#include "training/transfer.h"
+#include "kernels/philox_normal.h"
 
 // Elementwise arithmetic that sampling from a diffusion model is made of.
 namespace transfer_limits::functions {
@@ -16,12 +14,7 @@ Napi::Value tensor_normal(const Napi::CallbackInfo& info) {
   for (const int64_t size : shape)
     require(size >= 0, "Expected sizes of at least 0 for shape but received ", size);
   return promise(
-      info.Env(), device,
-      [shape, seed, device] {
-        // Drawn on the CPU, so that a seed gives the same noise on every device.
-        at::Generator generator = at::detail::createCPUGenerator(uint64_t(seed));
-        return moved_to(at::randn(shape, generator, at::TensorOptions(at::kFloat)), device);
-      },
+      info.Env(), device, [shape, seed, device] { return philox_normal(shape, uint64_t(seed), device); },
       &TensorHandle::create);
 }
 

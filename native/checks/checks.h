@@ -61,6 +61,7 @@ void check_networks(Report& report);
 void check_numerics(Report& report);
 void check_odd_widths(Report& report);
 void check_paper_size(Report& report);
+void check_philox_normal(Report& report);
 void check_ssim(Report& report);
 void check_step_recorder(Report& report);
 

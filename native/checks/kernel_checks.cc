@@ -32,7 +32,8 @@ const std::vector<Check>& checks() {
                                          {"large_tensors", &check_large_tensors},
                                          {"ssim", &check_ssim},
                                          {"step_recorder", &check_step_recorder},
-                                         {"paper_size", &check_paper_size}};
+                                         {"paper_size", &check_paper_size},
+                                         {"philox_normal", &check_philox_normal}};
   return all;
 }
 

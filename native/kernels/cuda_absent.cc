@@ -5,6 +5,7 @@
 #include "kernels/expected_intensity.h"
 #include "kernels/gelu_grn.h"
 #include "kernels/mmd.h"
+#include "kernels/philox_normal.h"
 #include "kernels/ssim_rows.h"
 
 namespace transfer_limits::cuda {
@@ -51,6 +52,8 @@ at::Tensor weight_gradient_on_grn(at::Tensor&, const at::Tensor&, const at::Tens
                                   const at::Tensor&) {
   refuse();
 }
+
+void fill_philox_normal(at::Tensor&, uint64_t) { refuse(); }
 
 at::Tensor ssim_of_rows(const at::Tensor&, const at::Tensor&, const SsimWindow&, SsimDerivatives&) {
   refuse();

@@ -79,7 +79,10 @@ export class Tensor implements Disposable {
     return new Tensor(await settle(addon().tensorGather(handlesOf(bank, "bank"), [...indices])));
   }
 
-  /** Draws from the standard normal distribution, float32: the same numbers for a seed on every device. */
+  /**
+   * Draws from the standard normal distribution, float32. Draw n, in row-major order, follows from `seed` and n alone: the
+   * same bits on every device, by any number of threads, in whatever shape.
+   */
   static async normal(shape: readonly number[], seed: number, device = "cpu"): Promise<Tensor> {
     requireShape(shape);
     const bytes = 4 * productOf(shape);

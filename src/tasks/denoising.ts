@@ -42,16 +42,18 @@ type Own = Named<Pick<OptionsOf<typeof options>, "image" | "noise" | "channelFil
 
 /**
  * An image [D, H, W] as a magnitude image of noisy receivers shows it (Gudbjartsson & Patz 1995): |x + n1 + i n2|, both n
- * normal. It loops over voxels here, as that takes less than drawing the noise does.
+ * normal. By a square root: Math.hypot, which guards against overflow too, takes three times as long.
  */
 export async function withRicianNoise(image: Tensor, deviation: number, draw: RandomStream): Promise<Tensor> {
   const seed = () => draw.integer(0, 2 ** 31 - 1);
   using real = await Tensor.normal(image.shape, seed());
   using imaginary = await Tensor.normal(image.shape, seed());
   const [x, first, second] = await Promise.all([image, real, imaginary].map(voxelsOf));
-  const noisy = (x as Float32Array).map((value, voxel) =>
-    Math.hypot(value + deviation * (first?.[voxel] as number), deviation * (second?.[voxel] as number)),
-  );
+  const noisy = (x as Float32Array).map((value, voxel) => {
+    const re = value + deviation * (first?.[voxel] as number);
+    const im = deviation * (second?.[voxel] as number);
+    return Math.sqrt(re * re + im * im);
+  });
   return Tensor.from(noisy, image.shape, image.device);
 }
 
