@@ -1,9 +1,10 @@
-/** `41 s`, `3 min 05 s`, `2 h 07 min`: a duration as a person reads it. */
+/** `41 s`, `3 min 05 s`, `2 h 07 min`, `57,723 h`: a duration as a person reads it. */
 export function duration(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));
   if (whole < 60) return `${whole} s`;
   const padded = (value: number) => String(value).padStart(2, "0");
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${padded(whole % 60)} s`;
+  if (whole >= 360_000) return `${Math.round(whole / 3600).toLocaleString("en-US")} h`;
   return `${Math.floor(whole / 3600)} h ${padded(Math.floor((whole % 3600) / 60))} min`;
 }
 

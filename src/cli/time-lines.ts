@@ -1,7 +1,6 @@
 import type { DiskUse } from "../study/plan/disk.js";
-import { hoursInWords } from "../study/plan/estimate.js";
 import type { Binding, StudyTime } from "../study/plan/time-model.js";
-import { bytes, count, printable } from "./format.js";
+import { bytes, count, duration, printable } from "./format.js";
 
 /** What a cell's time is spent on. */
 export const bindingInWords: Record<Binding, string> = {
@@ -20,7 +19,6 @@ const sourceInWords: Record<StudyTime["rates"]["source"], string> = {
 export function timeLines({ cells, rates, corrected, schedule, withAnother }: StudyTime): string[] {
   const seconds = Object.values(cells).reduce((sum, one) => sum + one.seconds, 0);
   if (seconds === 0) return [];
-  const hours = (of: number) => hoursInWords(of / 3600);
   const share = (binding: Binding) =>
     Object.values(cells).reduce((sum, one) => sum + (one.binds === binding ? one.seconds : 0), 0) / seconds;
   const bound = (["arithmetic", "memory", "fixed"] as const)
@@ -30,18 +28,18 @@ export function timeLines({ cells, rates, corrected, schedule, withAnother }: St
     .filter(({ workSeconds }) => workSeconds > 0)
     .map(
       ({ device, workSeconds, busySeconds }) =>
-        `${printable(device)} ${hours(busySeconds)} hours for ${hours(workSeconds)} hours of cells`,
+        `${printable(device)} ${duration(busySeconds)} for ${duration(workSeconds)} of cells`,
     );
   const gained = schedule.seconds - withAnother.seconds;
   return [
-    `About ${hours(schedule.seconds)} hours until the study is done (${devices.join("; ")}): ${bound.join(", ")}`,
+    `About ${duration(schedule.seconds)} until the study is done (${devices.join("; ")}): ${bound.join(", ")}`,
     `  by ${sourceInWords[rates.source]}: ${printable(rates.device)}` +
       (corrected === null
         ? ""
         : `; times ${corrected.factor.toPrecision(2)}, as ${count(corrected.cells, "cell")} that are done took`),
     gained < 0.01 * schedule.seconds
-      ? `  ${withAnother.device} would make it no faster: the longest chain of cells takes ${hours(schedule.chainSeconds)} hours`
-      : `  with ${withAnother.device}: ${hours(withAnother.seconds)} hours`,
+      ? `  ${withAnother.device} would make it no faster: the longest chain of cells takes ${duration(schedule.chainSeconds)}`
+      : `  with ${withAnother.device}: ${duration(withAnother.seconds)}`,
     "  estimates: cells side by side share a memory's bandwidth, and what else a machine does makes them longer",
   ];
 }

@@ -5,7 +5,6 @@ import type { Claim } from "../../results/claims.js";
 import type { OpenClaim, PlannedClaim } from "../../statistics/planned-claims.js";
 import type { Probe } from "../../study/cell/probe.js";
 import type { Study } from "../../study/config/schema.js";
-import { hoursInWords } from "../../study/plan/estimate.js";
 import type { PlannedFidelity } from "../../study/plan/fidelity-ahead.js";
 import type { StudyPlan } from "../../study/plan/plan.js";
 import type { CohortPreview } from "../../study/plan/preview.js";
@@ -17,7 +16,7 @@ import { answer } from "../answer.js";
 import { devicesOption } from "../devices-option.js";
 import { examples } from "../examples.js";
 import { folderLines, stateForPrograms, stateInWords, summaryOfFolder } from "../folder-states.js";
-import { bytes, count, number, printable, table } from "../format.js";
+import { bytes, count, duration, number, printable, table } from "../format.js";
 import { plannedCells } from "../planned-cells.js";
 import { bindingInWords, diskLine, timeLines } from "../time-lines.js";
 
@@ -80,7 +79,7 @@ export function addPlan(program: Command): void {
           String(cell.epochs),
           `${((100 * cell.cost) / total).toFixed(1)} %`,
           bytes(memoryWith(cell, totalMemoryOf(study.execution.device) ?? Number.POSITIVE_INFINITY)),
-          hours(time.cells[cell.id]?.seconds ?? 0),
+          estimated(time.cells[cell.id]?.seconds ?? 0),
           bindingInWords[time.cells[cell.id]?.binds ?? "fixed"],
           ...(inFolder.length > 0 ? [stateInWords(stateOf(cell.id))] : []),
         ]);
@@ -117,7 +116,7 @@ export function addPlan(program: Command): void {
                 "epochs",
                 "share of the work",
                 "memory (estimate)",
-                ...["hours (estimate)", "bound by"],
+                ...["time (estimate)", "bound by"],
                 ...(inFolder.length > 0 ? ["state"] : []),
               ],
               rows,
@@ -252,7 +251,8 @@ function openLines(open: readonly OpenClaim[]): string[] {
   ];
 }
 
-const hours = (seconds: number): string => (seconds === 0 ? "–" : hoursInWords(seconds / 3600));
+/** Nothing is left of what is kept. */
+const estimated = (seconds: number): string => (seconds === 0 ? "–" : duration(seconds));
 
 const totalSeconds = ({ cells }: Pick<StudyTime, "cells">): number =>
   Object.values(cells).reduce((sum, { seconds }) => sum + seconds, 0);
