@@ -37,6 +37,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   environment->trainer_class = Napi::Persistent(TrainerHandle::define(env, "TrainerHandle"));
   environment->cancel_class = Napi::Persistent(CancelHandle::define(env, "CancelHandle"));
   environment->ranks_class = Napi::Persistent(RanksHandle::define(env, "RanksHandle"));
+  environment->rank_store_class = Napi::Persistent(RankStoreHandle::define(env, "RankStoreHandle"));
 
   add<functions::build_info>(exports, "buildInfo");
   add<functions::set_threads>(exports, "setThreads");
@@ -76,8 +77,9 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::network_project>(exports, "networkProject");
 
   add<functions::ranks_join>(exports, "ranksJoin");
-  add<functions::ranks_leave_text>(exports, "ranksLeaveText");
-  add<functions::ranks_text>(exports, "ranksText");
+  add<functions::rank_store_open>(exports, "rankStoreOpen");
+  add<functions::rank_store_leave>(exports, "rankStoreLeave");
+  add<functions::rank_store_find>(exports, "rankStoreFind");
   add<functions::ranks_sum>(exports, "ranksSum");
   add<functions::trainer_create>(exports, "trainerCreate");
   add<functions::trainer_step>(exports, "trainerStep");

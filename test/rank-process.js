@@ -3,11 +3,12 @@
  * what, and answers what came out.
  */
 import { createHash } from "node:crypto";
+import { fileURLToPath } from "node:url";
 import { randomStream } from "../dist/common/random.js";
 import { headParameters, lastBlocksAndNorms } from "../dist/models/weights.js";
 import { Network } from "../dist/native/network.js";
 import { Ranks } from "../dist/native/ranks.js";
-import { setThreads } from "../dist/native/runtime.js";
+import { setDeterministic, setThreads } from "../dist/native/runtime.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { Trainer } from "../dist/native/trainer.js";
 
@@ -28,11 +29,18 @@ function fill(shape, ...name) {
 }
 
 /** Of several samples, one behind the other. */
-function stacked(shape, samples, name) {
+function stacked(shape, samples, of) {
   const values = new Float32Array(samples.length * count(shape));
-  for (const [row, one] of samples.entries()) values.set(fill(shape, name, one), row * count(shape));
+  for (const [row, one] of samples.entries()) values.set(of(shape, one), row * count(shape));
   return values;
 }
+
+/**
+ * Images differ in brightness and contrast: a batch norm behind pooling divides by how much a batch's features scatter, which of
+ * mere noise is next to nothing, and enlarges rounding as much as them.
+ */
+const image = (shape, one) =>
+  fill(shape, "input", one).map((value) => (0.5 + one / 7) * value + (one - 3) / 4);
 
 /** Weights of which every path matters: fresh networks have layers that start as 0. */
 async function livenUp(network) {
@@ -49,6 +57,13 @@ async function livenUp(network) {
   }
 }
 
+/** A square of a slice's quarter, where a sample has a lesion. */
+const lesion = ([depth, height, width], one) =>
+  Float32Array.from({ length: depth * height * width }, (_, voxel) => {
+    const [row, column] = [Math.floor(voxel / width) % height, voxel % width];
+    return Number(row < height / 2 && column < width / 2 === (one % 2 === 0));
+  });
+
 function targetOf({ kind, shape, classes }, samples) {
   const all = [samples.length, ...shape];
   if (kind === "classes")
@@ -56,18 +71,105 @@ function targetOf({ kind, shape, classes }, samples) {
       BigInt64Array.from(samples, (one) => BigInt(one % classes)),
       all,
     );
-  const values = stacked(shape, samples, "target");
-  if (kind === "hidden")
+  if (kind === "lesion")
     return Tensor.from(
-      Uint8Array.from(values, (value) => Number(value > 0.2)),
+      stacked(shape, samples, (shape, one) => lesion(shape.slice(1), one)),
       all,
     );
-  return Tensor.from(kind === "mask" ? values.map((value) => Number(value > 0.4)) : values, all);
+  const values = stacked(shape, samples, (shape, one) => fill(shape, "target", one));
+  if (kind === "hidden")
+    return Tensor.from(
+      Uint8Array.from(values, (value) => Number(value > -0.2)),
+      all,
+    );
+  // What is to be answered lies beyond what fresh networks answer: the gradient of L1 jumps where the two are equal, and on which
+  // side of that a voxel lies would be for rounding to decide.
+  return Tensor.from(
+    values.map((value) => (kind === "mask" ? Number(value > 0.4) : value + 3)),
+    all,
+  );
 }
+
+/** Two global and three local views of a slice of each sample, ordered view by view. */
+function viewsOf(channels, samples) {
+  const of = (views, size, make) => {
+    const all = Array.from({ length: views }, (_, view) => samples.map((one) => one + view / 8)).flat();
+    return Tensor.from(stacked(size, all, make), [all.length, ...size]);
+  };
+  const position = ([coordinates], one) => fill([coordinates], "position", one).map((value) => 3 + value);
+  const views = {
+    global: of(2, [channels, 16, 16], image),
+    lesion: of(2, [1, 16, 16], (shape, one) => lesion(shape, Math.floor(one))),
+    local: of(3, [channels, 8, 8], image),
+    globalPosition: of(2, [2], position),
+    localPosition: of(3, [2], position),
+  };
+  const dispose = () => {
+    for (const tensor of Object.values(views)) tensor.dispose();
+  };
+  return { slices: samples.length, ...views, [Symbol.dispose]: dispose };
+}
+
+/** A step on these samples. */
+async function stepOn(trainer, network, { input, target, kept }, samples, how) {
+  const made = [];
+  const held = (one) => {
+    made.push(one);
+    return one;
+  };
+  try {
+    if (target.kind === "views") {
+      const views = held(viewsOf(input[0], samples));
+      return await trainer.distil(views, { ...how, momentum: 0.9, teacherTemperature: 0.1 });
+    }
+    const x = held(Tensor.from(stacked(input, samples, image), [samples.length, ...input]));
+    const y = held(targetOf(target, samples));
+    return await trainer.step(x, y, { ...how, ...(kept ? { features: held(await network.embed(x)) } : {}) });
+  } finally {
+    for (const one of made) one[Symbol.dispose]();
+  }
+}
+
+/** Parameters of which the gradient is below this share of the largest are moved by rounding alone. */
+const rounding = 1e-5;
+
+/** What is added to all keys alike changes no attention, nor does the bias before a classifier's batch norm change anything. */
+const withoutGradient = /\.qkv\.bias$|^head\.0\.bias$/;
+
+/**
+ * The parameters on which a batch's loss does not depend, but for rounding, as biases before a norm that takes the mean
+ * away. AdamW moves them by whole learning rates all the same, to where rounding points.
+ */
+async function idleParameters(trainer, network, setting, samples) {
+  await stepOn(trainer, network, setting, samples, { learningRate: 0, seed: 1 });
+  const { tensors } = await trainer.state();
+  const largest = new Map();
+  for (const [name, tensor] of Object.entries(tensors)) {
+    if (name.startsWith("first.")) {
+      const values = await tensor.toArray();
+      largest.set(
+        name.slice("first.".length),
+        values.reduce((most, value) => Math.max(most, Math.abs(value)), 0),
+      );
+    }
+    tensor.dispose();
+  }
+  const most = Math.max(...largest.values());
+  return [...largest].flatMap(([name, value]) =>
+    (value > 0 && value < rounding * most) || withoutGradient.test(name) ? name : [],
+  );
+}
+
+/** Images of which the answers are compared: several, as the answer to one of them may be next to nothing. */
+const probed = [0.5, 1.5, 2.5, 3.5, 4.5];
+
+/** The samples of a step: seven in turn. */
+const samplesFrom = (first, size) => Array.from({ length: size }, (_, index) => (first + index) % 7);
 
 /** The steps of a setting: loss and norm of the gradient of each, and the network's state and answer after the last. */
 export async function trainedOn(setting, ranks = null, device = "cpu") {
-  const { spec, trained, input, target, batches, options, kept, learningRate = 1e-3 } = setting;
+  const { spec, trained, input, target, batches, options, learningRate = 1e-3 } = setting;
+  if (device !== "cpu") setDeterministic(true);
   const network = await Network.build(spec, { device, seed: 3 });
   const steps = [];
   const made = [network];
@@ -75,36 +177,43 @@ export async function trainedOn(setting, ranks = null, device = "cpu") {
     made.push(one);
     return one;
   };
+  const teacher = target.kind === "views" ? held(await Network.build(spec, { device, seed: 3 })) : undefined;
   try {
     await livenUp(network);
     const head = headParameters(network);
-    const trainable = {
-      full: undefined,
+    const learnt = {
+      full: () => network.parameters.filter(({ buffer }) => !buffer).map(({ name }) => name),
       partial: () => [...head, ...lastBlocksAndNorms(network, 1)],
       frozen: () => head,
-    }[trained]?.();
-    const all = { ...options, ...(trainable ? { trainable } : {}) };
-    const trainer = held(await Trainer.createOfRanks(network, all, undefined, ranks));
+    }[trained]();
+    const whole = held(await Trainer.create(network, { ...options, trainable: learnt }, teacher));
+    const idle = new Set(await idleParameters(whole, network, setting, samplesFrom(0, batches[0])));
+    const trainable = learnt.filter((name) => !idle.has(name));
+    const trainer = held(await Trainer.createOfRanks(network, { ...options, trainable }, teacher, ranks));
     let next = 0;
     for (const [index, size] of batches.entries()) {
-      const samples = Array.from({ length: size }, () => next++ % 7);
+      const samples = samplesFrom(next, size);
+      next += size;
       const { cases, part } = ranks ? ranks.share(samples) : { cases: samples, part: undefined };
-      const x = Tensor.from(stacked(input, cases, "input"), [cases.length, ...input]);
-      const y = targetOf(target, cases);
-      const features = kept ? await network.embed(x) : undefined;
       const how = { learningRate, seed: 100 + index, ...(part ? { part } : {}) };
-      steps.push(await trainer.step(x, y, { ...how, ...(features ? { features } : {}) }));
-      features?.[Symbol.dispose]();
-      x.dispose();
-      y.dispose();
+      steps.push(await stepOn(trainer, network, setting, cases, how));
     }
-    const state = await network.state();
     const values = {};
-    for (const [name, tensor] of Object.entries(state)) {
-      values[name] = Float64Array.from(await tensor.toArray(), Number);
-      tensor.dispose();
+    const read = async (tensors) => {
+      for (const [name, tensor] of Object.entries(tensors)) {
+        values[name] = Float64Array.from(await tensor.toArray(), Number);
+        tensor.dispose();
+      }
+    };
+    await read(await network.state());
+    if (teacher) {
+      const { tensors } = await trainer.state();
+      const ofTeacher = Object.entries(tensors).filter(([name]) => /^(teacher\.|centre$)/.test(name));
+      for (const [name, tensor] of Object.entries(tensors))
+        if (!ofTeacher.some(([own]) => own === name)) tensor.dispose();
+      await read(Object.fromEntries(ofTeacher));
     }
-    const probe = held(Tensor.from(fill([2, ...input], "probe"), [2, ...input]));
+    const probe = held(Tensor.from(stacked(input, probed, image), [probed.length, ...input]));
     let answer;
     if (spec.head?.kind === "masked-autoencoder") answer = held(await network.embed(probe)).pooled;
     else answer = held(await network.forward(probe));
@@ -122,7 +231,31 @@ export function checksumOf({ values }) {
   return hash.digest("hex");
 }
 
-if (process.argv[2] === "rank") {
+/** |a - b| / |b|. */
+function relativeDistance(a, b) {
+  let [difference, norm] = [0, 0];
+  for (let index = 0; index < b.length; index++) {
+    difference += (a[index] - b[index]) ** 2;
+    norm += b[index] ** 2;
+  }
+  return norm === 0 ? Math.sqrt(difference) : Math.sqrt(difference / norm);
+}
+
+/** How far two trainings lie apart, by what can be seen of them. */
+export function differences(a, b) {
+  const of = (what, { steps }) => steps.map((step) => step[what]);
+  const names = Object.keys(b.values).sort();
+  const flat = ({ values }) => names.flatMap((name) => [...values[name]]);
+  return {
+    losses: relativeDistance(of("loss", a), of("loss", b)),
+    gradientNorms: relativeDistance(of("gradientNorm", a), of("gradientNorm", b)),
+    state: relativeDistance(flat(a), flat(b)),
+    answer: relativeDistance(a.answer, b.answer),
+  };
+}
+
+// Imported by another program, it is not one itself.
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
   setThreads(1);
   process.once("message", async ({ join, settings, device }) => {
     try {

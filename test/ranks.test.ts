@@ -2,8 +2,8 @@ import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { expect, it } from "vitest";
 import { setThreads } from "../dist/native/runtime.js";
-import { trainedOn } from "./rank-process.js";
-import { differences, type Setting, startRanks } from "./ranks-fixture.js";
+import { differences, trainedOn } from "./rank-process.js";
+import { type Setting, startRanks } from "./ranks-fixture.js";
 
 setThreads(1);
 
@@ -61,7 +61,7 @@ it("two processes that train together take the steps of one, up to rounding", as
     for (const [what, distance] of Object.entries(report))
       expect(distance, `${setting.name}: ${what}`).toBeLessThan(1e-6);
   }
-}, 120_000);
+}, 300_000);
 
 it("processes find each other by a server that rank 0 is, too", async () => {
   const server = createServer().listen(0, "127.0.0.1");
@@ -73,7 +73,7 @@ it("processes find each other by a server that rank 0 is, too", async () => {
   const told = await Promise.all((await startRanks(3, [setting], port)).map((rank) => rank.told()));
   expect(told.flat().map(({ error }) => error)).toEqual([undefined, undefined, undefined]);
   expect(new Set(told.flat().map(({ checksum }) => checksum)).size).toBe(1);
-}, 120_000);
+}, 300_000);
 
 it("micro-batches of one process drop the paths that stochastic depth drops of the whole batch", async () => {
   const whole = await trainedOn({ ...segmentation, batches: [4, 4, 4] });

@@ -25,6 +25,7 @@ class Environment {
   Napi::FunctionReference trainer_class;
   Napi::FunctionReference cancel_class;
   Napi::FunctionReference ranks_class;
+  Napi::FunctionReference rank_store_class;
 
  private:
   explicit Environment(Napi::Env env);

@@ -38,6 +38,11 @@ Executor::Executor(std::unique_ptr<DeviceClock> clock, bool keeps_memory)
   std::thread([this] { run(); }).detach();
 }
 
+Executor& Executor::of_processes() {
+  static auto* executor = new Executor(nullptr, /*keeps_memory=*/false);  // never destroyed, as above
+  return *executor;
+}
+
 void Executor::post(std::function<void()> task) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);

@@ -18,6 +18,8 @@ class Executor {
   static Executor& of(const torch::Device& device);
   // One that waits for disks: what it does must neither compute nor touch a device.
   static Executor& of_files();
+  // One that asks other processes, which answer at once or not at all: it must neither compute nor touch a device.
+  static Executor& of_processes();
 
   void post(std::function<void()> task);
   // Of a GPU: what its work has taken on the device itself. For this executor's thread alone. Null elsewhere.

@@ -52,8 +52,9 @@ Napi::Value network_project(const Napi::CallbackInfo& info);
 
 // ranks.cc
 Napi::Value ranks_join(const Napi::CallbackInfo& info);
-Napi::Value ranks_leave_text(const Napi::CallbackInfo& info);
-Napi::Value ranks_text(const Napi::CallbackInfo& info);
+Napi::Value rank_store_open(const Napi::CallbackInfo& info);
+Napi::Value rank_store_leave(const Napi::CallbackInfo& info);
+Napi::Value rank_store_find(const Napi::CallbackInfo& info);
 Napi::Value ranks_sum(const Napi::CallbackInfo& info);
 
 // training.cc

@@ -103,5 +103,6 @@ using NetworkHandle = SharedHandle<PlacedNetwork>;
 using TrainerHandle = SharedHandle<PlacedTrainer>;
 using CancelHandle = SharedHandle<CancelFlag>;
 using RanksHandle = SharedHandle<RankGroup>;
+using RankStoreHandle = SharedHandle<RankStore>;
 
 }  // namespace transfer_limits

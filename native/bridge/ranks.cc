@@ -11,15 +11,16 @@ std::shared_ptr<RankGroup> group_of(const Napi::Value& value) {
   return RanksHandle::get(Environment::of(value.Env())->ranks_class, value, "ranks");
 }
 
+std::shared_ptr<RankStore> store_of(const Napi::Value& value) {
+  return RankStoreHandle::get(Environment::of(value.Env())->rank_store_class, value, "store");
+}
+
 std::string text_or_none(const Napi::Object& object, const char* key) {
   return has(object, key) ? text(object.Get(key), key) : std::string();
 }
 
-}  // namespace
-
-// What waits for other processes does so where disks are waited for: devices go on with what they have.
-Napi::Value ranks_join(const Napi::CallbackInfo& info) {
-  const Napi::Object object = transfer_limits::object(info[0], "options");
+RankGroupOptions read_options(const Napi::Value& value) {
+  const Napi::Object object = transfer_limits::object(value, "options");
   RankGroupOptions options;
   options.rank = int(integer(object.Get("rank"), "rank"));
   options.ranks = int(integer(object.Get("ranks"), "ranks"));
@@ -35,6 +36,14 @@ Napi::Value ranks_join(const Napi::CallbackInfo& info) {
   options.join_timeout = std::chrono::milliseconds(
       integer_or(object, "joinMilliseconds", int64_t(options.join_timeout.count())));
   require(!options.file.empty() || !options.host.empty(), "Expected a host or a file of the ranks' store");
+  return options;
+}
+
+}  // namespace
+
+// Waits where disks are waited for: devices go on with what they have, and so does the store.
+Napi::Value ranks_join(const Napi::CallbackInfo& info) {
+  const RankGroupOptions options = read_options(info[0]);
   return promise(
       info.Env(), Executor::of_files(), [options] { return std::make_shared<RankGroup>(options); },
       [](Napi::Env env, std::shared_ptr<RankGroup> ranks) {
@@ -42,24 +51,36 @@ Napi::Value ranks_join(const Napi::CallbackInfo& info) {
       });
 }
 
-Napi::Value ranks_leave_text(const Napi::CallbackInfo& info) {
-  const auto ranks = group_of(info[0]);
+Napi::Value rank_store_open(const Napi::CallbackInfo& info) {
+  const RankGroupOptions options = read_options(info[0]);
+  return promise(
+      info.Env(), Executor::of_processes(), [options] { return std::make_shared<RankStore>(options); },
+      [](Napi::Env env, std::shared_ptr<RankStore> store) {
+        return Napi::Value(
+            RankStoreHandle::create(env, Environment::of(env)->rank_store_class, std::move(store)));
+      });
+}
+
+Napi::Value rank_store_leave(const Napi::CallbackInfo& info) {
+  const auto store = store_of(info[0]);
   const std::string name = text(info[1], "name"), left = text(info[2], "text");
   return promise(
-      info.Env(), Executor::of_files(),
-      [ranks, name, left] {
-        ranks->leave_text(name, left);
+      info.Env(), Executor::of_processes(),
+      [store, name, left] {
+        store->leave(name, left);
         return Nothing{};
       },
       &to_undefined);
 }
 
-Napi::Value ranks_text(const Napi::CallbackInfo& info) {
-  const auto ranks = group_of(info[0]);
+Napi::Value rank_store_find(const Napi::CallbackInfo& info) {
+  const auto store = store_of(info[0]);
   const std::string name = text(info[1], "name");
   return promise(
-      info.Env(), Executor::of_files(), [ranks, name] { return ranks->text(name); },
-      [](Napi::Env env, const std::string& left) { return Napi::Value(Napi::String::New(env, left)); });
+      info.Env(), Executor::of_processes(), [store, name] { return store->find(name); },
+      [](Napi::Env env, const std::optional<std::string>& found) {
+        return found ? Napi::Value(Napi::String::New(env, *found)) : env.Null();
+      });
 }
 
 // In turn with the steps on that device: all ranks must add up in the same order.

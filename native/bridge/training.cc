@@ -134,11 +134,12 @@ Napi::Value trainer_distil(const Napi::CallbackInfo& info) {
                                       boolean_or(object, "prototypesFrozen", false)};
   const double learning_rate = number(info[2], "learningRate");
   const auto seed = uint64_t(integer(info[3], "seed"));
+  const std::optional<OwnPart> own = read_own_part(info[4]);
   require(learning_rate >= 0.0, "Expected a number >= 0 for learningRate but received ", learning_rate);
   return promise(
       info.Env(), placed->device,
-      [placed, views, distillation, learning_rate, seed] {
-        return placed->trainer->distil(views, distillation, learning_rate, seed);
+      [placed, views, distillation, learning_rate, seed, own] {
+        return placed->trainer->distil(views, distillation, learning_rate, seed, own);
       },
       &TensorHandle::create);
 }

@@ -65,6 +65,11 @@ at::Tensor loss_value(const Loss& loss, const at::Tensor& prediction, const at::
 // BAD_INPUT for losses that compare the samples of a batch with each other, which have no such parts.
 at::Tensor loss_weight(const Loss& loss, const at::Tensor& target);
 
+// Whether it compares the samples of a batch with each other, and so has no such parts.
+inline bool compares_samples(const Loss& loss) {
+  return loss.kind == Loss::Kind::kPatchContrast || loss.kind == Loss::Kind::kSelfDistillation;
+}
+
 // The masked autoencoder's loss (He et al., "Masked autoencoders are scalable vision learners", 2022): the mean squared
 // error of each patch, averaged over the masked patches of the batch.
 //

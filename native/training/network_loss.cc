@@ -1,5 +1,6 @@
 #include "training/network_loss.h"
 
+#include "training/batch_over_ranks.h"
 #include "training/patch_contrast.h"
 
 namespace transfer_limits {
@@ -18,11 +19,13 @@ at::Tensor contrast_loss(Network& network, const at::Tensor& volume, const at::T
           "Expected a lesion mask [N, 1, D, H, W] of the volume's ", volume.sizes(), " but received ",
           lesion.sizes());
   const VolumeTokens patches = network.patch_tokens(volume);
-  const at::Tensor share = patch_shares(lesion, patches.rows, patches.columns).flatten();
-  const PatchChoice chosen = balanced_patches(share, loss.lesion_share, loss.patches, share.is_cpu());
-  const at::Tensor features = network.contrasted(patches.tokens.index_select(0, chosen.indices));
-  return patch_contrast(features, share.index_select(0, chosen.indices), loss.temperature, loss.lesion_share,
-                        chosen.taken);
+  const at::Tensor share = patch_shares(lesion, patches.rows, patches.columns).unsqueeze(0);  // [1, N D, P]
+  return contrast_of_batch(
+      share, /*rows_each=*/volume.size(2),
+      [&network, &patches](const at::Tensor& indices) {
+        return network.contrasted(patches.tokens.index_select(0, indices));
+      },
+      loss);
 }
 
 }  // namespace

@@ -29,6 +29,10 @@ auto coded(const RankGroupOptions& options, const char* what, const Work& work) 
   }
 }
 
+std::vector<uint8_t> bytes_of(const std::string& text) { return {text.begin(), text.end()}; }
+
+std::string text_of(const std::vector<uint8_t>& bytes) { return {bytes.begin(), bytes.end()}; }
+
 c10::intrusive_ptr<c10d::Store> store_of(const RankGroupOptions& options) {
   c10::intrusive_ptr<c10d::Store> store;
   if (!options.file.empty()) {
@@ -107,11 +111,9 @@ std::unique_ptr<RankGroup::Sum> RankGroup::start_sum(const at::Tensor& tensor) {
   if (tensor.is_cuda() && options_.nccl) {
     if (!connections_->nccl) {
       connections_->nccl = coded(options_, "made ready to use NCCL", [this, &tensor] {
-        return cuda::nccl(tensor.device(), options_.rank, options_.ranks,
-                          [this](const std::function<std::string()>& of_first) {
-                            if (options_.rank == 0) leave_text("nccl", of_first());
-                            return text("nccl");
-                          });
+        return cuda::nccl(
+            tensor.device(), options_.rank, options_.ranks,
+            [this](const std::function<std::string()>& of_first) { return text_of_first("nccl", of_first); });
       });
     }
     return connections_->nccl->start_sum(tensor);
@@ -132,15 +134,30 @@ void RankGroup::take_from_first(const std::vector<at::Tensor>& tensors) {
   });
 }
 
-void RankGroup::leave_text(const std::string& name, const std::string& text) {
-  coded(options_, "left word for them",
-        [&] { connections_->store->set(name, std::vector<uint8_t>(text.begin(), text.end())); });
+std::string RankGroup::text_of_first(const std::string& name, const std::function<std::string()>& of_first) {
+  if (options_.rank == 0) connections_->store->set(name, bytes_of(of_first()));
+  return text_of(connections_->store->get(name));
 }
 
-std::string RankGroup::text(const std::string& name) {
-  return coded(options_, "waited for their word", [&] {
-    const std::vector<uint8_t> bytes = connections_->store->get(name);
-    return std::string(bytes.begin(), bytes.end());
+struct RankStore::Connection {
+  c10::intrusive_ptr<c10d::Store> store;
+};
+
+RankStore::RankStore(const RankGroupOptions& options)
+    : options_(options), connection_(std::make_unique<Connection>()) {
+  coded(options_, "looked for where they meet", [this] { connection_->store = store_of(options_); });
+}
+
+RankStore::~RankStore() = default;
+
+void RankStore::leave(const std::string& name, const std::string& text) {
+  coded(options_, "left word for them", [&] { connection_->store->set(name, bytes_of(text)); });
+}
+
+std::optional<std::string> RankStore::find(const std::string& name) {
+  return coded(options_, "looked for their word", [&]() -> std::optional<std::string> {
+    if (!connection_->store->check({name})) return std::nullopt;
+    return text_of(connection_->store->get(name));
   });
 }
 

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,27 @@ struct RankGroupOptions {
   std::chrono::milliseconds join_timeout{std::chrono::minutes(5)};
   // Of one sum over all ranks. Those that have ended are noticed at once, by their connections.
   std::chrono::milliseconds timeout{std::chrono::hours(24)};
+};
+
+// What processes that train together leave each other, before, beside and after they do: at the server, or in the file, that
+// the options name. Whatever fails throws RANK_DIED.
+class RankStore {
+ public:
+  // Waits for the server, up to the time of joining.
+  explicit RankStore(const RankGroupOptions& options);
+  ~RankStore();
+  RankStore(const RankStore&) = delete;
+  RankStore& operator=(const RankStore&) = delete;
+
+  void leave(const std::string& name, const std::string& text);
+  // What lies there under that name; null: nothing yet.
+  std::optional<std::string> find(const std::string& name);
+
+ private:
+  struct Connection;
+
+  RankGroupOptions options_;
+  std::unique_ptr<Connection> connection_;
 };
 
 // Several processes that train one network together, each on its part of every batch: LibTorch's c10d, by Gloo between
@@ -56,12 +78,11 @@ class RankGroup {
   // Every rank's tensors become those of rank 0.
   void take_from_first(const std::vector<at::Tensor>& tensors);
 
-  // A text that the ranks leave each other; `text` waits for it.
-  void leave_text(const std::string& name, const std::string& text);
-  std::string text(const std::string& name);
-
  private:
   struct Connections;
+
+  // Gives every rank what it returns on rank 0.
+  std::string text_of_first(const std::string& name, const std::function<std::string()>& of_first);
 
   RankGroupOptions options_;
   std::unique_ptr<Connections> connections_;

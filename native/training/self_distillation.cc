@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "layers/precision.h"
+#include "training/batch_over_ranks.h"
 #include "training/patch_contrast.h"
 
 namespace transfer_limits {
@@ -109,25 +110,26 @@ at::Tensor SelfDistillation::loss(const SliceViews& views, const Loss& loss, con
     const Features local = student_->embed_slices(views.local, views.local_position);
     answered = at::cat({answered, by_view(student_->project(local.tokens->cls))}, 0);
   }
+  const double weight = share_of_batch(views.slices);
   at::Tensor total =
       loss.distillation_weight *
-      self_distillation(answered, taught, centre_, loss.student_temperature, step.teacher_temperature);
+      sum_over_ranks(weight * self_distillation(answered, taught, centre_, loss.student_temperature,
+                                                step.teacher_temperature));
   {
     const torch::NoGradGuard no_grad;
-    centre_.mul_(loss.centre_momentum)
-        .add_(taught.flatten(0, 1).mean(0, /*keepdim=*/true), 1 - loss.centre_momentum);
+    const at::Tensor mean = sum_over_ranks(weight * taught.flatten(0, 1).mean(0, /*keepdim=*/true));
+    centre_.mul_(loss.centre_momentum).add_(mean, 1 - loss.centre_momentum);
   }
 
   if (loss.contrast_weight > 0) {
     const at::Tensor patches = global.tokens->patches;  // [G S, P, E]
     const int64_t patch = student_->slice_patch();
-    const at::Tensor share = patch_shares(views.lesion.unsqueeze(1), views.global.size(2) / patch,
-                                          views.global.size(3) / patch)
-                                 .flatten();  // [G S P]
-    const PatchChoice chosen = balanced_patches(share, loss.lesion_share, loss.patches, share.is_cpu());
-    const at::Tensor features = student_->bottleneck(patches.flatten(0, 1).index_select(0, chosen.indices));
-    total = total + loss.contrast_weight * patch_contrast(features, share.index_select(0, chosen.indices),
-                                                          loss.temperature, loss.lesion_share, chosen.taken);
+    const at::Tensor share = by_view(patch_shares(views.lesion.unsqueeze(1), views.global.size(2) / patch,
+                                                  views.global.size(3) / patch));  // [G, S, P]
+    const auto features = [this, &patches](const at::Tensor& indices) {
+      return student_->bottleneck(patches.flatten(0, 1).index_select(0, indices));
+    };
+    total = total + loss.contrast_weight * contrast_of_batch(share, /*rows_each=*/1, features, loss);
   }
   return total;
 }

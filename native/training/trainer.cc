@@ -81,10 +81,6 @@ Trainer::Trainer(std::shared_ptr<Network> network, TrainerOptions options)
 }
 
 void Trainer::join_ranks() {
-  require(!distillation_,
-          "Expected one rank for self-distillation, which compares the views of a whole batch, but received ",
-          options_.ranks->ranks());
-  loss_weight(options_.loss, at::ones({1}, at::kLong));  // throws for a loss that has no parts
   std::vector<at::Tensor> trained;
   for (const auto& parameter : network_->parameters()) {
     if (parameter.requires_grad()) trained.push_back(parameter);
@@ -102,6 +98,9 @@ void Trainer::take_from_first() {
   for (const Group& group : groups_) {
     for (const auto* list : {&group.first, &group.second, &group.steps})
       all.insert(all.end(), list->begin(), list->end());
+  }
+  if (distillation_) {
+    for (const auto& [name, tensor] : distillation_->state()) all.push_back(tensor);
   }
   const at::Tensor steps = at::full({1}, steps_, at::kLong);
   all.push_back(steps);
@@ -173,10 +172,16 @@ at::Tensor Trainer::accumulate(const at::Tensor& input, const at::Tensor& target
   require(target.dim() > 0 && target.size(0) == samples, "Expected a target of the input's ", samples,
           " samples but received ", target.sizes());
   const double counts = own && !own->counts ? 0.0 : 1.0;
-  at::Tensor whole = loss_weight(options_.loss, target) * counts;
-  if (own) options_.ranks->sum(whole);
   BatchPart part{own ? own->start : 0, own ? own->total : samples, counts == 1.0,
                  std::make_shared<BatchDraws>(), sum_over_ranks_};
+  if (own && compares_samples(options_.loss)) {
+    // Each rank has the loss of the whole batch, and of its gradient what goes through its own samples.
+    const at::Tensor loss = loss_of(input, target, features, &part);
+    backward_over_ranks(loss);
+    return loss.detach();
+  }
+  at::Tensor whole = loss_weight(options_.loss, target) * counts;
+  if (own) options_.ranks->sum(whole);
   at::Tensor total = at::zeros({}, whole.options());
   for (int64_t start = 0; start < samples; start += size) {
     const int64_t end = std::min(samples, start + size);
@@ -196,17 +201,26 @@ at::Tensor Trainer::accumulate(const at::Tensor& input, const at::Tensor& target
   return total;
 }
 
-at::Tensor Trainer::step(const at::Tensor& input, const at::Tensor& target,
-                         const std::optional<Features>& features, double learning_rate, uint64_t seed,
-                         const std::optional<OwnPart>& own) {
+void Trainer::backward_over_ranks(const at::Tensor& loss) {
+  buckets_->begin();
+  loss.backward();
+  buckets_->finish();
+}
+
+void Trainer::check_part(const std::optional<OwnPart>& own, int64_t samples) const {
   require(own.has_value() == (options_.ranks != nullptr),
           "Expected the part of a batch that a rank is given with ranks, and none without, but received ",
           own ? "one" : "none");
-  require(!own || (own->start >= 0 && own->total >= 1 &&
-                   (own->counts ? own->start + input.size(0) <= own->total : input.size(0) == 1)),
-          "Expected a part that lies in the batch of all ranks, or one sample that does not count, but "
-          "received ",
-          input.size(0), " samples");
+  require(
+      !own || (own->start >= 0 && own->total >= 1 && (!own->counts || own->start + samples <= own->total)),
+      "Expected a part that lies in the batch of all ranks, or one that does not count, but received ",
+      samples, " samples");
+}
+
+at::Tensor Trainer::step(const at::Tensor& input, const at::Tensor& target,
+                         const std::optional<Features>& features, double learning_rate, uint64_t seed,
+                         const std::optional<OwnPart>& own) {
+  check_part(own, input.size(0));
   const Tf32 tf32(options_.precision);
   begin(seed);
   const at::Tensor result = recorder_ ? recorded_step(input, target, features, learning_rate)
@@ -252,19 +266,28 @@ at::Tensor Trainer::recorded_step(const at::Tensor& input, const at::Tensor& tar
 }
 
 at::Tensor Trainer::distil(const SliceViews& views, const DistillationStep& distillation,
-                           double learning_rate, uint64_t seed) {
+                           double learning_rate, uint64_t seed, const std::optional<OwnPart>& own) {
   require(distillation_.has_value(), "Expected a trainer with a teacher for distil but received one without");
   require(distillation.momentum >= 0 && distillation.momentum <= 1,
           "Expected a momentum of the teacher in [0, 1] but received ", distillation.momentum);
+  check_part(own, views.slices);
   const Tf32 tf32(options_.precision);
   begin(seed);
+  std::optional<BatchPart> part;
+  if (own)
+    part = BatchPart{own->start, own->total, own->counts, std::make_shared<BatchDraws>(), sum_over_ranks_};
   at::Tensor loss;
   {
+    const InBatchPart in_part(part ? &*part : nullptr);
     const Autocast autocast(options_.precision, views.global.device());
     const Checkpointing checkpointing(options_.checkpointing);
     loss = distillation_->loss(views, options_.loss, distillation);
   }
-  loss.backward();
+  if (own) {
+    backward_over_ranks(loss);
+  } else {
+    loss.backward();
+  }
   const at::Tensor result =
       descend(loss.detach(), learning_rate,
               distillation.prototypes_frozen ? std::vector<std::string>{SelfDistillation::kPrototypes}

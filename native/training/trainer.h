@@ -40,8 +40,7 @@ struct TrainerOptions {
   // the generator inside of a step.
   bool cuda_graphs = false;
   std::shared_ptr<Network> teacher;  // for self-distillation, which needs one; it becomes the network's copy
-  // The processes that train together, each on its part of every batch. Not by self-distillation and patch contrast,
-  // which compare the samples of a batch with each other; steps are not recorded.
+  // The processes that train together, each on its part of every batch; steps are not recorded.
   std::shared_ptr<RankGroup> ranks;
 };
 
@@ -72,9 +71,9 @@ class Trainer {
   void settle(const at::Tensor& input, const at::Tensor& target, uint64_t seed);
 
   // A step of self-distillation: both networks see the views, the network takes a step, the teacher follows. Throws
-  // BAD_INPUT for a trainer without a teacher.
+  // BAD_INPUT for a trainer without a teacher. With ranks, `own` counts slices.
   at::Tensor distil(const SliceViews& views, const DistillationStep& distillation, double learning_rate,
-                    uint64_t seed);
+                    uint64_t seed, const std::optional<OwnPart>& own = std::nullopt);
 
   // The optimiser's moments by name, `first.<parameter>`, `second.<parameter>` and `steps.<parameter>`, and where there
   // is a teacher its weights and the centre, all as copies.
@@ -96,7 +95,9 @@ class Trainer {
   Group& group_of(double weight_decay, double rate);
   void check_micro_batches() const;
   void join_ranks();
-  // Rank 0's network, moments and number of steps become every rank's.
+  // Throws BAD_INPUT where a step's part of the batch of all ranks is missing, or does not fit its samples.
+  void check_part(const std::optional<OwnPart>& own, int64_t samples) const;
+  // Rank 0's network, moments and number of steps become every rank's, and so does what its teacher holds.
   void take_from_first();
   void prepare_recording();
   // What comes before a loss: draws, mode and gradients are as at the start of a step.
@@ -107,6 +108,8 @@ class Trainer {
   // The gradient of a batch's loss, part by part, added to the parameters'; the loss.
   at::Tensor accumulate(const at::Tensor& input, const at::Tensor& target,
                         const std::optional<Features>& features, const std::optional<OwnPart>& own);
+  // The pass backward of a loss that every rank has as a whole; gradients are those of all ranks together.
+  void backward_over_ranks(const at::Tensor& loss);
   // The whole of a step, once its draws and its learning rate are set.
   at::Tensor whole_step(const at::Tensor& input, const at::Tensor& target,
                         const std::optional<Features>& features, double learning_rate,

@@ -1,5 +1,6 @@
 import type { StudyResults } from "../results/study.js";
 import type { CheckedStudy } from "../study/plan/checked-study.js";
+import type { Meeting } from "../study/run/meeting.js";
 import type { RunOptions } from "../study/run/run.js";
 import type { Answer } from "./answer.js";
 import { abortOnInterrupt } from "./interrupt.js";
@@ -11,6 +12,7 @@ import { studySummary } from "./study-summary.js";
 export async function runWithProgress(
   checked: CheckedStudy,
   options: Pick<RunOptions, "only" | "jobs" | "devices"> = {},
+  meeting?: Meeting,
 ): Promise<Answer> {
   const { runChecked } = await import("../study/run/run.js");
   const { writeReport } = await import("../report/index.js");
@@ -18,7 +20,7 @@ export async function runWithProgress(
   const view = createProgressView(process.stderr);
   let results: StudyResults;
   try {
-    results = await runChecked(checked, { ...options, signal, onProgress: view.show });
+    results = await runChecked(checked, { ...options, signal, onProgress: view.show }, meeting);
   } finally {
     view.close();
     dispose();

@@ -27,6 +27,10 @@ export interface RanksHandle {
   readonly disposed: boolean;
   dispose(): void;
 }
+export interface RankStoreHandle {
+  readonly disposed: boolean;
+  dispose(): void;
+}
 
 /** Which part of the batch of all ranks a rank's input is. */
 export interface OwnPart {
@@ -133,8 +137,9 @@ export interface Addon {
   networkProject(network: NetworkHandle, features: TensorHandle): Promise<TensorHandle>;
 
   ranksJoin(options: object): Promise<RanksHandle>;
-  ranksLeaveText(ranks: RanksHandle, name: string, text: string): Promise<void>;
-  ranksText(ranks: RanksHandle, name: string): Promise<string>;
+  rankStoreOpen(options: object): Promise<RankStoreHandle>;
+  rankStoreLeave(store: RankStoreHandle, name: string, text: string): Promise<void>;
+  rankStoreFind(store: RankStoreHandle, name: string): Promise<string | null>;
   ranksSum(ranks: RanksHandle, device: string, numbers: number[]): Promise<number[]>;
 
   trainerCreate(
@@ -163,6 +168,7 @@ export interface Addon {
     views: object,
     learningRate: number,
     seed: number,
+    part: OwnPart | null,
   ): Promise<TensorHandle>;
   trainerState(
     trainer: TrainerHandle,

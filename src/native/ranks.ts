@@ -1,5 +1,5 @@
 import { requireOptions } from "../common/arguments.js";
-import type { OwnPart, RanksHandle } from "./addon.js";
+import type { OwnPart, RankStoreHandle, RanksHandle } from "./addon.js";
 import { addon, settle } from "./load.js";
 
 export type { OwnPart } from "./addon.js";
@@ -76,20 +76,39 @@ export class Ranks implements Disposable {
     await this.sum([1], device);
   }
 
-  leaveText(name: string, text: string): Promise<void> {
-    return settle(addon().ranksLeaveText(this.handle, name, text));
-  }
-
-  /** Waits for it. */
-  text(name: string): Promise<string> {
-    return settle(addon().ranksText(this.handle, name));
-  }
-
   dispose(): void {
     this.handle.dispose();
   }
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+}
+
+/**
+ * Where processes leave each other word before, beside and after they train together.
+ *
+ * @internal
+ */
+export class RankStore implements Disposable {
+  private constructor(private readonly handle: RankStoreHandle) {}
+
+  /** Waits for whoever serves it. @throws `RANK_DIED` where nobody does */
+  static async open(options: JoinOptions): Promise<RankStore> {
+    requireOptions(options, "options");
+    return new RankStore(await settle(addon().rankStoreOpen(options)));
+  }
+
+  leave(name: string, text: string): Promise<void> {
+    return settle(addon().rankStoreLeave(this.handle, name, text));
+  }
+
+  /** What was left under that name; null: nothing yet. @throws `RANK_DIED` where whoever serves it has ended */
+  find(name: string): Promise<string | null> {
+    return settle(addon().rankStoreFind(this.handle, name));
+  }
+
+  [Symbol.dispose](): void {
+    this.handle.dispose();
   }
 }

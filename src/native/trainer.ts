@@ -150,7 +150,7 @@ export interface StepSettings {
   /** A whole number >= 0: another one each step. */
   seed: number;
   /**
-   * With ranks: which part of the batch of all of them the input is.
+   * With ranks: which part of the batch of all of them the input is; of self-distillation, in slices.
    *
    * @internal
    */
@@ -264,7 +264,7 @@ export class Trainer implements Disposable {
     requireOptions(views, "views");
     requireOptions(step, "step");
     const { slices, global, lesion, local, globalPosition, localPosition } = views;
-    const { learningRate, seed, part: _, ...schedule } = step;
+    const { learningRate, seed, part = null, ...schedule } = step;
     const handles = {
       slices,
       global: handleOf(global, "views.global"),
@@ -274,7 +274,7 @@ export class Trainer implements Disposable {
       localPosition: handleOrNull(localPosition, "views.localPosition"),
     };
     return new Tensor(
-      await settle(addon().trainerDistil(this.handle, { ...handles, ...schedule }, learningRate, seed)),
+      await settle(addon().trainerDistil(this.handle, { ...handles, ...schedule }, learningRate, seed, part)),
     );
   }
 

@@ -7,6 +7,7 @@ import { basisIn } from "../study/cell/cell-folder.js";
 import { readJob, readStudy } from "../study/cell/job.js";
 import { recordFailure, untilReleased } from "../study/cell/work-on-cell.js";
 import { planStudy } from "../study/plan/plan.js";
+import type { Meeting } from "../study/run/meeting.js";
 import { type CellAnswer, runCell } from "../study/run/run-cell.js";
 import { WorkerPool } from "../study/run/worker-process.js";
 import {
@@ -30,6 +31,8 @@ const heard: Record<StopReason, string> = {
 
 export interface TaskOptions {
   device?: string;
+  /** Of those that were started together with this process. */
+  meeting?: Meeting | undefined;
   /** Aborted, with a `StopReason`, where the task is to stop. */
   signal: AbortSignal;
   onProgress(event: StudyEvent): void;
@@ -129,13 +132,14 @@ class CellOfTask {
 
   async #tryOnce(): Promise<CellAnswer | "stopped" | "free"> {
     const { folder, id, workers } = this;
-    const { device, signal, onProgress } = this.options;
+    const { device, signal, onProgress, meeting } = this.options;
     const started = performance.now();
     try {
       return await runCell(folder, id, {
         signal,
         onProgress,
         workers,
+        meeting,
         ...(device === undefined ? {} : { device }),
       });
     } catch (error) {

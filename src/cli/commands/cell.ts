@@ -1,6 +1,8 @@
 import type { Command } from "commander";
 import type { StopReason } from "../../slurm/work-as-task.js";
+import type { Meeting } from "../../study/run/meeting.js";
 import type { CellAnswer } from "../../study/run/run-cell.js";
+import { amongRanks } from "../among-ranks.js";
 import { type Answer, answer } from "../answer.js";
 import { examples } from "../examples.js";
 import { duration, number, printable } from "../format.js";
@@ -21,10 +23,14 @@ export function addCell(program: Command): void {
     .addHelpText(
       "after",
       "\nA cell that is done is not done again. One that another process works on is left to it (BUSY); one whose\n" +
-        "pretraining is not done says what to run first (NOT_READY). Afterwards `run` gathers the results.",
+        "pretraining is not done says what to run first (NOT_READY). Afterwards `run` gathers the results.\n" +
+        "Started by torchrun or srun as several processes (execution.ranks), they train each cell together.",
     )
     .action((folder: string, ids: string[], { slurm, ...options }: Options) =>
-      answer(options, () => (slurm ? workInSlurm(folder, ids, options) : workOn(folder, ids, options))),
+      amongRanks((meeting) => {
+        const asked = { ...options, meeting: meeting ?? undefined };
+        return answer(options, () => (slurm ? workInSlurm(folder, ids, asked) : workOn(folder, ids, asked)));
+      }),
     );
 }
 
@@ -33,8 +39,9 @@ interface Options {
   slurm?: boolean;
   json?: boolean;
 }
+type Asked = Omit<Options, "slurm"> & { meeting: Meeting | undefined };
 
-async function workOn(folder: string, ids: readonly string[], { device }: Options): Promise<Answer> {
+async function workOn(folder: string, ids: readonly string[], { device, meeting }: Asked): Promise<Answer> {
   const { runCell } = await import("../../study/run/run-cell.js");
   const { signal, dispose } = abortOnInterrupt();
   const view = createProgressView(process.stderr);
@@ -45,6 +52,7 @@ async function workOn(folder: string, ids: readonly string[], { device }: Option
         await runCell(folder, id, {
           signal,
           onProgress: view.show,
+          meeting,
           ...(device === undefined ? {} : { device }),
         }),
       );
@@ -59,7 +67,11 @@ async function workOn(folder: string, ids: readonly string[], { device }: Option
   };
 }
 
-async function workInSlurm(folder: string, ids: readonly string[], { device }: Options): Promise<Answer> {
+async function workInSlurm(
+  folder: string,
+  ids: readonly string[],
+  { device, meeting }: Asked,
+): Promise<Answer> {
   const { signal, dispose } = stopOnSignals();
   const { workAsTask } = await import("../../slurm/work-as-task.js");
   const view = createProgressView(process.stderr);
@@ -67,6 +79,7 @@ async function workInSlurm(folder: string, ids: readonly string[], { device }: O
     const { cells, left, requeued } = await workAsTask(folder, ids, {
       signal,
       onProgress: view.show,
+      meeting,
       say: (words) => process.stderr.write(`${printable(words)}\n`),
       ...(device === undefined ? {} : { device }),
     });

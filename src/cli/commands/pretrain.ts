@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { TransferLimitsError } from "../../common/errors.js";
 import type { StudyInput } from "../../study/config/schema.js";
 import type { CheckedStudy } from "../../study/plan/checked-study.js";
+import { amongRanks } from "../among-ranks.js";
 import { answer } from "../answer.js";
 import { examples } from "../examples.js";
 import { positiveNumber, voxelCounts, wholeNumber } from "../numbers.js";
@@ -42,7 +43,7 @@ export function addPretrain(program: Command): void {
     )
     .option(
       "--ranks <number>",
-      "processes that train it together, each on its part of every batch; on GPUs each has its own (masked-autoencoder)",
+      "processes that train it together, each on its part of every batch; on GPUs each has its own",
       wholeNumber(1),
     )
     .option("--json", "write one JSON document to stdout");
@@ -75,13 +76,15 @@ export function addPretrain(program: Command): void {
     )
     .addHelpText("after", "\nEvery other setting: write a study file with `tasks: []`.")
     .action((path: string, options: Options) =>
-      answer(options, async () => {
-        const study = /\.csv$/i.test(path) ? await ofManifest(path, options) : await ofStudy(path, options);
-        const { withExecution } = await import("../../study/plan/checked-study.js");
-        const { checkpointEvery, ranks } = options;
-        const asked = withExecution(study, given({ checkpointEvery, ranks }));
-        return runWithProgress(asked, { only: "pretraining" });
-      }),
+      amongRanks((meeting) =>
+        answer(options, async () => {
+          const study = /\.csv$/i.test(path) ? await ofManifest(path, options) : await ofStudy(path, options);
+          const { withExecution } = await import("../../study/plan/checked-study.js");
+          const { checkpointEvery, ranks = meeting?.ranks } = options;
+          const asked = withExecution(study, given({ checkpointEvery, ranks }));
+          return runWithProgress(asked, { only: "pretraining" }, meeting ?? undefined);
+        }),
+      ),
     );
 }
 

@@ -215,12 +215,12 @@ async function trainEpoch(training: Training, trainer: Trainer, epoch: number): 
     const progress = ((epoch - 1) * steps + step) / (schedule.epochs * steps);
     return cases && handled(training.batch(ranks ? ranks.share(cases).cases : cases, epoch, progress));
   };
-  const partOf = (step: number) => ranks?.share(batches[step] as number[]).part;
+  const shareOf = (step: number) => ranks?.share(batches[step] as number[]);
   const step = async (batch: AnyBatch, index: number): Promise<void> => {
     try {
       const learningRate = learningRateAt(schedule, (epoch - 1) * steps + index, steps);
       const seed = seedFor(random.seed, ...random.name, "step", epoch, index);
-      unread.push({ index, reading: await takeStep(trainer, batch, { learningRate, seed }, partOf(index)) });
+      unread.push({ index, reading: await takeStep(trainer, batch, { learningRate, seed }, shareOf(index)) });
     } finally {
       disposeBatch(batch);
     }
@@ -271,12 +271,22 @@ function takeStep(
   trainer: Trainer,
   batch: AnyBatch,
   how: StepSettings,
-  part: OwnPart | undefined,
+  share: { cases: number[]; part: OwnPart } | undefined,
 ): Promise<Tensor> {
-  if ("views" in batch) return trainer.enqueueDistillation(batch.views, { ...how, ...batch.schedule });
+  if ("views" in batch) {
+    const { views, schedule } = batch;
+    const part = share && inSlices(share.part, views.slices / share.cases.length);
+    return trainer.enqueueDistillation(views, { ...how, ...schedule, ...(part ? { part } : {}) });
+  }
   const { input, target, ...known } = batch;
-  return trainer.enqueue(input, target, { ...how, ...known, ...(part ? { part } : {}) });
+  return trainer.enqueue(input, target, { ...how, ...known, ...(share ? { part: share.part } : {}) });
 }
+
+const inSlices = ({ start, total, counts }: OwnPart, slicesOfCase: number): OwnPart => ({
+  start: start * slicesOfCase,
+  total: total * slicesOfCase,
+  counts,
+});
 
 function disposeBatch(batch: AnyBatch): void {
   if ("views" in batch) {

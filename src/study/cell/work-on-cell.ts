@@ -66,6 +66,8 @@ export interface StartedRanks extends AsyncDisposable {
   ranks: Ranks;
   /** Rejects with `RANK_DIED` as soon as one of the others has ended before its time, and says which and how. */
   died: Promise<never>;
+  /** Asked once a connection to another broke: rejects with who has ended and how, where that becomes known in time. */
+  whyLost(): Promise<void>;
 }
 
 /**
@@ -236,15 +238,11 @@ async function firstLacking(
   return null;
 }
 
-/** How long the end of a process may take to be known after its connections broke. */
-const patience = 10_000;
-
 /** Waits for the reason where a connection to another process broke; other errors are as they are. */
 const afterDeath =
-  ({ died }: StartedRanks) =>
+  (together: StartedRanks) =>
   async (error: unknown): Promise<never> => {
-    if (error instanceof TransferLimitsError && error.code === "RANK_DIED")
-      await Promise.race([died, sleep(patience, undefined, { ref: false })]);
+    if (error instanceof TransferLimitsError && error.code === "RANK_DIED") await together.whyLost();
     throw error;
   };
 

@@ -186,18 +186,14 @@ function planPretraining(study: Study, model: ModelConfig, seed: number | null):
     training: null,
     epochs: settings.epochs,
     cost: settings.epochs * cases(study.split).train * forward,
-    memoryBytes: memoryOf(
-      study,
-      { kind: "pretraining", model: model.name, ...fromNothing, network },
-      settings,
-      (cases) =>
-        peakBytes(
-          network,
-          settings.method === "self-distillation" ? trained : study.cohort.voxels,
-          cases,
-          { encoder: 1, head: true },
-          study.execution,
-        ),
+    memoryBytes: memoryOf(study, { ...fromNothing, network }, settings, (cases) =>
+      peakBytes(
+        network,
+        settings.method === "self-distillation" ? trained : study.cohort.voxels,
+        cases,
+        { encoder: 1, head: true },
+        study.execution,
+      ),
     ),
     ...keptOnGpu(study, cases(study.split).train, pretrainingVolumes),
   };
@@ -363,7 +359,7 @@ function effort(
     epochs,
     cost: forward * (settling + trainings + epochs * validations + (questions + 1) * test),
     ...keptOnGpu(study, train + validation + test, new Set(task.needs.flatMap(({ oneOf }) => oneOf)).size),
-    memoryBytes: memoryOf(study, { kind: "cell", model: "", trains, network }, training, (cases) =>
+    memoryBytes: memoryOf(study, { trains, network }, training, (cases) =>
       peakBytes(
         network,
         [height, width, depth / task.shape.depthScale],

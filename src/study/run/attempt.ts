@@ -5,6 +5,7 @@ import { labelOf } from "../cell/cell-context.js";
 import { failureOf, recordFailure, retryAfter } from "../cell/work-on-cell.js";
 import type { Study } from "../config/schema.js";
 import type { PlannedCell } from "../plan/plan.js";
+import type { Meeting } from "./meeting.js";
 import type { Outcome } from "./schedule.js";
 import type { WorkerPool } from "./worker-process.js";
 
@@ -13,6 +14,7 @@ export interface Attempt {
   cell: PlannedCell;
   device: string;
   workers: WorkerPool;
+  meeting?: Meeting | undefined;
   signal: AbortSignal;
   tell(event: StudyEvent): void;
 }
@@ -36,11 +38,11 @@ export async function attemptCell(attempt: Attempt): Promise<Outcome> {
 }
 
 async function attemptOnce(
-  { study, cell: { id }, device, workers, signal, tell }: Attempt,
+  { study, cell: { id }, device, workers, meeting, signal, tell }: Attempt,
   retry: Retry | null,
 ): Promise<Outcome> {
   const folder = study.execution.output;
-  const end = await workers.run({ folder, id, device }, signal, tell);
+  const end = await workers.run({ folder, id, device, meeting }, signal, tell);
   if (end.kind === "refused") throw new TransferLimitsError(end.code, end.reason);
   if (end.kind !== "died") return end;
   const failure = failureOf(id, end, retry);

@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { TransferLimitsError } from "../../common/errors.js";
 import { type JoinOptions, Ranks } from "../../native/ranks.js";
@@ -10,6 +11,9 @@ import { deviceOfRank } from "../plan/devices.js";
 import type { FromRank, ToRank } from "./messages.js";
 
 const program = fileURLToPath(new URL("./rank.js", import.meta.url));
+
+/** How long the end of a process may take to be known after its connections broke. */
+const patience = 10_000;
 
 /** How much of what a rank wrote to stderr stands in the reason of its death. */
 const lastWords = 2000;
@@ -37,7 +41,8 @@ export async function launchRanks(folder: string, start: RanksStart): Promise<St
       ranks.dispose();
       await end();
     };
-    return { ranks, died, [Symbol.asyncDispose]: leave };
+    const whyLost = () => Promise.race([died, sleep(patience, undefined, { ref: false })]);
+    return { ranks, died, whyLost, [Symbol.asyncDispose]: leave };
   } catch (error) {
     await end();
     throw error;

@@ -1,12 +1,15 @@
 import type { StudyEvent } from "../../common/progress.js";
 import type { JoinOptions } from "../../native/ranks.js";
 import type { CellEnd, RanksStart } from "../cell/work-on-cell.js";
+import type { Meeting } from "./meeting.js";
 
 /** Which cell a worker works on: all else that it needs to know lies in the study's folder. */
 export interface CellPlace {
   folder: string;
   id: string;
   device: string;
+  /** Where those meet that a launcher started together, this process as rank 0; absent: it starts others itself. */
+  meeting?: Meeting | undefined;
 }
 
 /** What a worker is told. */

@@ -1,23 +1,14 @@
 /**
- * The program of a process that trains a cell along with the worker that holds it: does what that one does until the training
- * is over, and writes nothing but what it keeps for itself. It dies with whoever started it.
+ * The program of a process that trains a cell along with the worker that holds it, and dies with that one.
  */
 import { messageOf, TransferLimitsError } from "../../common/errors.js";
 import { codedError } from "../../common/system-errors.js";
-import { Ranks } from "../../native/ranks.js";
-import { setDeterministic, setThreads } from "../../native/runtime.js";
-import { openJob, readJob } from "../cell/job.js";
-import { workOf } from "../cell/work-on-cell.js";
 import type { FromRank, ToRank } from "./messages.js";
+import { trainAlong } from "./train-along.js";
 
-async function work({ folder, id, device, join, progress, retry }: ToRank): Promise<FromRank> {
+async function work({ folder, join, ...start }: ToRank): Promise<FromRank> {
   try {
-    const opened = await openJob(folder, await readJob(folder, id), device);
-    setThreads(opened.threads);
-    if (device !== "cpu") setDeterministic(opened.study.execution.deterministic);
-    const ranks = await Ranks.join(join);
-    const { signal } = new AbortController(); // it is not asked to stop, but ended
-    await workOf(opened.cell)({ ...opened, retry, claim: null, progress, ranks, signal, tell: () => {} });
+    await trainAlong(folder, start, start.device, join);
     return { kind: "done" };
   } catch (error) {
     const coded = codedError(error);

@@ -7,6 +7,7 @@ import { openJob, readJob } from "../cell/job.js";
 import { checkDevices, checkDevicesOfRanks } from "../plan/devices.js";
 import { ranksOf } from "../plan/ranks.js";
 import { attemptCell } from "./attempt.js";
+import { type Meeting, requireAsMany } from "./meeting.js";
 import { WorkerPool } from "./worker-process.js";
 
 export interface RunCellOptions {
@@ -17,6 +18,8 @@ export interface RunCellOptions {
   onProgress(event: StudyEvent): void;
   /** Where several cells are worked on one after the other: processes that start ahead, with the job's threads. */
   workers?: WorkerPool;
+  /** Of those that were started together with this process, to train the cell with it. */
+  meeting?: Meeting | undefined;
 }
 
 /** What became of a cell. */
@@ -40,7 +43,7 @@ export interface CellAnswer {
 export async function runCell(
   folderGiven: string,
   id: string,
-  { device, signal, onProgress, workers: shared }: RunCellOptions,
+  { device, signal, onProgress, workers: shared, meeting }: RunCellOptions,
 ): Promise<CellAnswer> {
   const folder = resolve(folderGiven);
   return withCodedErrors(async () => {
@@ -48,12 +51,21 @@ export async function runCell(
     const place = device ?? job.device;
     checkDevices([place]);
     const { study, cell } = await openJob(folder, job, place);
-    checkDevicesOfRanks(ranksOf(study, cell), [place]);
+    if (meeting) requireAsMany(study.execution.ranks, meeting);
+    else checkDevicesOfRanks(ranksOf(study, cell), [place]);
     using own = shared === undefined ? new WorkerPool(job.threads, 1) : null;
     const workers = shared ?? (own as WorkerPool);
     const label = labelOf(cell);
     const started = performance.now();
-    const outcome = await attemptCell({ study, cell, device: place, workers, signal, tell: onProgress });
+    const outcome = await attemptCell({
+      study,
+      cell,
+      device: place,
+      workers,
+      meeting,
+      signal,
+      tell: onProgress,
+    });
     const seconds = (performance.now() - started) / 1000;
     switch (outcome.kind) {
       case "done": {

@@ -39,6 +39,7 @@ import { refuseUntestable } from "../plan/usable-cases.js";
 import { checkWeights } from "../plan/weights.js";
 import { attemptCell } from "./attempt.js";
 import { ResultsCollector } from "./collect.js";
+import { type Meeting, requireAsMany } from "./meeting.js";
 import { failedStart, runSchedule, type Settled } from "./schedule.js";
 import { SessionLog } from "./sessions.js";
 import { settleCells } from "./settle-cells.js";
@@ -87,13 +88,22 @@ export async function runStudy(study: Study | StudyInput, options: RunOptions = 
   return runChecked(await checkStudy(study), options);
 }
 
-/** The same of a study that was checked. */
-export async function runChecked(asked: CheckedStudy, options: RunOptions = {}): Promise<StudyResults> {
+/**
+ * The same of a study that was checked.
+ *
+ * @param meeting of those that were started together with this process, and train each cell with it, one after the other
+ */
+export async function runChecked(
+  asked: CheckedStudy,
+  options: RunOptions = {},
+  meeting?: Meeting,
+): Promise<StudyResults> {
   const listener = new Listener(options);
   const worksOnNone = options.only === "preparation" || options.only === "collection";
   const checked = worksOnNone ? onDevices(asked, options.devices) : withDevices(asked, options.devices);
   const { output: folder, ranks, devices = [] } = checked.study.execution;
-  if (!worksOnNone) checkDevicesOfRanks(ranks, devices);
+  if (meeting) requireAsMany(ranks, meeting);
+  else if (!worksOnNone) checkDevicesOfRanks(ranks, devices);
   const liveBefore = Tensor.live;
   try {
     return await withCodedErrors(async () => {
@@ -101,7 +111,13 @@ export async function runChecked(asked: CheckedStudy, options: RunOptions = {}):
       return whileLocked(
         studyPaths(folder).lock,
         (lock) =>
-          runLocked(checked, options, lock, AbortSignal.any([listener.signal, lock.lost]), listener.tell),
+          runLocked(
+            checked,
+            { ...options, ...(meeting ? { meeting, jobs: 1 } : {}) },
+            lock,
+            AbortSignal.any([listener.signal, lock.lost]),
+            listener.tell,
+          ),
         { what: folder },
       );
     });
@@ -120,12 +136,12 @@ const parts: readonly unknown[] = ["pretraining", "preparation", "collection"];
 
 async function runLocked(
   checked: CheckedStudy,
-  asked: Pick<RunOptions, "jobs" | "only">,
+  asked: Pick<RunOptions, "jobs" | "only"> & { meeting?: Meeting },
   lock: Lock,
   signal: AbortSignal,
   onProgress: (event: StudyEvent) => void,
 ): Promise<StudyResults> {
-  const { only } = asked;
+  const { only, meeting } = asked;
   const { study, plan } = checked;
   const folder = study.execution.output;
   const devices = study.execution.devices ?? [study.execution.device];
@@ -203,7 +219,7 @@ async function runLocked(
     signal: stop,
     devices: new DevicePool(devices),
     run: async (cell, device) => {
-      const attempt = attemptCell({ study, cell, device, workers, signal: stop, tell: onEvent });
+      const attempt = attemptCell({ study, cell, device, workers, meeting, signal: stop, tell: onEvent });
       const outcome = await attempt.catch((error: unknown) => asFailure(error));
       if (outcome.kind === "failed" && outcome.code === "UNSOUND_ENCODER") {
         refusal ??= new TransferLimitsError("UNSOUND_ENCODER", outcome.reason);

@@ -6,6 +6,7 @@ import { buildInfo, nativeSeconds, setDeterministic, setThreads } from "../../na
 import { Tensor } from "../../native/tensor.js";
 import { workOnCell } from "../cell/work-on-cell.js";
 import { launchRanks } from "./launch-ranks.js";
+import { joinStarted } from "./meeting.js";
 import type { CellPlace, FromWorker, ToWorker } from "./messages.js";
 
 const controller = new AbortController();
@@ -16,14 +17,14 @@ const say = (message: FromWorker): Promise<void> =>
     else resolve();
   });
 
-async function work({ folder, id, device }: CellPlace): Promise<FromWorker> {
+async function work({ folder, id, device, meeting }: CellPlace): Promise<FromWorker> {
   process.title = `transfer-limits study/run/worker.js ${id}`;
   void say({ kind: "taken-up" });
   const end = await workOnCell(folder, id, {
     device,
     signal: controller.signal,
     tell: (event) => void say({ kind: "event", event }),
-    startRanks: (start) => launchRanks(folder, start),
+    startRanks: (start) => (meeting ? joinStarted(meeting, folder, start) : launchRanks(folder, start)),
     begin: ({ execution }, threads) => {
       setThreads(threads);
       if (device !== "cpu") setDeterministic(execution.deterministic);
