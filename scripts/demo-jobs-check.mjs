@@ -27,7 +27,7 @@ const options = (() => {
 })();
 
 const { prepareDemo } = await import("../dist/cli/demo-study.js");
-const { loadStudy } = await import("../dist/study/plan/load.js");
+const { loadStudy } = await import("../dist/study/plan/load-study.js");
 const { runStudy } = await import("../dist/study/run/run.js");
 
 const started = performance.now();

@@ -10,7 +10,7 @@ import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Network, Tensor } from "../dist/index.js";
-import { headParameters, lastBlocksAndNorms } from "../dist/models/weights.js";
+import { headParameters, lastBlocksAndNorms } from "../dist/models/parameters.js";
 import { peakMemory, setThreads } from "../dist/native/runtime.js";
 import { Trainer } from "../dist/native/trainer.js";
 import { resolveStudy } from "../dist/study/config/resolve.js";

@@ -4,7 +4,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { encoderArchitectures } from "../dist/models/architectures/index.js";
-import { parameterCount } from "../dist/models/weights.js";
+import { parameterCount } from "../dist/models/parameters.js";
 import { Network } from "../dist/native/network.js";
 import { forwardCost } from "../dist/study/plan/estimate.js";
 

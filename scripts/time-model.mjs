@@ -10,7 +10,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { readStudyFolder } from "../dist/results/read-study.js";
-import { loadChecked } from "../dist/study/plan/load.js";
+import { loadChecked } from "../dist/study/plan/load-study.js";
 import { ratesFor } from "../dist/study/plan/time-calibration.js";
 import { timesOf } from "../dist/study/plan/time-model.js";
 

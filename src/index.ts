@@ -46,8 +46,8 @@ export {
   type CheckpointOptions,
   openCheckpoint,
 } from "./models/checkpoints/checkpoint-file.js";
-export type { LoadOptions } from "./models/checkpoints/load.js";
 export type { LoadReport } from "./models/checkpoints/load-report.js";
+export type { LoadOptions } from "./models/checkpoints/load-weights.js";
 export type { Orientation } from "./models/checkpoints/orientation.js";
 export type { Plain } from "./models/checkpoints/state-dict.js";
 export type { WeightsChoice, WeightsState } from "./models/checkpoints/weights-states.js";
@@ -156,7 +156,7 @@ export type { ForecastCheck } from "./statistics/forecast-check.js";
 /** Means, intervals, correlations and gains, as the report computes them. */
 export * as statistics from "./statistics/index.js";
 export { type Study, type StudyInput, studySchema, type TrainingSettings } from "./study/config/schema.js";
-export { loadStudy, planStudy } from "./study/plan/load.js";
+export { loadStudy, planStudy } from "./study/plan/load-study.js";
 export type { PlannedCell, StudyPlan, Trains } from "./study/plan/plan.js";
 export type { EarlyTraining } from "./study/run/early-training.js";
 export {

@@ -18,8 +18,8 @@ import {
   markdownOf,
   notTimed,
 } from "../dist/bench/report.js";
-import { ratioOf, relativeError, sample, timingOf } from "../dist/bench/summary.js";
-import { quantile } from "../dist/statistics/summary.js";
+import { ratioOf, relativeError, sample, timingOf } from "../dist/bench/timing.js";
+import { quantile } from "../dist/statistics/sample-statistics.js";
 import { cli } from "./cli-fixture.js";
 import { hashFill } from "./hash-fill.js";
 import { parityParameter } from "./parity-inputs.js";

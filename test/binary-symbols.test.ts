@@ -3,7 +3,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { locateLibTorch } from "../dist/native/libtorch.js";
-import { addonFile } from "../dist/native/load.js";
+import { addonFile } from "../dist/native/load-addon.js";
 import { missingSymbols, newestAsked, tooNew } from "../scripts/binary-symbols.mjs";
 import { temporaryFolder, writeFiles } from "./libtorch-fixture.js";
 

@@ -7,7 +7,7 @@ import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import type { StudyEvent } from "../dist/common/progress.js";
 import { studyPaths } from "../dist/results/paths.js";
 import type { StudyInput } from "../dist/study/config/schema.js";
-import { planStudy } from "../dist/study/plan/load.js";
+import { planStudy } from "../dist/study/plan/load-study.js";
 import { runStudy } from "../dist/study/run/run.js";
 import { cli, startCli } from "./cli-fixture.js";
 import { readResults, tinyStudy, withoutCost } from "./study-fixture.js";

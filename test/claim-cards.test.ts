@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { summarise } from "../dist/report/report-summary.js";
 import { claimsSection } from "../dist/report/sections/claims.js";
-import { summarise } from "../dist/report/summary.js";
 import type { StudyResults } from "../dist/results/study.js";
 import { detectableDifference, expectedHalfWidth, whatSettles } from "../dist/statistics/planning.js";
 import { simulateClaims } from "../dist/statistics/simulation.js";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { editDistance, nearest } from "../dist/common/validation.js";
 import type { Study } from "../dist/study/config/schema.js";
-import { checkStudy, loadStudy, planStudy } from "../dist/study/plan/load.js";
+import { checkStudy, loadStudy, planStudy } from "../dist/study/plan/load-study.js";
 import { studyChanges } from "./study-changes.js";
 
 let folder: string;

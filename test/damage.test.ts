@@ -6,7 +6,7 @@ import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import type { StudyEvent } from "../dist/common/progress.js";
-import { loadWeights } from "../dist/models/checkpoints/load.js";
+import { loadWeights } from "../dist/models/checkpoints/load-weights.js";
 import { Network } from "../dist/models/network.js";
 import { writeReport } from "../dist/report/index.js";
 import type { StudyResults } from "../dist/results/study.js";

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { summarise } from "../dist/report/report-summary.js";
 import { claimCards, claimsSection } from "../dist/report/sections/claims.js";
 import { modelAnswers } from "../dist/report/sentences.js";
-import { summarise } from "../dist/report/summary.js";
 import type { DriftBetweenSeeds, KernelDistance } from "../dist/results/distances.js";
 import { judgeDrift, rangeOf } from "../dist/statistics/drift.js";
 import { studyResults } from "./report-fixture.js";

@@ -8,7 +8,7 @@ import { Network } from "../dist/models/network.js";
 import type { EncoderChoice } from "../dist/models/specification.js";
 import { writeReport } from "../dist/report/index.js";
 import type { StudyInput } from "../dist/study/config/schema.js";
-import { checkStudy } from "../dist/study/plan/load.js";
+import { checkStudy } from "../dist/study/plan/load-study.js";
 import { checkEncoders } from "../dist/study/run/check-encoders.js";
 import { runStudy } from "../dist/study/run/run.js";
 import { readResults, tinyStudy } from "./study-fixture.js";

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { randomStream } from "../dist/common/random.js";
-import { headParameters, lastBlocksAndNorms, layerwiseRates } from "../dist/models/weights.js";
+import { headParameters, lastBlocksAndNorms, layerwiseRates } from "../dist/models/parameters.js";
 import { Network } from "../dist/native/network.js";
 import type { NetworkSpec } from "../dist/native/network-spec.js";
 import { setThreads } from "../dist/native/runtime.js";

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { drawFigure } from "../dist/report/figures/figure.js";
 import { gainFigure } from "../dist/report/figures/gain.js";
+import { summarise } from "../dist/report/report-summary.js";
 import { caveats } from "../dist/report/sentences.js";
-import { summarise } from "../dist/report/summary.js";
 import type { StudyResults } from "../dist/results/study.js";
 import { computeFindings } from "../dist/statistics/findings.js";
 import { type FixtureOptions, studyResults } from "./report-fixture.js";

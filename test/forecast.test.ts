@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Network, runStudy, type StudyEvent, Tensor, writePhantomCohort } from "../dist/index.js";
 import type { StudyInput } from "../dist/study/config/schema.js";
-import { loadStudy } from "../dist/study/plan/load.js";
+import { loadStudy } from "../dist/study/plan/load-study.js";
 import { type Forecast, forecastStudy } from "../dist/study/run/forecast.js";
 import { cli } from "./cli-fixture.js";
 

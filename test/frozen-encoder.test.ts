@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { randomStream } from "../dist/common/random.js";
-import { headParameters } from "../dist/models/weights.js";
+import { headParameters } from "../dist/models/parameters.js";
 import { Network } from "../dist/native/network.js";
 import type { HeadSpec } from "../dist/native/network-spec.js";
 import { setThreads } from "../dist/native/runtime.js";

@@ -2,7 +2,12 @@ import { describe, expect, it } from "vitest";
 import type { Comparator } from "../dist/common/vocabulary.js";
 import type { CellResult } from "../dist/results/cell.js";
 import { computeGains, relativePerformanceGain } from "../dist/statistics/gains.js";
-import { bootstrapInterval, mean, quantile, standardDeviation } from "../dist/statistics/summary.js";
+import {
+  bootstrapInterval,
+  mean,
+  quantile,
+  standardDeviation,
+} from "../dist/statistics/sample-statistics.js";
 import { hashFill } from "./hash-fill.js";
 
 function cell(comparator: Comparator, value: number, change: Partial<CellResult> = {}): CellResult {

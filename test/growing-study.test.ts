@@ -7,7 +7,7 @@ import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import type { StudyEvent } from "../dist/common/progress.js";
 import type { StudyResults } from "../dist/results/study.js";
 import type { StudyInput } from "../dist/study/config/schema.js";
-import { checkStudy } from "../dist/study/plan/load.js";
+import { checkStudy } from "../dist/study/plan/load-study.js";
 import { plannedStates } from "../dist/study/run/cell-states.js";
 import { runStudy } from "../dist/study/run/run.js";
 import { cli } from "./cli-fixture.js";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { nearest, suggestion } from "../dist/common/validation.js";
 import { resolveStudy } from "../dist/study/config/resolve.js";
-import { loadStudy } from "../dist/study/plan/load.js";
+import { loadStudy } from "../dist/study/plan/load-study.js";
 
 let folder: string;
 beforeAll(async () => {

@@ -8,7 +8,7 @@ import { deflateSync, gzipSync } from "node:zlib";
 import { afterAll, describe, expect, test } from "vitest";
 import { readImage } from "../dist/cohort/image.js";
 import type { StudyInput } from "../dist/study/config/schema.js";
-import { checkStudy } from "../dist/study/plan/load.js";
+import { checkStudy } from "../dist/study/plan/load-study.js";
 import { refusal } from "./image-refusal.js";
 
 const folder = mkdtempSync(join(tmpdir(), "transfer-limits-limits-"));

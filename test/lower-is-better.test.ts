@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { scratchFigure } from "../dist/report/figures/scratch.js";
-import { summarise } from "../dist/report/summary.js";
+import { summarise } from "../dist/report/report-summary.js";
 import type { CellResult } from "../dist/results/cell.js";
 import { computeClaims } from "../dist/statistics/claims.js";
 import { computeGains } from "../dist/statistics/gains.js";

@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { defaultManifestLimits, readManifest } from "../dist/cohort/manifest.js";
-import { loadStudy } from "../dist/study/plan/load.js";
+import { loadStudy } from "../dist/study/plan/load-study.js";
 import { studyChanges } from "./study-changes.js";
 import { temporaryFolder } from "./temporary-folder.js";
 

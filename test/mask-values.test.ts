@@ -9,7 +9,7 @@ import { labelled } from "../dist/cohort/mask-values.js";
 import { prepareCohort } from "../dist/cohort/preprocess.js";
 import { prostateColumns } from "../dist/cohort/presets/prostate.js";
 import { foregroundAbove } from "../dist/common/foreground.js";
-import { addon } from "../dist/native/load.js";
+import { addon } from "../dist/native/load-addon.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { shared, sharedMissing } from "./shared.js";

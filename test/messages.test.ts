@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readManifest } from "../dist/cohort/manifest.js";
 import { bounded, TransferLimitsError } from "../dist/common/errors.js";
-import { loadStudy } from "../dist/study/plan/load.js";
+import { loadStudy } from "../dist/study/plan/load-study.js";
 import { temporaryFolder } from "./temporary-folder.js";
 
 describe("the message of an error", () => {

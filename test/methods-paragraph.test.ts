@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { writeReport } from "../dist/report/index.js";
 import { methodsText } from "../dist/report/methods-text.js";
-import { summarise } from "../dist/report/summary.js";
+import { summarise } from "../dist/report/report-summary.js";
 import { computeClaims } from "../dist/statistics/claims.js";
 import { type FixtureOptions, studyResults, temporaryFolder, writeStudyFolder } from "./report-fixture.js";
 

@@ -62,7 +62,7 @@ const { encoderNames } = await import("../dist/models/catalogue.js");
 const { encoderSchema } = await import("../dist/models/specification.js");
 const { keyMapNames, keyMaps } = await import("../dist/models/checkpoints/key-maps/index.js");
 const { guessArchitecture } = await import("../dist/models/checkpoints/architecture.js");
-const { laidOut } = await import("../dist/study/plan/load.js");
+const { laidOut } = await import("../dist/study/plan/load-study.js");
 const { studySchema } = await import("../dist/study/config/schema.js");
 
 const study = (model: object, tasks = ["pirads-classification", "lesion-segmentation"]) =>

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readManifest } from "../dist/cohort/manifest.js";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { prepareCohort } from "../dist/cohort/preprocess.js";
-import { loadStudy } from "../dist/study/plan/load.js";
+import { loadStudy } from "../dist/study/plan/load-study.js";
 import { preprocessOptions } from "../dist/study/plan/prepare.js";
 import { cli } from "./cli-fixture.js";
 import { temporaryFolder } from "./report-fixture.js";

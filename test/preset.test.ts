@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { comparators, paperTasks } from "../dist/common/vocabulary.js";
 import { resolveStudy } from "../dist/study/config/resolve.js";
-import { checkStudy, loadStudy } from "../dist/study/plan/load.js";
+import { checkStudy, loadStudy } from "../dist/study/plan/load-study.js";
 import { planStudy } from "../dist/study/plan/plan.js";
 import { previewCohorts } from "../dist/study/plan/preview.js";
 import { cli } from "./cli-fixture.js";

@@ -11,7 +11,7 @@ import { Tensor } from "../dist/native/tensor.js";
 import { writeReport } from "../dist/report/index.js";
 import type { StudyResults } from "../dist/results/study.js";
 import type { StudyInput } from "../dist/study/config/schema.js";
-import { checkStudy } from "../dist/study/plan/load.js";
+import { checkStudy } from "../dist/study/plan/load-study.js";
 import { runStudy } from "../dist/study/run/run.js";
 import { tinyStudy } from "./study-fixture.js";
 import { temporaryFolder } from "./temporary-folder.js";

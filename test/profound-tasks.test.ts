@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { profoundTasks } from "../dist/study/config/profound-tasks.js";
 import { resolveStudy } from "../dist/study/config/resolve.js";
-import { loadStudy } from "../dist/study/plan/load.js";
+import { loadStudy } from "../dist/study/plan/load-study.js";
 import { runStudy } from "../dist/study/run/run.js";
 import { cli } from "./cli-fixture.js";
 import { readResults, tinyStudy } from "./study-fixture.js";

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { randomStream } from "../dist/common/random.js";
-import { headParameters, lastBlocksAndNorms } from "../dist/models/weights.js";
+import { headParameters, lastBlocksAndNorms } from "../dist/models/parameters.js";
 import { Network } from "../dist/native/network.js";
 import { Ranks } from "../dist/native/ranks.js";
 import { setDeterministic, setThreads } from "../dist/native/runtime.js";

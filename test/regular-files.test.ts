@@ -16,7 +16,7 @@ import { progressOf } from "../dist/study/cell/cell-claim.js";
 import { readCell, readFailure, readPretraining } from "../dist/study/cell/cell-folder.js";
 import { CheckpointFolder } from "../dist/study/cell/checkpoint.js";
 import { readCohort } from "../dist/study/plan/cohort-file.js";
-import { loadStudy } from "../dist/study/plan/load.js";
+import { loadStudy } from "../dist/study/plan/load-study.js";
 import { temporaryFolder } from "./temporary-folder.js";
 
 /** A pipe that nobody writes to: whoever opens it as a file waits for ever. */

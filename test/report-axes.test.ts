@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { taskCurvesFigure } from "../dist/report/figures/curves.js";
 import { drawFigure, readableDomain } from "../dist/report/figures/figure.js";
 import { gainDomain } from "../dist/report/figures/gain.js";
-import { summarise } from "../dist/report/summary.js";
+import { summarise } from "../dist/report/report-summary.js";
 import { studyResults } from "./report-fixture.js";
 
 describe("an axis", () => {

@@ -2,8 +2,8 @@ import { readFile } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { writeReport } from "../dist/report/index.js";
 import { missingWork } from "../dist/report/missing-work.js";
+import { summarise } from "../dist/report/report-summary.js";
 import { modelAnswers } from "../dist/report/sentences.js";
-import { summarise } from "../dist/report/summary.js";
 import type { CellSummary } from "../dist/results/study.js";
 import { type FixtureOptions, studyResults, temporaryFolder, writeStudyFolder } from "./report-fixture.js";
 

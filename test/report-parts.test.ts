@@ -13,7 +13,7 @@ import { html, trusted } from "../dist/report/html.js";
 import { taskInProse, taskLabel } from "../dist/report/labels.js";
 import { looks } from "../dist/report/palette.js";
 import { differencePicture, greyPicture, percentileWindow, shownSize } from "../dist/report/pictures.js";
-import { type Summary, summarise } from "../dist/report/summary.js";
+import { type Summary, summarise } from "../dist/report/report-summary.js";
 import type { RelationPoint } from "../dist/results/relations.js";
 import { relate } from "../dist/statistics/relations.js";
 import { ownStrategy } from "../dist/tasks/index.js";

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { randomStream } from "../dist/common/random.js";
 import type { TaskName } from "../dist/common/vocabulary.js";
+import { summarise } from "../dist/report/report-summary.js";
 import { claimsSection } from "../dist/report/sections/claims.js";
 import { modelAnswers } from "../dist/report/sentences.js";
-import { summarise } from "../dist/report/summary.js";
 import type { Claim, GainReference, Verdict } from "../dist/results/claims.js";
 import type { StudyResults } from "../dist/results/study.js";
 import { computeClaims } from "../dist/statistics/claims.js";

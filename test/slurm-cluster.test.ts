@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import type { StudyInput } from "../dist/study/config/schema.js";
-import { planStudy } from "../dist/study/plan/load.js";
+import { planStudy } from "../dist/study/plan/load-study.js";
 import { LoopbackSlurm, reasonAgainst } from "../scripts/loopback-slurm.mjs";
 import { type Finished, startCli } from "./cli-fixture.js";
 import { readResults, tinyStudy, withoutCost } from "./study-fixture.js";

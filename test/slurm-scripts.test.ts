@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { submitStudy } from "../dist/slurm/submit.js";
 import { resolveStudy } from "../dist/study/config/resolve.js";
 import type { StudyInput } from "../dist/study/config/schema.js";
-import { checkStudy } from "../dist/study/plan/load.js";
+import { checkStudy } from "../dist/study/plan/load-study.js";
 import { cli, smallStudy } from "./cli-fixture.js";
 import { tinyStudy } from "./study-fixture.js";
 import { temporaryFolder } from "./temporary-folder.js";

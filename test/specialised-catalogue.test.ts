@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { encoderNames, encoders, specialisedModels } from "../dist/models/catalogue.js";
+import { parameterCount } from "../dist/models/parameters.js";
 import {
   encoderOf,
   encoderSchema,
@@ -8,7 +9,6 @@ import {
   specialisedOf,
   specialisedSchema,
 } from "../dist/models/specification.js";
-import { parameterCount } from "../dist/models/weights.js";
 import { Network } from "../dist/native/network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { forwardCost } from "../dist/study/plan/estimate.js";

@@ -7,7 +7,7 @@ import { stringify } from "yaml";
 import { examineMachine } from "../dist/cli/doctor/examine.js";
 import { tryFolder } from "../dist/common/folder-trial.js";
 import { writeReport } from "../dist/report/index.js";
-import { loadStudy } from "../dist/study/plan/load.js";
+import { loadStudy } from "../dist/study/plan/load-study.js";
 import { writeStudyFolder } from "./report-fixture.js";
 import { tinyStudy } from "./study-fixture.js";
 import { temporaryFolder } from "./temporary-folder.js";

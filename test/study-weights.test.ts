@@ -9,7 +9,7 @@ import type { LoadReport } from "../dist/models/checkpoints/load-report.js";
 import { Network } from "../dist/models/network.js";
 import type { ConvNeXtSpec } from "../dist/native/network-spec.js";
 import { writeReport } from "../dist/report/index.js";
-import { loadedWeights } from "../dist/report/weights.js";
+import { loadedWeights } from "../dist/report/loaded-weights.js";
 import type { StudyInput } from "../dist/study/config/schema.js";
 import { runStudy } from "../dist/study/run/run.js";
 import { stateOf, writeForeign } from "./foreign-weights.js";

@@ -8,7 +8,7 @@ import type { StudyInput } from "../dist/study/config/schema.js";
 import { DevicePool } from "../dist/study/plan/devices.js";
 import { diskUseOf } from "../dist/study/plan/disk.js";
 import { forwardWork } from "../dist/study/plan/estimate.js";
-import { checkStudy } from "../dist/study/plan/load.js";
+import { checkStudy } from "../dist/study/plan/load-study.js";
 import { ratesFor } from "../dist/study/plan/time-calibration.js";
 import { studyTime, timesOf } from "../dist/study/plan/time-model.js";
 import { assumedRates, at, publishedRates } from "../dist/study/plan/time-rates.js";

@@ -7,7 +7,7 @@ import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { comparators } from "../dist/common/vocabulary.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
 import { methodsText } from "../dist/report/methods-text.js";
-import { summarise } from "../dist/report/summary.js";
+import { summarise } from "../dist/report/report-summary.js";
 import type { StudyResults } from "../dist/results/study.js";
 import { resolveStudy } from "../dist/study/config/resolve.js";
 import type { Study, StudyInput } from "../dist/study/config/schema.js";

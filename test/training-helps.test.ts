@@ -15,7 +15,7 @@ import type { StudyResults } from "../dist/results/study.js";
 import { evaluate } from "../dist/study/cell/evaluate.js";
 import type { Study, StudyInput, TaskConfig } from "../dist/study/config/schema.js";
 import { readCohort, type StudyCohort } from "../dist/study/plan/cohort-file.js";
-import { checkStudy } from "../dist/study/plan/load.js";
+import { checkStudy } from "../dist/study/plan/load-study.js";
 import { type PlannedCell, planStudy } from "../dist/study/plan/plan.js";
 import { runStudy } from "../dist/study/run/run.js";
 import { taskOf } from "../dist/tasks/index.js";

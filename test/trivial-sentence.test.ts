@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { summarise } from "../dist/report/report-summary.js";
 import { modelAnswers } from "../dist/report/sentences.js";
-import { summarise } from "../dist/report/summary.js";
 import { computeClaims } from "../dist/statistics/claims.js";
 import { type FixtureOptions, studyResults } from "./report-fixture.js";
 

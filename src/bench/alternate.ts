@@ -2,7 +2,7 @@ import { throwIfAborted } from "../common/errors.js";
 import { Tensor } from "../native/tensor.js";
 import type { BenchResult, BenchSettings, Comparison, Figure, Floor } from "./case.js";
 import { type PeerHost, type PeerProcess, PeerUnavailable } from "./peer-host.js";
-import { ratioOf, relativeError, type Timing, timingOf } from "./summary.js";
+import { ratioOf, relativeError, type Timing, timingOf } from "./timing.js";
 
 /** Our side of a comparison, ready to run. */
 export interface Work extends Disposable {

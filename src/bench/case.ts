@@ -1,5 +1,5 @@
 import type { PeerHost } from "./peer-host.js";
-import type { Timing } from "./summary.js";
+import type { Timing } from "./timing.js";
 
 /** What holds for every measurement of one call of `bench`. */
 export interface BenchSettings {

@@ -1,6 +1,6 @@
 import type { BenchResult, Comparison, Floor } from "./case.js";
 import type { Machine, Rates } from "./machine.js";
-import type { Timing } from "./summary.js";
+import type { Timing } from "./timing.js";
 
 /** What `bench --json` writes. */
 export interface BenchReport {

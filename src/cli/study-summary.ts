@@ -1,7 +1,7 @@
 import { type Comparator, comparators, isShared } from "../common/vocabulary.js";
 import { fidelityNotices } from "../report/fidelity.js";
+import { summarise } from "../report/report-summary.js";
 import { leaks, modelAnswers } from "../report/sentences.js";
-import { summarise } from "../report/summary.js";
 import type { CellSummary, StudyResults } from "../results/study.js";
 import { variantName } from "../tasks/index.js";
 import { count, number, printable, table } from "./format.js";

@@ -3,8 +3,8 @@ import { expected } from "../common/errors.js";
 import { checked } from "../common/validation.js";
 import { Network as NativeNetwork } from "../native/network.js";
 import type { HeadSpec, IntensityOutput } from "../native/network-spec.js";
-import { type LoadOptions, loadWeights } from "./checkpoints/load.js";
 import type { LoadReport } from "./checkpoints/load-report.js";
+import { type LoadOptions, loadWeights } from "./checkpoints/load-weights.js";
 import { ownMetadata } from "./checkpoints/own-weights.js";
 import {
   type EncoderChoice,

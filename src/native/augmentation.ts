@@ -1,4 +1,4 @@
-import { addon, settle } from "./load.js";
+import { addon, settle } from "./load-addon.js";
 import { Tensor } from "./tensor.js";
 
 /** How a volume [D, H, W] is moved: flipped first, then shifted. */

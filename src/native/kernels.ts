@@ -1,5 +1,5 @@
 import type { AfterNorm, CancelFlag, OverlapCounts, TensorHandle } from "./addon.js";
-import { addon, settle } from "./load.js";
+import { addon, settle } from "./load-addon.js";
 import { handleOf, Tensor } from "./tensor.js";
 import type { LossSpec } from "./trainer.js";
 

@@ -1,7 +1,7 @@
 import { requireList, requireOptions, requirePath, requireTexts } from "../common/arguments.js";
 import { expected, TransferLimitsError } from "../common/errors.js";
 import type { FeatureHandles, NetworkHandle, ParameterInfo, Precision } from "./addon.js";
-import { addon, call, settle } from "./load.js";
+import { addon, call, settle } from "./load-addon.js";
 import type { NetworkSpec } from "./network-spec.js";
 import { readSafetensors, writeSafetensors } from "./safetensors.js";
 import { nativeSpec } from "./script-file.js";

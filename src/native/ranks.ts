@@ -1,6 +1,6 @@
 import { requireOptions } from "../common/arguments.js";
 import type { OwnPart, RankStoreHandle, RanksHandle } from "./addon.js";
-import { addon, settle } from "./load.js";
+import { addon, settle } from "./load-addon.js";
 
 export type { OwnPart } from "./addon.js";
 

@@ -1,5 +1,5 @@
 import type { BuildInfo } from "./addon.js";
-import { addon, call, nativeWork, settle } from "./load.js";
+import { addon, call, nativeWork, settle } from "./load-addon.js";
 
 export type { BuildInfo } from "./addon.js";
 

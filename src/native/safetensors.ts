@@ -2,7 +2,7 @@ import { z } from "zod";
 import { describe, expected, messageOf, TransferLimitsError } from "../common/errors.js";
 import { type OpenFile, openRegularFile } from "../common/regular-file.js";
 import { countKeys } from "./json-keys.js";
-import { addon, settle } from "./load.js";
+import { addon, settle } from "./load-addon.js";
 import { type StoredType, storedTypes } from "./number-formats.js";
 import { elementsOf, loadStored, readBytes, rowMajor, type StoredTensor } from "./stored-tensor.js";
 import type { Tensor } from "./tensor.js";

@@ -2,7 +2,7 @@ import { TransferLimitsError } from "../common/errors.js";
 import { productOf } from "../common/numbers.js";
 import { openRegularFile } from "../common/regular-file.js";
 import type { TensorLocation, TypedArray } from "./addon.js";
-import { addon, settle } from "./load.js";
+import { addon, settle } from "./load-addon.js";
 import { decoderOf, type StoredType, storedTypes } from "./number-formats.js";
 import { Tensor } from "./tensor.js";
 

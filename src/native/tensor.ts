@@ -4,7 +4,7 @@ import { describe, expected } from "../common/errors.js";
 import { productOf } from "../common/numbers.js";
 import { outOfMemory } from "../common/system-errors.js";
 import type { DType, TensorHandle, TypedArray } from "./addon.js";
-import { addon, call, settle } from "./load.js";
+import { addon, call, settle } from "./load-addon.js";
 
 export type { DType, TypedArray } from "./addon.js";
 

@@ -1,7 +1,7 @@
 import { requireOptions, requirePath, requireTexts } from "../common/arguments.js";
 import { TransferLimitsError } from "../common/errors.js";
 import type { OwnPart, Precision, TrainerHandle } from "./addon.js";
-import { addon, settle } from "./load.js";
+import { addon, settle } from "./load-addon.js";
 import { featureHandles, type Network, networkHandle, type VolumeFeatures } from "./network.js";
 import type { Ranks } from "./ranks.js";
 import { readSafetensors, writeSafetensors } from "./safetensors.js";

@@ -1,5 +1,5 @@
 import type { DecodedVolume, MaskKind, StoredVolume, VolumeStatistics } from "./addon.js";
-import { addon, settle } from "./load.js";
+import { addon, settle } from "./load-addon.js";
 import { Tensor } from "./tensor.js";
 
 export type { DecodedVolume, MaskKind, StoredVolume, VolumeStatistics } from "./addon.js";

@@ -10,7 +10,7 @@ import type {
 import { belowFloor, isHardlyAnything } from "../statistics/direction.js";
 import { count, grouped, listing, significant } from "./format.js";
 import { comparatorLabel, metricLabel, taskInProse, taskLabel } from "./labels.js";
-import type { Summary } from "./summary.js";
+import type { Summary } from "./report-summary.js";
 
 /** What makes numbers say less than they seem to, each once, for the first screen. */
 export function findingsInWords({ findings, seeds, counts }: Summary): string[] {

@@ -2,7 +2,7 @@ import { type Comparator, comparators } from "../common/vocabulary.js";
 import { type Example, type Examples, openExamples } from "../results/read-examples.js";
 import { reasonOnly, type StudyFolder } from "../results/read-study.js";
 import { comparatorLabel } from "./labels.js";
-import type { Summary, TaskRow } from "./summary.js";
+import type { Summary, TaskRow } from "./report-summary.js";
 
 /** A case of the gallery, with the slice that each comparator stored of it. */
 export interface GalleryCase {

@@ -13,6 +13,7 @@ import { type Gallery, readGalleries } from "./gallery.js";
 import { type Html, html } from "./html.js";
 import { taskLabel } from "./labels.js";
 import { page } from "./page.js";
+import { ofShownModels, type Summary, summarise, type TaskRow } from "./report-summary.js";
 import { alignmentSection } from "./sections/alignment.js";
 import { answerSection } from "./sections/answer.js";
 import { claimCards, claimsSection } from "./sections/claims.js";
@@ -24,7 +25,6 @@ import { methodsSection } from "./sections/methods.js";
 import { drawGallery } from "./sections/pictures.js";
 import { provenanceSection } from "./sections/provenance.js";
 import { taskSection } from "./sections/task.js";
-import { ofShownModels, type Summary, summarise, type TaskRow } from "./summary.js";
 
 /** Longer sides of the pictures in CSS pixels, from the one that reads best down to what a large study affords. */
 const sides = [150, 128, 104, 84, 64];

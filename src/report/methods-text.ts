@@ -5,7 +5,7 @@ import { type Claim, gainReferences } from "../results/claims.js";
 import type { StudyResults } from "../results/study.js";
 import { count, grouped, listing } from "./format.js";
 import { kindInProse, metricInProse, referenceInProse, taskInProse } from "./labels.js";
-import { type CohortInUse, type Summary, sharedModels } from "./summary.js";
+import { type CohortInUse, type Summary, sharedModels } from "./report-summary.js";
 
 /**
  * How the study was done, in words to be pasted into a paper: every number is the study's own, as it stands in

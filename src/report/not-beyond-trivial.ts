@@ -2,7 +2,7 @@ import type { Answer } from "../results/answers.js";
 import { means } from "./claim-words.js";
 import { count, listing } from "./format.js";
 import { taskInProse, verdictWords } from "./labels.js";
-import { sharedModels, type TaskRow } from "./summary.js";
+import { sharedModels, type TaskRow } from "./report-summary.js";
 
 /**
  * The sentence on tasks that a fine-tuned model does no better than what takes no network, which comes before all else that

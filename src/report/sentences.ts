@@ -16,7 +16,7 @@ import {
   verdictWords,
 } from "./labels.js";
 import { notBeyondTrivial } from "./not-beyond-trivial.js";
-import type { Summary, TaskRow } from "./summary.js";
+import type { Summary, TaskRow } from "./report-summary.js";
 
 /** What is said of one foundation model on the first screen. */
 export interface ModelAnswer {

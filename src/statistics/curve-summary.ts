@@ -1,6 +1,6 @@
 import type { CurveSummary } from "../results/specification-curve.js";
+import { quantile } from "./sample-statistics.js";
 import type { SpecificationCurve, SpecificationEstimate } from "./specification-curve.js";
-import { quantile } from "./summary.js";
 
 /** Points of the curve that stand in the results. */
 const mostQuantiles = 201;

@@ -47,6 +47,12 @@ export type { IntervalEstimate, ResamplingOptions } from "./patient-bootstrap.js
 export type { PermutationOptions } from "./permuted-correlation.js";
 export { detectableDifference, expectedHalfWidth, type Spreads } from "./planning.js";
 export { computeRelations, type RelationSource } from "./relations.js";
+export {
+  bootstrapInterval,
+  mean,
+  quantile,
+  standardDeviation,
+} from "./sample-statistics.js";
 export { type SimulatedStudy, simulateClaims, simulateStudy } from "./simulation.js";
 export {
   type JointStatistic,
@@ -55,12 +61,6 @@ export {
   type SpecificationEstimate,
   specificationCurve,
 } from "./specification-curve.js";
-export {
-  bootstrapInterval,
-  mean,
-  quantile,
-  standardDeviation,
-} from "./summary.js";
 export {
   type FeatureRows,
   type HScoreOptions,

@@ -4,7 +4,7 @@ import { groupBy } from "../common/group-by.js";
 import { deviation } from "../common/numbers.js";
 import { randomStream } from "../common/random.js";
 import type { OfDrawn } from "../tasks/drawn-specificity.js";
-import { quantile } from "./summary.js";
+import { quantile } from "./sample-statistics.js";
 
 /** Fewer positive or negative patients than these, and a specificity at a sensitivity says almost nothing. */
 export const fewestOfAClass = 20;

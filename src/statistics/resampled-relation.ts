@@ -12,8 +12,8 @@ import { correlationOf } from "./correlation.js";
 import { directionOf, turned } from "./direction.js";
 import { relativePerformanceGain } from "./gains.js";
 import { normal975 } from "./normal.js";
+import { quantile } from "./sample-statistics.js";
 import { studentQuantile } from "./student-t.js";
-import { quantile } from "./summary.js";
 
 /** A draw with replacement: how often each patient came up, and what each seed weighs. */
 interface Draw {

@@ -5,7 +5,7 @@ import { Tensor } from "../../native/tensor.js";
 import { alternate, type Work } from "../alternate.js";
 import type { BenchCase } from "../case.js";
 import { filled, hashFill } from "../hash-fill.js";
-import { sample } from "../summary.js";
+import { sample } from "../timing.js";
 
 /** Two sets of rows: the second has its values shifted and widened, so that the distance isn't near 0. */
 function mmdInputs(rows: number, features: number, device: string): [Tensor, Tensor] {

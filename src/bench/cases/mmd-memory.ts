@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { BenchCase } from "../case.js";
-import { timingOf } from "../summary.js";
+import { timingOf } from "../timing.js";
 import type { MemoryAnswer } from "./mmd-memory-process.js";
 
 const execute = promisify(execFile);

@@ -4,7 +4,7 @@ import { Trainer } from "../../native/trainer.js";
 import type { PeerWish, Work } from "../alternate.js";
 import type { Floor } from "../case.js";
 import { filled, parameter } from "../hash-fill.js";
-import { sample } from "../summary.js";
+import { sample } from "../timing.js";
 import { disposeAll } from "./kernels.js";
 
 export const learningRate = 1e-4;

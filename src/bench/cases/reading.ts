@@ -9,7 +9,7 @@ import { Tensor } from "../../native/tensor.js";
 import { alternate } from "../alternate.js";
 import type { BenchCase } from "../case.js";
 import { hashFill } from "../hash-fill.js";
-import { sample } from "../summary.js";
+import { sample } from "../timing.js";
 
 const compress = promisify(gzip);
 

@@ -2,11 +2,11 @@ import { join } from "node:path";
 import { writePhantomCohort } from "../../cohort/phantom.js";
 import { TransferLimitsError, throwIfAborted } from "../../common/errors.js";
 import { nativeSeconds } from "../../native/runtime.js";
-import { quantile } from "../../statistics/summary.js";
+import { quantile } from "../../statistics/sample-statistics.js";
 import type { StudyInput } from "../../study/config/schema.js";
 import { runStudy } from "../../study/run/run.js";
 import type { BenchCase, BenchSettings } from "../case.js";
-import { ratioOf, timingOf } from "../summary.js";
+import { ratioOf, timingOf } from "../timing.js";
 
 const split = { train: 6, validation: 2, test: 2 } as const;
 

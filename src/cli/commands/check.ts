@@ -20,7 +20,7 @@ export function addCheck(program: Command): void {
     .addHelpText("after", "\nAn encoder that run would refuse: exit status 1.")
     .action((path: string, { devices, ...options }: { devices?: string[]; json?: boolean }) =>
       answer(options, async () => {
-        const { loadChecked } = await import("../../study/plan/load.js");
+        const { loadChecked } = await import("../../study/plan/load-study.js");
         const { checkEncoders } = await import("../../study/run/check-encoders.js");
         const study = await loadChecked(path);
         const { signal, dispose } = abortOnInterrupt();

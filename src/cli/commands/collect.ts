@@ -13,7 +13,7 @@ export function addCollect(program: Command): void {
     .addHelpText("after", examples("collect study.yaml"))
     .action((path: string, options: { json?: boolean }) =>
       answer(options, async () => {
-        const { loadChecked } = await import("../../study/plan/load.js");
+        const { loadChecked } = await import("../../study/plan/load-study.js");
         return runWithProgress(await loadChecked(path), { only: "collection" });
       }),
     );

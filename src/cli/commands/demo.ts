@@ -25,7 +25,7 @@ export function addDemo(program: Command): void {
     .addHelpText("after", "\nIn a folder with a demo that was interrupted, it goes on.")
     .action((options: { out: string; seed: number; trainings: number; json?: boolean }) =>
       answer(options, async () => {
-        const { loadChecked } = await import("../../study/plan/load.js");
+        const { loadChecked } = await import("../../study/plan/load-study.js");
         const path = await prepareDemo(options.out, options, (text) => process.stderr.write(`${text}\n`));
         return runWithProgress(await loadChecked(path));
       }),

@@ -146,7 +146,7 @@ const ofProstate = ["t2w", "adc", "hbv"];
 async function preparationOf({ study, voxels, fieldOfView, root }: Options): Promise<PreparedAs> {
   if (study === undefined)
     return { known: ofProstate, ...given({ voxels }), crop: given({ fieldOfView }), images: given({ root }) };
-  const { loadStudy } = await import("../../study/plan/load.js");
+  const { loadStudy } = await import("../../study/plan/load-study.js");
   const { voxels: grid, crop, normalise, masks, images, columns } = (await loadStudy(study)).cohort;
   const { around, fieldOfView: field } = crop;
   const grids = { voxels: grid, masks, images, crop: { ...given({ around }), fieldOfView: field } };

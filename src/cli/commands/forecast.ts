@@ -26,7 +26,7 @@ export function addForecast(program: Command): void {
     .addHelpText("after", examples("forecast study.yaml"))
     .action((path: string, { devices, ...options }: Options) =>
       answer(options, async () => {
-        const { loadChecked } = await import("../../study/plan/load.js");
+        const { loadChecked } = await import("../../study/plan/load-study.js");
         const { forecastChecked } = await import("../../study/run/forecast.js");
         const study = await loadChecked(path);
         const { signal, dispose } = abortOnInterrupt();

@@ -40,7 +40,7 @@ export function addPlan(program: Command): void {
     .addHelpText("after", examples("plan study.yaml", "plan study.yaml --earlier earlier-results"))
     .action((path: string, { probe: probing, devices, earlier, ...options }: Options) =>
       answer(options, async () => {
-        const { loadChecked } = await import("../../study/plan/load.js");
+        const { loadChecked } = await import("../../study/plan/load-study.js");
         const { previewCohorts } = await import("../../study/plan/preview.js");
         const { memoryWith, withDevices } = await import("../../study/plan/devices.js");
         const loaded = await loadChecked(path);

@@ -15,7 +15,7 @@ export function addPrepare(program: Command): void {
     .addHelpText("after", examples("prepare study.yaml"))
     .action((path: string, { devices, ...options }: { devices?: string[]; json?: boolean }) =>
       answer(options, async () => {
-        const { loadChecked } = await import("../../study/plan/load.js");
+        const { loadChecked } = await import("../../study/plan/load-study.js");
         const { onDevices, withDevices } = await import("../../study/plan/devices.js");
         const { runChecked } = await import("../../study/run/run.js");
         const { abortOnInterrupt } = await import("../interrupt.js");

@@ -91,7 +91,7 @@ export function addPretrain(program: Command): void {
 /** A study that pretrains one encoder on every case of a manifest, and does nothing else. */
 async function ofManifest(path: string, options: Options): Promise<CheckedStudy> {
   const { ManifestFiles } = await import("../../cohort/manifest-files.js");
-  const { checkStudy } = await import("../../study/plan/load.js");
+  const { checkStudy } = await import("../../study/plan/load-study.js");
   const files = new ManifestFiles();
   const { cases } = await files.read(path);
   const {
@@ -129,7 +129,7 @@ async function ofStudy(
         "so that `run` goes on from the same pretraining. Its validation and test patients are left out in any case",
     );
   }
-  const { loadChecked } = await import("../../study/plan/load.js");
+  const { loadChecked } = await import("../../study/plan/load-study.js");
   const checked = await loadChecked(path);
   if (checked.plan.cells.some(({ kind }) => kind === "pretraining")) return checked;
   throw new TransferLimitsError(

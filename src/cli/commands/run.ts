@@ -26,7 +26,7 @@ export function addRun(program: Command): void {
     .addHelpText("after", examples("run study.yaml", "run study.yaml --slurm --dry-run"))
     .action((path: string, { jobs, devices, slurm, dryRun, ...options }: Options) =>
       answer(options, async () => {
-        const { loadChecked } = await import("../../study/plan/load.js");
+        const { loadChecked } = await import("../../study/plan/load-study.js");
         const { planWarnings } = await import("../../study/plan/plan-warnings.js");
         const { onDevices, withDevices } = await import("../../study/plan/devices.js");
         const loaded = await loadChecked(path);

@@ -7,7 +7,7 @@ import { pValue, significant } from "../format.js";
 import { html } from "../html.js";
 import { distanceMeaning, pointLabel, referenceInProse, starMeaning } from "../labels.js";
 import { roles, taskShape } from "../palette.js";
-import type { Summary } from "../summary.js";
+import type { Summary } from "../report-summary.js";
 import { airyDomain, type Figure, numberAxis, panel, plotRoom, plotSize } from "./figure.js";
 import { beneathLabels, type Labelled, labelLayers, placeLabels } from "./point-labels.js";
 

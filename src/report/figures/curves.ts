@@ -18,7 +18,7 @@ import { html } from "../html.js";
 import { comparatorLabel, metricLabel, taskInProse, taskLabel } from "../labels.js";
 import { limits } from "../limits.js";
 import { roles } from "../palette.js";
-import { rowsOf, type Summary, type TaskRow } from "../summary.js";
+import { rowsOf, type Summary, type TaskRow } from "../report-summary.js";
 import { thinCurve } from "../thin.js";
 import {
   comparatorColours,

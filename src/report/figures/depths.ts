@@ -11,7 +11,7 @@ import { fixed } from "../format.js";
 import { html } from "../html.js";
 import { taskLabel } from "../labels.js";
 import { roles } from "../palette.js";
-import type { RowDistance, Summary, TaskRow } from "../summary.js";
+import type { RowDistance, Summary, TaskRow } from "../report-summary.js";
 import { identifier } from "./curves.js";
 import { type Figure, numberAxis, type Panel, panel } from "./figure.js";
 

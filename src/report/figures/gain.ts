@@ -8,7 +8,7 @@ import { listing } from "../format.js";
 import { html } from "../html.js";
 import { metricInProse, pointLabel, referenceInProse, starMeaning, verdictWords } from "../labels.js";
 import { looks, roles } from "../palette.js";
-import { answeredOver, type Summary, type TaskRow } from "../summary.js";
+import { answeredOver, type Summary, type TaskRow } from "../report-summary.js";
 import { type Figure, panel, textSize } from "./figure.js";
 
 type Over = (typeof answeredOver)[number];

@@ -4,7 +4,7 @@ import { significant } from "../format.js";
 import { html } from "../html.js";
 import { pointLabel, starMeaning } from "../labels.js";
 import { looks, roles, taskShape } from "../palette.js";
-import type { Summary, TaskRow } from "../summary.js";
+import type { Summary, TaskRow } from "../report-summary.js";
 import { airyDomain, type Figure, numberAxis, panel, plotSize } from "./figure.js";
 import { beneathLabels, type Labelled, type Layer, labelLayers, placeLabels } from "./point-labels.js";
 

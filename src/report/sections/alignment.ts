@@ -9,7 +9,7 @@ import { fixed, names } from "../format.js";
 import { type Html, html } from "../html.js";
 import { distanceMeaning, taskLabel } from "../labels.js";
 import { whyNothing } from "../missing-work.js";
-import type { Summary } from "../summary.js";
+import type { Summary } from "../report-summary.js";
 import { absent, type TableCell } from "../table.js";
 
 /** How far the representation moved, with what tells whether the number means anything. */

@@ -7,8 +7,8 @@ import { type Html, html } from "../html.js";
 import { kindInProse } from "../labels.js";
 import { first, limits } from "../limits.js";
 import { missingWork } from "../missing-work.js";
+import { type CohortInUse, ofShownModels, type Summary } from "../report-summary.js";
 import { caveats, leaks, modelAnswers } from "../sentences.js";
-import { type CohortInUse, ofShownModels, type Summary } from "../summary.js";
 
 /** The first screen: the answer, what it rests on, and what must not be read into it. */
 export async function answerSection(study: StudyFolder, summary: Summary, assets: Assets): Promise<Html> {

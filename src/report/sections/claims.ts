@@ -7,7 +7,7 @@ import { count, duration, listing, percent, pValue, significant } from "../forma
 import { type Html, html } from "../html.js";
 import { metricInProse, referenceInProse, taskLabel, verdictWords } from "../labels.js";
 import { first, limits } from "../limits.js";
-import { answeredOver, type Summary, type TaskRow } from "../summary.js";
+import { answeredOver, type Summary, type TaskRow } from "../report-summary.js";
 
 type Over = (typeof answeredOver)[number];
 

@@ -7,7 +7,7 @@ import { duration, fixed, type TimeUnit, timeUnit } from "../format.js";
 import { type Html, html } from "../html.js";
 import { comparatorLabel, taskLabel } from "../labels.js";
 import { whyNothing } from "../missing-work.js";
-import type { Summary, TaskRow } from "../summary.js";
+import type { Summary, TaskRow } from "../report-summary.js";
 import { absent, type TableCell } from "../table.js";
 
 /** What it cost: the paper's Table 1, and every cell's time, memory and pace. */

@@ -5,7 +5,7 @@ import type { CsvRow } from "../csv.js";
 import { fixed, names, signed } from "../format.js";
 import { type Html, html } from "../html.js";
 import { comparatorLabel, comparatorMeaning, metricLabel, taskLabel } from "../labels.js";
-import { type Summary, sharedModels, type TaskRow } from "../summary.js";
+import { type Summary, sharedModels, type TaskRow } from "../report-summary.js";
 import { absent, type Column, type TableCell } from "../table.js";
 
 const references: readonly GainReference[] = ["from-scratch", "random-weights", "specialised", "trivial"];

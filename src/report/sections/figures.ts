@@ -6,7 +6,7 @@ import { scratchFigure } from "../figures/scratch.js";
 import { count } from "../format.js";
 import { type Html, html } from "../html.js";
 import { whyNothing } from "../missing-work.js";
-import type { Summary } from "../summary.js";
+import type { Summary } from "../report-summary.js";
 
 /** The paper's figures, drawn as the paper draws them. */
 export async function figuresSection(

@@ -3,7 +3,7 @@ import type { StudyResults } from "../../results/study.js";
 import type { Assets } from "../assets.js";
 import { type Html, html } from "../html.js";
 import { methodsText } from "../methods-text.js";
-import type { Summary } from "../summary.js";
+import type { Summary } from "../report-summary.js";
 
 /** A paragraph to paste into a paper, also as a file beside the page; nothing where nothing was compared. */
 export function methodsSection(results: StudyResults, summary: Summary, assets: Assets): Html | null {

@@ -11,9 +11,9 @@ import { count, duration, fixed, grouped, listing, names, when } from "../format
 import { type Html, html } from "../html.js";
 import { comparatorLabel, kindInProse, taskInProse, taskLabel } from "../labels.js";
 import { first, limits } from "../limits.js";
+import { loadedWeights } from "../loaded-weights.js";
+import type { Summary } from "../report-summary.js";
 import { exposures } from "../sentences.js";
-import type { Summary } from "../summary.js";
-import { loadedWeights } from "../weights.js";
 
 /** Where the numbers come from, folded: study, seeds, splits, pretraining, software, left-out cases, cells. */
 export async function provenanceSection(study: StudyFolder, summary: Summary, assets: Assets): Promise<Html> {

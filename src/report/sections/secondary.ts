@@ -5,7 +5,7 @@ import type { Assets } from "../assets.js";
 import { fixed } from "../format.js";
 import { type Html, html } from "../html.js";
 import { comparatorLabel, metricLabel, taskLabel } from "../labels.js";
-import { type Summary, sharedModels, type TaskRow } from "../summary.js";
+import { type Summary, sharedModels, type TaskRow } from "../report-summary.js";
 import { absent, type TableCell } from "../table.js";
 
 /** What else was measured on the test cases: a comparator of a model a line, a secondary metric a column. */

@@ -9,8 +9,8 @@ import { type Html, html } from "../html.js";
 import { comparatorLabel, metricLabel, metricWithDirection, taskLabel, verdictWords } from "../labels.js";
 import { first, limits } from "../limits.js";
 import { whyNothing } from "../missing-work.js";
+import { rowsOf, type Summary, sharedModels, type TaskRow } from "../report-summary.js";
 import { undefinedMetrics } from "../sentences.js";
-import { rowsOf, type Summary, sharedModels, type TaskRow } from "../summary.js";
 import { absent, type TableCell, withoutEmptyColumns } from "../table.js";
 import { confusionTable, intervalsTable, secondaryTable } from "./secondary.js";
 

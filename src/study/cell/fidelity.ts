@@ -10,10 +10,10 @@ import { seedFor } from "../../common/random.js";
 import { writeSealedJson } from "../../common/sealed-json.js";
 import type { OnDamage } from "../../common/set-aside.js";
 import { openCheckpoint } from "../../models/checkpoints/checkpoint-file.js";
+import { loadEncoder } from "../../models/checkpoints/load-weights.js";
 import { evenly, measureFidelity, mostLookedAt } from "../../models/fidelity/gate.js";
 import { seenOf } from "../../models/pretraining/sees.js";
 import { encoderOf } from "../../models/specification.js";
-import { loadEncoder } from "../../models/weights.js";
 import { Network } from "../../native/network.js";
 import { type EncoderFidelity, fidelityWords, keptFidelitySchema } from "../../results/fidelity.js";
 import { encoderFile, studyPaths } from "../../results/paths.js";
@@ -21,10 +21,10 @@ import { readOwn } from "../../results/read-own.js";
 import type { ModelConfig, Study } from "../config/schema.js";
 import { seedsOf, varies } from "../config/seeds.js";
 import { digest } from "../plan/basis.js";
+import { readingOf } from "../plan/check-weights.js";
 import { cohortOf, divisionOf, type StudyCohort } from "../plan/cohort-file.js";
 import type { PlannedCell, StudyPlan } from "../plan/plan.js";
 import { encoderKey, encoderOfCell, type GatedEncoder, gatedEncoders } from "../plan/pretrained-encoders.js";
-import { readingOf } from "../plan/weights.js";
 import { encoderChecksum } from "./cell-folder.js";
 
 /** What is measured of, and with what. */

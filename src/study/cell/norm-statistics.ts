@@ -1,5 +1,5 @@
 import { throwIfAborted } from "../../common/errors.js";
-import { encoderParameters } from "../../models/weights.js";
+import { encoderParameters } from "../../models/parameters.js";
 import type { Network } from "../../native/network.js";
 import { Tensor } from "../../native/tensor.js";
 import { Trainer, type TrainerOptions } from "../../native/trainer.js";

@@ -1,7 +1,7 @@
 import { VolumeBank } from "../../cohort/volume-bank.js";
 import type { MeasuredMetric } from "../../common/progress.js";
 import { randomStream } from "../../common/random.js";
-import { countOf, howDrawn, parameterCount } from "../../models/weights.js";
+import { countOf, howDrawn, parameterCount } from "../../models/parameters.js";
 import type { NetworkSpec } from "../../native/network-spec.js";
 import type { CellResult } from "../../results/cell.js";
 import { taskOf } from "../../tasks/index.js";

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { CaseVolumes } from "../../cohort/case-volumes.js";
-import { layerwiseRates } from "../../models/weights.js";
+import { layerwiseRates } from "../../models/parameters.js";
 import type { Network } from "../../native/network.js";
 import type { NetworkSpec } from "../../native/network-spec.js";
 import type { Ranks } from "../../native/ranks.js";

@@ -10,9 +10,9 @@ import { taskOf } from "../../tasks/index.js";
 import type { Task } from "../../tasks/task.js";
 import type { ModelConfig, PretrainSettings, Study, TaskConfig } from "../config/schema.js";
 import { seedOf, varies } from "../config/seeds.js";
+import { readingOf } from "./check-weights.js";
 import { cohortOf, divisionOf, pretrainingCases, type StudyCohort } from "./cohort-file.js";
 import { isDrawnAndKept, type PlannedCell, type StudyPlan } from "./plan.js";
-import { readingOf } from "./weights.js";
 
 /**
  * To be raised whenever the same study would give other numbers than before, in the last bit too: what was computed until

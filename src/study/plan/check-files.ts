@@ -11,14 +11,15 @@ import { ownCommand } from "../../common/own-commands.js";
 import type { Fault } from "../../common/validation.js";
 import { comesFromFile } from "../../models/architectures/index.js";
 import { openCheckpoint } from "../../models/checkpoints/checkpoint-file.js";
+import { weightsFit } from "../../models/checkpoints/load-weights.js";
 import { contrastNeedsOf } from "../../models/pretraining/patch-contrast.js";
 import { seenOf } from "../../models/pretraining/sees.js";
 import { encoderOf } from "../../models/specification.js";
-import { weightsFit } from "../../models/weights.js";
 import { Network } from "../../native/network.js";
 import { Tensor } from "../../native/tensor.js";
 import { strategiesOf, taskOf } from "../../tasks/index.js";
 import type { Study } from "../config/schema.js";
+import { readingOf } from "./check-weights.js";
 import type { CheckedStudy } from "./checked-study.js";
 import {
   apartFrom,
@@ -35,7 +36,6 @@ import {
 import { exposureOf, leak } from "./exposure.js";
 import type { PlannedCell, StudyPlan } from "./plan.js";
 import { leastCases, neverMet, tooFewCases } from "./usable-cases.js";
-import { readingOf } from "./weights.js";
 
 type Report = (path: PropertyKey[], message: string) => void;
 

@@ -6,9 +6,9 @@ import { seenOf } from "../../models/pretraining/sees.js";
 import { encoderOf } from "../../models/specification.js";
 import { Network } from "../../native/network.js";
 import type { ModelConfig, Study } from "../config/schema.js";
+import { readingOf } from "./check-weights.js";
 import type { StudyPlan } from "./plan.js";
 import { encoderKey, gatedEncoders } from "./pretrained-encoders.js";
-import { readingOf } from "./weights.js";
 
 /** What the gate can check of one pretrained encoder of a study. */
 export interface PlannedFidelity {

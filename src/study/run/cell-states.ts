@@ -7,10 +7,10 @@ import { basisIn, keptWeights } from "../cell/cell-folder.js";
 import { movedAway, placesOf } from "../cell/no-longer.js";
 import { basesOf, type CellBasis } from "../plan/basis.js";
 import { changesOf } from "../plan/changes.js";
+import { checksumsOfWeights } from "../plan/check-weights.js";
 import type { CheckedStudy } from "../plan/checked-study.js";
 import { expectedCohort } from "../plan/expected-cohort.js";
 import type { StudyPlan } from "../plan/plan.js";
-import { checksumsOfWeights } from "../plan/weights.js";
 
 /** What lies in a study's folder of a cell that the study asks for. */
 export type CellState =

@@ -7,8 +7,8 @@ import { seedFor } from "../../common/random.js";
 import { writeSealedJson } from "../../common/sealed-json.js";
 import { isThere, type OnDamage } from "../../common/set-aside.js";
 import { architectureOf, comesFromFile } from "../../models/architectures/index.js";
+import { loadEncoder } from "../../models/checkpoints/load-weights.js";
 import { encoderOf } from "../../models/specification.js";
-import { loadEncoder } from "../../models/weights.js";
 import { Network } from "../../native/network.js";
 import { keptScoresSchema } from "../../results/cohort.js";
 import { encoderFile, studyPaths } from "../../results/paths.js";
@@ -27,9 +27,9 @@ import { ownStrategy } from "../../tasks/index.js";
 import type { Task } from "../../tasks/task.js";
 import type { ModelConfig, Study, TaskConfig } from "../config/schema.js";
 import { digest, setOf, shownTo, taskPart } from "../plan/basis.js";
+import { readingOf } from "../plan/check-weights.js";
 import { cohortOf, type StudyCohort } from "../plan/cohort-file.js";
 import type { StudyPlan } from "../plan/plan.js";
-import { readingOf } from "../plan/weights.js";
 import { type ForecastRows, forecastRows } from "./forecast-rows.js";
 
 /** Scores of an encoder on a task, greater is better; null where a score is not for such a task. */

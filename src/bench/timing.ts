@@ -1,4 +1,4 @@
-import { quantile } from "../statistics/summary.js";
+import { quantile } from "../statistics/sample-statistics.js";
 
 /** What a series of timed runs says. */
 export interface Timing {

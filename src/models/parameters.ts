@@ -4,8 +4,6 @@ import type { Network, ParameterInfo } from "../native/network.js";
 import { disposeNamed, Tensor } from "../native/tensor.js";
 import type { ParameterNames } from "./architectures/architecture.js";
 import { architectureOf } from "./architectures/index.js";
-import { type LoadOptions, loadWeights, misfitsOf } from "./checkpoints/load.js";
-import type { LoadReport } from "./checkpoints/load-report.js";
 import { ofEncoder } from "./encoder-names.js";
 
 const elements = ({ shape }: ParameterInfo): number => productOf(shape);
@@ -112,26 +110,3 @@ export function countOf(network: Network, names: readonly string[]): number {
     .filter(({ name }) => wanted.has(name))
     .reduce((sum, parameter) => sum + elements(parameter), 0);
 }
-
-/**
- * Loads the encoder of a network from a file of weights in any format and under any key map that is known; anything
- * else in the file is left alone, and so is the network's head.
- *
- * @throws `BAD_CHECKPOINT` when the file holds less than 95 % of the encoder's parameters, or is not sound
- */
-export const loadEncoder = (
-  network: Network,
-  path: string,
-  options: Pick<LoadOptions, "keyMap" | "weightsState" | "fresh"> = {},
-): Promise<LoadReport> => loadWeights(network, path, { ...options, scope: "encoder" });
-
-/**
- * Why a file's names and shapes are not those of a network's encoder, in words; empty where they are. No tensor is loaded.
- *
- * @throws `BAD_CHECKPOINT` where the file cannot be read
- */
-export const weightsFit = (
-  network: Network,
-  path: string,
-  options: Pick<LoadOptions, "keyMap" | "weightsState"> = {},
-): Promise<string[]> => misfitsOf(network, path, { ...options, scope: "encoder" });

@@ -285,3 +285,26 @@ function warningsOf({
   if (orientation.verdict === "suspect") warnings.push(orientation.words);
   return warnings;
 }
+
+/**
+ * Loads the encoder of a network from a file of weights in any format and under any key map that is known; anything
+ * else in the file is left alone, and so is the network's head.
+ *
+ * @throws `BAD_CHECKPOINT` when the file holds less than 95 % of the encoder's parameters, or is not sound
+ */
+export const loadEncoder = (
+  network: Network,
+  path: string,
+  options: Pick<LoadOptions, "keyMap" | "weightsState" | "fresh"> = {},
+): Promise<LoadReport> => loadWeights(network, path, { ...options, scope: "encoder" });
+
+/**
+ * Why a file's names and shapes are not those of a network's encoder, in words; empty where they are. No tensor is loaded.
+ *
+ * @throws `BAD_CHECKPOINT` where the file cannot be read
+ */
+export const weightsFit = (
+  network: Network,
+  path: string,
+  options: Pick<LoadOptions, "keyMap" | "weightsState"> = {},
+): Promise<string[]> => misfitsOf(network, path, { ...options, scope: "encoder" });
