@@ -17,8 +17,10 @@ struct PhiloxWords {
   uint32_t word[4];
 };
 
-constexpr uint32_t kPhiloxMultipliers[2] = {0xD2511F53u, 0xCD9E8D57u};
-constexpr uint32_t kPhiloxWeyl[2] = {0x9E3779B9u, 0xBB67AE85u};  // added to the key after each round
+// Not arrays, whose elements device code does not know.
+constexpr uint32_t kPhiloxMultiplier0 = 0xD2511F53u, kPhiloxMultiplier1 = 0xCD9E8D57u;
+constexpr uint32_t kPhiloxWeyl0 = 0x9E3779B9u,
+                   kPhiloxWeyl1 = 0xBB67AE85u;  // added to the key after each round
 constexpr int kPhiloxRounds = 10;
 
 TRANSFER_LIMITS_ANYWHERE TRANSFER_LIMITS_INLINE uint32_t upper_product(uint32_t a, uint32_t b) {
@@ -36,12 +38,10 @@ TRANSFER_LIMITS_ANYWHERE TRANSFER_LIMITS_INLINE PhiloxWords philox(const PhiloxW
 #pragma GCC unroll 10
 #endif
   for (int round = 0; round < kPhiloxRounds; ++round) {
-    x = {{upper_product(kPhiloxMultipliers[1], x.word[2]) ^ x.word[1] ^ first,
-          kPhiloxMultipliers[1] * x.word[2],
-          upper_product(kPhiloxMultipliers[0], x.word[0]) ^ x.word[3] ^ second,
-          kPhiloxMultipliers[0] * x.word[0]}};
-    first += kPhiloxWeyl[0];
-    second += kPhiloxWeyl[1];
+    x = {{upper_product(kPhiloxMultiplier1, x.word[2]) ^ x.word[1] ^ first, kPhiloxMultiplier1 * x.word[2],
+          upper_product(kPhiloxMultiplier0, x.word[0]) ^ x.word[3] ^ second, kPhiloxMultiplier0 * x.word[0]}};
+    first += kPhiloxWeyl0;
+    second += kPhiloxWeyl1;
   }
   return x;
 }

@@ -36,8 +36,8 @@ void words_anywhere(int64_t first, uint64_t seed, Words words) {
 // that. What is left in the upper halves reaches no lower one.
 __attribute__((target("avx2"))) TRANSFER_LIMITS_INLINE void philox_avx2(__m256i block, uint64_t seed,
                                                                         __m256i x[4]) {
-  const __m256i multipliers[2] = {_mm256_set1_epi64x(kPhiloxMultipliers[0]),
-                                  _mm256_set1_epi64x(kPhiloxMultipliers[1])};
+  const __m256i multipliers[2] = {_mm256_set1_epi64x(kPhiloxMultiplier0),
+                                  _mm256_set1_epi64x(kPhiloxMultiplier1)};
   x[0] = block;
   x[1] = _mm256_srli_epi64(block, 32);
   x[2] = x[3] = _mm256_setzero_si256();
@@ -50,8 +50,8 @@ __attribute__((target("avx2"))) TRANSFER_LIMITS_INLINE void philox_avx2(__m256i 
     x[1] = b;
     x[2] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(a, 32), x[3]), keys[1]);
     x[3] = a;
-    first += kPhiloxWeyl[0];
-    second += kPhiloxWeyl[1];
+    first += kPhiloxWeyl0;
+    second += kPhiloxWeyl1;
   }
 }
 
