@@ -122,6 +122,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::volume_distance_transform>(exports, "volumeDistanceTransform");
   add<functions::volume_region_behind>(exports, "volumeRegionBehind");
   add<functions::volume_distortion_field>(exports, "volumeDistortionField");
+  add<functions::volume_distort>(exports, "volumeDistort");
   add<functions::phantom_render>(exports, "phantomRender");
   return exports;
 }

@@ -15,11 +15,12 @@ import {
   distortionField,
   jacobianMinimum,
   regionBehind,
+  warp,
 } from "../dist/native/volumes.js";
+import { Distorter, drawField } from "../dist/tasks/distorting.js";
 import {
   type DistortionCorrectionOptions,
   distortionCorrection,
-  drawField,
 } from "../dist/tasks/distortion-correction.js";
 import { hashFill } from "./hash-fill.js";
 import { shared, sharedMissing } from "./shared.js";
@@ -272,6 +273,29 @@ describe("distortion correction", () => {
     const first = await shown("case", 0);
     expect(await shown("case", 0)).toEqual(first);
     expect(await shown("case", 1)).not.toEqual(first);
+  });
+
+  it("shows what its field makes of the image, to the bit, whether that is computed or was kept", async () => {
+    for (const phaseEncoding of ["anterior-posterior", "left-right"] as const) {
+      const options = { ...defaults, phaseEncoding };
+      const volumes = await openCase(cases[1], "cpu");
+      using field = await drawField(volumes, options, randomStream(9, "validation"));
+      using image = await volumes.load("t2w");
+      using warped = await warp(image, field);
+      for (const room of [0, 2 ** 30]) {
+        const distorter = new Distorter(options, room);
+        for (let epoch = 0; epoch < 4; epoch++) {
+          using distorted = await distorter.image(volumes, randomStream(9, "validation"));
+          expect(await floats(distorted)).toEqual(await floats(warped));
+          using another = await distorter.image(volumes, randomStream(9, "training", epoch));
+          if (epoch === 0) expect(await floats(another)).not.toEqual(await floats(warped));
+          using again = await distorter.image(volumes, randomStream(9, "validation"));
+          using kept = await distorter.image(volumes, randomStream(9, "validation"));
+          expect(await floats(again)).toEqual(await floats(warped));
+          expect(await floats(kept)).toEqual(await floats(warped));
+        }
+      }
+    }
   });
 
   it("shows an image that differs from the target, most of all near the rectum", async () => {

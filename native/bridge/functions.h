@@ -101,6 +101,7 @@ Napi::Value volume_jacobian_minimum(const Napi::CallbackInfo& info);
 Napi::Value volume_distance_transform(const Napi::CallbackInfo& info);
 Napi::Value volume_region_behind(const Napi::CallbackInfo& info);
 Napi::Value volume_distortion_field(const Napi::CallbackInfo& info);
+Napi::Value volume_distort(const Napi::CallbackInfo& info);
 Napi::Value phantom_render(const Napi::CallbackInfo& info);
 
 }  // namespace transfer_limits::functions

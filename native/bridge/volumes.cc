@@ -149,6 +149,17 @@ class Decoding : public Napi::AsyncWorker {
   std::optional<Failure> failure_;
 };
 
+volumes::DistortionOptions read_distortion(const Napi::Value& value) {
+  const Napi::Object object = transfer_limits::object(value, "options");
+  volumes::DistortionOptions options;
+  options.spacing = fixed_numbers<3>(object.Get("spacing"), "options.spacing");
+  options.axis = integer_or(object, "axis", options.axis);
+  options.maximum_displacement = number(object.Get("maximumDisplacement"), "options.maximumDisplacement");
+  options.decay = number(object.Get("decay"), "options.decay");
+  options.least_jacobian = number_or(object, "leastJacobian", options.least_jacobian);
+  return options;
+}
+
 }  // namespace
 
 Napi::Value volume_resample(const Napi::CallbackInfo& info) {
@@ -379,17 +390,11 @@ Napi::Value volume_region_behind(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value volume_distortion_field(const Napi::CallbackInfo& info) {
-  const at::Tensor source = TensorHandle::get(info[0], "source"),
+  const at::Tensor distances = TensorHandle::get(info[0], "distances"),
                    control = TensorHandle::get(info[1], "control");
-  const Napi::Object object = transfer_limits::object(info[2], "options");
-  volumes::DistortionOptions options;
-  options.spacing = fixed_numbers<3>(object.Get("spacing"), "options.spacing");
-  options.axis = integer_or(object, "axis", options.axis);
-  options.maximum_displacement = number(object.Get("maximumDisplacement"), "options.maximumDisplacement");
-  options.decay = number(object.Get("decay"), "options.decay");
-  options.least_jacobian = number_or(object, "leastJacobian", options.least_jacobian);
+  const volumes::DistortionOptions options = read_distortion(info[2]);
   return promise(
-      info.Env(), source.device(), [=] { return volumes::distortion_field(source, control, options); },
+      info.Env(), distances.device(), [=] { return volumes::distortion_field(distances, control, options); },
       [](Napi::Env env, const volumes::Distortion& distortion) {
         auto result = Napi::Object::New(env);
         result.Set("field", TensorHandle::create(env, distortion.field));
@@ -397,6 +402,16 @@ Napi::Value volume_distortion_field(const Napi::CallbackInfo& info) {
         result.Set("jacobianMinimum", distortion.jacobian_minimum);
         return Napi::Value(result);
       });
+}
+
+Napi::Value volume_distort(const Napi::CallbackInfo& info) {
+  const at::Tensor volume = TensorHandle::get(info[0], "volume"),
+                   distances = TensorHandle::get(info[1], "distances"),
+                   control = TensorHandle::get(info[2], "control");
+  const volumes::DistortionOptions options = read_distortion(info[3]);
+  return promise(
+      info.Env(), volume.device(), [=] { return volumes::distorted(volume, distances, control, options); },
+      &TensorHandle::create);
 }
 
 Napi::Value phantom_render(const Napi::CallbackInfo& info) {

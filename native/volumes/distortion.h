@@ -28,10 +28,15 @@ struct Distortion {
 };
 
 // The field exp(-distance / decay) * noise, scaled so that its largest displacement is `maximum_displacement`; and
-// then, where the Jacobian determinant 1 + du/dx would fall below `least_jacobian`, down until it does not. `source`
-// [D, H, W] is what distances are measured from. The noise is the uniform cubic B-spline whose coefficients are
-// `control` [d, h, w], at least 4 each, stretched over the volume: standard normal draws, say.
-Distortion distortion_field(const at::Tensor& source, const at::Tensor& control,
+// then, where the Jacobian determinant 1 + du/dx would fall below `least_jacobian`, down until it does not. `distances`
+// [D, H, W] in mm are those of `distance_transform`, from the same voxels in every draw of a case. The noise is the
+// uniform cubic B-spline whose coefficients are `control` [d, h, w], at least 4 each, stretched over the volume: standard
+// normal draws, say.
+Distortion distortion_field(const at::Tensor& distances, const at::Tensor& control,
                             const DistortionOptions& options);
+
+// What `warp` makes of `volume` [D, H, W] by that field, to the bit, without the two components that are zero.
+at::Tensor distorted(const at::Tensor& volume, const at::Tensor& distances, const at::Tensor& control,
+                     const DistortionOptions& options);
 
 }  // namespace transfer_limits::volumes

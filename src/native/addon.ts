@@ -289,10 +289,16 @@ export interface Addon {
   volumeDistanceTransform(mask: TensorHandle, spacing: number[]): Promise<TensorHandle>;
   volumeRegionBehind(gland: TensorHandle): Promise<TensorHandle>;
   volumeDistortionField(
-    source: TensorHandle,
+    distances: TensorHandle,
     control: TensorHandle,
     options: object,
   ): Promise<{ field: TensorHandle; scale: number; jacobianMinimum: number }>;
+  volumeDistort(
+    volume: TensorHandle,
+    distances: TensorHandle,
+    control: TensorHandle,
+    options: object,
+  ): Promise<TensorHandle>;
   phantomRender(scene: object): Promise<Record<string, TensorHandle>>;
 }
 

@@ -223,14 +223,30 @@ export async function distortionField(
   control: Tensor,
   options: DistortionOptions,
 ): Promise<Distortion> {
+  using distances = await distanceTransform(source, options.spacing);
   const { field, ...rest } = await settle(
-    addon().volumeDistortionField(source.handle, control.handle, {
-      ...options,
-      spacing: [...options.spacing],
-    }),
+    addon().volumeDistortionField(distances.handle, control.handle, plainOf(options)),
   );
   return { field: new Tensor(field), ...rest };
 }
+
+/**
+ * What `warp` makes of a volume [D, H, W] by the field of `distortionField`, to the bit: no field is held. `distances` are
+ * those of `distanceTransform` from the source.
+ */
+export async function distort(
+  volume: Tensor,
+  distances: Tensor,
+  control: Tensor,
+  options: DistortionOptions,
+): Promise<Tensor> {
+  const { handle } = volume;
+  return new Tensor(
+    await settle(addon().volumeDistort(handle, distances.handle, control.handle, plainOf(options))),
+  );
+}
+
+const plainOf = (options: DistortionOptions) => ({ ...options, spacing: [...options.spacing] });
 
 /** One ellipsoid of tissue, painted over those before it; centres and radii in mm, in the patient's axes. */
 export interface PhantomTissue {

@@ -1,16 +1,9 @@
 import { z } from "zod";
-import type { CaseVolumes } from "../cohort/case-volumes.js";
-import { shows } from "../cohort/needs.js";
-import { TransferLimitsError } from "../common/errors.js";
-import { foregroundAbove } from "../common/foreground.js";
-import { productOf } from "../common/numbers.js";
-import type { RandomStream } from "../common/random.js";
-import { moveVolume } from "../native/augmentation.js";
 import type { IntensityOutput } from "../native/network-spec.js";
-import { Tensor } from "../native/tensor.js";
-import { distortionField, regionBehind, warp } from "../native/volumes.js";
+import type { Tensor } from "../native/tensor.js";
 import { byDiffusion, diffusionFaults, eitherWay, type ImageTask, imagePair } from "./by-diffusion.js";
 import { columnFault, defineTask, type Named, type OptionsOf } from "./definition.js";
+import { Distorter, type FieldSource, masksOf, mendOf } from "./distorting.js";
 import { imageFault, imageOf, imageOption, onReference } from "./own-image.js";
 import {
   channelFill,
@@ -69,26 +62,7 @@ export type DistortionCorrectionOptions = Omit<AllOptions, keyof typeof eitherWa
 const intensitiesOf = (answers: DistortionCorrectionOptions["answers"], bins: number): IntensityOutput =>
   answers === "image" ? { bins, low: 0, high: 1 } : { bins, low: -1, high: 1, addedToInput: true };
 
-/** What a user can do about a case of which no mask shows what its field would decay from. */
-const mendOf = (column: string): string =>
-  `give it one in the manifest's ${column} column, or set the task's ` +
-  (column === "rectum"
-    ? "source to rectum-or-behind-gland, so that the field starts behind the gland, or its "
-    : "") +
-  "withoutMask to everywhere, so that the field decays nowhere";
-
-/** Options of where fields decay from, as far as a study says them. */
-type Source = Pick<DistortionCorrectionOptions, "mask" | "source"> &
-  Partial<Pick<DistortionCorrectionOptions, "withoutMask">>;
-
-/** The masks that fields decay from, the first that shows anything; null: they decay nowhere. */
-function masksOf({ mask, source = "rectum" }: Source): [string, ...string[]] | null {
-  if (mask !== undefined) return [mask];
-  if (source === "everywhere") return null;
-  return source === "rectum" ? ["rectum"] : ["rectum", "gland"];
-}
-
-function needsOf(options: Source & Pick<DistortionCorrectionOptions, "image">): Task["needs"] {
+function needsOf(options: FieldSource & Pick<DistortionCorrectionOptions, "image">): Task["needs"] {
   const image = { oneOf: [imageOf(options)] } as const;
   const masks = masksOf(options);
   if (masks === null || options.withoutMask === "everywhere") return [image];
@@ -108,112 +82,49 @@ function needsOf(options: Source & Pick<DistortionCorrectionOptions, "image">): 
  * Distortion correction (task 4 of the paper): T2W, or another image, distorted by a random field that decays from the
  * rectum, from another mask, or nowhere, to the image as it was. L1 loss; SSIM with a data range of 1, as images are normalised to [0, 1]. No field folds: see `distortionField`.
  */
-export const distortionCorrection = (options: Named<DistortionCorrectionOptions>): Task => ({
-  name: options.name ?? kind,
-  shape: {
-    answers: "voxels",
-    channels: 1,
-    outputs: 1,
-    depthScale: 1,
-    ...(options.intensityBins === null
-      ? {}
-      : { intensities: intensitiesOf(options.answers, options.intensityBins) }),
-  },
-  loss: () => ({ kind: "l1" }),
-  ...judgedBySsim,
+export function distortionCorrection(options: Named<DistortionCorrectionOptions>): Task {
+  const distorter = new Distorter(options);
+  return {
+    name: options.name ?? kind,
+    shape: {
+      answers: "voxels",
+      channels: 1,
+      outputs: 1,
+      depthScale: 1,
+      ...(options.intensityBins === null
+        ? {}
+        : { intensities: intensitiesOf(options.answers, options.intensityBins) }),
+    },
+    loss: () => ({ kind: "l1" }),
+    ...judgedBySsim,
 
-  chance: "input",
+    chance: "input",
 
-  ...needing(...needsOf(options)),
+    ...needing(...needsOf(options)),
 
-  imagesShown: (channels) => filledChannels(1, channels, options.channelFill),
+    imagesShown: (channels) => filledChannels(1, channels, options.channelFill),
 
-  async sample(volumes, channels, draw) {
-    using distorted = await distort(volumes, options, draw);
-    using original = await volumes.load(imageOf(options));
-    const input = await stackChannels([distorted], channels, options.channelFill);
-    return sampleOf(input, original);
-  },
+    async sample(volumes, channels, draw) {
+      using distorted = await distorter.image(volumes, draw);
+      using original = await volumes.load(imageOf(options));
+      const input = await stackChannels([distorted], channels, options.channelFill);
+      return sampleOf(input, original);
+    },
 
-  picture: (sample, prediction) => imagePicture(sample, prediction, mostDistorted),
-});
+    picture: (sample, prediction) => imagePicture(sample, prediction, mostDistorted),
+  };
+}
 
 /** The same for a diffusion model, which sees the distorted T2W. */
-const distortionCorrectionImages = (options: Named<DistortionCorrectionOptions>): ImageTask => ({
-  name: options.name ?? kind,
-  needs: needsOf(options),
-  images: async (volumes, draw) =>
-    imagePair(await volumes.load(imageOf(options)), () => distort(volumes, options, draw)),
-  slice: mostDistorted,
-});
-
-/**
- * T2W [D, H, W], distorted by a field that is drawn. A case that is moved is moved afterwards: its field is that of the
- * anatomy as it was taken, with a rectum that a shift may bring out of sight.
- */
-async function distort(
-  volumes: CaseVolumes,
-  options: DistortionCorrectionOptions,
-  draw: RandomStream,
-): Promise<Tensor> {
-  if (volumes.moved) {
-    using distorted = await distort(volumes.moved.from, options, draw);
-    return await moveVolume(distorted, volumes.moved.motion);
-  }
-  using field = await drawField(volumes, options, draw);
-  using original = await volumes.load(imageOf(options), "cpu"); // fields and warping are the CPU's
-  const distorted = await warp(original, field);
-  if (volumes.device === distorted.device) return distorted;
-  using onCpu = distorted;
-  return Tensor.from(await onCpu.toArray(), onCpu.shape, volumes.device);
-}
-
-/** Draws the displacement field [3, D, H, W] of a case, in voxels, on the CPU. */
-export async function drawField(
-  volumes: CaseVolumes,
-  options: DistortionCorrectionOptions,
-  draw: RandomStream,
-): Promise<Tensor> {
-  using source = await sourceOf(volumes, options);
-  // One coefficient every `smoothness` mm, and the three more that a cubic B-spline needs at its ends.
-  const shape = source.shape.map((size, axis) => {
-    const extent = (size - 1) * (volumes.spacing[axis] as number);
-    return 3 + Math.max(1, Math.round(extent / options.smoothness));
-  });
-  const count = productOf(shape);
-  using control = Tensor.from(
-    Float32Array.from({ length: count }, () => draw.normal()),
-    shape,
-  );
-  const { field } = await distortionField(source, control, {
-    spacing: volumes.spacing,
-    axis: options.phaseEncoding === "anterior-posterior" ? 1 : 2,
-    maximumDisplacement: options.maximumDisplacement,
-    decay: options.decay,
-  });
-  return field;
-}
-
-/** The mask that distances are measured from: all of the crop where the field decays nowhere. */
-async function sourceOf(
-  volumes: CaseVolumes,
-  options: Source & Pick<DistortionCorrectionOptions, "image">,
-): Promise<Tensor> {
-  const masks = masksOf(options);
-  const shown = masks?.find((role) => shows(volumes, role));
-  if (shown === undefined) {
-    if (masks !== null && options.withoutMask !== "everywhere")
-      throw new TransferLimitsError(
-        "BAD_INPUT",
-        `Expected a ${masks.join(" or a ")} mask with at least one voxel in the crop of case ` +
-          `${volumes.case} but received none${masks.length === 1 ? `: ${mendOf(masks[0])}` : ""}`,
-      );
-    using image = await volumes.load(imageOf(options), "cpu");
-    return await image.threshold(Number.NEGATIVE_INFINITY);
-  }
-  using mask = await volumes.load(shown, "cpu");
-  if (options.mask !== undefined) return await mask.threshold(foregroundAbove);
-  return shown === "gland" ? await regionBehind(mask) : mask.share();
+function distortionCorrectionImages(options: Named<DistortionCorrectionOptions>): ImageTask {
+  const distorter = new Distorter(options);
+  return {
+    name: options.name ?? kind,
+    needs: needsOf(options),
+    images: async (volumes, draw) =>
+      imagePair(await volumes.load(imageOf(options)), () => distorter.image(volumes, draw)),
+    slice: mostDistorted,
+  };
 }
 
 /** The slice in which two volumes [D, H, W] differ most. */
