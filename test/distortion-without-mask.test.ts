@@ -9,7 +9,8 @@ import { writeSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { resolveStudy } from "../dist/study/config/resolve.js";
 import { runStudy } from "../dist/study/run/run.js";
-import { type DistortionCorrectionOptions, drawField } from "../dist/tasks/distortion-correction.js";
+import { drawField } from "../dist/tasks/distorting.js";
+import type { DistortionCorrectionOptions } from "../dist/tasks/distortion-correction.js";
 import { type TaskSpec, taskOf } from "../dist/tasks/index.js";
 import { readResults, tinyStudy } from "./study-fixture.js";
 
