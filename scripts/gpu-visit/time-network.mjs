@@ -125,13 +125,8 @@ async function read(answer) {
 }
 
 function report(pass, times, passes) {
-  const multiplications =
-    passes *
-    batch *
-    forwardCost(
-      spec,
-      extent.reduce((product, side) => product * side, 1),
-    );
+  const [depth, height, width] = extent;
+  const multiplications = passes * batch * forwardCost(spec, [height, width, depth]);
   const memory = { peakBytes: peakMemory(device), estimatedBytes: memoryBytes };
   say({ ...pass, ...times, operations: 2 * multiplications, ...memory });
 }

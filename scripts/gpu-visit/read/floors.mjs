@@ -44,8 +44,8 @@ const works = [
   {
     name: /^ConvNeXt V2 Tiny, training step, \[([\d, ]+)\]$/,
     work: ([, size], by) => {
-      const [samples, , ...extent] = size.split(",").map(Number);
-      const multiplications = forwardCost({ encoder: encoders["profound-tiny"] }, product(extent));
+      const [samples, , depth, height, width] = size.split(",").map(Number);
+      const multiplications = forwardCost({ encoder: encoders["profound-tiny"] }, [height, width, depth]);
       return {
         operations: 2 * 3 * samples * multiplications,
         rate: by.includes("bfloat16") ? "bfloat16" : "float32",
