@@ -15,9 +15,12 @@ const sourceInWords: Record<StudyTime["rates"]["source"], string> = {
   assumed: "assumed rates, as nothing could be measured here",
 };
 
+export const totalSeconds = ({ cells }: Pick<StudyTime, "cells">): number =>
+  Object.values(cells).reduce((sum, { seconds }) => sum + seconds, 0);
+
 /** How long a study takes, on what, and what would make it faster. */
 export function timeLines({ cells, rates, corrected, schedule, withAnother }: StudyTime): string[] {
-  const seconds = Object.values(cells).reduce((sum, one) => sum + one.seconds, 0);
+  const seconds = totalSeconds({ cells });
   if (seconds === 0) return [];
   const share = (binding: Binding) =>
     Object.values(cells).reduce((sum, one) => sum + (one.binds === binding ? one.seconds : 0), 0) / seconds;

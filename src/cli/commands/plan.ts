@@ -8,7 +8,6 @@ import type { Study } from "../../study/config/schema.js";
 import type { PlannedFidelity } from "../../study/plan/fidelity-ahead.js";
 import type { StudyPlan } from "../../study/plan/plan.js";
 import type { CohortPreview } from "../../study/plan/preview.js";
-import type { StudyTime } from "../../study/plan/time-model.js";
 import type { CellState } from "../../study/run/cell-states.js";
 import type { Augmentation } from "../../tasks/augmentation.js";
 import { variantName } from "../../tasks/index.js";
@@ -18,7 +17,7 @@ import { examples } from "../examples.js";
 import { folderLines, stateForPrograms, stateInWords, summaryOfFolder } from "../folder-states.js";
 import { bytes, count, duration, number, printable, table } from "../format.js";
 import { plannedCells } from "../planned-cells.js";
-import { bindingInWords, diskLine, timeLines } from "../time-lines.js";
+import { bindingInWords, diskLine, timeLines, totalSeconds } from "../time-lines.js";
 
 interface Options {
   probe?: boolean;
@@ -253,9 +252,6 @@ function openLines(open: readonly OpenClaim[]): string[] {
 
 /** Nothing is left of what is kept. */
 const estimated = (seconds: number): string => (seconds === 0 ? "–" : duration(seconds));
-
-const totalSeconds = ({ cells }: Pick<StudyTime, "cells">): number =>
-  Object.values(cells).reduce((sum, { seconds }) => sum + seconds, 0);
 
 function probeLines(probe: Probe): string[] {
   const { device, threads, faults } = probe;

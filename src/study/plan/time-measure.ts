@@ -1,3 +1,4 @@
+import { productOf } from "../../common/numbers.js";
 import { specialisedArchitectureOf } from "../../models/architectures/index.js";
 import type { Work } from "../../models/architectures/work.js";
 import { arrange, depthwiseConv3d, groupNorm, linearLayer } from "../../native/kernels.js";
@@ -53,12 +54,10 @@ async function shortest(work: () => Promise<void>, tries = attempts): Promise<nu
   return best;
 }
 
-const count = (shape: readonly number[]): number => shape.reduce((product, extent) => product * extent, 1);
-
 /** Values that differ from one to the next, between 0 and 1. */
 const filled = (shape: readonly number[]): Tensor =>
   Tensor.from(
-    Float32Array.from({ length: count(shape) }, (_, index) => (index % 97) / 97),
+    Float32Array.from({ length: productOf(shape) }, (_, index) => (index % 97) / 97),
     [...shape],
   );
 
@@ -81,7 +80,7 @@ async function normSpeed(shape: readonly [number, number, number, number]) {
   using gradOutput = await arrange(planes, "channels-last");
   const of = (gradient: Tensor | null) => groupNorm(input, { groups: channels, gradOutput: gradient });
   const forward = await timed(() => of(null));
-  const bytes = 3 * 4 * count(shape);
+  const bytes = 3 * 4 * productOf(shape);
   return { at: bytes, speed: speedOf(bytes, forward, await timed(() => of(gradOutput))) };
 }
 
