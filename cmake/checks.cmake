@@ -3,6 +3,7 @@
 file(GLOB CHECK_SOURCES CONFIGURE_DEPENDS native/checks/*_checks.cc)
 add_library(checks OBJECT ${CHECK_SOURCES} native/checks/checks.cc)
 compile_as_networks(checks)
+set_target_properties(checks PROPERTIES UNITY_BUILD ${GROUP_SOURCES})
 
 file(GLOB EMULATED_SOURCES CONFIGURE_DEPENDS native/kernels/*_cuda.cu native/kernels/*_cuda.cc)
 list(FILTER EMULATED_SOURCES EXCLUDE REGEX "/cuda_devices_cuda.cc$")

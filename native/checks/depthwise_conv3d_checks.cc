@@ -4,13 +4,13 @@
 namespace transfer_limits::checks {
 namespace {
 
-struct Functions {
+struct ConvolutionFunctions {
   at::Tensor (*forward)(const at::Tensor&, const at::Tensor&, const at::Tensor&);
   at::Tensor (*input_gradient)(const at::Tensor&, const at::Tensor&);
   std::pair<at::Tensor, at::Tensor> (*weight_gradient)(const at::Tensor&, const at::Tensor&, int64_t);
 };
 
-Functions functions_of(Target target) {
+ConvolutionFunctions convolution_functions(Target target) {
   if (target == Target::kEmulatedCuda) {
     return {&cuda::depthwise_conv3d, &cuda::depthwise_conv3d_input_gradient,
             &cuda::depthwise_conv3d_weight_gradient};
@@ -18,14 +18,14 @@ Functions functions_of(Target target) {
   return {&depthwise_conv3d, &depthwise_conv3d_input_gradient, &depthwise_conv3d_weight_gradient};
 }
 
-std::string named(const char* what, at::ScalarType type) {
+std::string named_convolution(const char* what, at::ScalarType type) {
   return std::string("depthwise 7x7x7, ") + what + ", " + at::toString(type);
 }
 
 }  // namespace
 
 void check_depthwise_conv3d(Report& report) {
-  const Functions own = functions_of(report.target());
+  const ConvolutionFunctions own = convolution_functions(report.target());
   // [N, C, D, H, W]: odd sizes, fewer voxels than taps, more boxes than one, channels that fill no vector
   const std::vector<std::vector<int64_t>> sizes = {{1, 1, 1, 1, 1},  {2, 3, 2, 5, 4},    {1, 8, 3, 7, 11},
                                                    {2, 40, 5, 6, 9}, {1, 17, 9, 19, 23}, {1, 33, 2, 12, 27}};
@@ -43,14 +43,16 @@ void check_depthwise_conv3d(Report& report) {
       const auto gradients = layouts(gradient.to(report.device()));
       size_t layout = 0;
       for (const at::Tensor& volume : layouts(x.to(report.device()))) {
-        report.compare(named("forward", type), own.forward(volume, w, b), out.detach(), tolerance);
-        report.compare(named("forward without bias", type), own.forward(volume, w, {}),
+        report.compare(named_convolution("forward", type), own.forward(volume, w, b), out.detach(),
+                       tolerance);
+        report.compare(named_convolution("forward without bias", type), own.forward(volume, w, {}),
                        (out - rb.view({1, -1, 1, 1, 1})).detach(), tolerance);
         const at::Tensor& g = gradients[layout++];
-        report.compare(named("input gradient", type), own.input_gradient(g, w), wanted[0], tolerance);
+        report.compare(named_convolution("input gradient", type), own.input_gradient(g, w), wanted[0],
+                       tolerance);
         const auto [to_weight, to_bias] = own.weight_gradient(g, volume, 7);
-        report.compare(named("weight gradient", type), to_weight, wanted[1], tolerance);
-        report.compare(named("bias gradient", type), to_bias, wanted[2], tolerance);
+        report.compare(named_convolution("weight gradient", type), to_weight, wanted[1], tolerance);
+        report.compare(named_convolution("bias gradient", type), to_bias, wanted[2], tolerance);
       }
     }
   }

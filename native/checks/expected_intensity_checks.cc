@@ -4,7 +4,7 @@
 namespace transfer_limits::checks {
 namespace {
 
-struct Case {
+struct ImageCase {
   std::vector<int64_t> logits;  // [N, bins, d, h, w]
   std::vector<int64_t> size;
 };
@@ -29,12 +29,12 @@ std::pair<at::Tensor, at::Tensor> through_autograd(const at::Tensor& logits, con
 void check_expected_intensity(Report& report) {
   // Equal sizes, one voxel, twice to five times as large along some axes, sizes that divide nothing, smaller ones;
   // bins that fill no load, no lanes, and all of a warp
-  const Case cases[] = {
+  const ImageCase cases[] = {
       {{1, 64, 3, 4, 5}, {12, 16, 20}}, {{2, 64, 2, 3, 2}, {2, 3, 2}},  {{1, 1, 1, 1, 1}, {3, 1, 2}},
       {{1, 7, 2, 3, 4}, {7, 3, 9}},     {{2, 30, 1, 2, 3}, {5, 2, 6}},  {{1, 33, 3, 1, 2}, {3, 4, 11}},
       {{1, 100, 2, 2, 3}, {5, 4, 6}},   {{1, 128, 2, 5, 3}, {3, 6, 4}}, {{1, 32, 7, 6, 5}, {3, 4, 2}},
       {{3, 12, 4, 3, 2}, {4, 6, 5}},    {{1, 200, 2, 3, 2}, {4, 3, 7}}};
-  for (const Case& c : cases) {
+  for (const ImageCase& c : cases) {
     // More bins than the CUDA kernel takes are LibTorch's.
     if (report.target() == Target::kEmulatedCuda && c.logits[1] > kMostBinsOnCuda) continue;
     const IntensityBins bins{c.logits[1], -0.5, 1.5};

@@ -7,7 +7,7 @@
 namespace transfer_limits::checks {
 namespace {
 
-struct Functions {
+struct GeluGrnFunctions {
   std::pair<at::Tensor, at::Tensor> (*forward)(const at::Tensor&, const at::Tensor&, const at::Tensor&, bool);
   at::Tensor (*backward)(at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
                          const at::Tensor&, const at::Tensor&);
@@ -15,14 +15,14 @@ struct Functions {
                                 const at::Tensor&);
 };
 
-Functions functions_of(Target target) {
+GeluGrnFunctions gelu_grn_functions(Target target) {
   if (target == Target::kEmulatedCuda) {
     return {&cuda::gelu_with_norms, &cuda::gelu_grn_backward, &cuda::weight_gradient_on_grn};
   }
   return {&gelu_with_norms, &gelu_grn_backward, &weight_gradient_on_grn};
 }
 
-std::string named(const char* what, at::ScalarType type) {
+std::string named_norm(const char* what, at::ScalarType type) {
   return std::string(what) + ", " + at::toString(type);
 }
 
@@ -39,7 +39,7 @@ at::Tensor misaligned(const at::Tensor& tensor) {
 }
 
 void check_rows(Report& report, const std::vector<int64_t>& size, at::ScalarType type) {
-  const Functions own = functions_of(report.target());
+  const GeluGrnFunctions own = gelu_grn_functions(report.target());
   const double tolerance = type == at::kFloat ? 5e-6 : 4e-3;  // GELU's tail; half a unit of a bfloat16
   const at::Device device = report.device();
   const at::Tensor hidden = values(size, 1, at::kFloat).mul_(4).to(type), gradient = values(size, 2, type);
@@ -61,15 +61,17 @@ void check_rows(Report& report, const std::vector<int64_t>& size, at::ScalarType
       };
       const at::Tensor rows = placed(hidden), b = bias.to(device), s = slope.to(device);
       const auto [answer, norms] = own.forward(rows, b, own_keep, /*in_place=*/false);
-      report.compare(named("GELU before GRN", type), answer, activated, tolerance);
-      report.compare(named("norms of GRN", type), norms, at::linalg_vector_norm(activated, 2, {1}), 5e-6);
+      report.compare(named_norm("GELU before GRN", type), answer, activated, tolerance);
+      report.compare(named_norm("norms of GRN", type), norms, at::linalg_vector_norm(activated, 2, {1}),
+                     5e-6);
       at::Tensor to_hidden = placed(gradient);
       const at::Tensor sums = own.backward(to_hidden, answer, rows, b, own_keep, s);
-      report.compare(named("gradient through GRN's norms and GELU", type), to_hidden, wanted, tolerance);
-      report.compare(named("gradient of GELU's bias", type), sums, wanted.sum(at::IntArrayRef({0, 1})), 5e-6);
+      report.compare(named_norm("gradient through GRN's norms and GELU", type), to_hidden, wanted, tolerance);
+      report.compare(named_norm("gradient of GELU's bias", type), sums, wanted.sum(at::IntArrayRef({0, 1})),
+                     5e-6);
       const auto [over, same_norms] = own.forward(rows, b, own_keep, /*in_place=*/true);
-      report.compare(named("GELU before GRN, in place", type), rows, activated, tolerance);
-      report.compare(named("norms of GRN, in place", type), same_norms, norms, 0.0);
+      report.compare(named_norm("GELU before GRN, in place", type), rows, activated, tolerance);
+      report.compare(named_norm("norms of GRN, in place", type), same_norms, norms, 0.0);
     }
   }
 }
@@ -82,7 +84,7 @@ void check_weight_gradient(Report& report, int64_t outputs, int64_t features) {
   const at::Tensor to_bias = values({outputs}, 5, at::kFloat);
   at::Tensor result = plain.to(device).clone();
   const at::Tensor to_scale =
-      functions_of(report.target())
+      gelu_grn_functions(report.target())
           .weight_gradient(result, weight.to(device), scale.to(device), to_bias.to(device), beta.to(device));
   const at::Tensor exact = plain.to(at::kDouble);
   report.compare("weight gradient on GRN", result,
@@ -122,14 +124,14 @@ void check_perceptron(Report& report, const std::vector<int64_t>& size, at::Scal
   const GrnPerceptronParameters parameters{own[1], own[2], own[3], own[4], own[5], own[6]};
   {
     const at::NoGradGuard no_grad;
-    report.compare(named("GRN perceptron", type), grn_perceptron(own[0], parameters, own_keep), y.detach(),
-                   tolerance);
+    report.compare(named_norm("GRN perceptron", type), grn_perceptron(own[0], parameters, own_keep),
+                   y.detach(), tolerance);
   }
   const at::Tensor answer = grn_perceptron(own[0], parameters, own_keep);
-  report.compare(named("GRN perceptron, differentiated", type), answer.detach(), y.detach(), tolerance);
+  report.compare(named_norm("GRN perceptron, differentiated", type), answer.detach(), y.detach(), tolerance);
   const auto gradients = torch::autograd::grad({answer}, own, {gradient.to(report.device())});
   for (size_t i = 0; i < wanted.size(); ++i) {
-    report.compare(named("GRN perceptron, gradients", type), gradients[i], wanted[i], tolerance);
+    report.compare(named_norm("GRN perceptron, gradients", type), gradients[i], wanted[i], tolerance);
   }
 }
 

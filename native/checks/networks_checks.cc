@@ -67,7 +67,7 @@ std::vector<at::Tensor> with_prototypes(Network& network, const at::Tensor& inpu
   return {network.forward(input), network.project(features.tokens->patches.flatten(0, 1))};
 }
 
-struct Case {
+struct NetworkCase {
   std::string name;
   NetworkSpecification specification;
   std::vector<int64_t> input;
@@ -115,7 +115,7 @@ void disturb(Network& network) {
   }
 }
 
-Evaluated evaluated(const Case& one, const Way& way) {
+Evaluated evaluated(const NetworkCase& one, const Way& way) {
   const torch::AutoGradMode on(true);
   const Tf32 tf32(way.precision);
   torch::manual_seed(7);
@@ -228,7 +228,7 @@ class Deterministically {
 // Of a small network on a CPU with AVX-512, against float64: float32 is off by at most 4e-6 in answers and 1e-3 in
 // gradients (a maximum that another voxel gets; 3e-5 elsewhere); bfloat16 by 2e-2 and 5e-2, and by 4e-2 and 0.35 in
 // networks with kinks, where rounding decides which units answer.
-Tolerance tolerance_of(const Case& one, Precision precision) {
+Tolerance tolerance_of(const NetworkCase& one, Precision precision) {
   switch (precision) {
     case Precision::kFloat32:
       return {1e-4, 1e-2, 1e-3};
@@ -242,7 +242,7 @@ Tolerance tolerance_of(const Case& one, Precision precision) {
 
 // On a GPU as studies train, deterministically: the gradients of parameters, twice to the bit. Then in LibTorch's own order
 // of sums, with the gradient of the input, for which it has no deterministic algorithm where volumes are padded.
-void compare_ways(Report& report, const Case& one, at::ScalarType reference) {
+void compare_ways(Report& report, const NetworkCase& one, at::ScalarType reference) {
   const bool cuda = report.target() == Target::kCuda;
   const Evaluated wanted = evaluated(one, {"reference", at::kCPU, Precision::kFloat32, reference});
   std::vector<Way> ways = {{"float32", report.device(), Precision::kFloat32},
@@ -267,9 +267,9 @@ void compare_ways(Report& report, const Case& one, at::ScalarType reference) {
   }
 }
 
-void check_all(Report& report, const std::vector<Case>& cases, at::ScalarType reference) {
+void check_all(Report& report, const std::vector<NetworkCase>& cases, at::ScalarType reference) {
   settle_numerics();
-  for (const Case& one : cases) {
+  for (const NetworkCase& one : cases) {
     try {
       compare_ways(report, one, reference);
     } catch (const std::exception& error) {  // the others are compared all the same
@@ -323,8 +323,8 @@ NetworkSpecification vit_of_volumes(const VitSpecification& model) {
   return model_maker<Vit>(model, &VitSpecification::outputs);
 }
 
-void add_heads_of_volumes(std::vector<Case>& cases, const std::string& name, const PyramidMaker& encoder,
-                          bool kinks, const std::vector<int64_t>& size) {
+void add_heads_of_volumes(std::vector<NetworkCase>& cases, const std::string& name,
+                          const PyramidMaker& encoder, bool kinks, const std::vector<int64_t>& size) {
   const auto add = [&](const std::string& head, const HeadSpecification& specification, bool own_kinks,
                        const Question& question = answered,
                        const std::optional<IntensityBins>& bins = std::nullopt) {
@@ -341,10 +341,10 @@ void add_heads_of_volumes(std::vector<Case>& cases, const std::string& name, con
   add(" and masked autoencoder", MaskedAutoencoderSpecification{16, 32, 1}, false, with_masked_patches);
 }
 
-std::vector<Case> small_cases() {
+std::vector<NetworkCase> small_cases() {
   // Of volumes, no axis is a multiple of what networks divide it by; batch norm has some to look at.
   const std::vector<int64_t> volumes{4, 3, 14, 40, 36};
-  std::vector<Case> cases;
+  std::vector<NetworkCase> cases;
   add_heads_of_volumes(cases, "ConvNeXt", small_convnext(), /*kinks=*/false, volumes);
   add_heads_of_volumes(cases, "ResNet", small_resnet(), /*kinks=*/true, volumes);
   const auto add = [&](const std::string& head, const HeadSpecification& specification, bool kinks,
@@ -385,7 +385,7 @@ std::vector<Case> small_cases() {
 
 // The published sizes on the paper's volumes. The TransUNet and the diffusion U-Net are left out: a step of theirs takes
 // a CPU 40 GB and minutes.
-std::vector<Case> paper_cases() {
+std::vector<NetworkCase> paper_cases() {
   const auto volumes = [](int64_t batch, int64_t channels) {
     return std::vector<int64_t>{batch, channels, 96, 200, 200};
   };

@@ -10,7 +10,7 @@ namespace {
 // Plain steps first, then recorded ones, of two shapes in turn.
 constexpr uint64_t kSteps = 14;
 
-struct Case {
+struct RecordedCase {
   std::string name;
   NetworkSpecification specification;
   Loss loss;
@@ -24,13 +24,13 @@ struct Trained {
   at::Tensor weights;   // [all parameters and buffers]
 };
 
-at::Tensor target_of(const Case& one, const std::vector<int64_t>& size, uint64_t seed) {
+at::Tensor target_of(const RecordedCase& one, const std::vector<int64_t>& size, uint64_t seed) {
   const at::Tensor target = values(size, seed, at::kFloat);
   if (one.loss.kind == Loss::Kind::kCrossEntropy) return (target * 2 + 2).floor().to(at::kLong);
   return target.gt(0).to(at::kFloat);
 }
 
-Trained trained(const Case& one, const at::Device& device, bool recorded) {
+Trained trained(const RecordedCase& one, const at::Device& device, bool recorded) {
   const torch::AutoGradMode on(true);
   torch::manual_seed(7);
   const std::shared_ptr<Network> network = build_network(one.specification);
@@ -92,7 +92,7 @@ void check_step_recorder(Report& report) {
   const ClassifierSpecification classifier{4, 16};
   const PyramidMaker on_volumes = [convnext] { return std::make_shared<ConvNeXtV2>(convnext); };
   const SliceMaker on_slices = [vit] { return std::make_shared<DinoVit>(vit); };
-  const Case cases[] = {
+  const RecordedCase cases[] = {
       {"ConvNeXt and UperNet, dropping paths",
        EncoderSpecification{on_volumes, upernet},
        loss_of(Loss::Kind::kTversky),
@@ -115,7 +115,7 @@ void check_step_recorder(Report& report) {
        {2, 3, 4, 56, 56},
        {2, 1, 4, 56, 56}},
   };
-  for (const Case& one : cases) {
+  for (const RecordedCase& one : cases) {
     const Trained plain = trained(one, report.device(), false), again = trained(one, report.device(), false),
                   recorded = trained(one, report.device(), true);
     // Some of LibTorch's gradients add up in any order on CUDA: how much that alone makes out.
