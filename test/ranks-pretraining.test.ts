@@ -1,8 +1,8 @@
 import { expect, it } from "vitest";
 import type { DinoVitSpec } from "../dist/native/network-spec.js";
 import { setThreads } from "../dist/native/runtime.js";
-import { differences, trainedOn } from "./rank-process.js";
-import { type Setting, startRanks, type Trained } from "./ranks-fixture.js";
+import { differences, trainedOn } from "../scripts/ranks-check/rank-process.mjs";
+import { type Setting, startRanks, type Trained } from "../scripts/ranks-check/start-ranks.mjs";
 
 setThreads(1);
 
@@ -14,10 +14,10 @@ const head = { kind: "contrastive", outputs: 1, hidden: 16, bottleneck: 8, proto
 const contrast = { temperature: 0.5, lesionShare: 0.5, patches: 16 };
 const common = {
   spec: { encoder, head },
+  dtype: "float64",
   trained: "full",
   // Its parts differ in size, and one rank is without a case at times.
   batches: Array.from({ length: 20 }, (_, index) => [3, 4, 1, 2, 5][index % 5] as number),
-  learningRate: 1e-5,
 } as const;
 
 const settings: Setting[] = [

@@ -2,8 +2,8 @@ import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { expect, it } from "vitest";
 import { setThreads } from "../dist/native/runtime.js";
-import { differences, trainedOn } from "./rank-process.js";
-import { type Setting, startRanks } from "./ranks-fixture.js";
+import { differences, trainedOn } from "../scripts/ranks-check/rank-process.mjs";
+import { type Setting, startRanks } from "../scripts/ranks-check/start-ranks.mjs";
 
 setThreads(1);
 
@@ -17,6 +17,7 @@ const convNeXt = {
 const size = [16, 16, 16];
 const segmentation: Setting = {
   name: "",
+  dtype: "float64",
   spec: {
     encoder: { ...convNeXt, depths: [...convNeXt.depths], dims: [...convNeXt.dims] },
     head: { kind: "upernet", outputs: 1, hidden: 8, auxiliary: 8 },
@@ -70,7 +71,7 @@ it("processes find each other by a server that rank 0 is, too", async () => {
   server.close();
   await once(server, "close");
   const setting = { ...segmentation, batches: [2] };
-  const told = await Promise.all((await startRanks(3, [setting], port)).map((rank) => rank.told()));
+  const told = await Promise.all((await startRanks(3, [setting], { port })).map((rank) => rank.told()));
   expect(told.flat().map(({ error }) => error)).toEqual([undefined, undefined, undefined]);
   expect(new Set(told.flat().map(({ checksum }) => checksum)).size).toBe(1);
 }, 300_000);

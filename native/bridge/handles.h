@@ -88,14 +88,16 @@ class SharedHandle : public Napi::ObjectWrap<SharedHandle<T>> {
   std::shared_ptr<T> shared_;
 };
 
-// A network and the device that its work runs on.
+// A network, the device that its work runs on, and what it computes in: float32 or float64.
 struct PlacedNetwork {
   std::shared_ptr<Network> network;
   torch::Device device;
+  at::ScalarType type;
 };
 struct PlacedTrainer {
   std::shared_ptr<Trainer> trainer;
   torch::Device device;
+  at::ScalarType type;
 };
 using CancelFlag = std::atomic<bool>;
 

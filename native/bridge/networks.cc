@@ -47,11 +47,14 @@ std::vector<NamedTensor> collect(const torch::nn::Module& module) {
   return result;
 }
 
-at::Tensor placed_float(const at::Tensor& tensor, const torch::Device& device, const char* name) {
-  require(tensor.device() == device, "Expected ", name, " on ", device.str(),
+// What is for a network, where it is and as it computes.
+at::Tensor for_network(const PlacedNetwork& placed, const Napi::Value& value, const char* name,
+                       const char* described) {
+  at::Tensor tensor = TensorHandle::get(value, name);
+  require(tensor.device() == placed.device, "Expected ", described, " on ", placed.device.str(),
           ", where the network is, but received one on ", tensor.device().str());
-  require(tensor.scalar_type() == at::kFloat, "Expected float32 for ", name, " but received ",
-          dtype_name(tensor.scalar_type()));
+  require(tensor.scalar_type() == placed.type, "Expected ", dtype_name(placed.type), " for ", described,
+          " but received ", dtype_name(tensor.scalar_type()));
   return tensor;
 }
 
@@ -63,19 +66,27 @@ struct Input {
 };
 
 // The second argument is the input, the one after it its position.
-Input read_input(const Napi::CallbackInfo& info, const torch::Device& device) {
+Input read_input(const Napi::CallbackInfo& info, const PlacedNetwork& placed) {
   Input input;
-  input.tensor = placed_float(TensorHandle::get(info[1], "input"), device, "the input");
+  input.tensor = for_network(placed, info[1], "input", "the input");
   require(input.tensor.dim() == 4 || input.tensor.dim() == 5,
           "Expected an input [N, C, D, H, W], or slices [N, C, H, W], but received ", input.tensor.sizes());
   input.slices = input.tensor.dim() == 4;
   const Napi::Value position = info[2];
   if (!position.IsNull() && !position.IsUndefined()) {
-    input.position = placed_float(TensorHandle::get(position, "position"), device, "the position");
+    input.position = for_network(placed, position, "position", "the position");
     require(input.slices, "Expected slices [N, C, H, W] where a position is given but received ",
             input.tensor.sizes());
   }
   return input;
+}
+
+// Counts stay what they are.
+void set_type(torch::nn::Module& module, at::ScalarType type) {
+  for (const std::vector<at::Tensor>& tensors : {module.parameters(), module.buffers()}) {
+    for (at::Tensor tensor : tensors)
+      if (tensor.is_floating_point()) tensor.set_data(tensor.detach().to(type));
+  }
 }
 
 // A promise of what `compute(network)` answers, in evaluation and without gradients.
@@ -127,15 +138,19 @@ Napi::Value network_create(const Napi::CallbackInfo& info) {
   const std::optional<IntensityBins> bins = read_bins(info[0]);
   const torch::Device device = device_named(text(info[1], "device"));
   const auto seed = uint64_t(integer(info[2], "seed"));
+  const at::ScalarType type = dtype(info[3], "dtype");
+  require(type == at::kFloat || type == at::kDouble, "Expected float32 or float64 for dtype but received ",
+          dtype_name(type));
   return promise(
       info.Env(), device,
-      [specification, bins, device, seed] {
-        // Weights are drawn on the host, so that a seed means the same network on every device.
+      [specification, bins, device, seed, type] {
+        // Weights are drawn on the host and in float32, so that a seed means the same network everywhere.
         torch::manual_seed(seed);
         auto network = build_network(specification, bins);
         network->to(device);
+        if (type != at::kFloat) set_type(*network, type);
         network->eval();
-        return std::make_shared<PlacedNetwork>(PlacedNetwork{network, device});
+        return std::make_shared<PlacedNetwork>(PlacedNetwork{network, device, type});
       },
       [](Napi::Env env, std::shared_ptr<PlacedNetwork> network) {
         return Napi::Value(
@@ -223,7 +238,7 @@ Napi::Value network_assign(const Napi::CallbackInfo& info) {
 // The fifth argument says whether what the encoder says at each of its depths is wanted too, of volumes alone.
 Napi::Value network_embed(const Napi::CallbackInfo& info) {
   const auto placed = network_of(info[0]);
-  const Input input = read_input(info, placed->device);
+  const Input input = read_input(info, *placed);
   const bool along = info[4].ToBoolean();
   return evaluated(
       info.Env(), placed, read_precision(info[3]),
@@ -247,7 +262,7 @@ Napi::Value network_embed(const Napi::CallbackInfo& info) {
 
 Napi::Value network_forward(const Napi::CallbackInfo& info) {
   const auto placed = network_of(info[0]);
-  const Input input = read_input(info, placed->device);
+  const Input input = read_input(info, *placed);
   return evaluated(
       info.Env(), placed, read_precision(info[3]),
       [input](Network& network) {
@@ -260,9 +275,9 @@ Napi::Value network_forward(const Napi::CallbackInfo& info) {
 
 Napi::Value network_decode(const Napi::CallbackInfo& info) {
   const auto placed = network_of(info[0]);
-  const std::optional<Features> features = read_features(info[1]);
+  const std::optional<Features> features = read_features(info[1], placed->type);
   require(features.has_value(), "Expected { pooled, stages } for the features but received none");
-  const at::Tensor input = placed_float(TensorHandle::get(info[2], "input"), placed->device, "the input");
+  const at::Tensor input = for_network(*placed, info[2], "input", "the input");
   require(input.dim() == 5, "Expected a volume [N, C, D, H, W] to decode but received ", input.sizes());
   return evaluated(
       info.Env(), placed, read_precision(info[3]),
@@ -278,8 +293,7 @@ Napi::Value network_embedded(const Napi::CallbackInfo& info) {
 
 Napi::Value network_project(const Napi::CallbackInfo& info) {
   const auto placed = network_of(info[0]);
-  const at::Tensor features =
-      placed_float(TensorHandle::get(info[1], "features"), placed->device, "the features");
+  const at::Tensor features = for_network(*placed, info[1], "features", "the features");
   return evaluated(
       info.Env(), placed, Precision::kFloat32,
       [features](Network& network) { return network.project(features).contiguous(); }, &TensorHandle::create);

@@ -60,16 +60,16 @@ Precision read_precision(const Napi::Value& value) {
       {{"float32", Precision::kFloat32}, {"tf32", Precision::kTf32}, {"bfloat16", Precision::kBFloat16}});
 }
 
-std::optional<Features> read_features(const Napi::Value& value) {
+std::optional<Features> read_features(const Napi::Value& value, at::ScalarType type) {
   if (value.IsNull() || value.IsUndefined()) return std::nullopt;
   const Napi::Object object = transfer_limits::object(value, "features");
   Features features;
   features.pooled = TensorHandle::get(object.Get("pooled"), "features.pooled");
   features.stages = tensors(object.Get("stages"), "features.stages");
-  require_type(features.pooled, "features.pooled", {at::kFloat});
+  require_type(features.pooled, "features.pooled", {type});
   require(features.pooled.dim() == 2, "Expected features.pooled [N, features] but received ",
           features.pooled.sizes());
-  for (const at::Tensor& stage : features.stages) require_type(stage, "features.stages", {at::kFloat});
+  for (const at::Tensor& stage : features.stages) require_type(stage, "features.stages", {type});
   return features;
 }
 

@@ -17,7 +17,7 @@ std::optional<IntensityBins> read_bins(const Napi::Value& value);
 Precision read_precision(const Napi::Value& value);
 Loss read_loss(const Napi::Value& value);
 // { pooled, stages } of src/native/network.ts; nothing for null.
-std::optional<Features> read_features(const Napi::Value& value);
+std::optional<Features> read_features(const Napi::Value& value, at::ScalarType type);
 TrainerOptions read_trainer_options(const Napi::Value& value);
 
 }  // namespace transfer_limits

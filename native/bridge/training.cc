@@ -14,15 +14,15 @@ std::shared_ptr<PlacedTrainer> trainer_of(const Napi::Value& value) {
   return TrainerHandle::get(Environment::of(value.Env())->trainer_class, value, "trainer");
 }
 
-// Float32 images [.., C, H, W] on the trainer's device; undefined where they may be absent and are.
-at::Tensor read_views(const Napi::Object& object, const char* key, const torch::Device& device,
+// Images [.., C, H, W] on the trainer's device and of its type; undefined where they may be absent and are.
+at::Tensor read_views(const Napi::Object& object, const char* key, const PlacedTrainer& placed,
                       int64_t axes) {
   const Napi::Value value = object.Get(key);
   if (value.IsNull() || value.IsUndefined()) return {};
   at::Tensor tensor = TensorHandle::get(value, key);
-  require(tensor.dim() == axes && tensor.scalar_type() == at::kFloat && tensor.device() == device,
-          "Expected a float32 tensor of ", axes, " axes on ", device.str(), " for views.", key,
-          " but received ", dtype_name(tensor.scalar_type()), " ", tensor.sizes(), " on ",
+  require(tensor.dim() == axes && tensor.scalar_type() == placed.type && tensor.device() == placed.device,
+          "Expected a ", dtype_name(placed.type), " tensor of ", axes, " axes on ", placed.device.str(),
+          " for views.", key, " but received ", dtype_name(tensor.scalar_type()), " ", tensor.sizes(), " on ",
           tensor.device().str());
   return tensor;
 }
@@ -67,13 +67,15 @@ Napi::Value trainer_create(const Napi::CallbackInfo& info) {
     const auto teacher = NetworkHandle::get(Environment::of(info.Env())->network_class, info[2], "teacher");
     require(teacher->device == placed->device, "Expected a teacher on ", placed->device.str(),
             ", where the network is, but received one on ", teacher->device.str());
+    require(teacher->type == placed->type, "Expected a teacher in ", dtype_name(placed->type),
+            ", as the network is, but received one in ", dtype_name(teacher->type));
     options.teacher = teacher->network;
   }
   return promise(
       info.Env(), placed->device,
       [placed, options] {
         return std::make_shared<PlacedTrainer>(
-            PlacedTrainer{std::make_shared<Trainer>(placed->network, options), placed->device});
+            PlacedTrainer{std::make_shared<Trainer>(placed->network, options), placed->device, placed->type});
       },
       [](Napi::Env env, std::shared_ptr<PlacedTrainer> trainer) {
         return Napi::Value(
@@ -85,12 +87,12 @@ Napi::Value trainer_step(const Napi::CallbackInfo& info) {
   const auto placed = trainer_of(info[0]);
   const at::Tensor input = TensorHandle::get(info[1], "input");
   const at::Tensor target = TensorHandle::get(info[2], "target");
-  const std::optional<Features> features = read_features(info[3]);
+  const std::optional<Features> features = read_features(info[3], placed->type);
   const double learning_rate = number(info[4], "learningRate");
   const auto seed = uint64_t(integer(info[5], "seed"));
   const std::optional<OwnPart> own = read_own_part(info[6]);
-  require(input.dim() == 5 && input.scalar_type() == at::kFloat,
-          "Expected a float32 input [N, C, D, H, W] but received ", input.sizes());
+  require(input.dim() == 5 && input.scalar_type() == placed->type, "Expected a ", dtype_name(placed->type),
+          " input [N, C, D, H, W] but received ", dtype_name(input.scalar_type()), " ", input.sizes());
   require(learning_rate >= 0.0, "Expected a number >= 0 for learningRate but received ", learning_rate);
   return promise(
       info.Env(), placed->device,
@@ -106,8 +108,8 @@ Napi::Value trainer_settle(const Napi::CallbackInfo& info) {
   const at::Tensor input = TensorHandle::get(info[1], "input");
   const at::Tensor target = TensorHandle::get(info[2], "target");
   const auto seed = uint64_t(integer(info[3], "seed"));
-  require(input.dim() == 5 && input.scalar_type() == at::kFloat,
-          "Expected a float32 input [N, C, D, H, W] but received ", input.sizes());
+  require(input.dim() == 5 && input.scalar_type() == placed->type, "Expected a ", dtype_name(placed->type),
+          " input [N, C, D, H, W] but received ", dtype_name(input.scalar_type()), " ", input.sizes());
   return promise(
       info.Env(), placed->device,
       [placed, input, target, seed] {
@@ -121,11 +123,11 @@ Napi::Value trainer_distil(const Napi::CallbackInfo& info) {
   const auto placed = trainer_of(info[0]);
   const Napi::Object object = transfer_limits::object(info[1], "views");
   SliceViews views;
-  views.global = read_views(object, "global", placed->device, 4);
-  views.global_position = read_views(object, "globalPosition", placed->device, 2);
-  views.local = read_views(object, "local", placed->device, 4);
-  views.local_position = read_views(object, "localPosition", placed->device, 2);
-  views.lesion = read_views(object, "lesion", placed->device, 4);
+  views.global = read_views(object, "global", *placed, 4);
+  views.global_position = read_views(object, "globalPosition", *placed, 2);
+  views.local = read_views(object, "local", *placed, 4);
+  views.local_position = read_views(object, "localPosition", *placed, 2);
+  views.lesion = read_views(object, "lesion", *placed, 4);
   views.slices = integer(object.Get("slices"), "views.slices");
   require(views.global.defined() && views.lesion.defined(),
           "Expected global views and their lesion masks for a step of self-distillation but received none");

@@ -35,13 +35,19 @@ at::Tensor over_channels(const at::Tensor& x) {
   return x.sum(axes, /*keepdim=*/false, at::kDouble);
 }
 
+// float32, but for networks that compute in float64.
+at::ScalarType type_for(const at::Tensor& x) {
+  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
 class SharedBatchNorm : public torch::autograd::Function<SharedBatchNorm> {
  public:
   // Answers the normalised input, and the mean, the biased variance and the count that it was normalised by.
   static tensor_list forward(AutogradContext* context, const at::Tensor& input, const at::Tensor& weight,
                              const at::Tensor& bias, double eps, bool counts,
                              const std::shared_ptr<const std::function<void(at::Tensor&)>>& sum) {
-    const at::Tensor x = input.to(at::kFloat);
+    const at::ScalarType type = type_for(input);
+    const at::Tensor x = input.to(type);
     const std::vector<int64_t> shape = shape_of_channels(x);
     const int64_t channels = x.size(1);
     const int64_t each = x.numel() / channels;
@@ -51,12 +57,12 @@ class SharedBatchNorm : public torch::autograd::Function<SharedBatchNorm> {
     (*sum)(first);
     const at::Tensor count = first.select(0, channels);
     const at::Tensor mean = first.slice(0, 0, channels) / count;
-    const at::Tensor centred = x - mean.to(at::kFloat).view(shape);
+    const at::Tensor centred = x - mean.to(type).view(shape);
     // Around the mean as it was taken away, rounded.
     at::Tensor squares = over_channels(centred.square()) * (counts ? 1.0 : 0.0);
     (*sum)(squares);
     const at::Tensor variance = squares / count;
-    const at::Tensor scale = (variance + eps).rsqrt().to(at::kFloat);
+    const at::Tensor scale = (variance + eps).rsqrt().to(type);
     const at::Tensor normalised = centred * scale.view(shape);
 
     at::Tensor answer = normalised;
@@ -78,7 +84,8 @@ class SharedBatchNorm : public torch::autograd::Function<SharedBatchNorm> {
     const auto& ranks = static_cast<const RanksOfNorm&>(*capsule);
     const tensor_list saved = context->get_saved_variables();
     const at::Tensor &normalised = saved[0], &weight = saved[1], &scale = saved[2], &count = saved[3];
-    const at::Tensor gradient = gradients[0].to(at::kFloat);
+    const at::ScalarType type = type_for(normalised);
+    const at::Tensor gradient = gradients[0].to(type);
     const std::vector<int64_t> shape = shape_of_channels(normalised);
     const int64_t channels = normalised.size(1);
     const at::Tensor to_bias = over_channels(gradient), to_weight = over_channels(gradient * normalised);
@@ -86,15 +93,14 @@ class SharedBatchNorm : public torch::autograd::Function<SharedBatchNorm> {
     (*ranks.sum)(sums);
     at::Tensor to_input = gradient;
     if (ranks.counts) {
-      const at::Tensor means = (sums / count).to(at::kFloat);
+      const at::Tensor means = (sums / count).to(type);
       to_input = gradient - means.slice(0, 0, channels).view(shape) -
                  normalised * means.slice(0, channels).view(shape);
     }
     to_input = to_input * (weight.defined() ? weight * scale : scale).view(shape);
-    const auto type = at::ScalarType(context->saved_data["type"].toInt());
-    return {to_input.to(type),
-            weight.defined() ? to_weight.to(at::kFloat) : at::Tensor(),
-            weight.defined() ? to_bias.to(at::kFloat) : at::Tensor(),
+    return {to_input.to(at::ScalarType(context->saved_data["type"].toInt())),
+            weight.defined() ? to_weight.to(type) : at::Tensor(),
+            weight.defined() ? to_bias.to(type) : at::Tensor(),
             {},
             {},
             {}};
@@ -116,12 +122,26 @@ at::Tensor batch_norm_over_ranks(const at::Tensor& input, const std::optional<at
                              part->counts, part->sum_over_ranks);
   const torch::NoGradGuard no_grad;
   const at::Tensor &mean = answers[1], &variance = answers[2], &count = answers[3];
-  if (running_mean && running_mean->defined()) running_mean->lerp_(mean.to(at::kFloat), momentum);
+  if (running_mean && running_mean->defined())
+    running_mean->lerp_(mean.to(running_mean->scalar_type()), momentum);
   if (running_variance && running_variance->defined()) {
     // Unbiased there, as LibTorch keeps it.
-    running_variance->lerp_((variance * (count / (count - 1).clamp_min(1))).to(at::kFloat), momentum);
+    const at::Tensor unbiased = variance * (count / (count - 1).clamp_min(1));
+    running_variance->lerp_(unbiased.to(running_variance->scalar_type()), momentum);
   }
   return answers[0];
+}
+
+// Each sample's own statistics, which LibTorch takes by a batch norm of one sample with as many times the channels: that one
+// is not for all ranks.
+at::Tensor instance_norm_of_own(const at::Tensor& input, const std::optional<at::Tensor>& weight,
+                                const std::optional<at::Tensor>& bias,
+                                const std::optional<at::Tensor>& running_mean,
+                                const std::optional<at::Tensor>& running_variance, bool use_input_stats,
+                                double momentum, double eps, bool cudnn_enabled) {
+  const c10::impl::ExcludeDispatchKeyGuard as_before(kMode);
+  return at::instance_norm(input, weight, bias, running_mean, running_variance, use_input_stats, momentum,
+                           eps, cudnn_enabled);
 }
 
 // Held for the rest of the process, from the first training over several ranks on: whoever trains alone finds LibTorch's
@@ -130,12 +150,13 @@ struct Registration {
   Registration() {
     // LibTorch lets a process have one, and `batch_norm_over_ranks` knows of its own copy's parts of batches alone.
     if (c10::Dispatcher::singleton().hasBackendFallbackForDispatchKey(kMode))
-      throw Error("BAD_INPUT",
-                  "Expected one copy of transfer-limits to train over several ranks in a process, but "
-                  "another copy does "
-                  "so already: use that one, or a process for each.");
+      throw Error(
+          "BAD_INPUT",
+          "Expected one copy of transfer-limits to train over several ranks in a process, but another "
+          "copy does so already: use that one, or a process for each.");
     fallback.fallback(torch::CppFunction::makeFallthrough());
     operators.impl("batch_norm", batch_norm_over_ranks);
+    operators.impl("instance_norm", instance_norm_of_own);
   }
 
   torch::Library fallback{torch::Library::IMPL, "_", kMode, __FILE__, __LINE__};

@@ -144,8 +144,8 @@ at::Tensor loss_value(const Loss& loss, const at::Tensor& prediction_as_computed
       "The masked autoencoder's loss compares with the network's input: it can only be computed in training");
 }
 
-at::Tensor loss_weight(const Loss& loss, const at::Tensor& target) {
-  const auto counted = at::TensorOptions().dtype(at::kFloat).device(target.device());
+at::Tensor loss_weight(const Loss& loss, const at::Tensor& target, at::ScalarType type) {
+  const auto counted = at::TensorOptions().dtype(type).device(target.device());
   switch (loss.kind) {
     case Loss::Kind::kTversky:
     case Loss::Kind::kL1:
@@ -158,7 +158,7 @@ at::Tensor loss_weight(const Loss& loss, const at::Tensor& target) {
       return class_weights(loss, counted).index_select(0, target.flatten().clamp(0, highest)).sum();
     }
     case Loss::Kind::kMaskedAutoencoder:
-      return target.ne(0).sum().to(at::kFloat);
+      return target.ne(0).sum().to(type);
     case Loss::Kind::kPatchContrast:
     case Loss::Kind::kSelfDistillation:
       break;

@@ -62,8 +62,8 @@ at::Tensor loss_value(const Loss& loss, const at::Tensor& prediction, const at::
 
 // What the loss of a batch is divided by, a scalar: its samples, the sum of its targets' class weights, or its masked
 // patches. The losses of a batch's parts, each times its part's share of this, add up to the loss of the batch. Throws
-// BAD_INPUT for losses that compare the samples of a batch with each other, which have no such parts.
-at::Tensor loss_weight(const Loss& loss, const at::Tensor& target);
+// BAD_INPUT for losses that compare the samples of a batch with each other, which have no such parts. `type`: of the images.
+at::Tensor loss_weight(const Loss& loss, const at::Tensor& target, at::ScalarType type);
 
 // Whether it compares the samples of a batch with each other, and so has no such parts.
 inline bool compares_samples(const Loss& loss) {

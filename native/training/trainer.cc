@@ -121,7 +121,7 @@ void Trainer::prepare_recording() {
 void Trainer::check_micro_batches() const {
   require(*options_.micro_batch >= 1, "Expected at least 1 sample for microBatch but received ",
           *options_.micro_batch);
-  loss_weight(options_.loss, at::ones({1}, at::kLong));  // throws for a loss that has no parts
+  loss_weight(options_.loss, at::ones({1}, at::kLong), at::kFloat);  // throws for a loss that has no parts
   for (const auto& item : network_->named_modules()) {
     if (!is_batch_norm(*item.value())) continue;
     require(
@@ -180,7 +180,8 @@ at::Tensor Trainer::accumulate(const at::Tensor& input, const at::Tensor& target
     backward_over_ranks(loss);
     return loss.detach();
   }
-  at::Tensor whole = loss_weight(options_.loss, target) * counts;
+  const at::ScalarType type = input.scalar_type();
+  at::Tensor whole = loss_weight(options_.loss, target, type) * counts;
   if (own) options_.ranks->sum(whole);
   at::Tensor total = at::zeros({}, whole.options());
   for (int64_t start = 0; start < samples; start += size) {
@@ -189,7 +190,7 @@ at::Tensor Trainer::accumulate(const at::Tensor& input, const at::Tensor& target
     part.draws->next = 0;
     const at::Tensor loss =
         loss_of(input.slice(0, start, end), own_target, part_of(features, start, end), &part) *
-        (loss_weight(options_.loss, own_target) * counts / whole);
+        (loss_weight(options_.loss, own_target, type) * counts / whole);
     if (own && end == samples) buckets_->begin();
     loss.backward();
     total = total + loss.detach();
@@ -327,11 +328,17 @@ at::Tensor Trainer::descend(const at::Tensor& loss, double learning_rate,
 
   // The update itself divides the gradient, and leaves out a step that has no finite loss: both without a look at the
   // numbers.
-  const at::Tensor finite = loss.isfinite().to(norm.scalar_type());
+  const at::Tensor finite = loss.isfinite().to(at::kFloat);
   std::optional<at::Tensor> divisor;
   if (options_.gradient_clip) {
     const double most = *options_.gradient_clip;
     divisor = at::where(norm.gt(most), (norm + 1e-6) / most, at::ones_like(norm));
+  }
+  if (divisor && divisor->scalar_type() != at::kFloat) {
+    // The update reads it as float32.
+    for (const std::vector<at::Tensor>& group : gradients)
+      if (!group.empty()) at::_foreach_div_(group, *divisor);
+    divisor.reset();
   }
   for (size_t index = 0; index < used.size(); ++index) {
     Group& group = used[index];

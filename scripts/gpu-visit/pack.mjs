@@ -71,7 +71,8 @@ function copyProgram() {
     fail("dist/ is missing. Run first: npm run build:typescript");
   const runs = (path) => !/\.(d\.[cm]?ts|map|md|ts)$/.test(path);
   cpSync(join(root, "dist"), join(staging, "dist"), { recursive: true, filter: runs });
-  cpSync(here, join(staging, "scripts", "gpu-visit"), { recursive: true });
+  for (const name of ["gpu-visit", "ranks-check", "ranks-check.mjs"])
+    cpSync(join(root, "scripts", name), join(staging, "scripts", name), { recursive: true });
   cpSync(join(root, "bench", "peers"), join(staging, "bench", "peers"), { recursive: true });
   for (const name of packagesOfVisit()) {
     const from = join(root, "node_modules", name);

@@ -11,6 +11,7 @@ import { networks } from "./parts/networks.mjs";
 import { paperStudy } from "./parts/paper-study.mjs";
 import { peers } from "./parts/peers.mjs";
 import { programs } from "./parts/programs.mjs";
+import { ranks } from "./parts/ranks.mjs";
 import { sanitizer } from "./parts/sanitizer.mjs";
 import { smallStudy } from "./parts/small-study.mjs";
 import { files, Visit } from "./visit.mjs";
@@ -42,6 +43,7 @@ const visit = new Visit({
   started: Number(values.started),
   budget: Number(values.budget),
   device: onGpu ? "cuda:0" : "cpu",
+  gpus: onGpu ? gpu.stdout.trim().split("\n").length : 0,
   build: values.build,
   python: values.python,
 });
@@ -49,7 +51,7 @@ await visit.runPart(machine);
 await visit.runPart(programs);
 const phantoms = startPhantoms(visit);
 await Promise.all([visit.runPart(kernelChecks), visit.runPart(smallStudy)]);
-for (const part of [kernelTimes, networks, peers, paperStudy, costliestKernels, sanitizer])
+for (const part of [kernelTimes, networks, ranks, peers, paperStudy, costliestKernels, sanitizer])
   await visit.runPart(part);
 phantoms.kill();
 process.exit(0);

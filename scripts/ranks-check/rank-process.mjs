@@ -4,13 +4,17 @@
  */
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import { randomStream } from "../dist/common/random.js";
-import { headParameters, lastBlocksAndNorms } from "../dist/models/parameters.js";
-import { Network } from "../dist/native/network.js";
-import { Ranks } from "../dist/native/ranks.js";
-import { setDeterministic, setThreads } from "../dist/native/runtime.js";
-import { Tensor } from "../dist/native/tensor.js";
-import { Trainer } from "../dist/native/trainer.js";
+import { randomStream } from "../../dist/common/random.js";
+import { headParameters, lastBlocksAndNorms } from "../../dist/models/parameters.js";
+import { Network } from "../../dist/native/network.js";
+import { Ranks } from "../../dist/native/ranks.js";
+import { setDeterministic, setThreads } from "../../dist/native/runtime.js";
+import { Tensor } from "../../dist/native/tensor.js";
+import { Trainer } from "../../dist/native/trainer.js";
+
+/** Values as a network of that type takes them. */
+const real = (dtype, values, shape) =>
+  Tensor.from(dtype === "float64" ? Float64Array.from(values) : values, shape);
 
 const count = (shape) => shape.reduce((product, size) => product * size, 1);
 
@@ -43,15 +47,13 @@ const image = (shape, one) =>
   fill(shape, "input", one).map((value) => (0.5 + one / 7) * value + (one - 3) / 4);
 
 /** Weights of which every path matters: fresh networks have layers that start as 0. */
-async function livenUp(network) {
+async function livenUp(network, dtype) {
   for (const { name, shape, buffer } of network.parameters) {
     if (buffer) continue;
     const scale = shape.length > 1 && !name.includes("grn") ? Math.sqrt(3 / count(shape.slice(1))) : 0.3;
     const offset = /(weight|gamma)$/.test(name) && shape.length === 1 ? 1 : 0;
-    const values = Tensor.from(
-      fill(shape, name).map((value) => offset + scale * value),
-      shape,
-    );
+    const drawn = fill(shape, name).map((value) => offset + scale * value);
+    const values = real(dtype, drawn, shape);
     await network.assign({ [name]: values });
     values.dispose();
   }
@@ -64,7 +66,7 @@ const lesion = ([depth, height, width], one) =>
     return Number(row < height / 2 && column < width / 2 === (one % 2 === 0));
   });
 
-function targetOf({ kind, shape, classes }, samples) {
+function targetOf({ kind, shape, classes }, samples, dtype) {
   const all = [samples.length, ...shape];
   if (kind === "classes")
     return Tensor.from(
@@ -72,7 +74,8 @@ function targetOf({ kind, shape, classes }, samples) {
       all,
     );
   if (kind === "lesion")
-    return Tensor.from(
+    return real(
+      dtype,
       stacked(shape, samples, (shape, one) => lesion(shape.slice(1), one)),
       all,
     );
@@ -82,19 +85,14 @@ function targetOf({ kind, shape, classes }, samples) {
       Uint8Array.from(values, (value) => Number(value > -0.2)),
       all,
     );
-  // What is to be answered lies beyond what fresh networks answer: the gradient of L1 jumps where the two are equal, and on which
-  // side of that a voxel lies would be for rounding to decide.
-  return Tensor.from(
-    values.map((value) => (kind === "mask" ? Number(value > 0.4) : value + 3)),
-    all,
-  );
+  return real(dtype, kind === "mask" ? values.map((value) => Number(value > 0.4)) : values, all);
 }
 
 /** Two global and three local views of a slice of each sample, ordered view by view. */
-function viewsOf(channels, samples) {
+function viewsOf(channels, samples, dtype) {
   const of = (views, size, make) => {
     const all = Array.from({ length: views }, (_, view) => samples.map((one) => one + view / 8)).flat();
-    return Tensor.from(stacked(size, all, make), [all.length, ...size]);
+    return real(dtype, stacked(size, all, make), [all.length, ...size]);
   };
   const position = ([coordinates], one) => fill([coordinates], "position", one).map((value) => 3 + value);
   const views = {
@@ -111,7 +109,7 @@ function viewsOf(channels, samples) {
 }
 
 /** A step on these samples. */
-async function stepOn(trainer, network, { input, target, kept }, samples, how) {
+async function stepOn(trainer, network, { input, target, kept, dtype }, samples, how) {
   const made = [];
   const held = (one) => {
     made.push(one);
@@ -119,45 +117,15 @@ async function stepOn(trainer, network, { input, target, kept }, samples, how) {
   };
   try {
     if (target.kind === "views") {
-      const views = held(viewsOf(input[0], samples));
+      const views = held(viewsOf(input[0], samples, dtype));
       return await trainer.distil(views, { ...how, momentum: 0.9, teacherTemperature: 0.1 });
     }
-    const x = held(Tensor.from(stacked(input, samples, image), [samples.length, ...input]));
-    const y = held(targetOf(target, samples));
+    const x = held(real(dtype, stacked(input, samples, image), [samples.length, ...input]));
+    const y = held(targetOf(target, samples, dtype));
     return await trainer.step(x, y, { ...how, ...(kept ? { features: held(await network.embed(x)) } : {}) });
   } finally {
     for (const one of made) one[Symbol.dispose]();
   }
-}
-
-/** Parameters of which the gradient is below this share of the largest are moved by rounding alone. */
-const rounding = 1e-5;
-
-/** What is added to all keys alike changes no attention, nor does the bias before a classifier's batch norm change anything. */
-const withoutGradient = /\.qkv\.bias$|^head\.0\.bias$/;
-
-/**
- * The parameters on which a batch's loss does not depend, but for rounding, as biases before a norm that takes the mean
- * away. AdamW moves them by whole learning rates all the same, to where rounding points.
- */
-async function idleParameters(trainer, network, setting, samples) {
-  await stepOn(trainer, network, setting, samples, { learningRate: 0, seed: 1 });
-  const { tensors } = await trainer.state();
-  const largest = new Map();
-  for (const [name, tensor] of Object.entries(tensors)) {
-    if (name.startsWith("first.")) {
-      const values = await tensor.toArray();
-      largest.set(
-        name.slice("first.".length),
-        values.reduce((most, value) => Math.max(most, Math.abs(value)), 0),
-      );
-    }
-    tensor.dispose();
-  }
-  const most = Math.max(...largest.values());
-  return [...largest].flatMap(([name, value]) =>
-    (value > 0 && value < rounding * most) || withoutGradient.test(name) ? name : [],
-  );
 }
 
 /** Images of which the answers are compared: several, as the answer to one of them may be next to nothing. */
@@ -168,27 +136,25 @@ const samplesFrom = (first, size) => Array.from({ length: size }, (_, index) => 
 
 /** The steps of a setting: loss and norm of the gradient of each, and the network's state and answer after the last. */
 export async function trainedOn(setting, ranks = null, device = "cpu") {
-  const { spec, trained, input, target, batches, options, learningRate = 1e-3 } = setting;
+  const { spec, trained, input, target, batches, options, dtype, learningRate = 1e-3 } = setting;
   if (device !== "cpu") setDeterministic(true);
-  const network = await Network.build(spec, { device, seed: 3 });
+  const network = await Network.build(spec, { device, seed: 3, dtype });
   const steps = [];
   const made = [network];
   const held = (one) => {
     made.push(one);
     return one;
   };
-  const teacher = target.kind === "views" ? held(await Network.build(spec, { device, seed: 3 })) : undefined;
+  const teacher =
+    target.kind === "views" ? held(await Network.build(spec, { device, seed: 3, dtype })) : undefined;
   try {
-    await livenUp(network);
+    await livenUp(network, dtype);
     const head = headParameters(network);
-    const learnt = {
+    const trainable = {
       full: () => network.parameters.filter(({ buffer }) => !buffer).map(({ name }) => name),
       partial: () => [...head, ...lastBlocksAndNorms(network, 1)],
       frozen: () => head,
     }[trained]();
-    const whole = held(await Trainer.create(network, { ...options, trainable: learnt }, teacher));
-    const idle = new Set(await idleParameters(whole, network, setting, samplesFrom(0, batches[0])));
-    const trainable = learnt.filter((name) => !idle.has(name));
     const trainer = held(await Trainer.createOfRanks(network, { ...options, trainable }, teacher, ranks));
     let next = 0;
     for (const [index, size] of batches.entries()) {
@@ -213,7 +179,7 @@ export async function trainedOn(setting, ranks = null, device = "cpu") {
         if (!ofTeacher.some(([own]) => own === name)) tensor.dispose();
       await read(Object.fromEntries(ofTeacher));
     }
-    const probe = held(Tensor.from(stacked(input, probed, image), [probed.length, ...input]));
+    const probe = held(real(dtype, stacked(input, probed, image), [probed.length, ...input]));
     let answer;
     if (spec.head?.kind === "masked-autoencoder") answer = held(await network.embed(probe)).pooled;
     else answer = held(await network.forward(probe));

@@ -101,7 +101,7 @@ export interface Addon {
   tensorMapCountNotFinite(location: TensorLocation): Promise<number>;
   tensorsWrite(path: string, header: Uint8Array, tensors: TensorHandle[]): Promise<void>;
 
-  networkCreate(specification: object, device: string, seed: number): Promise<NetworkHandle>;
+  networkCreate(specification: object, device: string, seed: number, dtype: DType): Promise<NetworkHandle>;
   networkParameters(network: NetworkHandle): ParameterInfo[];
   networkState(
     network: NetworkHandle,

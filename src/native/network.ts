@@ -93,16 +93,17 @@ export class Network implements Disposable {
 
   /**
    * Builds the network with fresh weights drawn from `seed`. Those of a TorchScript encoder are its file's, unless they are
-   * asked to be `drawn`; the head's are the same in both cases.
+   * asked to be `drawn`; the head's are the same in both cases. A network of `dtype` float64 takes and answers float64, and so
+   * does its trainer: slowly, to tell apart what rounding does and what a definition does.
    */
   static async build(
     spec: NetworkSpec,
-    options: { device?: string; seed?: number; drawn?: boolean } = {},
+    options: { device?: string; seed?: number; drawn?: boolean; dtype?: "float32" | "float64" } = {},
   ): Promise<Network> {
     requireOptions(options);
-    const { device = "cpu", seed = 0, drawn = false } = options;
+    const { device = "cpu", seed = 0, drawn = false, dtype = "float32" } = options;
     const native = await nativeSpec(spec, drawn);
-    return new this(await settle(addon().networkCreate(native, device, seed)), spec, device);
+    return new this(await settle(addon().networkCreate(native, device, seed, dtype)), spec, device);
   }
 
   /** Every parameter and buffer: name, shape and type, in the order of the published code. */
