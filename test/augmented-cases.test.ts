@@ -34,9 +34,9 @@ const box = (k: number, j: number, i: number, edge: number, value: number) =>
       : 0;
   });
 const images: Partial<Record<VolumeRole, Float32Array>> = {
-  t2w: Float32Array.from(hashFill("t2w", size), (value) => 0.5 + 0.5 * value),
-  adc: Float32Array.from(hashFill("adc", size), (value) => 0.5 + 0.5 * value),
-  hbv: Float32Array.from(hashFill("hbv", size), (value) => 0.5 + 0.5 * value),
+  t2w: new Float32Array(hashFill("t2w", size).map((value) => 0.5 + 0.5 * value)),
+  adc: new Float32Array(hashFill("adc", size).map((value) => 0.5 + 0.5 * value)),
+  hbv: new Float32Array(hashFill("hbv", size).map((value) => 0.5 + 0.5 * value)),
   lesion: box(3, 5, 10, 4, 3),
   gland: box(2, 3, 5, 8, 1),
   rectum: box(2, 12, 7, 4, 1),

@@ -82,8 +82,8 @@ describe("the distance transform", () => {
     const shape: Triple = [5, 8, 7];
     const spacing: Triple = [3, 0.5, 1.25];
     for (const threshold of [-0.5, 0.6, 0.97]) {
-      const mask = Float32Array.from(hashFill(`mask ${threshold}`, countOf(shape)), (u) =>
-        u > threshold ? 1 : 0,
+      const mask = new Float32Array(
+        hashFill(`mask ${threshold}`, countOf(shape)).map((u) => (u > threshold ? 1 : 0)),
       );
       const foreground = [...mask.keys()].filter((n) => mask[n] === 1).map((n) => indexOf(shape, n));
       expect(foreground.length).toBeGreaterThan(0);

@@ -11,15 +11,9 @@ import { temporaryFolder } from "./temporary-folder.js";
 const count = (shape: readonly number[]) => shape.reduce((product, size) => product * size, 1);
 
 export const filled = (name: string, shape: readonly number[], scale = 1): Tensor =>
-  Tensor.from(
-    Float32Array.from(hashFill(name, count(shape)), (value) => scale * value),
-    shape,
-  );
+  Tensor.from(new Float32Array(hashFill(name, count(shape)).map((value) => scale * value)), shape);
 export const maskOf = (name: string, shape: readonly number[]): Tensor =>
-  Tensor.from(
-    Float32Array.from(hashFill(name, count(shape)), (value) => (value > 0.4 ? 1 : 0)),
-    shape,
-  );
+  Tensor.from(new Float32Array(hashFill(name, count(shape)).map((value) => (value > 0.4 ? 1 : 0))), shape);
 
 /** A network whose every path matters: fresh ones have layers that start as 0 or as the identity. */
 export async function lively(spec: NetworkSpec): Promise<Network> {
@@ -29,7 +23,7 @@ export async function lively(spec: NetworkSpec): Promise<Network> {
     const scale = shape.length > 1 && !name.includes("grn") ? Math.sqrt(3 / count(shape.slice(1))) : 0.3;
     const offset = /(weight|gamma)$/.test(name) && shape.length === 1 ? 1 : 0;
     using values = Tensor.from(
-      Float32Array.from(hashFill(name, count(shape)), (value) => offset + scale * value),
+      new Float32Array(hashFill(name, count(shape)).map((value) => offset + scale * value)),
       shape,
     );
     await network.assign({ [name]: values });

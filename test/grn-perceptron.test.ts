@@ -79,7 +79,7 @@ function inputs(setting: Setting) {
   const scales = [1.5, 1, 0.5, 1, 0.5, 1, 1];
   const values = sizes(setting).map((shape, i) =>
     Float64Array.from(
-      Float32Array.from(hashFill(names[i] as string, count(shape)), (value) => value * at(scales, i)),
+      new Float32Array(hashFill(names[i] as string, count(shape)).map((value) => value * at(scales, i))),
     ),
   );
   const voxels = count(setting.shape) / setting.shape[4];

@@ -50,7 +50,7 @@ const settings: Setting[] = [
     loss: { kind: "tversky" as const, ...weights },
     prediction: hashFill("logits", count(dense)).map((value) => 3 * value),
     shape: dense,
-    target: Uint8Array.from(hashFill("mask", count(dense)), (value) => (value > 0.4 ? 1 : 0)),
+    target: new Uint8Array(hashFill("mask", count(dense)).map((value) => (value > 0.4 ? 1 : 0))),
   })),
   { name: "L1", loss: { kind: "l1" }, prediction: distorted, shape: volumes, target: image },
   {

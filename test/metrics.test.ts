@@ -121,7 +121,7 @@ describe("Dice's coefficient", () => {
   it("of tensors is that of each sample", async () => {
     const logits = Float32Array.from(hashFill("logits", 3 * 60));
     logits.fill(-1, 120); // the third sample predicts nothing
-    const mask = Uint8Array.from(hashFill("mask", 3 * 60), (value) => (value > 0.3 ? 1 : 0));
+    const mask = new Uint8Array(hashFill("mask", 3 * 60).map((value) => (value > 0.3 ? 1 : 0)));
     mask.fill(0, 120);
     using prediction = Tensor.from(logits, [3, 1, 3, 4, 5]);
     using target = Tensor.from(mask, [3, 1, 3, 4, 5]);

@@ -17,10 +17,7 @@ export function parityInput({ name, shape, scale }: ParityInput): Tensor {
     name,
     shape.reduce((a, b) => a * b, 1),
   );
-  return Tensor.from(
-    Float32Array.from(values, (value) => scale * Math.fround(value)),
-    shape,
-  );
+  return Tensor.from(new Float32Array(values.map((value) => scale * Math.fround(value))), shape);
 }
 
 /** The value that every parameter of that name has in the parity files. */
@@ -39,7 +36,7 @@ export function parityParameter(name: string, shape: number[]): Float32Array {
     if (leaf === "weight") return shape.length === 1 ? 1 + 0.1 * u : u * Math.sqrt(3 / fanIn);
     return 0.02 * u;
   };
-  return Float32Array.from(values, fill);
+  return new Float32Array(values.map(fill));
 }
 
 /** Gives every parameter and buffer of a network the value that follows from its name. */

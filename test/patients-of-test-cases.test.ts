@@ -32,7 +32,6 @@ describe("the scores of a study's test cases", () => {
       tinyStudy(folder, "reference", {
         split: { train: 2, validation: 0, test: 1 },
         tasks: ["super-resolution"],
-        specialised: {},
         training: { epochs: 1, learningRate: 1e-3 },
       }),
     );

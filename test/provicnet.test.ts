@@ -246,10 +246,7 @@ describe("a vision transformer over slices", () => {
     const cosines = await values(answer);
     expect(Math.max(...cosines.map(Math.abs))).toBeLessThanOrEqual(1 + 1e-6);
     const name = "CL_Head.last_layer.weight_v";
-    using longer = Tensor.from(
-      Float32Array.from(hashFill("other", 40), (value) => 1000 * value),
-      [5, 8],
-    );
+    using longer = Tensor.from(new Float32Array(hashFill("other", 40).map((value) => 1000 * value)), [5, 8]);
     using shorter = Tensor.from(Float32Array.from(hashFill("other", 40)), [5, 8]);
     await network.assign({ [name]: longer });
     using one = await network.project(features);

@@ -176,12 +176,14 @@ describe("the masked autoencoder of a ResNet", () => {
 
   /** The loss of one step on volumes whose patches of one kind are changed by `change`. */
   async function lossOf(kind: number, change: (value: number) => number): Promise<number> {
-    const values = Float32Array.from(hashFill("volumes", product(shape)), (value, at) => {
-      const [w, h] = [at % 32, Math.floor(at / 32) % 32];
-      const patch = Math.floor(h / 16) * 2 + Math.floor(w / 16);
-      const sample = Math.floor(at / product(shape.slice(1)));
-      return mask[4 * sample + patch] === kind ? change(value) : value;
-    });
+    const values = new Float32Array(
+      hashFill("volumes", product(shape)).map((value, at) => {
+        const [w, h] = [at % 32, Math.floor(at / 32) % 32];
+        const patch = Math.floor(h / 16) * 2 + Math.floor(w / 16);
+        const sample = Math.floor(at / product(shape.slice(1)));
+        return mask[4 * sample + patch] === kind ? change(value) : value;
+      }),
+    );
     using network = await Network.create({ encoder: small.encoder, head });
     await fillParameters(network); // as it is drawn, the decoder hardly looks around
     using trainer = await Trainer.create(network, {

@@ -153,8 +153,8 @@ describe("SSIM in three dimensions", () => {
   it("and its gradient are float32's as float64's, in every layout, and of any number of threads", async () => {
     const shape = [2, 2, 13, 11, 17];
     const length = shape.reduce((product, size) => product * size, 1);
-    const data = ["layout a", "layout b"].map((name) =>
-      Float32Array.from(hashFill(name, length), (value) => 0.5 + 0.3 * value),
+    const data = ["layout a", "layout b"].map(
+      (name) => new Float32Array(hashFill(name, length).map((value) => 0.5 + 0.3 * value)),
     ) as [Float32Array, Float32Array];
     const evaluate = async (type: typeof Float32Array | typeof Float64Array, layout: Layout) => {
       using x = Tensor.from(type.from(data[0]), shape);

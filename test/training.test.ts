@@ -20,23 +20,21 @@ const shape = [2, 2, 16, 16, 16];
 
 const filled = (name: string, dimensions: number[], scale = 1): Tensor =>
   Tensor.from(
-    Float32Array.from(
+    new Float32Array(
       hashFill(
         name,
         dimensions.reduce((a, b) => a * b),
-      ),
-      (value) => scale * value,
+      ).map((value) => scale * value),
     ),
     dimensions,
   );
 const mask = (name: string, dimensions: number[]): Tensor =>
   Tensor.from(
-    Float32Array.from(
+    new Float32Array(
       hashFill(
         name,
         dimensions.reduce((a, b) => a * b),
-      ),
-      (value) => (value > 0.4 ? 1 : 0),
+      ).map((value) => (value > 0.4 ? 1 : 0)),
     ),
     dimensions,
   );
@@ -361,7 +359,7 @@ describe("the masked autoencoder", () => {
       await assign(
         network,
         name,
-        Float32Array.from(hashFill(name, count), (u) => offset + scale * u),
+        new Float32Array(hashFill(name, count).map((u) => offset + scale * u)),
         shape,
       );
     }

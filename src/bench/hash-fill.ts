@@ -20,7 +20,7 @@ export function hashFill(name: string, count: number): Float64Array {
 /** An input: scale * u, float32, row-major. */
 export function filled(name: string, shape: readonly number[], scale = 1): Float32Array {
   const values = hashFill(name, productOf(shape));
-  return Float32Array.from(values, (value) => scale * Math.fround(value));
+  return new Float32Array(values.map((value) => scale * Math.fround(value)));
 }
 
 /** The value of a parameter of that name: its size follows from its kind, so that activations stay near 1. */
@@ -32,5 +32,5 @@ export function parameter(name: string, shape: readonly number[]): Float32Array 
     if (leaf === "weight") return shape.length === 1 ? 1 + 0.1 * u : u * fan;
     return 0.02 * u;
   };
-  return Float32Array.from(hashFill(name, productOf(shape)), value);
+  return new Float32Array(hashFill(name, productOf(shape)).map(value));
 }
