@@ -82,11 +82,24 @@ describe("a visit that is packed on a machine without a GPU, and rehearsed from 
         .filter(({ kind }) => kind === "end")
         .map(({ part, outcome, reason }) => [part, [outcome, reason]]),
     );
-    for (const part of ["machine", "programs", "small study", "networks", "study at the paper's size"])
+    for (const part of [
+      "machine",
+      "programs",
+      "small study",
+      "networks",
+      "ranks",
+      "study at the paper's size",
+    ])
       expect(ends[part]).toEqual(["done", undefined]);
     for (const part of ["costliest kernels", "compute-sanitizer"])
       expect(ends[part]).toEqual(["not run", "no GPU"]);
-    expect(Object.keys(ends).length).toBe(10);
+    expect(Object.keys(ends).length).toBe(11);
+  });
+
+  it("trains by two ranks what one process trains, every family of encoders, and finds no difference", () => {
+    const trained = recorded.filter(({ part, kind }) => part === "ranks" && kind === "judged");
+    expect(trained.length).toBeGreaterThanOrEqual(6);
+    for (const { what, right, detail } of trained) expect([what, right, detail]).toEqual([what, true, detail]);
   });
 
   it("gives the numbers that the same machine gave when it packed", () => {
@@ -136,7 +149,7 @@ describe("a visit that is packed on a machine without a GPU, and rehearsed from 
     expect(status).toBe(0);
     const records = parse(await readFile(join(out, "results.jsonl"), "utf8"));
     const ends = records.filter(({ kind }) => kind === "end");
-    expect(ends.length).toBe(10);
+    expect(ends.length).toBe(11);
     expect(ends.map(({ outcome, reason }) => reason ?? outcome)).toContain("no time was left");
   });
 });
