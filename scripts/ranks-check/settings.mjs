@@ -5,7 +5,7 @@ import { headHasBatchNorm } from "../../dist/models/heads/index.js";
 
 /** Twenty steps of four samples each, clipped. */
 const common = { batches: Array(20).fill(4), options: { gradientClip: 0.05 } };
-const volume = { input: [2, 16, 32, 32], slices: false };
+const volume = { input: [2, 16, 16, 16], slices: false };
 
 /** Small ones, with what their family has of stochastic depth, batch norm, windows and tokens. */
 const encoders = {
@@ -36,7 +36,7 @@ const encoders = {
       channels: 2,
       features: [4, 8, 8, 16],
       blocks: [1, 1, 1, 1],
-      strides: [2, 2, 2, 2],
+      strides: [2, 2, 2, 1],
     },
   },
   "swin-unetr-3d": {
