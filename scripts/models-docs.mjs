@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { encoderArchitectures } from "../dist/models/architectures/index.js";
 import { parameterCount } from "../dist/models/parameters.js";
-import { Network } from "../dist/native/network.js";
+import { PlacedNetwork } from "../dist/native/placed-network.js";
 import { forwardCost } from "../dist/study/plan/estimate.js";
 
 const paperSize = [96, 200, 200];
@@ -23,7 +23,7 @@ async function encoderRows() {
   ];
   for (const { family, presets } of Object.values(encoderArchitectures)) {
     for (const [name, encoder] of Object.entries(presets)) {
-      const network = await Network.build({ encoder });
+      const network = await PlacedNetwork.build({ encoder });
       const parameters = parameterCount(network);
       network.dispose();
       const [depth, height, width] = paperSize;

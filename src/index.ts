@@ -56,15 +56,6 @@ export { type LoadSummary, Network, type NetworkOptions } from "./models/network
 export type { EncoderChoice } from "./models/specification.js";
 export type { Products } from "./native/kernels.js";
 export type {
-  FeaturesAlong,
-  ParameterInfo,
-  PooledDepth,
-  Precision,
-  SliceFeatures,
-  SliceOptions,
-  VolumeFeatures,
-} from "./native/network.js";
-export type {
   ConvNeXtSpec,
   DiffusionUNetSpec,
   DinoVitSpec,
@@ -85,6 +76,15 @@ export type {
   VitSpec,
 } from "./native/network-spec.js";
 export type { StoredType } from "./native/number-formats.js";
+export type {
+  FeaturesAlong,
+  ParameterInfo,
+  PooledDepth,
+  Precision,
+  SliceFeatures,
+  SliceOptions,
+  VolumeFeatures,
+} from "./native/placed-network.js";
 export type { StoredTensor } from "./native/stored-tensor.js";
 export type { ShapedArray } from "./native/temporary.js";
 export { type DType, Tensor, type TypedArray } from "./native/tensor.js";

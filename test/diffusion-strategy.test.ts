@@ -12,7 +12,7 @@ import { randomStream } from "../dist/common/random.js";
 import { isShared, type TaskVariant } from "../dist/common/vocabulary.js";
 import { type Prediction, predictions } from "../dist/diffusion/prediction.js";
 import { noiseSchedule } from "../dist/diffusion/schedule.js";
-import { Network } from "../dist/native/network.js";
+import { PlacedNetwork } from "../dist/native/placed-network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
@@ -131,7 +131,7 @@ describe("a task that is learnt by diffusion", () => {
 
   it.each(eitherWay)("%s overfits the noise of one batch", async (kind) => {
     const task = taskOf(spec(kind, { intensityBins: 16 }), "diffusion");
-    using network = await Network.build(
+    using network = await PlacedNetwork.build(
       {
         encoder: { family: "convnext-v2-3d", channels: 3, depths: [1, 1, 1, 1], dims: [8, 8, 8, 16] },
         head: { kind: "unetr", outputs: 1, featureSize: 4 },

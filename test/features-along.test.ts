@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { Network } from "../dist/native/network.js";
 import type { NetworkSpec } from "../dist/native/network-spec.js";
+import { PlacedNetwork } from "../dist/native/placed-network.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { depthNames } from "../dist/study/cell/pooled-features.js";
 import { hashFill } from "./hash-fill.js";
@@ -53,7 +53,7 @@ describe("what an encoder says along the way", () => {
     ["ConvNeXt V2", convNext, [4, 8, 8, 16]],
     ["a ResNet", resNet, [16, 32, 64, 128]],
   ] as const)("is of %s the mean and the maximum over each of its four stages", async (_, spec, widths) => {
-    using network = await Network.build(spec, { seed: 3 });
+    using network = await PlacedNetwork.build(spec, { seed: 3 });
     using input = Tensor.from(Float32Array.from(hashFill("volume", 2 * 16 * 32 * 32)), [2, 1, 16, 32, 32]);
     using plain = await network.embed(input);
     using features = await network.embedAlong(input);
@@ -76,8 +76,8 @@ describe("what an encoder says along the way", () => {
     const seen = { encoder: vit(6), head: { kind: "unetr", outputs: 1, featureSize: 4 } } as NetworkSpec;
     const alone: NetworkSpec = { encoder: vit(6) };
     expect(depthNames(alone)).toEqual(["block 2", "block 3", "block 5", "block 6"]);
-    using network = await Network.build(seen, { seed: 3 });
-    using other = await Network.build(alone, { seed: 3 });
+    using network = await PlacedNetwork.build(seen, { seed: 3 });
+    using other = await PlacedNetwork.build(alone, { seed: 3 });
     using maps = await network.embed(input); // of the four depths, for UNETR
     using features = await network.embedAlong(input);
     using withoutHead = await other.embedAlong(input);
@@ -99,7 +99,7 @@ describe("what an encoder says along the way", () => {
   });
 
   it("has the class token of each slice, averaged", async () => {
-    using network = await Network.build({ encoder: vit(4) }, { seed: 3 });
+    using network = await PlacedNetwork.build({ encoder: vit(4) }, { seed: 3 });
     const slice = hashFill("slice", 16 * 24);
     // Three equal slices: each is seen with two equal ones beside it, at its own place.
     using volume = Tensor.from(Float32Array.from([...slice, ...slice, ...slice]), [1, 1, 3, 16, 24]);
@@ -119,7 +119,7 @@ describe("what an encoder says along the way", () => {
 
   it("leaves no tensor behind", async () => {
     const before = Tensor.live;
-    using network = await Network.build(convNext, { seed: 3 });
+    using network = await PlacedNetwork.build(convNext, { seed: 3 });
     using input = Tensor.from(new Float32Array(16 * 32 * 32).fill(0.5), [1, 1, 16, 32, 32]);
     (await network.embedAlong(input))[Symbol.dispose]();
     expect(Tensor.live).toBe(before + 1);

@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { randomStream } from "../dist/common/random.js";
 import { headParameters, lastBlocksAndNorms, layerwiseRates } from "../dist/models/parameters.js";
-import { Network } from "../dist/native/network.js";
 import type { NetworkSpec } from "../dist/native/network-spec.js";
+import { PlacedNetwork } from "../dist/native/placed-network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { Trainer } from "../dist/native/trainer.js";
@@ -32,7 +32,10 @@ const transformer: NetworkSpec = {
 };
 
 /** How far each parameter moves at most in one step. */
-async function moves(network: Network, options: { trainable?: string[]; rates?: Record<string, number> }) {
+async function moves(
+  network: PlacedNetwork,
+  options: { trainable?: string[]; rates?: Record<string, number> },
+) {
   const draw = randomStream(1, "input");
   using input = Tensor.from(
     Float32Array.from({ length: 2 * 16 ** 3 }, () => draw.normal()),
@@ -62,7 +65,7 @@ describe("partial fine-tuning", () => {
   ])(
     "of a %s takes the last blocks, every norm of the encoder, and nothing else of it",
     async (_, spec, last, first) => {
-      using network = await Network.build(spec, { seed: 1 });
+      using network = await PlacedNetwork.build(spec, { seed: 1 });
       const names = lastBlocksAndNorms(network, 2);
       const all = network.parameters.filter(({ buffer }) => !buffer).map(({ name }) => name);
       for (const name of all.filter((one) => last.some((prefix) => one.startsWith(prefix))))
@@ -84,7 +87,7 @@ describe("partial fine-tuning", () => {
   );
 
   it("moves the head, those blocks and those norms, and nothing else", async () => {
-    using network = await Network.build(convolutional, { seed: 1 });
+    using network = await PlacedNetwork.build(convolutional, { seed: 1 });
     const trained = [...headParameters(network), ...lastBlocksAndNorms(network, 1)];
     const moved = await moves(network, { trainable: trained });
     for (const [name, most] of moved) if (!trained.includes(name)) expect([name, most]).toEqual([name, 0]);
@@ -95,7 +98,7 @@ describe("partial fine-tuning", () => {
 
 describe("a frozen encoder", () => {
   it("keeps the statistics of its batch norm, which training moves", async () => {
-    using network = await Network.build(residual, { seed: 1 });
+    using network = await PlacedNetwork.build(residual, { seed: 1 });
     const statistics = async () => {
       const state = await network.state();
       const kept: [string, number[]][] = [];
@@ -123,7 +126,7 @@ describe("layer-wise learning-rate decay", () => {
   ])(
     "falls from the last block of a %s to its embedding, and spares norm and head",
     async (_, spec, blocks) => {
-      using network = await Network.build(spec, { seed: 1 });
+      using network = await PlacedNetwork.build(spec, { seed: 1 });
       const rates = layerwiseRates(network, 0.5);
       const names = Object.keys(rates);
       const of = (pattern: RegExp) => rates[names.find((name) => pattern.test(name)) as string];
@@ -136,7 +139,7 @@ describe("layer-wise learning-rate decay", () => {
   );
 
   it("sets how far AdamW's first step moves a parameter", async () => {
-    using network = await Network.build(convolutional, { seed: 1 });
+    using network = await PlacedNetwork.build(convolutional, { seed: 1 });
     const rates = layerwiseRates(network, 0.5);
     const moved = await moves(network, { rates });
     // The first step of Adam has the length of the learning rate, whatever the gradient, where the gradient is not tiny.

@@ -1,11 +1,11 @@
 import { writeFile } from "node:fs/promises";
-import type { Network } from "../dist/native/network.js";
+import type { PlacedNetwork } from "../dist/native/placed-network.js";
 import { floats, type TorchTensor, torchZip } from "./torch-writer.js";
 
 /** The values of a network's parameters and buffers by name, with their shapes. */
 export type State = Map<string, { shape: number[]; values: number[] }>;
 
-export async function stateOf(network: Network): Promise<State> {
+export async function stateOf(network: PlacedNetwork): Promise<State> {
   const state: State = new Map();
   for (const [name, tensor] of Object.entries(await network.state())) {
     state.set(name, { shape: tensor.shape, values: Array.from(await tensor.toArray(), Number) });

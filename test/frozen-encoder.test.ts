@@ -5,8 +5,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { randomStream } from "../dist/common/random.js";
 import { headParameters } from "../dist/models/parameters.js";
-import { Network } from "../dist/native/network.js";
 import type { HeadSpec } from "../dist/native/network-spec.js";
+import { PlacedNetwork } from "../dist/native/placed-network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
@@ -72,7 +72,7 @@ describe("a head on its encoder's features", () => {
   afterEach(() => expect(Tensor.live).toBe(0));
 
   it.each(networks)("answers as the whole network does: %s", async (_, encoder, head) => {
-    using network = await Network.build({ encoder, head } as never, { seed: 5 });
+    using network = await PlacedNetwork.build({ encoder, head } as never, { seed: 5 });
     using input = volume();
     using whole = await network.forward(input);
     using features = await network.embed(input);
@@ -88,7 +88,7 @@ describe("a head on its encoder's features", () => {
     using input = volume();
     const outputs = "classes" in head ? BigInt64Array.from([1n, 3n]) : null;
     for (const kept of [false, true]) {
-      using network = await Network.build({ encoder, head } as never, { seed: 5 });
+      using network = await PlacedNetwork.build({ encoder, head } as never, { seed: 5 });
       using answer = await network.forward(input);
       using target = outputs
         ? Tensor.from(outputs, [2])
@@ -120,7 +120,7 @@ describe("a head on its encoder's features", () => {
   });
 
   it("is refused features of other volumes, and so is a network without an encoder", async () => {
-    using network = await Network.build({ encoder: convNeXt, head: networks[1]?.[2] } as never);
+    using network = await PlacedNetwork.build({ encoder: convNeXt, head: networks[1]?.[2] } as never);
     using input = volume();
     using one = await input.select(0, 0);
     using single = await Tensor.gather([one], [0]);
@@ -129,7 +129,7 @@ describe("a head on its encoder's features", () => {
       code: "BAD_INPUT",
       message: expect.stringMatching(/of 2 volumes/),
     });
-    using unet = await Network.build({
+    using unet = await PlacedNetwork.build({
       model: { family: "unet-3d", channels: 1, outputs: 1, features: 4, levels: 2, depthScale: 1 },
     });
     await expect(unet.decode(features, single)).rejects.toMatchObject({ code: "BAD_INPUT" });

@@ -99,7 +99,8 @@ describe("a visit that is packed on a machine without a GPU, and rehearsed from 
   it("trains by two ranks what one process trains, every family of encoders, and finds no difference", () => {
     const trained = recorded.filter(({ part, kind }) => part === "ranks" && kind === "judged");
     expect(trained.length).toBeGreaterThanOrEqual(6);
-    for (const { what, right, detail } of trained) expect([what, right, detail]).toEqual([what, true, detail]);
+    for (const { what, right, detail } of trained)
+      expect([what, right, detail]).toEqual([what, true, detail]);
   });
 
   it("gives the numbers that the same machine gave when it packed", () => {

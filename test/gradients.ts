@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { Network } from "../dist/native/network.js";
 import type { NetworkSpec } from "../dist/native/network-spec.js";
+import { PlacedNetwork } from "../dist/native/placed-network.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { type SliceViews, Trainer, type TrainerOptions } from "../dist/native/trainer.js";
@@ -16,8 +16,8 @@ export const maskOf = (name: string, shape: readonly number[]): Tensor =>
   Tensor.from(new Float32Array(hashFill(name, count(shape)).map((value) => (value > 0.4 ? 1 : 0))), shape);
 
 /** A network whose every path matters: fresh ones have layers that start as 0 or as the identity. */
-export async function lively(spec: NetworkSpec): Promise<Network> {
-  const network = await Network.build(spec);
+export async function lively(spec: NetworkSpec): Promise<PlacedNetwork> {
+  const network = await PlacedNetwork.build(spec);
   for (const { name, shape, buffer } of network.parameters) {
     if (buffer) continue;
     const scale = shape.length > 1 && !name.includes("grn") ? Math.sqrt(3 / count(shape.slice(1))) : 0.3;
@@ -43,9 +43,9 @@ export interface StepGradients {
  * @param seen input and target, or views for a network with a teacher
  */
 export async function gradientsOf(
-  network: Network,
+  network: PlacedNetwork,
   options: TrainerOptions,
-  seen: { input: Tensor; target: Tensor } | { views: SliceViews; teacher: Network },
+  seen: { input: Tensor; target: Tensor } | { views: SliceViews; teacher: PlacedNetwork },
 ): Promise<StepGradients> {
   const still = { ...options, betas: [0, 0.9] as [number, number] };
   using trainer = await Trainer.create(network, still, "teacher" in seen ? seen.teacher : undefined);

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { Network } from "../dist/native/network.js";
 import type { NetworkSpec } from "../dist/native/network-spec.js";
+import { PlacedNetwork } from "../dist/native/placed-network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { Trainer } from "../dist/native/trainer.js";
@@ -35,7 +35,7 @@ const filled = (name: string, shape: number[]): Tensor =>
 const valuesOf = async (tensor: Tensor): Promise<number[]> => [...((await tensor.toArray()) as Float32Array)];
 
 /** Gives the U-Net's last layer these biases and no weights: the same logits at every voxel. */
-async function setLogits(network: Network, logits: number[], scale = 1): Promise<void> {
+async function setLogits(network: PlacedNetwork, logits: number[], scale = 1): Promise<void> {
   using weight = Tensor.from(new Float32Array(4 * scale * logits.length), [
     scale * logits.length,
     4,
@@ -63,7 +63,7 @@ describe("an output of intensity bins", () => {
       (1 * -0.5 + 2 * 0.5 + 3 * 1.5 + 4 * 2.5) / 10,
     ],
   ] as const)("%s", async (_, logits, expected) => {
-    using network = await Network.build(specification({ model, output }));
+    using network = await PlacedNetwork.build(specification({ model, output }));
     await setLogits(network, [...logits]);
     using volume = filled("volume", [2, 1, 3, 4, 5]);
     using answer = await network.forward(volume);
@@ -72,7 +72,7 @@ describe("an output of intensity bins", () => {
   });
 
   it("does not see what a doubling network adds of its input, which all bins share", async () => {
-    using network = await Network.build(specification({ model: { ...model, depthScale: 2 }, output }));
+    using network = await PlacedNetwork.build(specification({ model: { ...model, depthScale: 2 }, output }));
     await setLogits(network, [0, 200, 0, 0], 2);
     using volume = filled("volume", [1, 1, 3, 4, 5]);
     using answer = await network.forward(volume);
@@ -102,7 +102,7 @@ describe("an output of intensity bins", () => {
       model: { family: "vit-3d", channels: 1, outputs: 1, patch: [2, 4, 4], embedDim: 8, depth: 1, heads: 2 },
     },
   ])("has one channel, within the bins' centres, and trains: %j", async (rest) => {
-    using network = await Network.build(specification({ ...rest, output }), { seed: 1 });
+    using network = await PlacedNetwork.build(specification({ ...rest, output }), { seed: 1 });
     using input = filled("input", [2, 1, 2, 16, 16]);
     using answer = await network.forward(input);
     expect(answer.shape[1]).toBe(1);
@@ -128,8 +128,8 @@ describe("an output of intensity bins", () => {
     { encoder: dinoVit, head: { kind: "unetr", outputs: 1, featureSize: 2 } },
   ])("is added to the input where it is a difference: %j", async (rest) => {
     const difference = { bins: 8, low: -1, high: 1 };
-    using alone = await Network.build(specification({ ...rest, output: difference }), { seed: 4 });
-    using added = await Network.build(
+    using alone = await PlacedNetwork.build(specification({ ...rest, output: difference }), { seed: 4 });
+    using added = await PlacedNetwork.build(
       specification({ ...rest, output: { ...difference, addedToInput: true } }),
       { seed: 4 },
     );
@@ -145,7 +145,7 @@ describe("an output of intensity bins", () => {
   });
 
   it("cannot be a difference from single slices", async () => {
-    using network = await Network.build(
+    using network = await PlacedNetwork.build(
       specification({
         encoder: dinoVit,
         head: { kind: "conv1", outputs: 1 },
@@ -165,19 +165,22 @@ describe("an output of intensity bins", () => {
   ])("is the expectation at every voxel of the logits resized to it: %j", async (one) => {
     const { encoder, head, last } = one;
     using input = filled("input", [2, 1, 17, 20, 19]);
-    using logits = await Network.build(specification({ encoder, head: { ...head, outputs: 4 } }), {
+    using logits = await PlacedNetwork.build(specification({ encoder, head: { ...head, outputs: 4 } }), {
       seed: 3,
     });
-    using network = await Network.build(specification({ encoder, head: { ...head, outputs: 1 }, output }), {
-      seed: 3,
-    });
+    using network = await PlacedNetwork.build(
+      specification({ encoder, head: { ...head, outputs: 1 }, output }),
+      {
+        seed: 3,
+      },
+    );
     // Large enough that shares differ.
     const state = await network.state();
     const weight = state[`${last}.weight`] as Tensor;
     const scaled = (await valuesOf(weight)).map((value) => 20 * value);
     const { shape } = weight;
     for (const tensor of Object.values(state)) tensor.dispose();
-    const set = async (of: Network, values: number[]) => {
+    const set = async (of: PlacedNetwork, values: number[]) => {
       using tensor = Tensor.from(Float32Array.from(values), shape);
       await of.assign({ [`${last}.weight`]: tensor });
     };
@@ -206,7 +209,9 @@ describe("an output of intensity bins", () => {
   it("has a gradient that reaches the logits through the resizing", async () => {
     const head = { kind: "upernet", outputs: 1, hidden: 4, auxiliary: 4 };
     const last = "decode_head.classifier.weight";
-    using network = await Network.build(specification({ encoder: convNeXt, head, output }), { seed: 3 });
+    using network = await PlacedNetwork.build(specification({ encoder: convNeXt, head, output }), {
+      seed: 3,
+    });
     using input = filled("input", [2, 1, 17, 20, 19]);
     const weight = [...hashFill("weight", 16)].map((value) => 3 * value); // large enough that shares differ
     const set = async (values: number[]) => {
@@ -243,7 +248,7 @@ describe("an output of intensity bins", () => {
 
   it("reaches the auxiliary loss of UperNet as well", async () => {
     const head = { kind: "upernet", outputs: 1, hidden: 8, auxiliary: 4 };
-    using network = await Network.build(specification({ encoder: convNeXt, head, output }));
+    using network = await PlacedNetwork.build(specification({ encoder: convNeXt, head, output }));
     const state = await network.state();
     for (const [name, tensor] of Object.entries(state)) {
       if (!/^(?:decode_head|auxiliary_head)\.classifier\./.test(name)) continue;
@@ -269,7 +274,7 @@ describe("an output of intensity bins", () => {
     ],
     [{ encoder: convNeXt, output }, /a network that answers voxel by voxel/],
   ])("is refused where it cannot be: %j", async (wrong, message) => {
-    await expect(Network.build(specification(wrong))).rejects.toMatchObject({
+    await expect(PlacedNetwork.build(specification(wrong))).rejects.toMatchObject({
       code: "BAD_INPUT",
       message: expect.stringMatching(message),
     });

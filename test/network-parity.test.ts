@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { Network } from "../dist/native/network.js";
 import type { NetworkSpec } from "../dist/native/network-spec.js";
+import { PlacedNetwork } from "../dist/native/placed-network.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { expectSample, fillParameters, parity, parityInput, relativeError } from "./parity-inputs.js";
 import { sharedMissing } from "./shared.js";
@@ -13,8 +13,8 @@ const encoder = {
 };
 
 /** Builds the network and gives every parameter the value that follows from its name. */
-async function filled(head?: object): Promise<Network> {
-  const network = await Network.build({ encoder, ...(head && { head }) } as NetworkSpec);
+async function filled(head?: object): Promise<PlacedNetwork> {
+  const network = await PlacedNetwork.build({ encoder, ...(head && { head }) } as NetworkSpec);
   await fillParameters(network);
   return network;
 }
@@ -24,7 +24,7 @@ describe.skipIf(sharedMissing)(
   () => {
     afterEach(() => expect(Tensor.live).toBe(0));
 
-    const sameParameters = (network: Network, file: string) =>
+    const sameParameters = (network: PlacedNetwork, file: string) =>
       expect(network.parameters.map(({ name, shape }) => [name, shape])).toEqual(
         Object.entries(parity(file).parameters),
       );

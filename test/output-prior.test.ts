@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { startAnswersAt } from "../dist/models/parameters.js";
-import { Network } from "../dist/native/network.js";
 import type { NetworkSpec } from "../dist/native/network-spec.js";
+import { PlacedNetwork } from "../dist/native/placed-network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { lesionSegmentation } from "../dist/tasks/lesion-segmentation.js";
@@ -37,10 +37,10 @@ const networks: Record<string, object> = {
   },
   ViT: { model: { family: "vit-3d", patch: [2, 4, 4], embedDim: 8, depth: 1, heads: 2, ...channels } },
 };
-const build = (value: object) => Network.build(structuredClone(value) as NetworkSpec, { seed: 5 });
+const build = (value: object) => PlacedNetwork.build(structuredClone(value) as NetworkSpec, { seed: 5 });
 
 /** The network's answer to a volume, [1, 1, 4, 16, 16], voxel by voxel. */
-async function answerOf(network: Network): Promise<number[]> {
+async function answerOf(network: PlacedNetwork): Promise<number[]> {
   using volume = Tensor.from(Float32Array.from(hashFill("volume", 4 * 16 * 16)), [1, 1, 4, 16, 16]);
   using answer = await network.forward(volume);
   return [...((await answer.toArray()) as Float32Array)];

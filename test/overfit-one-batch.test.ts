@@ -10,8 +10,8 @@ import { randomStream } from "../dist/common/random.js";
 import { paperTasks, type TaskName } from "../dist/common/vocabulary.js";
 import { type EncoderName, encoders, type SpecialisedName } from "../dist/models/catalogue.js";
 import { channelsShown, headOf, specialisedOf } from "../dist/models/specification.js";
-import { Network } from "../dist/native/network.js";
 import type { NetworkSpec } from "../dist/native/network-spec.js";
+import { PlacedNetwork } from "../dist/native/placed-network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { Trainer } from "../dist/native/trainer.js";
@@ -155,7 +155,7 @@ describe("the losses of tasks, on one batch of phantoms", () => {
       );
       using input = batch.input;
       using target = batch.target;
-      using network = await Network.build(spec, { seed: 1 });
+      using network = await PlacedNetwork.build(spec, { seed: 1 });
       using trainer = await Trainer.create(network, {
         loss: task.loss(chosen(kind)),
         weightDecay: 0,

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect } from "vitest";
-import type { Network } from "../dist/native/network.js";
+import type { PlacedNetwork } from "../dist/native/placed-network.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { hashFill } from "./hash-fill.js";
 import { shared } from "./shared.js";
@@ -40,7 +40,7 @@ export function parityParameter(name: string, shape: number[]): Float32Array {
 }
 
 /** Gives every parameter and buffer of a network the value that follows from its name. */
-export async function fillParameters(network: Network): Promise<void> {
+export async function fillParameters(network: PlacedNetwork): Promise<void> {
   for (const { name, shape, dtype } of network.parameters) {
     const values = parityParameter(name, shape);
     using tensor =

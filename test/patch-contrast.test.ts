@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { randomStream } from "../dist/common/random.js";
 import { lossGradient, patchContrastGradient } from "../dist/native/kernels.js";
-import { Network } from "../dist/native/network.js";
+import { PlacedNetwork } from "../dist/native/placed-network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { type LossSpec, Trainer } from "../dist/native/trainer.js";
@@ -219,7 +219,7 @@ describe("a vision transformer trained by patch contrast", () => {
   }
 
   /** Mean cosine within the lesion, and between lesion and background, of the middle slice's patch tokens. */
-  async function cosines(network: Network, image: Float32Array) {
+  async function cosines(network: PlacedNetwork, image: Float32Array) {
     using slices = Tensor.from(image, [1, 3, edge, edge]);
     using position = Tensor.from(Float32Array.of(1, depth), [1, 2]);
     const { pooled, stages, tokens } = await network.embed(slices, { position });
@@ -246,7 +246,10 @@ describe("a vision transformer trained by patch contrast", () => {
       head: { kind: "contrastive", outputs: 1, hidden: 32, bottleneck: 16, prototypes: 8 } as const,
     },
   ])("$name lowers the loss and draws lesion patches together, away from background", async ({ head }) => {
-    using network = await Network.build(head ? { encoder, head } : { encoder }, { device: "cpu", seed: 3 });
+    using network = await PlacedNetwork.build(head ? { encoder, head } : { encoder }, {
+      device: "cpu",
+      seed: 3,
+    });
     using trainer = await Trainer.create(network, { loss: { ...contrast, patches: 24 } });
     const { image, mask } = volume();
     using input = Tensor.from(image, [1, 1, depth, edge, edge]);
@@ -263,7 +266,7 @@ describe("a vision transformer trained by patch contrast", () => {
   });
 
   it("refuses a mask of another size", async () => {
-    using network = await Network.build({ encoder }, { device: "cpu", seed: 3 });
+    using network = await PlacedNetwork.build({ encoder }, { device: "cpu", seed: 3 });
     using trainer = await Trainer.create(network, { loss: contrast });
     using input = Tensor.from(volume().image, [1, 1, depth, edge, edge]);
     using target = Tensor.from(new Uint8Array(depth * edge), [1, 1, depth, edge, 1]);

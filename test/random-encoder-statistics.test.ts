@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { randomStream } from "../dist/common/random.js";
-import { Network } from "../dist/native/network.js";
+import { PlacedNetwork } from "../dist/native/placed-network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
@@ -36,7 +36,7 @@ function stemMoments(volumes: readonly Float32Array[], kernel: Float32Array): [n
   return [mean, squares / (values.length - 1)];
 }
 
-async function weightsOf(network: Network): Promise<Record<string, Float32Array>> {
+async function weightsOf(network: PlacedNetwork): Promise<Record<string, Float32Array>> {
   const path = join(folder, "weights.safetensors");
   await network.save(path);
   const file = await readSafetensors(path);
@@ -56,7 +56,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 describe("an encoder with batch norm that stays as it was drawn", () => {
   it("gets the statistics of training cases, and no other weight", async () => {
-    using network = await Network.build({ encoder, head } as never, { seed: 3 });
+    using network = await PlacedNetwork.build({ encoder, head } as never, { seed: 3 });
     const before = await weightsOf(network);
     const draw = randomStream(5, "volumes");
     const volumes = [0, 1].map(() => Float32Array.from({ length: edge ** 3 }, () => 2 + draw.normal()));
@@ -104,7 +104,7 @@ describe("an encoder with batch norm that stays as it was drawn", () => {
       stem: { kernel: [3, 7, 7], stride: [1, 2, 2] },
     } as const;
     const classifier = { kind: "classifier", classes: 2, bottleneck: 4 };
-    using network = await Network.build({ encoder: deep, head: classifier } as never, { seed: 3 });
+    using network = await PlacedNetwork.build({ encoder: deep, head: classifier } as never, { seed: 3 });
     const draw = randomStream(6, "volumes");
     const volumes = () =>
       Tensor.from(
@@ -130,7 +130,7 @@ describe("an encoder with batch norm that stays as it was drawn", () => {
 
   it("is left alone where it has no batch norm: no case is looked at", async () => {
     const convNeXt = { family: "convnext-v2-3d", channels: 1, depths: [1, 1, 1, 1], dims: [4, 8, 8, 16] };
-    using network = await Network.build({ encoder: convNeXt, head } as never, { seed: 3 });
+    using network = await PlacedNetwork.build({ encoder: convNeXt, head } as never, { seed: 3 });
     await settleNormStatistics(
       network,
       { loss: { kind: "l1" } },

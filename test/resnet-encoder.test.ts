@@ -3,8 +3,8 @@ import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { resNetEncoder } from "../dist/models/architectures/resnet-3d.js";
 import { encoders } from "../dist/models/catalogue.js";
 import { Network } from "../dist/models/network.js";
-import { Network as AnyNetwork } from "../dist/native/network.js";
 import type { HeadSpec, ResNetEncoderSpec } from "../dist/native/network-spec.js";
+import { PlacedNetwork } from "../dist/native/placed-network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { Trainer } from "../dist/native/trainer.js";
@@ -129,7 +129,7 @@ describe("the 3D ResNet encoder", () => {
   ])("refuses %o, saying what it takes there", async (change, message) => {
     // Past the checks of specifications in TypeScript: the addon is reached by others too.
     const encoder = { ...small.encoder, ...change } as never;
-    await expect(AnyNetwork.build({ encoder })).rejects.toMatchObject({
+    await expect(PlacedNetwork.build({ encoder })).rejects.toMatchObject({
       code: "BAD_INPUT",
       message: expect.stringMatching(message),
     });

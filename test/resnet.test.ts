@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { Network } from "../dist/native/network.js";
 import type { ModelSpec } from "../dist/native/network-spec.js";
+import { PlacedNetwork } from "../dist/native/placed-network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { Trainer } from "../dist/native/trainer.js";
@@ -20,7 +20,7 @@ const product = (shape: readonly number[]): number => shape.reduce((a, b) => a *
 const filled = (name: string, shape: number[]): Tensor =>
   Tensor.from(Float32Array.from(hashFill(name, product(shape))), shape);
 const valuesOf = async (tensor: Tensor): Promise<number[]> => [...((await tensor.toArray()) as Float32Array)];
-const parametersOf = (network: Network) => network.parameters.filter(({ buffer }) => !buffer);
+const parametersOf = (network: PlacedNetwork) => network.parameters.filter(({ buffer }) => !buffer);
 
 /** The parameters of a ResNet-50 in so many dimensions, in closed form. */
 function resNet50Parameters(dimensions: number, inputs: number, classes: number): number {
@@ -44,7 +44,7 @@ describe("the 3D ResNet", () => {
   afterEach(() => expect(Tensor.live).toBe(0));
 
   it("has ResNet-50's parameters, counted in closed form", async () => {
-    using network = await Network.build({
+    using network = await PlacedNetwork.build({
       model: { family: "resnet-3d", channels: 1, classes: 4, features: 64, blocks: [3, 4, 6, 3] },
     });
     // The published 2D network's 25,557,032 parameters show the count to be right.
@@ -55,7 +55,7 @@ describe("the 3D ResNet", () => {
   });
 
   it("names its parameters as torchvision does", async () => {
-    using network = await Network.build({ model: small });
+    using network = await PlacedNetwork.build({ model: small });
     const shapes = Object.fromEntries(network.parameters.map(({ name, shape }) => [name, shape]));
     expect(shapes).toMatchObject({
       "conv1.weight": [4, 2, 7, 7, 7],
@@ -75,7 +75,7 @@ describe("the 3D ResNet", () => {
   });
 
   it("answers with logits for volumes of any size, each sample by itself", async () => {
-    using network = await Network.build({ model: small }, { seed: 3 });
+    using network = await PlacedNetwork.build({ model: small }, { seed: 3 });
     const voxels = 5 * 33 * 20;
     const values = Float32Array.from(hashFill("volumes", 2 * 2 * voxels));
     using both = Tensor.from(values, [2, 2, 5, 33, 20]);
@@ -96,7 +96,7 @@ describe("the 3D ResNet", () => {
   });
 
   it("refuses to train on a single voxel a channel, and sizes that no such network has", async () => {
-    using network = await Network.build({ model: small });
+    using network = await PlacedNetwork.build({ model: small });
     using trainer = await Trainer.create(network, { loss: { kind: "cross-entropy" } });
     using input = filled("batch", [1, 2, 8, 32, 32]);
     using target = Tensor.from(BigInt64Array.from([0n]), [1]);
@@ -104,7 +104,7 @@ describe("the 3D ResNet", () => {
       code: "BAD_INPUT",
       message: expect.stringMatching(/at least 2 samples a batch/),
     });
-    await expect(Network.build({ model: { ...small, blocks: [1, 1, 0, 1] } })).rejects.toMatchObject({
+    await expect(PlacedNetwork.build({ model: { ...small, blocks: [1, 1, 0, 1] } })).rejects.toMatchObject({
       code: "BAD_INPUT",
       message: expect.stringMatching(/1 to 1000 for model\.blocks\[2\] but received 0/),
     });

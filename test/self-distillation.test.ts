@@ -15,7 +15,7 @@ import {
   sliceViews,
   standardiseInput,
 } from "../dist/models/pretraining/self-distillation.js";
-import { Network } from "../dist/native/network.js";
+import { PlacedNetwork } from "../dist/native/placed-network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
@@ -91,7 +91,7 @@ const numbers = async (tensor: Tensor): Promise<number[]> => [...((await tensor.
 
 /** The prototypes' outputs to the class tokens of images, a row each. */
 async function outputs(
-  network: Network,
+  network: PlacedNetwork,
   images: Tensor,
   position: Tensor | null,
   width = prototypes,
@@ -117,8 +117,8 @@ const entropy = (shares: readonly number[]): number =>
 
 /** The loss, as Caron et al. write it down (algorithm 1), from both networks' own outputs. */
 async function written(
-  student: Network,
-  teacher: Network,
+  student: PlacedNetwork,
+  teacher: PlacedNetwork,
   views: SliceViews,
   centre: readonly number[],
   temperatures: { student: number; teacher: number },
@@ -151,8 +151,8 @@ async function written(
 
 /** A student, a teacher that has come apart from it, and their trainer. */
 async function apart(loss: LossSpec = distillation, steps = 4) {
-  const student = await Network.build(spec, { seed: 5 });
-  const teacher = await Network.build(spec, { seed: 6 });
+  const student = await PlacedNetwork.build(spec, { seed: 5 });
+  const teacher = await PlacedNetwork.build(spec, { seed: 6 });
   const trainer = await Trainer.create(student, { loss }, teacher);
   for (let step = 0; step < steps; step++) {
     using views = viewsOf(`before ${step}`);
@@ -176,7 +176,7 @@ async function centreOf(trainer: Trainer, width = prototypes): Promise<number[]>
   return numbers(centre);
 }
 
-async function stateOf(network: Network): Promise<Record<string, number[]>> {
+async function stateOf(network: PlacedNetwork): Promise<Record<string, number[]>> {
   const state = await network.state();
   const entries: [string, number[]][] = [];
   for (const [name, tensor] of Object.entries(state)) {
@@ -214,7 +214,7 @@ describe("self-distillation", () => {
     using views = viewsOf("measured");
     using probe = await Trainer.create(pair.student, settings, pair.teacher);
     // The teacher of this trainer became the student; take it elsewhere, where it then stays.
-    using elsewhere = await Network.build(spec, { seed: 77 });
+    using elsewhere = await PlacedNetwork.build(spec, { seed: 77 });
     const weights = await elsewhere.state();
     await pair.teacher.assign(weights);
     for (const tensor of Object.values(weights)) tensor.dispose();
@@ -269,8 +269,8 @@ describe("self-distillation", () => {
   });
 
   it("centres by the moving average of the teacher's outputs: (1 - m^n) of their mean after n equal steps", async () => {
-    using student = await Network.build(spec, { seed: 5 });
-    using teacher = await Network.build(spec, { seed: 5 });
+    using student = await PlacedNetwork.build(spec, { seed: 5 });
+    using teacher = await PlacedNetwork.build(spec, { seed: 5 });
     using trainer = await Trainer.create(student, { loss: distillation }, teacher);
     using views = viewsOf("centred");
     const mean = meanRow(await outputs(teacher, views.global, views.globalPosition));
@@ -295,11 +295,14 @@ describe("self-distillation", () => {
     expect(Math.abs(both - (2 * alone + 0.5 * contrast))).toBeLessThan(1e-5);
 
     // The same contrast by itself: of the two global views as the middle slices of volumes of three.
-    using network = await Network.build(
+    using network = await PlacedNetwork.build(
       { encoder: { ...encoder, axisTokens: 0 }, head: spec.head },
       { seed: 5 },
     );
-    using own = await Network.build({ encoder: { ...encoder, axisTokens: 0 }, head: spec.head }, { seed: 5 });
+    using own = await PlacedNetwork.build(
+      { encoder: { ...encoder, axisTokens: 0 }, head: spec.head },
+      { seed: 5 },
+    );
     using views = viewsOf("measured");
     const loss = { ...distillation, contrastWeight: 1, distillationWeight: 0 };
     using distilling = await Trainer.create(network, { loss }, own);
@@ -345,8 +348,8 @@ describe("self-distillation", () => {
     await pair.trainer.save(optimiser);
     const losses = await go(pair.trainer, 10);
 
-    using student = await Network.build(spec, { seed: 91 });
-    using teacher = await Network.build(spec, { seed: 92 });
+    using student = await PlacedNetwork.build(spec, { seed: 91 });
+    using teacher = await PlacedNetwork.build(spec, { seed: 92 });
     using trainer = await Trainer.create(student, { loss: distillation }, teacher);
     await student.restore(network);
     await trainer.load(optimiser);
@@ -357,8 +360,11 @@ describe("self-distillation", () => {
   });
 
   it("refuses a teacher of another kind, the student as its own teacher, and steps that lack one", async () => {
-    using student = await Network.build(spec, { seed: 1 });
-    using other = await Network.build({ encoder: { ...encoder, depth: 1 }, head: spec.head }, { seed: 1 });
+    using student = await PlacedNetwork.build(spec, { seed: 1 });
+    using other = await PlacedNetwork.build(
+      { encoder: { ...encoder, depth: 1 }, head: spec.head },
+      { seed: 1 },
+    );
     using views = viewsOf("refused");
     using input = Tensor.from(new Float32Array(3 * edge * edge), [1, 1, 3, edge, edge]);
     const bad = (message: RegExp) => ({ code: "BAD_INPUT", message: expect.stringMatching(message) });
@@ -368,8 +374,8 @@ describe("self-distillation", () => {
     await expect(Trainer.create(student, { loss: distillation }, student)).rejects.toMatchObject(
       bad(/another/),
     );
-    using headless = await Network.build({ encoder }, { seed: 1 });
-    using twin = await Network.build({ encoder }, { seed: 1 });
+    using headless = await PlacedNetwork.build({ encoder }, { seed: 1 });
+    using twin = await PlacedNetwork.build({ encoder }, { seed: 1 });
     await expect(Trainer.create(headless, { loss: distillation }, twin)).rejects.toMatchObject(
       bad(/contrastive/),
     );
@@ -378,7 +384,7 @@ describe("self-distillation", () => {
     await expect(without.step(input, input, { learningRate: 0, seed: 1 })).rejects.toMatchObject(
       bad(/distil/),
     );
-    using teacher = await Network.build(spec, { seed: 1 });
+    using teacher = await PlacedNetwork.build(spec, { seed: 1 });
     using trainer = await Trainer.create(student, { loss: distillation }, teacher);
     await expect(trainer.distil(views, { ...still, momentum: 1.5 })).rejects.toMatchObject(bad(/momentum/));
     await expect(trainer.distil(views, { ...still, teacherTemperature: 0 })).rejects.toMatchObject(
@@ -434,7 +440,7 @@ describe("self-distillation on a few phantoms", () => {
   const wide = { ...encoder, embedDim: 48, heads: 3 } as const;
   const many = 64;
   const network = () =>
-    Network.build(
+    PlacedNetwork.build(
       {
         encoder: wide,
         head: { kind: "contrastive", outputs: 1, hidden: 192, bottleneck: 32, prototypes: many },

@@ -9,7 +9,7 @@ import {
   specialisedOf,
   specialisedSchema,
 } from "../dist/models/specification.js";
-import { Network } from "../dist/native/network.js";
+import { PlacedNetwork } from "../dist/native/placed-network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { forwardCost } from "../dist/study/plan/estimate.js";
 
@@ -30,7 +30,7 @@ describe("the catalogue of encoders", () => {
     const encoder = encoderOf(name);
     expect(family?.trim()).toBe(`\`${encoder.family}\``);
     expect(channels).toBe(encoder.channels);
-    using network = await Network.build({ encoder });
+    using network = await PlacedNetwork.build({ encoder });
     expect(Number(parameters)).toBe(Number((parameterCount(network) / 1e6).toPrecision(3)));
     const [depth, height, width] = extents as [number, number, number];
     const cost = forwardCost({ encoder }, [height, width, depth]);
@@ -53,7 +53,7 @@ describe("the catalogue of specialised models", () => {
   });
 
   it("has the ResNet-50 of 3D medical imaging, with 46.2 million parameters", async () => {
-    using network = await Network.build({ model: specialisedOf("resnet-50", classes) });
+    using network = await PlacedNetwork.build({ model: specialisedOf("resnet-50", classes) });
     expect(parameterCount(network) / 1e6).toBeCloseTo(46.2, 1);
   });
 
@@ -64,7 +64,7 @@ describe("the catalogue of specialised models", () => {
     const [channels, depth, height, width] = (input ?? "").split("x").map(Number) as number[];
     const depthScale = depth === 48 ? 2 : 1;
     const model = specialisedOf(name, { ...taskFor(name), channels: channels as number, depthScale });
-    using network = await Network.build({ model });
+    using network = await PlacedNetwork.build({ model });
     expect(Number(parameters)).toBe(Number((parameterCount(network) / 1e6).toPrecision(3)));
     const cost = forwardCost({ model }, [height, width, depth] as [number, number, number]);
     expect(Number(multiplications)).toBe(Number((cost / 1e9).toPrecision(3)));
@@ -136,7 +136,7 @@ describe("the estimated multiplications of a specialised model", () => {
     async (name) => {
       const model = specialisedOf(name, taskFor(name));
       const levels = "levels" in model ? model.levels : 0;
-      using network = await Network.build({ model });
+      using network = await PlacedNetwork.build({ model });
       let wanted = 0;
       for (const { name: weight, shape } of network.parameters)
         if (weight.endsWith("weight") && shape.length > 1)

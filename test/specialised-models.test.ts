@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { Network } from "../dist/native/network.js";
 import type { ModelSpec } from "../dist/native/network-spec.js";
+import { PlacedNetwork } from "../dist/native/placed-network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { type LossSpec, Trainer } from "../dist/native/trainer.js";
@@ -34,7 +34,7 @@ const models = {
 type Name = keyof typeof models;
 const names = Object.keys(models) as Name[];
 const build = (name: Name, seed = 1) =>
-  Network.build({ model: structuredClone(models[name]) as unknown as ModelSpec }, { seed });
+  PlacedNetwork.build({ model: structuredClone(models[name]) as unknown as ModelSpec }, { seed });
 
 const product = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 const filled = (name: string, shape: number[]): Tensor =>
@@ -56,7 +56,7 @@ function timed(images: Float32Array, shape: number[], times: number[]): Tensor {
 
 /** Losses of `steps` steps on the one batch. */
 async function overfit(
-  network: Network,
+  network: PlacedNetwork,
   input: Tensor,
   target: Tensor,
   steps: number,
@@ -231,7 +231,7 @@ describe("specifications of specialised models", () => {
     [{ ...models["diffusion-unet"], features: 7 }, /an even number/],
     [{ ...models.vit, family: "vit" }, /unet-3d or vit-3d for model\.family but received vit/],
   ])("are refused where no such network can be: %o", async (model, message) => {
-    await expect(Network.build({ model: model as never })).rejects.toMatchObject({
+    await expect(PlacedNetwork.build({ model: model as never })).rejects.toMatchObject({
       code: "BAD_INPUT",
       message: expect.stringMatching(message),
     });

@@ -5,8 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type CaseVolumes, openCase } from "../dist/cohort/case-volumes.js";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { randomStream } from "../dist/common/random.js";
-import { Network } from "../dist/native/network.js";
 import type { NetworkSpec } from "../dist/native/network-spec.js";
+import { PlacedNetwork } from "../dist/native/placed-network.js";
 import { writeSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { resolveStudy } from "../dist/study/config/resolve.js";
@@ -141,7 +141,7 @@ describe("Super-resolution along any axes by any factors", () => {
     });
     expect(cells[2]?.network).toMatchObject({ model: { family: "transunet-3d", depthScale: 1 } });
     const network = cells[1]?.network as Extract<NetworkSpec, { encoder: unknown }>;
-    using built = await Network.build(network, { seed: 3 });
+    using built = await PlacedNetwork.build(network, { seed: 3 });
     const { channels } = network.encoder;
     const size = 16 * 24 * 36;
     const values = Float32Array.from({ length: channels * size }, (_, voxel) => ((voxel % size) % 97) / 97);

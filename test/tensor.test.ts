@@ -1,7 +1,7 @@
 import { Worker } from "node:worker_threads";
 import { afterEach, describe, expect, it } from "vitest";
 import { kernelSums } from "../dist/native/kernels.js";
-import { Network } from "../dist/native/network.js";
+import { PlacedNetwork } from "../dist/native/placed-network.js";
 import { Tensor } from "../dist/native/tensor.js";
 
 describe("a tensor", () => {
@@ -115,7 +115,7 @@ describe("a tensor", () => {
   });
 
   it("is not confused with another handle", async () => {
-    using network = await Network.build({
+    using network = await PlacedNetwork.build({
       model: { family: "unet-3d", channels: 1, outputs: 1, features: 2, levels: 2 },
     });
     const impostor = new Tensor(network.handle as never);
@@ -147,7 +147,7 @@ describe("native work", () => {
 
   it("rejects with an error whose stack leads to the caller", async () => {
     async function researcherCode() {
-      using network = await Network.build({
+      using network = await PlacedNetwork.build({
         model: { family: "unet-3d", channels: 1, outputs: 1, features: 2, levels: 2 },
       });
       using x = Tensor.from(new Float32Array(16), [1, 2, 2, 2, 2]);

@@ -7,8 +7,8 @@ import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { seedFor } from "../dist/common/random.js";
 import { paperTasks } from "../dist/common/vocabulary.js";
 import { channelsShown } from "../dist/models/specification.js";
-import { Network } from "../dist/native/network.js";
 import type { NetworkSpec } from "../dist/native/network-spec.js";
+import { PlacedNetwork } from "../dist/native/placed-network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import type { CellResult, EpochRecord } from "../dist/results/cell.js";
 import type { StudyResults } from "../dist/results/study.js";
@@ -111,7 +111,7 @@ describe("each specialised model, trained by a study", () => {
       // The cell starts from the weights of this seed; the study never measures them untrained.
       const seed = seedFor(study.seed, "weights", cell.model, cell.seed);
       const spec = cell.network as NetworkSpec;
-      using network = await Network.build(spec, { seed });
+      using network = await PlacedNetwork.build(spec, { seed });
       const channels = channelsShown(spec, task.shape.channels);
       const { assessment } = await evaluate(
         { task, network, channels, seed: study.seed, features: null },

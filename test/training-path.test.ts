@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { Network } from "../dist/native/network.js";
 import type { ConvNeXtSpec, DinoVitSpec, EncoderSpec, NetworkSpec } from "../dist/native/network-spec.js";
+import { PlacedNetwork } from "../dist/native/placed-network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { type LossSpec, type SliceViews, Trainer, type TrainerOptions } from "../dist/native/trainer.js";
@@ -236,7 +236,7 @@ function views(): SliceViews {
 }
 async function distilled(options: Partial<TrainerOptions>) {
   using network = await lively({ encoder: vit, head: contrastive });
-  using teacher = await Network.build({ encoder: vit, head: contrastive });
+  using teacher = await PlacedNetwork.build({ encoder: vit, head: contrastive });
   using seen = views();
   return await gradientsOf(network, { loss: distillation, ...options }, { views: seen, teacher });
 }
@@ -447,7 +447,7 @@ describe("micro-batches", () => {
     ["a ResNet", { encoder: resNet, head: { kind: "unetr", outputs: 1 } }, tversky],
     ["the head conv1", { encoder: vit, head: { kind: "conv1", outputs: 1 } }, tversky],
   ])("are refused where batch norm sees a whole batch: %s", async (_name, spec, loss) => {
-    using network = await Network.build(spec);
+    using network = await PlacedNetwork.build(spec);
     await expect(Trainer.create(network, { loss, microBatch: 1 })).rejects.toMatchObject({
       code: "BAD_INPUT",
       message: expect.stringMatching(/batch norm \(.+\), which takes its statistics from all samples/),
@@ -455,7 +455,7 @@ describe("micro-batches", () => {
   });
 
   it("are not refused where the norms are frozen", async () => {
-    using network = await Network.build({ encoder: resNet, head: { kind: "unetr", outputs: 1 } });
+    using network = await PlacedNetwork.build({ encoder: resNet, head: { kind: "unetr", outputs: 1 } });
     const options = { loss: tversky, microBatch: 1, trainable: ["decoder."] };
     using trainer = await Trainer.create(network, options);
     using input = filled("input", [2, 2, 32, 32, 32]);
@@ -466,7 +466,7 @@ describe("micro-batches", () => {
   it.each([distillation, { kind: "patch-contrast" } as const])(
     "are refused by the loss $kind",
     async (loss) => {
-      using network = await Network.build({ encoder: vit, head: contrastive });
+      using network = await PlacedNetwork.build({ encoder: vit, head: contrastive });
       await expect(Trainer.create(network, { loss, microBatch: 1 })).rejects.toMatchObject({
         code: "BAD_INPUT",
         message: expect.stringContaining("micro-batches"),

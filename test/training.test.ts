@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { Network } from "../dist/native/network.js";
 import type { ConvNeXtSpec, NetworkSpec, UNetSpec } from "../dist/native/network-spec.js";
+import { PlacedNetwork } from "../dist/native/placed-network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { readSafetensors } from "../dist/native/safetensors.js";
 import { Tensor } from "../dist/native/tensor.js";
@@ -39,7 +39,7 @@ const mask = (name: string, dimensions: number[]): Tensor =>
     dimensions,
   );
 
-async function value(network: Network, name: string): Promise<Float32Array> {
+async function value(network: PlacedNetwork, name: string): Promise<Float32Array> {
   const state = await network.state();
   const values = (await state[name].toArray()) as Float32Array;
   for (const tensor of Object.values(state)) tensor.dispose();
@@ -47,7 +47,7 @@ async function value(network: Network, name: string): Promise<Float32Array> {
 }
 
 async function assign(
-  network: Network,
+  network: PlacedNetwork,
   name: string,
   values: Float32Array,
   dimensions: number[],
@@ -57,7 +57,7 @@ async function assign(
 }
 
 /** A trainer of a single scalar: the gradient's norm is then the gradient's size. */
-const scalar = (network: Network, options = {}) =>
+const scalar = (network: PlacedNetwork, options = {}) =>
   Trainer.create(network, {
     loss: { kind: "tversky", alpha: 0.3, beta: 0.7 },
     trainable: ["out.bias"],
@@ -70,7 +70,7 @@ describe("a training step", () => {
   afterEach(() => expect(Tensor.live).toBe(0));
 
   it("computes the gradient that finite differences of the loss give", async () => {
-    using network = await Network.build(unet, { seed: 3 });
+    using network = await PlacedNetwork.build(unet, { seed: 3 });
     using trainer = await scalar(network);
     using input = filled("input", shape);
     using target = mask("target", [2, 1, 16, 16, 16]);
@@ -86,7 +86,7 @@ describe("a training step", () => {
   });
 
   it("follows AdamW (Loshchilov 2019) over several steps, without weight decay on a bias", async () => {
-    using network = await Network.build(unet, { seed: 3 });
+    using network = await PlacedNetwork.build(unet, { seed: 3 });
     using trainer = await scalar(network, { betas: [0.8, 0.95], weightDecay: 0.5 });
     using input = filled("input", shape);
     using target = mask("target", [2, 1, 16, 16, 16]);
@@ -104,7 +104,7 @@ describe("a training step", () => {
   });
 
   it("decays kernels towards zero by learning rate times weight decay, beside Adam's step", async () => {
-    using network = await Network.build(unet, { seed: 3 });
+    using network = await PlacedNetwork.build(unet, { seed: 3 });
     using trainer = await Trainer.create(network, {
       loss: { kind: "l1" },
       trainable: ["out.weight"],
@@ -122,7 +122,7 @@ describe("a training step", () => {
   });
 
   it("clips the gradient's global norm before the moments see it", async () => {
-    using network = await Network.build(unet, { seed: 3 });
+    using network = await PlacedNetwork.build(unet, { seed: 3 });
     using trainer = await scalar(network, { gradientClip: 1e-4 });
     using input = filled("input", shape);
     using target = mask("target", [2, 1, 16, 16, 16]);
@@ -136,7 +136,7 @@ describe("a training step", () => {
   });
 
   it("trains only the parameters that it was told to", async () => {
-    using network = await Network.build({
+    using network = await PlacedNetwork.build({
       encoder,
       head: { kind: "upernet", outputs: 1, hidden: 8, auxiliary: 8 },
     });
@@ -174,17 +174,17 @@ describe("a training step", () => {
       }
       return losses;
     };
-    using whole = await Network.build(spec, { seed: 1 });
+    using whole = await PlacedNetwork.build(spec, { seed: 1 });
     using wholeTrainer = await Trainer.create(whole, { loss });
     const uninterrupted = await steps(wholeTrainer, 0, 6);
 
-    using before = await Network.build(spec, { seed: 1 });
+    using before = await PlacedNetwork.build(spec, { seed: 1 });
     using trainer = await Trainer.create(before, { loss });
     const losses = await steps(trainer, 0, 3);
     await before.save(`${folder}/network.safetensors`);
     await trainer.save(`${folder}/optimiser.safetensors`, { note: "kept" });
 
-    using after = await Network.build(spec, { seed: 99 });
+    using after = await PlacedNetwork.build(spec, { seed: 99 });
     await after.restore(`${folder}/network.safetensors`);
     using resumed = await Trainer.create(after, { loss });
     expect((await resumed.load(`${folder}/optimiser.safetensors`)).note).toBe("kept");
@@ -192,7 +192,7 @@ describe("a training step", () => {
   });
 
   it("says what to do when the loss is no longer a number", async () => {
-    using network = await Network.build(unet);
+    using network = await PlacedNetwork.build(unet);
     using trainer = await Trainer.create(network, { loss: { kind: "l1" } });
     using input = Tensor.from(new Float32Array(2 * 4096).fill(Number.NaN), [1, 2, 16, 16, 16]);
     using target = Tensor.from(new Float32Array(4096), [1, 1, 16, 16, 16]);
@@ -234,7 +234,7 @@ describe("a training step", () => {
       [2],
     ],
   ])("fits one batch: %s", async (_name, spec, loss, targetShape) => {
-    using network = await Network.build(spec, { seed: 5 });
+    using network = await PlacedNetwork.build(spec, { seed: 5 });
     using trainer = await Trainer.create(network, { loss });
     using input = filled("input", shape);
     using target =
@@ -252,7 +252,7 @@ describe("a training step", () => {
   });
 
   it("keeps memory level over 1,000 steps", async () => {
-    using network = await Network.build({
+    using network = await PlacedNetwork.build({
       model: { family: "unet-3d", channels: 1, outputs: 1, features: 4, levels: 2 },
     });
     using trainer = await Trainer.create(network, { loss: { kind: "l1" } });
@@ -278,7 +278,7 @@ describe("the masked autoencoder", () => {
   it("predicts masked voxels from visible ones alone", async () => {
     // Adding c to a masked patch changes only its target, so that its mean squared error is a parabola in c with
     // curvature 2 exactly; any path from masked voxels to the prediction would bend it.
-    using network = await Network.build(spec, { seed: 2 });
+    using network = await PlacedNetwork.build(spec, { seed: 2 });
     await livelyNetwork(network);
     using trainer = await Trainer.create(network, { loss });
     using masked = Tensor.from(Uint8Array.of(0, 1, 0, 0), [1, 4]); // 32 x 32 x 16 voxels: 1 x 2 x 2 patches (D, H, W)
@@ -296,7 +296,7 @@ describe("the masked autoencoder", () => {
   });
 
   it("does see visible voxels", async () => {
-    using network = await Network.build(spec, { seed: 2 });
+    using network = await PlacedNetwork.build(spec, { seed: 2 });
     await livelyNetwork(network);
     using trainer = await Trainer.create(network, { loss });
     using masked = Tensor.from(Uint8Array.of(0, 1, 0, 0), [1, 4]);
@@ -318,7 +318,7 @@ describe("the masked autoencoder", () => {
     async (normalise) => {
       // With a decoder of one channel the mask token is a single number, and the gradient's norm its size.
       const thin: NetworkSpec = { encoder, head: { kind: "masked-autoencoder", decoderDim: 1 } };
-      using network = await Network.build(thin, { seed: 2 });
+      using network = await PlacedNetwork.build(thin, { seed: 2 });
       await livelyNetwork(network);
       using trainer = await Trainer.create(network, {
         loss: { kind: "masked-autoencoder", normaliseTargets: normalise },
@@ -338,7 +338,7 @@ describe("the masked autoencoder", () => {
   );
 
   it("lowers its loss, and pads a volume that is no multiple of the patch", async () => {
-    using network = await Network.build(spec, { seed: 2 });
+    using network = await PlacedNetwork.build(spec, { seed: 2 });
     using trainer = await Trainer.create(network, { loss: { kind: "masked-autoencoder" } });
     const values = Float32Array.from({ length: 2 * 24 * 32 * 32 }, (_, index) => Math.sin(index / 50));
     using input = Tensor.from(values, [1, 2, 24, 32, 32]);
@@ -351,7 +351,7 @@ describe("the masked autoencoder", () => {
   });
 
   /** Gives GRN, which starts as the identity, and all kernels values with which every path matters. */
-  async function livelyNetwork(network: Network): Promise<void> {
+  async function livelyNetwork(network: PlacedNetwork): Promise<void> {
     for (const { name, shape } of network.parameters) {
       const count = shape.reduce((a, b) => a * b, 1);
       const scale = shape.length > 1 && !name.includes("grn") ? Math.sqrt(3 / (count / shape[0])) : 0.3;

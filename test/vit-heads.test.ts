@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { headParameters } from "../dist/models/parameters.js";
-import { Network } from "../dist/native/network.js";
 import type { DinoVitSpec, HeadSpec } from "../dist/native/network-spec.js";
+import { PlacedNetwork } from "../dist/native/placed-network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { hashFill } from "./hash-fill.js";
@@ -44,7 +44,7 @@ describe("a classifier on a vision transformer", () => {
   it.each([1, 3])(
     "is three linear layers with GELU on the pooled features: %i channels",
     async (channels) => {
-      using network = await Network.build({ encoder, head: classifier }, { seed: 5 });
+      using network = await PlacedNetwork.build({ encoder, head: classifier }, { seed: 5 });
       using volumes = filled("volumes", [2, channels, 3, 20, 28]);
       using embedded = await network.embed(volumes);
       let features = await valuesOf(embedded.pooled);
@@ -81,7 +81,7 @@ describe("the subpixel head on a vision transformer", () => {
   it.each([1, 3])(
     "answers with the first channel, each slice twice, plus what it adds: %i channels",
     async (channels) => {
-      using network = await Network.build({ encoder, head: subpixel }, { seed: 2 });
+      using network = await PlacedNetwork.build({ encoder, head: subpixel }, { seed: 2 });
       const [depth, plane] = [3, 20 * 25];
       using volumes = filled("volumes", [2, channels, depth, 20, 25]);
       using untouched = await network.forward(volumes);
@@ -106,7 +106,7 @@ describe("the subpixel head on a vision transformer", () => {
   );
 
   it("refuses slices, which have no depth to double", async () => {
-    using network = await Network.build({ encoder, head: subpixel });
+    using network = await PlacedNetwork.build({ encoder, head: subpixel });
     using slices = filled("slices", [1, 3, 14, 14]);
     using position = Tensor.from(Float32Array.from([0, 1]), [1, 2]);
     await expect(network.forward(slices, { position })).rejects.toMatchObject({
@@ -120,8 +120,8 @@ describe("both heads", () => {
   afterEach(() => expect(Tensor.live).toBe(0));
 
   it.each([classifier, subpixel])("leave the encoder as its seed draws it: $kind", async (head) => {
-    using bare = await Network.build({ encoder }, { seed: 7 });
-    using network = await Network.build({ encoder, head }, { seed: 7 });
+    using bare = await PlacedNetwork.build({ encoder }, { seed: 7 });
+    using network = await PlacedNetwork.build({ encoder, head }, { seed: 7 });
     const [own, other] = [await bare.state(), await network.state()];
     for (const [name, tensor] of Object.entries(own))
       expect(await valuesOf(other[name] as Tensor)).toEqual(await valuesOf(tensor));
@@ -134,7 +134,7 @@ describe("both heads", () => {
   it.each([classifier, subpixel])(
     "refuse channels that the encoder's are no multiple of: $kind",
     async (head) => {
-      using network = await Network.build({ encoder, head });
+      using network = await PlacedNetwork.build({ encoder, head });
       using volume = filled("volume", [1, 2, 3, 14, 14]);
       await expect(network.forward(volume)).rejects.toMatchObject({ code: "BAD_INPUT" });
     },

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
-import { Network, volumeFeatures } from "../dist/native/network.js";
 import type { DinoVitSpec, NetworkSpec } from "../dist/native/network-spec.js";
+import { PlacedNetwork, volumeFeatures } from "../dist/native/placed-network.js";
 import { setThreads } from "../dist/native/runtime.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { hashFill } from "./hash-fill.js";
@@ -43,7 +43,7 @@ describe("UNETR on a vision transformer", () => {
   it.each(recorded)(
     "decodes tokens as PyTorch does: patches of $patch",
     async ({ patch, shape, step, values, norm }) => {
-      using network = await Network.build({ encoder: { ...encoder, patch }, head });
+      using network = await PlacedNetwork.build({ encoder: { ...encoder, patch }, head });
       await fillParameters(network);
       const [cases, , depth, height, width] = shape;
       using slices = filled("slices", [cases, 3, depth, height, width]);
@@ -65,7 +65,7 @@ describe("UNETR on a vision transformer", () => {
     [4, [1, 2, 3, 4]],
     [2, [1, 1, 2, 2]],
   ])("sees of %i blocks the tokens of transformers that end after %j", async (depth, ends) => {
-    using network = await Network.build({ encoder: { ...encoder, depth }, head }, { seed: 3 });
+    using network = await PlacedNetwork.build({ encoder: { ...encoder, depth }, head }, { seed: 3 });
     await fillParameters(network);
     const state = await network.state();
     using volume = filled("volume", [2, 1, 3, 16, 24]);
@@ -73,7 +73,7 @@ describe("UNETR on a vision transformer", () => {
     expect(features.stages).toHaveLength(4);
     try {
       for (const [index, end] of ends.entries()) {
-        using shorter = await Network.build({ encoder: { ...encoder, depth: end } });
+        using shorter = await PlacedNetwork.build({ encoder: { ...encoder, depth: end } });
         const names = new Set(shorter.parameters.map(({ name }) => name));
         await shorter.assign(Object.fromEntries(Object.entries(state).filter(([name]) => names.has(name))));
         using of = await shorter.embed(volume);
@@ -91,7 +91,7 @@ describe("UNETR on a vision transformer", () => {
 
   // 18 slices: more than go through the transformer at once; 13 x 20 pixels: no whole patches.
   it.each([1, 3])("answers volumes of any size from their features alone: %i channels", async (channels) => {
-    using network = await Network.build({ encoder, head }, { seed: 2 });
+    using network = await PlacedNetwork.build({ encoder, head }, { seed: 2 });
     using volume = filled("volume", [1, channels, 18, 13, 20]);
     using answer = await network.forward(volume);
     expect(answer.shape).toEqual([1, 2, 18, 13, 20]);
@@ -103,7 +103,7 @@ describe("UNETR on a vision transformer", () => {
   it("tells single voxels, which conv1 does not", async () => {
     /** How much more one voxel of the answer moves than the ones around it, when that voxel of the input does. */
     const sharpness = async (spec: NetworkSpec): Promise<number> => {
-      using network = await Network.build(spec, { seed: 2 });
+      using network = await PlacedNetwork.build(spec, { seed: 2 });
       const [depth, height, width] = [5, 24, 24];
       const values = Float32Array.from(hashFill("volume", depth * height * width));
       const at = (z: number, y: number, x: number) => (z * height + y) * width + x;
@@ -125,7 +125,7 @@ describe("UNETR on a vision transformer", () => {
   });
 
   it("refuses slices, which it does not answer one by one", async () => {
-    using network = await Network.build({ encoder, head });
+    using network = await PlacedNetwork.build({ encoder, head });
     using slices = filled("slices", [1, 3, 16, 16]);
     using position = Tensor.from(Float32Array.from([0, 1]), [1, 2]);
     await expect(network.forward(slices, { position })).rejects.toThrow(/Expected a volume.*unetr head/);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { encoderArchitectures, specialisedArchitectures } from "../dist/models/architectures/index.js";
 import { arrange, depthwiseConv3d, kernelSums, lossGradient } from "../dist/native/kernels.js";
-import { Network } from "../dist/native/network.js";
+import { PlacedNetwork } from "../dist/native/placed-network.js";
 import { Tensor } from "../dist/native/tensor.js";
 import { normalise, resample } from "../dist/native/volumes.js";
 
@@ -27,17 +27,17 @@ const settings: { name: string; words: string; use: (word: never) => Promise<unk
   {
     name: "encoder.family",
     words: alternatives(Object.keys(encoderArchitectures)),
-    use: (family) => Network.build({ encoder: { ...encoder, family } as never }),
+    use: (family) => PlacedNetwork.build({ encoder: { ...encoder, family } as never }),
   },
   {
     name: "head.kind",
     words: "classifier, upernet, unetr, subpixel, masked-autoencoder, conv1 or contrastive",
-    use: (kind) => Network.build({ encoder, head: { kind, outputs: 1 } } as never),
+    use: (kind) => PlacedNetwork.build({ encoder, head: { kind, outputs: 1 } } as never),
   },
   {
     name: "model.family",
     words: alternatives(Object.keys(specialisedArchitectures)),
-    use: (family) => Network.build({ model: { ...model, family } as never }),
+    use: (family) => PlacedNetwork.build({ model: { ...model, family } as never }),
   },
   {
     name: "loss.kind",
@@ -50,7 +50,7 @@ const settings: { name: string; words: string; use: (word: never) => Promise<unk
     words: "float32, tf32 or bfloat16",
     use: (precision) =>
       withTensor(async (tensor) => {
-        using network = await Network.build({ model } as never);
+        using network = await PlacedNetwork.build({ model } as never);
         network.precision = precision;
         return await network.forward(tensor);
       }),

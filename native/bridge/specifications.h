@@ -16,7 +16,7 @@ std::optional<IntensityBins> read_bins(const Napi::Value& value);
 // float32 or bfloat16.
 Precision read_precision(const Napi::Value& value);
 Loss read_loss(const Napi::Value& value);
-// { pooled, stages } of src/native/network.ts; nothing for null.
+// { pooled, stages } of src/native/placed-network.ts; nothing for null.
 std::optional<Features> read_features(const Napi::Value& value, at::ScalarType type);
 TrainerOptions read_trainer_options(const Napi::Value& value);
 

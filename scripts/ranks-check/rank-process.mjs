@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { randomStream } from "../../dist/common/random.js";
 import { headParameters, lastBlocksAndNorms } from "../../dist/models/parameters.js";
-import { Network } from "../../dist/native/network.js";
+import { PlacedNetwork } from "../../dist/native/placed-network.js";
 import { Ranks } from "../../dist/native/ranks.js";
 import { setDeterministic, setThreads } from "../../dist/native/runtime.js";
 import { Tensor } from "../../dist/native/tensor.js";
@@ -138,7 +138,7 @@ const samplesFrom = (first, size) => Array.from({ length: size }, (_, index) => 
 export async function trainedOn(setting, ranks = null, device = "cpu") {
   const { spec, trained, input, target, batches, options, dtype, learningRate = 1e-3 } = setting;
   if (device !== "cpu") setDeterministic(true);
-  const network = await Network.build(spec, { device, seed: 3, dtype });
+  const network = await PlacedNetwork.build(spec, { device, seed: 3, dtype });
   const steps = [];
   const made = [network];
   const held = (one) => {
@@ -146,7 +146,7 @@ export async function trainedOn(setting, ranks = null, device = "cpu") {
     return one;
   };
   const teacher =
-    target.kind === "views" ? held(await Network.build(spec, { device, seed: 3, dtype })) : undefined;
+    target.kind === "views" ? held(await PlacedNetwork.build(spec, { device, seed: 3, dtype })) : undefined;
   try {
     await livenUp(network, dtype);
     const head = headParameters(network);

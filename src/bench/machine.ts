@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { availableParallelism, cpus, loadavg, totalmem } from "node:os";
-import { Network } from "../native/network.js";
+import { PlacedNetwork } from "../native/placed-network.js";
 import { buildInfo } from "../native/runtime.js";
 import { Tensor } from "../native/tensor.js";
 import { filled } from "./hash-fill.js";
@@ -72,7 +72,7 @@ async function measureRates(device: string, attempts: number): Promise<Rates> {
  */
 async function productRate(device: string, attempts: number): Promise<number> {
   const [rows, width, first] = [2048, 2048, 384];
-  using network = await Network.build(
+  using network = await PlacedNetwork.build(
     {
       encoder: {
         family: "dino-vit",

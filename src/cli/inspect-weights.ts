@@ -130,8 +130,8 @@ async function sourceOf(file: CheckpointFile): Promise<Pick<WeightsInspection, "
 /** The parameters of an encoder; null where there is no LibTorch, which builds it. */
 async function parametersOf({ encoder }: GuessedArchitecture) {
   try {
-    const { Network } = await import("../native/network.js");
-    using network = await Network.build({ encoder });
+    const { PlacedNetwork } = await import("../native/placed-network.js");
+    using network = await PlacedNetwork.build({ encoder });
     return network.parameters;
   } catch (error) {
     if ((error as { code?: unknown }).code === "LIBTORCH_MISSING") return null;

@@ -2,8 +2,8 @@ import { isDeepStrictEqual } from "node:util";
 import { requirePath } from "../common/arguments.js";
 import { expected, TransferLimitsError } from "../common/errors.js";
 import { checked } from "../common/validation.js";
-import { Network as AnyNetwork } from "../native/network.js";
 import type { EncoderSpec } from "../native/network-spec.js";
+import { PlacedNetwork } from "../native/placed-network.js";
 import { encoders } from "./catalogue.js";
 import { openCheckpoint } from "./checkpoints/checkpoint-file.js";
 import type { LoadReport } from "./checkpoints/load-report.js";
@@ -35,7 +35,7 @@ export interface EncoderSource {
 
 /** An encoder that is ready; disposing of it leaves a network that was given alone. */
 export interface OpenEncoder extends Disposable {
-  network: AnyNetwork;
+  network: PlacedNetwork;
   /** Whether it was built here: its weights are then random, or those of the report. */
   built: boolean;
   /** The preset's name, or the specification as JSON. */
@@ -52,7 +52,7 @@ export interface OpenEncoder extends Disposable {
  */
 export async function openEncoder(source: EncoderSource): Promise<OpenEncoder> {
   const { encoder: chosen, weights, keyMap, weightsState, device, seed } = source;
-  if (chosen instanceof AnyNetwork) {
+  if (chosen instanceof PlacedNetwork) {
     for (const [name, value] of Object.entries({ weights, keyMap, weightsState, device, seed }))
       if (value !== undefined)
         throw expected(`nothing beside a Network, which has its own ${name},`, name, value);

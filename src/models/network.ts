@@ -1,8 +1,8 @@
 import { requireBoolean, requireOptions, requirePath, requireTexts } from "../common/arguments.js";
 import { expected } from "../common/errors.js";
 import { checked } from "../common/validation.js";
-import { Network as NativeNetwork } from "../native/network.js";
 import type { HeadSpec, IntensityOutput } from "../native/network-spec.js";
+import { PlacedNetwork } from "../native/placed-network.js";
 import type { LoadReport } from "./checkpoints/load-report.js";
 import { type LoadOptions, loadWeights } from "./checkpoints/load-weights.js";
 import { ownMetadata } from "./checkpoints/own-weights.js";
@@ -32,7 +32,7 @@ export interface NetworkOptions {
 }
 
 /** A network on a device: an encoder, alone or with a head. */
-export class Network extends NativeNetwork {
+export class Network extends PlacedNetwork {
   /**
    * Builds a network with fresh weights; a TorchScript encoder comes with those of its file.
    *

@@ -1,6 +1,6 @@
 import { expected } from "../common/errors.js";
 import { productOf } from "../common/numbers.js";
-import type { Network, ParameterInfo } from "../native/network.js";
+import type { ParameterInfo, PlacedNetwork } from "../native/placed-network.js";
 import { disposeNamed, Tensor } from "../native/tensor.js";
 import type { ParameterNames } from "./architectures/architecture.js";
 import { architectureOf } from "./architectures/index.js";
@@ -9,14 +9,14 @@ import { ofEncoder } from "./encoder-names.js";
 const elements = ({ shape }: ParameterInfo): number => productOf(shape);
 
 /** How many parameters a network has, buffers not counted. */
-export const parameterCount = (network: Network): number =>
+export const parameterCount = (network: PlacedNetwork): number =>
   network.parameters.filter(({ buffer }) => !buffer).reduce((sum, parameter) => sum + elements(parameter), 0);
 
 /**
  * How many single parameters of a TorchScript encoder are drawn by the rule of their kind of module, and how many shuffled;
  * nothing for an encoder whose every layer is known.
  */
-export function howDrawn(network: Network): { drawn?: { byRule: number; shuffled: number } } {
+export function howDrawn(network: PlacedNetwork): { drawn?: { byRule: number; shuffled: number } } {
   const of = (kind: "by-rule" | "shuffled") => network.parameters.filter(({ drawn }) => drawn === kind);
   const total = (list: readonly ParameterInfo[]) => list.reduce((sum, one) => sum + elements(one), 0);
   const drawn = { byRule: total(of("by-rule")), shuffled: total(of("shuffled")) };
@@ -24,11 +24,11 @@ export function howDrawn(network: Network): { drawn?: { byRule: number; shuffled
 }
 
 /** The names of the encoder's parameters and buffers. */
-export const encoderParameters = (network: Network): string[] =>
+export const encoderParameters = (network: PlacedNetwork): string[] =>
   network.parameters.filter(ofEncoder(network)).map(({ name }) => name);
 
 /** The names of the parameters that do not belong to the encoder. */
-export const headParameters = (network: Network): string[] => {
+export const headParameters = (network: PlacedNetwork): string[] => {
   const isOfEncoder = ofEncoder(network);
   return network.parameters
     .filter((parameter) => !parameter.buffer && !isOfEncoder(parameter))
@@ -36,7 +36,7 @@ export const headParameters = (network: Network): string[] => {
 };
 
 /** The names of the encoder's parameters without its buffers, and how its blocks' names begin, from the first on. */
-function encoderBlocks(network: Network): {
+function encoderBlocks(network: PlacedNetwork): {
   names: string[];
   blocks: string[];
   called: ParameterNames | null;
@@ -55,7 +55,7 @@ function encoderBlocks(network: Network): {
  * The names of the encoder's last `blocks` blocks' parameters, and of every norm of the encoder: what ProViCNet
  * fine-tunes beside its head.
  */
-export function lastBlocksAndNorms(network: Network, blocks: number): string[] {
+export function lastBlocksAndNorms(network: PlacedNetwork, blocks: number): string[] {
   const { names, blocks: order, called } = encoderBlocks(network);
   const last = order.slice(Math.max(0, order.length - blocks));
   return names.filter((name) => called?.norm.test(name) || last.some((prefix) => name.startsWith(prefix)));
@@ -73,7 +73,7 @@ const answerBias =
  * @param share probability of a voxel, above 0 and below 1
  * @throws `BAD_INPUT` for a network that does not answer voxel by voxel
  */
-export async function startAnswersAt(network: Network, share: number): Promise<void> {
+export async function startAnswersAt(network: PlacedNetwork, share: number): Promise<void> {
   const biases = network.parameters.filter(({ name }) => answerBias.test(name));
   if (biases.length === 0) throw expected("a network that answers voxel by voxel", "network", network.spec);
   const logit = Math.log(share / (1 - share));
@@ -93,7 +93,7 @@ export async function startAnswersAt(network: Network, share: number): Promise<v
  * multiplied with. The last block has `decay`, the one before it `decay`², and so on down to the embedding; the final
  * norm and the head keep their rate. What stands between two stages of a ConvNeXt goes with the stage's first block.
  */
-export function layerwiseRates(network: Network, decay: number): Record<string, number> {
+export function layerwiseRates(network: PlacedNetwork, decay: number): Record<string, number> {
   const { names, blocks, called } = encoderBlocks(network);
   const layerOf = (name: string): number => {
     if (called?.last?.test(name)) return blocks.length + 1;
@@ -104,7 +104,7 @@ export function layerwiseRates(network: Network, decay: number): Record<string, 
 }
 
 /** Of these names, how many single parameters. */
-export function countOf(network: Network, names: readonly string[]): number {
+export function countOf(network: PlacedNetwork, names: readonly string[]): number {
   const wanted = new Set(names);
   return network.parameters
     .filter(({ name }) => wanted.has(name))

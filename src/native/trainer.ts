@@ -2,7 +2,7 @@ import { requireOptions, requirePath, requireTexts } from "../common/arguments.j
 import { TransferLimitsError } from "../common/errors.js";
 import type { OwnPart, Precision, TrainerHandle } from "./addon.js";
 import { addon, settle } from "./load-addon.js";
-import { featureHandles, type Network, networkHandle, type VolumeFeatures } from "./network.js";
+import { featureHandles, networkHandle, type PlacedNetwork, type VolumeFeatures } from "./placed-network.js";
 import type { Ranks } from "./ranks.js";
 import { readSafetensors, writeSafetensors } from "./safetensors.js";
 import { disposeNamed, handleOf, handleOrNull, Tensor } from "./tensor.js";
@@ -172,7 +172,7 @@ export class Trainer implements Disposable {
    * @param teacher for the loss `self-distillation`: a network built as `network`, whose weights become a copy of the
    * network's and follow them from then on. The trainer saves and restores them with its own state.
    */
-  static create(network: Network, options: TrainerOptions, teacher?: Network): Promise<Trainer> {
+  static create(network: PlacedNetwork, options: TrainerOptions, teacher?: PlacedNetwork): Promise<Trainer> {
     return Trainer.createOfRanks(network, options, teacher, null);
   }
 
@@ -184,9 +184,9 @@ export class Trainer implements Disposable {
    * step that one process takes on the whole batch, up to rounding. All begin with the network of rank 0.
    */
   static async createOfRanks(
-    network: Network,
+    network: PlacedNetwork,
     options: TrainerOptions,
-    teacher: Network | undefined,
+    teacher: PlacedNetwork | undefined,
     ranks: Ranks | null,
   ): Promise<Trainer> {
     const handle = networkHandle(network, "network");

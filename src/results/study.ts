@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { MaskCount } from "../cohort/mask-counts.js";
 import type { Exclusion } from "../cohort/preprocess.js";
 import { comparators } from "../common/vocabulary.js";
-import type { Precision } from "../native/network.js";
+import type { Precision } from "../native/placed-network.js";
 import { answer, counts } from "./answers.js";
 import { cellResult, pretrainingFacts } from "./cell.js";
 import { claim, gain } from "./claims.js";

@@ -1,4 +1,4 @@
-import type { Network } from "../../native/network.js";
+import type { PlacedNetwork } from "../../native/placed-network.js";
 import { Tensor } from "../../native/tensor.js";
 import { Trainer } from "../../native/trainer.js";
 import type { PeerWish, Work } from "../alternate.js";
@@ -27,7 +27,7 @@ export const material = (
 });
 
 /** Gives every parameter the value that follows from its name: the peers' are the same. */
-export async function fill(network: Network, device: string): Promise<void> {
+export async function fill(network: PlacedNetwork, device: string): Promise<void> {
   for (const { name, shape, dtype } of network.parameters) {
     if (dtype !== "float32" || name.includes("running_")) continue;
     using values = Tensor.from(parameter(name, shape), shape, device);
@@ -35,7 +35,10 @@ export async function fill(network: Network, device: string): Promise<void> {
   }
 }
 
-export async function forwardWork(network: Network, { input, target, position }: Material): Promise<Work> {
+export async function forwardWork(
+  network: PlacedNetwork,
+  { input, target, position }: Material,
+): Promise<Work> {
   let output: Tensor | null = null;
   return {
     run: async () => {
@@ -50,7 +53,7 @@ export async function forwardWork(network: Network, { input, target, position }:
   };
 }
 
-export async function stepWork(network: Network, { input, target }: Material): Promise<Work> {
+export async function stepWork(network: PlacedNetwork, { input, target }: Material): Promise<Work> {
   const trainer = await Trainer.create(network, { loss: { kind: "l1" }, weightDecay: 0.01, gradientClip: 1 });
   let last: number[] = [];
   return {

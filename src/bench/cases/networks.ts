@@ -1,8 +1,8 @@
 import { productOf } from "../../common/numbers.js";
 import { architectureOf } from "../../models/architectures/index.js";
 import { encoders } from "../../models/catalogue.js";
-import { Network } from "../../native/network.js";
 import type { DinoVitSpec, EncoderSpec } from "../../native/network-spec.js";
+import { PlacedNetwork } from "../../native/placed-network.js";
 import { Tensor } from "../../native/tensor.js";
 import { alternate, type Work } from "../alternate.js";
 import type { BenchCase, BenchSettings, Floor } from "../case.js";
@@ -130,7 +130,7 @@ async function networkWork(
   train: boolean,
   { device }: BenchSettings,
 ): Promise<Work> {
-  const network = await Network.build({ encoder }, { device });
+  const network = await PlacedNetwork.build({ encoder }, { device });
   await fill(network, device);
   const made = material(work, shape, answer, device);
   if (train) return stepWork(network, made);

@@ -1,6 +1,6 @@
 import { encoders, specialisedModels } from "../../models/catalogue.js";
-import { Network } from "../../native/network.js";
 import type { ModelSpec } from "../../native/network-spec.js";
+import { PlacedNetwork } from "../../native/placed-network.js";
 import { alternate, type PeerWish, type Work } from "../alternate.js";
 import type { BenchCase, BenchSettings } from "../case.js";
 import { fill, forwardWork, learningRate, material, stepWork, torchPeers } from "./network-work.js";
@@ -55,7 +55,7 @@ async function specialisedWork(
   train: boolean,
   { device }: BenchSettings,
 ): Promise<Work> {
-  const network = await Network.build({ model }, { device });
+  const network = await PlacedNetwork.build({ model }, { device });
   await fill(network, device);
   const [samples = 1, , ...extent] = shape;
   const answer = "classes" in model ? [samples, model.classes] : [samples, model.outputs, ...extent];
@@ -84,7 +84,7 @@ export const unetr: BenchCase[] = [false, true].map((train) => {
           work: "unetr",
           options: { shape, depths: encoder.depths, dims: encoder.dims, featureSize, train, learningRate },
           ours: async () => {
-            const network = await Network.build(
+            const network = await PlacedNetwork.build(
               {
                 encoder: { ...encoder, depths: [...encoder.depths], dims: [...encoder.dims] },
                 head: { kind: "unetr", outputs: 1, featureSize },

@@ -1,5 +1,5 @@
-import type { ParameterInfo } from "../../native/network.js";
 import type { NetworkSpec } from "../../native/network-spec.js";
+import type { ParameterInfo } from "../../native/placed-network.js";
 import { elementsOf } from "../../native/stored-tensor.js";
 import type { CheckpointFile, CheckpointFormat } from "./checkpoint-file.js";
 import { coverageOf, isAbsentBy, type Match, tensorCoverageOf } from "./matching.js";

@@ -2,7 +2,7 @@ import { requireBoolean, requireOptions, requireText } from "../../common/argume
 import { refuseDamaged } from "../../common/checksums.js";
 import { describe, expected, TransferLimitsError } from "../../common/errors.js";
 import { suggestion } from "../../common/validation.js";
-import type { Network, ParameterInfo } from "../../native/network.js";
+import type { ParameterInfo, PlacedNetwork } from "../../native/placed-network.js";
 import { countNotFinite } from "../../native/stored-tensor.js";
 import { ofEncoder } from "../encoder-names.js";
 import { type CheckpointFile, openCheckpoint } from "./checkpoint-file.js";
@@ -53,7 +53,7 @@ const leastChange = 1e-3;
  *   unknown key map
  */
 export async function loadWeights(
-  network: Network,
+  network: PlacedNetwork,
   path: string,
   options: LoadOptions = {},
 ): Promise<LoadReport> {
@@ -108,7 +108,7 @@ export async function loadWeights(
  * @throws as `loadWeights` where the file cannot be read, or an option is wrong
  */
 export async function misfitsOf(
-  network: Network,
+  network: PlacedNetwork,
   path: string,
   options: LoadOptions = {},
 ): Promise<string[]> {
@@ -116,7 +116,7 @@ export async function misfitsOf(
 }
 
 /** What a file is for a network by its names and shapes, and why it does not do. */
-function compare(network: Network, file: CheckpointFile, options: LoadOptions) {
+function compare(network: PlacedNetwork, file: CheckpointFile, options: LoadOptions) {
   const { leastCoverage = 0.95, scope = "network" } = options;
   if (typeof leastCoverage !== "number" || !(leastCoverage >= 0 && leastCoverage <= 1))
     throw expected("a share in [0, 1]", "leastCoverage", leastCoverage);
@@ -149,7 +149,7 @@ interface Outcome {
 
 /** Checks that all tensors are sound, gives them to the network, and looks at how it embeds the probe volume then. */
 async function takeOver(
-  network: Network,
+  network: PlacedNetwork,
   file: CheckpointFile,
   match: Match,
   fresh: boolean,
@@ -178,7 +178,7 @@ async function takeOver(
 
 function chooseKeyMap(
   file: CheckpointFile,
-  network: Network,
+  network: PlacedNetwork,
   encoder: readonly ParameterInfo[],
   named: string | undefined,
 ): { keyMap: KeyMap; chosen: LoadReport["keyMap"]["chosen"] } {
@@ -293,7 +293,7 @@ function warningsOf({
  * @throws `BAD_CHECKPOINT` when the file holds less than 95 % of the encoder's parameters, or is not sound
  */
 export const loadEncoder = (
-  network: Network,
+  network: PlacedNetwork,
   path: string,
   options: Pick<LoadOptions, "keyMap" | "weightsState" | "fresh"> = {},
 ): Promise<LoadReport> => loadWeights(network, path, { ...options, scope: "encoder" });
@@ -304,7 +304,7 @@ export const loadEncoder = (
  * @throws `BAD_CHECKPOINT` where the file cannot be read
  */
 export const weightsFit = (
-  network: Network,
+  network: PlacedNetwork,
   path: string,
   options: Pick<LoadOptions, "keyMap" | "weightsState"> = {},
 ): Promise<string[]> => misfitsOf(network, path, { ...options, scope: "encoder" });

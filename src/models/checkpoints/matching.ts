@@ -1,5 +1,5 @@
-import type { ParameterInfo } from "../../native/network.js";
 import type { StoredType } from "../../native/number-formats.js";
+import type { ParameterInfo } from "../../native/placed-network.js";
 import { elementsOf, type StoredTensor } from "../../native/stored-tensor.js";
 import type { CheckpointFile } from "./checkpoint-file.js";
 import { again, type KeyMap, type Rule } from "./key-map.js";

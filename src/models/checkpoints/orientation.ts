@@ -1,4 +1,4 @@
-import type { Network } from "../../native/network.js";
+import type { PlacedNetwork } from "../../native/placed-network.js";
 import { oddAxis } from "./axis-statistics.js";
 import type { CheckpointFile } from "./checkpoint-file.js";
 import { load } from "./layouts.js";
@@ -116,7 +116,7 @@ function isTurnedView(
  * them as before, which names the permutation.
  */
 export async function orientationOf(
-  network: Network,
+  network: PlacedNetwork,
   file: CheckpointFile,
   match: Match,
   features: readonly number[],

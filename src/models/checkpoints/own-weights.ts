@@ -1,6 +1,6 @@
 import { TransferLimitsError } from "../../common/errors.js";
-import type { Network } from "../../native/network.js";
 import type { EncoderSpec } from "../../native/network-spec.js";
+import type { PlacedNetwork } from "../../native/placed-network.js";
 import { comesFromFile, encoderArchitectures } from "../architectures/index.js";
 import { encoderSpecSchema, withoutUndefined } from "../specification.js";
 import { isHeldBy } from "./architecture.js";
@@ -11,7 +11,7 @@ import { probeFeatures, sampleOf } from "./probe.js";
 const writer = "transfer-limits/weights@1";
 
 /** What network weights are of, for the metadata of their file. */
-export const networkMetadata = (network: Network): Record<string, string> => ({
+export const networkMetadata = (network: PlacedNetwork): Record<string, string> => ({
   writer,
   network: JSON.stringify(network.spec, withoutTrust),
 });
@@ -26,7 +26,7 @@ const withoutTrust = (key: string, value: unknown): unknown =>
  * What this package writes beside weights: what network they are of, and how it embeds the probe volume, by which
  * whoever loads them can tell that they came back unharmed and with their axes in order.
  */
-export async function ownMetadata(network: Network): Promise<Record<string, string>> {
+export async function ownMetadata(network: PlacedNetwork): Promise<Record<string, string>> {
   const features = await probeFeatures(network);
   return {
     ...networkMetadata(network),

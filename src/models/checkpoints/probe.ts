@@ -1,6 +1,6 @@
 import { randomStream } from "../../common/random.js";
-import type { Network } from "../../native/network.js";
 import type { EncoderSpec } from "../../native/network-spec.js";
+import type { PlacedNetwork } from "../../native/placed-network.js";
 import { Tensor } from "../../native/tensor.js";
 import { architectureOf, comesFromFile } from "../architectures/index.js";
 
@@ -44,7 +44,7 @@ export function probeVolume(encoder: EncoderSpec, order: AxisOrder = [0, 1, 2], 
 }
 
 /** A network's pooled features of the probe volume; null for a network that has no encoder, or one from a TorchScript file. */
-export async function probeFeatures(network: Network, order?: AxisOrder): Promise<number[] | null> {
+export async function probeFeatures(network: PlacedNetwork, order?: AxisOrder): Promise<number[] | null> {
   // A module from a file may take no other size than its own.
   if (!("encoder" in network.spec) || comesFromFile(network.spec.encoder)) return null;
   using volume = probeVolume(network.spec.encoder, order, network.device);

@@ -1,4 +1,4 @@
-import type { Network } from "../../native/network.js";
+import type { PlacedNetwork } from "../../native/placed-network.js";
 import { architectureOf } from "../architectures/index.js";
 import type { CheckpointFile } from "./checkpoint-file.js";
 import { keyMaps } from "./key-maps/index.js";
@@ -32,7 +32,7 @@ export function matchRefusals({ misfits, ambiguous }: Match, path: string): stri
 export function otherEncoderRefusals(
   { keyMap, unexpected, missing, fits, misfits }: Match,
   path: string,
-  { spec }: Network,
+  { spec }: PlacedNetwork,
 ): string[] {
   if (!("encoder" in spec)) return [];
   for (const { name, means } of keyMap.foreign ?? []) {
@@ -88,7 +88,7 @@ export function coverageRefusal(
     misfits,
   }: Pick<LoadReport, "coverage" | "keyMap" | "missing" | "leftOver" | "misfits">,
   file: CheckpointFile,
-  { spec }: Network,
+  { spec }: PlacedNetwork,
   least: number,
 ): string[] {
   const hasEncoder = "encoder" in spec;

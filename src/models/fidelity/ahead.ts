@@ -1,4 +1,4 @@
-import type { Network } from "../../native/network.js";
+import type { PlacedNetwork } from "../../native/placed-network.js";
 import { type FidelityCheckName, fidelityChecks } from "./check.js";
 import type { Expectation } from "./expectation.js";
 import { channelsOf } from "./gate.js";
@@ -20,7 +20,7 @@ export interface CheckAhead {
 
 /** An encoder that will be looked at, as far as it is known before. */
 export interface EncoderAhead {
-  network: Pick<Network, "spec" | "parameters">;
+  network: Pick<PlacedNetwork, "spec" | "parameters">;
   /** The columns of images that the record of its pretraining has; null where there is no record. */
   recorded: readonly string[] | null;
   expects: Expectation | null;

@@ -1,6 +1,6 @@
 import { TransferLimitsError } from "../../common/errors.js";
 import { average } from "../../common/numbers.js";
-import type { Network } from "../../native/network.js";
+import type { PlacedNetwork } from "../../native/placed-network.js";
 import { Tensor } from "../../native/tensor.js";
 import { type FidelityCheck, flagged, sound } from "./check.js";
 import { lengthOf, short } from "./numbers.js";
@@ -26,7 +26,7 @@ interface Embedded {
   sizes: number[];
 }
 
-async function embed(network: Network, { values, shape }: ShownInput): Promise<Embedded> {
+async function embed(network: PlacedNetwork, { values, shape }: ShownInput): Promise<Embedded> {
   using input = Tensor.from(values, [1, ...shape], network.device);
   using features = await network.embedAlong(input);
   const sizeOf = async (tensor: Tensor) => {
@@ -64,7 +64,7 @@ const distance = (a: Float32Array, b: Float32Array): number =>
  *   study goes on; of weights from elsewhere they are a sign that something is wrong with them
  */
 export async function checkFeatures(
-  network: Network,
+  network: PlacedNetwork,
   inputs: readonly ShownInput[],
   pretrained: boolean,
 ): Promise<FidelityCheck> {
@@ -80,7 +80,7 @@ export async function checkFeatures(
 const notFinite = (words: string): FidelityCheck => flagged("features", words, { size: null }, true);
 
 async function measured(
-  network: Network,
+  network: PlacedNetwork,
   inputs: readonly ShownInput[],
   pretrained: boolean,
 ): Promise<FidelityCheck> {

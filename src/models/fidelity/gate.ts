@@ -1,6 +1,6 @@
 import type { CaseVolumes } from "../../cohort/case-volumes.js";
 import { throwIfAborted } from "../../common/errors.js";
-import type { Network } from "../../native/network.js";
+import type { PlacedNetwork } from "../../native/placed-network.js";
 import { architectureOf } from "../architectures/index.js";
 import type { LoadReport } from "../checkpoints/load-report.js";
 import { pretrainingInput } from "../pretraining/masked-autoencoder.js";
@@ -30,7 +30,7 @@ export function evenly<Item>(items: readonly Item[], most: number): Item[] {
 }
 
 /** The columns that the channels of an encoder show where each shows another, as far as there are so many. */
-export function channelsOf(network: Pick<Network, "spec">, images: readonly string[]): string[] {
+export function channelsOf(network: Pick<PlacedNetwork, "spec">, images: readonly string[]): string[] {
   if (!("encoder" in network.spec)) return [];
   const { encoder } = network.spec;
   // Slice by slice, its channels hold neighbours of one image.
@@ -58,7 +58,7 @@ async function statisticsOfCases(
 
 /** What an encoder is pretrained on, to be kept with its weights. */
 export async function recordOf(
-  network: Network,
+  network: PlacedNetwork,
   cases: readonly CaseVolumes[],
   images: readonly [string, ...string[]],
   voxels: FidelityRecord["voxels"],
@@ -73,7 +73,7 @@ export async function recordOf(
 /** An encoder that is about to be trained, and what it will be shown. */
 export interface GateInput {
   /** With its weights. */
-  network: Network;
+  network: PlacedNetwork;
   /** Of loading them; null where the encoder comes with its own. */
   report: LoadReport | null;
   /** Of training. */

@@ -1,5 +1,5 @@
-import type { ParameterInfo } from "../../native/network.js";
 import type { EncoderSpec } from "../../native/network-spec.js";
+import type { ParameterInfo } from "../../native/placed-network.js";
 import { type FidelityCheck, flagged, notMeasurable, sound } from "./check.js";
 import { type Known, untold } from "./input.js";
 import { short } from "./numbers.js";

@@ -1,5 +1,5 @@
 import { average, productOf, sumOf } from "../../common/numbers.js";
-import type { Network, ParameterInfo } from "../../native/network.js";
+import type { ParameterInfo, PlacedNetwork } from "../../native/placed-network.js";
 import { disposeNamed } from "../../native/tensor.js";
 import { permutations } from "./numbers.js";
 
@@ -59,7 +59,11 @@ const offsetLimit = 2;
 export function stemNamesOf({
   spec,
   parameters,
-}: Pick<Network, "spec" | "parameters">): { kernel: ParameterInfo; mean: string; variance: string } | null {
+}: Pick<PlacedNetwork, "spec" | "parameters">): {
+  kernel: ParameterInfo;
+  mean: string;
+  variance: string;
+} | null {
   if (!("encoder" in spec)) return null;
   const { channels } = spec.encoder;
   const first = parameters.findIndex(({ shape, buffer }) => !buffer && shape.length >= 4);
@@ -80,7 +84,7 @@ export function stemNamesOf({
 }
 
 /** The first convolution that takes the input's channels, and the batch norm after it; null where a network has none such. */
-export async function stemOf(network: Network): Promise<Stem | null> {
+export async function stemOf(network: PlacedNetwork): Promise<Stem | null> {
   const found = stemNamesOf(network);
   if (found === null) return null;
   const { kernel, ...names } = found;

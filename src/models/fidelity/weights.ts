@@ -1,5 +1,5 @@
 import { productOf } from "../../common/numbers.js";
-import type { Network, ParameterInfo } from "../../native/network.js";
+import type { ParameterInfo, PlacedNetwork } from "../../native/placed-network.js";
 import { disposeNamed } from "../../native/tensor.js";
 import type { LoadReport } from "../checkpoints/load-report.js";
 import { ofEncoder } from "../encoder-names.js";
@@ -25,7 +25,7 @@ interface AsDrawn {
  * throughout, which no step of an optimiser leaves them; where there are none, kernels that PyTorch drew keep exactly
  * within its bound, 1 / √fan-in.
  */
-async function asDrawn(network: Network): Promise<AsDrawn> {
+async function asDrawn(network: PlacedNetwork): Promise<AsDrawn> {
   const own = network.parameters.filter(ofEncoder(network));
   const isVector = ({ shape }: ParameterInfo) => shape.length === 1 && (shape[0] as number) > 1;
   const norms = own.filter(
@@ -43,7 +43,7 @@ async function asDrawn(network: Network): Promise<AsDrawn> {
 }
 
 async function count(
-  network: Network,
+  network: PlacedNetwork,
   parameters: readonly ParameterInfo[],
   isAsDrawn: (values: Float32Array, shape: readonly number[]) => boolean,
 ): Promise<AsDrawn> {
@@ -80,7 +80,7 @@ function withinBound(values: Float32Array, [, ...rest]: readonly number[]): bool
  * @param pretrained whether their file says that this package pretrained them
  */
 export async function checkWeights(
-  network: Network,
+  network: PlacedNetwork,
   report: LoadReport | null,
   pretrained: boolean,
 ): Promise<FidelityCheck> {

@@ -1,7 +1,7 @@
 import { type CaseVolumes, loadForeground } from "../../cohort/case-volumes.js";
 import { expected, TransferLimitsError } from "../../common/errors.js";
 import type { RandomStream } from "../../common/random.js";
-import type { Network } from "../../native/network.js";
+import type { PlacedNetwork } from "../../native/placed-network.js";
 import { Tensor } from "../../native/tensor.js";
 import type { DistillationSchedule, LossSpec, SliceViews } from "../../native/trainer.js";
 import { cropSlices, type SliceCrop, statistics } from "../../native/volumes.js";
@@ -167,7 +167,7 @@ function drawSlice(
  * [0, 1], whose mean is far from 0, all class tokens start alike, and self-distillation on few cases ends with a teacher
  * that says nothing.
  */
-export async function standardiseInput(network: Network, cases: readonly Intensities[]): Promise<void> {
+export async function standardiseInput(network: PlacedNetwork, cases: readonly Intensities[]): Promise<void> {
   const { mean, deviation } = together(cases);
   const [weightName, biasName] = ["weight", "bias"].map((part) => `backbone.patch_embed.proj.${part}`) as [
     string,

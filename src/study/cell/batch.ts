@@ -1,4 +1,4 @@
-import type { VolumeFeatures } from "../../native/network.js";
+import type { VolumeFeatures } from "../../native/placed-network.js";
 import { Tensor } from "../../native/tensor.js";
 import type { Sample } from "../../tasks/task.js";
 

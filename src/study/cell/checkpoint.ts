@@ -6,7 +6,7 @@ import { firstDamage, sha256OfFile } from "../../common/checksums.js";
 import { readSealedJson, writeSealedJson } from "../../common/sealed-json.js";
 import { type OnDamage, setAside } from "../../common/set-aside.js";
 import { networkMetadata } from "../../models/checkpoints/own-weights.js";
-import type { Network } from "../../native/network.js";
+import type { PlacedNetwork } from "../../native/placed-network.js";
 import { readSafetensors, writeSafetensors } from "../../native/safetensors.js";
 import { disposeNamed } from "../../native/tensor.js";
 import { type Trainer, writeTrainerState } from "../../native/trainer.js";
@@ -168,13 +168,13 @@ export class CheckpointFolder {
   }
 
   /** Brings network and optimiser to a state that was read. */
-  async restore(state: TrainingState, network: Network, trainer: Trainer): Promise<void> {
+  async restore(state: TrainingState, network: PlacedNetwork, trainer: Trainer): Promise<void> {
     await network.restore(this.network(state.epoch), this.#changing);
     await trainer.load(this.optimiser(state.epoch));
   }
 
   /** Brings a network, which is as it was before training or at any epoch of it, to the best weights. */
-  async restoreBest(best: { epoch: number }, network: Network): Promise<void> {
+  async restoreBest(best: { epoch: number }, network: PlacedNetwork): Promise<void> {
     await network.restore(this.best(best.epoch), this.#changing);
   }
 
@@ -182,7 +182,7 @@ export class CheckpointFolder {
    * Copies the state after an epoch, and answers what writes it and frees the copy: training may go on meanwhile.
    * `state.best.epoch === state.epoch` keeps its weights as the best ones.
    */
-  async take(state: TrainingState, network: Network, trainer: Trainer): Promise<() => Promise<void>> {
+  async take(state: TrainingState, network: PlacedNetwork, trainer: Trainer): Promise<() => Promise<void>> {
     const copy = structuredClone(state);
     const metadata = networkMetadata(network);
     const weights = await network.state(this.#changing);
@@ -232,7 +232,7 @@ export class CheckpointFolder {
   }
 
   /** Puts the whole network after the last epoch, and the best one, into another folder. */
-  async keep(state: TrainingState, network: Network, folder: string): Promise<void> {
+  async keep(state: TrainingState, network: PlacedNetwork, folder: string): Promise<void> {
     const files: { name: string; path: string }[] = [
       { name: cellFiles.last, path: this.network(state.epoch) },
     ];
@@ -244,7 +244,7 @@ export class CheckpointFolder {
   }
 
   /** What was written of a network, and the rest of it. */
-  async #writeWhole(path: string, network: Network, whole: string): Promise<void> {
+  async #writeWhole(path: string, network: PlacedNetwork, whole: string): Promise<void> {
     const state = await network.state();
     try {
       const written = await readSafetensors(path);

@@ -2,7 +2,7 @@ import type { CaseVolumes } from "../../cohort/case-volumes.js";
 import { TransferLimitsError, throwIfAborted } from "../../common/errors.js";
 import { productOf } from "../../common/numbers.js";
 import { type RandomStream, randomStream } from "../../common/random.js";
-import type { FeaturesAlong, Network, VolumeFeatures } from "../../native/network.js";
+import type { FeaturesAlong, PlacedNetwork, VolumeFeatures } from "../../native/placed-network.js";
 import { Tensor } from "../../native/tensor.js";
 import type { CaseScore } from "../../results/cell.js";
 import type { Assessment, Judgement, Sample, Task } from "../../tasks/task.js";
@@ -19,7 +19,7 @@ export interface Presentation {
 
 /** A task, for one network. */
 export interface NetworkPresentation extends Presentation {
-  network: Network;
+  network: PlacedNetwork;
   /** Where a frozen encoder's features of the cases are kept; null: they are computed anew. */
   features: FeatureStore | null;
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { CaseVolumes } from "../../cohort/case-volumes.js";
 import { sealFile, sha256OfText, stateOfSealed } from "../../common/checksums.js";
 import { type OnDamage, setAside } from "../../common/set-aside.js";
-import { type Network, type VolumeFeatures, volumeFeatures } from "../../native/network.js";
+import { type PlacedNetwork, type VolumeFeatures, volumeFeatures } from "../../native/placed-network.js";
 import { readSafetensors, type SafetensorsFile, writeSafetensors } from "../../native/safetensors.js";
 import { Tensor } from "../../native/tensor.js";
 import type { Sample } from "../../tasks/task.js";
@@ -51,12 +51,12 @@ export interface FeatureStoreOptions {
  * them, and memory holds what a batch needs. A name stands for one input: whoever asks sees to that.
  */
 export class FeatureStore {
-  readonly #network: Network;
+  readonly #network: PlacedNetwork;
   readonly #folder: string;
   readonly #options: FeatureStoreOptions;
   readonly #files = new Map<string, Promise<SafetensorsFile>>();
 
-  constructor(network: Network, folder: string, options: FeatureStoreOptions) {
+  constructor(network: PlacedNetwork, folder: string, options: FeatureStoreOptions) {
     this.#network = network;
     this.#folder = folder;
     this.#options = options;

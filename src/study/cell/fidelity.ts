@@ -14,7 +14,7 @@ import { loadEncoder } from "../../models/checkpoints/load-weights.js";
 import { evenly, measureFidelity, mostLookedAt } from "../../models/fidelity/gate.js";
 import { seenOf } from "../../models/pretraining/sees.js";
 import { encoderOf } from "../../models/specification.js";
-import { Network } from "../../native/network.js";
+import { PlacedNetwork } from "../../native/placed-network.js";
 import { type EncoderFidelity, fidelityWords, keptFidelitySchema } from "../../results/fidelity.js";
 import { encoderFile, studyPaths } from "../../results/paths.js";
 import { readOwn } from "../../results/read-own.js";
@@ -63,7 +63,7 @@ export async function fidelityOf(
   const kept = await keptOf(study, encoder, onDamage);
   if (kept?.restsOn === restsOn) return { found: withoutBasis(kept), isNew: false };
   const seed = seedFor(study.seed, "weights", encoder.model, "fidelity");
-  using network = await Network.build({ encoder: spec }, { device, seed });
+  using network = await PlacedNetwork.build({ encoder: spec }, { device, seed });
   const report =
     file === null ? null : await loadEncoder(network, file, { ...readingOf(model), fresh: true });
   const cases = await Promise.all(casesShown(job).map((one) => openCase(one, device)));

@@ -1,6 +1,6 @@
 import { throwIfAborted } from "../../common/errors.js";
 import { encoderParameters } from "../../models/parameters.js";
-import type { Network } from "../../native/network.js";
+import type { PlacedNetwork } from "../../native/placed-network.js";
 import { Tensor } from "../../native/tensor.js";
 import { Trainer, type TrainerOptions } from "../../native/trainer.js";
 import type { Batch } from "./batch.js";
@@ -12,7 +12,7 @@ interface BatchNorm {
   learnt: string[];
 }
 
-function batchNormsOf(network: Network): BatchNorm[] {
+function batchNormsOf(network: PlacedNetwork): BatchNorm[] {
   const own = new Set(encoderParameters(network));
   const mean = ".running_mean";
   const named = network.parameters.filter(({ name }) => own.has(name));
@@ -30,7 +30,7 @@ function batchNormsOf(network: Network): BatchNorm[] {
 
 type Statistics = Map<string, Float32Array>;
 
-async function read(network: Network, names: readonly string[]): Promise<Statistics> {
+async function read(network: PlacedNetwork, names: readonly string[]): Promise<Statistics> {
   const state = await network.state(names);
   try {
     const values: Statistics = new Map();
@@ -43,7 +43,7 @@ async function read(network: Network, names: readonly string[]): Promise<Statist
 
 /** @param counters counts of batches, set to 0: a norm without a momentum takes up the inverse of its count */
 async function write(
-  network: Network,
+  network: PlacedNetwork,
   statistics: Statistics,
   counters: readonly string[] = [],
 ): Promise<void> {
@@ -89,7 +89,7 @@ function shareTakenUp({ statistics }: BatchNorm, once: Statistics, twice: Statis
  * @param batch the batch of that index, from 0 on
  */
 export async function settleNormStatistics(
-  network: Network,
+  network: PlacedNetwork,
   { loss }: Pick<TrainerOptions, "loss">,
   batches: number,
   batch: (index: number) => Promise<Batch>,

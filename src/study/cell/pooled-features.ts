@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { architectureOf } from "../../models/architectures/index.js";
-import type { PooledDepth } from "../../native/network.js";
 import type { NetworkSpec } from "../../native/network-spec.js";
+import type { PooledDepth } from "../../native/placed-network.js";
 import { readSafetensors, writeSafetensors } from "../../native/safetensors.js";
 import { disposeNamed, Tensor } from "../../native/tensor.js";
 import { cellFiles } from "../../results/paths.js";

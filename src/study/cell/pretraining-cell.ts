@@ -13,7 +13,7 @@ import { recordMetadata } from "../../models/fidelity/record.js";
 import { encoderParameters, parameterCount } from "../../models/parameters.js";
 import { type EncoderOrigin, originMetadata } from "../../models/pretraining/origin.js";
 import { seenOf } from "../../models/pretraining/sees.js";
-import { Network } from "../../native/network.js";
+import { PlacedNetwork } from "../../native/placed-network.js";
 import { writeSafetensors } from "../../native/safetensors.js";
 import type { PretrainingResult } from "../../results/cell.js";
 import { cellFiles, encoderFile } from "../../results/paths.js";
@@ -68,8 +68,8 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
   const meter = await CostMeter.start(context);
   const ofSeed = varies(study, "pretraining") ? [cell.seed] : [];
   const seed = seedFor(study.seed, "weights", cell.model, "pretraining", ...ofSeed);
-  using network = await Network.build(spec, { device, seed, drawn: true });
-  using teacher = method.hasTeacher ? await Network.build(spec, { device, seed, drawn: true }) : null;
+  using network = await PlacedNetwork.build(spec, { device, seed, drawn: true });
+  using teacher = method.hasTeacher ? await PlacedNetwork.build(spec, { device, seed, drawn: true }) : null;
   await method.begin(network);
   const metadata = {
     ...originMetadata(origin),
@@ -149,7 +149,7 @@ export async function runPretrainingCell(context: CellContext): Promise<{ metric
 
 /** The encoder alone, under the names that other networks load it by, with where it comes from and what it was shown. */
 async function writeEncoder(
-  network: Network,
+  network: PlacedNetwork,
   path: string,
   metadata: Record<string, string>,
   epoch: number,

@@ -14,8 +14,8 @@ import {
   sliceViews,
   standardiseInput,
 } from "../../models/pretraining/self-distillation.js";
-import type { Network } from "../../native/network.js";
 import type { EncoderSpec } from "../../native/network-spec.js";
+import type { PlacedNetwork } from "../../native/placed-network.js";
 import type { LossSpec } from "../../native/trainer.js";
 import type { EpochRecord } from "../../results/cell.js";
 import type { PretrainSettings } from "../config/schema.js";
@@ -30,7 +30,7 @@ export interface PretrainingMethod {
   /** Whether a teacher follows the network; its encoder is then the one to keep. */
   hasTeacher: boolean;
   /** What is done to fresh weights before the first step. */
-  begin(network: Network): Promise<void>;
+  begin(network: PlacedNetwork): Promise<void>;
   /**
    * What a step sees of these cases (indices into `cases`); `draws[i]` is the stream of case i in this epoch, under a
    * name that says what is drawn.

@@ -1,8 +1,8 @@
 import { availableParallelism } from "node:os";
 import { messageOf, throwIfAborted } from "../../common/errors.js";
 import { average, productOf } from "../../common/numbers.js";
-import { Network } from "../../native/network.js";
 import type { NetworkSpec } from "../../native/network-spec.js";
+import { PlacedNetwork } from "../../native/placed-network.js";
 import { setThreads } from "../../native/runtime.js";
 import { Tensor } from "../../native/tensor.js";
 import { Trainer, type TrainerOptions } from "../../native/trainer.js";
@@ -87,7 +87,7 @@ async function paceOf(study: Study, cell: PlannedCell, spec: NetworkSpec, device
   );
   const [small, large] = sizes as unknown as [Triple, Triple];
 
-  using network = await Network.build(spec, { device });
+  using network = await PlacedNetwork.build(spec, { device });
   network.precision = study.execution.precision;
   const secondsAt = async (size: Triple) =>
     (await timeStep(network, batch, [size[2] / depthScale, size[0], size[1]], executionOf(study, null))) /
@@ -104,7 +104,7 @@ async function paceOf(study: Study, cell: PlannedCell, spec: NetworkSpec, device
 
 /** The shortest of a few training steps on a batch of inputs [depth, height, width], in seconds. */
 async function timeStep(
-  network: Network,
+  network: PlacedNetwork,
   batch: number,
   size: Triple,
   execution: Partial<TrainerOptions>,

@@ -5,8 +5,8 @@ import { comesFromFile } from "../../models/architectures/index.js";
 import { loadEncoder } from "../../models/checkpoints/load-weights.js";
 import { headParameters, lastBlocksAndNorms, startAnswersAt } from "../../models/parameters.js";
 import { channelsShown, encoderOf } from "../../models/specification.js";
-import { Network } from "../../native/network.js";
 import type { NetworkSpec } from "../../native/network-spec.js";
+import { PlacedNetwork } from "../../native/placed-network.js";
 import { encoderFile, studyPaths } from "../../results/paths.js";
 import type { Task } from "../../tasks/task.js";
 import type { ModelConfig, TrainingSettings } from "../config/schema.js";
@@ -20,7 +20,7 @@ import { type TrainingBatches, trainingBatch } from "./training-batch.js";
 
 /** The network of a task's cell as its training, or its test, begins. */
 export interface TaskNetwork extends Disposable {
-  network: Network;
+  network: PlacedNetwork;
   /** Channels that it takes. */
   channels: number;
   /** SHA-256 of the file that its encoder comes from; null: it was drawn. */
@@ -45,7 +45,7 @@ export async function buildTaskNetwork(
   const spec = cell.network as NetworkSpec;
   const channels = channelsShown(spec, task.shape.channels);
   const isPretrained = cell.startsFrom === "pretrained";
-  const network = await Network.build(spec, {
+  const network = await PlacedNetwork.build(spec, {
     device: study.execution.device,
     seed: seedFor(study.seed, "weights", cell.model, seedOf(study, "weights", cell.seed)),
     drawn: !isPretrained,
@@ -87,7 +87,7 @@ export async function buildTaskNetwork(
  * @throws `BAD_CHECKPOINT` where that is damaged, or not the one that the study began with
  */
 async function startFromPretraining(
-  network: Network,
+  network: PlacedNetwork,
   { study, cell, weights: began }: CellJob,
 ): Promise<string> {
   const model = study.models.find(({ name }) => name === cell.model) as ModelConfig;

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import type { CaseVolumes } from "../../cohort/case-volumes.js";
 import { layerwiseRates } from "../../models/parameters.js";
-import type { Network } from "../../native/network.js";
 import type { NetworkSpec } from "../../native/network-spec.js";
+import type { PlacedNetwork } from "../../native/placed-network.js";
 import type { Ranks } from "../../native/ranks.js";
 import { betterOf } from "../../tasks/index.js";
 import type { Task } from "../../tasks/task.js";
@@ -19,7 +19,7 @@ import { type Trained, train } from "./train.js";
 import { type TrainingBatches, trainingBatch } from "./training-batch.js";
 
 /** Running means and the like, which change with every step whatever is trained. */
-const bufferNames = (network: Network): string[] =>
+const bufferNames = (network: PlacedNetwork): string[] =>
   network.parameters.filter(({ buffer }) => buffer).map(({ name }) => name);
 
 /** The folder of the states that a cell's training keeps. */

@@ -1,7 +1,7 @@
 import { TransferLimitsError, throwIfAborted } from "../../common/errors.js";
 import { average } from "../../common/numbers.js";
 import { randomStream, seedFor } from "../../common/random.js";
-import type { Network } from "../../native/network.js";
+import type { PlacedNetwork } from "../../native/placed-network.js";
 import type { OwnPart, Ranks } from "../../native/ranks.js";
 import { deviceSeconds, peakMemory } from "../../native/runtime.js";
 import { Tensor } from "../../native/tensor.js";
@@ -36,9 +36,9 @@ export interface TrainingSchedule {
 
 /** A training, without knowledge of what is trained: a task or an encoder by itself. */
 export interface Training {
-  network: Network;
+  network: PlacedNetwork;
   /** Of self-distillation. */
-  teacher?: Network;
+  teacher?: PlacedNetwork;
   /**
    * The processes that train together: each calls this with the same training, and takes its part of every batch. Only rank
    * 0 validates and writes.

@@ -15,7 +15,7 @@ import { weightsFit } from "../../models/checkpoints/load-weights.js";
 import { contrastNeedsOf } from "../../models/pretraining/patch-contrast.js";
 import { seenOf } from "../../models/pretraining/sees.js";
 import { encoderOf } from "../../models/specification.js";
-import { Network } from "../../native/network.js";
+import { PlacedNetwork } from "../../native/placed-network.js";
 import { Tensor } from "../../native/tensor.js";
 import { strategiesOf, taskOf } from "../../tasks/index.js";
 import type { Study } from "../config/schema.js";
@@ -213,7 +213,7 @@ async function checkFit({ study, plan: { cells } }: CheckedStudy, fault: Report)
     }
     if (weights === undefined || !cells.some((cell) => starts(cell, name))) continue;
     try {
-      using network = await Network.build({ encoder: encoderOf(encoder) });
+      using network = await PlacedNetwork.build({ encoder: encoderOf(encoder) });
       const refusals = await weightsFit(network, weights, readingOf(reading));
       if (refusals.length === 0) continue;
       const mend = `${ownCommand("inspect", weights)} says which encoder they are of`;
@@ -244,7 +244,7 @@ async function refusalOfModule(
     strategiesOf(task).map((strategy) => depth / taskOf(task, strategy).shape.depthScale),
   );
   try {
-    using network = await Network.build({ encoder }, { device });
+    using network = await PlacedNetwork.build({ encoder }, { device });
     for (const slices of new Set(shown)) {
       const shape = [2, encoder.channels, slices, height, width];
       const count = productOf(shape);

@@ -7,7 +7,7 @@ import { openCheckpoint } from "../../models/checkpoints/checkpoint-file.js";
 import type { LoadReport } from "../../models/checkpoints/load-report.js";
 import { loadEncoder, WeightsRefused } from "../../models/checkpoints/load-weights.js";
 import { encoderOf } from "../../models/specification.js";
-import { Network } from "../../native/network.js";
+import { PlacedNetwork } from "../../native/placed-network.js";
 import { studyPaths } from "../../results/paths.js";
 import { readOwn } from "../../results/read-own.js";
 import type { ModelConfig, Study } from "../config/schema.js";
@@ -72,7 +72,7 @@ async function checkModel(study: Study, model: WithWeights, onDamage: OnDamage):
   if (isReadAlike && weightsState === before.file.state) return sha256;
   await mkdir(dirname(kept), { recursive: true });
   const seed = seedFor(study.seed, "weights", model.name, "load report");
-  using network = await Network.build({ encoder: encoderOf(model.encoder) }, { seed });
+  using network = await PlacedNetwork.build({ encoder: encoderOf(model.encoder) }, { seed });
   try {
     await writeSealedJson(
       kept,

@@ -4,7 +4,7 @@ import { type CheckAhead, fidelityAhead } from "../../models/fidelity/ahead.js";
 import { recordIn } from "../../models/fidelity/record.js";
 import { seenOf } from "../../models/pretraining/sees.js";
 import { encoderOf } from "../../models/specification.js";
-import { Network } from "../../native/network.js";
+import { PlacedNetwork } from "../../native/placed-network.js";
 import type { ModelConfig, Study } from "../config/schema.js";
 import { readingOf } from "./check-weights.js";
 import type { StudyPlan } from "./plan.js";
@@ -30,7 +30,10 @@ export async function plannedFidelity(
   const planned: PlannedFidelity[] = [];
   for (const gated of gatedEncoders(plan)) {
     const model = study.models.find(({ name }) => name === gated.model) as ModelConfig;
-    using network = await Network.build({ encoder: encoderOf(model.encoder) }, { device: "cpu", seed: 0 });
+    using network = await PlacedNetwork.build(
+      { encoder: encoderOf(model.encoder) },
+      { device: "cpu", seed: 0 },
+    );
     planned.push({
       encoder: encoderKey(gated),
       model: model.name,

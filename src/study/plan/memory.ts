@@ -1,8 +1,8 @@
 import { architectureOf, specialisedArchitectureOf } from "../../models/architectures/index.js";
 import { nothing, type Size } from "../../models/architectures/size.js";
 import { headSize } from "../../models/heads/index.js";
-import type { Precision } from "../../native/network.js";
 import type { NetworkSpec } from "../../native/network-spec.js";
+import type { Precision } from "../../native/placed-network.js";
 
 /** What a worker process holds before it has a network: Node, LibTorch and its threads, 0.2 to 0.3 GB; on a GPU, CUDA's context. */
 export const baseBytes = 3e8;

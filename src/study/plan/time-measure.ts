@@ -3,8 +3,8 @@ import { productOf } from "../../common/numbers.js";
 import { specialisedArchitectureOf } from "../../models/architectures/index.js";
 import type { Work } from "../../models/architectures/work.js";
 import { arrange, depthwiseConv3d, groupNorm, linearLayer } from "../../native/kernels.js";
-import { Network } from "../../native/network.js";
 import type { ModelSpec } from "../../native/network-spec.js";
+import { PlacedNetwork } from "../../native/placed-network.js";
 import { setThreads } from "../../native/runtime.js";
 import { Tensor } from "../../native/tensor.js";
 import { Trainer } from "../../native/trainer.js";
@@ -122,7 +122,7 @@ const uNet = (features: number): ModelSpec => ({
 async function uNetSeconds(features: number, [edge, depth]: readonly [number, number], tries = attempts) {
   const model = uNet(features);
   const work = specialisedArchitectureOf(model).work(model, [edge, edge, depth]);
-  using network = await Network.build({ model });
+  using network = await PlacedNetwork.build({ model });
   using input = filled([1, 1, depth, edge, edge]);
   const forward = await timed(async () => [await network.forward(input)], tries);
   using trainer = await Trainer.create(network, { loss: { kind: "l1" }, weightDecay: 0 });

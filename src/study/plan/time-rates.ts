@@ -1,5 +1,5 @@
 import type { Operation, Work } from "../../models/architectures/work.js";
-import type { Precision } from "../../native/network.js";
+import type { Precision } from "../../native/placed-network.js";
 
 /** How fast something goes forward, and backward: what computes the gradients of input and weights. */
 export interface Speed {

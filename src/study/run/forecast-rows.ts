@@ -4,7 +4,7 @@ import { average } from "../../common/numbers.js";
 import { type RandomStream, randomStream } from "../../common/random.js";
 import { architectureOf } from "../../models/architectures/index.js";
 import { channelsShown } from "../../models/specification.js";
-import type { Network } from "../../native/network.js";
+import type { PlacedNetwork } from "../../native/placed-network.js";
 import { Tensor } from "../../native/tensor.js";
 import { type Sample, stackChannels, type Task } from "../../tasks/task.js";
 import type { TaskConfig } from "../config/schema.js";
@@ -42,7 +42,7 @@ export async function forecastRows(
   plain: Task,
   { channelFill }: Pick<TaskConfig, "channelFill">,
   cases: readonly CaseVolumes[],
-  network: Network,
+  network: PlacedNetwork,
   { seed, signal }: { seed: number; signal?: AbortSignal | undefined },
 ): Promise<ForecastRows> {
   const task = plain.onTraining?.(cases) ?? plain;
@@ -106,7 +106,7 @@ function anyOf(volumes: Float32Array, count: number): Float32Array {
 async function inputOf(
   { shape }: Task,
   channelFill: TaskConfig["channelFill"],
-  network: Network,
+  network: PlacedNetwork,
   sample: Sample,
 ): Promise<Tensor> {
   if (!shape.timed) return Tensor.gather([sample.input], [0]);
@@ -127,7 +127,7 @@ interface FeatureMap {
 }
 
 /** [1, C, D, H, W], or slice by slice [1, D, C, H, W]. */
-async function mapOf(stage: Tensor, { spec }: Network): Promise<FeatureMap> {
+async function mapOf(stage: Tensor, { spec }: PlacedNetwork): Promise<FeatureMap> {
   const data = (await stage.toArray()) as Float32Array;
   const [, first, second, h, w] = stage.shape as [number, number, number, number, number];
   const bySlice = "encoder" in spec && architectureOf(spec.encoder).slices;

@@ -9,7 +9,7 @@ import { isThere, type OnDamage } from "../../common/set-aside.js";
 import { architectureOf, comesFromFile } from "../../models/architectures/index.js";
 import { loadEncoder } from "../../models/checkpoints/load-weights.js";
 import { encoderOf } from "../../models/specification.js";
-import { Network } from "../../native/network.js";
+import { PlacedNetwork } from "../../native/placed-network.js";
 import { keptScoresSchema } from "../../results/cohort.js";
 import { encoderFile, studyPaths } from "../../results/paths.js";
 import { readOwn } from "../../results/read-own.js";
@@ -109,7 +109,7 @@ async function scoresWith(
   const { output, device } = study.execution;
   const seed = seedFor(study.seed, "weights", model.name, "forecast");
   const encoder = encoderOf(model.encoder);
-  using network = await Network.build({ encoder }, { device, seed, drawn: weights === null });
+  using network = await PlacedNetwork.build({ encoder }, { device, seed, drawn: weights === null });
   const sha256 =
     weights === null
       ? null

@@ -66,13 +66,13 @@ export function featureHandles(features: VolumeFeatures): FeatureHandles {
 }
 
 /** @internal The native handle of an argument. @throws `BAD_INPUT` with what came where it is no network */
-export function networkHandle(value: Network, name: string): NetworkHandle {
-  if (!(value instanceof Network)) throw expected("a Network", name, value);
+export function networkHandle(value: PlacedNetwork, name: string): NetworkHandle {
+  if (!(value instanceof PlacedNetwork)) throw expected("a Network", name, value);
   return value.handle;
 }
 
 /** A network on a device. Work is queued in order; every method answers with a promise. */
-export class Network implements Disposable {
+export class PlacedNetwork implements Disposable {
   /** @internal */
   readonly handle: NetworkHandle;
   /** What it was built from. */
@@ -99,7 +99,7 @@ export class Network implements Disposable {
   static async build(
     spec: NetworkSpec,
     options: { device?: string; seed?: number; drawn?: boolean; dtype?: "float32" | "float64" } = {},
-  ): Promise<Network> {
+  ): Promise<PlacedNetwork> {
     requireOptions(options);
     const { device = "cpu", seed = 0, drawn = false, dtype = "float32" } = options;
     const native = await nativeSpec(spec, drawn);
