@@ -1,3 +1,4 @@
+import { permutations } from "../../cohort/geometry.js";
 import { average } from "../../common/numbers.js";
 import { correlation } from "./numbers.js";
 
@@ -127,18 +128,10 @@ export interface Turn {
   flipped: readonly [boolean, boolean, boolean];
 }
 
-const orders = [
-  [0, 1, 2],
-  [0, 2, 1],
-  [1, 0, 2],
-  [1, 2, 0],
-  [2, 0, 1],
-  [2, 1, 0],
-] as const;
 const sides = [false, true] as const;
 
 /** All 48, the volume as it is first. */
-export const turns: readonly Turn[] = orders.flatMap((order) =>
+export const turns: readonly Turn[] = permutations.flatMap((order) =>
   sides.flatMap((d) => sides.flatMap((h) => sides.map((w): Turn => ({ order, flipped: [d, h, w] })))),
 );
 

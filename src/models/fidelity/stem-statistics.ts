@@ -56,10 +56,7 @@ const scaleLimit = 1.8;
 const offsetLimit = 2;
 
 /** What the first convolution and the batch norm after it are called; null where a network has none such. */
-export function stemNamesOf({
-  spec,
-  parameters,
-}: Pick<PlacedNetwork, "spec" | "parameters">): {
+export function stemNamesOf({ spec, parameters }: Pick<PlacedNetwork, "spec" | "parameters">): {
   kernel: ParameterInfo;
   mean: string;
   variance: string;

@@ -3,6 +3,7 @@
  */
 import { messageOf, TransferLimitsError } from "../../common/errors.js";
 import { codedError } from "../../common/system-errors.js";
+import { endAtOnce, followStarter, tellStarter } from "./child-program.js";
 import type { FromRank, ToRank } from "./messages.js";
 import { trainAlong } from "./train-along.js";
 
@@ -17,21 +18,7 @@ async function work({ folder, join, ...start }: ToRank): Promise<FromRank> {
   }
 }
 
-const say = (message: FromRank): Promise<void> =>
-  new Promise((resolve) => {
-    if (process.send) process.send(message, undefined, undefined, () => resolve());
-    else resolve();
-  });
-
 process.on("message", (told: ToRank) => {
-  void work(told).then(async (last) => {
-    await say(last);
-    // An orderly exit would only run LibTorch's destructors.
-    process.kill(process.pid, "SIGKILL");
-  });
+  void work(told).then(tellStarter).then(endAtOnce);
 });
-process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
-// Whoever started this one decides what they mean.
-process.on("SIGINT", () => {});
-process.on("SIGTERM", () => {});
-process.on("SIGUSR1", () => {});
+followStarter();

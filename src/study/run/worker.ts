@@ -5,17 +5,14 @@
 import { buildInfo, nativeSeconds, setDeterministic, setThreads } from "../../native/runtime.js";
 import { Tensor } from "../../native/tensor.js";
 import { workOnCell } from "../cell/work-on-cell.js";
+import { endAtOnce, followStarter, tellStarter } from "./child-program.js";
 import { launchRanks } from "./launch-ranks.js";
 import { joinStarted } from "./meeting.js";
 import type { CellPlace, FromWorker, ToWorker } from "./messages.js";
 
 const controller = new AbortController();
 
-const say = (message: FromWorker): Promise<void> =>
-  new Promise((resolve) => {
-    if (process.send) process.send(message, undefined, undefined, () => resolve());
-    else resolve();
-  });
+const say = (message: FromWorker): Promise<void> => tellStarter(message);
 
 async function work({ folder, id, device, meeting }: CellPlace): Promise<FromWorker> {
   process.title = `transfer-limits study/run/worker.js ${id}`;
@@ -37,19 +34,9 @@ async function work({ folder, id, device, meeting }: CellPlace): Promise<FromWor
 
 process.on("message", (message: ToWorker) => {
   if (message.kind === "stop") controller.abort();
-  else
-    void work(message.place).then(async (last) => {
-      await say(last);
-      // All is written and said. An orderly exit would only run LibTorch's destructors, for longer than the rest took.
-      process.kill(process.pid, "SIGKILL");
-    });
+  else void work(message.place).then(say).then(endAtOnce);
 });
-process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
-// Ctrl-C reaches the whole group of processes; whoever started this one decides what it means and says so.
-process.on("SIGINT", () => {});
-// So do those by which Slurm ends a job.
-process.on("SIGTERM", () => {});
-process.on("SIGUSR1", () => {});
+followStarter();
 
 try {
   buildInfo();
