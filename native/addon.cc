@@ -47,6 +47,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::live_tensors>(exports, "liveTensors");
   add<functions::free_memory>(exports, "freeMemory");
   add<functions::peak_memory>(exports, "peakMemory");
+  add<functions::reset_peak_memory>(exports, "resetPeakMemory");
   add<functions::cancel_flag>(exports, "cancelFlag");
   add<functions::cancel>(exports, "cancel");
 

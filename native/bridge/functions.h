@@ -15,6 +15,7 @@ Napi::Value device_milliseconds(const Napi::CallbackInfo& info);
 Napi::Value live_tensors(const Napi::CallbackInfo& info);
 Napi::Value free_memory(const Napi::CallbackInfo& info);
 Napi::Value peak_memory(const Napi::CallbackInfo& info);
+Napi::Value reset_peak_memory(const Napi::CallbackInfo& info);
 Napi::Value cancel_flag(const Napi::CallbackInfo& info);
 Napi::Value cancel(const Napi::CallbackInfo& info);
 

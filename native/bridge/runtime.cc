@@ -5,6 +5,7 @@
 #include <torch/version.h>
 
 #include <atomic>
+#include <fstream>
 #include <thread>
 
 #include "bridge/arguments.h"
@@ -85,6 +86,17 @@ Napi::Value peak_memory(const Napi::CallbackInfo& info) {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return Napi::Number::New(info.Env(), double(usage.ru_maxrss) * 1024.0);  // the kernel counts in KiB
+}
+
+Napi::Value reset_peak_memory(const Napi::CallbackInfo& info) {
+  const torch::Device device = device_named(text(info[0], "device"));
+  if (device.is_cuda()) {
+    cuda::reset_peak_memory(device.index());
+  } else {
+    // Linux: the peak of what lies in memory is from now on what lies there now.
+    std::ofstream("/proc/self/clear_refs") << 5;
+  }
+  return info.Env().Undefined();
 }
 
 Napi::Value cancel_flag(const Napi::CallbackInfo& info) {

@@ -23,6 +23,7 @@ namespace {
 std::vector<Device> devices() { return {}; }
 std::string version() { return ""; }
 int64_t peak_memory(int64_t) { refuse(); }
+void reset_peak_memory(int64_t) { refuse(); }
 at::Tensor depthwise_conv3d(const at::Tensor&, const at::Tensor&, const at::Tensor&) { refuse(); }
 at::Tensor depthwise_conv3d_input_gradient(const at::Tensor&, const at::Tensor&) { refuse(); }
 std::pair<at::Tensor, at::Tensor> depthwise_conv3d_weight_gradient(const at::Tensor&, const at::Tensor&,

@@ -17,7 +17,8 @@ std::vector<Device> devices();
 // The version of CUDA that the kernels were compiled with, such as 13.0; empty in a build without.
 std::string version();
 
-// The most bytes of the device's memory that tensors have held so far.
+// The most bytes of the device's memory that tensors have held so far, or since the last reset.
 int64_t peak_memory(int64_t device);
+void reset_peak_memory(int64_t device);
 
 }  // namespace transfer_limits::cuda

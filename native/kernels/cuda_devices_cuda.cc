@@ -26,4 +26,8 @@ int64_t peak_memory(int64_t device) {
   return stats.allocated_bytes[0].peak;  // 0: of all pools together
 }
 
+void reset_peak_memory(int64_t device) {
+  c10::cuda::CUDACachingAllocator::resetPeakStats(static_cast<c10::DeviceIndex>(device));
+}
+
 }  // namespace transfer_limits::cuda

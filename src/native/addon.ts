@@ -84,6 +84,7 @@ export interface Addon {
   liveTensors(): number;
   freeMemory(device: string): number;
   peakMemory(device: string): number;
+  resetPeakMemory(device: string): void;
 
   tensorFrom(data: TypedArray, shape: number[], device: string, share: boolean): TensorHandle;
   tensorShare(tensor: TensorHandle): TensorHandle;

@@ -30,5 +30,8 @@ export const freeMemory = (device: string): number => call(() => addon().freeMem
 /** The most memory in bytes that the process (a CPU) or LibTorch's allocator (CUDA) has held so far. */
 export const peakMemory = (device: string): number => call(() => addon().peakMemory(device));
 
+/** `peakMemory` is from now on the most since now. */
+export const resetPeakMemory = (device: string): void => call(() => addon().resetPeakMemory(device));
+
 /** How long this process has had native work under way so far: work side by side counts once. */
 export const nativeSeconds = (): number => nativeWork.seconds;

@@ -6,6 +6,7 @@ import { labelOf } from "../study/cell/cell-context.js";
 import { basisIn } from "../study/cell/cell-folder.js";
 import { readJob, readStudy } from "../study/cell/job.js";
 import { recordFailure, untilReleased } from "../study/cell/work-on-cell.js";
+import type { Study } from "../study/config/schema.js";
 import { planStudy } from "../study/plan/plan.js";
 import type { Meeting } from "../study/run/meeting.js";
 import { type CellAnswer, runCell } from "../study/run/run-cell.js";
@@ -63,11 +64,12 @@ export async function workAsTask(
   const tellWhy = () => say(`${heard[signal.reason as StopReason]}: it stops after the present step`);
   if (signal.aborted) tellWhy();
   else signal.addEventListener("abort", tellWhy, { once: true });
-  await announce(folder, ids, options);
+  const study = await readStudy(folder);
+  announce(study, ids, options);
   const by = { job: jobOf(process.env) ?? String(process.pid), log: await ownLog() };
   const [first] = ids;
   const { threads } = first === undefined ? { threads: 1 } : await readJob(folder, first);
-  using workers = new WorkerPool(threads, ids.length);
+  using workers = new WorkerPool(threads, ids.length, study.execution.cellsPerProcess);
   const cells: CellAnswer[] = [];
   for (const id of ids) {
     if (signal.aborted) break;
@@ -82,8 +84,8 @@ export async function workAsTask(
 }
 
 /** Which cells come: what is told of each names its seed where they differ in it. */
-async function announce(folder: string, ids: readonly string[], { onProgress }: TaskOptions): Promise<void> {
-  const planned = new Map(planStudy(await readStudy(folder)).cells.map((cell) => [cell.id, cell]));
+function announce(study: Study, ids: readonly string[], { onProgress }: TaskOptions): void {
+  const planned = new Map(planStudy(study).cells.map((cell) => [cell.id, cell]));
   const cells = ids.flatMap((id) => planned.get(id) ?? []);
   onProgress({ kind: "plan", cells: cells.map(labelOf), alreadyDone: 0 });
 }

@@ -364,6 +364,12 @@ export const studySchema = section({
     slurm: slurmSchema.prefault({}),
     /** Cells that run side by side. */
     jobs: z.int().min(1).max(256).default(1),
+    /**
+     * Cells that a process works on, one after the other. 1: each has its own, and whatever becomes of one is nothing to another.
+     * More saves what a process takes to start, where cells are short; the same numbers. A process that dies fails the cell at
+     * hand alone, and the others go to another process.
+     */
+    cellsPerProcess: z.int().min(1).max(10_000).default(1),
     /** Threads of each; null: the machine's cores divided among the jobs, kept when the study is continued. */
     threads: z.int().min(1).max(1024).nullable().default(null),
     /**

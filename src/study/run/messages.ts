@@ -12,10 +12,10 @@ export interface CellPlace {
   meeting?: Meeting | undefined;
 }
 
-/** What a worker is told. */
-export type ToWorker = { kind: "run"; place: CellPlace } | { kind: "stop" };
+/** What a worker is told. `stays`: another cell may follow; else it ends with this one. */
+export type ToWorker = { kind: "run"; place: CellPlace; stays: boolean } | { kind: "stop" };
 
-/** What a worker tells. `ended` is its last word. */
+/** What a worker tells. `ended` is its last word of a cell. */
 export type FromWorker =
   /** The first word: it heard of its cell, and whatever ends it from here on is the cell's fate. */
   | { kind: "taken-up" }

@@ -163,7 +163,7 @@ async function runLocked(
   if (isComputed) refuseTooLarge(study, absent);
   const sessions = await SessionLog.open(folder, onDamage);
   await removeLeftovers(folder, study.execution.cache);
-  using workers = new WorkerPool(threads, isComputed ? absent.length : 0);
+  using workers = new WorkerPool(threads, isComputed ? absent.length : 0, study.execution.cellsPerProcess);
   const weights = await checkWeights(study, plan, onDamage);
   const prepare = (trustCache: boolean) =>
     prepareStudyCohort(checked, { signal, onProgress, onDamage, trustCache });

@@ -31,17 +31,18 @@ export type WorkerEnd =
   | { kind: "died"; code: "OUT_OF_MEMORY" | "WORKER_DIED"; reason: string };
 
 /**
- * Works on cells, each in a process of its own. Processes start before they are needed, the first at once: it takes half
- * a second to load LibTorch, and several with CUDA.
+ * Works on cells, each in a process of its own, or several one after the other in one. Processes start before they are needed,
+ * the first at once: it takes half a second to load LibTorch, and several with CUDA.
  */
 export class WorkerPool {
   readonly #waiting: WorkerProcess[] = [];
   #cellsLeft: number;
 
-  /** @param threads of each process; @param cells how many will be run */
+  /** @param threads of each process; @param cells how many will be run; @param cellsPerProcess at most, each */
   constructor(
     private readonly threads: number,
     cells: number,
+    private readonly cellsPerProcess = 1,
   ) {
     this.#cellsLeft = cells;
     this.#startAhead();
@@ -62,19 +63,29 @@ export class WorkerPool {
   async run(place: CellPlace, signal: AbortSignal, onEvent: (event: StudyEvent) => void): Promise<WorkerEnd> {
     this.#cellsLeft--;
     for (;;) {
-      const waiting = this.#waiting.shift();
+      const waiting = this.#takeWaiting(place.device);
       const worker = waiting ?? new WorkerProcess(this.threads);
-      const outcome = await worker.run(place, signal, (event) => {
+      const stays = this.#cellsLeft > 0 && worker.cells + 1 < this.cellsPerProcess;
+      const outcome = await worker.run(place, stays, signal, (event) => {
         if (event.kind === "cell-started" && !signal.aborted) this.#startAhead();
         onEvent(event);
       });
+      if (worker.isFree) this.#waiting.unshift(worker);
       // What ended a process that only waited has nothing to do with the cell.
       if (!waiting || worker.tookUpItsCell || signal.aborted) return outcome;
     }
   }
 
+  /** One that has not worked yet, or on that device: it holds memory there. */
+  #takeWaiting(device: string): WorkerProcess | undefined {
+    const index = this.#waiting.findIndex((one) => one.device === null || one.device === device);
+    return index < 0 ? undefined : this.#waiting.splice(index, 1)[0];
+  }
+
   #startAhead(): void {
-    while (this.#waiting.length < Math.min(waitingAtMost, this.#cellsLeft))
+    // Those that work come back where they work on several.
+    const most = this.cellsPerProcess === 1 ? waitingAtMost : 1;
+    while (this.#waiting.length < Math.min(most, this.#cellsLeft))
       this.#waiting.push(new WorkerProcess(this.threads));
   }
 
@@ -90,14 +101,20 @@ interface End {
   killedBy: NodeJS.Signals | null;
 }
 
-/** A process that works on one cell, and until then waits for it. */
+/** A process that works on a cell, or several one after the other, and until then waits. */
 class WorkerProcess {
   readonly #child: ChildProcess;
   readonly #ended: Promise<End>;
   #tookUpItsCell = false;
   #stderr = "";
   #spawnError: Error | undefined;
-  readonly #killedForMemoryBefore = killedForMemory();
+  #killedForMemoryBefore = killedForMemory();
+  /** Of the last cell that it worked on; null: none yet. */
+  device: string | null = null;
+  /** How many it has worked on. */
+  cells = 0;
+  /** Whether it waits for another. */
+  isFree = false;
 
   constructor(threads: number) {
     const child = fork(program, [roomForName], {
@@ -127,8 +144,15 @@ class WorkerProcess {
     this.#child.kill("SIGKILL");
   }
 
-  async run(place: CellPlace, signal: AbortSignal, onEvent: (event: StudyEvent) => void): Promise<WorkerEnd> {
+  /** @param stays whether it may wait for another cell afterwards: it does where all went well, see `isFree` */
+  async run(
+    place: CellPlace,
+    stays: boolean,
+    signal: AbortSignal,
+    onEvent: (event: StudyEvent) => void,
+  ): Promise<WorkerEnd> {
     const started = performance.now();
+    this.#begin(place.device);
     let timer: NodeJS.Timeout | undefined;
     const stop = () => {
       this.#send({ kind: "stop" });
@@ -138,13 +162,25 @@ class WorkerProcess {
     else signal.addEventListener("abort", stop, { once: true });
 
     let last: Extract<FromWorker, { kind: "ended" }> | undefined;
-    this.#child.on("message", (message: FromWorker) => {
+    let saysLast = () => {};
+    const saidLast = new Promise<null>((resolve) => {
+      saysLast = () => resolve(null);
+    });
+    const hear = (message: FromWorker) => {
       if (message.kind === "taken-up") this.#tookUpItsCell = true;
       else if (message.kind === "event") onEvent(message.event);
-      else last = message;
-    });
-    this.#send({ kind: "run", place });
-    const end = await this.#ended;
+      else {
+        last = message;
+        saysLast();
+      }
+    };
+    this.#child.on("message", hear);
+    this.#send({ kind: "run", place, stays });
+    let end = await (stays ? Promise.race([this.#ended, saidLast]) : this.#ended);
+    this.isFree = end === null && last?.end.kind === "done" && last.liveTensors === 0 && !signal.aborted;
+    if (end === null && !this.isFree) this.end();
+    if (!this.isFree) end = await this.#ended;
+    this.#child.off("message", hear);
     signal.removeEventListener("abort", stop);
     clearTimeout(timer);
     if (last?.end.kind === "done") {
@@ -154,8 +190,18 @@ class WorkerProcess {
     }
     if (last) return last.end;
     if (signal.aborted) return { kind: "stopped" };
-    const code = this.#ranOutOfMemory(end) ? "OUT_OF_MEMORY" : "WORKER_DIED";
-    return { kind: "died", code, reason: this.#reasonOfDeath(end, code) };
+    const died = end ?? (await this.#ended);
+    const code = this.#ranOutOfMemory(died) ? "OUT_OF_MEMORY" : "WORKER_DIED";
+    return { kind: "died", code, reason: this.#reasonOfDeath(died, code) };
+  }
+
+  /** What is known of it is of this cell from now on. */
+  #begin(device: string): void {
+    if (this.cells > 0) this.#killedForMemoryBefore = killedForMemory();
+    this.#tookUpItsCell = false;
+    this.isFree = false;
+    this.device = device;
+    this.cells++;
   }
 
   /** A worker that is gone cannot be told anything; its end is seen elsewhere. */
