@@ -9,14 +9,14 @@ import { resolveStudy } from "../dist/study/config/resolve.js";
 import type { StudyInput } from "../dist/study/config/schema.js";
 import { planStudy } from "../dist/study/plan/plan.js";
 import { runStudy } from "../dist/study/run/run.js";
-import { readResults, spawnStudy, tinyStudy, withoutCost } from "./study-fixture.js";
+import { quickStudy, readResults, spawnStudy, withoutCost } from "./study-fixture.js";
 
 const augmentation = { flip: ["left-right" as const], shift: 2, intensity: { scale: 0.2, offset: 0.1 } };
 const training = { epochs: 3, learningRate: 1e-3 };
 
 let folder: string;
 const study = (output: string, changes: Partial<StudyInput> = {}): StudyInput =>
-  tinyStudy(folder, output, {
+  quickStudy(folder, output, {
     tasks: ["lesion-segmentation", { kind: "modality-translation", samplingSteps: 2 }],
     comparators: ["fine-tuned", "random-weights"],
     training: { ...training, augmentation },

@@ -53,7 +53,8 @@ describe("cells that are worked on one after the other by one process", () => {
   it("are at most as many as are asked for", async () => {
     const processes = await processesOf("pairs", 2);
     const cells = [...processes.values()];
-    for (const pid of new Set(cells)) expect(cells.filter((one) => one === pid).length).toBeLessThanOrEqual(2);
+    for (const pid of new Set(cells))
+      expect(cells.filter((one) => one === pid).length).toBeLessThanOrEqual(2);
     expect(new Set(cells).size).toBeLessThan(cells.length);
   });
 

@@ -9,7 +9,7 @@ import { computeClaims, computeIntervals } from "../dist/statistics/index.js";
 import { resolveStudy } from "../dist/study/config/resolve.js";
 import { runStudy } from "../dist/study/run/run.js";
 import { setMetricOf, valueOverSet } from "../dist/tasks/set-metrics.js";
-import { readResults, tinyStudy } from "./study-fixture.js";
+import { quickStudy, readResults } from "./study-fixture.js";
 
 const detection = {
   kind: "detection",
@@ -28,7 +28,7 @@ describe("A study of phantoms whose lesions are to be detected", () => {
     folder = await mkdtemp(join(tmpdir(), "transfer-limits-detection-"));
     await writePhantomCohort(join(folder, "cohort"), { cases: 16, seed: 4, voxels: [32, 32, 16] });
     await runStudy(
-      tinyStudy(folder, "results", {
+      quickStudy(folder, "results", {
         split: { train: 5, validation: 2, test: 9 },
         seeds: [1, 2, 3],
         tasks: [
@@ -42,7 +42,7 @@ describe("A study of phantoms whose lesions are to be detected", () => {
         },
         comparators: ["fine-tuned", "from-scratch", "specialised"],
         training: { epochs: 2, learningRate: 3e-3 },
-        models: tinyStudy(folder, "results").models.map((model) => ({
+        models: quickStudy(folder, "results").models.map((model) => ({
           ...model,
           classifier: { bottleneck: 8 },
           pretrain: { ...model.pretrain, epochs: 1 },

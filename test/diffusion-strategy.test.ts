@@ -22,7 +22,7 @@ import type { CellSummary, StudyResults } from "../dist/results/study.js";
 import { taskSchema } from "../dist/study/config/schema.js";
 import { runStudy } from "../dist/study/run/run.js";
 import { type TaskSpec, taskOf } from "../dist/tasks/index.js";
-import { tinyStudy } from "./study-fixture.js";
+import { quickStudy } from "./study-fixture.js";
 
 let folder: string;
 let volumes: CaseVolumes;
@@ -163,7 +163,7 @@ describe("a study of both strategies", () => {
   let results: StudyResults;
   const events: StudyEvent[] = [];
   const study = () =>
-    tinyStudy(folder, "both", {
+    quickStudy(folder, "both", {
       tasks: eitherWay.map((kind) => ({
         kind,
         strategies: ["diffusion", "direct"],

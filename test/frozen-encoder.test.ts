@@ -14,7 +14,7 @@ import { Trainer } from "../dist/native/trainer.js";
 import type { StudyResults } from "../dist/results/study.js";
 import { progressOf } from "../dist/study/cell/cell-claim.js";
 import { runStudy } from "../dist/study/run/run.js";
-import { readResults, tinyStudy, withoutCost } from "./study-fixture.js";
+import { quickStudy, readResults, withoutCost } from "./study-fixture.js";
 
 const convNeXt = {
   family: "convnext-v2-3d",
@@ -142,7 +142,7 @@ describe("a study with frozen encoders", () => {
   const split = { train: 3, validation: 1, test: 2 };
 
   const study = (output: string) => ({
-    ...tinyStudy(folder, output),
+    ...quickStudy(folder, output),
     split,
     models: [
       {

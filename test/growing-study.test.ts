@@ -11,7 +11,7 @@ import { checkStudy } from "../dist/study/plan/load-study.js";
 import { plannedStates } from "../dist/study/run/cell-states.js";
 import { runStudy } from "../dist/study/run/run.js";
 import { cli } from "./cli-fixture.js";
-import { readResults, tinyStudy, withoutCost } from "./study-fixture.js";
+import { quickStudy, readResults, withoutCost } from "./study-fixture.js";
 
 type Model = StudyInput["models"][number];
 
@@ -28,7 +28,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** A study of a seed, a task, a model and what trains nothing of it, with a cache of its own. */
 function study(output: string, changes: Partial<StudyInput> = {}): StudyInput {
-  const base = tinyStudy(folder, output, {
+  const base = quickStudy(folder, output, {
     seeds: [1],
     tasks: ["lesion-segmentation"],
     comparators: ["pretrained", "random-weights"],
@@ -42,7 +42,7 @@ function study(output: string, changes: Partial<StudyInput> = {}): StudyInput {
   };
 }
 
-const [first] = tinyStudy("", "").models as [Model];
+const [first] = quickStudy("", "").models as [Model];
 const second: Model = {
   ...first,
   name: "other",

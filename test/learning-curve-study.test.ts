@@ -11,13 +11,13 @@ import { resolveStudy } from "../dist/study/config/resolve.js";
 import type { StudyInput } from "../dist/study/config/schema.js";
 import { planStudy } from "../dist/study/plan/plan.js";
 import { runStudy } from "../dist/study/run/run.js";
-import { readResults, tinyStudy } from "./study-fixture.js";
+import { quickStudy, readResults } from "./study-fixture.js";
 
 let folder: string;
 let results: StudyResults;
 
 const study = (output: string, changes: Partial<StudyInput> = {}): StudyInput => ({
-  ...tinyStudy(folder, output, {
+  ...quickStudy(folder, output, {
     tasks: ["super-resolution"],
     comparators: ["fine-tuned", "from-scratch"],
     seeds: [1, 2],

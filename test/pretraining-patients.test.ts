@@ -13,7 +13,7 @@ import type { StudyResults } from "../dist/results/study.js";
 import type { StudyInput } from "../dist/study/config/schema.js";
 import { checkStudy } from "../dist/study/plan/load-study.js";
 import { runStudy } from "../dist/study/run/run.js";
-import { tinyStudy } from "./study-fixture.js";
+import { quickStudy } from "./study-fixture.js";
 import { temporaryFolder } from "./temporary-folder.js";
 
 setThreads(1);
@@ -103,7 +103,7 @@ describe("weights and the patients that they saw", () => {
   const seenIn = async (path: string) =>
     patientsSeen(path, (await readSafetensors(path)).metadata) as string[];
   const pretraining = (output: string, changes: object = {}, cases = 6): StudyInput => {
-    const study = tinyStudy(folder, output, { tasks: [], split: { train: cases, validation: 0, test: 0 } });
+    const study = quickStudy(folder, output, { tasks: [], split: { train: cases, validation: 0, test: 0 } });
     const [model] = study.models;
     return {
       ...study,
@@ -112,7 +112,7 @@ describe("weights and the patients that they saw", () => {
   };
   /** A study whose encoder comes from a file. */
   const using = (weights: string, output: string, changes: object = {}): StudyInput => {
-    const study = tinyStudy(folder, output, { comparators: ["pretrained"], tasks: ["super-resolution"] });
+    const study = quickStudy(folder, output, { comparators: ["pretrained"], tasks: ["super-resolution"] });
     const { pretrain: _, ...model } = study.models[0] as NonNullable<(typeof study.models)[0]>;
     return { ...study, models: [{ ...model, weights, ...changes }] } as StudyInput;
   };
@@ -221,7 +221,7 @@ describe("weights and the patients that they saw", () => {
   });
 
   it("pretrained within a study from its whole cohort see none that it validates or tests on", async () => {
-    const study = tinyStudy(folder, "within", { tasks: ["super-resolution"], comparators: ["pretrained"] });
+    const study = quickStudy(folder, "within", { tasks: ["super-resolution"], comparators: ["pretrained"] });
     const [model] = study.models;
     const results = await runStudy({
       ...study,
@@ -250,7 +250,7 @@ describe("weights and the patients that they saw", () => {
         "\n",
       ),
     );
-    const study = tinyStudy(folder, "renamed", { tasks: ["super-resolution"], comparators: ["pretrained"] });
+    const study = quickStudy(folder, "renamed", { tasks: ["super-resolution"], comparators: ["pretrained"] });
     const [model] = study.models;
     const run = runStudy({
       ...study,

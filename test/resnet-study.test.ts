@@ -11,7 +11,7 @@ import { resolveStudy } from "../dist/study/config/resolve.js";
 import type { StudyInput } from "../dist/study/config/schema.js";
 import { planStudy } from "../dist/study/plan/plan.js";
 import { runStudy } from "../dist/study/run/run.js";
-import { readResults, tinyStudy } from "./study-fixture.js";
+import { quickStudy, readResults } from "./study-fixture.js";
 
 let folder: string;
 let results: StudyResults;
@@ -27,7 +27,7 @@ const model = {
 } satisfies StudyInput["models"][number];
 
 const study = (): StudyInput => ({
-  ...tinyStudy(folder, "results"),
+  ...quickStudy(folder, "results"),
   models: [model],
   tasks: [
     { kind: "pirads-classification", positiveFrom: 3 },

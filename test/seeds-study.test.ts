@@ -10,7 +10,7 @@ import { resolveStudy } from "../dist/study/config/resolve.js";
 import type { Study } from "../dist/study/config/schema.js";
 import { apartFrom, divideCohorts, pretrainingCohort, readManifests } from "../dist/study/plan/divisions.js";
 import { runStudy } from "../dist/study/run/run.js";
-import { readResults, tinyStudy } from "./study-fixture.js";
+import { quickStudy, readResults } from "./study-fixture.js";
 
 let folder: string;
 let results: StudyResults;
@@ -18,7 +18,7 @@ type Splits = Record<"train" | "validation" | "test", string[]>;
 let splits: { patients: Splits; others: { ofSeed: number; patients: Splits }[] };
 
 const base = (output: string) =>
-  tinyStudy(folder, output, {
+  quickStudy(folder, output, {
     tasks: ["super-resolution"],
     comparators: ["fine-tuned", "from-scratch", "random-weights"],
   });

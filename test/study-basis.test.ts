@@ -7,7 +7,7 @@ import { writePhantomCohort } from "../dist/cohort/phantom.js";
 import { writeChecksums } from "../dist/common/checksums.js";
 import type { StudyInput } from "../dist/study/config/schema.js";
 import { runStudy } from "../dist/study/run/run.js";
-import { readResults, tinyStudy, withoutCost } from "./study-fixture.js";
+import { quickStudy, readResults, withoutCost } from "./study-fixture.js";
 
 /** A finished study of two cells that train nothing, and one pretraining. */
 describe("A folder of results", () => {
@@ -15,7 +15,7 @@ describe("A folder of results", () => {
   let done: string;
   let manifest: string;
   const study = (output: string, changes: Partial<StudyInput> = {}) =>
-    tinyStudy(folder, output, {
+    quickStudy(folder, output, {
       tasks: ["lesion-segmentation"],
       comparators: ["pretrained", "random-weights"],
       ...changes,

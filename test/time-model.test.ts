@@ -184,6 +184,7 @@ describe("Rates", () => {
       { at: 16, speed: speed(10) },
     ];
     expect([1, 8].map((size) => at(falling, size).forward)).toEqual([40, 20]);
+    for (const either of [curve, falling]) expect(0 / at(either, 0).forward).toBe(0);
   });
 });
 

@@ -14,7 +14,7 @@ import type { Study, StudyInput } from "../dist/study/config/schema.js";
 import { checkFiles } from "../dist/study/plan/check-files.js";
 import { planStudy } from "../dist/study/plan/plan.js";
 import { runStudy } from "../dist/study/run/run.js";
-import { readResults, tinyStudy } from "./study-fixture.js";
+import { quickStudy, readResults } from "./study-fixture.js";
 import { pyramidStages, scriptEncoder } from "./torchscript-fixture.js";
 
 let folder: string;
@@ -29,7 +29,7 @@ const heads = {
 };
 
 const study = (): StudyInput => ({
-  ...tinyStudy(folder, "results"),
+  ...quickStudy(folder, "results"),
   models: [
     {
       name: "module",

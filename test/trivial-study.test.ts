@@ -10,7 +10,7 @@ import type { StudyResults } from "../dist/results/study.js";
 import type { StudyInput } from "../dist/study/config/schema.js";
 import { runStudy } from "../dist/study/run/run.js";
 import * as metrics from "../dist/tasks/metrics.js";
-import { readResults, tinyStudy } from "./study-fixture.js";
+import { quickStudy, readResults } from "./study-fixture.js";
 
 const shape = [16, 32, 32] as const;
 const plane = shape[1] * shape[2];
@@ -20,7 +20,7 @@ let results: StudyResults;
 
 /** Every task, one fine-tuned model, two seeds; the study names no other comparator. */
 const study = (): StudyInput => ({
-  ...tinyStudy(folder, "results"),
+  ...quickStudy(folder, "results"),
   seeds: [4, 9],
   split: { train: 5, validation: 2, test: 4 },
   models: [

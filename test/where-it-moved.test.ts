@@ -11,7 +11,7 @@ import { writeReport } from "../dist/report/index.js";
 import type { StudyResults } from "../dist/results/study.js";
 import { correlationOf } from "../dist/statistics/correlation.js";
 import { runStudy } from "../dist/study/run/run.js";
-import { readResults, tinyStudy, withoutCost } from "./study-fixture.js";
+import { quickStudy, readResults, withoutCost } from "./study-fixture.js";
 
 let folder: string;
 let results: StudyResults;
@@ -31,7 +31,7 @@ async function rows(cell: string, file: string, name: string) {
 const embeddings = (cell: string) => rows(cell, "embeddings.safetensors", "embeddings");
 
 const study = () =>
-  tinyStudy(folder, "study", {
+  quickStudy(folder, "study", {
     split: { train: 3, validation: 1, test: 5 },
     tasks,
     comparators,

@@ -119,7 +119,8 @@ export function at(curve: Curve, size: number): Speed {
   if (above === -1) return (curve.at(-1) as Curve[number]).speed;
   const [low, high] = [curve[Math.max(0, above - 1)], curve[Math.max(1, above)]] as const;
   if (low === undefined || high === undefined) return first.speed;
-  const share = Math.log(size / low.at) / Math.log(high.at / low.at);
+  // Of nothing at all, as where nothing is trained, the speed of next to nothing: no time, and not 0 by 0.
+  const share = Math.log(Math.max(size, 1) / low.at) / Math.log(high.at / low.at);
   const between = (a: number, b: number) =>
     share < 0 ? Math.min(a, a * (b / a) ** share) : a * (b / a) ** share;
   return {
