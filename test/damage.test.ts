@@ -12,7 +12,7 @@ import { writeReport } from "../dist/report/index.js";
 import type { StudyResults } from "../dist/results/study.js";
 import type { StudyInput } from "../dist/study/config/schema.js";
 import { runStudy } from "../dist/study/run/run.js";
-import { quickStudy, readResults, withoutCost } from "./study-fixture.js";
+import { readResults, tinyStudy, withoutCost } from "./study-fixture.js";
 
 type SetAside = Extract<StudyEvent, { kind: "set-aside" }>;
 
@@ -44,7 +44,7 @@ describe("Damage to what a study's numbers rest on", () => {
 
   /** Two encoders, one pretrained here and one brought along, of which one is fine-tuned frozen. */
   const study = (output: string, changes: Partial<StudyInput> = {}): StudyInput => {
-    const base = quickStudy(folder, output, {
+    const base = tinyStudy(folder, output, {
       tasks: ["lesion-segmentation"],
       comparators: ["fine-tuned", "pretrained", "random-weights"],
       ...changes,
@@ -82,7 +82,7 @@ describe("Damage to what a study's numbers rest on", () => {
     process.env.TRANSFER_LIMITS_DEAD_AFTER = "1";
     folder = mkdtempSync(join(tmpdir(), "transfer-limits-damage-"));
     await writePhantomCohort(join(folder, "cohort"), { cases: 6, seed: 3, voxels: [32, 32, 16] });
-    const encoder = quickStudy(folder, "x").models[0]?.encoder as Parameters<
+    const encoder = tinyStudy(folder, "x").models[0]?.encoder as Parameters<
       typeof Network.create
     >[0]["encoder"];
     using source = await Network.create({ encoder, seed: 11 });
@@ -213,7 +213,7 @@ describe("Damage to what a study's numbers rest on", () => {
     flipBit(best);
     const { told, worked } = await goOn("kept");
     expect([told, worked]).toEqual([[], []]);
-    const encoder = quickStudy(folder, "x").models[0]?.encoder as Parameters<
+    const encoder = tinyStudy(folder, "x").models[0]?.encoder as Parameters<
       typeof Network.create
     >[0]["encoder"];
     using network = await Network.create({ encoder, seed: 1 });
