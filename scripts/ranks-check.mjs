@@ -41,8 +41,9 @@ for (const [index, setting] of settings.entries()) {
   const answers = await Promise.all(ranks.map((rank) => rank.answer(index)));
   const outcome = await compared(setting, answers);
   if (outcome.failed) failures++;
-  if (values.json) console.log(JSON.stringify({ name, family, task, trained, dtype, ...outcome }));
-  else console.log(`${name}: ${inWords(outcome)}`);
+  const words = inWords(outcome);
+  if (values.json) console.log(JSON.stringify({ name, family, task, trained, dtype, ...outcome, words }));
+  else console.log(`${name}: ${words}`);
   if (answers.some(({ error }) => error)) break;
 }
 process.exitCode = failures === 0 ? 0 : 1;

@@ -27,6 +27,14 @@ at::Tensor read_views(const Napi::Object& object, const char* key, const PlacedT
   return tensor;
 }
 
+// Volumes [N, C, D, H, W] of the trainer's type, on any device.
+at::Tensor read_step_input(const Napi::Value& value, const PlacedTrainer& placed) {
+  at::Tensor input = TensorHandle::get(value, "input");
+  require(input.dim() == 5 && input.scalar_type() == placed.type, "Expected a ", dtype_name(placed.type),
+          " input [N, C, D, H, W] but received ", dtype_name(input.scalar_type()), " ", input.sizes());
+  return input;
+}
+
 // Which part of the batch of all ranks a step's input is; null: there are no ranks.
 std::optional<OwnPart> read_own_part(const Napi::Value& value) {
   if (value.IsNull() || value.IsUndefined()) return std::nullopt;
@@ -85,14 +93,12 @@ Napi::Value trainer_create(const Napi::CallbackInfo& info) {
 
 Napi::Value trainer_step(const Napi::CallbackInfo& info) {
   const auto placed = trainer_of(info[0]);
-  const at::Tensor input = TensorHandle::get(info[1], "input");
+  const at::Tensor input = read_step_input(info[1], *placed);
   const at::Tensor target = TensorHandle::get(info[2], "target");
   const std::optional<Features> features = read_features(info[3], placed->type);
   const double learning_rate = number(info[4], "learningRate");
   const auto seed = uint64_t(integer(info[5], "seed"));
   const std::optional<OwnPart> own = read_own_part(info[6]);
-  require(input.dim() == 5 && input.scalar_type() == placed->type, "Expected a ", dtype_name(placed->type),
-          " input [N, C, D, H, W] but received ", dtype_name(input.scalar_type()), " ", input.sizes());
   require(learning_rate >= 0.0, "Expected a number >= 0 for learningRate but received ", learning_rate);
   return promise(
       info.Env(), placed->device,
@@ -105,11 +111,9 @@ Napi::Value trainer_step(const Napi::CallbackInfo& info) {
 
 Napi::Value trainer_settle(const Napi::CallbackInfo& info) {
   const auto placed = trainer_of(info[0]);
-  const at::Tensor input = TensorHandle::get(info[1], "input");
+  const at::Tensor input = read_step_input(info[1], *placed);
   const at::Tensor target = TensorHandle::get(info[2], "target");
   const auto seed = uint64_t(integer(info[3], "seed"));
-  require(input.dim() == 5 && input.scalar_type() == placed->type, "Expected a ", dtype_name(placed->type),
-          " input [N, C, D, H, W] but received ", dtype_name(input.scalar_type()), " ", input.sizes());
   return promise(
       info.Env(), placed->device,
       [placed, input, target, seed] {

@@ -107,30 +107,25 @@ function tasksOn({ input: [, depth, height, width], slices }) {
   };
 }
 
-/** The specialised model of each task. */
+/** The specialised model of each task, on the same volumes. */
 const specialised = {
   "pirads-classification": {
-    input: volume.input,
     model: { family: "resnet-3d", channels: 2, classes: 3, features: 4, blocks: [1, 1, 1, 1] },
     batchNorm: true,
   },
   "lesion-segmentation": {
-    input: [2, 16, 16, 16],
     model: { family: "unet-3d", channels: 2, outputs: 1, features: 4, levels: 2 },
   },
   "super-resolution": {
-    input: [2, 16, 16, 16],
     model: {
       ...{ family: "transunet-3d", channels: 2, outputs: 1, features: 4, levels: 2, depth: 2, heads: 2 },
       depthScale: 2,
     },
   },
   "distortion-correction": {
-    input: [2, 16, 16, 16],
     model: { family: "vit-3d", channels: 2, outputs: 1, patch: [8, 8, 8], embedDim: 16, depth: 2, heads: 2 },
   },
   "modality-translation": {
-    input: [2, 16, 16, 16],
     model: { family: "diffusion-unet-3d", channels: 2, outputs: 1, features: 8, levels: 2 },
   },
 };
@@ -162,15 +157,15 @@ export function everySetting(script) {
       }
     }
   }
-  for (const [task, { input, model, batchNorm = false }] of Object.entries(specialised)) {
-    const { target, loss } = tasksOn({ input, slices: false })[task];
+  for (const [task, { model, batchNorm = false }] of Object.entries(specialised)) {
+    const { target, loss } = tasksOn(volume)[task];
     settings.push({
       ...{
         name: `${model.family} (specialised), ${task}`,
         family: model.family,
         task,
         trained: "full",
-        input,
+        input: volume.input,
         target,
       },
       spec: { model },

@@ -22,10 +22,8 @@ export const ranks = {
       {
         onLine: (line) => {
           if (!line.startsWith("{")) return;
-          const { name, apart = {}, failed } = JSON.parse(line);
-          const distances = Object.entries(apart).map(([what, value]) => `${what} ${value.toExponential(1)}`);
-          const detail = [...(failed ? [failed] : []), ...distances].join(", ");
-          part.record("judged", { what: name, right: failed === undefined, detail });
+          const { name, failed, words } = JSON.parse(line);
+          part.record("judged", { what: name, right: failed === undefined, detail: words });
         },
       },
     );

@@ -163,8 +163,8 @@ class WorkerProcess {
 
     let last: Extract<FromWorker, { kind: "ended" }> | undefined;
     let saysLast = () => {};
-    const saidLast = new Promise<null>((resolve) => {
-      saysLast = () => resolve(null);
+    const saidLast = new Promise<void>((resolve) => {
+      saysLast = resolve;
     });
     const hear = (message: FromWorker) => {
       if (message.kind === "taken-up") this.#tookUpItsCell = true;
@@ -176,10 +176,10 @@ class WorkerProcess {
     };
     this.#child.on("message", hear);
     this.#send({ kind: "run", place, stays });
-    let end = await (stays ? Promise.race([this.#ended, saidLast]) : this.#ended);
-    this.isFree = end === null && last?.end.kind === "done" && last.liveTensors === 0 && !signal.aborted;
-    if (end === null && !this.isFree) this.end();
-    if (!this.isFree) end = await this.#ended;
+    if (stays) await Promise.race([this.#ended, saidLast]);
+    this.isFree = stays && last?.end.kind === "done" && last.liveTensors === 0 && !signal.aborted;
+    if (stays && !this.isFree) this.end();
+    if (!this.isFree) await this.#ended;
     this.#child.off("message", hear);
     signal.removeEventListener("abort", stop);
     clearTimeout(timer);
@@ -190,9 +190,9 @@ class WorkerProcess {
     }
     if (last) return last.end;
     if (signal.aborted) return { kind: "stopped" };
-    const died = end ?? (await this.#ended);
-    const code = this.#ranOutOfMemory(died) ? "OUT_OF_MEMORY" : "WORKER_DIED";
-    return { kind: "died", code, reason: this.#reasonOfDeath(died, code) };
+    const end = await this.#ended;
+    const code = this.#ranOutOfMemory(end) ? "OUT_OF_MEMORY" : "WORKER_DIED";
+    return { kind: "died", code, reason: this.#reasonOfDeath(end, code) };
   }
 
   /** What is known of it is of this cell from now on. */
