@@ -24,8 +24,8 @@ describe("the message of an error", () => {
     const [manifest, study] = [join(folder, "manifest.csv"), join(folder, "study.yaml")];
     await writeFile(manifest, `case,t2w\n${"x".repeat(1_000_000)},t2w.nii\n`);
     await writeFile(study, `name: ${"x".repeat(1_000_000)}\n${"k".repeat(1_000_000)}: 1\n`);
-    for (const work of [readManifest(manifest), loadStudy(study)]) {
-      const error = await work.then(
+    for (const read of [() => readManifest(manifest), () => loadStudy(study)]) {
+      const error = await read().then(
         () => null,
         (reason: Error) => reason,
       );

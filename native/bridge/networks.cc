@@ -84,7 +84,7 @@ Input read_input(const Napi::CallbackInfo& info, const PlacedNetwork& placed) {
 // Counts stay what they are.
 void set_type(torch::nn::Module& module, at::ScalarType type) {
   for (const std::vector<at::Tensor>& tensors : {module.parameters(), module.buffers()}) {
-    for (at::Tensor tensor : tensors)
+    for (const at::Tensor& tensor : tensors)
       if (tensor.is_floating_point()) tensor.set_data(tensor.detach().to(type));
   }
 }
