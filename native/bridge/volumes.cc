@@ -2,6 +2,7 @@
 #include "bridge/functions.h"
 #include "bridge/handles.h"
 #include "bridge/promise.h"
+#include "training/transfer.h"
 #include "volumes/crop_slices.h"
 #include "volumes/detections.h"
 #include "volumes/distance_transform.h"
@@ -410,7 +411,8 @@ Napi::Value volume_distort(const Napi::CallbackInfo& info) {
                    control = TensorHandle::get(info[2], "control");
   const volumes::DistortionOptions options = read_distortion(info[3]);
   return promise(
-      info.Env(), volume.device(), [=] { return volumes::distorted(volume, distances, control, options); },
+      info.Env(), volume.device(),
+      [=] { return volumes::distorted(volume, moved_to(distances, volume.device()), control, options); },
       &TensorHandle::create);
 }
 

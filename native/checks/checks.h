@@ -53,8 +53,10 @@ std::vector<at::Tensor> layouts(const at::Tensor& tensor);
 void check_depthwise_conv3d(Report& report);
 void check_device_clock(Report& report);
 void check_devices(Report& report);
+void check_distortion(Report& report);
 void check_expected_intensity(Report& report);
 void check_gelu_grn(Report& report);
+void check_group_norm(Report& report);
 void check_large_tensors(Report& report);
 void check_mmd(Report& report);
 void check_networks(Report& report);
@@ -62,6 +64,7 @@ void check_numerics(Report& report);
 void check_odd_widths(Report& report);
 void check_paper_size(Report& report);
 void check_philox_normal(Report& report);
+void check_philox_uniform(Report& report);
 void check_ssim(Report& report);
 void check_step_recorder(Report& report);
 

@@ -22,8 +22,10 @@ struct Check {
 const std::vector<Check>& checks() {
   static const std::vector<Check> all = {{"depthwise_conv3d", &check_depthwise_conv3d},
                                          {"device_clock", &check_device_clock},
+                                         {"distortion", &check_distortion},
                                          {"expected_intensity", &check_expected_intensity},
                                          {"gelu_grn", &check_gelu_grn},
+                                         {"group_norm", &check_group_norm},
                                          {"mmd", &check_mmd},
                                          {"networks", &check_networks},
                                          {"numerics", &check_numerics},
@@ -33,7 +35,8 @@ const std::vector<Check>& checks() {
                                          {"ssim", &check_ssim},
                                          {"step_recorder", &check_step_recorder},
                                          {"paper_size", &check_paper_size},
-                                         {"philox_normal", &check_philox_normal}};
+                                         {"philox_normal", &check_philox_normal},
+                                         {"philox_uniform", &check_philox_uniform}};
   return all;
 }
 

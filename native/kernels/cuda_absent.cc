@@ -2,10 +2,13 @@
 #include "error.h"
 #include "kernels/cuda_devices.h"
 #include "kernels/depthwise_conv3d.h"
+#include "kernels/distortion.h"
 #include "kernels/expected_intensity.h"
 #include "kernels/gelu_grn.h"
+#include "kernels/group_norm.h"
 #include "kernels/mmd.h"
 #include "kernels/philox_normal.h"
+#include "kernels/philox_uniform.h"
 #include "kernels/ssim_rows.h"
 
 namespace transfer_limits::cuda {
@@ -35,6 +38,10 @@ KernelSums kernel_sums_by_products(const at::Tensor&, const at::Tensor&, const a
   refuse();
 }
 
+at::Tensor distorted(const at::Tensor&, const at::Tensor&, const at::Tensor&, const FieldAlongAxis&) {
+  refuse();
+}
+
 at::Tensor expectation_of_bins(const at::Tensor&, const at::Tensor&, at::IntArrayRef) { refuse(); }
 at::Tensor expectation_of_bins_backward(const at::Tensor&, const at::Tensor&, const at::Tensor&,
                                         const at::Tensor&) {
@@ -54,7 +61,18 @@ at::Tensor weight_gradient_on_grn(at::Tensor&, const at::Tensor&, const at::Tens
   refuse();
 }
 
+std::pair<at::Tensor, at::Tensor> group_norm_activated(const at::Tensor&, int64_t, const at::Tensor&,
+                                                       const at::Tensor&, const at::Tensor&, AfterNorm) {
+  refuse();
+}
+GroupNormGradients group_norm_backward(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                       const at::Tensor&, int64_t, const at::Tensor&, const at::Tensor&, bool,
+                                       AfterNorm) {
+  refuse();
+}
+
 void fill_philox_normal(at::Tensor&, uint64_t) { refuse(); }
+void fill_philox_uniform(at::Tensor&, const at::Tensor&, int64_t, int64_t) { refuse(); }
 
 at::Tensor ssim_of_rows(const at::Tensor&, const at::Tensor&, const SsimWindow&, SsimDerivatives&) {
   refuse();

@@ -3,22 +3,17 @@
 #include <cstdint>
 #include <utility>
 
+#include "kernels/after_norm.h"
 #include "tensor.h"
 
 namespace transfer_limits {
 
-// What a norm is followed by. The leaky ReLU's slope is 0.01.
-enum class AfterNorm : std::uint8_t { kNone, kLeakyRelu, kSilu };
-
-constexpr double kLeakySlope = 0.01;
-constexpr double kNormEpsilon = 1e-5;
-
 // Group norm (Wu and He 2018) of x [N, C, D, H, W] over `groups` of channels (as many as channels: instance norm), times
 // `weight` [C] plus `bias` [C] where they are defined, plus `residual`, of x's size, where that is, and its activation, in
-// one pass over x after one for its moments. Everything is float32 on the CPU, volumes in channels-last memory. Sums are
-// accumulated in float64 over blocks of voxels: no number depends on the threads.
+// one pass over x after one for its moments. Volumes lie in channels-last memory and are float32, on CUDA bfloat16 too;
+// weight and bias are float32. Sums are accumulated in float64 over blocks of voxels: no number depends on the threads.
 //
-// Answers y as x, and the means and inverse standard deviations, [2, N, groups].
+// Answers y as x, and the means and inverse standard deviations, [2, N, groups] in float32.
 std::pair<at::Tensor, at::Tensor> group_norm_activated(const at::Tensor& x, int64_t groups,
                                                        const at::Tensor& weight, const at::Tensor& bias,
                                                        const at::Tensor& residual, AfterNorm activation);
@@ -33,5 +28,15 @@ struct GroupNormGradients {
 GroupNormGradients group_norm_backward(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& y,
                                        const at::Tensor& statistics, int64_t groups, const at::Tensor& weight,
                                        const at::Tensor& bias, bool with_residual, AfterNorm activation);
+
+// What the two do with tensors that lie on a CUDA device.
+namespace cuda {
+std::pair<at::Tensor, at::Tensor> group_norm_activated(const at::Tensor& x, int64_t groups,
+                                                       const at::Tensor& weight, const at::Tensor& bias,
+                                                       const at::Tensor& residual, AfterNorm activation);
+GroupNormGradients group_norm_backward(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& y,
+                                       const at::Tensor& statistics, int64_t groups, const at::Tensor& weight,
+                                       const at::Tensor& bias, bool with_residual, AfterNorm activation);
+}  // namespace cuda
 
 }  // namespace transfer_limits

@@ -284,6 +284,7 @@ std::pair<at::Tensor, at::Tensor> group_norm_activated(const at::Tensor& x, int6
                                                        const at::Tensor& weight, const at::Tensor& bias,
                                                        const at::Tensor& residual, AfterNorm activation) {
   refuse_silu_after_residual(activation, residual.defined());
+  if (x.is_cuda()) return cuda::group_norm_activated(x, groups, weight, bias, residual, activation);
   const Layout layout = layout_of(x, groups);
   const float* in = x.const_data_ptr<float>();
   const float* beside = residual.defined() ? values_beside(x, residual) : nullptr;
@@ -306,6 +307,9 @@ GroupNormGradients group_norm_backward(const at::Tensor& gradient, const at::Ten
                                        const at::Tensor& statistics, int64_t groups, const at::Tensor& weight,
                                        const at::Tensor& bias, bool with_residual, AfterNorm activation) {
   refuse_silu_after_residual(activation, with_residual);
+  if (x.is_cuda())
+    return cuda::group_norm_backward(gradient, x, y, statistics, groups, weight, bias, with_residual,
+                                     activation);
   const Layout layout = layout_of(x, groups);
   const float* in = x.const_data_ptr<float>();
   const float* incoming = values_beside(x, gradient);

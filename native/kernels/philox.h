@@ -51,6 +51,15 @@ TRANSFER_LIMITS_ANYWHERE TRANSFER_LIMITS_INLINE PhiloxWords philox_block(int64_t
   return philox({{uint32_t(uint64_t(index)), uint32_t(uint64_t(index) >> 32), 0u, 0u}}, seed);
 }
 
+// Number n of a draw of a seed, in [0, 1): one of four that a block of words makes. The block's last word keeps these blocks
+// apart from all that `philox_block` gives.
+TRANSFER_LIMITS_ANYWHERE TRANSFER_LIMITS_INLINE float uniform_number(int64_t n, uint32_t draw,
+                                                                     uint64_t seed) {
+  const uint64_t block = uint64_t(n) / 4;
+  const PhiloxWords words = philox({{uint32_t(block), uint32_t(block >> 32), draw, 1u}}, seed);
+  return float(words.word[uint64_t(n) % 4] >> 8) * 0x1p-24f;
+}
+
 TRANSFER_LIMITS_ANYWHERE TRANSFER_LIMITS_INLINE int32_t bits_of(float value) {
   int32_t bits;
   memcpy(&bits, &value, sizeof(bits));

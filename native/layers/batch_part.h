@@ -2,17 +2,10 @@
 
 #include <functional>
 #include <memory>
-#include <vector>
 
 #include "modules.h"
 
 namespace transfer_limits {
-
-// What is drawn for the samples of a batch, in the order of drawing: every part of the batch is given the same.
-struct BatchDraws {
-  std::vector<at::Tensor> drawn;  // [samples of the batch]
-  size_t next = 0;
-};
 
 // The part of a batch that goes through a network at once: a micro-batch, or a rank's part of the batch of all ranks.
 struct BatchPart {
@@ -20,7 +13,6 @@ struct BatchPart {
   int64_t total = 0;  // samples of the batch
   // False for the one sample that a rank without a part of its own sees, so that it takes part in what ranks do together.
   bool counts = true;
-  std::shared_ptr<BatchDraws> draws;
   // Adds a tensor up over all ranks, in place; null: there is one.
   std::shared_ptr<const std::function<void(at::Tensor&)>> sum_over_ranks;
 };
@@ -40,9 +32,6 @@ class InBatchPart {
   static thread_local const BatchPart* present_;
   const BatchPart* before_;
 };
-
-// One number in [0, 1) for each of so many samples: of the present part of a batch those that the whole batch gives them.
-at::Tensor rand_of_samples(int64_t samples, const at::TensorOptions& options);
 
 // Of the batch that batch norms take their statistics from: of all ranks, where several see parts of one.
 inline int64_t samples_of_norms(const at::Tensor& x) {

@@ -1,13 +1,13 @@
 #include "layers/checkpointed.h"
 
-#include <ATen/Context.h>
 #include <torch/custom_class.h>
 
 #include <algorithm>
-#include <mutex>
+#include <optional>
 
 #include "layers/batch_part.h"
 #include "layers/precision.h"
+#include "layers/step_draws.h"
 
 namespace transfer_limits {
 namespace {
@@ -16,27 +16,13 @@ using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
 using Block = std::function<at::Tensor(const at::Tensor&)>;
 
-// The state of a device's generator; reading it does not wait for the device.
-at::Tensor random_state(const torch::Device& device) {
-  at::Generator generator = at::globalContext().defaultGenerator(device);
-  const std::lock_guard<std::mutex> lock(generator.mutex());
-  return generator.get_state();
-}
-
-void set_random_state(const torch::Device& device, const at::Tensor& state) {
-  at::Generator generator = at::globalContext().defaultGenerator(device);
-  const std::lock_guard<std::mutex> lock(generator.mutex());
-  generator.set_state(state);
-}
-
 // What computing a block once more takes, beside its input.
 struct Recomputation : torch::CustomClassHolder {
   Block block;
   std::vector<at::Tensor> parameters;
-  at::Tensor random;
   Precision precision = Precision::kFloat32;
   std::optional<BatchPart> part;
-  size_t draws = 0;  // of the part's batch, before the block
+  std::optional<StepDraws> draws;  // as they were before the block
 };
 
 class CheckpointedFunction : public torch::autograd::Function<CheckpointedFunction> {
@@ -47,12 +33,9 @@ class CheckpointedFunction : public torch::autograd::Function<CheckpointedFuncti
     auto again = c10::make_intrusive<Recomputation>();
     again->block = block;
     again->parameters = parameters.vec();
-    again->random = random_state(x.device());
     again->precision = precision_on(x.device());
-    if (const BatchPart* part = InBatchPart::present()) {
-      again->part = *part;
-      again->draws = part->draws->next;
-    }
+    if (const BatchPart* part = InBatchPart::present()) again->part = *part;
+    if (const StepDraws* draws = InStepDraws::present()) again->draws = *draws;
     context->save_for_backward({x});
     context->saved_data["recomputation"] = c10::IValue::make_capsule(again);
     return block(x);
@@ -71,14 +54,12 @@ class CheckpointedFunction : public torch::autograd::Function<CheckpointedFuncti
     for (const at::Tensor& parameter : again.parameters) inputs.push_back(parameter);
     at::Tensor answer;
     {
-      const at::Tensor present = random_state(device);
-      set_random_state(device, again.random);
       const Autocast autocast(again.precision, device);
       const torch::AutoGradMode grad_mode(true);
       const InBatchPart in_part(again.part ? &*again.part : nullptr);
-      if (again.part) again.part->draws->next = again.draws;
+      std::optional<StepDraws> draws = again.draws;
+      const InStepDraws in_draws(draws ? &*draws : nullptr);
       answer = again.block(x);
-      set_random_state(device, present);
     }
     tensor_list found = torch::autograd::grad({answer}, inputs, {gradients[0]}, /*retain_graph=*/false,
                                               /*create_graph=*/false, /*allow_unused=*/true);

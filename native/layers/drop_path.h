@@ -1,6 +1,6 @@
 #pragma once
 
-#include "layers/batch_part.h"
+#include "layers/step_draws.h"
 #include "modules.h"
 
 namespace transfer_limits {
@@ -11,11 +11,7 @@ inline at::Tensor drop_path(const at::Tensor& branch, double rate, bool training
   if (rate <= 0.0 || !training) return branch;
   std::vector<int64_t> shape(branch.dim(), 1);
   shape[0] = branch.size(0);
-  // Drawn in float32 whatever the branch is in: numbers of lower precision would keep it with another probability.
-  const at::Tensor keep = rand_of_samples(branch.size(0), branch.options().dtype(at::kFloat))
-                              .view(shape)
-                              .ge(rate)
-                              .to(branch.scalar_type());
+  const at::Tensor keep = draw_of_samples(branch.size(0)).view(shape).ge(rate).to(branch.scalar_type());
   return branch * keep / (1.0 - rate);
 }
 

@@ -62,11 +62,14 @@ at::Tensor composed(const at::Tensor& x, int64_t groups, const at::Tensor& weigh
 
 at::Tensor group_norm(const at::Tensor& x, int64_t groups, const at::Tensor& weight, const at::Tensor& bias,
                       AfterNorm activation, const at::Tensor& residual) {
-  const auto fits = [](const at::Tensor& tensor) {
-    return !tensor.defined() || (tensor.device().is_cpu() && tensor.scalar_type() == at::kFloat);
+  const at::ScalarType type = x.scalar_type();
+  const auto is_float = [](const at::Tensor& tensor) {
+    return !tensor.defined() || tensor.scalar_type() == at::kFloat;
   };
-  if (!fits(x) || !fits(weight) || !fits(bias) || !fits(residual))
-    return composed(x, groups, weight, bias, activation, residual);
+  const bool fits = (x.is_cpu() || x.is_cuda()) && x.numel() > 0 &&
+                    (type == at::kFloat || (x.is_cuda() && type == at::kBFloat16)) && is_float(weight) &&
+                    is_float(bias) && (!residual.defined() || residual.scalar_type() == type);
+  if (!fits) return composed(x, groups, weight, bias, activation, residual);
   // LibTorch asks each tensor that it is given for its device.
   const auto if_defined = [](const at::Tensor& tensor) {
     return tensor.defined() ? std::optional<at::Tensor>(tensor) : std::nullopt;

@@ -24,7 +24,8 @@ class StepRecorder {
   virtual ~StepRecorder() = default;
 
   // What `step` answers to the inputs, as a tensor of the caller's. Every call must mean the same step; what differs
-  // between calls must come through the inputs, through tensors that stay where they are, or from the device's generator.
+  // between calls must come through the inputs, through tensors that stay where they are, or from the device's
+  // generator.
   virtual at::Tensor run(const std::vector<at::Tensor>& inputs, const Step& step) = 0;
 };
 

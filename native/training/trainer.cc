@@ -6,6 +6,7 @@
 
 #include "layers/checkpointed.h"
 #include "layers/numerics.h"
+#include "layers/step_draws.h"
 #include "models/torchscript.h"
 #include "training/network_loss.h"
 
@@ -66,6 +67,7 @@ Trainer::Trainer(std::shared_ptr<Network> network, TrainerOptions options)
       !groups_.empty(),
       "Expected trainable to name at least one parameter, but no parameter's name starts with any of its ",
       options_.trainable.size(), " prefixes");
+  seed_ = at::zeros({1}, at::TensorOptions(groups_[0].parameters[0].device()).dtype(at::kLong));
   for (const auto& module : network_->modules(/*include_self=*/false)) {
     const std::vector<at::Tensor> parameters = module->parameters();
     if (!parameters.empty() &&
@@ -142,7 +144,8 @@ Trainer::Group& Trainer::group_of(double weight_decay, double rate) {
 }
 
 void Trainer::begin(uint64_t seed) {
-  torch::manual_seed(seed);
+  seed_.fill_(int64_t(seed));
+  torch::manual_seed(seed);  // what a TorchScript module draws, such as dropout
   network_->train();
   for (const auto& module : frozen_) module->eval();
   for (const Group& group : groups_) {
@@ -155,6 +158,8 @@ at::Tensor Trainer::loss_of(const at::Tensor& input, const at::Tensor& target,
   const Autocast autocast(options_.precision, input.device());
   const Checkpointing checkpointing(options_.checkpointing);
   const InBatchPart in_part(part);
+  StepDraws draws{seed_};
+  const InStepDraws in_draws(&draws);
   std::optional<BatchNormOverRanks> over_ranks;
   if (part != nullptr && part->sum_over_ranks) over_ranks.emplace();
   return network_loss(*network_, input, target, features, options_.loss, options_.auxiliary_weight);
@@ -172,8 +177,7 @@ at::Tensor Trainer::accumulate(const at::Tensor& input, const at::Tensor& target
   require(target.dim() > 0 && target.size(0) == samples, "Expected a target of the input's ", samples,
           " samples but received ", target.sizes());
   const double counts = own && !own->counts ? 0.0 : 1.0;
-  BatchPart part{own ? own->start : 0, own ? own->total : samples, counts == 1.0,
-                 std::make_shared<BatchDraws>(), sum_over_ranks_};
+  BatchPart part{own ? own->start : 0, own ? own->total : samples, counts == 1.0, sum_over_ranks_};
   if (own && compares_samples(options_.loss)) {
     // Each rank has the loss of the whole batch, and of its gradient what goes through its own samples.
     const at::Tensor loss = loss_of(input, target, features, &part);
@@ -187,7 +191,6 @@ at::Tensor Trainer::accumulate(const at::Tensor& input, const at::Tensor& target
   for (int64_t start = 0; start < samples; start += size) {
     const int64_t end = std::min(samples, start + size);
     const at::Tensor own_target = target.slice(0, start, end);
-    part.draws->next = 0;
     const at::Tensor loss =
         loss_of(input.slice(0, start, end), own_target, part_of(features, start, end), &part) *
         (loss_weight(options_.loss, own_target, type) * counts / whole);
@@ -275,11 +278,12 @@ at::Tensor Trainer::distil(const SliceViews& views, const DistillationStep& dist
   const Tf32 tf32(options_.precision);
   begin(seed);
   std::optional<BatchPart> part;
-  if (own)
-    part = BatchPart{own->start, own->total, own->counts, std::make_shared<BatchDraws>(), sum_over_ranks_};
+  if (own) part = BatchPart{own->start, own->total, own->counts, sum_over_ranks_};
   at::Tensor loss;
   {
     const InBatchPart in_part(part ? &*part : nullptr);
+    StepDraws draws{seed_};
+    const InStepDraws in_draws(&draws);
     const Autocast autocast(options_.precision, views.global.device());
     const Checkpointing checkpointing(options_.checkpointing);
     loss = distillation_->loss(views, options_.loss, distillation);

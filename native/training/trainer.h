@@ -36,8 +36,7 @@ struct TrainerOptions {
   // A batch of more samples goes through the network in parts of at most so many; the gradients add up to the batch's.
   std::optional<int64_t> micro_batch;
   // On a GPU, steps of the same shape are recorded as a CUDA graph and played; see step_recorder.h. Not those of
-  // self-distillation, whose settings change from step to step, and not beside checkpointing, which takes the state of
-  // the generator inside of a step.
+  // self-distillation, whose settings change from step to step, and not beside checkpointing.
   bool cuda_graphs = false;
   std::shared_ptr<Network> teacher;  // for self-distillation, which needs one; it becomes the network's copy
   // The processes that train together, each on its part of every batch; steps are not recorded.
@@ -122,6 +121,7 @@ class Trainer {
   std::shared_ptr<Network> network_;
   TrainerOptions options_;
   std::vector<Group> groups_;
+  at::Tensor seed_;  // [1] int64, of the present step, where the network is
   // Parts of which nothing is trained: they answer as in evaluation, so that batch norm keeps its statistics.
   std::vector<std::shared_ptr<torch::nn::Module>> frozen_;
   int64_t steps_ = 0;

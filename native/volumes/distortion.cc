@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "error.h"
+#include "kernels/distortion.h"
 #include "volumes/distance_transform.h"
 #include "volumes/masks.h"
 #include "volumes/statistics.h"
@@ -125,6 +126,10 @@ struct Scaling {
   double scale;   // see Distortion
 };
 
+double allowed_fall(const DistortionOptions& options) {
+  return (1 - options.least_jacobian) * (1 - kRounding);
+}
+
 // Along one axis the determinant is 1 + du/dx, constant between two neighbours along it and bilinear across: its minimum
 // is 1 minus the steepest fall between neighbours.
 Scaling scaling_of(const FieldShape& shape, const DistortionOptions& options) {
@@ -139,13 +144,13 @@ Scaling scaling_of(const FieldShape& shape, const DistortionOptions& options) {
   });
   const double whole =
       shape.largest > 0 ? options.maximum_displacement / (shape.largest * options.spacing[options.axis]) : 0;
-  const double allowed = (1 - options.least_jacobian) * (1 - kRounding);
+  const double allowed = allowed_fall(options);
   const double scale = whole * fall > allowed ? allowed / (whole * fall) : 1;
   return {whole * scale, scale};
 }
 
-FieldShape checked_shape(const at::Tensor& distances, const at::Tensor& control,
-                         const DistortionOptions& options) {
+// The coefficients, once they and the options are such that there is a field.
+at::Tensor checked_control(const at::Tensor& control, const DistortionOptions& options) {
   const at::Tensor coefficients = require_volume(control, "control");
   require(coefficients.size(0) >= 4 && coefficients.size(1) >= 4 && coefficients.size(2) >= 4,
           "Expected at least 4 coefficients along each axis of control but received ", coefficients.sizes());
@@ -159,7 +164,33 @@ FieldShape checked_shape(const at::Tensor& distances, const at::Tensor& control,
           "Expected a finite number of mm above 0 for decay but received ", options.decay);
   require(options.least_jacobian >= 0 && options.least_jacobian < 1,
           "Expected a number in [0, 1) for leastJacobian but received ", options.least_jacobian);
+  return coefficients;
+}
+
+FieldShape checked_shape(const at::Tensor& distances, const at::Tensor& control,
+                         const DistortionOptions& options) {
+  const at::Tensor coefficients = checked_control(control, options);
   return field_shape_of(require_volume(distances, "distances"), coefficients, options.decay);
+}
+
+at::Tensor distorted_on_cuda(const at::Tensor& volume, const at::Tensor& distances, const at::Tensor& control,
+                             const DistortionOptions& options) {
+  const at::Tensor coefficients = checked_control(control, options);
+  for (const at::Tensor* one : {&volume, &distances}) {
+    require(one->dim() == 3 && one->numel() > 0 && one->scalar_type() == at::kFloat &&
+                one->device() == volume.device() && one->sizes() == volume.sizes(),
+            "Expected a float32 volume [D, H, W] and its distances on ", volume.device().str(),
+            " but received ", c10::toString(one->scalar_type()), " ", one->sizes(), " on ",
+            one->device().str());
+  }
+  require(coefficients.size(2) <= kMostCoefficientsOfRow, "Expected at most ", kMostCoefficientsOfRow,
+          " coefficients along the width but received ", coefficients.sizes());
+  // From pinned memory, so that nothing waits.
+  const at::Tensor moved = coefficients.pin_memory().to(volume.device(), /*non_blocking=*/true);
+  return cuda::distorted(
+      volume.contiguous(), distances.contiguous(), moved,
+      {options.axis, options.decay, options.maximum_displacement / options.spacing[options.axis],
+       allowed_fall(options)});
 }
 
 }  // namespace
@@ -204,6 +235,7 @@ Distortion distortion_field(const at::Tensor& distances, const at::Tensor& contr
 
 at::Tensor distorted(const at::Tensor& volume, const at::Tensor& distances, const at::Tensor& control,
                      const DistortionOptions& options) {
+  if (volume.defined() && volume.is_cuda()) return distorted_on_cuda(volume, distances, control, options);
   const at::Tensor input = require_volume(volume, "volume");
   const FieldShape shape = checked_shape(distances, control, options);
   require(input.sizes() == distances.sizes(), "Expected distances of a volume ", input.sizes(),

@@ -35,7 +35,8 @@ struct Distortion {
 Distortion distortion_field(const at::Tensor& distances, const at::Tensor& control,
                             const DistortionOptions& options);
 
-// What `warp` makes of `volume` [D, H, W] by that field, to the bit, without the two components that are zero.
+// What `warp` makes of `volume` [D, H, W] by that field, to the bit, without the two components that are zero. Volume and
+// distances may lie on a CUDA device, where the answer then is what the CPU's is but for rounding; `control` is on the CPU.
 at::Tensor distorted(const at::Tensor& volume, const at::Tensor& distances, const at::Tensor& control,
                      const DistortionOptions& options);
 

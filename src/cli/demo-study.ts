@@ -99,6 +99,7 @@ training:
 execution:
   jobs: 2
   threads: 1
+  cellsPerProcess: 20 # the start of a process takes longer than some of these cells
   output: results
 `;
 

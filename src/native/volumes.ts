@@ -232,7 +232,8 @@ export async function distortionField(
 
 /**
  * What `warp` makes of a volume [D, H, W] by the field of `distortionField`, to the bit: no field is held. `distances` are
- * those of `distanceTransform` from the source.
+ * those of `distanceTransform` from the source. A volume on a GPU is distorted there, with the same answer but for rounding;
+ * `distances` may lie elsewhere, `control` lies on the CPU.
  */
 export async function distort(
   volume: Tensor,

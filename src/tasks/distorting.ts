@@ -84,7 +84,7 @@ export class Distorter {
       using distorted = await this.image(volumes.moved.from, draw);
       return await moveVolume(distorted, volumes.moved.motion);
     }
-    using original = await volumes.load(imageOf(this.#options), "cpu"); // fields and warping are the CPU's
+    using original = await volumes.load(imageOf(this.#options));
     const { values, shape } = drawControl(original.shape, volumes, this.#options, draw);
     const before = this.#drawn.get(volumes);
     const again = before !== undefined && sameNumbers(before.control, values);
@@ -97,9 +97,7 @@ export class Distorter {
       const image = await this.#kept(distorted);
       this.#drawn.set(volumes, { control: values, ...(image ? { image } : {}) });
     } else this.#drawn.set(volumes, { control: values });
-    if (volumes.device === distorted.device) return distorted;
-    using onCpu = distorted;
-    return volumeOf(await read(onCpu), volumes.device);
+    return distorted;
   }
 
   async #distancesOf(volumes: CaseVolumes): Promise<Tensor> {

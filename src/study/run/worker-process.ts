@@ -197,7 +197,10 @@ class WorkerProcess {
 
   /** What is known of it is of this cell from now on. */
   #begin(device: string): void {
-    if (this.cells > 0) this.#killedForMemoryBefore = killedForMemory();
+    if (this.cells > 0) {
+      this.#killedForMemoryBefore = killedForMemory();
+      this.#stderr = "";
+    }
     this.#tookUpItsCell = false;
     this.isFree = false;
     this.device = device;
