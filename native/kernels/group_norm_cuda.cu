@@ -5,7 +5,8 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kSteps = 32;  // voxels of a thread, few enough for sums in float
-constexpr int kFinishThreads = 128;
+constexpr int kWarp = 32;
+constexpr int kParameterThreads = 128;
 constexpr int kPackBytes = 16;  // of one load, where channels allow it
 
 template <typename Value, int kValues>
@@ -113,34 +114,22 @@ __global__ void __launch_bounds__(kThreads)
   add_rows<kValues>(shape, tiling, place, one, other, reinterpret_cast<double*>(shared), sums);
 }
 
-// The sum of the block's values, for all of its threads.
-__device__ double sum_of_block(double value, double* gathered) {
-  gathered[threadIdx.x] = value;
-  __syncthreads();
-  for (int half = kFinishThreads / 2; half > 0; half /= 2) {
-    if (int(threadIdx.x) < half) gathered[threadIdx.x] += gathered[int(threadIdx.x) + half];
-    __syncthreads();
-  }
-  const double sum = gathered[0];
-  __syncthreads();
+// One of the two sums of a channel over all parts of a sample, for all lanes of the warp.
+__device__ double total_of(const NormShape& shape, int64_t parts, const double* sums, int64_t sample,
+                           int which, int64_t channel) {
+  double sum = 0.0;
+  for (int64_t part = threadIdx.x; part < parts; part += kWarp)
+    sum += sums[((sample * parts + part) * 2 + which) * shape.channels + channel];
+#pragma unroll
+  for (int mask = kWarp / 2; mask > 0; mask /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, mask);
   return sum;
 }
 
-// One of the two sums of a channel over all parts of a sample, for all of the block's threads.
-__device__ double total_of(const NormShape& shape, int64_t parts, const double* sums, int64_t sample,
-                           int which, int64_t channel, double* gathered) {
-  double own = 0.0;
-  for (int64_t part = threadIdx.x; part < parts; part += kFinishThreads)
-    own += sums[((sample * parts + part) * 2 + which) * shape.channels + channel];
-  return sum_of_block(own, gathered);
-}
-
-// A block a group of a sample.
+// A warp a group of a sample.
 template <typename Value>
-__global__ void __launch_bounds__(kFinishThreads)
+__global__ void __launch_bounds__(kWarp)
     statistics_kernel(NormShape shape, int64_t parts, const Value* __restrict__ x,
                       const double* __restrict__ sums, float* __restrict__ statistics) {
-  __shared__ double gathered[kFinishThreads];
   const int64_t sample = int64_t(blockIdx.x) / shape.groups, group = int64_t(blockIdx.x) % shape.groups;
   const int64_t of_group = shape.channels / shape.groups;
   const double count = double(shape.voxels);
@@ -149,8 +138,8 @@ __global__ void __launch_bounds__(kFinishThreads)
   double mean = 0.0, squares = 0.0;
   for (int64_t i = 0; i < of_group; ++i) {
     const int64_t channel = group * of_group + i;
-    const double own = total_of(shape, parts, sums, sample, 0, channel, gathered) / count;
-    const double square = total_of(shape, parts, sums, sample, 1, channel, gathered) / count;
+    const double own = total_of(shape, parts, sums, sample, 0, channel) / count;
+    const double square = total_of(shape, parts, sums, sample, 1, channel) / count;
     const double off = own + double(to_float(pivots[channel])) - mean;
     mean += off / double(i + 1);
     squares += max(0.0, square - own * own) + off * off * double(i) / double(i + 1);
@@ -253,18 +242,17 @@ __global__ void __launch_bounds__(kThreads)
   add_rows<kValues>(norm.shape, tiling, place, one, other, reinterpret_cast<double*>(shared), sums);
 }
 
-// A block a group of a sample.
-__global__ void __launch_bounds__(kFinishThreads)
+// A warp a group of a sample.
+__global__ void __launch_bounds__(kWarp)
     shifts_kernel(NormShape shape, int64_t parts, const double* __restrict__ sums,
                   const float* __restrict__ statistics, const float* __restrict__ weight,
                   double* __restrict__ totals, float* __restrict__ shifts) {
-  __shared__ double gathered[kFinishThreads];
   const int64_t sample = int64_t(blockIdx.x) / shape.groups, group = int64_t(blockIdx.x) % shape.groups;
   const int64_t of_group = shape.channels / shape.groups;
   double sum = 0.0, product = 0.0;
   for (int64_t channel = group * of_group; channel < (group + 1) * of_group; ++channel) {
-    const double own = total_of(shape, parts, sums, sample, 0, channel, gathered);
-    const double own_product = total_of(shape, parts, sums, sample, 1, channel, gathered);
+    const double own = total_of(shape, parts, sums, sample, 0, channel);
+    const double own_product = total_of(shape, parts, sums, sample, 1, channel);
     const double by = weight == nullptr ? 1.0 : double(weight[channel]);
     sum += by * own;
     product += by * own_product;
@@ -280,11 +268,11 @@ __global__ void __launch_bounds__(kFinishThreads)
   shifts[2 * int64_t(blockIdx.x) + 1] = float(-inverse * inverse * inverse * product / count);
 }
 
-__global__ void __launch_bounds__(kFinishThreads)
+__global__ void __launch_bounds__(kParameterThreads)
     parameters_kernel(NormShape shape, const double* __restrict__ totals,
                       const float* __restrict__ statistics, float* __restrict__ to_weight,
                       float* __restrict__ to_bias) {
-  const int64_t channel = int64_t(blockIdx.x) * kFinishThreads + threadIdx.x;
+  const int64_t channel = int64_t(blockIdx.x) * kParameterThreads + threadIdx.x;
   if (channel >= shape.channels) return;
   const int64_t group = channel / (shape.channels / shape.groups);
   double of_weight = 0.0, of_bias = 0.0;
@@ -357,8 +345,8 @@ void norm_statistics(const NormShape& shape, const Value* x, double* sums, float
   const auto kernel = values == 1 ? &moments_kernel<Value, 1> : &moments_kernel<Value, kWide<Value>>;
   launch(kernel, blocks_of(shape, tiling), dim3(kThreads), room_for_rows(tiling, values), stream, shape,
          tiling, x, sums);
-  launch(statistics_kernel<Value>, dim3(unsigned(shape.samples * shape.groups)), dim3(kFinishThreads), 0,
-         stream, shape, tiling.parts, x, sums, statistics);
+  launch(statistics_kernel<Value>, dim3(unsigned(shape.samples * shape.groups)), dim3(kWarp), 0, stream,
+         shape, tiling.parts, x, sums, statistics);
 }
 
 template <typename Value>
@@ -383,10 +371,10 @@ void sum_norm_gradient(const NormOperands<Value>& norm, const Value* gradient, c
 void finish_norm_gradient(const NormShape& shape, int64_t parts, const double* sums, const float* statistics,
                           const float* weight, double* totals, float* shifts, float* to_weight,
                           float* to_bias, cudaStream_t stream) {
-  launch(shifts_kernel, dim3(unsigned(shape.samples * shape.groups)), dim3(kFinishThreads), 0, stream, shape,
-         parts, sums, statistics, weight, totals, shifts);
-  launch(parameters_kernel, dim3(unsigned(divided(shape.channels, kFinishThreads))), dim3(kFinishThreads), 0,
-         stream, shape, totals, statistics, to_weight, to_bias);
+  launch(shifts_kernel, dim3(unsigned(shape.samples * shape.groups)), dim3(kWarp), 0, stream, shape, parts,
+         sums, statistics, weight, totals, shifts);
+  launch(parameters_kernel, dim3(unsigned(divided(shape.channels, kParameterThreads))),
+         dim3(kParameterThreads), 0, stream, shape, totals, statistics, to_weight, to_bias);
 }
 
 template <typename Value>
