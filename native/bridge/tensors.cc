@@ -2,7 +2,7 @@
 #include "bridge/functions.h"
 #include "bridge/handles.h"
 #include "bridge/promise.h"
-#include "training/transfer.h"
+#include "transfer.h"
 #include "volumes/statistics.h"
 
 namespace transfer_limits::functions {

@@ -5,7 +5,7 @@
 #include "bridge/specifications.h"
 #include "training/augmentation.h"
 #include "training/patch_contrast.h"
-#include "training/transfer.h"
+#include "transfer.h"
 
 namespace transfer_limits::functions {
 namespace {

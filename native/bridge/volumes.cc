@@ -2,7 +2,7 @@
 #include "bridge/functions.h"
 #include "bridge/handles.h"
 #include "bridge/promise.h"
-#include "training/transfer.h"
+#include "transfer.h"
 #include "volumes/crop_slices.h"
 #include "volumes/detections.h"
 #include "volumes/distance_transform.h"

@@ -21,10 +21,7 @@ at::Tensor distorted(const Report& report, const at::Tensor& volume, const at::T
     return volumes::distorted(volume.to(report.device()), distances.to(report.device()), control, options)
         .cpu();
   }
-  return cuda::distorted(
-      volume, distances, control,
-      {options.axis, options.decay, options.maximum_displacement / options.spacing[size_t(options.axis)],
-       (1 - options.least_jacobian) * (1 - 1e-5)});
+  return cuda::distorted(volume, distances, control, volumes::field_along_axis(options));
 }
 
 }  // namespace

@@ -2,17 +2,10 @@
 
 #include <cstdint>
 
+#include "kernels/distortion_field.h"
 #include "tensor.h"
 
 namespace transfer_limits {
-
-// How a displacement field along one axis of a volume is made of what is drawn; see volumes/distortion.h.
-struct FieldAlongAxis {
-  int64_t axis = 1;                 // 0 is D, 1 is H, 2 is W
-  double decay = 0;                 // mm over which the amplitude falls to 1/e
-  double maximum_displacement = 0;  // voxels
-  double steepest_fall = 0;  // the most that a displacement may fall from one voxel to the next, in voxels
-};
 
 // The control coefficients along W that a block of the CUDA kernel has room for.
 constexpr int64_t kMostCoefficientsOfRow = 6000;

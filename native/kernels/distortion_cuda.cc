@@ -11,8 +11,7 @@ at::Tensor distorted(const at::Tensor& volume, const at::Tensor& distances, cons
   const cudaStream_t stream = current_stream();
   const FieldShape shape{{volume.size(0), volume.size(1), volume.size(2)},
                          {control.size(0), control.size(1), control.size(2)},
-                         field.axis,
-                         field.decay};
+                         field};
   const at::TensorOptions exact = volume.options().dtype(at::kDouble);
   at::Tensor values = at::empty(volume.sizes(), exact);
   at::Tensor of_rows = at::empty({2, volume.size(0) * volume.size(1)}, exact);
@@ -21,11 +20,9 @@ at::Tensor distorted(const at::Tensor& volume, const at::Tensor& distances, cons
               values.data_ptr<double>(), largest_of_rows, stream);
   steepest_falls(shape, values.const_data_ptr<double>(), largest_of_rows + of_rows.size(1), stream);
   const at::Tensor extremes = of_rows.amax({1});  // [2]: the largest value and the steepest fall
-  const auto* largest = extremes.const_data_ptr<double>();
   at::Tensor out = at::empty_like(volume);
-  warp_along_axis(shape, {field.maximum_displacement, field.steepest_fall, largest, largest + 1},
-                  values.const_data_ptr<double>(), volume.const_data_ptr<float>(), out.data_ptr<float>(),
-                  stream);
+  warp_along_axis(shape, extremes.const_data_ptr<double>(), values.const_data_ptr<double>(),
+                  volume.const_data_ptr<float>(), out.data_ptr<float>(), stream);
   return out;
 }
 

@@ -5,23 +5,6 @@ namespace {
 
 constexpr int kThreads = 128;
 
-// Which four coefficients of a cubic B-spline voxel `voxel` of `size` sees, and how much of each. The outermost voxels
-// lie at both ends of the spline's range of `coefficients` - 3 pieces.
-struct SplineWeights {
-  int64_t first;
-  double weights[4];
-};
-
-__device__ SplineWeights spline_weights(int64_t voxel, int64_t size, int64_t coefficients) {
-  const double pieces = double(coefficients - 3);
-  const double position = size == 1 ? pieces / 2 : double(voxel) * pieces / double(size - 1);
-  const int64_t first = min(int64_t(position), coefficients - 4);
-  const double t = position - double(first), s = 1 - t;
-  return {first,
-          {s * s * s / 6, (4 - 6 * t * t + 3 * t * t * t) / 6, (4 - 6 * s * s + 3 * s * s * s) / 6,
-           t * t * t / 6}};
-}
-
 // The largest of the block's values, for its first thread.
 __device__ double largest_of_block(double value) {
   __shared__ double gathered[kThreads];
@@ -60,7 +43,7 @@ __global__ void __launch_bounds__(kThreads)
     const SplineWeights w = spline_weights(i, width, nodes);
     double noise = 0;
     for (int c = 0; c < 4; ++c) noise += w.weights[c] * row_nodes[w.first + c];
-    const double value = exp(-double(distances[row * width + i]) / shape.decay) * noise;
+    const double value = exp(-double(distances[row * width + i]) / shape.field.decay) * noise;
     values[row * width + i] = value;
     largest = max(largest, fabs(value));
   }
@@ -77,8 +60,8 @@ struct AlongAxis {
 
 __device__ AlongAxis along_axis(const FieldShape& shape, int64_t row) {
   const int64_t height = shape.size[1], width = shape.size[2];
-  if (shape.axis == 0) return {height * width, shape.size[0], row / height, false};
-  if (shape.axis == 1) return {width, height, row % height, false};
+  if (shape.field.axis == 0) return {height * width, shape.size[0], row / height, false};
+  if (shape.field.axis == 1) return {width, height, row % height, false};
   return {1, width, 0, true};
 }
 
@@ -97,13 +80,11 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 __global__ void __launch_bounds__(kThreads)
-    warp_kernel(FieldShape shape, FieldScale scale, const double* __restrict__ values,
+    warp_kernel(FieldShape shape, const double* __restrict__ extremes, const double* __restrict__ values,
                 const float* __restrict__ volume, float* __restrict__ out) {
   const int64_t row = blockIdx.x, width = shape.size[2];
   const AlongAxis along = along_axis(shape, row);
-  const double whole = *scale.largest > 0 ? scale.maximum_displacement / *scale.largest : 0;
-  const double steepest = whole * *scale.fall;
-  const double factor = steepest > scale.steepest_fall ? whole * (scale.steepest_fall / steepest) : whole;
+  const double factor = field_scaling(shape.field, extremes[0], extremes[1]).factor;
   for (int64_t i = threadIdx.x; i < width; i += kThreads) {
     const int64_t voxel = row * width + i, place = along.place(i);
     // As a field is stored
@@ -131,9 +112,9 @@ void steepest_falls(const FieldShape& shape, const double* values, double* fall_
   launch(fall_kernel, rows_of(shape), dim3(kThreads), 0, stream, shape, values, fall_of_rows);
 }
 
-void warp_along_axis(const FieldShape& shape, const FieldScale& scale, const double* values,
+void warp_along_axis(const FieldShape& shape, const double* extremes, const double* values,
                      const float* volume, float* out, cudaStream_t stream) {
-  launch(warp_kernel, rows_of(shape), dim3(kThreads), 0, stream, shape, scale, values, volume, out);
+  launch(warp_kernel, rows_of(shape), dim3(kThreads), 0, stream, shape, extremes, values, volume, out);
 }
 
 }  // namespace transfer_limits::cuda

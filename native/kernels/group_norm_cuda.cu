@@ -1,3 +1,5 @@
+#include <type_traits>
+
 #include "kernels/group_norm_cuda.h"
 
 namespace transfer_limits::cuda {
@@ -197,24 +199,34 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// The gradient before the activation; `off` is x - mean.
+// Of the channels of a thread in one voxel, x - mean and the gradient before the activation.
 template <int kValues>
-__device__ float before_activation(AfterNorm activation, const OwnChannels<kValues>& own, int i,
-                                   float gradient, float off, float y) {
-  if (activation == AfterNorm::kLeakyRelu) return gradient * (y > 0.0f ? 1.0f : float(kLeakySlope));
-  if (activation == AfterNorm::kSilu) {
-    const float z = off * own.scale[i] + own.shift[i], share = logistic(z);
-    return gradient * (share * (1.0f + z * (1.0f - share)));
+struct VoxelGradient {
+  float off[kValues], before[kValues];
+  template <typename Value>
+  __device__ VoxelGradient(const NormOperands<Value>& norm, const OwnChannels<kValues>& own,
+                           const Value* gradient, const Value* y, int64_t at) {
+    const bool leaky = norm.activation == AfterNorm::kLeakyRelu;
+    const auto x = load<kValues>(norm.x + at), incoming = load<kValues>(gradient + at);
+    const auto answered = load<kValues>((leaky ? y : gradient) + at);
+#pragma unroll
+    for (int i = 0; i < kValues; ++i) {
+      off[i] = to_float(x.values[i]) - own.mean[i];
+      before[i] = to_float(incoming.values[i]);
+      if (leaky) before[i] *= to_float(answered.values[i]) > 0.0f ? 1.0f : float(kLeakySlope);
+      if (norm.activation == AfterNorm::kSilu) {
+        const float z = off[i] * own.scale[i] + own.shift[i], share = logistic(z);
+        before[i] *= share * (1.0f + z * (1.0f - share));
+      }
+    }
   }
-  return gradient;
-}
+};
 
 template <typename Value, int kValues>
 __global__ void __launch_bounds__(kThreads)
     gradient_sums_kernel(NormOperands<Value> norm, Tiling tiling, const Value* __restrict__ gradient,
                          const Value* __restrict__ y, Value* __restrict__ before, double* __restrict__ sums) {
   DYNAMIC_SHARED(shared);
-  const bool leaky = norm.activation == AfterNorm::kLeakyRelu;
   const Place<kValues> place(norm.shape, tiling);
   float one[kValues], other[kValues];
 #pragma unroll
@@ -224,17 +236,14 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll 4
     for (int64_t voxel = place.first; voxel < place.end; voxel += place.step) {
       const int64_t at = place.at(norm.shape, voxel);
-      const auto x = load<kValues>(norm.x + at), incoming = load<kValues>(gradient + at);
-      const auto answered = load<kValues>((leaky ? y : gradient) + at);
+      const VoxelGradient<kValues> voxel_gradient(norm, own, gradient, y, at);
       Pack<Value, kValues> found;
 #pragma unroll
       for (int i = 0; i < kValues; ++i) {
-        const float off = to_float(x.values[i]) - own.mean[i];
-        const float value = before_activation(norm.activation, own, i, to_float(incoming.values[i]), off,
-                                              to_float(answered.values[i]));
+        const float value = voxel_gradient.before[i];
         found.values[i] = from_float<Value>(value);
         one[i] += value;
-        other[i] += value * off;
+        other[i] += value * voxel_gradient.off[i];
       }
       if (before != nullptr) *reinterpret_cast<Pack<Value, kValues>*>(before + at) = found;
     }
@@ -291,7 +300,6 @@ __global__ void __launch_bounds__(kThreads)
     input_gradient_kernel(NormOperands<Value> norm, Tiling tiling, const Value* __restrict__ gradient,
                           const Value* __restrict__ y, const float* __restrict__ shifts,
                           Value* __restrict__ to_x) {
-  const bool leaky = norm.activation == AfterNorm::kLeakyRelu;
   const NormShape& shape = norm.shape;
   const Place<kValues> place(shape, tiling);
   if (!place.works) return;
@@ -306,24 +314,24 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll 4
   for (int64_t voxel = place.first; voxel < place.end; voxel += place.step) {
     const int64_t at = place.at(shape, voxel);
-    const auto x = load<kValues>(norm.x + at), incoming = load<kValues>(gradient + at);
-    const auto answered = load<kValues>((leaky ? y : gradient) + at);
+    const VoxelGradient<kValues> voxel_gradient(norm, own, gradient, y, at);
     Pack<Value, kValues> found;
 #pragma unroll
     for (int i = 0; i < kValues; ++i) {
-      const float off = to_float(x.values[i]) - own.mean[i];
-      const float before = before_activation(norm.activation, own, i, to_float(incoming.values[i]), off,
-                                             to_float(answered.values[i]));
-      found.values[i] = from_float<Value>(before * own.scale[i] + off * slope[i] + offset[i]);
+      found.values[i] = from_float<Value>(voxel_gradient.before[i] * own.scale[i] +
+                                          voxel_gradient.off[i] * slope[i] + offset[i]);
     }
     *reinterpret_cast<Pack<Value, kValues>*>(to_x + at) = found;
   }
 }
 
-// From the shape alone, so that a part is the same wherever tensors lie: loads of one value where packs do not fit.
-template <typename Value>
-bool is_wide(const NormShape& shape) {
-  return shape.channels % kWide<Value> == 0;
+// start(values of a load, tiling). From the shape alone, so that a part is the same wherever tensors lie: loads of one value
+// where packs do not fit.
+template <typename Value, typename Start>
+auto tiled(const NormShape& shape, const Start& start) {
+  if (shape.channels % kWide<Value> == 0)
+    return start(std::integral_constant<int, kWide<Value>>(), tiling_of(shape, kWide<Value>));
+  return start(std::integral_constant<int, 1>(), tiling_of(shape, 1));
 }
 
 size_t room_for_rows(const Tiling& tiling, int values) {
@@ -334,38 +342,35 @@ size_t room_for_rows(const Tiling& tiling, int values) {
 
 template <typename Value>
 int64_t norm_parts(const NormShape& shape) {
-  return tiling_of(shape, is_wide<Value>(shape) ? kWide<Value> : 1).parts;
+  return tiled<Value>(shape, [](auto, const Tiling& tiling) { return tiling.parts; });
 }
 
 template <typename Value>
 void norm_statistics(const NormShape& shape, const Value* x, double* sums, float* statistics,
                      cudaStream_t stream) {
-  const int values = is_wide<Value>(shape) ? kWide<Value> : 1;
-  const Tiling tiling = tiling_of(shape, values);
-  const auto kernel = values == 1 ? &moments_kernel<Value, 1> : &moments_kernel<Value, kWide<Value>>;
-  launch(kernel, blocks_of(shape, tiling), dim3(kThreads), room_for_rows(tiling, values), stream, shape,
-         tiling, x, sums);
-  launch(statistics_kernel<Value>, dim3(unsigned(shape.samples * shape.groups)), dim3(kWarp), 0, stream,
-         shape, tiling.parts, x, sums, statistics);
+  tiled<Value>(shape, [&](auto values, const Tiling& tiling) {
+    launch(moments_kernel<Value, values()>, blocks_of(shape, tiling), dim3(kThreads),
+           room_for_rows(tiling, values()), stream, shape, tiling, x, sums);
+    launch(statistics_kernel<Value>, dim3(unsigned(shape.samples * shape.groups)), dim3(kWarp), 0, stream,
+           shape, tiling.parts, x, sums, statistics);
+  });
 }
 
 template <typename Value>
 void normalise(const NormOperands<Value>& norm, const Value* residual, Value* y, cudaStream_t stream) {
-  const bool wide = is_wide<Value>(norm.shape);
-  const Tiling tiling = tiling_of(norm.shape, wide ? kWide<Value> : 1);
-  const auto kernel = wide ? &normalise_kernel<Value, kWide<Value>> : &normalise_kernel<Value, 1>;
-  launch(kernel, blocks_of(norm.shape, tiling), dim3(kThreads), 0, stream, norm, tiling, residual, y);
+  tiled<Value>(norm.shape, [&](auto values, const Tiling& tiling) {
+    launch(normalise_kernel<Value, values()>, blocks_of(norm.shape, tiling), dim3(kThreads), 0, stream, norm,
+           tiling, residual, y);
+  });
 }
 
 template <typename Value>
 void sum_norm_gradient(const NormOperands<Value>& norm, const Value* gradient, const Value* y, Value* before,
                        double* sums, cudaStream_t stream) {
-  const int values = is_wide<Value>(norm.shape) ? kWide<Value> : 1;
-  const Tiling tiling = tiling_of(norm.shape, values);
-  const auto kernel =
-      values == 1 ? &gradient_sums_kernel<Value, 1> : &gradient_sums_kernel<Value, kWide<Value>>;
-  launch(kernel, blocks_of(norm.shape, tiling), dim3(kThreads), room_for_rows(tiling, values), stream, norm,
-         tiling, gradient, y, before, sums);
+  tiled<Value>(norm.shape, [&](auto values, const Tiling& tiling) {
+    launch(gradient_sums_kernel<Value, values()>, blocks_of(norm.shape, tiling), dim3(kThreads),
+           room_for_rows(tiling, values()), stream, norm, tiling, gradient, y, before, sums);
+  });
 }
 
 void finish_norm_gradient(const NormShape& shape, int64_t parts, const double* sums, const float* statistics,
@@ -380,11 +385,10 @@ void finish_norm_gradient(const NormShape& shape, int64_t parts, const double* s
 template <typename Value>
 void norm_input_gradient(const NormOperands<Value>& norm, const Value* gradient, const Value* y,
                          const float* shifts, Value* to_x, cudaStream_t stream) {
-  const bool wide = is_wide<Value>(norm.shape);
-  const Tiling tiling = tiling_of(norm.shape, wide ? kWide<Value> : 1);
-  const auto kernel = wide ? &input_gradient_kernel<Value, kWide<Value>> : &input_gradient_kernel<Value, 1>;
-  launch(kernel, blocks_of(norm.shape, tiling), dim3(kThreads), 0, stream, norm, tiling, gradient, y, shifts,
-         to_x);
+  tiled<Value>(norm.shape, [&](auto values, const Tiling& tiling) {
+    launch(input_gradient_kernel<Value, values()>, blocks_of(norm.shape, tiling), dim3(kThreads), 0, stream,
+           norm, tiling, gradient, y, shifts, to_x);
+  });
 }
 
 #define FOR_TYPE(Value)                                                                                  \

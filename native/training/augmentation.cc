@@ -5,7 +5,7 @@
 #include <cstdlib>
 
 #include "error.h"
-#include "training/transfer.h"
+#include "transfer.h"
 
 namespace transfer_limits {
 namespace {

@@ -7,7 +7,7 @@
 #include "kernels/ssim.h"
 #include "layers/precision.h"
 #include "training/patch_contrast.h"
-#include "training/transfer.h"
+#include "transfer.h"
 
 namespace transfer_limits {
 namespace {

@@ -9,6 +9,7 @@
 
 #include "error.h"
 #include "kernels/distortion.h"
+#include "transfer.h"
 #include "volumes/distance_transform.h"
 #include "volumes/masks.h"
 #include "volumes/statistics.h"
@@ -22,25 +23,10 @@ namespace {
 // bring the determinant below its floor again.
 constexpr double kRounding = 1e-5;
 
-// Which four coefficients of a cubic B-spline a voxel sees, and how much of each.
-struct SplineWeights {
-  int64_t first;
-  std::array<double, 4> weights;
-};
-
-// `size` voxels, the outermost centres at both ends of the spline's range of `coefficients` - 3 pieces.
-std::vector<SplineWeights> spline_weights(int64_t size, int64_t coefficients) {
+// Of each voxel along an axis.
+std::vector<SplineWeights> spline_weights_along(int64_t size, int64_t coefficients) {
   std::vector<SplineWeights> result(size);
-  const auto pieces = static_cast<double>(coefficients - 3);
-  for (int64_t voxel = 0; voxel < size; ++voxel) {
-    const double position =
-        size == 1 ? pieces / 2 : static_cast<double>(voxel) * pieces / static_cast<double>(size - 1);
-    const auto first = std::min(static_cast<int64_t>(position), coefficients - 4);
-    const double t = position - static_cast<double>(first), s = 1 - t;
-    result[voxel] = {first,
-                     {s * s * s / 6, (4 - 6 * t * t + 3 * t * t * t) / 6, (4 - 6 * s * s + 3 * s * s * s) / 6,
-                      t * t * t / 6}};
-  }
+  for (int64_t voxel = 0; voxel < size; ++voxel) result[voxel] = spline_weights(voxel, size, coefficients);
   return result;
 }
 
@@ -74,9 +60,9 @@ FieldShape field_shape_of(const at::Tensor& distances, const at::Tensor& coeffic
   FieldShape shape{
       {distances.size(0), distances.size(1), distances.size(2)}, storage, storage.data_ptr<double>()};
   const auto [depth, height, width] = shape.size;
-  const std::vector<SplineWeights> along_d = spline_weights(depth, coefficients.size(0));
-  const std::vector<SplineWeights> along_h = spline_weights(height, coefficients.size(1));
-  const std::vector<SplineWeights> along_w = spline_weights(width, coefficients.size(2));
+  const std::vector<SplineWeights> along_d = spline_weights_along(depth, coefficients.size(0));
+  const std::vector<SplineWeights> along_h = spline_weights_along(height, coefficients.size(1));
+  const std::vector<SplineWeights> along_w = spline_weights_along(width, coefficients.size(2));
   const float* nodes = coefficients.const_data_ptr<float>();
   const int64_t nodes_h = coefficients.size(1), nodes_w = coefficients.size(2);
   const float* distance = distances.const_data_ptr<float>();
@@ -120,19 +106,9 @@ void for_rows_with_neighbours(const FieldShape& shape, int64_t axis, int64_t k, 
     row((k * height + j) * width + skipped, width - skipped);
 }
 
-// How a field is scaled, by which its values in voxels follow from its shape.
-struct Scaling {
-  double factor;  // from the shape to voxels
-  double scale;   // see Distortion
-};
-
-double allowed_fall(const DistortionOptions& options) {
-  return (1 - options.least_jacobian) * (1 - kRounding);
-}
-
 // Along one axis the determinant is 1 + du/dx, constant between two neighbours along it and bilinear across: its minimum
 // is 1 minus the steepest fall between neighbours.
-Scaling scaling_of(const FieldShape& shape, const DistortionOptions& options) {
+FieldScaling scaling_of(const FieldShape& shape, const DistortionOptions& options) {
   const int64_t step = step_along(shape.size, options.axis);
   const double fall = largest_of_slices(shape.size[0], [&](int64_t k) {
     double steepest = 0;
@@ -142,11 +118,7 @@ Scaling scaling_of(const FieldShape& shape, const DistortionOptions& options) {
     });
     return steepest;
   });
-  const double whole =
-      shape.largest > 0 ? options.maximum_displacement / (shape.largest * options.spacing[options.axis]) : 0;
-  const double allowed = allowed_fall(options);
-  const double scale = whole * fall > allowed ? allowed / (whole * fall) : 1;
-  return {whole * scale, scale};
+  return field_scaling(field_along_axis(options), shape.largest, fall);
 }
 
 // The coefficients, once they and the options are such that there is a field.
@@ -176,24 +148,18 @@ FieldShape checked_shape(const at::Tensor& distances, const at::Tensor& control,
 at::Tensor distorted_on_cuda(const at::Tensor& volume, const at::Tensor& distances, const at::Tensor& control,
                              const DistortionOptions& options) {
   const at::Tensor coefficients = checked_control(control, options);
-  for (const at::Tensor* one : {&volume, &distances}) {
-    require(one->dim() == 3 && one->numel() > 0 && one->scalar_type() == at::kFloat &&
-                one->device() == volume.device() && one->sizes() == volume.sizes(),
-            "Expected a float32 volume [D, H, W] and its distances on ", volume.device().str(),
-            " but received ", c10::toString(one->scalar_type()), " ", one->sizes(), " on ",
-            one->device().str());
-  }
   require(coefficients.size(2) <= kMostCoefficientsOfRow, "Expected at most ", kMostCoefficientsOfRow,
           " coefficients along the width but received ", coefficients.sizes());
-  // From pinned memory, so that nothing waits.
-  const at::Tensor moved = coefficients.pin_memory().to(volume.device(), /*non_blocking=*/true);
-  return cuda::distorted(
-      volume.contiguous(), distances.contiguous(), moved,
-      {options.axis, options.decay, options.maximum_displacement / options.spacing[options.axis],
-       allowed_fall(options)});
+  return cuda::distorted(volume, require_volume(distances, "distances", volume.device()),
+                         moved_to(coefficients, volume.device()), field_along_axis(options));
 }
 
 }  // namespace
+
+FieldAlongAxis field_along_axis(const DistortionOptions& options) {
+  return {options.axis, options.spacing[options.axis], options.decay, options.maximum_displacement,
+          (1 - options.least_jacobian) * (1 - kRounding)};
+}
 
 at::Tensor region_behind(const at::Tensor& gland) {
   const at::Tensor input = require_volume(gland, "gland");
@@ -211,7 +177,7 @@ at::Tensor region_behind(const at::Tensor& gland) {
 Distortion distortion_field(const at::Tensor& distances, const at::Tensor& control,
                             const DistortionOptions& options) {
   const FieldShape shape = checked_shape(distances, control, options);
-  const Scaling scaling = scaling_of(shape, options);
+  const FieldScaling scaling = scaling_of(shape, options);
   const auto [depth, height, width] = shape.size;
   const int64_t slice = height * width, step = step_along(shape.size, options.axis);
   Distortion result{at::zeros({3, depth, height, width}, at::kFloat), scaling.scale, 1};
@@ -235,12 +201,13 @@ Distortion distortion_field(const at::Tensor& distances, const at::Tensor& contr
 
 at::Tensor distorted(const at::Tensor& volume, const at::Tensor& distances, const at::Tensor& control,
                      const DistortionOptions& options) {
-  if (volume.defined() && volume.is_cuda()) return distorted_on_cuda(volume, distances, control, options);
-  const at::Tensor input = require_volume(volume, "volume");
+  const bool on_cuda = volume.defined() && volume.is_cuda();
+  const at::Tensor input = require_volume(volume, "volume", on_cuda ? volume.device() : at::kCPU);
+  require(!distances.defined() || input.sizes() == distances.sizes(), "Expected distances of a volume ",
+          input.sizes(), " but received ", distances.sizes());
+  if (on_cuda) return distorted_on_cuda(input, distances, control, options);
   const FieldShape shape = checked_shape(distances, control, options);
-  require(input.sizes() == distances.sizes(), "Expected distances of a volume ", input.sizes(),
-          " but received ", distances.sizes());
-  const Scaling scaling = scaling_of(shape, options);
+  const FieldScaling scaling = scaling_of(shape, options);
   const int64_t height = shape.size[1], width = shape.size[2];
   const int64_t length = shape.size[options.axis], step = step_along(shape.size, options.axis);
   const float* from = input.const_data_ptr<float>();

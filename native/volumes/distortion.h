@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 
+#include "kernels/distortion_field.h"
 #include "tensor.h"
 
 namespace transfer_limits::volumes {
@@ -20,6 +21,9 @@ struct DistortionOptions {
   double decay = 0;                 // mm over which the amplitude falls to 1/e
   double least_jacobian = 0.1;      // 0 <= least_jacobian < 1
 };
+
+// How kernels take them.
+FieldAlongAxis field_along_axis(const DistortionOptions& options);
 
 struct Distortion {
   at::Tensor field;  // [3, D, H, W] in voxels, as `warp` takes it; zero but along `axis`

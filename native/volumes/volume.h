@@ -9,8 +9,8 @@
 
 namespace transfer_limits::volumes {
 
-// Throws BAD_INPUT unless `volume` is a float32 tensor [D, H, W] on the CPU without an empty axis; returns it contiguous.
-at::Tensor require_volume(const at::Tensor& volume, const char* name);
+// Throws BAD_INPUT unless `volume` is a float32 tensor [D, H, W] on the device without an empty axis; returns it contiguous.
+at::Tensor require_volume(const at::Tensor& volume, const char* name, const at::Device& device = at::kCPU);
 
 // Voxels a task: sums are formed over blocks of this size and added in the order of the blocks, so that they do not
 // depend on the number of threads.
