@@ -28,6 +28,20 @@ struct Bfloat16 {
 // What follows is for CUDA sources; others see the types alone.
 #if defined(__CUDACC__) || defined(TRANSFER_LIMITS_EMULATED_CUDA)
 
+// How many of `by` hold `count`.
+template <typename Count = int64_t>
+Count divided(int64_t count, int64_t by) {
+  return Count((count + by - 1) / by);
+}
+
+// Values that are loaded or stored at once, of at most so many bytes.
+constexpr int kPackBytes = 16;
+
+template <typename Value, int kValues>
+struct alignas(sizeof(Value) * kValues) Pack {
+  Value values[kValues];
+};
+
 __device__ inline float to_float(float value) { return value; }
 __device__ inline float to_float(Bfloat16 value) {
   const uint32_t bits = uint32_t(value.bits) << 16;

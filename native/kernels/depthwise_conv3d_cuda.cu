@@ -232,11 +232,9 @@ __global__ void __launch_bounds__(kPlaneTaps* Lanes<Value>::kCount)
   }
 }
 
-int divided(int64_t count, int64_t by) { return int((count + by - 1) / by); }
-
 Box boxes_of(const DepthwiseShape& shape, const Box& box) {
-  return {divided(shape.depth, box.depth), divided(shape.height, box.height),
-          divided(shape.width, box.width)};
+  return {divided<int>(shape.depth, box.depth), divided<int>(shape.height, box.height),
+          divided<int>(shape.width, box.width)};
 }
 
 // In clocks, roughly: the boxes that a multiprocessor takes one after the other, of which each costs arithmetic, whose
@@ -249,7 +247,7 @@ double cost_of(int boxes, double multiplications, int threads, double bytes) {
 
 template <typename Value>
 int channel_groups(const DepthwiseShape& shape) {
-  return divided(shape.channels, Lanes<Value>::kChannels);
+  return divided<int>(shape.channels, Lanes<Value>::kChannels);
 }
 
 // A stride of rows that puts neighbouring ones into different banks.
@@ -269,7 +267,7 @@ ConvolvePlan plan_convolution(const DepthwiseShape& shape, const DeviceLimits& l
   constexpr int kChannels = Lanes<Value>::kChannels, kLanes = Lanes<Value>::kCount;
   ConvolvePlan best;
   for (const int voxels : {5, 8, 10}) {
-    for (int runs = 1; runs <= std::min(8, divided(shape.width, voxels)); ++runs) {
+    for (int runs = 1; runs <= std::min(8, divided<int>(shape.width, voxels)); ++runs) {
       for (int rows = kRows; rows <= std::min<int64_t>(16, shape.height + 1); rows += kRows) {
         for (int depth = 1; depth <= std::min<int64_t>(8, shape.depth); ++depth) {
           ConvolvePlan plan;
@@ -283,8 +281,8 @@ ConvolvePlan plan_convolution(const DepthwiseShape& shape, const DeviceLimits& l
           const int64_t blocks =
               shape.samples * channel_groups<Value>(shape) * boxes_of(shape, plan.box).voxels();
           plan.cost =
-              cost_of(divided(blocks, limits.multiprocessors), double(plan.box.voxels()) * kChannels * kTaps,
-                      threads, voxel_count * kVoxelBytes);
+              cost_of(divided<int>(blocks, limits.multiprocessors),
+                      double(plan.box.voxels()) * kChannels * kTaps, threads, voxel_count * kVoxelBytes);
           if (best.voxels == 0 || plan.cost < best.cost) best = plan;
         }
       }
@@ -316,7 +314,7 @@ CorrelatePlan plan_correlation(const DepthwiseShape& shape, const DeviceLimits& 
         if (plan.shared_bytes > size_t(limits.shared_bytes)) continue;
         const int64_t boxes = shape.samples * boxes_of(shape, plan.box).voxels();
         plan.parts = std::clamp<int64_t>(limits.multiprocessors / channel_groups<Value>(shape), 1, boxes);
-        plan.cost = cost_of(divided(boxes, plan.parts),
+        plan.cost = cost_of(divided<int>(boxes, plan.parts),
                             double(depth) * height * (width + 2.0) * Lanes<Value>::kChannels * kTaps,
                             kPlaneTaps * Lanes<Value>::kCount, double(plan.shared_bytes));
         if (best.cost == 0 || plan.cost < best.cost) best = plan;

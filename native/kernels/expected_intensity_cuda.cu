@@ -309,8 +309,6 @@ __global__ void __launch_bounds__(kThreads)
   result[index] = sum;
 }
 
-int64_t divided(int64_t count, int64_t by) { return (count + by - 1) / by; }
-
 int64_t voxels_of(const IntensitySizes& sizes) {
   return sizes.batch * sizes.depth * sizes.height * sizes.width;
 }

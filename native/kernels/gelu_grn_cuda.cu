@@ -8,15 +8,9 @@ constexpr int kLanes = 16;       // threads that share a row
 constexpr int kRowsAtOnce = 16;  // of a block
 constexpr int kThreads = kLanes * kRowsAtOnce;
 constexpr int kBatch = 4;                             // rows that a thread loads before it needs the first
-constexpr int kPackBytes = 16;                        // of one load, where rows allow it
 constexpr int64_t kLeastRows = kRowsAtOnce * kBatch;  // of a part
 constexpr int64_t kMostRows = 8 * kLeastRows;         // few enough for sums in float
 constexpr int64_t kManyBlocks = 1024;                 // more than a device runs at once
-
-template <typename Value, int kValues>
-struct alignas(sizeof(Value) * kValues) Pack {
-  Value values[kValues];
-};
 
 // In one piece: left to itself, the compiler stores values as soon as it has them, four partial writes for one.
 template <typename Value, int kValues>
@@ -143,8 +137,6 @@ __global__ void __launch_bounds__(kWeightColumns* kWeightRows)
   for (int row = 1; row < kWeightRows; ++row) sum += sums[row * kWeightColumns + lane];
   to_scale[column] = float(sum);
 }
-
-int64_t divided(int64_t count, int64_t by) { return (count + by - 1) / by; }
 
 // How many columns a block has where loads are as wide as they can be.
 template <typename Value>

@@ -9,12 +9,6 @@ constexpr int kThreads = 256;
 constexpr int kSteps = 32;  // voxels of a thread, few enough for sums in float
 constexpr int kWarp = 32;
 constexpr int kParameterThreads = 128;
-constexpr int kPackBytes = 16;  // of one load, where channels allow it
-
-template <typename Value, int kValues>
-struct alignas(sizeof(Value) * kValues) Pack {
-  Value values[kValues];
-};
 
 template <typename Value>
 constexpr int kWide = kPackBytes / int(sizeof(Value));
@@ -26,8 +20,6 @@ struct Tiling {
   int rows;       // voxels at once
   int64_t parts;  // of a sample
 };
-
-int64_t divided(int64_t count, int64_t by) { return (count + by - 1) / by; }
 
 Tiling tiling_of(const NormShape& shape, int values) {
   const int64_t packs = shape.channels / values;

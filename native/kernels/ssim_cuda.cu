@@ -250,17 +250,15 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
   if (thread == 0) job.sums[blockIdx.x] = means[0];
 }
 
-int divided(int64_t count, int64_t by) { return int((count + by - 1) / by); }
-
 // Each chunk reads ten planes more than it answers, but many small ones fill the device.
 Division division_of(int64_t volumes, const Extent& out) {
-  Division best{divided(out.height, kTile), divided(out.width, kTile), 0, 0};
+  Division best{divided<int>(out.height, kTile), divided<int>(out.width, kTile), 0, 0};
   const int64_t tiles = volumes * best.rows * best.columns;
   const int64_t at_once = int64_t{kBlocks} * device_limits().multiprocessors;
   int64_t least = 0;
   for (int chunks = 1; chunks <= std::min(out.depth, 64); ++chunks) {
-    const int chunk = divided(out.depth, chunks);
-    if (divided(out.depth, chunk) != chunks) continue;
+    const int chunk = divided<int>(out.depth, chunks);
+    if (divided<int>(out.depth, chunk) != chunks) continue;
     const int64_t cost = (tiles * chunks + at_once - 1) / at_once * (chunk + kReach);
     if (least != 0 && cost >= least) continue;
     least = cost;

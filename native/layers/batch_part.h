@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 
+#include "layers/present.h"
 #include "modules.h"
 
 namespace transfer_limits {
@@ -17,21 +18,8 @@ struct BatchPart {
   std::shared_ptr<const std::function<void(at::Tensor&)>> sum_over_ranks;
 };
 
-// While one lives, what goes through a network on this thread is that part of a batch.
-class InBatchPart {
- public:
-  explicit InBatchPart(const BatchPart* part) : before_(present_) { present_ = part; }
-  ~InBatchPart() { present_ = before_; }
-  InBatchPart(const InBatchPart&) = delete;
-  InBatchPart& operator=(const InBatchPart&) = delete;
-
-  // Null: a whole batch.
-  static const BatchPart* present() { return present_; }
-
- private:
-  static thread_local const BatchPart* present_;
-  const BatchPart* before_;
-};
+// While one lives, what goes through a network on this thread is that part of a batch; null: a whole batch.
+using InBatchPart = Present<const BatchPart>;
 
 // Of the batch that batch norms take their statistics from: of all ranks, where several see parts of one.
 inline int64_t samples_of_norms(const at::Tensor& x) {

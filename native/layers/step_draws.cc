@@ -8,8 +8,6 @@
 
 namespace transfer_limits {
 
-thread_local StepDraws* InStepDraws::present_ = nullptr;
-
 at::Tensor draw_of_samples(int64_t samples) {
   StepDraws* draws = InStepDraws::present();
   require(draws != nullptr, "Expected a network that draws to be trained by a step's seed but received none");

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "layers/present.h"
 #include "modules.h"
 
 namespace transfer_limits {
@@ -12,21 +13,8 @@ struct StepDraws {
   int64_t next = 0;  // the draw that comes next
 };
 
-// While one lives, networks in training on this thread draw from it.
-class InStepDraws {
- public:
-  explicit InStepDraws(StepDraws* draws) : before_(present_) { present_ = draws; }
-  ~InStepDraws() { present_ = before_; }
-  InStepDraws(const InStepDraws&) = delete;
-  InStepDraws& operator=(const InStepDraws&) = delete;
-
-  // Null outside of a step.
-  static StepDraws* present() { return present_; }
-
- private:
-  static thread_local StepDraws* present_;
-  StepDraws* before_;
-};
+// While one lives, networks in training on this thread draw from it; null outside of a step.
+using InStepDraws = Present<StepDraws>;
 
 // The next draw: a number in [0, 1), float32, for each of so many samples, of the present part of a batch those that the
 // whole batch gives them. Throws outside of a step.
