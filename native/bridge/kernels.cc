@@ -5,6 +5,8 @@
 #include "bridge/promise.h"
 #include "kernels/depthwise_conv3d.h"
 #include "layers/grn_perceptron.h"
+#include "layers/channels_last.h"
+#include "layers/conv3d.h"
 #include "layers/group_norm.h"
 #include "layers/linear.h"
 
@@ -119,6 +121,30 @@ Napi::Value kernel_grn_perceptron(const Napi::CallbackInfo& info) {
             leaves[0], {leaves[1], leaves[2], leaves[3], leaves[4], leaves[5], leaves[6]}, keep);
         if (!gradient.defined()) return std::vector<at::Tensor>{output};
         return torch::autograd::grad({output}, leaves, {gradient});
+      },
+      &to_handles);
+}
+
+Napi::Value kernel_conv3d_same(const Napi::CallbackInfo& info) {
+  const at::Tensor input = TensorHandle::get(info[0], "input");
+  const at::Tensor weight = TensorHandle::get(info[1], "weight");
+  const at::Tensor gradient = info[2].IsNull() ? at::Tensor() : TensorHandle::get(info[2], "gradOutput");
+  require(input.dim() == 5 && weight.dim() == 5 && weight.size(1) == input.size(1) &&
+              weight.size(2) % 2 == 1 && weight.size(2) == weight.size(3) &&
+              weight.size(2) == weight.size(4),
+          "Expected an input [N, C, D, H, W] and a weight [O, C, k, k, k] of an odd k but received ",
+          input.sizes(), " and ", weight.sizes());
+  return promise(
+      info.Env(), input.device(),
+      [input, weight, gradient] {
+        const torch::AutoGradMode mode(gradient.defined());
+        const at::Tensor x = channels_last(input.detach()).requires_grad_(gradient.defined());
+        const at::Tensor by = weight.detach().requires_grad_(gradient.defined());
+        const at::Tensor output = conv3d_same(x, by);
+        if (!gradient.defined()) return std::vector<at::Tensor>{output.contiguous()};
+        auto gradients = torch::autograd::grad({output}, {x, by}, {gradient});
+        for (at::Tensor& one : gradients) one = one.contiguous();
+        return gradients;
       },
       &to_handles);
 }

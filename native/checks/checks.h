@@ -67,5 +67,6 @@ void check_philox_normal(Report& report);
 void check_philox_uniform(Report& report);
 void check_ssim(Report& report);
 void check_step_recorder(Report& report);
+void check_winograd_conv3d(Report& report);
 
 }  // namespace transfer_limits::checks

@@ -36,7 +36,8 @@ const std::vector<Check>& checks() {
                                          {"step_recorder", &check_step_recorder},
                                          {"paper_size", &check_paper_size},
                                          {"philox_normal", &check_philox_normal},
-                                         {"philox_uniform", &check_philox_uniform}};
+                                         {"philox_uniform", &check_philox_uniform},
+                                         {"winograd_conv3d", &check_winograd_conv3d}};
   return all;
 }
 

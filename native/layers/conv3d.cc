@@ -1,5 +1,7 @@
 #include "layers/conv3d.h"
 
+#include "kernels/winograd_conv3d.h"
+
 namespace transfer_limits {
 namespace {
 
@@ -49,6 +51,23 @@ class SmallConvolution : public torch::autograd::Function<SmallConvolution> {
   }
 };
 
+class WinogradConvolution : public torch::autograd::Function<WinogradConvolution> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight) {
+    context->save_for_backward({x, weight});
+    return winograd_conv3d(x, weight);
+  }
+
+  static tensor_list backward(AutogradContext* context, tensor_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor gradient = gradients[0].contiguous(at::MemoryFormat::ChannelsLast3d);
+    at::Tensor to_x, to_weight;
+    if (context->needs_input_grad(0)) to_x = winograd_conv3d_input_gradient(gradient, saved[1]);
+    if (context->needs_input_grad(1)) to_weight = winograd_conv3d_weight_gradient(gradient, saved[0]);
+    return {to_x, to_weight};
+  }
+};
+
 }  // namespace
 
 at::Tensor conv3d_same(const at::Tensor& x, const at::Tensor& weight) {
@@ -56,6 +75,8 @@ at::Tensor conv3d_same(const at::Tensor& x, const at::Tensor& weight) {
     const WithoutAutocast exact(x.device());
     return conv3d_same(in_float32(x), weight);
   }
+  if (!autocast_on(x.device()) && has_winograd_conv3d(x, weight))
+    return WinogradConvolution::apply(x, weight);
   // In bfloat16 LibTorch gives every size to oneDNN.
   const bool small = x.device().is_cpu() && x.scalar_type() == at::kFloat && !autocast_on(x.device()) &&
                      x.size(0) == 1 && x.size(1) * x.size(2) * x.size(3) <= 20480;

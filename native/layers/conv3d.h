@@ -23,7 +23,8 @@ inline at::Tensor padded(torch::nn::Conv3d& layer, const at::Tensor& x) {
   return layer(in_float32(x));
 }
 
-// A 3D convolution of stride 1 without bias that keeps the size (odd cubic kernel).
+// A 3D convolution of stride 1 without bias that keeps the size (odd cubic kernel). On a CPU in float32 kernels of 3 x 3 x 3
+// are convolved by fewer multiplications where channels allow it (kernels/winograd_conv3d.h).
 //
 // LibTorch leaves oneDNN for a several times slower path when a single sample is small (channels x depth x height up
 // to 20,480 in a batch of one), which is what small studies and the evaluation of single cases have. Here such samples

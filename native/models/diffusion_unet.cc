@@ -4,6 +4,7 @@
 #include <numeric>
 #include <string>
 
+#include "layers/channels_last.h"
 #include "layers/conv3d.h"
 #include "layers/group_norm.h"
 #include "layers/padding.h"
@@ -113,8 +114,8 @@ at::Tensor DiffusionUNet::forward(const at::Tensor& input) {
   const at::Tensor steps = 1000.0 * input.select(1, images).flatten(1).select(1, 0);            // [N]
   const at::Tensor time = time2_(at::silu(time1_(sinusoids(steps, specification_.features))));  // [N, time]
 
-  at::Tensor x = pad_to_multiple(input.narrow(1, 0, images), int64_t(1) << (specification_.levels - 1))
-                     .contiguous(at::MemoryFormat::ChannelsLast3d);
+  at::Tensor x =
+      channels_last(pad_to_multiple(input.narrow(1, 0, images), int64_t(1) << (specification_.levels - 1)));
   x = conv3d_same(x, in_->weight);
   std::vector<at::Tensor> skips;
   for (size_t level = 0; level < down_.size(); ++level) {

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <string>
 
+#include "layers/channels_last.h"
 #include "layers/container.h"
 #include "layers/conv3d.h"
 #include "layers/deterministic.h"
@@ -129,7 +130,7 @@ class ResidualEncoder : public PyramidEncoder {
             input.sizes());
     at::Tensor x =
         keep.defined() ? input * at::upsample_nearest3d(keep, input.sizes().slice(2)) : at::Tensor(input);
-    x = pad_to_multiple(x, stride()).contiguous(at::MemoryFormat::ChannelsLast3d);
+    x = channels_last(pad_to_multiple(x, stride()));
     x = stem_[0](x, AfterNorm::kLeakyRelu);
     std::vector<at::Tensor> result;
     for (size_t stage = 0; stage < stages_.size(); ++stage) {

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "layers/channels_last.h"
 #include "layers/deterministic.h"
 #include "layers/padding.h"
 #include "models/families.h"
@@ -48,8 +49,7 @@ at::Tensor UNet::forward(const at::Tensor& input) {
           input.sizes());
   const std::array<int64_t, 3> size = {input.size(2), input.size(3), input.size(4)};
   // Channels-last: the convolutions are about twice as fast in it.
-  at::Tensor x = pad_to_multiple(input, int64_t(1) << (specification_.levels - 1))
-                     .contiguous(at::MemoryFormat::ChannelsLast3d);
+  at::Tensor x = channels_last(pad_to_multiple(input, int64_t(1) << (specification_.levels - 1)));
   std::vector<at::Tensor> skips;
   for (size_t level = 0; level < down_.size(); ++level) {
     if (level > 0) x = window_maxima(x, {2, 2, 0});  // [N, C, D / 2, H / 2, W / 2]

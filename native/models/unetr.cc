@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "layers/channels_last.h"
 #include "layers/container.h"
 #include "layers/padding.h"
 #include "layers/resize.h"
@@ -55,7 +56,7 @@ at::Tensor Unetr::predict(const std::vector<at::Tensor>& stages, const at::Tenso
 at::Tensor Unetr::decode(const Features& features, const at::Tensor& input) {
   require_stages(features, 4, input);
   const std::array<int64_t, 3> size = {input.size(2), input.size(3), input.size(4)};
-  const at::Tensor padded = pad_to_multiple(input, kStride).contiguous(at::MemoryFormat::ChannelsLast3d);
+  const at::Tensor padded = channels_last(pad_to_multiple(input, kStride));
   at::Tensor answer = crop_to(predict(features.stages, padded), size);
   if (doubles_depth_) {
     answer = shuffle_into_depth(answer) + input.narrow(1, 0, 1).repeat_interleave(2, /*dim=*/2);

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "layers/channels_last.h"
 #include "layers/resize.h"
 #include "layers/transposed_conv3d.h"
 
@@ -56,8 +57,8 @@ at::Tensor VitUnetrHeadImpl::forward(const std::vector<at::Tensor>& tokens, cons
   at::Tensor x = spread(kDepths - 1, 0);  // [N, 8 feature size, D, H / 8, W / 8]
   for (size_t level = 0; level < kLevels; ++level) {
     if (level > 0) x = resize_to(spread_voxels(up_[level - 1], x), size_at(level));
-    const at::Tensor skip = level + 1 < kLevels ? spread(kDepths - 2 - level, level)
-                                                : skip_(slices.contiguous(at::MemoryFormat::ChannelsLast3d));
+    const at::Tensor skip =
+        level + 1 < kLevels ? spread(kDepths - 2 - level, level) : skip_(channels_last(slices));
     x = refine_[level](at::cat({x, skip}, 1));
   }
   return out_(x);  // [N, outputs, D, H, W]

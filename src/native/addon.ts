@@ -237,6 +237,11 @@ export interface Addon {
     keep: TensorHandle | null,
     gradOutput: TensorHandle | null,
   ): Promise<TensorHandle[]>;
+  kernelConv3dSame(
+    input: TensorHandle,
+    weight: TensorHandle,
+    gradOutput: TensorHandle | null,
+  ): Promise<TensorHandle[]>;
   kernelGroupNorm(
     input: TensorHandle,
     weight: TensorHandle | null,

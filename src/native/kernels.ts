@@ -205,6 +205,26 @@ export async function grnPerceptron(
 }
 
 /**
+ * Convolution of the networks, of stride 1, without bias and with zero padding that keeps the size. Kernels of 3 x 3 x 3 are
+ * convolved by Winograd's minimal filtering where channels are multiples of eight.
+ *
+ * @param input [N, C, D, H, W]
+ * @param weight [O, C, k, k, k], k odd
+ * @param gradOutput null for the forward pass; else [N, O, D, H, W]
+ * @returns [output], or the gradients with respect to the input and the weight
+ */
+export async function conv3dSame(
+  input: Tensor,
+  weight: Tensor,
+  gradOutput: Tensor | null = null,
+): Promise<Tensor[]> {
+  const handles = await settle(
+    addon().kernelConv3dSame(input.handle, weight.handle, gradOutput?.handle ?? null),
+  );
+  return handles.map((handle) => new Tensor(handle));
+}
+
+/**
  * Group norm of the networks (Wu and He 2018), with as many groups as channels instance norm, and what follows it.
  *
  * @param input [N, C, D, H, W]
