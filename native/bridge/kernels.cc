@@ -4,9 +4,9 @@
 #include "bridge/handles.h"
 #include "bridge/promise.h"
 #include "kernels/depthwise_conv3d.h"
-#include "layers/grn_perceptron.h"
 #include "layers/channels_last.h"
 #include "layers/conv3d.h"
+#include "layers/grn_perceptron.h"
 #include "layers/group_norm.h"
 #include "layers/linear.h"
 
@@ -130,8 +130,7 @@ Napi::Value kernel_conv3d_same(const Napi::CallbackInfo& info) {
   const at::Tensor weight = TensorHandle::get(info[1], "weight");
   const at::Tensor gradient = info[2].IsNull() ? at::Tensor() : TensorHandle::get(info[2], "gradOutput");
   require(input.dim() == 5 && weight.dim() == 5 && weight.size(1) == input.size(1) &&
-              weight.size(2) % 2 == 1 && weight.size(2) == weight.size(3) &&
-              weight.size(2) == weight.size(4),
+              weight.size(2) % 2 == 1 && weight.size(2) == weight.size(3) && weight.size(2) == weight.size(4),
           "Expected an input [N, C, D, H, W] and a weight [O, C, k, k, k] of an odd k but received ",
           input.sizes(), " and ", weight.sizes());
   return promise(

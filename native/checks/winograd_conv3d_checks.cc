@@ -5,8 +5,10 @@ namespace transfer_limits::checks {
 
 void check_winograd_conv3d(Report& report) {
   if (report.target() != Target::kCpu) return;
-  const at::Tensor usual = values({1, 8, 16, 16, 16}, 1, at::kFloat).contiguous(at::MemoryFormat::ChannelsLast3d);
-  if (!has_winograd_conv3d(usual, values({8, 8, 3, 3, 3}, 2, at::kFloat))) return;  // a processor without AVX2
+  const at::Tensor usual =
+      values({1, 8, 16, 16, 16}, 1, at::kFloat).contiguous(at::MemoryFormat::ChannelsLast3d);
+  if (!has_winograd_conv3d(usual, values({8, 8, 3, 3, 3}, 2, at::kFloat)))
+    return;  // a processor without AVX2
   struct Case {
     std::vector<int64_t> size;  // [N, C, D, H, W]
     int64_t outputs;
