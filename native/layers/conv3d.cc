@@ -75,13 +75,21 @@ at::Tensor conv3d_same(const at::Tensor& x, const at::Tensor& weight) {
     const WithoutAutocast exact(x.device());
     return conv3d_same(in_float32(x), weight);
   }
-  if (!autocast_on(x.device()) && has_winograd_conv3d(x, weight))
-    return WinogradConvolution::apply(x, weight);
+  const int64_t padding = weight.size(2) / 2;
   // In bfloat16 LibTorch gives every size to oneDNN.
-  const bool small = x.device().is_cpu() && x.scalar_type() == at::kFloat && !autocast_on(x.device()) &&
-                     x.size(0) == 1 && x.size(1) * x.size(2) * x.size(3) <= 20480;
-  if (!small || weight.size(2) == 1) return at::conv3d(x, weight, {}, /*stride=*/1, weight.size(2) / 2);
-  return SmallConvolution::apply(x, weight);
+  if (!x.device().is_cpu() || x.scalar_type() != at::kFloat || autocast_on(x.device())) {
+    return at::conv3d(x, weight, {}, /*stride=*/1, padding);
+  }
+  if (has_winograd_conv3d(x, weight)) return WinogradConvolution::apply(x, weight);
+  // In channels-last memory oneDNN wants kernels in an order of its own, into which LibTorch copies them, and their gradient
+  // back, value by value. Where kernels are larger than the volume it is faster to turn the volume.
+  const bool turned = x.suggest_memory_format() == at::MemoryFormat::ChannelsLast3d &&
+                      weight.numel() > 4 * x.size(1) * x.size(2) * x.size(3) * x.size(4);
+  const at::Tensor in = turned ? x.contiguous() : x;
+  const bool small = x.size(0) == 1 && x.size(1) * x.size(2) * x.size(3) <= 20480;
+  const at::Tensor y = small && weight.size(2) > 1 ? SmallConvolution::apply(in, weight)
+                                                   : at::conv3d(in, weight, {}, /*stride=*/1, padding);
+  return turned ? y.contiguous(at::MemoryFormat::ChannelsLast3d) : y;
 }
 
 }  // namespace transfer_limits
