@@ -69,7 +69,7 @@ struct Tiles {
   void (*transform_kernel)(const KernelsInMemory&, int64_t channels, int64_t outputs, int64_t c,
                            float* panels);
   void (*gather_kernel)(const float* sums, int64_t groups, int64_t channels, int64_t outputs, int64_t c,
-                        float* taps);
+                        float* kernels);
 };
 
 #if defined(__x86_64__)
