@@ -11,6 +11,7 @@
 #include "error.h"
 #include "models/network.h"
 #include "modules.h"
+#include "training/recorded_answers.h"
 #include "training/trainer.h"
 
 namespace transfer_limits {
@@ -93,6 +94,7 @@ struct PlacedNetwork {
   std::shared_ptr<Network> network;
   torch::Device device;
   at::ScalarType type;
+  RecordedAnswers recorded = {};  // for the device's executor alone
 };
 struct PlacedTrainer {
   std::shared_ptr<Trainer> trainer;

@@ -41,6 +41,21 @@ at::Tensor strided(const at::Tensor& tensor) {
   return part.copy_(tensor);
 }
 
+// What `compute(leaves)` answers, or the gradients of those leaves that are there.
+template <typename Compute>
+std::vector<at::Tensor> answer_or_gradients(const std::vector<at::Tensor>& given, const at::Tensor& gradient,
+                                            const Compute& compute) {
+  const torch::AutoGradMode mode(gradient.defined());
+  std::vector<at::Tensor> all, leaves;
+  for (const at::Tensor& tensor : given) {
+    all.push_back(tensor.defined() ? tensor.detach().requires_grad_(gradient.defined()) : tensor);
+    if (tensor.defined()) leaves.push_back(all.back());
+  }
+  const at::Tensor output = compute(all);
+  return gradient.defined() ? torch::autograd::grad({output}, leaves, {gradient})
+                            : std::vector<at::Tensor>{output};
+}
+
 }  // namespace
 
 Napi::Value kernel_arrange(const Napi::CallbackInfo& info) {
@@ -89,13 +104,10 @@ Napi::Value kernel_linear(const Napi::CallbackInfo& info) {
   return promise(
       info.Env(), input.device(),
       [input, weight, bias, gradient, gelu] {
-        const torch::AutoGradMode mode(gradient.defined());
-        std::vector<at::Tensor> leaves = {input.detach(), weight.detach(), bias.detach()};
-        for (at::Tensor& leaf : leaves) leaf.requires_grad_(gradient.defined());
-        const at::Tensor output =
-            gelu ? linear_gelu(leaves[0], leaves[1], leaves[2]) : linear(leaves[0], leaves[1], leaves[2]);
-        if (!gradient.defined()) return std::vector<at::Tensor>{output};
-        return torch::autograd::grad({output}, leaves, {gradient});
+        return answer_or_gradients({input, weight, bias}, gradient, [gelu](const auto& leaves) {
+          return gelu ? linear_gelu(leaves[0], leaves[1], leaves[2])
+                      : linear(leaves[0], leaves[1], leaves[2]);
+        });
       },
       &to_handles);
 }
@@ -110,17 +122,12 @@ Napi::Value kernel_grn_perceptron(const Napi::CallbackInfo& info) {
   return promise(
       info.Env(), input.device(),
       [input, parameters, keep, gradient] {
-        const torch::AutoGradMode mode(gradient.defined());
-        std::vector<at::Tensor> leaves;
-        leaves.reserve(parameters.size());
-        for (const at::Tensor& tensor : parameters) {
-          leaves.push_back(tensor.detach().requires_grad_(gradient.defined()));
-        }
-        leaves.insert(leaves.begin(), input.detach().requires_grad_(gradient.defined()));
-        const at::Tensor output = grn_perceptron(
-            leaves[0], {leaves[1], leaves[2], leaves[3], leaves[4], leaves[5], leaves[6]}, keep);
-        if (!gradient.defined()) return std::vector<at::Tensor>{output};
-        return torch::autograd::grad({output}, leaves, {gradient});
+        std::vector<at::Tensor> given{input};
+        given.insert(given.end(), parameters.begin(), parameters.end());
+        return answer_or_gradients(given, gradient, [&keep](const auto& leaves) {
+          return grn_perceptron(leaves[0], {leaves[1], leaves[2], leaves[3], leaves[4], leaves[5], leaves[6]},
+                                keep);
+        });
       },
       &to_handles);
 }
@@ -136,14 +143,11 @@ Napi::Value kernel_conv3d_same(const Napi::CallbackInfo& info) {
   return promise(
       info.Env(), input.device(),
       [input, weight, gradient] {
-        const torch::AutoGradMode mode(gradient.defined());
-        const at::Tensor x = channels_last(input.detach()).requires_grad_(gradient.defined());
-        const at::Tensor by = weight.detach().requires_grad_(gradient.defined());
-        const at::Tensor output = conv3d_same(x, by);
-        if (!gradient.defined()) return std::vector<at::Tensor>{output.contiguous()};
-        auto gradients = torch::autograd::grad({output}, {x, by}, {gradient});
-        for (at::Tensor& one : gradients) one = one.contiguous();
-        return gradients;
+        std::vector<at::Tensor> answers =
+            answer_or_gradients({channels_last(input), weight}, gradient,
+                                [](const auto& leaves) { return conv3d_same(leaves[0], leaves[1]); });
+        for (at::Tensor& one : answers) one = one.contiguous();
+        return answers;
       },
       &to_handles);
 }
@@ -165,16 +169,9 @@ Napi::Value kernel_group_norm(const Napi::CallbackInfo& info) {
   return promise(
       info.Env(), given[0].device(),
       [given, groups, after, gradient] {
-        const torch::AutoGradMode mode(gradient.defined());
-        std::vector<at::Tensor> all(4), leaves;
-        for (size_t index = 0; index < all.size(); ++index) {
-          if (!given[index].defined()) continue;
-          all[index] = given[index].detach().requires_grad_(gradient.defined());
-          leaves.push_back(all[index]);
-        }
-        const at::Tensor output = group_norm(all[0], groups, all[1], all[2], after, all[3]);
-        if (!gradient.defined()) return std::vector<at::Tensor>{output};
-        return torch::autograd::grad({output}, leaves, {gradient});
+        return answer_or_gradients(given, gradient, [groups, after](const auto& all) {
+          return group_norm(all[0], groups, all[1], all[2], after, all[3]);
+        });
       },
       &to_handles);
 }

@@ -105,6 +105,25 @@ Napi::Value evaluated(Napi::Env env, const std::shared_ptr<PlacedNetwork>& place
       std::move(convert));
 }
 
+// A promise of the network's answer `answer(network, inputs)` in float32, with the precision and the wish to record it as
+// the call's fourth and fifth argument.
+template <typename Answer>
+Napi::Value answered(const Napi::CallbackInfo& info, const std::shared_ptr<PlacedNetwork>& placed,
+                     RecordedAnswers::Kind kind, std::vector<at::Tensor> inputs, Answer answer) {
+  const Precision precision = read_precision(info[3]);
+  const bool recorded = info[4].ToBoolean();
+  return evaluated(
+      info.Env(), placed, precision,
+      [placed, precision, recorded, kind, inputs = std::move(inputs), answer](Network& network) {
+        const auto as_float32 = [&network, &answer](const std::vector<at::Tensor>& given) {
+          return in_float32(answer(network, given)).contiguous();
+        };
+        return recorded ? placed->recorded.run(network, kind, precision, inputs, as_float32)
+                        : as_float32(inputs);
+      },
+      &TensorHandle::create);
+}
+
 Napi::Value features_object(Napi::Env env, const Features& features) {
   auto result = Napi::Object::New(env);
   auto stages = Napi::Array::New(env);
@@ -260,17 +279,18 @@ Napi::Value network_embed(const Napi::CallbackInfo& info) {
       &features_object);
 }
 
+// The fifth argument of both says whether answers are recorded as CUDA graphs and played.
 Napi::Value network_forward(const Napi::CallbackInfo& info) {
   const auto placed = network_of(info[0]);
   const Input input = read_input(info, *placed);
-  return evaluated(
-      info.Env(), placed, read_precision(info[3]),
-      [input](Network& network) {
-        const at::Tensor answer = input.slices ? network.forward_slices(input.tensor, input.position)
-                                               : network.forward(input.tensor);
-        return in_float32(answer).contiguous();
-      },
-      &TensorHandle::create);
+  std::vector<at::Tensor> inputs{input.tensor};
+  if (input.position.defined()) inputs.push_back(input.position);
+  return answered(info, placed, RecordedAnswers::Kind::kForward, std::move(inputs),
+                  [slices = input.slices](Network& network, const std::vector<at::Tensor>& given) {
+                    return slices
+                               ? network.forward_slices(given[0], given.size() > 1 ? given[1] : at::Tensor())
+                               : network.forward(given[0]);
+                  });
 }
 
 Napi::Value network_decode(const Napi::CallbackInfo& info) {
@@ -279,12 +299,13 @@ Napi::Value network_decode(const Napi::CallbackInfo& info) {
   require(features.has_value(), "Expected { pooled, stages } for the features but received none");
   const at::Tensor input = for_network(*placed, info[2], "input", "the input");
   require(input.dim() == 5, "Expected a volume [N, C, D, H, W] to decode but received ", input.sizes());
-  return evaluated(
-      info.Env(), placed, read_precision(info[3]),
-      [features, input](Network& network) {
-        return in_float32(network.decode(*features, input)).contiguous();
-      },
-      &TensorHandle::create);
+  std::vector<at::Tensor> inputs{input, features->pooled};
+  inputs.insert(inputs.end(), features->stages.begin(), features->stages.end());
+  return answered(info, placed, RecordedAnswers::Kind::kDecode, std::move(inputs),
+                  [](Network& network, const std::vector<at::Tensor>& given) {
+                    const Features known{given[1], {given.begin() + 2, given.end()}, std::nullopt};
+                    return network.decode(known, given[0]);
+                  });
 }
 
 Napi::Value network_embedded(const Napi::CallbackInfo& info) {

@@ -58,6 +58,7 @@ void check_expected_intensity(Report& report);
 void check_gelu_grn(Report& report);
 void check_group_norm(Report& report);
 void check_large_tensors(Report& report);
+void check_layer_norm(Report& report);
 void check_mmd(Report& report);
 void check_networks(Report& report);
 void check_numerics(Report& report);

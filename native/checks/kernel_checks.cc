@@ -26,6 +26,7 @@ const std::vector<Check>& checks() {
                                          {"expected_intensity", &check_expected_intensity},
                                          {"gelu_grn", &check_gelu_grn},
                                          {"group_norm", &check_group_norm},
+                                         {"layer_norm", &check_layer_norm},
                                          {"mmd", &check_mmd},
                                          {"networks", &check_networks},
                                          {"numerics", &check_numerics},

@@ -2,6 +2,7 @@
 #include "models/convnext_v2.h"
 #include "models/dino_vit.h"
 #include "models/specification.h"
+#include "training/recorded_answers.h"
 #include "training/trainer.h"
 
 namespace transfer_limits::checks {
@@ -65,6 +66,39 @@ Trained trained(const RecordedCase& one, const at::Device& device, bool recorded
   return {at::stack(readings), at::cat(weights)};
 }
 
+// Answers of two shapes in turn, from weights that differ from one to the next; and how many volumes were embedded.
+Trained answered(const RecordedCase& one, const at::Device& device, bool recorded) {
+  const torch::NoGradGuard no_grad;
+  torch::manual_seed(7);
+  const std::shared_ptr<Network> network = build_network(one.specification);
+  network->to(device);
+  network->eval();
+  RecordedAnswers recorder;
+  std::vector<at::Tensor> answers;
+  for (uint64_t step = 0; step < kSteps; ++step) {
+    std::vector<int64_t> size = one.input;
+    size[0] -= step % 3 == 2 ? 1 : 0;
+    const at::Tensor input = values(size, 100 + step, at::kFloat).to(device);
+    for (const at::Tensor& parameter : network->parameters()) parameter.mul_(1.01);
+    std::vector<at::Tensor> inputs{input};
+    auto kind = RecordedAnswers::Kind::kForward;
+    if (one.frozen) {
+      const Features features = network->embed(input);
+      inputs.push_back(features.pooled);
+      inputs.insert(inputs.end(), features.stages.begin(), features.stages.end());
+      kind = RecordedAnswers::Kind::kDecode;
+    }
+    const auto answer = [&](const std::vector<at::Tensor>& given) {
+      if (given.size() == 1) return network->forward(given[0]);
+      return network->decode({given[1], {given.begin() + 2, given.end()}, std::nullopt}, given[0]);
+    };
+    const at::Tensor said =
+        recorded ? recorder.run(*network, kind, Precision::kFloat32, inputs, answer) : answer(inputs);
+    answers.push_back(said.flatten().cpu());
+  }
+  return {at::full({1}, network->embedded(), at::kDouble), at::cat(answers)};
+}
+
 Loss loss_of(Loss::Kind kind, std::vector<double> weights = {}) {
   Loss loss;
   loss.kind = kind;
@@ -122,6 +156,9 @@ void check_step_recorder(Report& report) {
     report.compare("plain steps twice, weights, " + one.name, again.weights, plain.weights, 1e-3);
     report.compare("recorded steps, losses, " + one.name, recorded.readings, plain.readings, 1e-3);
     report.compare("recorded steps, weights, " + one.name, recorded.weights, plain.weights, 1e-3);
+    const Trained said = answered(one, report.device(), false), played = answered(one, report.device(), true);
+    report.compare("recorded answers, " + one.name, played.weights, said.weights, 1e-5);
+    report.compare("volumes embedded, " + one.name, played.readings, said.readings, 0.0);
   }
 }
 

@@ -6,6 +6,7 @@
 #include "kernels/expected_intensity.h"
 #include "kernels/gelu_grn.h"
 #include "kernels/group_norm.h"
+#include "kernels/layer_norm.h"
 #include "kernels/mmd.h"
 #include "kernels/philox_normal.h"
 #include "kernels/philox_uniform.h"
@@ -68,6 +69,15 @@ std::pair<at::Tensor, at::Tensor> group_norm_activated(const at::Tensor&, int64_
 GroupNormGradients group_norm_backward(const at::Tensor&, const at::Tensor&, const at::Tensor&,
                                        const at::Tensor&, int64_t, const at::Tensor&, const at::Tensor&, bool,
                                        AfterNorm) {
+  refuse();
+}
+
+std::pair<at::Tensor, at::Tensor> layer_norm(const at::Tensor&, const at::Tensor&, const at::Tensor&, double,
+                                             at::ScalarType) {
+  refuse();
+}
+LayerNormGradients layer_norm_backward(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                       const at::Tensor&) {
   refuse();
 }
 

@@ -26,4 +26,12 @@ class DeviceGuard {
 inline cudaStream_t current_stream() { return c10::cuda::getCurrentCUDAStream().stream(); }
 #endif
 
+// As the kernels load it, up to 16 bytes at once: parts of other tensors may begin anywhere.
+inline at::Tensor aligned(const at::Tensor& tensor) {
+  constexpr uintptr_t kAlignment = 16;
+  if (!tensor.defined() || reinterpret_cast<uintptr_t>(tensor.const_data_ptr()) % kAlignment == 0)
+    return tensor;
+  return tensor.clone();
+}
+
 }  // namespace transfer_limits::cuda

@@ -8,7 +8,6 @@ namespace transfer_limits::cuda {
 namespace {
 
 constexpr auto kChannelsLast = at::MemoryFormat::ChannelsLast3d;
-constexpr uintptr_t kAlignment = 16;
 
 NormShape shape_of(const at::Tensor& x, int64_t groups) {
   require(x.dim() == 5 && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) &&
@@ -18,13 +17,6 @@ NormShape shape_of(const at::Tensor& x, int64_t groups) {
   require(groups > 0 && x.size(1) % groups == 0, "Expected groups that divide ", x.size(1),
           " channels but received ", groups);
   return {x.size(0), x.size(1), x.size(2) * x.size(3) * x.size(4), groups};
-}
-
-// As the kernels load it: parts of other tensors may begin anywhere.
-at::Tensor aligned(const at::Tensor& tensor) {
-  if (!tensor.defined() || reinterpret_cast<uintptr_t>(tensor.const_data_ptr()) % kAlignment == 0)
-    return tensor;
-  return tensor.clone();
 }
 
 at::Tensor beside(const at::Tensor& x, const at::Tensor& other) {

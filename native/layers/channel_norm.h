@@ -15,7 +15,7 @@ class ChannelNormImpl : public torch::nn::Module {
 
   at::Tensor forward(const at::Tensor& x) {
     const at::Tensor y = x.movedim(1, -1);              // [N, D, H, W, C]
-    return layer_norm(y, weight, bias).movedim(-1, 1);  // [N, C, D, H, W]
+    return layer_norm_operand(y, weight, bias).movedim(-1, 1);  // [N, C, D, H, W]
   }
 
   at::Tensor weight;

@@ -49,8 +49,8 @@ class TransformerBlockImpl : public torch::nn::Module {
         ls2_(register_module("ls2", LayerScale(dim))) {}
 
   at::Tensor forward(const at::Tensor& x) {
-    const at::Tensor y = ls1_(x, attn_(layer_norm(x, norm1_)));
-    return ls2_(y, mlp_(layer_norm(y, norm2_)));
+    const at::Tensor y = ls1_(x, attn_(layer_norm_operand(x, norm1_)));
+    return ls2_(y, mlp_(layer_norm_operand(y, norm2_)));
   }
 
  private:

@@ -62,7 +62,7 @@ ConvNeXtBlockImpl::ConvNeXtBlockImpl(int64_t dim, double drop_path)
 at::Tensor ConvNeXtBlockImpl::forward(const at::Tensor& x, const at::Tensor& keep) {
   const at::Tensor keep_last = keep.defined() ? keep.movedim(1, -1) : at::Tensor();  // [N, D, H, W, 1]
   at::Tensor y = dwconv_(x).movedim(1, -1);                                          // [N, D, H, W, C]
-  y = layer_norm(y, norm_weight_, norm_bias_);
+  y = layer_norm_operand(y, norm_weight_, norm_bias_);
   // Biases fill masked voxels, and GRN takes norms over all of them: hence `keep` before GRN and after it.
   if (takes_grn_perceptron(y)) {
     y = grn_perceptron(

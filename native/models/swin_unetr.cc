@@ -2,6 +2,7 @@
 #include <string>
 
 #include "layers/container.h"
+#include "layers/layer_norm.h"
 #include "layers/linear.h"
 #include "layers/padding.h"
 #include "models/families.h"
@@ -74,9 +75,7 @@ at::Tensor apart(const Extents& grid, const WindowOfGrid& window, const at::Tens
   return at::where(regions.unsqueeze(1) == regions.unsqueeze(2), 0.0, -100.0).to(options.dtype());
 }
 
-torch::nn::LayerNorm layer_norm(int64_t features) {
-  return torch::nn::LayerNorm(torch::nn::LayerNormOptions({features}));
-}
+torch::nn::LayerNorm swin_norm(int64_t features) { return layer_norm_of(features, /*epsilon=*/1e-5); }
 
 torch::nn::Linear drawn_linear(int64_t in, int64_t out, bool bias = true) {
   torch::nn::Linear layer(torch::nn::LinearOptions(in, out).bias(bias));
@@ -139,17 +138,17 @@ class SwinBlockImpl : public torch::nn::Module {
   SwinBlockImpl(int64_t features, int64_t heads, int64_t window, bool shifted)
       : window_(window),
         shifted_(shifted),
-        norm1_(register_module("norm1", layer_norm(features))),
+        norm1_(register_module("norm1", swin_norm(features))),
         attn_(register_module("attn", SwinAttention(features, heads, window))),
-        norm2_(register_module("norm2", layer_norm(features))) {
+        norm2_(register_module("norm2", swin_norm(features))) {
     auto mlp = register_module("mlp", container());
     linear1_ = mlp->register_module("linear1", drawn_linear(features, 4 * features));
     linear2_ = mlp->register_module("linear2", drawn_linear(4 * features, features));
   }
 
   at::Tensor forward(const at::Tensor& x) {
-    const at::Tensor y = x + attended(norm1_(x));
-    return y + linear(linear_gelu(norm2_(y), linear1_), linear2_);
+    const at::Tensor y = x + attended(layer_norm_operand(x, norm1_));
+    return y + linear(linear_gelu(layer_norm_operand(y, norm2_), linear1_), linear2_);
   }
 
  private:
@@ -211,7 +210,7 @@ class SwinUnetrEncoder : public PyramidEncoder {
       auto merging = layer->register_module("downsample", container());
       reduction_[stage] =
           merging->register_module("reduction", drawn_linear(8 * features, 2 * features, /*bias=*/false));
-      merged_norm_[stage] = merging->register_module("norm", layer_norm(8 * features));
+      merged_norm_[stage] = merging->register_module("norm", swin_norm(8 * features));
     }
   }
 
@@ -250,7 +249,7 @@ class SwinUnetrEncoder : public PyramidEncoder {
       }
       corners.push_back(corner);
     }
-    return reduction_[stage](merged_norm_[stage](at::cat(corners, -1)));
+    return reduction_[stage](layer_norm_operand(at::cat(corners, -1), merged_norm_[stage]));
   }
 
   SwinShape shape_;

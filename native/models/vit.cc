@@ -72,7 +72,7 @@ at::Tensor Vit::forward(const at::Tensor& input) {
   for (auto& block : blocks_) tokens = checkpointed_block(block, tokens);
 
   at::Tensor answer =
-      linear(layer_norm(tokens, norm_), reconstruct_)  // [N, d h w, outputs voxels]
+      linear(layer_norm_operand(tokens, norm_), reconstruct_)  // [N, d h w, outputs voxels]
           .reshape({samples, rows, columns, files, specification_.outputs, depth, height, width})
           .permute({0, 4, 1, 5, 2, 6, 3, 7})  // [N, outputs, d, depth, h, height, w, width]
           .reshape({samples, specification_.outputs, rows * depth, columns * height, files * width});

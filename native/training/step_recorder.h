@@ -8,8 +8,8 @@
 
 namespace transfer_limits {
 
-// Records a step of training once for each shape of its batch, and plays it again for every further batch of that shape:
-// the host then starts one graph instead of hundreds of kernels, which it can't start as fast as small ones run.
+// Records a step of training, or an answer, once for each shape of its batch, and plays it again for every further batch of
+// that shape: the host then starts one graph instead of hundreds of kernels, which it can't start as fast as small ones run.
 class StepRecorder {
  public:
   using Step = std::function<at::Tensor(const std::vector<at::Tensor>& inputs)>;

@@ -109,9 +109,10 @@ class GraphRecorder final : public StepRecorder {
       const std::string reason = error.what();
       if (capturing) abandon(*graph);
       std::ostringstream message;
-      message << "Expected a training step that can be recorded as a CUDA graph, but that of "
-              << recording.inputs[0].sizes() << " can't: " << reason
-              << "\nTrain without: execution.cudaGraphs: false";
+      message
+          << "Expected a step of training, or an answer, that can be recorded as a CUDA graph, but that to "
+          << recording.inputs[0].sizes() << " can't: " << reason
+          << "\nDo without: execution.cudaGraphs: false";
       throw Error("BAD_CONFIG", message.str());
     }
     recording.graph = std::move(graph);

@@ -127,12 +127,14 @@ export interface Addon {
     input: TensorHandle,
     position: TensorHandle | null,
     precision: Precision,
+    cudaGraphs: boolean,
   ): Promise<TensorHandle>;
   networkDecode(
     network: NetworkHandle,
     features: FeatureHandles,
     input: TensorHandle,
     precision: Precision,
+    cudaGraphs: boolean,
   ): Promise<TensorHandle>;
   networkEmbedded(network: NetworkHandle): number;
   networkProject(network: NetworkHandle, features: TensorHandle): Promise<TensorHandle>;

@@ -84,6 +84,11 @@ export class PlacedNetwork implements Disposable {
    * trainer has its own.
    */
   precision: Precision = "float32";
+  /**
+   * Whether what `forward` and `decode` do on a GPU is recorded as CUDA graphs from now on, one for each of up to four shapes,
+   * and played: the same answers, without a kernel at a time being started. A trainer has its own. Without effect on a CPU.
+   */
+  cudaGraphs = false;
 
   protected constructor(handle: NetworkHandle, spec: NetworkSpec, device: string) {
     this.handle = handle;
@@ -194,7 +199,13 @@ export class PlacedNetwork implements Disposable {
     const position = handleOrNull(options.position, "position");
     return new Tensor(
       await settle(
-        addon().networkForward(this.handle, handleOf(input, "the input"), position, this.precision),
+        addon().networkForward(
+          this.handle,
+          handleOf(input, "the input"),
+          position,
+          this.precision,
+          this.cudaGraphs,
+        ),
       ),
     );
   }
@@ -212,6 +223,7 @@ export class PlacedNetwork implements Disposable {
           featureHandles(features),
           handleOf(input, "the input"),
           this.precision,
+          this.cudaGraphs,
         ),
       ),
     );

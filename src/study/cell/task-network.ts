@@ -52,6 +52,7 @@ export async function buildTaskNetwork(
   });
   try {
     network.precision = study.execution.precision;
+    network.cudaGraphs = study.execution.cudaGraphs;
     if (task.prior !== undefined) await startAnswersAt(network, task.prior);
     const weights = isPretrained ? await startFromPretraining(network, context) : null;
     if (isDrawnAndKept(cell) && sets.train.length > 0) {
