@@ -14,6 +14,8 @@
 #include "kernels/depthwise_conv3d.h"
 #include "kernels/mmd.h"
 #include "kernels/ssim.h"
+#include "layers/layer_norm.h"
+#include "layers/precision.h"
 #include "models/convnext_v2.h"
 #include "modules.h"
 #include "training/trainer.h"
@@ -211,6 +213,28 @@ void ssim(const at::Device& device) {
             [=] { with_gradient(a, [b](const at::Tensor& x) { return ssim_by_convolutions(x, b); }); }}});
 }
 
+// A norm under autocast whose answer goes into a product, there and back.
+void layer_norms(const at::Device& device, int64_t rows, int64_t features) {
+  const torch::AutoGradMode on(true);
+  const Autocast autocast(Precision::kBFloat16, device);
+  const auto leaf = [&](at::IntArrayRef size, at::ScalarType type) {
+    return at::randn(size, at::TensorOptions(device).dtype(type)).requires_grad_();
+  };
+  const at::Tensor x = leaf({rows, features}, at::kBFloat16), weight = leaf({features}, at::kFloat),
+                   bias = leaf({features}, at::kFloat);
+  const at::Tensor gradient = at::randn({rows, features}, at::TensorOptions(device).dtype(at::kBFloat16));
+  const auto back = [=](const at::Tensor& answer) {
+    torch::autograd::grad({answer}, {x, weight, bias}, {gradient});
+  };
+  compare("layer norm of " + std::to_string(rows) + " rows of " + std::to_string(features) +
+              " in bfloat16, and its gradients",
+          device,
+          {{"transfer-limits", [=] { back(layer_norm_operand(x, weight, bias)); }},
+           {"LibTorch, under autocast", [=] {
+              back(at::layer_norm(x, {features}, weight, bias, kLayerNormEpsilon).to(at::kBFloat16));
+            }}});
+}
+
 // A step as `Trainer` takes it: forward, loss, backward, clipping, AdamW. The published network's in PyTorch is timed by
 // bench/peers.
 void training_step(const at::Device& device, at::IntArrayRef size, const std::vector<Precision>& precisions) {
@@ -266,6 +290,8 @@ void run(const at::Device& device) {
     section("depthwise 7x7x7", [&] { depthwise(device, type, size); });
   };
   if (device.is_cuda()) {
+    section("layer norm", [&] { layer_norms(device, 240'000, 96); });
+    section("layer norm", [&] { layer_norms(device, 33'000, 384); });
     convolution(at::kBFloat16, {4, 96, 24, 50, 50});
     convolution(at::kFloat, {4, 96, 24, 50, 50});
     distances(10000, true);
