@@ -90,22 +90,24 @@ export function spawnStudy(
   );
 }
 
-/** The worker processes of this process. */
-export function workers(): { pid: number; command: string }[] {
+/** The processes that this one started and that run a program of the package. */
+export function children(program: string): { pid: number; command: string }[] {
   const found: { pid: number; command: string }[] = [];
   for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
     try {
       const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
       const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
       const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-      if (parent === process.pid && command.includes("study/run/worker.js"))
-        found.push({ pid: Number(pid), command });
+      if (parent === process.pid && command.includes(program)) found.push({ pid: Number(pid), command });
     } catch {
       // It ended in the meantime.
     }
   }
   return found;
 }
+
+/** The worker processes of this process. */
+export const workers = () => children("study/run/worker.js");
 
 /** Kills the workers of this process, or the one that works on a cell, as an operator or the system does. */
 export function killWorkers(cell = ""): void {

@@ -18,6 +18,7 @@ import { type CaseLabels, type MaskRole, type VolumeRole, volumeRolesOf } from "
 import type { Image, OpenImageOptions } from "./image.js";
 import { measuredLabels } from "./labels.js";
 import type { CohortCase, Manifest } from "./manifest.js";
+import { PreparationHelper } from "./preparation-helpers.js";
 
 export type { PreprocessOptions } from "./case-on-grid.js";
 
@@ -81,12 +82,19 @@ export async function prepareCohort(
     trustCache?: boolean;
     /** How many cases are in memory at a time. Default 2: one is read while another is computed. */
     concurrency?: number;
+    /** How many processes may help, with a case and a thread each. Default 0. */
+    helpers?: number;
+    /** After so many milliseconds: to start a process takes half a second of a processor. Default 1000. */
+    helpAfter?: number;
   },
 ): Promise<{ cases: PreparedCase[]; excluded: Exclusion[] }> {
   const settings = resolveOptions(options);
-  const { concurrency = 2, images = {}, signal, onCase, onDamage = () => {}, trustCache = false } = where;
+  const { concurrency = 2, helpers = 0, helpAfter = 1000, images = {}, trustCache = false } = where;
+  const { signal, onCase, onDamage = () => {} } = where;
   if (!Number.isSafeInteger(concurrency) || concurrency < 1)
     throw expected("a whole number of at least 1", "concurrency", concurrency);
+  if (!Number.isSafeInteger(helpers) || helpers < 0)
+    throw expected("a whole number of at least 0", "helpers", helpers);
 
   const cache = await VolumeCache.open(where.cache);
   const find: FindEntry = (key) =>
@@ -97,13 +105,14 @@ export async function prepareCohort(
   let next = 0;
   let done = 0;
   let failed = false;
-  const worker = async () => {
-    while (next < total && !failed) {
+  const here = (one: CaseToPrepare) => prepareCase(one, settings, { cache, find, images, signal });
+  const takeCases = async (prepare: typeof here, goesOn = () => true) => {
+    while (next < total && !failed && goesOn()) {
       const index = next++;
       const cohortCase = manifest.cases[index] as CohortCase;
       let excluded: string | null = null;
       try {
-        results[index] = await prepareCase(cohortCase, settings, { cache, find, images, signal });
+        results[index] = await prepare(cohortCase);
       } catch (error) {
         if (!(error instanceof Refusal)) {
           failed = true;
@@ -117,7 +126,23 @@ export async function prepareCohort(
       onCase?.({ done, total, case: cohortCase.id, excluded });
     }
   };
-  const ends = await Promise.allSettled(Array.from({ length: Math.min(concurrency, total) }, worker));
+  const assist = async () => {
+    await using helper = new PreparationHelper(options, { cache: where.cache, images, signal, onDamage });
+    await takeCases(
+      async (one) => (await helper.prepare(one)) ?? here(one),
+      () => helper.lives,
+    );
+  };
+  const helping: Promise<void>[] = [];
+  const later = setTimeout(() => {
+    const wanted = Math.min(helpers, total - next);
+    for (let count = 0; count < wanted; count++) helping.push(assist());
+  }, helpAfter);
+  const ends = await Promise.allSettled(
+    Array.from({ length: Math.min(concurrency, total) }, () => takeCases(here)),
+  );
+  clearTimeout(later);
+  ends.push(...(await Promise.allSettled(helping)));
   for (const end of ends) if (end.status === "rejected") throw end.reason;
   return {
     cases: results.filter((result): result is PreparedCase => "id" in result),

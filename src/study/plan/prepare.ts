@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { basename } from "node:path";
 import type { Manifest } from "../../cohort/manifest.js";
 import { columnsOf, normalisationOf } from "../../cohort/own-columns.js";
@@ -13,6 +14,7 @@ import type { Exclusion } from "../../results/study.js";
 import type { Study } from "../config/schema.js";
 import type { CheckedStudy } from "./checked-study.js";
 import type { Division, SplitCohort, StudyCohort } from "./cohort-file.js";
+import { freeMemoryOf } from "./devices.js";
 import {
   apartFrom,
   type DividedCohort,
@@ -162,6 +164,13 @@ export const preprocessOptions = (cohort: Study["cohort"]): PreprocessOptions =>
   columns: columnsOf(cohort),
 });
 
+/** Of a process that prepares a case, with LibTorch and two volumes of a large scan at a time. */
+const memoryOfHelper = 1.5e9;
+
+/** One for each core but this process' own, as far as there is memory. */
+const helpersForPreparation = (): number =>
+  Math.max(0, Math.min(availableParallelism() - 1, Math.floor((freeMemoryOf("cpu") ?? 0) / memoryOfHelper)));
+
 function prepareCases(
   manifest: Manifest,
   { cohort, execution }: Study,
@@ -172,6 +181,7 @@ function prepareCases(
     cache: execution.cache,
     onDamage,
     trustCache,
+    helpers: trustCache ? 0 : helpersForPreparation(),
     ...(signal ? { signal } : {}),
     onCase: (event) => onProgress({ kind: "case", cohort: manifest.path, ...event }),
   });

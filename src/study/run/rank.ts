@@ -1,9 +1,10 @@
 /**
  * The program of a process that trains a cell along with the worker that holds it, and dies with that one.
  */
+
+import { endAtOnce, followStarter, tellStarter } from "../../common/child-program.js";
 import { messageOf, TransferLimitsError } from "../../common/errors.js";
 import { codedError } from "../../common/system-errors.js";
-import { endAtOnce, followStarter, tellStarter } from "./child-program.js";
 import type { FromRank, ToRank } from "./messages.js";
 import { trainAlong } from "./train-along.js";
 

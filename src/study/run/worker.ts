@@ -2,6 +2,8 @@
  * The program of a worker process: loads LibTorch, waits to be told a cell, works on it, and ends, or waits for another. It
  * knows its study by the study's folder alone, and dies with whoever started it, so that no orphan goes on writing.
  */
+
+import { endAtOnce, followStarter, tellStarter } from "../../common/child-program.js";
 import {
   buildInfo,
   nativeSeconds,
@@ -11,7 +13,6 @@ import {
 } from "../../native/runtime.js";
 import { Tensor } from "../../native/tensor.js";
 import { workOnCell } from "../cell/work-on-cell.js";
-import { endAtOnce, followStarter, tellStarter } from "./child-program.js";
 import { launchRanks } from "./launch-ranks.js";
 import { joinStarted } from "./meeting.js";
 import type { CellPlace, FromWorker, ToWorker } from "./messages.js";
