@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Manifest, readManifest } from "../dist/cohort/manifest.js";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
+import { PreparationHelper } from "../dist/cohort/preparation-helpers.js";
 import { type PreprocessOptions, prepareCohort } from "../dist/cohort/preprocess.js";
 import { children } from "./study-fixture.js";
 
@@ -37,10 +38,10 @@ describe("a cohort that several processes prepare", () => {
     signal?: AbortSignal,
   ) {
     const place = join(folder, cache);
+    const helping = { cache: place, images: {}, signal, onDamage: () => {} };
     const { cases, excluded } = await prepareCohort(manifest, options, {
       cache: place,
-      helpers: processes,
-      helpAfter: 0,
+      helpers: { most: processes, after: 0, start: () => new PreparationHelper(options, helping) },
       concurrency: 1,
       ...(signal ? { signal } : {}),
       onCase: () => {

@@ -14,7 +14,7 @@ class ChannelNormImpl : public torch::nn::Module {
         bias(register_parameter("bias", torch::zeros({channels}))) {}
 
   at::Tensor forward(const at::Tensor& x) {
-    const at::Tensor y = x.movedim(1, -1);              // [N, D, H, W, C]
+    const at::Tensor y = x.movedim(1, -1);                      // [N, D, H, W, C]
     return layer_norm_operand(y, weight, bias).movedim(-1, 1);  // [N, C, D, H, W]
   }
 

@@ -5,7 +5,7 @@
 import { followStarter, tellStarter } from "../common/child-program.js";
 import { messageOf, TransferLimitsError } from "../common/errors.js";
 import { Refusal } from "./case-on-grid.js";
-import type { FromHelper, ToHelper } from "./preparation-helpers.js";
+import type { FromHelper, ToHelper } from "./preparation-messages.js";
 import { type CaseToPrepare, openPreparation } from "./preprocess.js";
 
 let preparation: ReturnType<typeof openPreparation> | undefined;

@@ -1,21 +1,12 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { type ErrorCode, TransferLimitsError } from "../common/errors.js";
-import type { Damage, OnDamage } from "../common/set-aside.js";
+import { TransferLimitsError } from "../common/errors.js";
+import type { OnDamage } from "../common/set-aside.js";
 import { Refusal } from "./case-on-grid.js";
 import type { OpenImageOptions } from "./image.js";
-import type { CaseToPrepare, PreparedCase, PreprocessOptions } from "./preprocess.js";
+import type { FromHelper, HelperAnswer, ToHelper } from "./preparation-messages.js";
+import type { CaseHelper, CaseToPrepare, PreparedCase, PreprocessOptions } from "./preprocess.js";
 import { prostateColumns } from "./presets/prostate.js";
-
-export type ToHelper =
-  | { kind: "open"; options: PreprocessOptions; cache: string; images: OpenImageOptions }
-  | { kind: "prepare"; one: CaseToPrepare };
-
-export type FromHelper =
-  | { kind: "prepared"; one: PreparedCase }
-  | { kind: "refused"; file: string; reason: string }
-  | { kind: "failed"; code: ErrorCode | null; message: string }
-  | { kind: "damage"; damage: Damage };
 
 const program = fileURLToPath(new URL("./preparation-helper.js", import.meta.url));
 
@@ -23,11 +14,11 @@ const program = fileURLToPath(new URL("./preparation-helper.js", import.meta.url
  * A process that prepares cases beside this one, into the same cache. It works with one thread: there are as many processes as
  * cores.
  */
-export class PreparationHelper implements AsyncDisposable {
+export class PreparationHelper implements CaseHelper {
   readonly #child: ChildProcess;
   readonly #signal: AbortSignal | undefined;
   readonly #onDamage: OnDamage;
-  #hear: (answer: Exclude<FromHelper, { kind: "damage" }> | null) => void = () => {};
+  #hear: (answer: HelperAnswer | null) => void = () => {};
   #lives = true;
   readonly #ended: Promise<void>;
 
@@ -79,7 +70,7 @@ export class PreparationHelper implements AsyncDisposable {
    */
   async prepare(one: CaseToPrepare): Promise<PreparedCase | null> {
     if (!this.#lives) return null;
-    const answer = await new Promise<Exclude<FromHelper, { kind: "damage" }> | null>((resolve) => {
+    const answer = await new Promise<HelperAnswer | null>((resolve) => {
       this.#hear = resolve;
       this.#send({ kind: "prepare", one });
     });

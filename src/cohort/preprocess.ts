@@ -18,7 +18,6 @@ import { type CaseLabels, type MaskRole, type VolumeRole, volumeRolesOf } from "
 import type { Image, OpenImageOptions } from "./image.js";
 import { measuredLabels } from "./labels.js";
 import type { CohortCase, Manifest } from "./manifest.js";
-import { PreparationHelper } from "./preparation-helpers.js";
 
 export type { PreprocessOptions } from "./case-on-grid.js";
 
@@ -45,6 +44,21 @@ export interface Exclusion {
   /** The file that was refused, relative to the manifest; null where the reason is not one file. */
   file: string | null;
   reason: string;
+}
+
+/** What prepares cases beside this process, into the same cache, one at a time. */
+export interface CaseHelper extends AsyncDisposable {
+  /** Once it does not, it takes no more cases. */
+  readonly lives: boolean;
+  /** @returns null where it ended without an answer; @throws of the function: as preparing it here would */
+  prepare(one: CaseToPrepare): Promise<PreparedCase | null>;
+}
+
+/** How many may help, after how many milliseconds (to start a process takes half a second of a processor), and how. */
+export interface Helpers {
+  most: number;
+  after: number;
+  start: () => CaseHelper;
 }
 
 export interface PreparationEvent {
@@ -82,19 +96,15 @@ export async function prepareCohort(
     trustCache?: boolean;
     /** How many cases are in memory at a time. Default 2: one is read while another is computed. */
     concurrency?: number;
-    /** How many processes may help, with a case and a thread each. Default 0. */
-    helpers?: number;
-    /** After so many milliseconds: to start a process takes half a second of a processor. Default 1000. */
-    helpAfter?: number;
+    /** Who may help. Default: nobody. */
+    helpers?: Helpers | null;
   },
 ): Promise<{ cases: PreparedCase[]; excluded: Exclusion[] }> {
   const settings = resolveOptions(options);
-  const { concurrency = 2, helpers = 0, helpAfter = 1000, images = {}, trustCache = false } = where;
+  const { concurrency = 2, helpers = null, images = {}, trustCache = false } = where;
   const { signal, onCase, onDamage = () => {} } = where;
   if (!Number.isSafeInteger(concurrency) || concurrency < 1)
     throw expected("a whole number of at least 1", "concurrency", concurrency);
-  if (!Number.isSafeInteger(helpers) || helpers < 0)
-    throw expected("a whole number of at least 0", "helpers", helpers);
 
   const cache = await VolumeCache.open(where.cache);
   const find: FindEntry = (key) =>
@@ -126,8 +136,8 @@ export async function prepareCohort(
       onCase?.({ done, total, case: cohortCase.id, excluded });
     }
   };
-  const assist = async () => {
-    await using helper = new PreparationHelper(options, { cache: where.cache, images, signal, onDamage });
+  const assist = async (start: Helpers["start"]) => {
+    await using helper = start();
     await takeCases(
       async (one) => (await helper.prepare(one)) ?? here(one),
       () => helper.lives,
@@ -135,9 +145,9 @@ export async function prepareCohort(
   };
   const helping: Promise<void>[] = [];
   const later = setTimeout(() => {
-    const wanted = Math.min(helpers, total - next);
-    for (let count = 0; count < wanted; count++) helping.push(assist());
-  }, helpAfter);
+    const wanted = helpers ? Math.min(helpers.most, total - next) : 0;
+    for (let count = 0; helpers && count < wanted; count++) helping.push(assist(helpers.start));
+  }, helpers?.after);
   const ends = await Promise.allSettled(
     Array.from({ length: Math.min(concurrency, total) }, () => takeCases(here)),
   );

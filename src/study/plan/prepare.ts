@@ -2,6 +2,7 @@ import { availableParallelism } from "node:os";
 import { basename } from "node:path";
 import type { Manifest } from "../../cohort/manifest.js";
 import { columnsOf, normalisationOf } from "../../cohort/own-columns.js";
+import { PreparationHelper } from "../../cohort/preparation-helpers.js";
 import { type PreparedCase, type PreprocessOptions, prepareCohort } from "../../cohort/preprocess.js";
 import { openingOf } from "../../cohort/schema.js";
 import type { Splits } from "../../cohort/splits.js";
@@ -164,6 +165,9 @@ export const preprocessOptions = (cohort: Study["cohort"]): PreprocessOptions =>
   columns: columnsOf(cohort),
 });
 
+/** Milliseconds before other processes help to prepare cases: what is in the cache is found within them. */
+const aloneFor = 1000;
+
 /** Of a process that prepares a case, with LibTorch and two volumes of a large scan at a time. */
 const memoryOfHelper = 1.5e9;
 
@@ -176,12 +180,20 @@ function prepareCases(
   { cohort, execution }: Study,
   { signal, onProgress, onDamage, trustCache }: PrepareOptions,
 ) {
-  return prepareCohort(manifest, preprocessOptions(cohort), {
-    images: openingOf(cohort.images),
-    cache: execution.cache,
+  const options = preprocessOptions(cohort);
+  const where = { cache: execution.cache, images: openingOf(cohort.images), onDamage, signal };
+  return prepareCohort(manifest, options, {
+    cache: where.cache,
+    images: where.images,
     onDamage,
     trustCache,
-    helpers: trustCache ? 0 : helpersForPreparation(),
+    helpers: trustCache
+      ? null
+      : {
+          most: helpersForPreparation(),
+          after: aloneFor,
+          start: () => new PreparationHelper(options, where),
+        },
     ...(signal ? { signal } : {}),
     onCase: (event) => onProgress({ kind: "case", cohort: manifest.path, ...event }),
   });
