@@ -1,10 +1,11 @@
+import { getEventListeners } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Manifest, readManifest } from "../dist/cohort/manifest.js";
 import { writePhantomCohort } from "../dist/cohort/phantom.js";
-import { PreparationHelper } from "../dist/cohort/preparation-helpers.js";
+import { PreparationHelper } from "../dist/cohort/preparation-helper-process.js";
 import { type PreprocessOptions, prepareCohort } from "../dist/cohort/preprocess.js";
 import { children } from "./study-fixture.js";
 
@@ -38,12 +39,12 @@ describe("a cohort that several processes prepare", () => {
     signal?: AbortSignal,
   ) {
     const place = join(folder, cache);
-    const helping = { cache: place, images: {}, signal, onDamage: () => {} };
+    const helping = { cache: place, images: {}, onDamage: () => {} };
     const { cases, excluded } = await prepareCohort(manifest, options, {
       cache: place,
       helpers: { most: processes, after: 0, start: () => new PreparationHelper(options, helping) },
       concurrency: 1,
-      ...(signal ? { signal } : {}),
+      signal,
       onCase: () => {
         const pids = helpers();
         if (pids.length > 0) seen(pids);
@@ -82,9 +83,13 @@ describe("a cohort that several processes prepare", () => {
 
   it("is given up at once on request, helpers and all", async () => {
     const controller = new AbortController();
-    await expect(prepared("aborted", 2, () => controller.abort(), controller.signal)).rejects.toMatchObject({
-      code: "ABORTED",
-    });
+    let listening = 0;
+    const seen = () => {
+      listening = Math.max(listening, getEventListeners(controller.signal, "abort").length);
+      controller.abort();
+    };
+    await expect(prepared("aborted", 2, seen, controller.signal)).rejects.toMatchObject({ code: "ABORTED" });
     expect(helpers()).toEqual([]);
+    expect(listening).toBe(1); // Node warns of more than ten
   });
 });

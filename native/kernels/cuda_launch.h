@@ -42,6 +42,21 @@ struct alignas(sizeof(Value) * kValues) Pack {
   Value values[kValues];
 };
 
+template <int kValues, typename Value>
+__device__ inline Pack<Value, kValues> load(const Value* from) {
+  return *reinterpret_cast<const Pack<Value, kValues>*>(from);
+}
+
+constexpr int kWarpThreads = 32;
+
+// For all of a warp, in one order.
+template <typename Value>
+__device__ inline Value sum_over_warp(Value sum) {
+#pragma unroll
+  for (int mask = kWarpThreads / 2; mask > 0; mask /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, mask);
+  return sum;
+}
+
 __device__ inline float to_float(float value) { return value; }
 __device__ inline float to_float(Bfloat16 value) {
   const uint32_t bits = uint32_t(value.bits) << 16;

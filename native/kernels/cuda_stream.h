@@ -26,6 +26,12 @@ class DeviceGuard {
 inline cudaStream_t current_stream() { return c10::cuda::getCurrentCUDAStream().stream(); }
 #endif
 
+// Null for a tensor that is not defined. `Value` is float, or Bfloat16 of a tensor of bfloat16.
+template <typename Value>
+const Value* values_of(const at::Tensor& tensor) {
+  return tensor.defined() ? static_cast<const Value*>(tensor.const_data_ptr()) : nullptr;
+}
+
 // As the kernels load it, up to 16 bytes at once: parts of other tensors may begin anywhere.
 inline at::Tensor aligned(const at::Tensor& tensor) {
   constexpr uintptr_t kAlignment = 16;

@@ -22,11 +22,6 @@ at::Tensor channels_last(const at::Tensor& volume) {
   return volume.detach().contiguous(at::MemoryFormat::ChannelsLast3d);
 }
 
-template <typename Value>
-const Value* values(const at::Tensor& tensor) {
-  return static_cast<const Value*>(tensor.const_data_ptr());
-}
-
 // [C, 1, k, k, k] -> [k * k * k, C]
 at::Tensor taps_first(const at::Tensor& weight) {
   return weight.detach().to(at::kFloat).flatten(1).t().contiguous();
@@ -40,13 +35,13 @@ at::Tensor convolved(const at::Tensor& x, const at::Tensor& weight, const at::Te
   const DeviceGuard guard(x);
   const at::Tensor volume = channels_last(x), taps = taps_first(weight);  // [N, C, D, H, W], [343, C]
   const at::Tensor start = bias.defined() ? bias.detach().to(at::kFloat).contiguous() : at::Tensor();
-  const float* start_values = start.defined() ? values<float>(start) : nullptr;
+  const float* start_values = start.defined() ? values_of<float>(start) : nullptr;
   at::Tensor out = at::empty_like(volume, at::MemoryFormat::ChannelsLast3d);
   if (x.scalar_type() == at::kFloat) {
-    convolve_depthwise(shape_of(x), values<float>(volume), values<float>(taps), start_values,
+    convolve_depthwise(shape_of(x), values_of<float>(volume), values_of<float>(taps), start_values,
                        static_cast<float*>(out.data_ptr()), current_stream());
   } else {
-    convolve_depthwise(shape_of(x), values<Bfloat16>(volume), values<float>(taps), start_values,
+    convolve_depthwise(shape_of(x), values_of<Bfloat16>(volume), values_of<float>(taps), start_values,
                        static_cast<Bfloat16*>(out.data_ptr()), current_stream());
   }
   return out;
@@ -59,7 +54,7 @@ at::Tensor tap_sums(const at::Tensor& gradient, const at::Tensor& x) {
   const int64_t parts = depthwise_weight_gradient_parts<Value>(shape);
   const at::Tensor sums =
       at::empty({parts, kKernel * kKernel * kKernel, shape.channels}, x.options().dtype(at::kFloat));
-  correlate_depthwise(shape, values<Value>(gradient), values<Value>(x), sums.data_ptr<float>(), parts,
+  correlate_depthwise(shape, values_of<Value>(gradient), values_of<Value>(x), sums.data_ptr<float>(), parts,
                       current_stream());
   return sums.sum(0, /*keepdim=*/false, at::kDouble);
 }

@@ -37,9 +37,8 @@ at::Tensor squares_of(const at::Tensor& hidden, const at::Tensor& bias, const at
   const FeatureRows rows = rows_of(hidden);
   at::Tensor squares = room_for_sums<Value>(rows, hidden);
   if (hidden.numel() == 0) return squares.zero_();
-  gelu_with_squares(rows, static_cast<const Value*>(hidden.const_data_ptr()), floats(bias, {rows.features}),
-                    kept(keep, rows), static_cast<Value*>(out.data_ptr()), squares.data_ptr<double>(),
-                    current_stream());
+  gelu_with_squares(rows, values_of<Value>(hidden), floats(bias, {rows.features}), kept(keep, rows),
+                    static_cast<Value*>(out.data_ptr()), squares.data_ptr<double>(), current_stream());
   return squares;
 }
 
@@ -49,10 +48,9 @@ at::Tensor sums_of_gradient(const at::Tensor& gradient, const at::Tensor& hidden
   const FeatureRows rows = rows_of(hidden);
   at::Tensor sums = room_for_sums<Value>(rows, hidden);
   if (hidden.numel() == 0) return sums.zero_();
-  gelu_backward(rows, static_cast<Value*>(gradient.data_ptr()),
-                static_cast<const Value*>(hidden.const_data_ptr()), floats(bias, {rows.features}),
-                kept(keep, rows), floats(slope, {rows.samples, rows.features}), sums.data_ptr<double>(),
-                current_stream());
+  gelu_backward(rows, static_cast<Value*>(gradient.data_ptr()), values_of<Value>(hidden),
+                floats(bias, {rows.features}), kept(keep, rows), floats(slope, {rows.samples, rows.features}),
+                sums.data_ptr<double>(), current_stream());
   return sums;
 }
 

@@ -40,11 +40,6 @@ const float* floats_of(const at::Tensor& tensor) {
 }
 
 template <typename Value>
-const Value* values_of(const at::Tensor& tensor) {
-  return tensor.defined() ? static_cast<const Value*>(tensor.const_data_ptr()) : nullptr;
-}
-
-template <typename Value>
 at::Tensor room_for_sums(const NormShape& shape, const at::TensorOptions& options) {
   return at::empty({shape.samples, norm_parts<Value>(shape), 2, shape.channels}, options.dtype(at::kDouble));
 }

@@ -7,7 +7,6 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kSteps = 32;  // voxels of a thread, few enough for sums in float
-constexpr int kWarp = 32;
 constexpr int kParameterThreads = 128;
 
 template <typename Value>
@@ -52,11 +51,6 @@ struct Place {
     return (sample * shape.voxels + voxel) * shape.channels + channel;
   }
 };
-
-template <int kValues, typename Value>
-__device__ Pack<Value, kValues> load(const Value* from) {
-  return *reinterpret_cast<const Pack<Value, kValues>*>(from);
-}
 
 // Two sums a channel of every thread, added over the block's rows in their order.
 template <int kValues>
@@ -112,16 +106,14 @@ __global__ void __launch_bounds__(kThreads)
 __device__ double total_of(const NormShape& shape, int64_t parts, const double* sums, int64_t sample,
                            int which, int64_t channel) {
   double sum = 0.0;
-  for (int64_t part = threadIdx.x; part < parts; part += kWarp)
+  for (int64_t part = threadIdx.x; part < parts; part += kWarpThreads)
     sum += sums[((sample * parts + part) * 2 + which) * shape.channels + channel];
-#pragma unroll
-  for (int mask = kWarp / 2; mask > 0; mask /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, mask);
-  return sum;
+  return sum_over_warp(sum);
 }
 
 // A warp a group of a sample.
 template <typename Value>
-__global__ void __launch_bounds__(kWarp)
+__global__ void __launch_bounds__(kWarpThreads)
     statistics_kernel(NormShape shape, int64_t parts, const Value* __restrict__ x,
                       const double* __restrict__ sums, float* __restrict__ statistics) {
   const int64_t sample = int64_t(blockIdx.x) / shape.groups, group = int64_t(blockIdx.x) % shape.groups;
@@ -244,7 +236,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 // A warp a group of a sample.
-__global__ void __launch_bounds__(kWarp)
+__global__ void __launch_bounds__(kWarpThreads)
     shifts_kernel(NormShape shape, int64_t parts, const double* __restrict__ sums,
                   const float* __restrict__ statistics, const float* __restrict__ weight,
                   double* __restrict__ totals, float* __restrict__ shifts) {
@@ -343,8 +335,8 @@ void norm_statistics(const NormShape& shape, const Value* x, double* sums, float
   tiled<Value>(shape, [&](auto values, const Tiling& tiling) {
     launch(moments_kernel<Value, values()>, blocks_of(shape, tiling), dim3(kThreads),
            room_for_rows(tiling, values()), stream, shape, tiling, x, sums);
-    launch(statistics_kernel<Value>, dim3(unsigned(shape.samples * shape.groups)), dim3(kWarp), 0, stream,
-           shape, tiling.parts, x, sums, statistics);
+    launch(statistics_kernel<Value>, dim3(unsigned(shape.samples * shape.groups)), dim3(kWarpThreads), 0,
+           stream, shape, tiling.parts, x, sums, statistics);
   });
 }
 
@@ -368,8 +360,8 @@ void sum_norm_gradient(const NormOperands<Value>& norm, const Value* gradient, c
 void finish_norm_gradient(const NormShape& shape, int64_t parts, const double* sums, const float* statistics,
                           const float* weight, double* totals, float* shifts, float* to_weight,
                           float* to_bias, cudaStream_t stream) {
-  launch(shifts_kernel, dim3(unsigned(shape.samples * shape.groups)), dim3(kWarp), 0, stream, shape, parts,
-         sums, statistics, weight, totals, shifts);
+  launch(shifts_kernel, dim3(unsigned(shape.samples * shape.groups)), dim3(kWarpThreads), 0, stream, shape,
+         parts, sums, statistics, weight, totals, shifts);
   launch(parameters_kernel, dim3(unsigned(divided(shape.channels, kParameterThreads))),
          dim3(kParameterThreads), 0, stream, shape, totals, statistics, to_weight, to_bias);
 }

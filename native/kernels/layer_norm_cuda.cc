@@ -7,6 +7,8 @@
 namespace transfer_limits::cuda {
 namespace {
 
+static_assert(kMostNormFeatures * 2 * int64_t(sizeof(float)) <= kRoomForSums);
+
 bool is_narrow(at::ScalarType type) {
   require(type == at::kFloat || type == at::kBFloat16,
           "Expected float32 or bfloat16 for a layer norm but received ", at::toString(type));
@@ -25,11 +27,6 @@ const float* of_features(const at::Tensor& tensor, int64_t features) {
           "Expected ", features, " float32 numbers one after the other but received ",
           at::toString(tensor.scalar_type()), " ", tensor.sizes());
   return tensor.const_data_ptr<float>();
-}
-
-template <typename Value>
-const Value* values_of(const at::Tensor& tensor) {
-  return static_cast<const Value*>(tensor.const_data_ptr());
 }
 
 // run(values of x's type, values of the answer's type)

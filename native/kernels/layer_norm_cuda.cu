@@ -5,52 +5,38 @@
 namespace transfer_limits::cuda {
 namespace {
 
-constexpr int kWarp = 32;
 constexpr int kMostWarps = 8;    // a block; each takes a row at a time
 constexpr int kRowsOfWarp = 64;  // few enough for sums in float
 constexpr int kWide = 4;         // features that a thread loads at once, where rows are multiples of it
-constexpr int kRoomForSums = 48 * 1024;
-
-__device__ float over_warp(float sum) {
-#pragma unroll
-  for (int mask = kWarp / 2; mask > 0; mask /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, mask);
-  return sum;
-}
-
-// A thread's pack of a row; `pack` counts those of its warp.
-template <int kValues, typename Value>
-__device__ Pack<Value, kValues> load(const Value* row, int64_t feature) {
-  return *reinterpret_cast<const Pack<Value, kValues>*>(row + feature);
-}
 
 // The row is read three times, but from memory once: it is small beside the first cache.
 template <typename In, typename Out, int kValues>
-__global__ void __launch_bounds__(kMostWarps* kWarp)
+__global__ void __launch_bounds__(kMostWarps* kWarpThreads)
     normalise_rows_kernel(LayerNormRows shape, const In* __restrict__ x, const float* __restrict__ weight,
                           const float* __restrict__ bias, Out* __restrict__ y,
                           float* __restrict__ statistics) {
-  const int lane = int(threadIdx.x) % kWarp;
-  const int64_t row = int64_t(blockIdx.x) * kMostWarps + int(threadIdx.x) / kWarp;
+  const int lane = int(threadIdx.x) % kWarpThreads;
+  const int64_t row = int64_t(blockIdx.x) * kMostWarps + int(threadIdx.x) / kWarpThreads;
   if (row >= shape.rows) return;  // a whole warp
   const In* own = x + row * shape.features;
-  const int64_t first = int64_t(lane) * kValues, step = int64_t(kWarp) * kValues;
+  const int64_t first = int64_t(lane) * kValues, step = int64_t(kWarpThreads) * kValues;
   float sum = 0.0f;
   for (int64_t feature = first; feature < shape.features; feature += step) {
-    const auto pack = load<kValues>(own, feature);
+    const auto pack = load<kValues>(own + feature);
 #pragma unroll
     for (int i = 0; i < kValues; ++i) sum += to_float(pack.values[i]);
   }
-  const float mean = over_warp(sum) / float(shape.features);
+  const float mean = sum_over_warp(sum) / float(shape.features);
   float squares = 0.0f;
   for (int64_t feature = first; feature < shape.features; feature += step) {
-    const auto pack = load<kValues>(own, feature);
+    const auto pack = load<kValues>(own + feature);
 #pragma unroll
     for (int i = 0; i < kValues; ++i) {
       const float off = to_float(pack.values[i]) - mean;
       squares += off * off;
     }
   }
-  const float variance = over_warp(squares) / float(shape.features);
+  const float variance = sum_over_warp(squares) / float(shape.features);
   const float inverse = 1.0f / sqrtf(variance + shape.epsilon);
   if (lane == 0) {
     statistics[row] = mean;
@@ -58,8 +44,8 @@ __global__ void __launch_bounds__(kMostWarps* kWarp)
   }
   Out* to = y + row * shape.features;
   for (int64_t feature = first; feature < shape.features; feature += step) {
-    const auto pack = load<kValues>(own, feature);
-    const auto by = load<kValues>(weight, feature), plus = load<kValues>(bias, feature);
+    const auto pack = load<kValues>(own + feature);
+    const auto by = load<kValues>(weight + feature), plus = load<kValues>(bias + feature);
     Pack<Out, kValues> answer;
 #pragma unroll
     for (int i = 0; i < kValues; ++i) {
@@ -72,17 +58,17 @@ __global__ void __launch_bounds__(kMostWarps* kWarp)
 
 // A warp takes a row after the other and keeps its sums over them in shared memory, where each thread has its own.
 template <typename In, typename Out, int kValues>
-__global__ void __launch_bounds__(kMostWarps* kWarp)
+__global__ void __launch_bounds__(kMostWarps* kWarpThreads)
     gradients_kernel(LayerNormRows shape, const Out* __restrict__ gradient, const In* __restrict__ x,
                      const float* __restrict__ statistics, const float* __restrict__ weight,
                      In* __restrict__ to_x, double* __restrict__ sums) {
   DYNAMIC_SHARED(shared);
-  const int lane = int(threadIdx.x) % kWarp, warp = int(threadIdx.x) / kWarp;
-  const int warps = int(blockDim.x) / kWarp;
+  const int lane = int(threadIdx.x) % kWarpThreads, warp = int(threadIdx.x) / kWarpThreads;
+  const int warps = int(blockDim.x) / kWarpThreads;
   const int64_t features = shape.features;
   float* of_weight = reinterpret_cast<float*>(shared) + 2 * warp * features;
   float* of_bias = of_weight + features;
-  const int64_t first = int64_t(lane) * kValues, step = int64_t(kWarp) * kValues;
+  const int64_t first = int64_t(lane) * kValues, step = int64_t(kWarpThreads) * kValues;
   for (int64_t feature = first; feature < features; feature += step) {
 #pragma unroll
     for (int i = 0; i < kValues; ++i) of_weight[feature + i] = of_bias[feature + i] = 0.0f;
@@ -95,9 +81,9 @@ __global__ void __launch_bounds__(kMostWarps* kWarp)
     const Out* incoming = gradient + row * features;
     float sum = 0.0f, product = 0.0f;
     for (int64_t feature = first; feature < features; feature += step) {
-      const auto pack = load<kValues>(own, feature);
-      const auto g = load<kValues>(incoming, feature);
-      const auto by = load<kValues>(weight, feature);
+      const auto pack = load<kValues>(own + feature);
+      const auto g = load<kValues>(incoming + feature);
+      const auto by = load<kValues>(weight + feature);
       auto& weights = *reinterpret_cast<Pack<float, kValues>*>(of_weight + feature);
       auto& biases = *reinterpret_cast<Pack<float, kValues>*>(of_bias + feature);
 #pragma unroll
@@ -109,12 +95,13 @@ __global__ void __launch_bounds__(kMostWarps* kWarp)
         product += given * by.values[i] * normal;
       }
     }
-    const float shift = over_warp(sum) / float(features), slope = over_warp(product) / float(features);
+    const float shift = sum_over_warp(sum) / float(features),
+                slope = sum_over_warp(product) / float(features);
     In* to = to_x + row * features;
     for (int64_t feature = first; feature < features; feature += step) {
-      const auto pack = load<kValues>(own, feature);
-      const auto g = load<kValues>(incoming, feature);
-      const auto by = load<kValues>(weight, feature);
+      const auto pack = load<kValues>(own + feature);
+      const auto g = load<kValues>(incoming + feature);
+      const auto by = load<kValues>(weight + feature);
       Pack<In, kValues> found;
 #pragma unroll
       for (int i = 0; i < kValues; ++i) {
@@ -147,8 +134,8 @@ void normalise_rows(const LayerNormRows& shape, const In* x, const float* weight
                     float* statistics, cudaStream_t stream) {
   const auto kernel = shape.features % kWide == 0 ? &normalise_rows_kernel<In, Out, kWide>
                                                   : &normalise_rows_kernel<In, Out, 1>;
-  launch(kernel, dim3(unsigned(divided(shape.rows, kMostWarps))), dim3(kMostWarps * kWarp), 0, stream, shape,
-         x, weight, bias, y, statistics);
+  launch(kernel, dim3(unsigned(divided(shape.rows, kMostWarps))), dim3(kMostWarps * kWarpThreads), 0, stream,
+         shape, x, weight, bias, y, statistics);
 }
 
 int64_t layer_norm_parts(const LayerNormRows& shape) {
@@ -162,7 +149,7 @@ void layer_norm_gradients(const LayerNormRows& shape, const Out* gradient, const
   const int warps = warps_of(shape);
   const auto kernel =
       shape.features % kWide == 0 ? &gradients_kernel<In, Out, kWide> : &gradients_kernel<In, Out, 1>;
-  launch(kernel, dim3(unsigned(layer_norm_parts(shape))), dim3(unsigned(warps * kWarp)),
+  launch(kernel, dim3(unsigned(layer_norm_parts(shape))), dim3(unsigned(warps * kWarpThreads)),
          size_t(2 * warps * shape.features) * sizeof(float), stream, shape, gradient, x, statistics, weight,
          to_x, sums);
 }

@@ -6,6 +6,9 @@
 
 namespace transfer_limits::cuda {
 
+// Of a block, in shared memory: a row's sums for weight and bias must fit.
+constexpr int kRoomForSums = 48 * 1024;
+
 // `In` and `Out` are float or Bfloat16 each. Rows lie one after the other, aligned to 16 bytes.
 struct LayerNormRows {
   int64_t rows, features;

@@ -2,6 +2,8 @@
 
 #include <c10/util/Exception.h>
 
+#include "training/counted_embedding.h"
+
 namespace transfer_limits {
 
 at::Tensor RecordedAnswers::run(Network& network, Kind kind, Precision precision,
@@ -14,20 +16,13 @@ at::Tensor RecordedAnswers::run(Network& network, Kind kind, Precision precision
   }
   Recorder& recorder = found->second;
   if (!recorder.steps) return answer(inputs);
-  const int64_t embedded = network.embedded();
-  at::Tensor result;
   try {
-    result = recorder.steps->run(inputs, answer);
+    return count_embedded_in(network, inputs[0].size(0), recorder.embeds,
+                             [&] { return recorder.steps->run(inputs, answer); });
   } catch (const c10::OutOfMemoryError&) {
     recorder.steps.reset();  // with what its recordings hold
     return answer(inputs);
   }
-  if (network.embedded() > embedded) {
-    recorder.embeds = true;
-  } else if (recorder.embeds) {
-    network.count_embedded(inputs[0].size(0));  // played: no code of the network ran
-  }
-  return result;
 }
 
 }  // namespace transfer_limits

@@ -8,6 +8,7 @@
 #include "layers/numerics.h"
 #include "layers/step_draws.h"
 #include "models/torchscript.h"
+#include "training/counted_embedding.h"
 #include "training/network_loss.h"
 
 namespace transfer_limits {
@@ -254,19 +255,14 @@ at::Tensor Trainer::recorded_step(const at::Tensor& input, const at::Tensor& tar
     inputs.insert(inputs.end(), features->stages.begin(), features->stages.end());
   }
   for (Group& group : groups_) group.learning_rate.fill_(learning_rate * group.rate);
-  const int64_t embedded = network_->embedded();
-  const at::Tensor result =
-      recorder_->run(inputs, [this, learning_rate](const std::vector<at::Tensor>& given) {
-        std::optional<Features> known;
-        if (given.size() > 2) known = Features{given[2], {given.begin() + 3, given.end()}, std::nullopt};
-        return whole_step(given[0], given[1], known, learning_rate);
-      });
-  if (network_->embedded() > embedded) {
-    embeds_ = true;
-  } else if (embeds_ && !features) {
-    network_->count_embedded(input.size(0));  // played: no code of the network ran
-  }
-  return result;
+  // With features the encoder is not run.
+  return count_embedded_in(*network_, features ? 0 : input.size(0), embeds_, [&] {
+    return recorder_->run(inputs, [this, learning_rate](const std::vector<at::Tensor>& given) {
+      std::optional<Features> known;
+      if (given.size() > 2) known = Features{given[2], {given.begin() + 3, given.end()}, std::nullopt};
+      return whole_step(given[0], given[1], known, learning_rate);
+    });
+  });
 }
 
 at::Tensor Trainer::distil(const SliceViews& views, const DistillationStep& distillation,

@@ -50,7 +50,12 @@ export interface Exclusion {
 export interface CaseHelper extends AsyncDisposable {
   /** Once it does not, it takes no more cases. */
   readonly lives: boolean;
-  /** @returns null where it ended without an answer; @throws of the function: as preparing it here would */
+  /**
+   * One case at a time. Disposing of the helper ends it, whatever it works on.
+   *
+   * @returns null where it ended without an answer
+   * @throws what preparing the case here would throw
+   */
   prepare(one: CaseToPrepare): Promise<PreparedCase | null>;
 }
 
@@ -88,7 +93,7 @@ export async function prepareCohort(
     cache: string;
     /** How image files are opened. */
     images?: OpenImageOptions;
-    signal?: AbortSignal;
+    signal?: AbortSignal | undefined;
     onCase?: (event: PreparationEvent) => void;
     /** Told of volumes in the cache that were damaged: they are set aside, and made again. */
     onDamage?: OnDamage;
@@ -136,23 +141,30 @@ export async function prepareCohort(
       onCase?.({ done, total, case: cohortCase.id, excluded });
     }
   };
+  const started: CaseHelper[] = [];
   const assist = async (start: Helpers["start"]) => {
     await using helper = start();
+    started.push(helper);
     await takeCases(
       async (one) => (await helper.prepare(one)) ?? here(one),
       () => helper.lives,
     );
   };
   const helping: Promise<void>[] = [];
-  const later = setTimeout(() => {
-    const wanted = helpers ? Math.min(helpers.most, total - next) : 0;
-    for (let count = 0; helpers && count < wanted; count++) helping.push(assist(helpers.start));
-  }, helpers?.after);
+  const begin = ({ most, start }: Helpers) => {
+    for (let count = Math.min(most, total - next); count > 0; count--) helping.push(assist(start));
+  };
+  const later = helpers ? setTimeout(begin, helpers.after, helpers) : undefined;
+  const endAll = () => {
+    for (const helper of started) void helper[Symbol.asyncDispose]();
+  };
+  signal?.addEventListener("abort", endAll, { once: true });
   const ends = await Promise.allSettled(
     Array.from({ length: Math.min(concurrency, total) }, () => takeCases(here)),
   );
   clearTimeout(later);
   ends.push(...(await Promise.allSettled(helping)));
+  signal?.removeEventListener("abort", endAll);
   for (const end of ends) if (end.status === "rejected") throw end.reason;
   return {
     cases: results.filter((result): result is PreparedCase => "id" in result),

@@ -2,7 +2,7 @@ import { availableParallelism } from "node:os";
 import { basename } from "node:path";
 import type { Manifest } from "../../cohort/manifest.js";
 import { columnsOf, normalisationOf } from "../../cohort/own-columns.js";
-import { PreparationHelper } from "../../cohort/preparation-helpers.js";
+import { PreparationHelper } from "../../cohort/preparation-helper-process.js";
 import { type PreparedCase, type PreprocessOptions, prepareCohort } from "../../cohort/preprocess.js";
 import { openingOf } from "../../cohort/schema.js";
 import type { Splits } from "../../cohort/splits.js";
@@ -181,11 +181,10 @@ function prepareCases(
   { signal, onProgress, onDamage, trustCache }: PrepareOptions,
 ) {
   const options = preprocessOptions(cohort);
-  const where = { cache: execution.cache, images: openingOf(cohort.images), onDamage, signal };
+  const where = { cache: execution.cache, images: openingOf(cohort.images), onDamage };
   return prepareCohort(manifest, options, {
-    cache: where.cache,
-    images: where.images,
-    onDamage,
+    ...where,
+    signal,
     trustCache,
     helpers: trustCache
       ? null
@@ -194,7 +193,6 @@ function prepareCases(
           after: aloneFor,
           start: () => new PreparationHelper(options, where),
         },
-    ...(signal ? { signal } : {}),
     onCase: (event) => onProgress({ kind: "case", cohort: manifest.path, ...event }),
   });
 }

@@ -1,10 +1,11 @@
-import { type ChildProcess, fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { TransferLimitsError } from "../../common/errors.js";
+import { startProgram } from "../../common/start-program.js";
 import { type JoinOptions, Ranks } from "../../native/ranks.js";
 import type { RanksStart, StartedRanks } from "../cell/work-on-cell.js";
 import { deviceOfRank } from "../plan/devices.js";
@@ -58,10 +59,7 @@ class LaunchedRank {
 
   constructor(told: ToRank) {
     // What it is there for stands in its command line.
-    const child = fork(program, [String(told.join.rank), told.id], {
-      stdio: ["ignore", "ignore", "pipe", "ipc"],
-      execArgv: [],
-    });
+    const child = startProgram(program, [String(told.join.rank), told.id], { stderr: "pipe" });
     this.#child = child;
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-lastWords);

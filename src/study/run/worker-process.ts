@@ -1,7 +1,8 @@
-import { type ChildProcess, fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { StudyEvent } from "../../common/progress.js";
+import { startProgram } from "../../common/start-program.js";
 import { lessMemory, saysOutOfMemory } from "../../common/system-errors.js";
 import type { CellEnd } from "../cell/work-on-cell.js";
 import type { CellPlace, FromWorker, ToWorker } from "./messages.js";
@@ -117,11 +118,7 @@ class WorkerProcess {
   isFree = false;
 
   constructor(threads: number) {
-    const child = fork(program, [roomForName], {
-      stdio: ["ignore", "ignore", "pipe", "ipc"],
-      execArgv: [],
-      env: { ...process.env, OMP_NUM_THREADS: String(threads), MKL_NUM_THREADS: String(threads) },
-    });
+    const child = startProgram(program, [roomForName], { threads, stderr: "pipe" });
     this.#child = child;
     this.#ended = new Promise((resolve) => {
       child.on("close", (exitCode, killedBy) => resolve({ exitCode, killedBy }));

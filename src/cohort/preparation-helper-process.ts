@@ -1,7 +1,8 @@
-import { type ChildProcess, fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { TransferLimitsError } from "../common/errors.js";
 import type { OnDamage } from "../common/set-aside.js";
+import { startProgram } from "../common/start-program.js";
 import { Refusal } from "./case-on-grid.js";
 import type { OpenImageOptions } from "./image.js";
 import type { FromHelper, HelperAnswer, ToHelper } from "./preparation-messages.js";
@@ -16,25 +17,16 @@ const program = fileURLToPath(new URL("./preparation-helper.js", import.meta.url
  */
 export class PreparationHelper implements CaseHelper {
   readonly #child: ChildProcess;
-  readonly #signal: AbortSignal | undefined;
-  readonly #onDamage: OnDamage;
   #hear: (answer: HelperAnswer | null) => void = () => {};
   #lives = true;
   readonly #ended: Promise<void>;
 
   constructor(
     options: PreprocessOptions,
-    where: { cache: string; images: OpenImageOptions; signal: AbortSignal | undefined; onDamage: OnDamage },
+    where: { cache: string; images: OpenImageOptions; onDamage: OnDamage },
   ) {
-    const { cache, images, signal, onDamage } = where;
-    this.#signal = signal;
-    this.#onDamage = onDamage;
-    const child = fork(program, {
-      stdio: ["ignore", "ignore", "ignore", "ipc"],
-      execArgv: [],
-      serialization: "advanced",
-      env: { ...process.env, OMP_NUM_THREADS: "1", MKL_NUM_THREADS: "1" },
-    });
+    const { cache, images, onDamage } = where;
+    const child = startProgram(program, [], { threads: 1, stderr: "ignore", serialization: "advanced" });
     this.#child = child;
     this.#ended = new Promise((resolve) => {
       const end = () => {
@@ -48,26 +40,18 @@ export class PreparationHelper implements CaseHelper {
       });
     });
     child.on("message", (message: FromHelper) => {
-      if (message.kind === "damage") this.#onDamage(message.damage);
+      if (message.kind === "damage") onDamage(message.damage);
       else this.#hear(message);
     });
-    signal?.addEventListener("abort", this.#kill, { once: true });
     // A prostate's columns are told by which object they are.
     const { columns, ...plain } = options;
     this.#send({ kind: "open", options: columns === prostateColumns ? plain : options, cache, images });
   }
 
-  /** Whether the process is there; once it is not, cases are prepared elsewhere. */
   get lives(): boolean {
     return this.#lives;
   }
 
-  /**
-   * One case at a time.
-   *
-   * @returns null where the process has ended without an answer
-   * @throws `Refusal` and whatever else preparing it threw there
-   */
   async prepare(one: CaseToPrepare): Promise<PreparedCase | null> {
     if (!this.#lives) return null;
     const answer = await new Promise<HelperAnswer | null>((resolve) => {
@@ -82,16 +66,11 @@ export class PreparationHelper implements CaseHelper {
       : new TransferLimitsError(answer.code, answer.message);
   }
 
-  /** Ends the process, and is fulfilled once it is gone. */
+  /** Fulfilled once the process is gone. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#signal?.removeEventListener("abort", this.#kill);
-    this.#kill();
+    this.#child.kill("SIGKILL");
     await this.#ended;
   }
-
-  readonly #kill = (): void => {
-    this.#child.kill("SIGKILL");
-  };
 
   #send(message: ToHelper): void {
     if (this.#child.connected) this.#child.send(message, () => {});
