@@ -125,6 +125,12 @@ at::Tensor in_channels_last(const at::Tensor& x) {
   return x.detach().contiguous(at::MemoryFormat::ChannelsLast3d);
 }
 
+// How many steps of a block of tiles are worked on at once: all where that leaves tiles enough in the cache, as the volume is
+// read once then.
+int steps_at_once(int64_t channels, int64_t outputs) {
+  return channels + outputs <= kFewChannels ? kSteps : 1;
+}
+
 // How many tiles a thread has in work at a time, at so many steps: what it reads and writes of them lies in its second
 // cache, and the other factor of the products is read for enough of them. A multiple of the rows of a product.
 int64_t tiles_at_once(const Tiles& tiles, int64_t channels, int64_t outputs, int steps, int64_t most) {
@@ -169,8 +175,7 @@ at::Tensor convolved(const at::Tensor& input, const at::Tensor& weight, bool bac
   float* to = out.data_ptr<float>();
   // Each value of the answer is added up in the same order, however its tiles are shared out.
   const int64_t all = volume.tiles();
-  // All steps at once where that leaves tiles enough in the cache: the input is read once then.
-  const int steps = channels + outputs <= kFewChannels ? kSteps : 1;
+  const int steps = steps_at_once(channels, outputs);
   const int64_t rows = tiles_at_once(*tiles, channels, outputs, steps, divided(all, at::get_num_threads()));
   const int64_t patch = apart(channels * rows), product = apart(outputs * rows);
   at::parallel_for(0, divided(all, rows), 1, [&](int64_t begin, int64_t end) {
@@ -191,13 +196,14 @@ at::Tensor convolved(const at::Tensor& input, const at::Tensor& weight, bool bac
   return out;
 }
 
-// Into how many groups tiles are divided whose sums are added up by themselves: enough for the threads of a large host, as
-// long as the sums are few beside the tiles and fit in memory.
-int64_t groups_of(int64_t tiles, int64_t channels, int64_t outputs) {
-  constexpr int64_t kTilesOfGroup = 256, kMostGroups = 16;
+// Into how many groups tiles are divided whose sums are added up by themselves, where a group's steps are worked on so many
+// at once: enough for the threads of a large host, as long as the sums are few beside the tiles and fit in memory.
+int64_t groups_of(int64_t tiles, int64_t channels, int64_t outputs, int steps) {
+  constexpr int64_t kTilesOfTask = 256, kMostTasks = 64;
   constexpr int64_t kMostValues = 16 << 20;
   const int64_t kept = kSteps * kPositions * channels * outputs;
-  return std::clamp<int64_t>(std::min(tiles / kTilesOfGroup, kMostValues / kept), 1, kMostGroups);
+  return std::clamp<int64_t>(std::min(tiles * steps / kTilesOfTask, kMostValues / kept), 1,
+                             kMostTasks * steps / kSteps);
 }
 
 }  // namespace
@@ -239,28 +245,29 @@ at::Tensor winograd_conv3d_weight_gradient(const at::Tensor& gradient, const at:
           "Expected channels in eights for Winograd's convolution, and a gradient of the volume's size, but ",
           "received ", x.sizes(), " and ", gradient.sizes());
   const int64_t all = volume.tiles(), matrix = channels * outputs;
-  const int64_t groups = groups_of(all, channels, outputs), of_group = divided(all, groups);
-  const int64_t rows = tiles_at_once(*tiles, channels, outputs, /*steps=*/1, of_group);
+  const int steps = steps_at_once(channels, outputs);
+  const int64_t groups = groups_of(all, channels, outputs, steps), of_group = divided(all, groups);
+  const int64_t rows = tiles_at_once(*tiles, channels, outputs, steps, of_group);
+  const int64_t patch = apart(channels * rows), panel = apart(outputs * rows);
   const at::Tensor sums = at::empty({groups, kSteps * kPositions, channels, outputs}, input.options());
   const float* from = input.const_data_ptr<float>();
   const float* gradients = wanted.const_data_ptr<float>();
   float* to = sums.data_ptr<float>();
-  at::parallel_for(0, groups * kSteps, 1, [&](int64_t begin, int64_t end) {
-    std::vector<float> patches(kPositions * apart(channels * rows)),
-        panels(kPositions * apart(outputs * rows));
+  at::parallel_for(0, groups * kSteps / steps, 1, [&](int64_t begin, int64_t end) {
+    std::vector<float> patches(steps * kPositions * patch), panels(steps * kPositions * panel);
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t group = task / kSteps;
-      const int step = int(task % kSteps);
+      const int64_t group = task * steps / kSteps;
+      const int step = int(task * steps % kSteps);
       const int64_t last = std::min(all, (group + 1) * of_group);
+      float* own = to + task * steps * kPositions * matrix;
       for (int64_t first = group * of_group; first < last; first += rows) {
-        const Block block{first, std::min(rows, last - first), rows, step, /*steps=*/1};
+        const Block block{first, std::min(rows, last - first), rows, step, steps};
         tiles->transform_patches(volume, from, block, patches.data());
         tiles->transform_gradients(answer, gradients, block, panels.data());
-        for (int64_t position = 0; position < kPositions; ++position) {
-          tiles->correlate_patches(patches.data() + position * apart(channels * rows),
-                                   panels.data() + position * apart(outputs * rows), channels, outputs, rows,
-                                   block.count, first > group * of_group,
-                                   to + (task * kPositions + position) * matrix);
+        for (int64_t position = 0; position < steps * kPositions; ++position) {
+          tiles->correlate_patches(patches.data() + position * patch, panels.data() + position * panel,
+                                   channels, outputs, rows, block.count, first > group * of_group,
+                                   own + position * matrix);
         }
       }
     }

@@ -1,6 +1,7 @@
 #include "layers/conv3d.h"
 
 #include "kernels/winograd_conv3d.h"
+#include "layers/patch_conv3d.h"
 
 namespace transfer_limits {
 namespace {
@@ -75,6 +76,7 @@ at::Tensor conv3d_same(const at::Tensor& x, const at::Tensor& weight) {
     const WithoutAutocast exact(x.device());
     return conv3d_same(in_float32(x), weight);
   }
+  if (weight.size(2) == 1) return patch_conv3d(x, weight, {});
   const int64_t padding = weight.size(2) / 2;
   // In bfloat16 LibTorch gives every size to oneDNN.
   if (!x.device().is_cpu() || x.scalar_type() != at::kFloat || autocast_on(x.device())) {
@@ -87,8 +89,8 @@ at::Tensor conv3d_same(const at::Tensor& x, const at::Tensor& weight) {
                       weight.numel() > 4 * x.size(1) * x.size(2) * x.size(3) * x.size(4);
   const at::Tensor in = turned ? x.contiguous() : x;
   const bool small = x.size(0) == 1 && x.size(1) * x.size(2) * x.size(3) <= 20480;
-  const at::Tensor y = small && weight.size(2) > 1 ? SmallConvolution::apply(in, weight)
-                                                   : at::conv3d(in, weight, {}, /*stride=*/1, padding);
+  const at::Tensor y =
+      small ? SmallConvolution::apply(in, weight) : at::conv3d(in, weight, {}, /*stride=*/1, padding);
   return turned ? y.contiguous(at::MemoryFormat::ChannelsLast3d) : y;
 }
 

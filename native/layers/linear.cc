@@ -1,5 +1,7 @@
 #include "layers/linear.h"
 
+#include <optional>
+
 #include "kernels/linear_product.h"
 #include "layers/precision.h"
 
@@ -12,9 +14,10 @@ using torch::autograd::tensor_list;
 class LinearFunction : public torch::autograd::Function<LinearFunction> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            const at::Tensor& bias) {
+                            const std::optional<at::Tensor>& bias) {
     context->save_for_backward({x, weight});
-    return linear_product(x, weight, bias);
+    context->saved_data["biased"] = bias.has_value();
+    return linear_product(x, weight, bias.value_or(at::Tensor()));
   }
 
   static tensor_list backward(AutogradContext* context, tensor_list gradients) {
@@ -24,7 +27,7 @@ class LinearFunction : public torch::autograd::Function<LinearFunction> {
     at::Tensor to_x, to_weight, to_bias;
     if (context->needs_input_grad(0)) to_x = linear_product(gradient, weight.t()).view(x.sizes());
     if (context->needs_input_grad(1)) to_weight = at::mm(gradient.t(), x.reshape({-1, weight.size(1)}));
-    if (context->needs_input_grad(2)) to_bias = gradient.sum(0);
+    if (context->saved_data["biased"].toBool() && context->needs_input_grad(2)) to_bias = gradient.sum(0);
     return {to_x, to_weight, to_bias};
   }
 };
@@ -44,7 +47,7 @@ bool differentiated(const at::Tensor& x, const at::Tensor& weight, const at::Ten
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   if (!takes_product(x)) return at::linear(x, weight, bias);
   if (!differentiated(x, weight, bias)) return linear_product(x, weight, bias);
-  return LinearFunction::apply(x, weight, bias);
+  return LinearFunction::apply(x, weight, bias.defined() ? std::optional(bias) : std::nullopt);
 }
 
 at::Tensor linear_gelu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {

@@ -3,7 +3,7 @@
 #include "layers/container.h"
 #include "layers/conv3d.h"
 #include "layers/group_norm.h"
-#include "layers/transposed_conv3d.h"
+#include "layers/patch_conv3d.h"
 
 namespace transfer_limits {
 namespace {
@@ -40,7 +40,8 @@ ResidualBlockImpl::ResidualBlockImpl(int64_t in, int64_t out) {
 
 at::Tensor ResidualBlockImpl::forward(const at::Tensor& x) {
   const at::Tensor y = instance_norm(conv3d_same(x, conv1_->weight), {}, {}, AfterNorm::kLeakyRelu);
-  const at::Tensor skip = conv3_.is_empty() ? x : instance_norm(conv3_(x), {}, {}, AfterNorm::kNone);
+  const at::Tensor skip =
+      conv3_.is_empty() ? x : instance_norm(patch_conv3d(conv3_, x), {}, {}, AfterNorm::kNone);
   return instance_norm(conv3d_same(y, conv2_->weight), {}, {}, AfterNorm::kLeakyRelu, skip);
 }
 

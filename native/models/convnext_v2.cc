@@ -8,6 +8,7 @@
 #include "layers/grn_perceptron.h"
 #include "layers/layer_norm.h"
 #include "layers/padding.h"
+#include "layers/patch_conv3d.h"
 #include "layers/precision.h"
 #include "models/families.h"
 
@@ -115,8 +116,9 @@ std::vector<at::Tensor> ConvNeXtV2::stages(const at::Tensor& input, const at::Te
   // Channels-last from the first layer on: the depthwise convolutions and norms are several times faster in it.
   at::Tensor x = pad_to_minimum(input, kStride).contiguous(at::MemoryFormat::ChannelsLast3d);
   for (size_t stage = 0; stage < 4; ++stage) {
-    x = stage == 0 ? downsample_norm_[0](downsample_[0](x))  // [N, dims[0], D / 4, H / 4, W / 4]
-                   : downsample_[stage](downsample_norm_[stage](x));
+    x = stage == 0
+            ? downsample_norm_[0](patch_conv3d(downsample_[0], x))  // [N, dims[0], D / 4, H / 4, W / 4]
+            : patch_conv3d(downsample_[stage], downsample_norm_[stage](x));
     at::Tensor stage_keep;
     if (keep.defined()) {
       // Each voxel of the stage lies in one patch: visible or not as a whole.

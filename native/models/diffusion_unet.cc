@@ -8,6 +8,7 @@
 #include "layers/conv3d.h"
 #include "layers/group_norm.h"
 #include "layers/padding.h"
+#include "layers/patch_conv3d.h"
 #include "models/families.h"
 
 namespace transfer_limits {
@@ -68,7 +69,7 @@ at::Tensor TimedBlockImpl::forward(const at::Tensor& x, const at::Tensor& time) 
   at::Tensor y = conv3d_same(normalised(norm1_, x), conv1_->weight);
   y = y + time_(at::silu(time)).view({y.size(0), y.size(1), 1, 1, 1});
   y = conv3d_same(normalised(norm2_, y), conv2_->weight);
-  return y + (shortcut_.is_empty() ? x : shortcut_(x));
+  return y + (shortcut_.is_empty() ? x : patch_conv3d(shortcut_, x));
 }
 
 DiffusionUNet::DiffusionUNet(const DiffusionUNetSpecification& specification)
@@ -130,7 +131,7 @@ at::Tensor DiffusionUNet::forward(const at::Tensor& input) {
     x = conv3d_same(x, enlarge_[index]->weight);
     x = up_[index](at::cat({x, skip}, 1), time);
   }
-  return crop_to(out_(normalised(norm_, x)), size);
+  return crop_to(patch_conv3d(out_, normalised(norm_, x)), size);
 }
 
 }  // namespace transfer_limits

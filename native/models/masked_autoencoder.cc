@@ -4,6 +4,7 @@
 
 #include "layers/checkpointed.h"
 #include "layers/padding.h"
+#include "layers/patch_conv3d.h"
 #include "layers/resize.h"
 
 namespace transfer_limits {
@@ -42,10 +43,10 @@ at::Tensor MaskedAutoencoder::on_patches(const at::Tensor& volume, const at::Ten
 }
 
 at::Tensor MaskedAutoencoder::predict(const at::Tensor& volume, const at::Tensor& mask) {
-  at::Tensor x = proj_(on_patches(volume, 1.0 - mask));  // [N, dim, D / 16, H / 16, W / 16]
+  at::Tensor x = patch_conv3d(proj_, on_patches(volume, 1.0 - mask));  // [N, dim, D / 16, H / 16, W / 16]
   x = x * (1.0 - mask) + mask_token_ * mask;
   for (auto& block : decoder_) x = checkpointed_block(block, x, at::Tensor());
-  return pred_(x);  // [N, patch^3 * C, D / 16, H / 16, W / 16]
+  return patch_conv3d(pred_, x);  // [N, patch^3 * C, D / 16, H / 16, W / 16]
 }
 
 at::Tensor MaskedAutoencoder::forward(const at::Tensor& input) {

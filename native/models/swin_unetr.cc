@@ -5,6 +5,7 @@
 #include "layers/layer_norm.h"
 #include "layers/linear.h"
 #include "layers/padding.h"
+#include "layers/patch_conv3d.h"
 #include "models/families.h"
 #include "models/pyramid_encoder.h"
 
@@ -227,7 +228,7 @@ class SwinUnetrEncoder : public PyramidEncoder {
     at::Tensor x =
         keep.defined() ? input * at::upsample_nearest3d(keep, input.sizes().slice(2)) : at::Tensor(input);
     x = at::constant_pad_nd(x, {0, x.size(4) % 2, 0, x.size(3) % 2, 0, x.size(2) % 2});
-    x = embed_(x).movedim(1, -1);  // [N, D / 2, H / 2, W / 2, features]
+    x = patch_conv3d(embed_, x).movedim(1, -1);  // [N, D / 2, H / 2, W / 2, features]
     std::vector<at::Tensor> result;
     for (size_t stage = 0; stage < 4; ++stage) {
       for (SwinBlock& block : blocks_[stage]) x = block(x);

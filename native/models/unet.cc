@@ -5,6 +5,7 @@
 #include "layers/channels_last.h"
 #include "layers/deterministic.h"
 #include "layers/padding.h"
+#include "layers/patch_conv3d.h"
 #include "models/families.h"
 
 namespace transfer_limits {
@@ -58,7 +59,7 @@ at::Tensor UNet::forward(const at::Tensor& input) {
   }
   x = at_coarsest(x);
   for (size_t index = 0; index < up_.size(); ++index) x = up_[index](x, skips[skips.size() - 2 - index]);
-  at::Tensor answer = crop_to(out_(x), size);
+  at::Tensor answer = crop_to(patch_conv3d(out_, x), size);
   if (specification_.doubles_depth) {
     answer = shuffle_into_depth(answer) + input.narrow(1, 0, 1).repeat_interleave(2, /*dim=*/2);
   }

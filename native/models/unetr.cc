@@ -5,8 +5,8 @@
 #include "layers/channels_last.h"
 #include "layers/container.h"
 #include "layers/padding.h"
+#include "layers/patch_conv3d.h"
 #include "layers/resize.h"
-#include "layers/transposed_conv3d.h"
 
 namespace transfer_limits {
 namespace {
@@ -50,7 +50,7 @@ at::Tensor Unetr::predict(const std::vector<at::Tensor>& stages, const at::Tenso
     const size_t stage = 2 - level;
     x = up_[level](x, spread_voxels(skip_[stage], norm_[stage](at_stride(stages[stage], kStride >> level))));
   }
-  return out_(up_[3](x, skip1_(volume)));  // [N, outputs, D, H, W]
+  return patch_conv3d(out_, up_[3](x, skip1_(volume)));  // [N, outputs, D, H, W]
 }
 
 at::Tensor Unetr::decode(const Features& features, const at::Tensor& input) {

@@ -5,6 +5,7 @@
 #include "layers/container.h"
 #include "layers/conv3d.h"
 #include "layers/deterministic.h"
+#include "layers/patch_conv3d.h"
 #include "layers/resize.h"
 
 namespace transfer_limits {
@@ -92,7 +93,7 @@ at::Tensor UperNet::predict(const std::vector<at::Tensor>& stages) {
     const at::Tensor level = stage < 3 ? fpn_[stage](pyramid[stage]) : pyramid[stage];
     fused.push_back(resize_to(level, pyramid[0].sizes().slice(2)));
   }
-  return classifier_(fpn_bottleneck_(at::cat(fused, 1)));  // [N, outputs, D / 4, H / 4, W / 4]
+  return patch_conv3d(classifier_, fpn_bottleneck_(at::cat(fused, 1)));  // [N, outputs, D / 4, H / 4, W / 4]
 }
 
 at::Tensor UperNet::decode(const Features& features, const at::Tensor& input) {
@@ -105,7 +106,8 @@ TrainingAnswers UperNet::decoded_training_answers(const Features& features, cons
   const auto size = input.sizes().slice(2);
   TrainingAnswers answers{answer_at(predict(stages), size, input), {}};
   if (auxiliary) {
-    answers.auxiliary = answer_at(auxiliary_classifier_(auxiliary_(stages[kAuxiliaryStage])), size, input);
+    answers.auxiliary =
+        answer_at(patch_conv3d(auxiliary_classifier_, auxiliary_(stages[kAuxiliaryStage])), size, input);
   }
   return answers;
 }

@@ -1,5 +1,7 @@
 #include "models/vit_heads.h"
 
+#include "layers/patch_conv3d.h"
+
 namespace transfer_limits {
 
 VitClassifierHeadImpl::VitClassifierHeadImpl(int64_t features, const ClassifierSpecification& head)
@@ -21,7 +23,7 @@ VitSubpixelHeadImpl::VitSubpixelHeadImpl(int64_t features, const UnetrSpecificat
 at::Tensor VitSubpixelHeadImpl::forward(const at::Tensor& features, const at::Tensor& volume) {
   const at::Tensor image = volume.narrow(1, 0, 1);  // [N, 1, D, H, W]
   const at::Tensor seen = at::cat({features, image}, 1).contiguous(at::MemoryFormat::ChannelsLast3d);
-  return shuffle_into_depth(out_(refine_(seen))) + image.repeat_interleave(2, /*dim=*/2);
+  return shuffle_into_depth(patch_conv3d(out_, refine_(seen))) + image.repeat_interleave(2, /*dim=*/2);
 }
 
 }  // namespace transfer_limits

@@ -3,8 +3,8 @@
 #include <string>
 
 #include "layers/channels_last.h"
+#include "layers/patch_conv3d.h"
 #include "layers/resize.h"
-#include "layers/transposed_conv3d.h"
 
 namespace transfer_limits {
 namespace {
@@ -61,7 +61,7 @@ at::Tensor VitUnetrHeadImpl::forward(const std::vector<at::Tensor>& tokens, cons
         level + 1 < kLevels ? spread(kDepths - 2 - level, level) : skip_(channels_last(slices));
     x = refine_[level](at::cat({x, skip}, 1));
   }
-  return out_(x);  // [N, outputs, D, H, W]
+  return patch_conv3d(out_, x);  // [N, outputs, D, H, W]
 }
 
 }  // namespace transfer_limits
