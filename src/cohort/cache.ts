@@ -11,6 +11,7 @@ import { readSafetensors, writeSafetensors } from "../native/safetensors.js";
 import type { Tensor } from "../native/tensor.js";
 import type { VolumeRole } from "./columns.js";
 import { locateDataFile, readPrefix } from "./formats/attached-data.js";
+import { hasTextHeader } from "./formats/open-image.js";
 import type { Image } from "./image.js";
 
 /** Raised whenever the same originals and options would give other voxels: entries of before are then never found. */
@@ -201,6 +202,7 @@ async function stateOf(path: string): Promise<FileState | null> {
 /** The separate data file of a text header, where it is one that may be read. */
 async function dataFileOf(path: string, root: string): Promise<string | null> {
   try {
+    if (!(await hasTextHeader(path))) return null;
     const header = (await readPrefix(path)).toString("utf8");
     const name = /^(?:ElementDataFile[ \t]*=|data ?file:)(.*)$/im.exec(header)?.[1]?.trim();
     if (!name || /^local$/i.test(name)) return null;

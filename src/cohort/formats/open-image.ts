@@ -36,14 +36,22 @@ export async function openImage(path: string, options: Partial<OpenOptions> = {}
   if (pointer !== null) throw badImage(path, pointer);
   if (version !== undefined) return openNifti(location, prefix, version, limits);
   if (!compressed && looksLikeNrrd(prefix)) return openNrrd(path, fileBytes, { root, limits });
-  if (!compressed && (looksLikeMetaImage(prefix) || /\.mh[ad]$/i.test(path)))
-    return openMetaImage(path, fileBytes, { root, limits });
+  if (!compressed && isMetaImage(path, prefix)) return openMetaImage(path, fileBytes, { root, limits });
   const beginning = prefix.toString("latin1", 0, 16).replace(/[^\x20-\x7e]/g, "?");
   throw badImage(
     path,
     `it is not an image of a known format: ${compressed ? "decompressed, " : ""}it begins with ${describe(beginning)}; ` +
       "expected NIfTI (.nii, .nii.gz), MetaImage (.mha, .mhd) or NRRD (.nrrd)",
   );
+}
+
+const isMetaImage = (path: string, start: Buffer): boolean =>
+  looksLikeMetaImage(start) || /\.mh[ad]$/i.test(path);
+
+/** Whether a file has a header of text, which may name another file that the voxels lie in. */
+export async function hasTextHeader(path: string): Promise<boolean> {
+  const start = await readPrefix(path, niftiHeaderBytes);
+  return looksLikeNrrd(start) || isMetaImage(path, start);
 }
 
 async function sizeOf(path: string): Promise<number> {
