@@ -105,6 +105,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add<functions::kernel_linear>(exports, "kernelLinear");
   add<functions::kernel_grn_perceptron>(exports, "kernelGrnPerceptron");
   add<functions::kernel_conv3d_same>(exports, "kernelConv3dSame");
+  add<functions::kernel_patch_conv3d>(exports, "kernelPatchConv3d");
   add<functions::kernel_group_norm>(exports, "kernelGroupNorm");
 
   add<functions::volume_resample>(exports, "volumeResample");

@@ -84,6 +84,7 @@ Napi::Value kernel_depthwise_conv3d(const Napi::CallbackInfo& info);
 Napi::Value kernel_linear(const Napi::CallbackInfo& info);
 Napi::Value kernel_grn_perceptron(const Napi::CallbackInfo& info);
 Napi::Value kernel_conv3d_same(const Napi::CallbackInfo& info);
+Napi::Value kernel_patch_conv3d(const Napi::CallbackInfo& info);
 Napi::Value kernel_group_norm(const Napi::CallbackInfo& info);
 
 // volumes.cc

@@ -9,6 +9,7 @@
 #include "layers/grn_perceptron.h"
 #include "layers/group_norm.h"
 #include "layers/linear.h"
+#include "layers/patch_conv3d.h"
 
 namespace transfer_limits::functions {
 namespace {
@@ -146,6 +147,27 @@ Napi::Value kernel_conv3d_same(const Napi::CallbackInfo& info) {
         std::vector<at::Tensor> answers =
             answer_or_gradients({channels_last(input), weight}, gradient,
                                 [](const auto& leaves) { return conv3d_same(leaves[0], leaves[1]); });
+        for (at::Tensor& one : answers) one = one.contiguous();
+        return answers;
+      },
+      &to_handles);
+}
+
+Napi::Value kernel_patch_conv3d(const Napi::CallbackInfo& info) {
+  const at::Tensor input = TensorHandle::get(info[0], "input");
+  const at::Tensor weight = TensorHandle::get(info[1], "weight");
+  const bool spreads = info[2].As<Napi::Boolean>().Value();
+  const at::Tensor gradient = info[3].IsNull() ? at::Tensor() : TensorHandle::get(info[3], "gradOutput");
+  require(input.dim() == 5 && weight.dim() == 5 && weight.size(spreads ? 0 : 1) == input.size(1),
+          "Expected an input [N, C, D, H, W] and a weight of its channels but received ", input.sizes(),
+          " and ", weight.sizes());
+  return promise(
+      info.Env(), input.device(),
+      [input, weight, spreads, gradient] {
+        std::vector<at::Tensor> answers =
+            answer_or_gradients({input, weight}, gradient, [spreads](const auto& leaves) {
+              return spreads ? spread_voxels(leaves[0], leaves[1]) : patch_conv3d(leaves[0], leaves[1], {});
+            });
         for (at::Tensor& one : answers) one = one.contiguous();
         return answers;
       },

@@ -44,8 +44,8 @@ void check_patch_conv3d(Report& report) {
   if (report.target() != Target::kCpu) return;
   for (const Case& c : cases) {
     const std::vector<int64_t> tight(c.box);
-    torch::nn::Conv3d layer(
-        torch::nn::Conv3dOptions(c.size[1], c.outputs, {c.box[0], c.box[1], c.box[2]}).stride({c.box[0], c.box[1], c.box[2]}));
+    torch::nn::Conv3d layer(torch::nn::Conv3dOptions(c.size[1], c.outputs, {c.box[0], c.box[1], c.box[2]})
+                                .stride({c.box[0], c.box[1], c.box[2]}));
     torch::nn::ConvTranspose3d spread(
         torch::nn::ConvTranspose3dOptions(c.size[1], c.outputs, {c.box[0], c.box[1], c.box[2]})
             .stride({c.box[0], c.box[1], c.box[2]})

@@ -73,15 +73,19 @@ at::Tensor patch_conv3d(torch::nn::Conv3d& layer, const at::Tensor& x) {
   return patch_conv3d(x, layer->weight, layer->bias);
 }
 
-at::Tensor spread_voxels(torch::nn::ConvTranspose3d& layer, const at::Tensor& x) {
-  if (!x.device().is_cpu()) return layer(x);
-  const at::Tensor& weight = layer->weight;  // [C, O, kd, kh, kw]
-  require(weight.sizes().slice(2) == at::IntArrayRef(*layer->options.stride()) && !layer->bias.defined(),
-          "Expected a transposed convolution of as large a stride as kernel without bias");
+at::Tensor spread_voxels(const at::Tensor& x, const at::Tensor& weight) {
+  const at::IntArrayRef box = weight.sizes().slice(2);
+  if (!x.device().is_cpu()) return at::conv_transpose3d(x, weight, {}, /*stride=*/box);
   const at::Tensor matrix = weight.permute({2, 3, 4, 1, 0}).reshape({-1, weight.size(0)});  // [kd kh kw O, C]
   const at::Tensor boxes = linear(voxels_last(x), matrix);  // [N, D, H, W, kd kh kw O]
-  return VoxelsOfBoxes::apply(boxes,
-                              weight.sizes().slice(2).vec());  // [N, O, D kd, H kh, W kw], channels-last
+  return VoxelsOfBoxes::apply(boxes, box.vec());            // [N, O, D kd, H kh, W kw], channels-last
+}
+
+at::Tensor spread_voxels(torch::nn::ConvTranspose3d& layer, const at::Tensor& x) {
+  require(
+      layer->weight.sizes().slice(2) == at::IntArrayRef(*layer->options.stride()) && !layer->bias.defined(),
+      "Expected a transposed convolution of as large a stride as kernel without bias");
+  return spread_voxels(x, layer->weight);
 }
 
 }  // namespace transfer_limits

@@ -16,5 +16,6 @@ at::Tensor patch_conv3d(const at::Tensor& x, const at::Tensor& weight, const at:
 // The answer of a transposed 3D convolution without bias, by which each voxel becomes a box of its own:
 // [N, C, D, H, W] -> [N, O, D kd, H kh, W kw].
 at::Tensor spread_voxels(torch::nn::ConvTranspose3d& layer, const at::Tensor& x);
+at::Tensor spread_voxels(const at::Tensor& x, const at::Tensor& weight);  // weight: [C, O, kd, kh, kw]
 
 }  // namespace transfer_limits

@@ -244,6 +244,12 @@ export interface Addon {
     weight: TensorHandle,
     gradOutput: TensorHandle | null,
   ): Promise<TensorHandle[]>;
+  kernelPatchConv3d(
+    input: TensorHandle,
+    weight: TensorHandle,
+    spreads: boolean,
+    gradOutput: TensorHandle | null,
+  ): Promise<TensorHandle[]>;
   kernelGroupNorm(
     input: TensorHandle,
     weight: TensorHandle | null,

@@ -225,6 +225,27 @@ export async function conv3dSame(
 }
 
 /**
+ * Convolution of the networks whose stride is as large as its kernel, without bias and padding; or the transposed one.
+ *
+ * @param input [N, C, D, H, W]
+ * @param weight [O, C, kd, kh, kw]; transposed: [C, O, kd, kh, kw]
+ * @param options.transposed each voxel becomes a box (default: each box becomes a voxel)
+ * @param options.gradOutput null for the forward pass; else of the output's shape, [N, O, D / kd, H / kh, W / kw], or
+ *   transposed [N, O, D kd, H kh, W kw]
+ * @returns [output], or the gradients with respect to the input and the weight
+ */
+export async function patchConv3d(
+  input: Tensor,
+  weight: Tensor,
+  { transposed = false, gradOutput = null }: { transposed?: boolean; gradOutput?: Tensor | null } = {},
+): Promise<Tensor[]> {
+  const handles = await settle(
+    addon().kernelPatchConv3d(input.handle, weight.handle, transposed, gradOutput?.handle ?? null),
+  );
+  return handles.map((handle) => new Tensor(handle));
+}
+
+/**
  * Group norm of the networks (Wu and He 2018), with as many groups as channels instance norm, and what follows it.
  *
  * @param input [N, C, D, H, W]
