@@ -5,7 +5,8 @@
 //
 // The rates are those that `plan` measured of this machine: run it where the study ran. `processor` (default) takes the
 // seconds of processor time, which other programs on the machine hardly change, of cells with one thread; `device` the
-// seconds during which native work was under way. `--write` puts the table into docs/performance.md.
+// seconds during which native work was under way. `--write` puts the table into docs/performance.md, where a comment
+// `<!-- time model: NAME -->` says that the study of this name has its place.
 import { readFile, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
@@ -75,7 +76,7 @@ console.log(lines.join("\n"));
 if (values.write) {
   const page = new URL("../docs/performance.md", import.meta.url);
   const text = await readFile(page, "utf8");
-  const [begin, end] = ["<!-- time model -->", "<!-- end of time model -->"];
+  const [begin, end] = [`<!-- time model: ${study.name} -->`, `<!-- end of time model: ${study.name} -->`];
   const [from, to] = [text.indexOf(begin), text.indexOf(end)];
   if (from === -1 || to === -1) throw new Error(`docs/performance.md has no ${begin}`);
   await writeFile(page, `${text.slice(0, from + begin.length)}\n${lines.join("\n")}\n${text.slice(to)}`);

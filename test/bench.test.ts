@@ -301,6 +301,29 @@ describe.skipIf(pythonMissing)("a peer (needs python3)", () => {
     expect(result.versions.python).toMatch(/^3\./);
   });
 
+  it("runs once untimed in each of its turns, as we do, where such runs follow one another", async () => {
+    let runs = 0;
+    const ours = async (): Promise<Work> => ({
+      run: async () => {
+        runs += 1;
+        if (runs % 2 === 0) await new Promise((resolve) => setTimeout(resolve, 300)); // the first of each turn
+      },
+      answer: async () => [squares],
+      [Symbol.dispose]: () => {},
+    });
+    const result = await alternate(
+      {
+        ...{ name: "echo", title: "sum of squares", work: "echo", options: { count }, ours, floor: null },
+        peers: [{ peer: "python", group: "python" }],
+        inARow: true,
+      },
+      settings(new PeerHost("python3", 1)),
+    );
+    expect(runs).toBe(1 + 2 * 3);
+    expect(Math.max(...(result.ours?.seconds ?? []))).toBeLessThan(0.3);
+    expect(result.comparisons[0]?.timing?.seconds).toHaveLength(3);
+  });
+
   it("answers many requests in one process", async () => {
     await using process = new PeerHost("python3", 1).open();
     for (const size of [10, 20, 30]) {

@@ -211,7 +211,7 @@ int64_t groups_of(int64_t tiles, int64_t channels, int64_t outputs, int steps) {
 bool has_winograd_conv3d(const at::Tensor& x, const at::Tensor& weight) {
   if (!x.device().is_cpu() || x.scalar_type() != at::kFloat || weight.scalar_type() != at::kFloat ||
       x.dim() != 5 || weight.dim() != 5 || x.numel() == 0 ||
-      x.suggest_memory_format() != at::MemoryFormat::ChannelsLast3d) {
+      !x.is_contiguous(at::MemoryFormat::ChannelsLast3d)) {
     return false;
   }
   for (int64_t axis = 2; axis < 5; ++axis) {

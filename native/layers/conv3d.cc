@@ -1,6 +1,7 @@
 #include "layers/conv3d.h"
 
 #include "kernels/winograd_conv3d.h"
+#include "layers/channels_last.h"
 #include "layers/patch_conv3d.h"
 
 namespace transfer_limits {
@@ -27,7 +28,7 @@ class SmallConvolution : public torch::autograd::Function<SmallConvolution> {
     const auto saved = context->get_saved_variables();
     const at::Tensor& x = saved[0];
     const at::Tensor& weight = saved[1];
-    const at::Tensor gradient = gradients[0].contiguous(x.suggest_memory_format());
+    const at::Tensor gradient = with_plain_strides(gradients[0].contiguous(x.suggest_memory_format()));
     at::Tensor to_x;
     at::Tensor to_weight;
     // With respect to the input it is the convolution with the flipped kernel, channels exchanged.
@@ -71,11 +72,12 @@ class WinogradConvolution : public torch::autograd::Function<WinogradConvolution
 
 }  // namespace
 
-at::Tensor conv3d_same(const at::Tensor& x, const at::Tensor& weight) {
-  if (wants_float32(x, weight)) {
-    const WithoutAutocast exact(x.device());
-    return conv3d_same(in_float32(x), weight);
+at::Tensor conv3d_same(const at::Tensor& volume, const at::Tensor& weight) {
+  if (wants_float32(volume, weight)) {
+    const WithoutAutocast exact(volume.device());
+    return conv3d_same(in_float32(volume), weight);
   }
+  const at::Tensor x = with_plain_strides(volume);
   if (weight.size(2) == 1) return patch_conv3d(x, weight, {});
   const int64_t padding = weight.size(2) / 2;
   // In bfloat16 LibTorch gives every size to oneDNN.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "layers/channels_last.h"
 #include "layers/precision.h"
 #include "modules.h"
 
@@ -18,7 +19,7 @@ inline bool wants_float32(const at::Tensor& x, const at::Tensor& weight) {
 
 // The answer of a 3D convolution that pads, whatever the size.
 inline at::Tensor padded(torch::nn::Conv3d& layer, const at::Tensor& x) {
-  if (!wants_float32(x, layer->weight)) return layer(x);
+  if (!wants_float32(x, layer->weight)) return layer(with_plain_strides(x));
   const WithoutAutocast exact(x.device());
   return layer(in_float32(x));
 }

@@ -21,7 +21,8 @@ class DepthwiseFunction : public torch::autograd::Function<DepthwiseFunction> {
     const auto saved = context->get_saved_variables();
     const at::Tensor& x = saved[0];
     const at::Tensor& weight = saved[1];
-    const at::Tensor gradient = gradients[0].contiguous(x.suggest_memory_format());
+    // What the kernels take: turned once for both.
+    const at::Tensor gradient = gradients[0].contiguous(at::MemoryFormat::ChannelsLast3d);
     at::Tensor to_x;
     at::Tensor to_weight;
     at::Tensor to_bias;

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "layers/channels_last.h"
 #include "layers/checkpointed.h"
 #include "layers/container.h"
 #include "layers/drop_path.h"
@@ -75,7 +76,7 @@ at::Tensor ConvNeXtBlockImpl::forward(const at::Tensor& x, const at::Tensor& kee
     y = pwconv2_(grn_(y));  // [N, D, H, W, C]
   }
   if (keep.defined()) y = y * keep_last;
-  return x + drop_path(y.movedim(-1, 1), drop_path_, is_training());  // [N, C, D, H, W]
+  return with_plain_strides(x + drop_path(y.movedim(-1, 1), drop_path_, is_training()));  // [N, C, D, H, W]
 }
 
 ConvNeXtV2::ConvNeXtV2(const ConvNeXtSpecification& specification) : specification_(specification) {

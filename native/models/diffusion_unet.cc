@@ -69,7 +69,7 @@ at::Tensor TimedBlockImpl::forward(const at::Tensor& x, const at::Tensor& time) 
   at::Tensor y = conv3d_same(normalised(norm1_, x), conv1_->weight);
   y = y + time_(at::silu(time)).view({y.size(0), y.size(1), 1, 1, 1});
   y = conv3d_same(normalised(norm2_, y), conv2_->weight);
-  return y + (shortcut_.is_empty() ? x : patch_conv3d(shortcut_, x));
+  return with_plain_strides(y + (shortcut_.is_empty() ? x : patch_conv3d(shortcut_, x)));
 }
 
 DiffusionUNet::DiffusionUNet(const DiffusionUNetSpecification& specification)

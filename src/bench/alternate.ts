@@ -29,6 +29,11 @@ export interface Alternation {
   ours: () => Promise<Work>;
   peers: PeerWish[];
   floor: Floor | null;
+  /**
+   * Whether such runs follow one another where they are made, as steps of training do: each turn of a side then begins with
+   * one that is not timed, which finds the side's memory as the other sides left it.
+   */
+  inARow?: boolean;
   tolerance?: number;
   figures?: () => Promise<Figure[]>;
 }
@@ -95,10 +100,12 @@ async function alternateWith(
     throwIfAborted(signal);
     settings.say(`${wish.name}: run ${round} of ${runs}`);
     await settle();
+    if (wish.inARow) await timed(ours, settings.device);
     own.push(await timed(ours, settings.device));
     for (const side of sides) {
       await attempt(side, async (process) => {
         await settle();
+        if (wish.inARow) await process.run(side.wish.peer);
         side.seconds.push(await process.run(side.wish.peer));
       });
     }
