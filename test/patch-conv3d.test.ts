@@ -1,4 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { relativeError } from "../dist/bench/timing.js";
+import { productOf } from "../dist/common/numbers.js";
 import { arrange, patchConv3d } from "../dist/native/kernels.js";
 import { setThreads, threads } from "../dist/native/runtime.js";
 import { Tensor } from "../dist/native/tensor.js";
@@ -15,9 +17,8 @@ interface Case {
   box: Box;
 }
 
-const count = (sizes: readonly number[]) => sizes.reduce((product, size) => product * size, 1);
 const filled = (sizes: readonly number[], seed: number) =>
-  Float32Array.from(hashFill(`convolution without overlap ${seed}`, count(sizes)));
+  Float32Array.from(hashFill(`convolution without overlap ${seed}`, productOf(sizes)));
 
 /** Calls `visit` for each product of the definition, with where its voxel, weight and value of the coarse side lie. */
 function eachProduct(
@@ -37,7 +38,7 @@ function eachProduct(
         for (let z = 0; z < planes; ++z)
           for (let y = 0; y < rows; ++y)
             for (let x = 0; x < columns; ++x)
-              for (let tap = 0; tap < count(box); ++tap) {
+              for (let tap = 0; tap < productOf(box); ++tap) {
                 const [dz, dy, dx] = [
                   Math.floor(tap / (box[1] * box[2])),
                   Math.floor(tap / box[2]) % box[1],
@@ -45,9 +46,9 @@ function eachProduct(
                 ];
                 const row = (z * box[0] + dz) * high + y * box[1] + dy;
                 visit(
-                  (n * ofFine + b) * count(fine) + row * wide + x * box[2] + dx,
-                  (a * ofFine + b) * count(box) + tap,
-                  (n * ofCoarse + a) * count(coarse) + (z * rows + y) * columns + x,
+                  (n * ofFine + b) * productOf(fine) + row * wide + x * box[2] + dx,
+                  (a * ofFine + b) * productOf(box) + tap,
+                  (n * ofCoarse + a) * productOf(coarse) + (z * rows + y) * columns + x,
                 );
               }
 }
@@ -95,15 +96,6 @@ async function computed(one: Case, transposed: boolean, layout: "contiguous" | "
   return Promise.all(answers.map(async (tensor) => (await tensor.toArray()) as Float32Array));
 }
 
-const difference = (got: ArrayLike<number>, wanted: ArrayLike<number>) => {
-  let [apart, norm] = [0, 0];
-  for (let index = 0; index < wanted.length; ++index) {
-    apart += ((got[index] as number) - (wanted[index] as number)) ** 2;
-    norm += (wanted[index] as number) ** 2;
-  }
-  return Math.sqrt(apart / norm);
-};
-
 const cases: Case[] = [
   { name: "single voxels of one channel", sizes: [1, 1, 2, 2, 2], outputs: 1, box: [1, 1, 1] },
   { name: "single voxels of two samples", sizes: [2, 16, 3, 5, 7], outputs: 3, box: [1, 1, 1] },
@@ -129,7 +121,7 @@ describe.each([
     for (const layout of ["contiguous", "channels-last"] as const) {
       const got = await computed(one, transposed, layout);
       for (const [index, own] of wanted.entries())
-        expect(difference(got[index] as Float32Array, own)).toBeLessThan(2e-6);
+        expect(relativeError(got[index] as Float32Array, own)).toBeLessThan(2e-6);
     }
   });
 
@@ -150,7 +142,7 @@ it("moves voxels alike with one thread and with several", async () => {
     setThreads(3);
     const several = await computed(one, true, "channels-last");
     for (const [index, own] of alone.entries())
-      expect(difference(several[index] as Float32Array, own)).toBeLessThan(1e-6);
+      expect(relativeError(several[index] as Float32Array, own)).toBeLessThan(1e-6);
   } finally {
     setThreads(before);
   }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { relativeError } from "../dist/bench/timing.js";
 import { conv3dSame } from "../dist/native/kernels.js";
 import { setThreads, threads } from "../dist/native/runtime.js";
 import { Tensor } from "../dist/native/tensor.js";
@@ -66,15 +67,6 @@ async function computed(
   return Promise.all(answers.map(async (tensor) => (await tensor.toArray()) as Float32Array));
 }
 
-const difference = (got: ArrayLike<number>, wanted: ArrayLike<number>) => {
-  let [apart, norm] = [0, 0];
-  for (let index = 0; index < wanted.length; ++index) {
-    apart += ((got[index] as number) - (wanted[index] as number)) ** 2;
-    norm += (wanted[index] as number) ** 2;
-  }
-  return Math.sqrt(apart / norm);
-};
-
 // More than 64 tiles of 2 x 2 x 2 voxels each: fewer are convolved by LibTorch.
 const cases: { name: string; sizes: Sizes; outputs: number }[] = [
   { name: "eight channels and even sizes", sizes: [1, 8, 8, 8, 10], outputs: 8 },
@@ -100,7 +92,7 @@ describe("a convolution of 3 x 3 x 3", () => {
       const wanted = reference(x, sizes, weight, outputs, gradient);
       const got = await computed(x, sizes, weight, outputs, gradient);
       for (const [index, one] of wanted.entries()) {
-        expect(difference(got[index] as Float32Array, one)).toBeLessThan(2e-6);
+        expect(relativeError(got[index] as Float32Array, one)).toBeLessThan(2e-6);
       }
     },
   );

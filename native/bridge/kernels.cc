@@ -144,11 +144,8 @@ Napi::Value kernel_conv3d_same(const Napi::CallbackInfo& info) {
   return promise(
       info.Env(), input.device(),
       [input, weight, gradient] {
-        std::vector<at::Tensor> answers =
-            answer_or_gradients({channels_last(input), weight}, gradient,
-                                [](const auto& leaves) { return conv3d_same(leaves[0], leaves[1]); });
-        for (at::Tensor& one : answers) one = one.contiguous();
-        return answers;
+        return answer_or_gradients({channels_last(input), weight}, gradient,
+                                   [](const auto& leaves) { return conv3d_same(leaves[0], leaves[1]); });
       },
       &to_handles);
 }
@@ -164,12 +161,9 @@ Napi::Value kernel_patch_conv3d(const Napi::CallbackInfo& info) {
   return promise(
       info.Env(), input.device(),
       [input, weight, spreads, gradient] {
-        std::vector<at::Tensor> answers =
-            answer_or_gradients({input, weight}, gradient, [spreads](const auto& leaves) {
-              return spreads ? spread_voxels(leaves[0], leaves[1]) : patch_conv3d(leaves[0], leaves[1], {});
-            });
-        for (at::Tensor& one : answers) one = one.contiguous();
-        return answers;
+        return answer_or_gradients({input, weight}, gradient, [spreads](const auto& leaves) {
+          return spreads ? spread_voxels(leaves[0], leaves[1]) : patch_conv3d(leaves[0], leaves[1], {});
+        });
       },
       &to_handles);
 }

@@ -64,7 +64,6 @@ void check_networks(Report& report);
 void check_numerics(Report& report);
 void check_odd_widths(Report& report);
 void check_paper_size(Report& report);
-void check_patch_conv3d(Report& report);
 void check_philox_normal(Report& report);
 void check_philox_uniform(Report& report);
 void check_ssim(Report& report);

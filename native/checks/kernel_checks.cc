@@ -36,7 +36,6 @@ const std::vector<Check>& checks() {
                                          {"ssim", &check_ssim},
                                          {"step_recorder", &check_step_recorder},
                                          {"paper_size", &check_paper_size},
-                                         {"patch_conv3d", &check_patch_conv3d},
                                          {"philox_normal", &check_philox_normal},
                                          {"philox_uniform", &check_philox_uniform},
                                          {"winograd_conv3d", &check_winograd_conv3d}};

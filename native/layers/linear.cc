@@ -32,11 +32,6 @@ class LinearFunction : public torch::autograd::Function<LinearFunction> {
   }
 };
 
-// Autocast and other types are LibTorch's own.
-bool takes_product(const at::Tensor& x) {
-  return x.device().is_cpu() && x.scalar_type() == at::kFloat && !autocast_on(x.device());
-}
-
 bool differentiated(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   return at::GradMode::is_enabled() &&
          (x.requires_grad() || weight.requires_grad() || (bias.defined() && bias.requires_grad()));
@@ -44,14 +39,18 @@ bool differentiated(const at::Tensor& x, const at::Tensor& weight, const at::Ten
 
 }  // namespace
 
+bool takes_linear_product(const at::Tensor& x) {
+  return x.device().is_cpu() && x.scalar_type() == at::kFloat && !autocast_on(x.device());
+}
+
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  if (!takes_product(x)) return at::linear(x, weight, bias);
+  if (!takes_linear_product(x)) return at::linear(x, weight, bias);
   if (!differentiated(x, weight, bias)) return linear_product(x, weight, bias);
   return LinearFunction::apply(x, weight, bias.defined() ? std::optional(bias) : std::nullopt);
 }
 
 at::Tensor linear_gelu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  if (!takes_product(x) || differentiated(x, weight, bias)) return at::gelu(linear(x, weight, bias));
+  if (!takes_linear_product(x) || differentiated(x, weight, bias)) return at::gelu(linear(x, weight, bias));
   return linear_product(x, weight, bias, Activation::kGelu);
 }
 

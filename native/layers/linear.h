@@ -4,6 +4,10 @@
 
 namespace transfer_limits {
 
+// Whether the products of linear are by kernels/linear_product.h: on a CPU in float32. Autocast and other types are LibTorch's
+// own.
+bool takes_linear_product(const at::Tensor& x);
+
 // What torch::nn::functional::linear computes, with its products by kernels/linear_product.h where that is faster:
 // x [..., K], weight [M, K], bias [M] -> [..., M].
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);

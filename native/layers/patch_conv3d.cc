@@ -3,7 +3,6 @@
 #include "error.h"
 #include "kernels/voxel_boxes.h"
 #include "layers/linear.h"
-#include "layers/precision.h"
 
 namespace transfer_limits {
 namespace {
@@ -14,44 +13,37 @@ using torch::autograd::Variable;
 
 Box box_of(at::IntArrayRef sizes) { return {sizes[0], sizes[1], sizes[2]}; }
 
-class BoxesOfVoxels : public torch::autograd::Function<BoxesOfVoxels> {
+// One way between a volume and its boxes, whose gradient goes the other way.
+template <at::Tensor (*there)(const at::Tensor&, const Box&),
+          at::Tensor (*back)(const at::Tensor&, const Box&)>
+class Rearranged : public torch::autograd::Function<Rearranged<there, back>> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const std::vector<int64_t>& box) {
     context->saved_data["box"] = box;
-    return boxes_of_voxels(x, box_of(box));
+    return there(x, box_of(box));
   }
   static tensor_list backward(AutogradContext* context, tensor_list gradients) {
-    return {voxels_of_boxes(gradients[0], box_of(context->saved_data["box"].toIntVector())), Variable()};
+    return {back(gradients[0], box_of(context->saved_data["box"].toIntVector())), Variable()};
   }
 };
-
-class VoxelsOfBoxes : public torch::autograd::Function<VoxelsOfBoxes> {
- public:
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& boxes,
-                            const std::vector<int64_t>& box) {
-    context->saved_data["box"] = box;
-    return voxels_of_boxes(boxes, box_of(box));
-  }
-  static tensor_list backward(AutogradContext* context, tensor_list gradients) {
-    return {boxes_of_voxels(gradients[0], box_of(context->saved_data["box"].toIntVector())), Variable()};
-  }
-};
+using BoxesOfVoxels = Rearranged<&boxes_of_voxels, &voxels_of_boxes>;
+using VoxelsOfBoxes = Rearranged<&voxels_of_boxes, &boxes_of_voxels>;
 
 // [N, D, H, W, C] in one piece: a view of a channels-last volume.
 at::Tensor voxels_last(const at::Tensor& x) { return x.permute({0, 2, 3, 4, 1}).contiguous(); }
 
 // Whatever else comes is LibTorch's to compute or to refuse.
-bool takes_product(const at::Tensor& x, const at::Tensor& weight) {
-  return x.device().is_cpu() && x.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat &&
-         !autocast_on(x.device()) && x.dim() == 5 && x.numel() > 0 && x.size(1) == weight.size(1) &&
-         x.size(2) >= weight.size(2) && x.size(3) >= weight.size(3) && x.size(4) >= weight.size(4);
+bool is_product(const at::Tensor& x, const at::Tensor& weight) {
+  return takes_linear_product(x) && weight.scalar_type() == at::kFloat && x.dim() == 5 && x.numel() > 0 &&
+         x.size(1) == weight.size(1) && x.size(2) >= weight.size(2) && x.size(3) >= weight.size(3) &&
+         x.size(4) >= weight.size(4);
 }
 
 }  // namespace
 
 at::Tensor patch_conv3d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   const at::IntArrayRef box = weight.sizes().slice(2);  // weight: [O, C, kd, kh, kw]
-  if (!takes_product(x, weight)) return at::conv3d(x, weight, bias, /*stride=*/box);
+  if (!is_product(x, weight)) return at::conv3d(x, weight, bias, /*stride=*/box);
   const bool pointwise = box[0] == 1 && box[1] == 1 && box[2] == 1;
   const at::Tensor matrix = weight.permute({0, 2, 3, 4, 1}).reshape({weight.size(0), -1});  // [O, kd kh kw C]
   at::Tensor rows;  // [N, D / kd, H / kh, W / kw, kd kh kw C]

@@ -24,11 +24,12 @@ export const ratioOf = (ours: Timing, peer: Timing): number => peer.median / our
 /**
  * |a - b| / |b| in L2. NaN where the lengths differ or a number is missing: no agreement may be read from that.
  */
-export function relativeError(actual: readonly number[], reference: readonly number[]): number {
+export function relativeError(actual: ArrayLike<number>, reference: ArrayLike<number>): number {
   if (actual.length !== reference.length || actual.length === 0) return Number.NaN;
   let difference = 0;
   let norm = 0;
-  for (const [index, value] of reference.entries()) {
+  for (let index = 0; index < reference.length; ++index) {
+    const value = reference[index] as number;
     difference += ((actual[index] as number) - value) ** 2;
     norm += value ** 2;
   }
