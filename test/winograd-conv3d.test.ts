@@ -77,6 +77,10 @@ const cases: { name: string; sizes: Sizes; outputs: number }[] = [
   },
   { name: "sixteen channels to twenty-four", sizes: [1, 16, 9, 8, 9], outputs: 24 },
   { name: "channels that are worked on a step at a time", sizes: [1, 40, 8, 9, 8], outputs: 24 },
+  { name: "six channels to twelve, which fill vectors in part", sizes: [2, 6, 7, 8, 9], outputs: 12 },
+  { name: "thirteen channels to seven", sizes: [1, 13, 8, 9, 8], outputs: 7 },
+  { name: "vectors in part that are worked on a step at a time", sizes: [1, 20, 9, 8, 7], outputs: 29 },
+  { name: "three channels, which are left to LibTorch", sizes: [1, 3, 8, 9, 8], outputs: 8 },
   { name: "three planes", sizes: [2, 16, 3, 16, 22], outputs: 8 },
   { name: "a single plane, which is left to LibTorch", sizes: [2, 16, 1, 17, 22], outputs: 8 },
 ];

@@ -17,7 +17,9 @@ void check_winograd_conv3d(Report& report) {
   // with a rest, several groups of the weight's gradient; flat axes
   const Case cases[] = {{{1, 8, 2, 2, 2}, 8},      {{2, 8, 3, 5, 7}, 16},    {{1, 16, 4, 4, 4}, 24},
                         {{1, 24, 5, 9, 11}, 40},   {{3, 16, 1, 6, 8}, 16},   {{1, 32, 7, 20, 23}, 32},
-                        {{2, 48, 16, 18, 20}, 16}, {{1, 16, 24, 30, 31}, 8}, {{1, 160, 2, 4, 6}, 128}};
+                        {{2, 48, 16, 18, 20}, 16}, {{1, 16, 24, 30, 31}, 8}, {{1, 160, 2, 4, 6}, 128},
+                        {{1, 6, 2, 2, 2}, 6},      {{2, 12, 5, 7, 6}, 6},    {{1, 5, 8, 9, 10}, 13},
+                        {{2, 21, 6, 7, 8}, 30},    {{1, 63, 4, 6, 5}, 33}};
   for (const Case& c : cases) {
     const at::Tensor x = values(c.size, 1, at::kFloat);
     const at::Tensor weight = values({c.outputs, c.size[1], 3, 3, 3}, 2, at::kFloat);

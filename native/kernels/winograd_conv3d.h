@@ -12,7 +12,7 @@ namespace transfer_limits {
 // answers channels-last. No number depends on how many threads there are, nor on the other samples of a batch.
 
 // Whether the convolution of x [N, C, D, H, W] with `weight` [O, C, 3, 3, 3] can be had and is worth having here: float32 in
-// channels-last memory on a CPU, C and O multiples of eight, and a size of many tiles that wastes few of their voxels.
+// channels-last memory on a CPU, C and O that fill vectors of eight by half at least, and a size of many tiles that wastes few of their voxels.
 bool has_winograd_conv3d(const at::Tensor& x, const at::Tensor& weight);
 
 // [N, O, D, H, W]

@@ -2,8 +2,13 @@
 #include <ATen/Version.h>
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #include "error.h"
 #include "kernels/winograd_conv3d.h"
@@ -19,8 +24,20 @@ constexpr int64_t kFewestTiles = 64;
 // Of input and answer together: with more, all steps of a block of tiles fill a processor's second cache.
 constexpr int64_t kFewChannels = 32;
 
+int64_t divided(int64_t count, int64_t by) { return (count + by - 1) / by; }
+
 // How far apart the matrices of the positions lie: one after the other they would meet in few of the cache's sets.
 constexpr int64_t apart(int64_t values) { return values + 16; }
+
+// So many values that nothing has been written to yet.
+class Values {
+ public:
+  explicit Values(int64_t count) : values_(new float[count]) {}
+  float* get() const { return values_.get(); }
+
+ private:
+  std::unique_ptr<float[]> values_;
+};
 
 // Where a tile's answer starts.
 struct Tile {
@@ -59,6 +76,7 @@ struct KernelsInMemory {
 // The inner loops for one instruction set; see winograd_conv3d_tiles.inc.
 struct Tiles {
   int64_t lanes, rows;
+  int64_t filled(int64_t channels) const { return divided(channels, lanes) * lanes; }  // in whole vectors
   void (*transform_patches)(const TiledVolume&, const float*, const Block&, float* patches);
   void (*multiply_patches)(const float* patches, const float* panels, int64_t channels, int64_t outputs,
                            int64_t rows, float* products);
@@ -73,24 +91,33 @@ struct Tiles {
 };
 
 #if defined(__x86_64__)
+// From 8 - n on, what lets the first n of eight lanes through.
+constexpr int32_t kFirstOfEight[] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+
 #define SIMD_NAMESPACE avx512
 #define SIMD_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")))
 #define SIMD_LANES 16
+#define SIMD_LOAD_FIRST(source, count) _mm512_maskz_loadu_ps(__mmask16((1U << (count)) - 1), source)
 #define SIMD_ROWS 12
 #include "kernels/winograd_conv3d_tiles.inc"
 #undef SIMD_NAMESPACE
 #undef SIMD_TARGET
 #undef SIMD_LANES
+#undef SIMD_LOAD_FIRST
 #undef SIMD_ROWS
 
 #define SIMD_NAMESPACE avx2
 #define SIMD_TARGET __attribute__((target("avx2,fma")))
 #define SIMD_LANES 8
+#define SIMD_LOAD_FIRST(source, count) \
+  _mm256_maskload_ps(source,           \
+                     _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kFirstOfEight + 8 - (count))))
 #define SIMD_ROWS 6
 #include "kernels/winograd_conv3d_tiles.inc"
 #undef SIMD_NAMESPACE
 #undef SIMD_TARGET
 #undef SIMD_LANES
+#undef SIMD_LOAD_FIRST
 #undef SIMD_ROWS
 #endif
 
@@ -109,17 +136,18 @@ const std::vector<Tiles>& tiles_here() {
   return tiles;
 }
 
-// Those for so many channels of input and answer; null without any.
+// Those that leave fewest lanes empty with so many channels of input and answer, of several the widest; null where even they
+// leave more empty than they fill.
 const Tiles* tiles_for(int64_t channels, int64_t outputs) {
+  const Tiles* best = nullptr;
+  const auto taken = [&](const Tiles& tiles) { return tiles.filled(channels) * tiles.filled(outputs); };
   for (const Tiles& tiles : tiles_here()) {
-    if (channels % tiles.lanes == 0 && outputs % tiles.lanes == 0) return &tiles;
+    if (best == nullptr || taken(tiles) < taken(*best)) best = &tiles;
   }
-  return nullptr;
+  return best != nullptr && taken(*best) <= 2 * channels * outputs ? best : nullptr;
 }
 
 TiledVolume tiled(const at::Tensor& x) { return {x.size(0), x.size(2), x.size(3), x.size(4), x.size(1)}; }
-
-int64_t divided(int64_t count, int64_t by) { return (count + by - 1) / by; }
 
 at::Tensor in_channels_last(const at::Tensor& x) {
   return x.detach().contiguous(at::MemoryFormat::ChannelsLast3d);
@@ -143,7 +171,7 @@ int64_t tiles_at_once(const Tiles& tiles, int64_t channels, int64_t outputs, int
 // The transformed kernels [4, 16, O / panel, C, panel].
 at::Tensor transformed(const Tiles& tiles, const KernelsInMemory& kernels, int64_t channels,
                        int64_t outputs) {
-  at::Tensor panels = at::empty({kSteps, kPositions, channels * outputs}, at::kFloat);
+  at::Tensor panels = at::empty({kSteps, kPositions, channels * tiles.filled(outputs)}, at::kFloat);
   float* to = panels.data_ptr<float>();
   at::parallel_for(0, channels, divided(1 << 12, outputs), [&](int64_t begin, int64_t end) {
     for (int64_t c = begin; c < end; ++c) tiles.transform_kernel(kernels, channels, outputs, c, to);
@@ -155,9 +183,10 @@ at::Tensor transformed(const Tiles& tiles, const KernelsInMemory& kernels, int64
 at::Tensor convolved(const at::Tensor& input, const at::Tensor& weight, bool backwards) {
   const int64_t channels = weight.size(backwards ? 0 : 1), outputs = weight.size(backwards ? 1 : 0);
   const Tiles* tiles = tiles_for(channels, outputs);
-  require(tiles != nullptr && input.size(1) == channels && weight.numel() == kTaps * channels * outputs,
-          "Expected kernels of 3 x 3 x 3, channels in eights, and as many in the volume, for Winograd's ",
-          "convolution but received ", weight.sizes(), " and ", input.sizes());
+  require(
+      tiles != nullptr && input.size(1) == channels && weight.numel() == kTaps * channels * outputs,
+      "Expected kernels of 3 x 3 x 3, channels that fill vectors, and as many in the volume, for Winograd's ",
+      "convolution but received ", weight.sizes(), " and ", input.sizes());
   const at::Tensor x = in_channels_last(input);
   const TiledVolume volume = tiled(x);
   TiledVolume answer = volume;
@@ -177,19 +206,20 @@ at::Tensor convolved(const at::Tensor& input, const at::Tensor& weight, bool bac
   const int64_t all = volume.tiles();
   const int steps = steps_at_once(channels, outputs);
   const int64_t rows = tiles_at_once(*tiles, channels, outputs, steps, divided(all, at::get_num_threads()));
-  const int64_t patch = apart(channels * rows), product = apart(outputs * rows);
+  const int64_t columns = tiles->filled(outputs);
+  const int64_t patch = apart(tiles->filled(channels) * rows), product = apart(columns * rows);
   at::parallel_for(0, divided(all, rows), 1, [&](int64_t begin, int64_t end) {
-    std::vector<float> patches(steps * kPositions * patch), products(steps * kPositions * product);
+    const Values patches(steps * kPositions * patch), products(steps * kPositions * product);
     for (int64_t first = begin * rows; first < std::min(all, end * rows); first += rows) {
       for (int step = 0; step < kSteps; step += steps) {
         const Block block{first, std::min(rows, all - first), rows, step, steps};
-        tiles->transform_patches(volume, from, block, patches.data());
+        tiles->transform_patches(volume, from, block, patches.get());
         for (int64_t position = 0; position < steps * kPositions; ++position) {
-          tiles->multiply_patches(patches.data() + position * patch,
-                                  panels + (step * kPositions + position) * channels * outputs, channels,
-                                  outputs, rows, products.data() + position * product);
+          tiles->multiply_patches(patches.get() + position * patch,
+                                  panels + (step * kPositions + position) * channels * columns, channels,
+                                  outputs, rows, products.get() + position * product);
         }
-        tiles->answer_tiles(answer, to, block, products.data());
+        tiles->answer_tiles(answer, to, block, products.get());
       }
     }
   });
@@ -242,19 +272,21 @@ at::Tensor winograd_conv3d_weight_gradient(const at::Tensor& gradient, const at:
   const Tiles* tiles = tiles_for(channels, outputs);
   require(tiles != nullptr && volume.values() / channels == answer.values() / outputs &&
               volume.samples == answer.samples,
-          "Expected channels in eights for Winograd's convolution, and a gradient of the volume's size, but ",
+          "Expected channels that fill vectors for Winograd's convolution, and a gradient of the volume's "
+          "size, but ",
           "received ", x.sizes(), " and ", gradient.sizes());
-  const int64_t all = volume.tiles(), matrix = channels * outputs;
+  const int64_t patch_channels = tiles->filled(channels), columns = tiles->filled(outputs);
+  const int64_t all = volume.tiles(), matrix = patch_channels * columns;
   const int steps = steps_at_once(channels, outputs);
   const int64_t groups = groups_of(all, channels, outputs, steps), of_group = divided(all, groups);
   const int64_t rows = tiles_at_once(*tiles, channels, outputs, steps, of_group);
-  const int64_t patch = apart(channels * rows), panel = apart(outputs * rows);
-  const at::Tensor sums = at::empty({groups, kSteps * kPositions, channels, outputs}, input.options());
+  const int64_t patch = apart(patch_channels * rows), panel = apart(columns * rows);
+  const at::Tensor sums = at::empty({groups, kSteps * kPositions, patch_channels, columns}, input.options());
   const float* from = input.const_data_ptr<float>();
   const float* gradients = wanted.const_data_ptr<float>();
   float* to = sums.data_ptr<float>();
   at::parallel_for(0, groups * kSteps / steps, 1, [&](int64_t begin, int64_t end) {
-    std::vector<float> patches(steps * kPositions * patch), panels(steps * kPositions * panel);
+    const Values patches(steps * kPositions * patch), panels(steps * kPositions * panel);
     for (int64_t task = begin; task < end; ++task) {
       const int64_t group = task * steps / kSteps;
       const int step = int(task * steps % kSteps);
@@ -262,10 +294,10 @@ at::Tensor winograd_conv3d_weight_gradient(const at::Tensor& gradient, const at:
       float* own = to + task * steps * kPositions * matrix;
       for (int64_t first = group * of_group; first < last; first += rows) {
         const Block block{first, std::min(rows, last - first), rows, step, steps};
-        tiles->transform_patches(volume, from, block, patches.data());
-        tiles->transform_gradients(answer, gradients, block, panels.data());
+        tiles->transform_patches(volume, from, block, patches.get());
+        tiles->transform_gradients(answer, gradients, block, panels.get());
         for (int64_t position = 0; position < steps * kPositions; ++position) {
-          tiles->correlate_patches(patches.data() + position * patch, panels.data() + position * panel,
+          tiles->correlate_patches(patches.get() + position * patch, panels.get() + position * panel,
                                    channels, outputs, rows, block.count, first > group * of_group,
                                    own + position * matrix);
         }

@@ -6,7 +6,7 @@ import { strategies } from "../common/vocabulary.js";
 import { noised } from "../diffusion/noising.js";
 import { type Prediction, predictions, targetOf } from "../diffusion/prediction.js";
 import { sample } from "../diffusion/sample.js";
-import { noiseSchedule } from "../diffusion/schedule.js";
+import { type NoiseSchedule, noiseSchedule } from "../diffusion/schedule.js";
 import { Tensor } from "../native/tensor.js";
 import type { OptionsOf } from "./definition.js";
 import type { TaskFault } from "./faults.js";
@@ -103,7 +103,12 @@ const reach: Record<Prediction, number> = { noise: 4, velocity: 4, image: 1 };
  * drawn before anything else, so that a test case is the same one however the task is learnt.
  */
 export function byDiffusion(task: ImageTask, options: DiffusionOptions): Task {
-  const schedule = noiseSchedule(options.noiseSchedule, options.timeSteps);
+  // Made when it is first needed: who lays out a study asks for each task many times, and needs none.
+  let made: NoiseSchedule | undefined;
+  const scheduled = () => {
+    made ??= noiseSchedule(options.noiseSchedule, options.timeSteps);
+    return made;
+  };
   const { intensityBins: bins, channelFill, timeSteps, prediction } = options;
   const range = reach[prediction];
 
@@ -138,8 +143,8 @@ export function byDiffusion(task: ImageTask, options: DiffusionOptions): Task {
         [-1, ones],
       ]);
       using noise = await Tensor.normal(image.shape, seed, image.device);
-      using noisy = await noised(schedule, centred, noise, t);
-      using target = await targetOf(prediction, schedule, t, centred, noise);
+      using noisy = await noised(scheduled(), centred, noise, t);
+      using target = await targetOf(prediction, scheduled(), t, centred, noise);
       using time = await Tensor.combine([[t / timeSteps, ones]]);
       const parts: Tensor[] = [];
       try {
@@ -158,7 +163,7 @@ export function byDiffusion(task: ImageTask, options: DiffusionOptions): Task {
       using condition = await input.select(0, 0);
       using ones = await onesLike(condition);
       using centred = await sample({
-        schedule,
+        schedule: scheduled(),
         sampler: options.sampler,
         steps: options.samplingSteps,
         shape,

@@ -35,6 +35,8 @@ export function crosses(one: Line, other: Line): boolean {
 /** Whether a line runs through a box. */
 export function touches(line: Line, { left, right, top, bottom }: Box): boolean {
   const [x1, y1, x2, y2] = line;
+  if (Math.max(x1, x2) < left || Math.min(x1, x2) > right) return false;
+  if (Math.max(y1, y2) < top || Math.min(y1, y2) > bottom) return false;
   const inside = (x: number, y: number) => x > left && x < right && y > top && y < bottom;
   return (
     inside(x1, y1) ||

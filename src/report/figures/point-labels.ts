@@ -124,17 +124,22 @@ const never = 1e7;
 /** Square pixels of a point covered that a line through a label, or through a point, is as bad as. */
 const lineThrough = { label: 900, point: 150 };
 
-/** How bad the place of one label is beside those of the others; those that have none yet are holes in the list. */
+/**
+ * How bad the place of one label is beside those of the others; those that have none yet are holes in the list. What is worse
+ * than `most` is not counted to its end.
+ */
 function wrong(
   places: readonly (Place | undefined)[],
   index: number,
   marks: readonly Mark[],
   frame: Frame,
+  most = Number.POSITIVE_INFINITY,
 ): number {
   const { box, line, away } = places[index] as Place;
   const { dot: own } = marks[index] as Mark;
   let sum = away + outside(box, frame);
   for (const [at, { dot }] of marks.entries()) {
+    if (sum > most) break;
     const covered = shared(box, dot);
     if (covered > 0) sum += covered + lineThrough.point;
     // A line begins in its own point, and so in those that lie upon it.
@@ -172,9 +177,9 @@ function searched(marks: readonly Mark[], order: (a: Mark, b: Mark) => number, f
     let moved = false;
     for (const index of turns) {
       const before = places[index];
-      places[index] = leastBy(candidates[index] as Place[], (place) => {
+      places[index] = leastBy(candidates[index] as Place[], (place, least) => {
         places[index] = place;
-        return wrong(places, index, marks, frame);
+        return wrong(places, index, marks, frame, least);
       });
       moved ||= places[index] !== before;
     }
@@ -275,12 +280,12 @@ const outside = (box: Box, { width, height }: Frame): number =>
     Math.max(0, -box.top) +
     Math.max(0, box.bottom - height));
 
-/** The first of those for which `of` is least. */
-function leastBy<Item>(items: readonly Item[], of: (item: Item) => number): Item {
+/** The first of those for which `of`, which is told the least so far, is least. */
+function leastBy<Item>(items: readonly Item[], of: (item: Item, least: number) => number): Item {
   let least = items[0] as Item;
   let value = Number.POSITIVE_INFINITY;
   for (const item of items) {
-    const own = of(item);
+    const own = of(item, value);
     if (own < value) [least, value] = [item, own];
   }
   return least;

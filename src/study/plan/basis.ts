@@ -18,7 +18,7 @@ import { isDrawnAndKept, type PlannedCell, type StudyPlan } from "./plan.js";
  * To be raised whenever the same study would give other numbers than before, in the last bit too: what was computed until
  * then is set aside, and computed anew. docs/changes.md says what changed with each.
  */
-const numbersVersion = 9;
+const numbersVersion = 10;
 
 /** What a cell rests on, as far as it is known before the cell is worked on. */
 export type CellBasis = Omit<Basis, "weights">;

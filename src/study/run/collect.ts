@@ -224,14 +224,15 @@ function ofTasks({ tasks }: StudyCohort): Pick<StudyResults["cohort"], "tasks"> 
 
 /** Cases that were prepared but lack what a task needs, with the reason. */
 function leftOutOfTasks(study: Study, cohort: StudyCohort): Exclusion[] {
-  return study.tasks.flatMap((config) =>
-    preparedCasesOf(cohort, config.name).flatMap((one) => {
-      const reason = taskOf(config).missing(factsOf(one));
+  return study.tasks.flatMap((config) => {
+    const task = taskOf(config);
+    return preparedCasesOf(cohort, config.name).flatMap((one) => {
+      const reason = task.missing(factsOf(one));
       return reason === null
         ? []
         : [{ case: one.id, file: null, reason: `left out of ${config.name}: ${reason}` }];
-    }),
-  );
+    });
+  });
 }
 
 const csvHeader = [
