@@ -17,10 +17,13 @@ export async function sha256OfFile(path: string): Promise<string> {
   const { file } = await openRegularFile(path);
   try {
     const hash = createHash("sha256");
-    // Pieces so small that what else runs need not wait for them.
-    const pieces = file.createReadStream({ highWaterMark: 1 << 19, autoClose: false });
-    for await (const piece of pieces) hash.update(piece as Buffer);
-    return hash.digest("hex");
+    // Pieces so small that what else runs need not wait for them, one after the other in the same memory.
+    const piece = Buffer.allocUnsafeSlow(1 << 19);
+    for (;;) {
+      const { bytesRead } = await file.read(piece, 0, piece.length);
+      if (bytesRead === 0) return hash.digest("hex");
+      hash.update(piece.subarray(0, bytesRead));
+    }
   } finally {
     await file.close();
   }
