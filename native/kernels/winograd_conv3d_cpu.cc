@@ -24,20 +24,13 @@ constexpr int64_t kFewestTiles = 64;
 // Of input and answer together: with more, all steps of a block of tiles fill a processor's second cache.
 constexpr int64_t kFewChannels = 32;
 
-int64_t divided(int64_t count, int64_t by) { return (count + by - 1) / by; }
+constexpr int64_t divided(int64_t count, int64_t by) { return (count + by - 1) / by; }
 
 // How far apart the matrices of the positions lie: one after the other they would meet in few of the cache's sets.
 constexpr int64_t apart(int64_t values) { return values + 16; }
 
-// So many values that nothing has been written to yet.
-class Values {
- public:
-  explicit Values(int64_t count) : values_(new float[count]) {}
-  float* get() const { return values_.get(); }
-
- private:
-  std::unique_ptr<float[]> values_;
-};
+// Channels in whole vectors.
+constexpr int64_t filled(int64_t channels, int64_t lanes) { return divided(channels, lanes) * lanes; }
 
 // Where a tile's answer starts.
 struct Tile {
@@ -76,7 +69,6 @@ struct KernelsInMemory {
 // The inner loops for one instruction set; see winograd_conv3d_tiles.inc.
 struct Tiles {
   int64_t lanes, rows;
-  int64_t filled(int64_t channels) const { return divided(channels, lanes) * lanes; }  // in whole vectors
   void (*transform_patches)(const TiledVolume&, const float*, const Block&, float* patches);
   void (*multiply_patches)(const float* patches, const float* panels, int64_t channels, int64_t outputs,
                            int64_t rows, float* products);
@@ -140,7 +132,9 @@ const std::vector<Tiles>& tiles_here() {
 // leave more empty than they fill.
 const Tiles* tiles_for(int64_t channels, int64_t outputs) {
   const Tiles* best = nullptr;
-  const auto taken = [&](const Tiles& tiles) { return tiles.filled(channels) * tiles.filled(outputs); };
+  const auto taken = [&](const Tiles& tiles) {
+    return filled(channels, tiles.lanes) * filled(outputs, tiles.lanes);
+  };
   for (const Tiles& tiles : tiles_here()) {
     if (best == nullptr || taken(tiles) < taken(*best)) best = &tiles;
   }
@@ -171,7 +165,7 @@ int64_t tiles_at_once(const Tiles& tiles, int64_t channels, int64_t outputs, int
 // The transformed kernels [4, 16, O / panel, C, panel].
 at::Tensor transformed(const Tiles& tiles, const KernelsInMemory& kernels, int64_t channels,
                        int64_t outputs) {
-  at::Tensor panels = at::empty({kSteps, kPositions, channels * tiles.filled(outputs)}, at::kFloat);
+  at::Tensor panels = at::empty({kSteps, kPositions, channels * filled(outputs, tiles.lanes)}, at::kFloat);
   float* to = panels.data_ptr<float>();
   at::parallel_for(0, channels, divided(1 << 12, outputs), [&](int64_t begin, int64_t end) {
     for (int64_t c = begin; c < end; ++c) tiles.transform_kernel(kernels, channels, outputs, c, to);
@@ -206,10 +200,11 @@ at::Tensor convolved(const at::Tensor& input, const at::Tensor& weight, bool bac
   const int64_t all = volume.tiles();
   const int steps = steps_at_once(channels, outputs);
   const int64_t rows = tiles_at_once(*tiles, channels, outputs, steps, divided(all, at::get_num_threads()));
-  const int64_t columns = tiles->filled(outputs);
-  const int64_t patch = apart(tiles->filled(channels) * rows), product = apart(columns * rows);
+  const int64_t columns = filled(outputs, tiles->lanes);
+  const int64_t patch = apart(filled(channels, tiles->lanes) * rows), product = apart(columns * rows);
   at::parallel_for(0, divided(all, rows), 1, [&](int64_t begin, int64_t end) {
-    const Values patches(steps * kPositions * patch), products(steps * kPositions * product);
+    const auto patches = std::make_unique_for_overwrite<float[]>(steps * kPositions * patch);
+    const auto products = std::make_unique_for_overwrite<float[]>(steps * kPositions * product);
     for (int64_t first = begin * rows; first < std::min(all, end * rows); first += rows) {
       for (int step = 0; step < kSteps; step += steps) {
         const Block block{first, std::min(rows, all - first), rows, step, steps};
@@ -275,7 +270,7 @@ at::Tensor winograd_conv3d_weight_gradient(const at::Tensor& gradient, const at:
           "Expected channels that fill vectors for Winograd's convolution, and a gradient of the volume's "
           "size, but ",
           "received ", x.sizes(), " and ", gradient.sizes());
-  const int64_t patch_channels = tiles->filled(channels), columns = tiles->filled(outputs);
+  const int64_t patch_channels = filled(channels, tiles->lanes), columns = filled(outputs, tiles->lanes);
   const int64_t all = volume.tiles(), matrix = patch_channels * columns;
   const int steps = steps_at_once(channels, outputs);
   const int64_t groups = groups_of(all, channels, outputs, steps), of_group = divided(all, groups);
@@ -286,7 +281,8 @@ at::Tensor winograd_conv3d_weight_gradient(const at::Tensor& gradient, const at:
   const float* gradients = wanted.const_data_ptr<float>();
   float* to = sums.data_ptr<float>();
   at::parallel_for(0, groups * kSteps / steps, 1, [&](int64_t begin, int64_t end) {
-    const Values patches(steps * kPositions * patch), panels(steps * kPositions * panel);
+    const auto patches = std::make_unique_for_overwrite<float[]>(steps * kPositions * patch);
+    const auto panels = std::make_unique_for_overwrite<float[]>(steps * kPositions * panel);
     for (int64_t task = begin; task < end; ++task) {
       const int64_t group = task * steps / kSteps;
       const int step = int(task * steps % kSteps);

@@ -14,11 +14,11 @@ export const sha256OfText = (text: string): string => createHash("sha256").updat
  * @throws as `openRegularFile`
  */
 export async function sha256OfFile(path: string): Promise<string> {
-  const { file } = await openRegularFile(path);
+  const { file, size } = await openRegularFile(path);
   try {
     const hash = createHash("sha256");
     // Pieces so small that what else runs need not wait for them, one after the other in the same memory.
-    const piece = Buffer.allocUnsafeSlow(1 << 19);
+    const piece = Buffer.allocUnsafeSlow(Math.min(1 << 19, size + 1));
     for (;;) {
       const { bytesRead } = await file.read(piece, 0, piece.length);
       if (bytesRead === 0) return hash.digest("hex");
