@@ -30,14 +30,12 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   keep_tensor_memory();
   guarded(env, [] { limit_tensor_memory(); });
   settle_numerics();
-  Environment::create(env);
-  const auto environment = Environment::of(env);
-  environment->tensor_class = Napi::Persistent(TensorHandle::define(env));
-  environment->network_class = Napi::Persistent(NetworkHandle::define(env, "NetworkHandle"));
-  environment->trainer_class = Napi::Persistent(TrainerHandle::define(env, "TrainerHandle"));
-  environment->cancel_class = Napi::Persistent(CancelHandle::define(env, "CancelHandle"));
-  environment->ranks_class = Napi::Persistent(RanksHandle::define(env, "RanksHandle"));
-  environment->rank_store_class = Napi::Persistent(RankStoreHandle::define(env, "RankStoreHandle"));
+  Environment::create(env, {.tensor = Napi::Persistent(TensorHandle::define(env)),
+                            .network = Napi::Persistent(NetworkHandle::define(env, "NetworkHandle")),
+                            .trainer = Napi::Persistent(TrainerHandle::define(env, "TrainerHandle")),
+                            .cancel = Napi::Persistent(CancelHandle::define(env, "CancelHandle")),
+                            .ranks = Napi::Persistent(RanksHandle::define(env, "RanksHandle")),
+                            .rank_store = Napi::Persistent(RankStoreHandle::define(env, "RankStoreHandle"))});
 
   add<functions::build_info>(exports, "buildInfo");
   add<functions::set_threads>(exports, "setThreads");

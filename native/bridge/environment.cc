@@ -1,5 +1,7 @@
 #include "bridge/environment.h"
 
+#include <utility>
+
 namespace transfer_limits {
 namespace {
 
@@ -7,7 +9,7 @@ using Report = std::function<void(Napi::Env)>;
 
 }  // namespace
 
-Environment::Environment(Napi::Env env) : env_(env) {
+Environment::Environment(Napi::Env env, Classes classes) : classes_(std::move(classes)), env_(env) {
   const napi_status status = napi_create_threadsafe_function(
       env, nullptr, nullptr, Napi::String::New(env, "transfer-limits"), /*max_queue_size=*/0,
       /*initial_thread_count=*/1, nullptr, nullptr, this, &Environment::deliver, &function_);
@@ -16,8 +18,8 @@ Environment::Environment(Napi::Env env) : env_(env) {
   napi_unref_threadsafe_function(env, function_);  // an idle addon does not keep the process alive
 }
 
-void Environment::create(Napi::Env env) {
-  auto* holder = new std::shared_ptr<Environment>(new Environment(env));
+void Environment::create(Napi::Env env, Classes classes) {
+  auto* holder = new std::shared_ptr<Environment>(new Environment(env, std::move(classes)));
   env.SetInstanceData<std::shared_ptr<Environment>>(holder);
   // Before the environment goes, its classes are released and later reports find the door closed.
   env.AddCleanupHook([environment = *holder] { environment->close(); });
@@ -30,7 +32,7 @@ std::shared_ptr<Environment> Environment::of(Napi::Env env) {
 void Environment::close() {
   const std::lock_guard<std::mutex> lock(mutex_);
   open_ = false;
-  for (auto* reference : {&tensor_class, &network_class, &trainer_class, &cancel_class}) reference->Reset();
+  classes_.reset();
   napi_release_threadsafe_function(function_, napi_tsfn_abort);
 }
 

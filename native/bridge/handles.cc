@@ -17,7 +17,7 @@ Napi::Function TensorHandle::define(Napi::Env env) {
 }
 
 Napi::Object TensorHandle::create(Napi::Env env, at::Tensor tensor) {
-  return Environment::of(env)->tensor_class.New({Napi::External<at::Tensor>::New(env, &tensor)});
+  return Environment::of(env)->classes().tensor.New({Napi::External<at::Tensor>::New(env, &tensor)});
 }
 
 TensorHandle::TensorHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TensorHandle>(info) {
@@ -43,7 +43,7 @@ void TensorHandle::release() {
 
 at::Tensor TensorHandle::get(const Napi::Value& value, const char* name) {
   if (!value.IsObject() ||
-      !value.As<Napi::Object>().InstanceOf(Environment::of(value.Env())->tensor_class.Value())) {
+      !value.As<Napi::Object>().InstanceOf(Environment::of(value.Env())->classes().tensor.Value())) {
     throw Error("BAD_INPUT",
                 std::string("Expected a Tensor for ") + name + " but received " + describe(value));
   }

@@ -16,7 +16,7 @@ Napi::Value to_number(Napi::Env env, double value) { return Napi::Number::New(en
 std::function<bool()> cancelled_by(Napi::Env env, const Napi::Value& value) {
   if (value.IsNull() || value.IsUndefined()) return {};
   const std::shared_ptr<CancelFlag> flag =
-      CancelHandle::get(Environment::of(env)->cancel_class, value, "cancel");
+      CancelHandle::get(Environment::of(env)->classes().cancel, value, "cancel");
   return [flag] { return flag->load(); };
 }
 

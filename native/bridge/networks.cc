@@ -17,7 +17,7 @@ namespace transfer_limits::functions {
 namespace {
 
 std::shared_ptr<PlacedNetwork> network_of(const Napi::Value& value) {
-  return NetworkHandle::get(Environment::of(value.Env())->network_class, value, "network");
+  return NetworkHandle::get(Environment::of(value.Env())->classes().network, value, "network");
 }
 
 struct NamedTensor {
@@ -173,7 +173,7 @@ Napi::Value network_create(const Napi::CallbackInfo& info) {
       },
       [](Napi::Env env, std::shared_ptr<PlacedNetwork> network) {
         return Napi::Value(
-            NetworkHandle::create(env, Environment::of(env)->network_class, std::move(network)));
+            NetworkHandle::create(env, Environment::of(env)->classes().network, std::move(network)));
       });
 }
 

@@ -8,11 +8,11 @@ namespace transfer_limits::functions {
 namespace {
 
 std::shared_ptr<RankGroup> group_of(const Napi::Value& value) {
-  return RanksHandle::get(Environment::of(value.Env())->ranks_class, value, "ranks");
+  return RanksHandle::get(Environment::of(value.Env())->classes().ranks, value, "ranks");
 }
 
 std::shared_ptr<RankStore> store_of(const Napi::Value& value) {
-  return RankStoreHandle::get(Environment::of(value.Env())->rank_store_class, value, "store");
+  return RankStoreHandle::get(Environment::of(value.Env())->classes().rank_store, value, "store");
 }
 
 std::string text_or_none(const Napi::Object& object, const char* key) {
@@ -47,7 +47,7 @@ Napi::Value ranks_join(const Napi::CallbackInfo& info) {
   return promise(
       info.Env(), Executor::of_files(), [options] { return std::make_shared<RankGroup>(options); },
       [](Napi::Env env, std::shared_ptr<RankGroup> ranks) {
-        return Napi::Value(RanksHandle::create(env, Environment::of(env)->ranks_class, std::move(ranks)));
+        return Napi::Value(RanksHandle::create(env, Environment::of(env)->classes().ranks, std::move(ranks)));
       });
 }
 
@@ -57,7 +57,7 @@ Napi::Value rank_store_open(const Napi::CallbackInfo& info) {
       info.Env(), Executor::of_processes(), [options] { return std::make_shared<RankStore>(options); },
       [](Napi::Env env, std::shared_ptr<RankStore> store) {
         return Napi::Value(
-            RankStoreHandle::create(env, Environment::of(env)->rank_store_class, std::move(store)));
+            RankStoreHandle::create(env, Environment::of(env)->classes().rank_store, std::move(store)));
       });
 }
 

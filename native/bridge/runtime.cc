@@ -100,12 +100,12 @@ Napi::Value reset_peak_memory(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value cancel_flag(const Napi::CallbackInfo& info) {
-  return CancelHandle::create(info.Env(), Environment::of(info.Env())->cancel_class,
+  return CancelHandle::create(info.Env(), Environment::of(info.Env())->classes().cancel,
                               std::make_shared<CancelFlag>(false));
 }
 
 Napi::Value cancel(const Napi::CallbackInfo& info) {
-  *CancelHandle::get(Environment::of(info.Env())->cancel_class, info[0], "flag") = true;
+  *CancelHandle::get(Environment::of(info.Env())->classes().cancel, info[0], "flag") = true;
   return info.Env().Undefined();
 }
 

@@ -11,7 +11,7 @@ namespace transfer_limits::functions {
 namespace {
 
 std::shared_ptr<PlacedTrainer> trainer_of(const Napi::Value& value) {
-  return TrainerHandle::get(Environment::of(value.Env())->trainer_class, value, "trainer");
+  return TrainerHandle::get(Environment::of(value.Env())->classes().trainer, value, "trainer");
 }
 
 // Images [.., C, H, W] on the trainer's device and of its type; undefined where they may be absent and are.
@@ -67,12 +67,12 @@ Napi::Value gradient_object(Napi::Env env, const LossAndGradient& computed) {
 }  // namespace
 
 Napi::Value trainer_create(const Napi::CallbackInfo& info) {
-  const auto placed = NetworkHandle::get(Environment::of(info.Env())->network_class, info[0], "network");
+  const auto placed = NetworkHandle::get(Environment::of(info.Env())->classes().network, info[0], "network");
   TrainerOptions options = read_trainer_options(info[1]);
   if (!info[3].IsNull() && !info[3].IsUndefined())
-    options.ranks = RanksHandle::get(Environment::of(info.Env())->ranks_class, info[3], "ranks");
+    options.ranks = RanksHandle::get(Environment::of(info.Env())->classes().ranks, info[3], "ranks");
   if (!info[2].IsNull() && !info[2].IsUndefined()) {
-    const auto teacher = NetworkHandle::get(Environment::of(info.Env())->network_class, info[2], "teacher");
+    const auto teacher = NetworkHandle::get(Environment::of(info.Env())->classes().network, info[2], "teacher");
     require(teacher->device == placed->device, "Expected a teacher on ", placed->device.str(),
             ", where the network is, but received one on ", teacher->device.str());
     require(teacher->type == placed->type, "Expected a teacher in ", dtype_name(placed->type),
@@ -87,7 +87,7 @@ Napi::Value trainer_create(const Napi::CallbackInfo& info) {
       },
       [](Napi::Env env, std::shared_ptr<PlacedTrainer> trainer) {
         return Napi::Value(
-            TrainerHandle::create(env, Environment::of(env)->trainer_class, std::move(trainer)));
+            TrainerHandle::create(env, Environment::of(env)->classes().trainer, std::move(trainer)));
       });
 }
 
