@@ -11,8 +11,9 @@ add_library(emulated_cuda OBJECT ${EMULATED_SOURCES} native/checks/cuda_emulator
   native/training/rank_group_absent.cc native/training/step_recorder_absent.cc)
 set_source_files_properties(${EMULATED_SOURCES} PROPERTIES LANGUAGE CXX)
 list(FILTER EMULATED_SOURCES INCLUDE REGEX "\\.cu$")
-set_source_files_properties(${EMULATED_SOURCES} PROPERTIES COMPILE_OPTIONS "-x;c++;-Wno-unknown-pragmas")
+set_source_files_properties(${EMULATED_SOURCES} PROPERTIES COMPILE_OPTIONS "-x;c++")
 target_link_libraries(emulated_cuda PRIVATE core_interface)
+target_compile_options(emulated_cuda PRIVATE -Wno-unknown-pragmas)
 target_compile_definitions(emulated_cuda PRIVATE TRANSFER_LIMITS_EMULATED_CUDA)
 
 # A program with the core. LibTorch's own OpenMP is linked by its path: a second one would bring a second set of threads.

@@ -1,8 +1,8 @@
-#include "checks/cuda_emulator.h"
-
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <cstdlib>
+#include <deque>
 #include <memory>
 #include <numeric>
 #include <random>
@@ -10,27 +10,41 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cuda_launch.h"
+
 namespace emulated_cuda {
 namespace {
 
 constexpr unsigned kWarp = 32;
 constexpr size_t kStack = size_t{256} << 10;
-constexpr size_t kLargestExchange = 16;
+constexpr size_t kLargestShown = 128;  // bytes a thread
 
 enum class State : uint8_t { kReady, kAtBarrier, kInExchange, kFinished };
 
+struct Copy {
+  void* to;
+  const void* from;
+  size_t bytes, zeros;
+};
+
 struct Fiber {
-  ucontext_t context{};
+  ucontext_t start{};  // from which it is entered the first time
+  bool entered = false;
+  jmp_buf place;  // where it goes on
   std::unique_ptr<char[]> stack = std::make_unique<char[]>(kStack);
   State state = State::kReady;
   dim3 thread;
-  unsigned char value[kLargestExchange];
+  // What it has shown to its warp the last two times: others may still read the one before.
+  alignas(16) unsigned char shown[2][kLargestShown];
+  unsigned showing = 0;
+  // Groups of copies that have not happened; the last one is still open.
+  std::deque<std::vector<Copy>> copies;
 };
 
 struct Block {
   std::vector<std::unique_ptr<Fiber>> fibers;
   std::unique_ptr<unsigned char[]> shared;
-  ucontext_t scheduler{};
+  jmp_buf scheduler;
   Fiber* running = nullptr;
   Position position;
   const std::function<void()>* thread = nullptr;
@@ -48,17 +62,31 @@ std::string setting(const char* name) {
   return value == nullptr ? "" : value;
 }
 
-void enter() {
-  (*state.thread)();
-  state.running->state = State::kFinished;
-  swapcontext(&state.running->context, &state.scheduler);
-}
-
+// Between fibers by jumps: swapcontext asks the kernel for the mask of signals each time, which takes longer than most
+// of what a thread does between two barriers. Nothing on these frames has a destructor.
+// NOLINTBEGIN(modernize-avoid-setjmp-longjmp,cert-err52-cpp)
 void leave(State why) {
   Fiber* self = state.running;
   self->state = why;
-  swapcontext(&self->context, &state.scheduler);
+  if (_setjmp(self->place) == 0) _longjmp(state.scheduler, 1);
 }
+
+void enter() {
+  (*state.thread)();
+  state.running->state = State::kFinished;
+  _longjmp(state.scheduler, 1);
+}
+
+// Until it waits or returns.
+void run(Fiber& fiber) {
+  state.running = &fiber;
+  state.position.thread = fiber.thread;
+  if (_setjmp(state.scheduler) != 0) return;
+  if (fiber.entered) _longjmp(fiber.place, 1);
+  fiber.entered = true;
+  setcontext(&fiber.start);
+}
+// NOLINTEND(modernize-avoid-setjmp-longjmp,cert-err52-cpp)
 
 std::vector<size_t> arranged(size_t count) {
   std::vector<size_t> indices(count);
@@ -67,6 +95,16 @@ std::vector<size_t> arranged(size_t count) {
   if (order == "backwards") std::reverse(indices.begin(), indices.end());
   if (order == "shuffled") std::shuffle(indices.begin(), indices.end(), shuffling);
   return indices;
+}
+
+// Of a group of copies those that have not happened yet.
+void happen(std::vector<Copy>& copies) {
+  for (const Copy& copy : copies) {
+    auto* to = static_cast<unsigned char*>(copy.to);
+    std::memcpy(to, copy.from, copy.bytes - copy.zeros);
+    std::memset(to + copy.bytes - copy.zeros, 0, copy.zeros);
+  }
+  copies.clear();
 }
 
 // Releases the fibers from `first` on that all wait in state `waiting`; whether there were any.
@@ -92,9 +130,7 @@ void run_block() {
     for (const size_t index : arranged(state.fibers.size())) {
       Fiber& fiber = *state.fibers[index];
       if (fiber.state != State::kReady) continue;
-      state.running = &fiber;
-      state.position.thread = fiber.thread;
-      swapcontext(&state.scheduler, &fiber.context);
+      run(fiber);
       progress = true;
     }
     if (std::all_of(state.fibers.begin(), state.fibers.end(),
@@ -117,13 +153,63 @@ unsigned char* shared_memory() { return state.shared.get(); }
 
 void wait_for_block() { leave(State::kAtBarrier); }
 
-void exchange_in_warp(const void* mine, void* theirs, size_t bytes, unsigned lane) {
-  if (bytes > kLargestExchange) throw std::runtime_error("A warp exchanges at most 16 bytes a thread");
-  const unsigned warp = thread_in_block() / kWarp * kWarp;
-  std::memcpy(state.running->value, mine, bytes);
+void show_to_warp(const void* mine, size_t bytes) {
+  if (bytes > kLargestShown) throw std::runtime_error("A thread shows its warp at most 128 bytes");
+  Fiber& self = *state.running;
+  self.showing ^= 1U;
+  std::memcpy(self.shown[self.showing], mine, bytes);
   leave(State::kInExchange);
-  std::memcpy(theirs, state.fibers[std::min<size_t>(warp + lane, state.fibers.size() - 1)]->value, bytes);
-  leave(State::kInExchange);  // nobody writes the next value before all have read this one
+}
+
+const unsigned char* shown_by(unsigned lane) {
+  const unsigned warp = thread_in_block() / kWarp * kWarp;
+  const Fiber& other = *state.fibers[std::min<size_t>(warp + lane, state.fibers.size() - 1)];
+  return other.shown[state.running->showing];
+}
+
+void add_products_of_warp(float* sums, const uint32_t* a, const uint32_t* b, int columns) {
+  constexpr int kMostColumns = 8;
+  struct Fragments {
+    uint32_t a[4], b[kMostColumns][2];
+  } mine{};
+  if (columns > kMostColumns) throw std::runtime_error("A warp multiplies at most 64 columns at once");
+  std::copy_n(a, 4, mine.a);
+  std::copy_n(b, size_t(columns) * 2, &mine.b[0][0]);
+  show_to_warp(&mine, sizeof(mine));
+  const auto shown = [](unsigned lane) { return reinterpret_cast<const Fragments*>(shown_by(lane)); };
+  const auto value_of = [](uint32_t word, unsigned half) {  // of two bfloat16 values in a word
+    return transfer_limits::cuda::to_float(
+        transfer_limits::cuda::Bfloat16{static_cast<uint16_t>(word >> (16 * half))});
+  };
+  const unsigned lane = thread_in_block() % kWarp, group = lane / 4, place = lane % 4;
+  for (unsigned i = 0; i < 4;
+       ++i) {  // this thread's products: rows `group` and 8 further on, columns 2 place and 1 more
+    for (int c = 0; c < columns; ++c) {
+      float& sum = sums[c * 4 + int(i)];
+      for (unsigned feature = 0; feature < 16; ++feature) {  // whose values another thread holds
+        const unsigned holder = feature % 8 / 2, half = feature % 2, far = feature / 8;
+        const float left = value_of(shown(group * 4 + holder)->a[far * 2 + i / 2], half);
+        const float right = value_of(shown((place * 2 + i % 2) * 4 + holder)->b[c][far], half);
+        sum = std::fma(left, right, sum);
+      }
+    }
+  }
+}
+
+void copy_later(void* to, const void* from, size_t bytes, size_t zeros) {
+  state.running->copies.back().push_back({to, from, bytes, zeros});
+  static const bool early = setting("EMULATED_CUDA_COPIES") == "early";
+  if (early) happen(state.running->copies.back());
+}
+
+void close_group_of_copies() { state.running->copies.emplace_back(); }
+
+void wait_for_copies(size_t groups_that_may_run) {
+  auto& copies = state.running->copies;
+  while (copies.size() > groups_that_may_run + 1) {  // the open one is not waited for
+    happen(copies.front());
+    copies.pop_front();
+  }
 }
 
 void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread) {
@@ -149,13 +235,15 @@ void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<vo
     for (size_t t = 0; t < threads; ++t) {
       Fiber& fiber = *state.fibers[t];
       fiber.state = State::kReady;
+      fiber.copies.assign(1, {});
       fiber.thread =
           dim3(unsigned(t % block.x), unsigned(t / block.x % block.y), unsigned(t / block.x / block.y));
-      getcontext(&fiber.context);
-      fiber.context.uc_stack.ss_sp = fiber.stack.get();
-      fiber.context.uc_stack.ss_size = kStack;
-      fiber.context.uc_link = nullptr;
-      makecontext(&fiber.context, &enter, 0);
+      fiber.entered = false;
+      getcontext(&fiber.start);
+      fiber.start.uc_stack.ss_sp = fiber.stack.get();
+      fiber.start.uc_stack.ss_size = kStack;
+      fiber.start.uc_link = nullptr;
+      makecontext(&fiber.start, &enter, 0);
     }
     run_block();
   }

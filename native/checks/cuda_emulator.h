@@ -3,9 +3,10 @@
 // The part of CUDA that this project's kernels use, on a CPU: every thread of a block is a fiber, blocks run one after
 // another, and a barrier switches to the next fiber. Not fast; it shows whether a kernel computes what it should, and
 // whether its barriers stand where they must: shared memory holds NaN before a block starts, a thread that returns
-// before a barrier or waits for ever is an error, and memory outside of an array is found by AddressSanitizer. Two
+// before a barrier or waits for ever is an error, and memory outside of an array is found by AddressSanitizer. Three
 // environment variables change what a kernel must not depend on: EMULATED_CUDA_ORDER, in which threads and blocks run
-// (forwards, backwards or shuffled), and EMULATED_CUDA_SHARED, the bytes of shared memory that a block may take.
+// (forwards, backwards or shuffled), EMULATED_CUDA_SHARED, the bytes of shared memory that a block may take, and
+// EMULATED_CUDA_COPIES, when asynchronous copies happen: as late as their thread waits for them, or "early", at once.
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -50,15 +51,26 @@ struct Position {
 const Position& position();
 unsigned char* shared_memory();
 void wait_for_block();
-// Hands `bytes` of this thread's value to the others of its warp and takes those of thread `lane`.
-void exchange_in_warp(const void* mine, void* theirs, size_t bytes, unsigned lane);
+// Shows `bytes` of this thread's to the others of its warp, and waits until each has shown as much: from then on, until
+// this thread shows something again, `shown_by` is what thread `lane` has shown.
+void show_to_warp(const void* mine, size_t bytes);
+const unsigned char* shown_by(unsigned lane);
+
+// Of kernels/tensor_core.h: sums [columns][4], b [columns][2].
+void add_products_of_warp(float* sums, const uint32_t* a, const uint32_t* b, int columns);
+
+// Copies that run beside the computation.
+void copy_later(void* to, const void* from, size_t bytes, size_t zeros);
+void close_group_of_copies();
+void wait_for_copies(size_t groups_that_may_run);
 
 void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread);
 
 template <typename Value>
 Value from_lane(Value value, unsigned lane) {
+  show_to_warp(&value, sizeof(Value));
   Value result;
-  exchange_in_warp(&value, &result, sizeof(Value), lane);
+  std::memcpy(&result, shown_by(lane), sizeof(Value));
   return result;
 }
 
@@ -81,13 +93,11 @@ Value __shfl_xor_sync(unsigned, Value value, int mask) {
   return emulated_cuda::from_lane(value, (emulated_cuda::thread_in_block() % 32) ^ unsigned(mask));
 }
 
-// Copies that run beside the computation; here they are done at once.
 inline void __pipeline_memcpy_async(void* to, const void* from, size_t bytes, size_t zeros = 0) {
-  std::memcpy(to, from, bytes - zeros);
-  std::memset(static_cast<char*>(to) + bytes - zeros, 0, zeros);
+  emulated_cuda::copy_later(to, from, bytes, zeros);
 }
-inline void __pipeline_commit() {}
-inline void __pipeline_wait_prior(size_t) {}
+inline void __pipeline_commit() { emulated_cuda::close_group_of_copies(); }
+inline void __pipeline_wait_prior(size_t groups) { emulated_cuda::wait_for_copies(groups); }
 
 inline void __stcg(uint4* to, uint4 value) { *to = value; }
 inline float __expf(float x) { return std::exp(x); }

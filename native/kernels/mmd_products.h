@@ -31,9 +31,9 @@ KernelSums kernel_sums_by_products(const at::Tensor& a, const at::Tensor& b, con
 
 namespace cuda {
 
-// The same on CUDA. Products of float32 are refined as above; those of bfloat16 are taken as they are. Beside the rows in
-// the form in which they are multiplied (at most 8 bytes a value), 32 MB of products are held, and before that, while
-// rows are made ready, some 300 kB a feature.
+// The same on CUDA. Products of float32 are refined as above; beside the rows moved to the origin 32 MB of products are
+// held, and before that, while rows are made ready, some 200 kB a feature. Those of bfloat16 are taken as they are, in one
+// kernel with all that follows: beside the rows in one or two terms (2 or 4 bytes a value) 1 MB a sigma is held.
 KernelSums kernel_sums_by_products(const at::Tensor& a, const at::Tensor& b, const at::Tensor& centre,
                                    const std::vector<double>& factors, Products products,
                                    const std::function<bool()>& cancelled);
