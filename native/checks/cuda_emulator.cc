@@ -255,7 +255,7 @@ namespace transfer_limits::cuda {
 
 DeviceLimits device_limits() {
   static const std::string shared = emulated_cuda::setting("EMULATED_CUDA_SHARED");
-  return {shared.empty() ? 227 * 1024 : std::stoi(shared), 132};
+  return {shared.empty() ? 227 * 1024 : std::stoi(shared), 3};
 }
 
 }  // namespace transfer_limits::cuda

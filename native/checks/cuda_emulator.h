@@ -112,7 +112,8 @@ struct DeviceLimits {
   int shared_bytes = 0;
   int multiprocessors = 0;
 };
-// Those of an H100, unless the environment says otherwise.
+// The shared memory of an H100, unless the environment says otherwise; so few multiprocessors that blocks which work on
+// many parts one after another do so here too.
 DeviceLimits device_limits();
 
 template <typename... Parameters, typename... Arguments>
