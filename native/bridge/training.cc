@@ -72,7 +72,8 @@ Napi::Value trainer_create(const Napi::CallbackInfo& info) {
   if (!info[3].IsNull() && !info[3].IsUndefined())
     options.ranks = RanksHandle::get(Environment::of(info.Env())->classes().ranks, info[3], "ranks");
   if (!info[2].IsNull() && !info[2].IsUndefined()) {
-    const auto teacher = NetworkHandle::get(Environment::of(info.Env())->classes().network, info[2], "teacher");
+    const auto teacher =
+        NetworkHandle::get(Environment::of(info.Env())->classes().network, info[2], "teacher");
     require(teacher->device == placed->device, "Expected a teacher on ", placed->device.str(),
             ", where the network is, but received one on ", teacher->device.str());
     require(teacher->type == placed->type, "Expected a teacher in ", dtype_name(placed->type),

@@ -1,5 +1,8 @@
 #include <setjmp.h>
 #include <ucontext.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#endif
 
 #include <cstdlib>
 #include <deque>
@@ -21,6 +24,31 @@ constexpr size_t kLargestShown = 128;  // bytes a thread
 
 enum class State : uint8_t { kReady, kAtBarrier, kInExchange, kFinished };
 
+// AddressSanitizer is told which stack is used.
+class Stack {
+ public:
+  Stack() = default;
+  Stack(const void* bottom, size_t bytes) : bottom_(bottom), bytes_(bytes) {}
+  // Before a jump to this stack from `from`, or from one that ends (null).
+  void enter(Stack* from) const {
+#ifdef __SANITIZE_ADDRESS__
+    __sanitizer_start_switch_fiber(from == nullptr ? nullptr : &from->kept_, bottom_, bytes_);
+#endif
+  }
+  // After a jump to this stack, whose `from` is then known.
+  void entered(Stack* from) {
+#ifdef __SANITIZE_ADDRESS__
+    __sanitizer_finish_switch_fiber(kept_, &from->bottom_, &from->bytes_);
+    kept_ = nullptr;
+#endif
+  }
+
+ private:
+  [[maybe_unused]] const void* bottom_ = nullptr;
+  [[maybe_unused]] size_t bytes_ = 0;
+  [[maybe_unused]] void* kept_ = nullptr;
+};
+
 struct Copy {
   void* to;
   const void* from;
@@ -31,7 +59,8 @@ struct Fiber {
   ucontext_t start{};  // from which it is entered the first time
   bool entered = false;
   jmp_buf place;  // where it goes on
-  std::unique_ptr<char[]> stack = std::make_unique<char[]>(kStack);
+  std::unique_ptr<char[]> memory = std::make_unique<char[]>(kStack);
+  Stack stack{memory.get(), kStack};
   State state = State::kReady;
   dim3 thread;
   // What it has shown to its warp the last two times: others may still read the one before.
@@ -45,6 +74,7 @@ struct Block {
   std::vector<std::unique_ptr<Fiber>> fibers;
   std::unique_ptr<unsigned char[]> shared;
   jmp_buf scheduler;
+  Stack stack;  // the scheduler's
   Fiber* running = nullptr;
   Position position;
   const std::function<void()>* thread = nullptr;
@@ -63,28 +93,52 @@ std::string setting(const char* name) {
 }
 
 // Between fibers by jumps: swapcontext asks the kernel for the mask of signals each time, which takes longer than most
-// of what a thread does between two barriers. Nothing on these frames has a destructor.
+// of what a thread does between two barriers. Nothing on these frames has a destructor, and none is another function's: what
+// returns twice must find its variables.
 // NOLINTBEGIN(modernize-avoid-setjmp-longjmp,cert-err52-cpp)
-void leave(State why) {
+[[gnu::noinline]] void leave(State why) {
   Fiber* self = state.running;
   self->state = why;
-  if (_setjmp(self->place) == 0) _longjmp(state.scheduler, 1);
+  if (_setjmp(self->place) == 0) {
+    state.stack.enter(&self->stack);
+    _longjmp(state.scheduler, 1);
+  }
+  self->stack.entered(&state.stack);
 }
 
 void enter() {
+  state.running->stack.entered(&state.stack);
   (*state.thread)();
   state.running->state = State::kFinished;
+  state.stack.enter(nullptr);
   _longjmp(state.scheduler, 1);
 }
 
 // Until it waits or returns.
-void run(Fiber& fiber) {
+[[gnu::noinline]] void run(Fiber& fiber) {
   state.running = &fiber;
   state.position.thread = fiber.thread;
-  if (_setjmp(state.scheduler) != 0) return;
+  if (_setjmp(state.scheduler) != 0) {
+    state.stack.entered(&fiber.stack);
+    return;
+  }
+  fiber.stack.enter(&state.stack);
   if (fiber.entered) _longjmp(fiber.place, 1);
   fiber.entered = true;
   setcontext(&fiber.start);
+}
+
+// As the thread at that place of a block that begins.
+[[gnu::noinline]] void prepare(Fiber& fiber, const dim3& thread) {
+  fiber.state = State::kReady;
+  fiber.copies.assign(1, {});
+  fiber.thread = thread;
+  fiber.entered = false;
+  getcontext(&fiber.start);
+  fiber.start.uc_stack.ss_sp = fiber.memory.get();
+  fiber.start.uc_stack.ss_size = kStack;
+  fiber.start.uc_link = nullptr;
+  makecontext(&fiber.start, &enter, 0);
 }
 // NOLINTEND(modernize-avoid-setjmp-longjmp,cert-err52-cpp)
 
@@ -233,17 +287,8 @@ void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<vo
     state.shared.reset(new unsigned char[shared_bytes]);
     std::memset(state.shared.get(), 0xff, shared_bytes);  // NaN in every type
     for (size_t t = 0; t < threads; ++t) {
-      Fiber& fiber = *state.fibers[t];
-      fiber.state = State::kReady;
-      fiber.copies.assign(1, {});
-      fiber.thread =
-          dim3(unsigned(t % block.x), unsigned(t / block.x % block.y), unsigned(t / block.x / block.y));
-      fiber.entered = false;
-      getcontext(&fiber.start);
-      fiber.start.uc_stack.ss_sp = fiber.stack.get();
-      fiber.start.uc_stack.ss_size = kStack;
-      fiber.start.uc_link = nullptr;
-      makecontext(&fiber.start, &enter, 0);
+      prepare(*state.fibers[t],
+              dim3(unsigned(t % block.x), unsigned(t / block.x % block.y), unsigned(t / block.x / block.y)));
     }
     run_block();
   }

@@ -137,7 +137,9 @@ constexpr double kMostProductsPerClock = 128, kBytesPerClock = 20;
 // Arithmetic of a few warps cannot hide its latency, and warps are dealt out to four schedulers.
 inline double slowed_by_warps(int warps) {
   constexpr double kWarpsToHide = 8;
-  return std::max(1.0, kWarpsToHide / warps) * ((warps + 3) / 4 * 4) / warps;
+  constexpr int kSchedulers = 4;
+  const int rounds = divided<int>(warps, kSchedulers);
+  return std::max(1.0, kWarpsToHide / warps) * double(rounds * kSchedulers) / warps;
 }
 
 // What `kSearch` finds for a volume on the current device. It tries thousands of boxes, which takes longer than to start

@@ -41,36 +41,18 @@ struct Columns {
 };
 
 #if defined(__x86_64__)
-#define SIMD_NAMESPACE avx512
-#define SIMD_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")))
-#define SIMD_LANES 16
+#include "kernels/simd_avx512.inc"
 #define SIMD_COLUMN 14
 #include "kernels/depthwise_conv3d_columns.inc"
-#undef SIMD_NAMESPACE
-#undef SIMD_TARGET
-#undef SIMD_LANES
-#undef SIMD_COLUMN
-
-#define SIMD_NAMESPACE avx2
-#define SIMD_TARGET __attribute__((target("avx2,fma")))
-#define SIMD_LANES 8
+// And again:
+#include "kernels/simd_avx2.inc"
 #define SIMD_COLUMN 8
 #include "kernels/depthwise_conv3d_columns.inc"
-#undef SIMD_NAMESPACE
-#undef SIMD_TARGET
-#undef SIMD_LANES
-#undef SIMD_COLUMN
 #endif
 
-#define SIMD_NAMESPACE baseline
-#define SIMD_TARGET
-#define SIMD_LANES 4
+#include "kernels/simd_baseline.inc"
 #define SIMD_COLUMN 6
 #include "kernels/depthwise_conv3d_columns.inc"
-#undef SIMD_NAMESPACE
-#undef SIMD_TARGET
-#undef SIMD_LANES
-#undef SIMD_COLUMN
 
 // By what the processor can do, in LibTorch's judgement (and its environment variable ATEN_CPU_CAPABILITY).
 const std::vector<Columns>& columns_here() {

@@ -153,7 +153,7 @@ double slowed_by_loads(int voxels, double in_one_bank) {
 template <typename Value>
 ConvolvePlan plan_convolution(const DepthwiseShape& shape, const DeviceLimits& limits) {
   constexpr int kChannels = Lanes<Value>::kChannels, kLanes = Lanes<Value>::kCount;
-  constexpr int kReserved = 1024;  // bytes of shared memory that a block takes besides
+  constexpr size_t kReserved = 1024;  // bytes of shared memory that a block takes besides
   ConvolvePlan best;
   for (const int voxels : {5, 8, 10}) {
     for (int runs = 1; runs <= std::min(8, divided<int>(shape.width, voxels)); ++runs) {
@@ -169,7 +169,7 @@ ConvolvePlan plan_convolution(const DepthwiseShape& shape, const DeviceLimits& l
           if (threads > kMostThreads || plan.shared_bytes > size_t(limits.shared_bytes)) continue;
           const int warps = divided<int>(threads, kWarpThreads);
           const bool two = warps * kWarpThreads * kRegisters * 2 <= 65536 &&
-                           2 * (plan.shared_bytes + kReserved) <= size_t(limits.shared_bytes + kReserved);
+                           2 * (plan.shared_bytes + kReserved) <= size_t(limits.shared_bytes) + kReserved;
           const int resident = two ? 2 : 1;
           const int64_t blocks =
               shape.samples * channel_groups<Value>(shape) * boxes_of(shape, plan.box).voxels();

@@ -86,31 +86,17 @@ struct Tiles {
 // From 8 - n on, what lets the first n of eight lanes through.
 constexpr int32_t kFirstOfEight[] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
 
-#define SIMD_NAMESPACE avx512
-#define SIMD_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")))
-#define SIMD_LANES 16
+#include "kernels/simd_avx512.inc"
 #define SIMD_LOAD_FIRST(source, count) _mm512_maskz_loadu_ps(__mmask16((1U << (count)) - 1), source)
 #define SIMD_ROWS 12
 #include "kernels/winograd_conv3d_tiles.inc"
-#undef SIMD_NAMESPACE
-#undef SIMD_TARGET
-#undef SIMD_LANES
-#undef SIMD_LOAD_FIRST
-#undef SIMD_ROWS
-
-#define SIMD_NAMESPACE avx2
-#define SIMD_TARGET __attribute__((target("avx2,fma")))
-#define SIMD_LANES 8
+// And again:
+#include "kernels/simd_avx2.inc"
 #define SIMD_LOAD_FIRST(source, count) \
   _mm256_maskload_ps(source,           \
                      _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kFirstOfEight + 8 - (count))))
 #define SIMD_ROWS 6
 #include "kernels/winograd_conv3d_tiles.inc"
-#undef SIMD_NAMESPACE
-#undef SIMD_TARGET
-#undef SIMD_LANES
-#undef SIMD_LOAD_FIRST
-#undef SIMD_ROWS
 #endif
 
 // By what the processor can do, in LibTorch's judgement (and its environment variable ATEN_CPU_CAPABILITY); the widest
