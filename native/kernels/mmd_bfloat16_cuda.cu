@@ -21,8 +21,9 @@ constexpr int kWarpRows = 64, kWarpColumns = 64, kWarpsAcross = kPairTileColumns
 constexpr int kDown = kWarpRows / kProductRows, kAcross = kWarpColumns / kProductColumns;
 static_assert(kPairTileRows / kWarpRows * kWarpsAcross == kPairWarps);
 
-__device__ inline int place_of(int row, int chunk) {
-  return row * kRowBytes + (chunk ^ (row / 2 % kRowChunks)) * kChunkBytes;
+// Rows that lie eight apart hold their chunks in the same places.
+__device__ inline int place_in_row(int row, int chunk) {
+  return (chunk ^ (row / 2 % kRowChunks)) * kChunkBytes;
 }
 
 __global__ void __launch_bounds__(kThreads)
@@ -83,7 +84,7 @@ __device__ void load_step(const TermRows& left, const TermRows& right, const Til
                            int64_t(tile.row) * kPairTileRows * left.padded_features + within;
     const Bfloat16* columns = (term == 0 ? right.high : right.low) +
                               int64_t(tile.column) * kPairTileColumns * left.padded_features + within;
-    unsigned char* to = stage + term * kTermBytes + place_of(row, chunk);
+    unsigned char* to = stage + term * kTermBytes + row * kRowBytes + place_in_row(row, chunk);
 #pragma unroll
     for (int first = 0; first < kPairTileRows; first += kRowsAtOnce) {
       __pipeline_memcpy_async(to + first * kRowBytes, rows + first * left.padded_features, kChunkBytes);
@@ -96,27 +97,29 @@ __device__ void load_step(const TermRows& left, const TermRows& right, const Til
   }
 }
 
-__device__ inline uint32_t word_of(const unsigned char* rows, int row, int chunk, int word) {
-  return *reinterpret_cast<const uint32_t*>(rows + place_of(row, chunk) + word * int(sizeof(uint32_t)));
+__device__ inline uint32_t word_at(const unsigned char* place) {
+  return *reinterpret_cast<const uint32_t*>(place);
 }
 
 // Adds the products over what is loaded of a tile's features.
 template <int kTerms>
 __device__ void multiply_step(const unsigned char* stage, float (&sums)[kDown][kAcross][4]) {
   const int lane = int(threadIdx.x) % kWarpThreads, warp = int(threadIdx.x) / kWarpThreads;
-  const int group = lane / 4, word = lane % 4;
-  const int first_row = warp / kWarpsAcross * kWarpRows + group;
-  const int first_column = warp % kWarpsAcross * kWarpColumns + group;
+  const int group = lane / 4;
+  const unsigned char* words = stage + group * kRowBytes + lane % 4 * int(sizeof(uint32_t));
+  const unsigned char* rows = words + warp / kWarpsAcross * kWarpRows * kRowBytes;
+  const unsigned char* columns = words + (kPairTileRows + warp % kWarpsAcross * kWarpColumns) * kRowBytes;
 #pragma unroll 1
   for (int chunk = 0; chunk < kRowChunks; chunk += kProductFeatures / kChunkValues) {
+    const int near = place_in_row(group, chunk), far = place_in_row(group, chunk + 1);
     uint32_t right[kTerms][kAcross][2];
 #pragma unroll
     for (int term = 0; term < kTerms; ++term) {
-      const unsigned char* columns = stage + term * kTermBytes + kPairTileRows * kRowBytes;
 #pragma unroll
       for (int n = 0; n < kAcross; ++n) {
-        right[term][n][0] = word_of(columns, first_column + n * kProductColumns, chunk, word);
-        right[term][n][1] = word_of(columns, first_column + n * kProductColumns, chunk + 1, word);
+        const unsigned char* column = columns + term * kTermBytes + n * kProductColumns * kRowBytes;
+        right[term][n][0] = word_at(column + near);
+        right[term][n][1] = word_at(column + far);
       }
     }
 #pragma unroll
@@ -124,12 +127,12 @@ __device__ void multiply_step(const unsigned char* stage, float (&sums)[kDown][k
       uint32_t left[kTerms][4];
 #pragma unroll
       for (int term = 0; term < kTerms; ++term) {
-        const unsigned char* rows = stage + term * kTermBytes;
-        const int row = first_row + m * kProductRows;
-        left[term][0] = word_of(rows, row, chunk, word);
-        left[term][1] = word_of(rows, row + 8, chunk, word);
-        left[term][2] = word_of(rows, row, chunk + 1, word);
-        left[term][3] = word_of(rows, row + 8, chunk + 1, word);
+        const unsigned char* row = rows + term * kTermBytes + m * kProductRows * kRowBytes;
+        const unsigned char* lower = row + kProductRows / 2 * kRowBytes;
+        left[term][0] = word_at(row + near);
+        left[term][1] = word_at(lower + near);
+        left[term][2] = word_at(row + far);
+        left[term][3] = word_at(lower + far);
       }
       if constexpr (kTerms == 2) {
         add_products(sums[m], left[1], right[0]);
