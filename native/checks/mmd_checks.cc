@@ -52,11 +52,8 @@ void check_mmd(Report& report) {
     double shift;  // of all values from the origin
   };
   // Fewer and more rows than a tile has, odd numbers of features, far from the origin; enough work for products.
-  const Case cases[] = {{157, 201, 777, 0.0},
-                        {2061, 40, 33, 0.0},
-                        {150, 140, 768, 50.0},
-                        {23, 4111, 129, 1.0},
-                        {128, 513, 64, 1.0}};
+  const Case cases[] = {{157, 201, 777, 0.0}, {2061, 40, 33, 0.0}, {150, 140, 768, 50.0},
+                        {23, 4111, 129, 1.0}, {128, 513, 64, 1.0}, {300, 1025, 1, 0.0}};
   struct Mode {
     const char* name;
     Products products;

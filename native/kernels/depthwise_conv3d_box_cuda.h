@@ -1,7 +1,7 @@
 #pragma once
 
-// What the kernels of depthwise_conv3d_cuda.cu and depthwise_conv3d_weight_cuda.cu share: boxes of voxels in shared memory,
-// and the search for their sizes.
+// What the kernels of depthwise_conv3d_cuda.cu and depthwise_conv3d_weight_cuda.cu share: boxes of voxels in shared
+// memory, and the search for their sizes.
 #include <array>
 #include <map>
 #include <mutex>

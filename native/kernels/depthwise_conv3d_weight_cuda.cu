@@ -5,12 +5,12 @@ namespace {
 
 using Places = BoxPlaces<1>;
 
-// Planes in shared memory: those that the taps of one plane of the gradient see and the next one, and of the gradient two.
+// Planes in shared memory: those that the taps of one plane of the gradient see and the next one; of the gradient two.
 constexpr int kInputSlots = kKernel + 1, kGradientSlots = 2;
 
 // A thread sums one row of seven taps for two channels over the boxes of its block, with a window of seven inputs that
-// moves along the rows. A block goes through a box plane by plane of the gradient; while it works on one, what the next one
-// needs besides comes into shared memory, where no thread looks.
+// moves along the rows. A block goes through a box plane by plane of the gradient; while it works on one, what the next
+// one needs besides comes into shared memory, where no thread looks.
 template <typename Value>
 __global__ void __launch_bounds__(kPlaneTaps* Lanes<Value>::kCount)
     correlate_kernel(DepthwiseShape shape, const Value* __restrict__ gradient,

@@ -18,7 +18,7 @@ struct TermRows {
 constexpr int kPairTileRows = 128, kPairTileColumns = 256;  // of the pairs that a block works on at a time
 constexpr int kPairStep = 32;                               // features that are loaded at once
 constexpr int kPairWarps = 8;                               // a block
-// `padded_rows` is a multiple of kPairTileColumns, `padded_features` of kPairStep.
+// `padded_rows` is a multiple of kPairTileColumns, and so of kPairTileRows, `padded_features` of kPairStep.
 static_assert(kPairTileColumns % kPairTileRows == 0);
 
 // The tiles of all pairs of a row of one set with one of another; within one set those in which a column's index can be
@@ -29,6 +29,7 @@ struct PairTiles {
   bool same_set = false;
 
   static constexpr int64_t kBand = 8;
+  static_assert(kBand * kPairTileRows % kPairTileColumns == 0);  // a band begins where a column of tiles does
 
   static PairTiles between(int64_t left_rows, int64_t right_rows, bool same_set) {
     return {(left_rows + kPairTileRows - 1) / kPairTileRows,
