@@ -35,6 +35,20 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 describe("the preset of the paper", () => {
+  it("trains in bfloat16 where its cells run on a GPU, and in what the file says where it says something", () => {
+    const precisionWith = (execution: unknown) => {
+      const manifests = { promis: "promis.csv", fewShot: "few-shot.csv" };
+      const answer = resolveStudy({ preset: "paper", manifests, execution }, folder);
+      return "faults" in answer ? answer.faults : answer.study.execution.precision;
+    };
+    expect(precisionWith({ device: "cuda:1" })).toBe("bfloat16");
+    expect(precisionWith({ devices: ["cuda:0", "cuda:1"] })).toBe("bfloat16");
+    expect(precisionWith({ device: "cuda", precision: "float32" })).toBe("float32");
+    expect(precisionWith({ device: "cpu" })).toBe("float32");
+    expect(precisionWith({ device: "cuda", devices: ["cpu"] })).toBe("float32");
+    expect(precisionWith({})).toBe("float32");
+  });
+
   it("is a whole study from the manifests of the two cohorts alone", async () => {
     const study = await loadStudy(join(folder, "study.yaml"));
     expect(study).toMatchObject({
