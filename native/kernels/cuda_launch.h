@@ -25,14 +25,14 @@ struct Bfloat16 {
   uint16_t bits;
 };
 
-// What follows is for CUDA sources; others see the types alone.
-#if defined(__CUDACC__) || defined(TRANSFER_LIMITS_EMULATED_CUDA)
-
 // How many of `by` hold `count`.
 template <typename Count = int64_t>
 Count divided(int64_t count, int64_t by) {
   return Count((count + by - 1) / by);
 }
+
+// What follows is for CUDA sources.
+#if defined(__CUDACC__) || defined(TRANSFER_LIMITS_EMULATED_CUDA)
 
 // Values that are loaded or stored at once, of at most so many bytes.
 constexpr int kPackBytes = 16;

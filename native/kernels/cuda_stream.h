@@ -32,6 +32,12 @@ const Value* values_of(const at::Tensor& tensor) {
   return tensor.defined() ? static_cast<const Value*>(tensor.const_data_ptr()) : nullptr;
 }
 
+// The same to write to.
+template <typename Value>
+Value* memory_of(const at::Tensor& tensor) {
+  return tensor.defined() ? static_cast<Value*>(tensor.mutable_data_ptr()) : nullptr;
+}
+
 // As the kernels load it, up to 16 bytes at once: parts of other tensors may begin anywhere.
 inline at::Tensor aligned(const at::Tensor& tensor) {
   constexpr uintptr_t kAlignment = 16;

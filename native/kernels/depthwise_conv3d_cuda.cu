@@ -5,7 +5,7 @@ namespace {
 
 constexpr int kRows = 2;  // rows of outputs a thread
 constexpr int kMostThreads = 512;
-constexpr int kRegisters = 128;  // a thread, at most
+constexpr int kRegisters = 128, kAllRegisters = 65536;  // a thread, at most, and of a multiprocessor
 
 using Places = BoxPlaces<kRows>;
 
@@ -168,7 +168,7 @@ ConvolvePlan plan_convolution(const DepthwiseShape& shape, const DeviceLimits& l
           plan.shared_bytes = size_t(depth + 1) * plane_bytes + 2 * sizeof(float) * kPlaneTaps * kChannels;
           if (threads > kMostThreads || plan.shared_bytes > size_t(limits.shared_bytes)) continue;
           const int warps = divided<int>(threads, kWarpThreads);
-          const bool two = warps * kWarpThreads * kRegisters * 2 <= 65536 &&
+          const bool two = warps * kWarpThreads * kRegisters * 2 <= kAllRegisters &&
                            2 * (plan.shared_bytes + kReserved) <= size_t(limits.shared_bytes) + kReserved;
           const int resident = two ? 2 : 1;
           const int64_t blocks =

@@ -33,6 +33,9 @@ KernelSums gaussian_kernel_sums(const at::Tensor& a, const at::Tensor& b, const 
                                 const std::function<bool()>& cancelled,
                                 Products products = Products::kFloat32);
 
+// Throws ABORTED where what asks for such sums no longer wants them.
+void stop_where(bool cancelled);
+
 // KernelSums::matched of the rows as they stand.
 std::vector<double> matched_kernel_sums(const at::Tensor& a, const at::Tensor& b,
                                         const std::vector<double>& factors);

@@ -32,11 +32,9 @@ struct PairTiles {
   static_assert(kBand * kPairTileRows % kPairTileColumns == 0);  // a band begins where a column of tiles does
 
   static PairTiles between(int64_t left_rows, int64_t right_rows, bool same_set) {
-    return {(left_rows + kPairTileRows - 1) / kPairTileRows,
-            (right_rows + kPairTileColumns - 1) / kPairTileColumns, same_set};
+    return {divided(left_rows, kPairTileRows), divided(right_rows, kPairTileColumns), same_set};
   }
 
-  __host__ __device__ int64_t bands() const { return (row_tiles + kBand - 1) / kBand; }
   __host__ __device__ int64_t rows_of(int64_t band) const {
     const int64_t left = row_tiles - band * kBand;
     return left < kBand ? left : kBand;
@@ -47,9 +45,9 @@ struct PairTiles {
   __host__ __device__ int64_t count_of(int64_t band) const {
     return rows_of(band) * (column_tiles - first_column(band));
   }
-  __host__ __device__ int64_t count() const {
+  int64_t count() const {
     int64_t count = 0;
-    for (int64_t band = 0; band < bands(); ++band) count += count_of(band);
+    for (int64_t band = 0; band < divided(row_tiles, kBand); ++band) count += count_of(band);
     return count;
   }
 };

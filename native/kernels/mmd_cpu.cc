@@ -53,7 +53,7 @@ std::vector<double> sum_pairs(const at::Tensor& left, const at::Tensor& right, b
   for (int64_t i = 0; i < left.size(0); i += kTileRows) {
     const at::Tensor rows = tile_of(left, i);  // [n, d]
     for (int64_t j = same_set ? i : 0; j < right.size(0); j += kTileRows) {
-      if (cancelled && cancelled()) throw Error("ABORTED", "The work was stopped before it was finished");
+      stop_where(cancelled && cancelled());
       const at::Tensor distances = at::cdist(rows, tile_of(right, j), 2.0, kDirectDistance);  // [n, m]
       add_tile(distances.cpu().contiguous(), same_set && i == j, factors, same_set ? 2.0 : 1.0, sums);
     }
@@ -101,6 +101,10 @@ at::Tensor some_distances(const at::Tensor& rows) {
 }
 
 }  // namespace
+
+void stop_where(bool cancelled) {
+  if (cancelled) throw Error("ABORTED", "The work was stopped before it was finished");
+}
 
 KernelSums gaussian_kernel_sums(const at::Tensor& a, const at::Tensor& b, const std::vector<double>& sigmas,
                                 const std::function<bool()>& cancelled, Products products) {

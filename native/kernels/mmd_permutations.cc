@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "error.h"
+#include "kernels/mmd.h"
 #include "kernels/mmd_rows.h"
 
 namespace transfer_limits {
@@ -37,7 +38,7 @@ class PermutedSums {
     for (int64_t i = 0; i < count; i += tile_rows_) {
       const Part rows = part(i);
       for (int64_t j = i; j < count; j += tile_rows_) {
-        if (cancelled && cancelled()) throw Error("ABORTED", "The work was stopped before it was finished");
+        stop_where(cancelled && cancelled());
         add_tile(rows, i == j ? rows : part(j), i == j);
       }
     }

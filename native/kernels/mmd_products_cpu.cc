@@ -5,7 +5,6 @@
 #include <cmath>
 #include <vector>
 
-#include "error.h"
 #include "kernels/mmd.h"
 #include "kernels/mmd_operands.h"
 #include "kernels/mmd_rounding.h"
@@ -111,7 +110,7 @@ class PairSums {
         add_tile(tile, panel, tile_sums.data() + index * count);
       }
     });
-    if (stop) throw Error("ABORTED", "The work was stopped before it was finished");
+    stop_where(stop);
     for (int64_t index = 0; index < tiles * count; ++index) sums[index % count] += tile_sums[index];
   }
 

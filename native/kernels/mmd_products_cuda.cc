@@ -4,7 +4,6 @@
 #include <cmath>
 #include <vector>
 
-#include "error.h"
 #include "kernels/cuda_stream.h"
 #include "kernels/mmd.h"
 #include "kernels/mmd_bfloat16_cuda.h"
@@ -19,10 +18,6 @@ constexpr int64_t kTileColumns = 4096;
 constexpr int64_t kPartRows = int64_t{1} << 13;  // that are made ready at once, through float64
 // Of products of bfloat16: so many tiles are started at once (some 10 ms of a large device), then cancelling is seen to.
 constexpr int64_t kTilesAtOnce = int64_t{1} << 14;
-
-void stop_where(const std::function<bool()>& cancelled) {
-  if (cancelled && cancelled()) throw Error("ABORTED", "The work was stopped before it was finished");
-}
 
 // A set of rows moved to the origin, and what is made of it once.
 struct Float32Operand {
@@ -50,18 +45,17 @@ struct Bfloat16Operand {
 };
 
 Bfloat16Operand bfloat16_operand(const at::Tensor& set, const at::Tensor& centre, bool three_terms) {
-  const auto filled = [](int64_t count, int64_t of) { return (count + of - 1) / of * of; };
   const int64_t features = set.size(1);
-  const int64_t padded_rows = filled(set.size(0), kPairTileColumns);
-  const int64_t padded_features = filled(features, kPairStep);
+  const int64_t padded_rows = divided(set.size(0), kPairTileColumns) * kPairTileColumns;
+  const int64_t padded_features = divided(features, kPairStep) * kPairStep;
   const at::TensorOptions terms = set.options().dtype(at::kBFloat16);
   Bfloat16Operand operand;
   operand.high = at::empty({padded_rows, padded_features}, terms);
   if (three_terms) operand.low = at::empty_like(operand.high);
   operand.norms = at::empty({padded_rows}, set.options());
-  operand.rows = {static_cast<Bfloat16*>(operand.high.mutable_data_ptr()),
-                  three_terms ? static_cast<Bfloat16*>(operand.low.mutable_data_ptr()) : nullptr,
-                  operand.norms.mutable_data_ptr<float>(),
+  operand.rows = {memory_of<Bfloat16>(operand.high),
+                  memory_of<Bfloat16>(operand.low),
+                  memory_of<float>(operand.norms),
                   set.size(0),
                   padded_rows,
                   padded_features};
@@ -86,7 +80,7 @@ std::vector<double> pair_sums(const Float32Operand& left, const Float32Operand& 
   for (int64_t i = 0; i < left_rows; i += kTileRows) {
     const int64_t rows = std::min(kTileRows, left_rows - i);
     for (int64_t j = same_set ? i : 0; j < right_rows; j += kTileColumns) {
-      stop_where(cancelled);
+      stop_where(cancelled && cancelled());
       const int64_t columns = std::min(kTileColumns, right_rows - j);
       at::Tensor tile = buffer.narrow(0, 0, rows * columns).view({rows, columns});
       const PairTile products = {tile.const_data_ptr<float>(),
@@ -128,7 +122,7 @@ std::vector<double> pair_sums(const Bfloat16Operand& left, const Bfloat16Operand
   const int64_t all = tiles.count();
   at::Tensor total = at::zeros({count}, at::kDouble);
   for (int64_t first = 0; first < all; first += kTilesAtOnce) {
-    stop_where(cancelled);
+    stop_where(cancelled && cancelled());
     const int64_t end = std::min(first + kTilesAtOnce, all);
     const at::Tensor sums =
         at::zeros({end - first, kPairWarps, count}, own_factors.options().dtype(at::kDouble));

@@ -32,7 +32,8 @@ __global__ void __launch_bounds__(kThreads)
     for (int64_t j = begin / kThreads * kThreads + threadIdx.x; j < tile.columns; j += kThreads) {
       if (j < begin) continue;
       const double norms = norm + tile.column_norms[j];
-      double squared = max(0.0, norms - 2.0 * double(tile.products[i * tile.columns + j]));
+      double squared = norms - 2.0 * double(tile.products[i * tile.columns + j]);
+      squared = squared < 0.0 ? 0.0 : squared;  // what is no number stays none
       // The distance at least, for the product's rounding.
       const double least = max(0.0, squared - rows.most_rounding * norms);
       double values[kCount];

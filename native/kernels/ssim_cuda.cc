@@ -16,14 +16,9 @@ double windows_of(const at::Tensor& x) {
 }
 
 template <typename Value>
-Value* pointer(const at::Tensor& x) {
-  return x.defined() ? static_cast<Value*>(x.data_ptr()) : nullptr;
-}
-
-template <typename Value>
 SsimMaps<Value> maps_of(const SsimDerivatives& derivatives) {
-  return {pointer<Value>(derivatives.to_mean_a), pointer<Value>(derivatives.to_mean_b),
-          pointer<Value>(derivatives.to_squares), pointer<Value>(derivatives.to_product)};
+  return {memory_of<Value>(derivatives.to_mean_a), memory_of<Value>(derivatives.to_mean_b),
+          memory_of<Value>(derivatives.to_squares), memory_of<Value>(derivatives.to_product)};
 }
 
 template <typename Value>
@@ -31,10 +26,10 @@ void start_gradients(const at::Tensor& a, const at::Tensor& b, const SsimWindow&
                      const SsimDerivatives& derivatives, const at::Tensor& to_answer, const at::Tensor& to_a,
                      const at::Tensor& to_b) {
   const SsimMaps<Value> maps = maps_of<Value>(derivatives);
-  ssim_gradients<Value>(grid_of(a), window, pointer<const Value>(a), pointer<const Value>(b),
+  ssim_gradients<Value>(grid_of(a), window, values_of<Value>(a), values_of<Value>(b),
                         {maps.to_mean_a, maps.to_mean_b, maps.to_squares, maps.to_product},
                         to_answer.const_data_ptr<double>(), a.size(1), 1.0 / windows_of(a),
-                        pointer<Value>(to_a), pointer<Value>(to_b), current_stream());
+                        memory_of<Value>(to_a), memory_of<Value>(to_b), current_stream());
 }
 
 }  // namespace
@@ -46,11 +41,11 @@ at::Tensor ssim_of_rows(const at::Tensor& a, const at::Tensor& b, const SsimWind
   const at::Tensor sums =
       at::empty({a.size(0), a.size(1) * ssim_parts(grid)}, a.options().dtype(at::kDouble));
   if (a.scalar_type() == at::kDouble) {
-    ssim_similarity(grid, window, pointer<const double>(a), pointer<const double>(b),
-                    maps_of<double>(derivatives), sums.data_ptr<double>(), current_stream());
+    ssim_similarity(grid, window, values_of<double>(a), values_of<double>(b), maps_of<double>(derivatives),
+                    sums.data_ptr<double>(), current_stream());
   } else {
-    ssim_similarity(grid, window, pointer<const float>(a), pointer<const float>(b),
-                    maps_of<float>(derivatives), sums.data_ptr<double>(), current_stream());
+    ssim_similarity(grid, window, values_of<float>(a), values_of<float>(b), maps_of<float>(derivatives),
+                    sums.data_ptr<double>(), current_stream());
   }
   return sums.sum(1).div_(windows_of(a));  // [N]
 }
